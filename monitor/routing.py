@@ -392,8 +392,8 @@ def needs_notify(group: Group, members: Sequence[Member], now: float) -> Decisio
     # The rest in Alertmanager's order: firing beyond what was sent, then no longer firing, then repeats.
     reason: Reason | None = None
     heard = max((rank(was.severity) for _, was in told), default=rank("high"))
-    if any(rank(member.severity) > heard for member in unheard):
-        return Decision("new", wake)  # nothing lower holds it back
+    if not group.fold and any(rank(member.severity) > heard for member in unheard):
+        return Decision("new", wake)  # nothing lower holds it back; a thread has those of one severity
     if unheard:
         reason = "digest" if group.fold else "new"
     elif gathers and any(member.state == "open" for member in audible):

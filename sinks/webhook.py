@@ -197,6 +197,7 @@ def payload(notification: Notification) -> dict[str, Any]:
         "title": clean(notification.title or headline(notification)),
         "text": clean(summary(notification)),
         "incidents": [record(incident) for incident in notification.incidents],
+        "more": notification.more,
         "url": url and clean(url),
         "runbook": runbook and clean(runbook),
     }

@@ -102,7 +102,7 @@ def test_detectors_and_sinks_import_of_ours_only_the_ground_floor(package: str) 
 FLOORS = (
     "common connection excerpt json_lines mute pairs program quoted record service",
     "clients folding matcher model process retention",
-    "access blocks incidents inhibition intake ledger runbook scrub seal",
+    "access blocks incidents inhibition intake ledger pacing runbook scrub seal",
     "mask places records routing",
     "sources store",
     "drill github scanner standing suppression_file view",

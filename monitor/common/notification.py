@@ -124,7 +124,8 @@ class Notification:
     `incidents` is empty for reasons `operational` and `test`; `title` and `text` then say what happened.
     `receipt` is what this sink answered last time for this `key`, for threads and updates. `again`: it was begun
     before, by a process that was killed or a try whose answer never came, so the sink may have it already. `partly`:
-    what the sink said of an earlier try of the same, of which some have it and others not.
+    what the sink said of an earlier try of the same, of which some have it and others not. `more`: how many incidents
+    are told by the messages after it, as one takes no more.
     """
 
     id: str
@@ -140,6 +141,7 @@ class Notification:
     host: str = ""  # whose monitor sends it
     again: bool = False
     partly: Receipt | None = None
+    more: int = 0
     version: int = 1
 
     @property

@@ -123,6 +123,7 @@ class Channel:
 
         self._wake = asyncio.Event()
         self._stopping = False
+        self._paced = True  # of many at once it is told a message a minute
         self._due = True  # the outbox may hold something for us
         self._direct: deque[_Direct] = deque(maxlen=_DIRECT_KEPT)
         self._failed_direct = False
@@ -148,6 +149,11 @@ class Channel:
     def hurry(self) -> None:
         """Somebody asks for it: rest no longer."""
         self._not_before = 0.0
+        self.wake()
+
+    def flush(self) -> None:
+        """Nothing waits for its turn any more: the monitor is about to end."""
+        self._paced = False
         self.wake()
 
     def post(self, notification: Notification, taken: asyncio.Future[None] | None = None) -> None:
@@ -245,6 +251,7 @@ class Channel:
             room,
             most=limits.incidents,
             backlog=int(_PACED_BACKLOG / limits.pace) if limits.pace else None,
+            paced=self._paced,
         )
 
     def _fly(self, work: Callable[[_T], Awaitable[bool]], item: _T) -> None:
@@ -404,9 +411,8 @@ class Channel:
 
     async def _split(self, leased: Leased, error: RemoteError) -> None:
         if len(leased.incidents) > 1:
-            await _surely(
-                self._store.outbox.split(leased.id, self._owner, error.parts if isinstance(error, TooLargeError) else 2)
-            )
+            parts = error.parts if isinstance(error, TooLargeError) else 2
+            await _surely(self._store.outbox.split(leased.id, self._owner, parts, paced=self._paced))
             return
         self.stats.dead += 1
         self.stats.last_error = str(error)

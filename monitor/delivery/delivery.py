@@ -114,6 +114,9 @@ class Delivery:
         """
         deadline = None if timeout is None else self._now() + timeout
         await self._store.groups.tick(flush=True)
+        for name, channel in self._channels.items():
+            channel.flush()
+            await self._store.outbox.try_at_once(name)
         while True:
             self._clock.wake()
             left = await self._store.outbox.unsent()

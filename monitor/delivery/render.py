@@ -23,7 +23,7 @@ def render(leased: Leased, *, links: Links, books: Books, host: str = "", offers
         url = f"{links.console}/incidents"
     title = leased.title
     if not title and leased.reason == "digest":
-        title = f"{len(ready)} new incidents"
+        title = f"{len(ready)} new incidents" + (f", and {leased.more:,} more that follow" if leased.more else "")
 
     return Notification(
         id=leased.id,
@@ -39,6 +39,7 @@ def render(leased: Leased, *, links: Links, books: Books, host: str = "", offers
         host=host,
         again=leased.attempts > 0,
         partly=leased.partly,
+        more=leased.more,
     )
 
 

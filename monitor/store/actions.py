@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, insert, or_, select, update
 
 from monitor.store.drills import drills_among
+from monitor.store.leases import lost_owners, owner_name
 from monitor.store.news import behind, labels_of, news
-from monitor.store.outbox import lost_owners, owner_name
 from monitor.store.records import ActionRun
 from monitor.store.rows import action_from, chunks, clean, incident_from
 from monitor.store.schema import actions, findings, incidents

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, and_, bindparam, func, not_, select, upd
 from monitor.common.severity import worst
 from monitor.folding import FOLD
 from monitor.incidents import Incident
+from monitor.pacing import shares
 from monitor.routing import Group, Member, Place, Policy, Route, Told, labels, needs_notify, speaks, stronger
 from monitor.store.held import Quiet
 from monitor.store.parcels import NEW_ROW, new_row
@@ -123,12 +124,16 @@ def _reconsider(tx: Transaction, ids: list[int], flush: bool) -> None:
             if pending is not None:
                 # Not sent yet, so one message says it all: it shows the incidents as they are when it leaves.
                 reason = stronger([pending.reason, decision.reason])
+                pager = row.sink in tx.policy.pagers
+                if pager and all(member.state != "open" for _, _, member in found):
+                    reason = decision.reason  # nobody need be called: that does not wait for a turn
                 everyone = dict.fromkeys([*json.loads(pending.incidents), *(incident.id for incident in about)])
                 connection.execute(
                     update(outbox)
                     .where(outbox.c.id == pending.id)
                     .values(
                         reason=reason,
+                        next_at=pending.next_at if shares(reason, row.key, pager=pager) else now,
                         incidents=json.dumps(list(everyone)),
                         severity=worst([pending.severity, *(incident.severity for incident in about)]),
                     )

@@ -22,12 +22,12 @@ from monitor.store.schema import groups, incidents, members
 from monitor.store.silences import release
 from monitor.store.transaction import Transaction
 
-__all__ = ["PLACE", "Touched", "enrol", "place_of"]
+__all__ = ["DAILY", "MUTED", "PLACE", "Touched", "enrol", "place_of"]
 
 _CLOCK_SLACK = 60.0
-_MUTED = ":muted"  # after the id of a route: what collects while it is muted
+MUTED = ":muted"  # after the id of a route: what collects while it is muted
 _RESERVE = 5  # critical ones beyond a burst that are told by themselves, of rules that the burst has none of
-_DAILY = ":digest"  # likewise: what a route tells in one message, once in so long
+DAILY = ":digest"  # likewise: what a route tells in one message, once in so long
 PLACE = (members.c.source, members.c.path, members.c.host, members.c.service)
 
 _JOINED = (
@@ -247,8 +247,8 @@ class _Enrolment:
             self.moved.append({"_group": member.id, "_incident": incident.id, **names})
 
     def _leaves(self, digest: Row[Any], target: Target, item: Touched, place: Place) -> bool:
-        gathers = digest.sent_at is None and digest.route.endswith(_MUTED)
-        gathers |= digest.route.endswith(_DAILY) and target.route.digest is None  # the routes take it for more now
+        gathers = digest.sent_at is None and digest.route.endswith(MUTED)
+        gathers |= digest.route.endswith(DAILY) and target.route.digest is None  # the routes take it for more now
         if not gathers and not (item.urgent and self._room(target, item.incident)):
             return False
         return self._tells_now(item.incident, place, target)
@@ -365,7 +365,7 @@ class _Enrolment:
 
     def _daily(self, target: Target, every: float) -> tuple[str, str]:
         """What collects for the next message of the route."""
-        bucket = (target.sink, f"{target.route.id}{_DAILY}")
+        bucket = (target.sink, f"{target.route.id}{DAILY}")
         if bucket not in self.digests:
             own = and_(groups.c.sink == target.sink, groups.c.route == bucket[1], groups.c.sent_at.is_(None))
             row = self.connection.execute(select(groups).where(own).order_by(groups.c.id.desc()).limit(1)).first()
@@ -379,7 +379,7 @@ class _Enrolment:
 
     def _gathering(self, target: Target, severity: Severity) -> tuple[str, str]:
         """What collects while the route is muted. It holds nothing: its members are silent until that is over."""
-        bucket = (target.sink, f"{target.route.id}{_MUTED}")
+        bucket = (target.sink, f"{target.route.id}{MUTED}")
         if bucket not in self.digests:
             own = and_(groups.c.sink == target.sink, groups.c.route == bucket[1], groups.c.sent_at.is_(None))
             row = self.connection.execute(select(groups).where(own).order_by(groups.c.id.desc()).limit(1)).first()

@@ -12,7 +12,8 @@ from sqlalchemy import Connection, and_, func, or_, select, update
 from monitor.routing import Place
 from monitor.store.decide import reconsider
 from monitor.store.enrolment import PLACE, Touched, enrol, place_of
-from monitor.store.outbox import LONGEST_WAIT, abandon, release_lost, soonest, try_at_once
+from monitor.store.leases import release_lost
+from monitor.store.outbox import LONGEST_WAIT, abandon, soonest, try_at_once
 from monitor.store.rows import chunks, incident_from
 from monitor.store.schema import asks, groups, hooks, incidents, members, requests
 from monitor.store.transaction import Desk, Kept, Transaction

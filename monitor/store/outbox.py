@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
-import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -28,8 +26,10 @@ from sqlalchemy import (
     update,
 )
 
-from monitor.common.notification import Reason, Receipt
+from monitor.common.notification import Receipt
 from monitor.common.severity import SEVERITIES
+from monitor.pacing import ALARMS
+from monitor.store.allowance import AT_ONCE, allow
 from monitor.store.beside import beside
 from monitor.store.pages import take_over
 from monitor.store.parcels import NEW_ROW, bundle, cut, new_row, part
@@ -45,16 +45,12 @@ __all__ = [
     "Outbox",
     "abandon",
     "add_notice",
-    "owner_name",
-    "release_lost",
     "soonest",
     "try_at_once",
 ]
 
-AT_ONCE = 0.0  # next_at of what somebody has asked for: its sink rests no longer
 LONGEST_WAIT = 3700.0  # seconds: a Retry-After is cut to an hour
 _LONGEST_LIST = 10_000
-_ALARMS: tuple[Reason, ...] = ("new", "escalated", "reopened", "operational", "test")  # nothing stands before these
 _PARTLY = "partly:"  # before the id of a notification: the key of what is known of an earlier try of it
 
 
@@ -77,16 +73,20 @@ class Outbox:
         *,
         most: int | None = None,
         backlog: int | None = None,
+        paced: bool = False,
     ) -> Sequence[Leased]:
         """The next notifications for `sink`, the worst first, at most `limit`, ours for `ttl` seconds.
 
         One of more than `most` incidents is split. When more than twice `backlog` wait, the rest is told together.
+        `paced`: of what the sink is told of many at once, no more than its allowance.
         """
 
         def run(tx: Transaction) -> Sequence[Leased]:
             if backlog is not None:
                 bundle(tx, sink, backlog)
-            return _lease(tx, sink, owner, ttl, limit=limit, most=most)
+            if paced:
+                allow(tx, sink)
+            return _lease(tx, sink, owner, ttl, limit=limit, most=most, paced=paced)
 
         def give_back(job: Future[Sequence[Leased]]) -> None:
             leased = () if job.cancelled() or job.exception() else job.result()
@@ -107,9 +107,9 @@ class Outbox:
             job.add_done_callback(give_back)
             raise
 
-    async def split(self, id_: str, owner: str, parts: int) -> int:
+    async def split(self, id_: str, owner: str, parts: int, *, paced: bool = False) -> int:
         """Send it in so many parts instead, the worst incidents first. Returns how many there are now."""
-        return await self._desk.write(lambda tx: _split(tx, id_, owner, parts), durable=True)
+        return await self._desk.write(lambda tx: _split(tx, id_, owner, parts, paced=paced), durable=True)
 
     async def sent(self, id_: str, receipt: Receipt | None, before: Receipt | None = None) -> bool:
         """Done; returns whether its sink has more to be sent now. The receipt is kept for the updates of the same
@@ -241,9 +241,9 @@ def _ready() -> Select[Any]:
     )
     later = outbox.alias("later")
     after = and_(later.c.sink == outbox.c.sink, later.c.key == outbox.c.key, later.c.seq > outbox.c.seq)
-    leads = exists().where(after, later.c.reason.in_(_ALARMS), unsent(later))  # an alarm of its key waits for it
-    urgent, digest = or_(outbox.c.reason.in_(_ALARMS), leads), outbox.c.reason == "digest"
-    kinds = (urgent, and_(digest, ~leads), and_(~digest, outbox.c.reason.not_in(_ALARMS), ~leads))
+    leads = exists().where(after, later.c.reason.in_(ALARMS), unsent(later))  # an alarm of its key waits for it
+    urgent, digest = or_(outbox.c.reason.in_(ALARMS), leads), outbox.c.reason == "digest"
+    kinds = (urgent, and_(digest, ~leads), and_(~digest, outbox.c.reason.not_in(ALARMS), ~leads))
     walks = [
         ready.where(outbox.c.severity == severity, kind)
         .order_by(outbox.c.next_at, outbox.c.seq)
@@ -279,16 +279,16 @@ _MORE = (
     .where(outbox.c.severity.in_(SEVERITIES), outbox.c.next_at <= bindparam("now"))  # all, for the sake of the index
     .limit(1)
 )
+_BEHIND = select(outbox.c.incidents).where(
+    outbox.c.sink == bindparam("sink"), unsent(), outbox.c.reason == bindparam("reason"), outbox.c.id != bindparam("id")
+)
 _RECEIPT = select(receipts.c.receipt).where(receipts.c.sink == bindparam("sink"), receipts.c.key == bindparam("key"))
 _KEEP_RECEIPT = upsert(receipts, ("sink", "key", "receipt", "at"), on=("sink", "key"), changing=("receipt", "at"))
 
 
-def owner_name(node: str) -> str:
-    """Names this process in leases: node, pid, and something no later process has."""
-    return f"{node}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-
-
-def _lease(tx: Transaction, sink: str, owner: str, ttl: float, *, limit: int, most: int | None) -> Sequence[Leased]:
+def _lease(
+    tx: Transaction, sink: str, owner: str, ttl: float, *, limit: int, most: int | None, paced: bool
+) -> Sequence[Leased]:
     """Take the next notifications of `sink` that may be sent now.
 
     Those of one key keep their order; others pass one that is backing off.
@@ -302,20 +302,25 @@ def _lease(tx: Transaction, sink: str, owner: str, ttl: float, *, limit: int, mo
         taken = {"_id": id_, "_until": tx.now + ttl, "_owner": owner}
         row = tx.connection.execute(_TAKE, taken).one()
         if most is not None and len(json.loads(row.incidents)) > most:
-            (cut if row.reason == "overdue" else part)(tx, row, most)
+            _shorten(tx, row, most, paced=paced)
             row = tx.connection.execute(select(outbox).where(outbox.c.id == id_)).one()
         leased.append(_render(tx.connection, row, acted=row.sink in tx.policy.threads))
     return leased
 
 
-def _split(tx: Transaction, id_: str, owner: str, parts: int) -> int:
+def _shorten(tx: Transaction, row: Row[Any], most: int, *, paced: bool) -> int:
+    """Leave the worst `most` incidents in it. Returns in how many rows they are now."""
+    return cut(tx, row, most) if row.reason == "overdue" else part(tx, row, most, paced=paced)
+
+
+def _split(tx: Transaction, id_: str, owner: str, parts: int, *, paced: bool) -> int:
     """Instead of one that is too large: so many of a part each, to be sent at once. Returns how many there are now."""
     ours = (outbox.c.id == id_, outbox.c.state == "leased", outbox.c.owner == owner)
     row = tx.connection.execute(select(outbox).where(*ours)).first()
     if row is None:
         return 0
     most = max(1, -(-len(json.loads(row.incidents)) // parts))
-    made = (cut if row.reason == "overdue" else part)(tx, row, most)
+    made = _shorten(tx, row, most, paced=paced)
     _put_back(tx, id_, owner, error=None, delay=0.0)
     tx.announce()
     return made
@@ -343,7 +348,17 @@ def _render(connection: Connection, row: Row[Any], *, acted: bool) -> Leased:
         tried=tuple(json.loads(row.tried)),
         beside=beside(connection, found, acted=acted),
         partly=(json.loads(partly) or None) if partly else None,
+        more=_more(connection, row),
     )
+
+
+def _more(connection: Connection, row: Row[Any]) -> int:
+    """How many incidents wait behind it to be told in the same words."""
+    if row.reason == "overdue" or len(json.loads(row.incidents)) < 2:
+        return 0
+    behind = _BEHIND if row.reason == "digest" else _BEHIND.where(outbox.c.key == row.key)
+    rows = connection.execute(behind, {"sink": row.sink, "reason": row.reason, "id": row.id}).scalars()
+    return len({id_ for incidents in rows for id_ in json.loads(incidents)} - set(json.loads(row.incidents)))
 
 
 def _sent(tx: Transaction, id_: str, receipt: Receipt | None, before: Receipt | None) -> bool:
@@ -451,26 +466,6 @@ def abandon(tx: Transaction, sinks: Collection[str]) -> list[Row[Any]]:
     return rows
 
 
-def lost_owners(holders: Iterable[str], owner: str) -> list[str]:
-    """Those of the `holders` that are processes of the `owner`'s node, and are gone."""
-    node, pid, _ = owner.rsplit(":", 2)
-    return [holder for holder in holders if holder != owner and _is_gone(holder, node, pid)]
-
-
-def release_lost(tx: Transaction, owner: str) -> int:
-    """At start: leases of processes of this node that are gone need not run out first. Returns their number."""
-    holders = tx.connection.execute(select(outbox.c.owner).where(outbox.c.state == "leased").distinct()).scalars()
-    lost = lost_owners(holders, owner)
-    if not lost:
-        return 0
-    result = tx.connection.execute(
-        update(outbox)
-        .where(outbox.c.state == "leased", outbox.c.owner.in_(lost))
-        .values(state="pending", leased_until=None, owner=None, next_at=tx.now, attempts=outbox.c.attempts + 1)
-    )
-    return result.rowcount
-
-
 _AT = func.min(func.coalesce(outbox.c.leased_until, outbox.c.next_at)).label("at")
 _SOONEST = select(outbox.c.sink, _AT).where(unsent()).group_by(outbox.c.sink)
 
@@ -478,22 +473,3 @@ _SOONEST = select(outbox.c.sink, _AT).where(unsent()).group_by(outbox.c.sink)
 def soonest(connection: Connection) -> Mapping[str, float]:
     """Sink → when it has something to send."""
     return {row.sink: row.at for row in connection.execute(_SOONEST)}
-
-
-def _is_gone(holder: str, node: str, own_pid: str) -> bool:
-    try:
-        there, pid, _ = holder.rsplit(":", 2)
-        number = int(pid)
-    except ValueError:
-        return True
-    if there != node:
-        return False  # its process ids say nothing here
-    if pid == own_pid:
-        return True  # our number, not our name: an earlier life (in a container every life has the same number)
-    try:
-        os.kill(number, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False

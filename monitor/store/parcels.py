@@ -12,6 +12,7 @@ from sqlalchemy import Row, delete, insert, select, update
 
 from monitor.common.notification import Reason
 from monitor.common.severity import Severity, rank, worst
+from monitor.pacing import BUNDLE, PAUSE, shares
 from monitor.store.rows import chunks, clean
 from monitor.store.schema import incidents, outbox, unsent
 from monitor.store.transaction import Transaction
@@ -19,8 +20,6 @@ from monitor.store.transaction import Transaction
 __all__ = ["NEW_ROW", "bundle", "cut", "new_row", "part"]
 
 NEW_ROW = insert(outbox)
-
-_BUNDLE = "bundle:"  # start of the keys of what was told together to a slow sink
 
 
 def new_row(
@@ -68,8 +67,9 @@ def _worst_first(tx: Transaction, row: Row[Any]) -> dict[str, Severity]:
     return dict(sorted(severities.items(), key=lambda one: -rank(one[1])))
 
 
-def part(tx: Transaction, row: Row[Any], most: int) -> int:
-    """Leave the worst `most` incidents in `row`, and put the others into rows of their own behind it."""
+def part(tx: Transaction, row: Row[Any], most: int, *, paced: bool = False) -> int:
+    """Leave the worst `most` incidents in `row`, and put the others into rows of their own behind it. `paced`: each
+    waits for its turn where the sink is told so many at once in no more than its allowance."""
     severities = _worst_first(tx, row)
     ids = list(severities)
     first, *rest = [ids[start : start + most] for start in range(0, len(ids), most)] or [[]]
@@ -90,6 +90,9 @@ def part(tx: Transaction, row: Row[Any], most: int) -> int:
         )
         for piece in rest
     ]
+    if paced and shares(row.reason, row.key, pager=row.sink in tx.policy.pagers):
+        for number, one in enumerate(rows, 1):
+            one["next_at"] = tx.now + number * PAUSE
     tx.connection.execute(NEW_ROW, rows)
     return 1 + len(rest)
 
@@ -106,7 +109,7 @@ def bundle(tx: Transaction, sink: str, keep: int) -> None:
         outbox.c.attempts == 0,
         outbox.c.next_at <= tx.now,
         outbox.c.reason.in_(("new", "digest")),
-        ~outbox.c.key.startswith(_BUNDLE, autoescape=True),
+        ~outbox.c.key.startswith(BUNDLE, autoescape=True),
     )
     rows = list(tx.connection.execute(query.order_by(outbox.c.seq)))
     if len(rows) <= 2 * keep:  # not for each one that comes
@@ -120,7 +123,7 @@ def bundle(tx: Transaction, sink: str, keep: int) -> None:
             tx.connection.execute(delete(outbox).where(outbox.c.id.in_(chunk)))
         made = new_row(
             sink=sink,
-            key=f"{_BUNDLE}{uuid.uuid4().hex[:16]}",
+            key=f"{BUNDLE}{uuid.uuid4().hex[:16]}",
             reason="digest",
             incidents=list(dict.fromkeys(id_ for row in folded for id_ in json.loads(row.incidents))),
             severity=severity,

@@ -113,6 +113,7 @@ class Leased:
     tried: tuple[str, ...] = ()  # sinks that refused it for good
     beside: Beside = field(default_factory=Beside)
     partly: Receipt | None = None  # of an earlier try: which part of it was taken
+    more: int = 0  # incidents that the messages after it are about
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, and_, delete, exists, func, select, update
+from sqlalchemy import Row, and_, delete, exists, select, update
 
 from monitor.common.severity import Severity, worst
 from monitor.common.text import clip
-from monitor.runbook.reminding import PAUSE, when
+from monitor.runbook.reminding import when
 from monitor.store.parcels import NEW_ROW, new_row
 from monitor.store.schema import outbox, receipts, runs, steps, unsent
 from monitor.store.transaction import Transaction
@@ -80,29 +80,21 @@ class Reminders:
 
     def _write(self, sink: str, missed: Sequence[Missed]) -> None:
         tx = self._tx
-        query = select(outbox).where(outbox.c.sink == sink, outbox.c.reason == "overdue", unsent())
-        under_way = tx.connection.execute(query.order_by(outbox.c.seq)).all()
-        waiting = next((row for row in under_way if row.state == "pending" and not row.attempts), None)
+        query = select(outbox).where(outbox.c.sink == sink, _untried()).order_by(outbox.c.seq).limit(1)
+        waiting = tx.connection.execute(query).first()
         ids = list(dict.fromkeys([*(json.loads(waiting.incidents) if waiting else ()), *(m.incident for m in missed)]))
         said = _said(waiting, missed, many=len(ids) > 1)
         key = missed[0].key
         if len(ids) > 1:
             key = TOGETHER if sink in tx.policy.pagers else f"{OVERDUE}{uuid.uuid4().hex[:16]}"
         severity = worst([*(one.severity for one in missed), *([waiting.severity] if waiting else [])])
-        last = tx.now if len(under_way) > (waiting is not None) else self._last(sink)
         made = waiting.created_at if waiting else tx.now
-        due = when(len(ids) > 1, waiting.next_at if waiting else None, last, made, tx.now).due
+        due = when(len(ids) > 1, waiting.next_at if waiting else None, made, tx.now).due
         row = new_row(sink=sink, key=key, reason="overdue", incidents=ids, severity=severity, now=made, **said)
         row["next_at"] = due
         if waiting is not None:  # behind what was said under its key meanwhile
             tx.connection.execute(delete(outbox).where(outbox.c.id == waiting.id))
         self._rows.append(row)
-
-    def _last(self, sink: str) -> float | None:
-        """When the sink was reminded, if that is not long ago."""
-        lately = and_(outbox.c.state == "sent", outbox.c.finished_at > self._tx.now - PAUSE)
-        query = select(func.max(outbox.c.finished_at)).where(lately, outbox.c.sink == sink)
-        return self._tx.connection.execute(query.where(outbox.c.reason == "overdue")).scalar()
 
     def _woken(self, key: str) -> list[str]:
         sent = select(receipts.c.sink).where(receipts.c.key == key)

@@ -101,6 +101,7 @@ async def test_the_payload_is_the_contract(http: Http, credential: Put) -> None:
                     "verified": {},
                 }
             ],
+            "more": 0,
         }
     ]
 

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-import sys
-
 from monitor.matcher import Matcher
 from monitor.routing import Policy, Route
 from monitor.store import Notice, Store, owner_name
@@ -24,18 +21,6 @@ async def test_leases_expire_and_belong_to_one(store: Store, clock: Clock) -> No
     assert [entry.state for entry in await store.outbox.list()] == ["leased"]
     await store.outbox.sent(leased.id, None)
     assert [entry.state for entry in await store.outbox.list()] == ["sent"]
-
-
-async def test_leases_of_a_process_that_is_gone_are_taken_over(store: Store) -> None:
-    await store.commit([finding("a"), finding("b", 1)])
-    host, _, _ = OWNER.rsplit(":", 2)
-    child = subprocess.Popen([sys.executable, "-c", ""])
-    child.wait()
-    assert await lease(store, "chat", f"{host}:{child.pid}:dead", 1_000)
-    assert await lease(store, "chat", f"{host}:1:alive", 1_000)
-    assert await lease(store, "chat", OWNER, 60) is None
-    assert await store.groups.adopt(OWNER, ["chat"]) == (1, 0)
-    assert await lease(store, "chat", OWNER, 60) is not None
 
 
 async def test_one_key_keeps_its_order_and_others_pass(store: Store, clock: Clock) -> None:
@@ -136,16 +121,6 @@ async def test_notices_follow_routes_else_go_everywhere(opener) -> None:  # type
     assert len(await store.outbox.notify(Notice("test", reason="test", sinks=("chat",)))) == 1
     assert await deliver(store, "pager") == ["operational", "operational"]
     assert await deliver(store, "chat") == ["operational", "test"]
-
-
-async def test_a_lease_of_another_node_is_left_alone_whatever_its_process_id(store: Store) -> None:
-    await store.commit([finding("a")])
-    gone = 2**22 + 1  # no process has such a number
-    assert await lease(store, "chat", f"there:{gone}:x", 600) is not None
-    assert await store.groups.adopt(owner_name("here"), ["chat"]) == (0, 0)
-    assert await lease(store, "chat") is None
-    assert await store.groups.adopt(owner_name("there"), ["chat"]) == (1, 0)
-    assert await lease(store, "chat") is not None
 
 
 async def test_done_says_whether_there_is_more_to_send(store: Store, clock: Clock) -> None:

@@ -79,7 +79,10 @@ async def test_one_alone_is_told_at_once_and_another_within_the_minute_waits(sto
     await store.runs.sweep()
     *_, row = await overdue(store)
     assert (len(json.loads(row.incidents)), row.key.partition(":")[0]) == (1, "incident")
-    assert row.next_at == NOW + 900 + 60
+    assert await store.outbox.lease("chat", OWNER, 60, paced=True) == []
+    clock.now = NOW + 900 + 60
+    (leased,) = await store.outbox.lease("chat", OWNER, 60, paced=True)
+    assert leased.id == row.id
 
 
 async def test_an_acknowledgement_takes_back_what_waits_and_none_follows(flooded: Store, clock: Clock) -> None:

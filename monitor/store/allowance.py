@@ -1,0 +1,128 @@
+"""The stage that all a sink is sent passes before it is leased: of what it is told of many at once one message a minute
+goes on, with all that is new in it. It looks at the outbox alone, so it holds over restarts and hosts."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Row, Select, bindparam, delete, exists, insert, select, update
+
+from monitor.common.notification import Reason
+from monitor.common.severity import worst
+from monitor.folding import FOLD
+from monitor.pacing import ALARMS, PAUSE, Waiting, next_of, opens, shares
+from monitor.store.decide import reconsider
+from monitor.store.enrolment import DAILY, MUTED
+from monitor.store.parcels import NEW_ROW, new_row
+from monitor.store.rows import chunks, insert_into
+from monitor.store.schema import groups, members, outbox, unsent
+from monitor.store.transaction import Transaction
+
+__all__ = ["AT_ONCE", "allow"]
+
+AT_ONCE = 0.0  # next_at of what somebody has asked for: its sink rests no longer
+_LATELY = 2 * PAUSE  # so long ago, and it says whose turn it was last
+
+_near = outbox.alias("near")
+_of_its_key = (_near.c.sink == outbox.c.sink, _near.c.key == outbox.c.key, unsent(_near))
+_DUE = (
+    select(outbox)
+    .where(outbox.c.sink == bindparam("sink"), unsent(), outbox.c.state == "pending")
+    .where(outbox.c.next_at <= bindparam("now"), outbox.c.next_at > AT_ONCE)
+    # What waits for another of its key is not next; what an alarm of its key waits for goes at once.
+    .where(~exists().where(*_of_its_key, _near.c.seq < outbox.c.seq))
+    .where(~exists().where(*_of_its_key, _near.c.seq > outbox.c.seq, _near.c.reason.in_(ALARMS)))
+    .order_by(outbox.c.seq)
+)
+_BEFORE = select(outbox.c.reason, outbox.c.key, outbox.c.finished_at).where(outbox.c.sink == bindparam("sink"))
+_SENT = _BEFORE.where(outbox.c.state == "sent", outbox.c.finished_at > bindparam("since"))
+_UNDER_WAY = _BEFORE.where(unsent(), outbox.c.state == "leased", outbox.c.leased_until >= bindparam("now"))
+_COLLECTING = select(groups.c.id).where(
+    groups.c.sink == bindparam("sink"),
+    groups.c.kind == "digest",
+    groups.c.sent_at.is_(None),
+    groups.c.due_at.is_not(None),
+    ~groups.c.route.endswith(DAILY),
+    ~groups.c.route.endswith(MUTED),
+)
+_LATER = update(outbox).where(outbox.c.id == bindparam("_id")).values(next_at=bindparam("_at"))
+
+
+def allow(tx: Transaction, sink: str) -> None:
+    """Of what shares the allowance of `sink` leave one that may be sent now, or none; the others wait."""
+    due = _sharing(tx, _DUE, sink)
+    if not due:
+        return
+    sent = _sharing(tx, _SENT.order_by(outbox.c.finished_at), sink)
+    under_way = [tx.now for _ in _sharing(tx, _UNDER_WAY, sink)]
+    at = opens([*(row.finished_at for row in sent), *under_way], tx.now)
+    if at > tx.now:
+        _postpone(tx, due, at)
+        return
+    last = sent[-1].reason if sent else None
+    first = _first(due, last)
+    if first.reason == "digest":
+        _gather(tx, sink)
+        due = _sharing(tx, _DUE, sink)
+        first = _first(due, last)
+    # One that was tried may have arrived: nothing is added to it.
+    goes = [row for row in due if row.reason == "digest" and not row.attempts] if not first.attempts else []
+    if first.id not in {row.id for row in goes}:
+        goes = [first]
+    if len(goes) > 1:
+        _join(tx, sink, goes)
+    _postpone(tx, [row for row in due if row not in goes], tx.now + PAUSE)
+
+
+def _first(due: Sequence[Row[Any]], last: Reason | None) -> Row[Any]:
+    first = next_of([Waiting(row.id, row.reason, row.created_at) for row in due], last)
+    return next(row for row in due if row.id == first.id)
+
+
+def _gather(tx: Transaction, sink: str) -> None:
+    """What still collects for a digest of its own goes with the one that leaves now."""
+    reconsider(tx, list(tx.connection.execute(_COLLECTING, {"sink": sink}).scalars()), flush=True)
+
+
+def _sharing(tx: Transaction, query: Select[Any], sink: str) -> list[Row[Any]]:
+    about = {"sink": sink, "now": tx.now, "since": tx.now - _LATELY}
+    pager = sink in tx.policy.pagers
+    return [row for row in tx.connection.execute(query, about) if shares(row.reason, row.key, pager=pager)]
+
+
+def _postpone(tx: Transaction, rows: Iterable[Row[Any]], at: float) -> None:
+    later = [{"_id": row.id, "_at": at} for row in rows]
+    if later:
+        tx.connection.execute(_LATER, later)
+
+
+def _join(tx: Transaction, sink: str, rows: Sequence[Row[Any]]) -> None:
+    """One message instead of these, and from now on one thread: of what becomes of its incidents that hears."""
+    ids = list(dict.fromkeys(id_ for row in rows for id_ in json.loads(row.incidents)))
+    key = FOLD + secrets.token_hex(12)
+    made = {"sink": sink, "key": key, "route": "", "kind": "digest", "created_at": tx.now, "hold_until": tx.now}
+    thread = tx.connection.execute(insert(groups).values(**made, sent_at=tx.now).returning(groups.c.id)).scalar_one()
+    _move(tx, [row.key for row in rows], sink, ids, thread)
+    for chunk in chunks(row.id for row in rows):
+        tx.connection.execute(delete(outbox).where(outbox.c.id.in_(chunk)))
+    severity, since = worst(row.severity for row in rows), min(row.created_at for row in rows)
+    joined = new_row(sink=sink, key=key, reason="digest", incidents=ids, severity=severity, now=since)
+    tx.connection.execute(NEW_ROW, [joined])
+    tx.changed()
+    reconsider(tx, [thread])  # when it is to be looked at again
+
+
+def _move(tx: Transaction, keys: Sequence[str], sink: str, ids: Sequence[str], thread: int) -> None:
+    """Those of `ids` that the groups of `keys` have into the group `thread`."""
+    left = set(
+        tx.connection.execute(select(groups.c.id).where(groups.c.sink == sink, groups.c.key.in_(keys))).scalars()
+    )
+    for chunk in chunks(ids):
+        here = (members.c.group.in_(left), members.c.incident.in_(chunk))
+        rows = [{**row._mapping, "group": thread} for row in tx.connection.execute(select(members).where(*here))]
+        if rows:
+            tx.connection.execute(insert_into(tx.connection, members).on_conflict_do_nothing(), rows)
+            tx.connection.execute(delete(members).where(*here))
