@@ -11,7 +11,7 @@ from monitor.folding import FOLD
 __all__ = ["ALARMS", "BUNDLE", "DIGEST", "PAUSE", "Waiting", "next_of", "opens", "shares"]
 
 ALARMS: tuple[Reason, ...] = ("new", "escalated", "reopened", "operational", "test")  # nothing stands before these
-PAUSE = 60.0  # seconds from one such message of a sink to the next
+PAUSE = 60.0  # seconds from one such message of a sink to the next, at most
 DIGEST, BUNDLE = "digest:", "bundle:"  # starts of keys: beyond a burst; for a sink that takes one after the other
 _CLOCK_SLACK = 60.0  # a time further ahead comes from a clock that was put back: it mutes nothing
 _TOGETHER = (FOLD, DIGEST, BUNDLE)
@@ -36,9 +36,9 @@ def shares(reason: Reason, key: str, *, pager: bool) -> bool:
     return reason == "update" or (reason in ("acknowledged", "resolved") and not pager)
 
 
-def opens(sent: Sequence[float], now: float) -> float:
+def opens(sent: Sequence[float], pause: float, now: float) -> float:
     """When the next may leave. `sent`: when those before it did, as far as that is not long ago."""
-    return max((at + PAUSE for at in sent if at <= now + _CLOCK_SLACK), default=now)
+    return max((at + pause for at in sent if at <= now + _CLOCK_SLACK), default=now)
 
 
 def next_of(waiting: Sequence[Waiting], last: Reason | None) -> Waiting:

@@ -25,6 +25,7 @@ from monitor.incidents import Incident
 from monitor.inhibition import Inhibition
 from monitor.matcher import Matcher
 from monitor.mute import MuteTime, muted_until
+from monitor.pacing import PAUSE
 
 __all__ = [
     "Decision",
@@ -51,7 +52,6 @@ GroupKind = Literal["incident", "group", "digest"]
 
 # A burst rarely ends in the same instant: collect this long before the first digest, so that it is worth reading.
 _DIGEST_WAIT = 10.0
-_DIGEST_PAUSE = 60.0  # seconds from one digest to the next, unless group_interval is shorter
 # A stored time further ahead than this comes from a clock that has since been put back: it must not mute anything.
 _CLOCK_SLACK = 60.0
 _CRITICAL_FOLD = 60.0  # seconds between the messages of a thread of critical ones, at most
@@ -238,6 +238,10 @@ class Policy:
             else min(several, key=lambda one: self.muted_until(one.route, severity, now) or float("-inf"))
             for several in found.values()
         ]
+
+    def pause(self, sink: str) -> float:
+        """Seconds from one message about many to the next; less than a minute where a route to the sink says so."""
+        return min([PAUSE, *(route.group_interval for route in self.effective if sink in route.sinks)])
 
     def explain(self, labels: Mapping[str, str]) -> list[Verdict]:
         """What each route makes of `labels`, in order. Agrees with `targets`."""
@@ -460,7 +464,7 @@ def digest_hold(now: float, route: Route, last: tuple[float, float] | None) -> f
     left, collected = last
     if left > now + _CLOCK_SLACK or now >= left + route.group_interval:
         return now + first
-    return now + min(max(2 * collected, _DIGEST_PAUSE), route.group_interval)
+    return now + min(max(2 * collected, PAUSE), route.group_interval)
 
 
 _STRENGTH: tuple[Reason, ...] = (

@@ -58,7 +58,8 @@ def allow(tx: Transaction, sink: str) -> None:
         return
     sent = _sharing(tx, _SENT.order_by(outbox.c.finished_at), sink)
     under_way = [tx.now for _ in _sharing(tx, _UNDER_WAY, sink)]
-    at = opens([*(row.finished_at for row in sent), *under_way], tx.now)
+    pause = tx.policy.pause(sink)
+    at = opens([*(row.finished_at for row in sent), *under_way], pause, tx.now)
     if at > tx.now:
         _postpone(tx, due, at)
         return
@@ -74,7 +75,7 @@ def allow(tx: Transaction, sink: str) -> None:
         goes = [first]
     if len(goes) > 1:
         _join(tx, sink, goes)
-    _postpone(tx, [row for row in due if row not in goes], tx.now + PAUSE)
+    _postpone(tx, [row for row in due if row not in goes], tx.now + pause)
 
 
 def _first(due: Sequence[Row[Any]], last: Reason | None) -> Row[Any]:

@@ -12,7 +12,7 @@ from sqlalchemy import Row, delete, insert, select, update
 
 from monitor.common.notification import Reason
 from monitor.common.severity import Severity, rank, worst
-from monitor.pacing import BUNDLE, PAUSE, shares
+from monitor.pacing import BUNDLE, shares
 from monitor.store.rows import chunks, clean
 from monitor.store.schema import incidents, outbox, unsent
 from monitor.store.transaction import Transaction
@@ -92,7 +92,7 @@ def part(tx: Transaction, row: Row[Any], most: int, *, paced: bool = False) -> i
     ]
     if paced and shares(row.reason, row.key, pager=row.sink in tx.policy.pagers):
         for number, one in enumerate(rows, 1):
-            one["next_at"] = tx.now + number * PAUSE
+            one["next_at"] = tx.now + number * tx.policy.pause(row.sink)
     tx.connection.execute(NEW_ROW, rows)
     return 1 + len(rest)
 

@@ -33,7 +33,7 @@ def test_what_is_told_of_many_shares_and_an_alarm_of_its_own_does_not(reason: Re
     ],
 )
 def test_a_minute_after_the_one_before(sent: list[float], at: float) -> None:
-    assert opens(sent, NOW) == at
+    assert opens(sent, PAUSE, NOW) == at
 
 
 @pytest.mark.parametrize(

@@ -419,3 +419,9 @@ def test_what_is_explained_is_what_happens(routes: list[tuple[str, str, bool]], 
     policy = Policy(tuple(f"s{place}" for place in range(len(made))), made)
     told = [sink for verdict in policy.explain(labels) if verdict.takes for sink in verdict.route.sinks]
     assert told == [target.sink for target in policy.targets(labels, "i1")]
+
+
+def test_a_sink_is_told_of_many_once_a_minute_or_as_often_as_a_route_says() -> None:
+    often = Route.model_validate({"sinks": ["chat"], "group_interval": "5s"})
+    policy = Policy(sinks=("chat", "mail"), routes=(Route.model_validate({"sinks": ["chat", "mail"]}), often))
+    assert (policy.pause("chat"), policy.pause("mail"), Policy(sinks=("chat",)).pause("chat")) == (5.0, 60.0, 60.0)
