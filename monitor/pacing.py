@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from monitor.common.notification import Reason
 from monitor.folding import FOLD
 
-__all__ = ["ALARMS", "BUNDLE", "DIGEST", "PAUSE", "Waiting", "next_of", "opens", "shares"]
+__all__ = ["ALARMS", "BUNDLE", "DIGEST", "PACED", "PAUSE", "Waiting", "next_of", "opens", "shares"]
 
 ALARMS: tuple[Reason, ...] = ("new", "escalated", "reopened", "operational", "test")  # nothing stands before these
+PACED: tuple[Reason, ...] = ("digest", "overdue", "repeat", "update", "acknowledged", "resolved")  # some of these wait
 PAUSE = 60.0  # seconds from one such message of a sink to the next, at most
 DIGEST, BUNDLE = "digest:", "bundle:"  # starts of keys: beyond a burst; for a sink that takes one after the other
 _CLOCK_SLACK = 60.0  # a time further ahead comes from a clock that was put back: it mutes nothing

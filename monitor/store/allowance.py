@@ -13,7 +13,7 @@ from sqlalchemy import Row, Select, bindparam, delete, exists, insert, select, u
 from monitor.common.notification import Reason
 from monitor.common.severity import worst
 from monitor.folding import FOLD
-from monitor.pacing import ALARMS, PAUSE, Waiting, next_of, opens, shares
+from monitor.pacing import ALARMS, PACED, PAUSE, Waiting, next_of, opens, shares
 from monitor.store.decide import reconsider
 from monitor.store.enrolment import DAILY, MUTED
 from monitor.store.parcels import NEW_ROW, new_row
@@ -31,7 +31,7 @@ _of_its_key = (_near.c.sink == outbox.c.sink, _near.c.key == outbox.c.key, unsen
 _DUE = (
     select(outbox)
     .where(outbox.c.sink == bindparam("sink"), unsent(), outbox.c.state == "pending")
-    .where(outbox.c.next_at <= bindparam("now"), outbox.c.next_at > AT_ONCE)
+    .where(outbox.c.next_at <= bindparam("now"), outbox.c.next_at > AT_ONCE, outbox.c.reason.in_(PACED))
     # What waits for another of its key is not next; what an alarm of its key waits for goes at once.
     .where(~exists().where(*_of_its_key, _near.c.seq < outbox.c.seq))
     .where(~exists().where(*_of_its_key, _near.c.seq > outbox.c.seq, _near.c.reason.in_(ALARMS)))

@@ -5,10 +5,10 @@ from typing import get_args
 import pytest
 
 from monitor.common.notification import Reason
-from monitor.pacing import ALARMS, PAUSE, Waiting, next_of, opens, shares
+from monitor.pacing import ALARMS, PACED, PAUSE, Waiting, next_of, opens, shares
 
 NOW = 1_800_000_000.0
-TOGETHER = {"digest", "overdue", "repeat", "update", "acknowledged", "resolved"}
+TOGETHER = set(PACED)
 CLOSING = {"acknowledged", "resolved"}
 
 
