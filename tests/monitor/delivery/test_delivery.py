@@ -12,6 +12,7 @@ from monitor.delivery import clock
 from monitor.routing import Policy, Route
 from monitor.store import Notice, Store
 from monitor.view import Links
+from sinks.base import Limits
 from tests.fakes.delivery import (
     Recorder,
     delivering,
@@ -135,6 +136,22 @@ async def test_settle_sends_what_its_group_holds_back(store: Store) -> None:
         assert await delivery.settle(60) == 0
     [notification] = chat.got
     assert len(notification.incidents) == 2
+
+
+async def test_at_the_end_nothing_waits_for_its_turn(store: Store) -> None:
+    hook = Recorder(limits=Limits(incidents=5))
+    store.policy = Policy(sinks=("hook",), routes=(Route.model_validate({"sinks": ["hook"], "burst": "1/1h"}),))
+    await store.commit([finding(f"s{number}", number) for number in range(13)])
+    await store.groups.tick(flush=True)
+    async with delivering(store, hook=hook) as delivery:
+        await until(lambda: len(hook.got) == 2)  # the one alone, and the first part
+        assert (len(hook.got[1].incidents), hook.got[1].more, hook.got[1].title) == (
+            5,
+            7,
+            "5 new incidents, and 7 more that follow",
+        )
+        assert await delivery.settle(60) == 0
+    assert [(len(one.incidents), one.more) for one in hook.got] == [(1, 0), (5, 7), (5, 2), (2, 0)]
 
 
 async def test_settle_says_how_many_are_left(store: Store) -> None:
