@@ -133,7 +133,7 @@ def test_in_base64_whole_groups_of_the_anchor_are_looked_for() -> None:
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    return texts.engine("vcs/github", "generic")
+    return texts.engine()
 
 
 def test_beside_rules_each_secret_is_told_once(engine: Engine) -> None:
