@@ -5,14 +5,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from pydantic import ValidationError
 
 from monitor.common.http import Http, RemoteError
 from monitor.common.notification import Location, Notification
 from sinks.alertmanager import Alertmanager, AlertmanagerConfig, alerts
 from tests.fakes.alertmanager import VALIDATOR, FakeAlertmanager
-from tests.fakes.notifications import NOW, event, incident, notification, notifications
+from tests.fakes.notifications import EXAMPLES, NOW, event, incident, notification, notifications
 from tests.fakes.server import FAULTS, PERMANENT
 
 
@@ -77,7 +77,7 @@ async def test_faults(http: Http, credential: Callable[[str, str], str], name: s
         assert fake.requests[0].headers["Authorization"] == "Bearer the-bearer"
 
 
-@settings(max_examples=60, deadline=None)
+@EXAMPLES
 @given(notifications)
 def test_any_notification_is_valid(message: Notification) -> None:
     posted = alerts(message, datetime.now(UTC), timedelta(hours=24))

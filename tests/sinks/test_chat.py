@@ -6,14 +6,14 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from jsonschema import Draft202012Validator
 
 from monitor.common.http import Http
 from monitor.common.notification import Notification
 from sinks.chat import FORMATS
 from sinks.webhook import Webhook, WebhookConfig
-from tests.fakes.notifications import event, incident, notification, notifications
+from tests.fakes.notifications import EXAMPLES, event, incident, notification, notifications
 from tests.fakes.server import FakeServer
 
 
@@ -116,7 +116,7 @@ def check(name: str, body: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@settings(max_examples=60, deadline=None)
+@EXAMPLES
 @given(notifications)
 def test_any_notification_is_within_the_limits(name: str, message: Notification) -> None:
     check(name, orjson.dumps(FORMATS[name](message)))

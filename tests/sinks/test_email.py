@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from pydantic import ValidationError
 
 from monitor.common.http import Http, RemoteError
@@ -15,7 +15,7 @@ from monitor.common.notification import Notification
 from sinks import email as module
 from sinks.email import Email, EmailConfig, compose
 from tests.fakes.delivery import until
-from tests.fakes.notifications import NOW, event, incident, notification, notifications
+from tests.fakes.notifications import EXAMPLES, NOW, event, incident, notification, notifications
 from tests.fakes.ports import free_port
 from tests.fakes.smtp import FakeSmtp, certificate
 
@@ -248,7 +248,7 @@ async def test_login_and_tls_failures(tmp_path: Path, credential: Put) -> None:
     assert caught.value.retry
 
 
-@settings(max_examples=60, deadline=None)
+@EXAMPLES
 @given(notifications)
 def test_any_notification_is_a_mail_without_foreign_headers(message: Notification) -> None:
     raw = compose(message, "monitor@example.org", ("a@example.org",), NOW).as_bytes()

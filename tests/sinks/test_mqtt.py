@@ -9,7 +9,7 @@ from typing import Any
 
 import aiomqtt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from pydantic import ValidationError
 
 from monitor.common.http import Http, RemoteError
@@ -17,7 +17,7 @@ from monitor.common.notification import Notification
 from sinks import mqtt
 from sinks.mqtt import Mqtt, MqttConfig, topic
 from tests.fakes.mosquitto import broker
-from tests.fakes.notifications import event, incident, notification, notifications
+from tests.fakes.notifications import EXAMPLES, event, incident, notification, notifications
 from tests.fakes.ports import free_port
 from tests.fakes.smtp import certificate
 from tests.fakes.webhook import check_payload
@@ -123,7 +123,7 @@ def test_topics_are_filled_in_safely() -> None:
     assert topic(template, event()) == "alerts/high/none/none/operational"
 
 
-@settings(max_examples=60, deadline=None)
+@EXAMPLES
 @given(notifications)
 def test_any_topic_can_be_published_on(message: Notification) -> None:
     filled = topic("a/{rule}/{source}", message)

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.common.notification import Location, Notification
 from sinks.picture import render
-from tests.fakes.notifications import event, incident, notification, notifications
+from tests.fakes.notifications import EXAMPLES, event, incident, notification, notifications
 
 
 def plain(message: Notification, **keys: Any) -> str:
@@ -57,7 +57,7 @@ def test_paths_are_never_wrapped_and_more_is_counted() -> None:
     assert "and 2 more: cd /srv/monitor && .venv/bin/monitor incidents show 7f3a9c2e" in shown
 
 
-@settings(max_examples=60, deadline=None)
+@EXAMPLES
 @given(notifications, st.integers(1, 200))
 def test_hostile_text_cannot_draw(message: Notification, width: int) -> None:
     for line in render(message, width=width):

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 
 from monitor.common.notification import Notification
 from sinks.text import first_steps, headline, link, links, listing, summary
-from tests.fakes.notifications import event, incident, notification, notifications
+from tests.fakes.notifications import EXAMPLES, event, incident, notification, notifications
 
 
 def test_headlines() -> None:
@@ -73,7 +73,7 @@ def test_a_summary_says_what_the_headline_leaves_out() -> None:
     assert summary(event(text="")) == "The state disk is full"
 
 
-@settings(max_examples=40, deadline=None)
+@EXAMPLES
 @given(notifications)
 def test_a_summary_is_never_empty_nor_long(message: Notification) -> None:
     assert 0 < len(summary(message)) <= 4000

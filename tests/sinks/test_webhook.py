@@ -7,13 +7,13 @@ from typing import Any, get_args
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from pydantic import ValidationError
 
 from monitor.common.http import Http, RemoteError
 from monitor.common.notification import Location, Notification, Reason
 from sinks.webhook import Webhook, WebhookConfig, encode, payload, signing_keys
-from tests.fakes.notifications import RUN, event, incident, notification, notifications
+from tests.fakes.notifications import EXAMPLES, RUN, event, incident, notification, notifications
 from tests.fakes.server import FAULTS, PERMANENT, Fault
 from tests.fakes.webhook import SCHEMA, FakeWebhook, check_payload
 
@@ -212,7 +212,7 @@ def test_operational_events_have_words_and_no_incidents() -> None:
     assert sent["title"] == "The state disk is full"
 
 
-@settings(max_examples=60, deadline=None)
+@EXAMPLES
 @given(notifications)
 def test_any_notification_is_one_line_of_valid_json(message: Notification) -> None:
     body = encode(message)

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from pydantic import ValidationError
 
 from monitor.common.http import Http, RemoteError
@@ -13,8 +13,8 @@ from monitor.common.inbound import Request
 from monitor.common.notification import Notification
 from sinks.pagerduty.config import PagerDutyConfig
 from sinks.pagerduty.sink import PagerDuty, dedup_key, event
+from tests.fakes.notifications import EXAMPLES, incident, notification, notifications
 from tests.fakes.notifications import event as operational
-from tests.fakes.notifications import incident, notification, notifications
 from tests.fakes.pagerduty import FakePagerDuty, check_event
 from tests.fakes.server import FAULTS, PERMANENT
 
@@ -105,7 +105,7 @@ async def test_faults(http: Http, credential: Put, name: str) -> None:
         assert caught.value.retry is (name not in PERMANENT)
 
 
-@settings(max_examples=60, deadline=None)
+@EXAMPLES
 @given(notifications)
 def test_any_notification_is_a_valid_event(message: Notification) -> None:
     assert check_event(event(message, KEY)) == []

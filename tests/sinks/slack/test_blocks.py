@@ -4,11 +4,11 @@ import json
 import re
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 
 from monitor.common.notification import Location, Notification
 from sinks.slack.blocks import dated, escape, message, story
-from tests.fakes.notifications import RUN, incident, notification, notifications
+from tests.fakes.notifications import EXAMPLES, RUN, incident, notification, notifications
 from tests.fakes.slack import DATE, check_blocks
 
 
@@ -20,7 +20,7 @@ def test_a_group_says_once_what_to_do_first() -> None:
     assert words(message(notification(*[incident()] * 5))).count("Revoke the token on GitHub") == 1
 
 
-@settings(max_examples=120, deadline=None)
+@EXAMPLES
 @given(notifications)
 def test_any_notification_is_within_slacks_limits_and_harmless(sent: Notification) -> None:
     content = message(sent)

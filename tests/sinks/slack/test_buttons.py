@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from monitor.common.notification import Notification, Offer, Progress
 from sinks.slack.blocks import message
 from sinks.slack.buttons import OWN_WORDS, REASONS, Press, controls, pressed
-from tests.fakes.notifications import event, incident, notification, notifications
+from tests.fakes.notifications import EXAMPLES, event, incident, notification, notifications
 from tests.fakes.slack import check_blocks
 
 STEP = Progress("github-token", "contain", 0, 9, "revoke", "Revoke it", datetime(2026, 11, 2, tzinfo=UTC))
@@ -127,7 +127,7 @@ def test_a_press_is_read() -> None:
     )
 
 
-@settings(max_examples=100, deadline=None)
+@EXAMPLES
 @given(notifications)
 def test_any_message_with_buttons_is_within_slacks_limits(sent: Notification) -> None:
     check_blocks(message(sent, controls("chat", sent))["blocks"])
