@@ -10,7 +10,7 @@ from typing import Literal
 
 from monitor.common.notification import Location, State
 from monitor.common.severity import Severity, rank
-from monitor.model import Alert, Confidence, Finding, Resolution
+from monitor.model import Alert, Confidence, Finding, Owned, Resolution
 
 __all__ = [
     "RESOLUTIONS",
@@ -27,10 +27,12 @@ __all__ = [
     "fold_alert",
     "incident_id",
     "judge",
+    "labels_of",
     "merge",
     "own_title",
     "part",
     "transition",
+    "worth_of",
 ]
 
 # What a merge makes of the one that stays, and taking it back takes from it again.
@@ -41,6 +43,7 @@ Validity = Literal["valid", "refused", "unknown"]  # what its issuer says of a s
 
 RESOLUTIONS: tuple[Resolution, ...] = ("revoked", "false_positive", "wont_fix", "used_in_tests")
 _CONFIDENCE: Mapping[Confidence, int] = {"low": 0, "medium": 1, "high": 2}
+_PRODUCTION = ("production", "prod", "live")
 _HEX = re.compile(r"[0-9a-f]{32,}")
 
 
@@ -350,6 +353,31 @@ def own_title(labels: Mapping[str, str]) -> str:
     if "secret" not in labels:
         return ""
     return labels["secret"] + (f" ({labels['environment']})" if "environment" in labels else "") + ": "
+
+
+def labels_of(owned: Sequence[Owned]) -> dict[str, str]:
+    """What an incident says of the secret that it is about: of the most current of several, and all environments."""
+    first = owned[0]
+    found = {
+        "secret": first.name,
+        "inventory": first.entry,
+        "environment": ", ".join(sorted({one.environment for one in owned if one.environment})),
+        "secret_owner": first.owner,
+        "consumers": ", ".join(first.consumers),
+        "secret_tags": ", ".join(first.tags),
+        "standing": first.standing,
+        "part": first.part,
+    }
+    return {name: text for name, text in found.items() if text}
+
+
+def worth_of(owned: Sequence[Owned]) -> Severity:
+    """How bad it is to see one of our own: in production or tagged so it is critical, retired it is low."""
+    if all(one.standing == "retired" for one in owned):
+        return "low"
+    used = [one for one in owned if one.standing != "retired"]
+    critical = any(one.environment.lower() in _PRODUCTION or "critical" in one.tags for one in used)
+    return "critical" if critical else "high"
 
 
 def _worth(incident: Incident, severity: Severity) -> Incident:

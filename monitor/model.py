@@ -16,13 +16,17 @@ __all__ = [
     "Confidence",
     "Finding",
     "KnownAlert",
+    "Owned",
     "Position",
     "Predecessor",
     "Resolution",
+    "Standing",
     "WriteBack",
 ]
 
 Resolution = Literal["revoked", "false_positive", "wont_fix", "used_in_tests"]
+
+Standing = Literal["current", "previous", "retired"]  # of a value of a secret of our own
 
 CANARY = "canary"  # the rule of a canary's alarm: no issuer is asked about one, and no action takes it back unasked
 
@@ -124,6 +128,21 @@ class Finding:
     service: str | None = None
     logged_at: float | None = None  # what the record itself says; `time` is when it was read
     context: str | None = None  # the line around it, masked
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """Whose secret a fingerprint is of."""
+
+    fingerprint: str
+    entry: str
+    name: str
+    part: str
+    environment: str
+    owner: str
+    consumers: tuple[str, ...]
+    tags: tuple[str, ...]
+    standing: Standing
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,15 +25,14 @@ from monitor import runbook
 from monitor.common.outside import LABEL, PATH, let_in
 from monitor.common.severity import rank
 from monitor.connection import AROUND, connection
-from monitor.incidents import own_title
+from monitor.incidents import labels_of, own_title, worth_of
 from monitor.intake import ScanError
-from monitor.model import Block, Finding
+from monitor.model import Block, Finding, Owned
 from monitor.pairs import pair
 from monitor.places import Places
 from monitor.scrub import WITHHELD, Scrubber
 from monitor.service import service_of
 from monitor.store.mark import ENOUGH, BlockMarks
-from monitor.store.owners import Owned, labels_of, worth_of
 
 __all__ = ["Gap", "RuleStats", "Scanner", "ScannerStats", "finding_id", "named"]
 

@@ -9,9 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from detectors.fingerprint import fingerprint
-from monitor.model import Finding
+from monitor.model import Finding, Owned
 from monitor.scanner import finding_id
-from monitor.store.owners import Owned
 
 __all__ = ["ELSEWHERE", "SHARED", "elsewhere", "placed", "shared"]
 

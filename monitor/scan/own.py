@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from detectors.match.exact import Anchor, Exact
 from monitor.inventory.ask import ask
+from monitor.model import Owned
 from monitor.scanner import named
 from monitor.scrub import Scrubber
 from monitor.store.inventory import Kept, Print
-from monitor.store.owners import Owned
 
 if TYPE_CHECKING:
     from detectors.match.engine import Engine

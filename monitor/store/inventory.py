@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
+from monitor.model import Owned, Standing
 from monitor.store import outbox, removals
-from monitor.store.owners import Owned, Standing, adopt, by_fingerprint, returned
+from monitor.store.owners import adopt, by_fingerprint, returned
 from monitor.store.rows import chunks, clean, insert_into
 from monitor.store.schema import incidents, secret_prints, secret_versions, secrets, syncs
 from monitor.store.transaction import Desk, Transaction

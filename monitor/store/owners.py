@@ -1,17 +1,15 @@
-"""Whose secret a fingerprint is of, and what an incident about it says of that."""
+"""Whose secret a fingerprint is of, and that incidents about it learn of it."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 from sqlalchemy import Connection, select
 
-from monitor.common.severity import Severity
 from monitor.common.text import clip, one_line
-from monitor.incidents import claim, own_title
+from monitor.incidents import claim, labels_of, own_title, worth_of
+from monitor.model import Owned
 from monitor.store import groups, runs
 from monitor.store.incidents import update_incidents
 from monitor.store.news import newest_place
@@ -21,27 +19,9 @@ from monitor.store.schema import incidents, secret_prints, secret_versions, secr
 from monitor.store.trail import append, entry
 from monitor.store.transaction import Transaction
 
-__all__ = ["Owned", "Standing", "adopt", "by_fingerprint", "labels_of", "returned", "worth_of"]
+__all__ = ["adopt", "by_fingerprint", "returned"]
 
-Standing = Literal["current", "previous", "retired"]
-
-_PRODUCTION = ("production", "prod", "live")
 _TOLD = 10  # names in a message
-
-
-@dataclass(frozen=True, slots=True)
-class Owned:
-    """Whose secret a fingerprint is of."""
-
-    fingerprint: str
-    entry: str
-    name: str
-    part: str
-    environment: str
-    owner: str
-    consumers: tuple[str, ...]
-    tags: tuple[str, ...]
-    standing: Standing
 
 
 def by_fingerprint(connection: Connection, fingerprints: Iterable[str] | None) -> dict[str, list[Owned]]:
@@ -112,28 +92,3 @@ def returned(connection: Connection, source: str, names: Sequence[str], prints: 
     if leaked:
         text += f" It was exposed: {', '.join(leaked[:_TOLD])}."
     return Notice(title, text, "high" if leaked else "low", key=f"inventory returned {source}")
-
-
-def labels_of(owned: Sequence[Owned]) -> dict[str, str]:
-    """What an incident says of the secret that it is about: of the most current of several, and all environments."""
-    first = owned[0]
-    found = {
-        "secret": first.name,
-        "inventory": first.entry,
-        "environment": ", ".join(sorted({one.environment for one in owned if one.environment})),
-        "secret_owner": first.owner,
-        "consumers": ", ".join(first.consumers),
-        "secret_tags": ", ".join(first.tags),
-        "standing": first.standing,
-        "part": first.part,
-    }
-    return {name: text for name, text in found.items() if text}
-
-
-def worth_of(owned: Sequence[Owned]) -> Severity:
-    """How bad it is to see one of our own: in production or tagged so it is critical, retired it is low."""
-    if all(one.standing == "retired" for one in owned):
-        return "low"
-    used = [one for one in owned if one.standing != "retired"]
-    critical = any(one.environment.lower() in _PRODUCTION or "critical" in one.tags for one in used)
-    return "critical" if critical else "high"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monitor.inventory.misuse import ELSEWHERE, SHARED, elsewhere, placed, shared
-from monitor.store.owners import Owned
+from monitor.model import Owned
 from tests.monitor.store.helpers import finding
 
 KEY = b"k" * 32
