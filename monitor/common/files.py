@@ -9,11 +9,11 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import zstandard
 
-__all__ = ["ARCHIVES", "open_archive", "open_file", "open_same", "opened", "read_exactly", "shut"]
+__all__ = ["ARCHIVES", "ByteReader", "open_archive", "open_file", "open_same", "opened", "read_exactly", "shut"]
 
 
 def open_file(path: str) -> int:
@@ -64,7 +64,11 @@ def open_archive(path: str) -> BinaryIO | None:
     return opener(path) if opener else None
 
 
-def read_exactly(stream: BinaryIO, count: int) -> bytes:
+class ByteReader(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+def read_exactly(stream: ByteReader, count: int) -> bytes:
     """Exactly `count` bytes, or those up to the end."""
     data = b""
     while len(data) < count and (piece := stream.read(count - len(data))):

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
-from typing import BinaryIO
 
-from monitor.common.files import read_exactly
+from monitor.common.files import ByteReader, read_exactly
 from monitor.sources.file.life import Life
 
 __all__ = ["BODY", "HEAD", "MARK", "Hasher"]
@@ -46,7 +45,7 @@ class Hasher:
         """Whether the file begins with all that was read of `life`, as far as the hashes of its ends can tell."""
         return size >= life.offset and self.head_matches(fd, life) and self.mark_matches(fd, life)
 
-    def archive_continues(self, stream: BinaryIO, life: Life) -> bool:
+    def archive_continues(self, stream: ByteReader, life: Life) -> bool:
         """`continues` for a decompressed stream at its start; when true it is left at `life.offset`, or after the head
         where that is longer."""
         start = read_exactly(stream, life.head[0])

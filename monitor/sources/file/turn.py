@@ -9,25 +9,24 @@ import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import BinaryIO, Literal, Protocol
+from typing import Literal, Protocol
 
 import zstandard
 
 from monitor.blocks import Window
 from monitor.common.cuts import CONTEXT, settled
 from monitor.common.files import open_archive, open_file, read_exactly
-from monitor.common.newlines import newlines
 from monitor.model import Block, Position
 from monitor.sources.file.blanks import blank_end, first_blank, last_written
 from monitor.sources.file.carry import Carry, EarlyError, begins_anew, carry, chain, close
 from monitor.sources.file.identity import BODY, HEAD, MARK, Hasher
 from monitor.sources.file.life import Known, Life, Record, text
+from monitor.sources.file.lines import Counted, Lines
 
 __all__ = ["Form", "Turn"]
 
 BLOCK = 2 << 20  # bytes scanned at once: each scan hands the lock of Python on, which costs two workers more than one
 TURN = 16 << 20  # bytes a file may read before another one gets its turn
-COUNTED = 64 << 20  # bytes searched for newlines to number a line, about 30 ms; beyond it the line stays unknown
 REREAD = 10 << 20  # bytes a second that may be read again in doubt
 MOMENT = 50_000_000  # nanoseconds after which a change is no longer in the middle of being made
 EARLY = 0.05  # seconds between looks at a predecessor that is not read to its end
@@ -114,8 +113,9 @@ class Turn:
         self._hasher = hasher
         self._head, self._body = life.head, life.body
         self._mark = b""
-        self._line = life.line
-        self._stream: BinaryIO | None = None
+        self._lines = Lines(life.line, self._text)
+        self._shown: tuple[int, memoryview] = (0, memoryview(b""))  # the last block and where it begins
+        self._stream: Counted | None = None
         self._fault: Exception | None = None  # met in it
 
     def blocks(self) -> Iterator[Block]:
@@ -198,7 +198,7 @@ class Turn:
             self.size, self.mtime = life.size, life.mtime
             return False
         self.wait, self._again, self.offset = 0.0, True, start
-        self._body, self._mark, self._line = (0, ""), b"", (0, 1)
+        self._body, self._mark, self._lines.known = (0, ""), b"", (0, 1)
         return True
 
     def _go_on(self) -> bool:
@@ -281,6 +281,7 @@ class Turn:
                 return
             assert self._stream is not None
             read_exactly(self._stream, self.offset)
+        self._lines.known = (self.offset, 1 + self._stream.newlines)
         self._flush = -1
         yield from self._cut(buffer, None)
         if self._fault is not None:
@@ -291,7 +292,8 @@ class Turn:
         one that was never read not even the inode tells, which may have been given on."""
         life = self.life
         try:
-            self._stream = open_archive(life.path)
+            stream = open_archive(life.path)
+            self._stream = Counted(stream) if stream is not None else None
             status = os.stat(life.path)
         except FileNotFoundError:
             return False
@@ -342,6 +344,8 @@ class Turn:
             self.more = not ended or limit < window.end
             data = window.text(limit)
             yield self._block(data, window.offset, window.fresh, limit if limit < len(data) else None, window.head)
+            if self._stream is not None:
+                self._lines.at(self.offset)
             if not self.more or (size is not None and self.offset - start >= longest):
                 return
             self.more = False
@@ -401,6 +405,7 @@ class Turn:
         yield self._block(data, window.offset, fresh, limit, window.head)
 
     def _block(self, data: memoryview, base: int, fresh: int, limit: int | None, head: bytes) -> Block:
+        self._shown = base, data
         block = Block(
             source=self.source,
             path=text(self.life.path),
@@ -410,30 +415,19 @@ class Turn:
             time=time.time(),
             fresh=fresh,
             limit=limit,
-            line_at=None if self._stream else self._line_at,
+            line_at=self._lines.at,
             predecessor=self._carry.of if self._carry is not None and base < 0 else None,
             seam=-base if self._form is None and fresh < -base else 0,
             head=head,
         )
         return block if self._form is None else self._form.block(block)
 
-    def _line_at(self, offset: int) -> int | None:
-        known, line = self._line
-        start, end = min(known, offset), max(known, offset)
-        if end - start > COUNTED:
-            return None
-        count = 0
-        if start < 0:
-            return None  # in the predecessor
-        while start < end:
-            piece = os.pread(self.life.fd, min(BLOCK, end - start), start)
-            if not piece:
-                return None
-            count += newlines(piece)
-            start += len(piece)
-        line += count if offset >= known else -count
-        self._line = (offset, line)
-        return line
+    def _text(self, at: int, size: int) -> bytes:
+        """To count lines in; of an archive what was given last."""
+        if self._stream is None:
+            return os.pread(self.life.fd, size, at)
+        base, data = self._shown
+        return bytes(data[at - base : at - base + size]) if at >= base else b""
 
     def _grow_head(self) -> None:
         # Of settled bytes only: space set aside is still to be filled. Before there are any, a few that may change
@@ -476,7 +470,7 @@ class Turn:
         if self._mark or self._again:
             life.mark = (len(self._mark), self._hasher.digest(self._mark))
         life.offset, life.size, life.mtime, life.known = self.offset, self.size, self.mtime, self._known
-        life.head, life.body, life.line = self._head, self._body, self._line
+        life.head, life.body, life.line = self._head, self._body, self._lines.known
         life.flushed = self.flushed or (0 if self._again else life.flushed)
 
     def apply(self) -> None:

@@ -213,15 +213,6 @@ def test_lines_are_counted_on_demand(log: Path) -> None:
     assert life.line == (len(data) - len(b"<there>\n"), 1004)
 
 
-def test_counting_lines_is_bounded(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "COUNTED", 1000)
-    log.write_bytes(b"x\n" * 1000)
-    for block in Turn("s", opened(log), HASHER).blocks():
-        assert block.line_at is not None
-        assert block.line_at(900) == 451
-        assert block.line_at(1990) is None
-
-
 @pytest.mark.parametrize("offset", [0, 4, 2_000])
 @pytest.mark.parametrize("known", [0, 1000])
 def test_an_archive_is_finished_from_where_the_file_was_left(tmp_path: Path, offset: int, known: int) -> None:
@@ -237,7 +228,12 @@ def test_an_archive_is_finished_from_where_the_file_was_left(tmp_path: Path, off
     life.inode = (archive.stat().st_dev, archive.stat().st_ino)
     life.there, life.mtime = archive.stat().st_size, archive.stat().st_mtime_ns
     life.head = max(life.head, (known, HASHER.digest(data[:known])))
-    turn, blocks = read(life)
+    turn = Turn("s", life, HASHER)
+    blocks = []
+    for block in turn.blocks():
+        blocks.append((block.offset, bytes(block.data), block.fresh, block.limit))
+        assert block.line_at is not None
+        assert block.line_at(block.offset) == data.count(b"\n", 0, block.offset) + 1
     assert turn.verdict == "read"
     assert fresh(blocks) == data[offset:]
     if not offset:
