@@ -32,8 +32,8 @@ async def until(condition: Callable[[], object], seconds: float, what: Callable[
 class Monitor:
     """`monitor run` in `folder` with the given configuration; stdout and stderr go to files there.
 
-    It finds its rules compiled, and from its second start on it is forked off a process that has its modules imported;
-    with `first` neither. `prepared`: what is compiled lies in the folder already, and all starts are forked.
+    It finds its rules compiled and is forked off a process that has its modules imported; with `first` neither.
+    `prepared`: what is compiled lies in the folder already.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Monitor:
     ) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._forked_from = sys.maxsize if first else 1 if prepared else 2  # the number of a start
+        self._first = first
         if not (first or prepared):
             texts.lend(folder / "state" / "cache")
         (folder / "key").write_text(KEY)
@@ -57,7 +57,6 @@ class Monitor:
         )
         self.environment = {**os.environ, **(environment or {})}
         self.process: asyncio.subprocess.Process | Forked | None = None
-        self.starts = 0
 
     @property
     def errors(self) -> str:
@@ -74,12 +73,11 @@ class Monitor:
         stdin: int = asyncio.subprocess.DEVNULL,
         prefix: Sequence[str] = (),
     ) -> None:
-        self.starts += 1
         ready = self.errors.count('"event": "ready"') if (self.folder / "stderr").exists() else 0
         with (self.folder / "stdout").open("ab") as out, (self.folder / "stderr").open("ab") as err:
             command = ("run", "--config", str(self.config), *arguments)
-            alone = prefix or stdin != asyncio.subprocess.DEVNULL or "LD_PRELOAD" in self.environment
-            if self.starts >= self._forked_from and not alone:
+            alone = self._first or prefix or stdin != asyncio.subprocess.DEVNULL or "LD_PRELOAD" in self.environment
+            if not alone:
                 self.process = Forks.shared().start(*command, env=self.environment, stdout=out, stderr=err)
             else:
                 self.process = await asyncio.create_subprocess_exec(
