@@ -50,6 +50,13 @@ def test_counted_and_ended_messages_in_any_mixture_and_cut_anywhere(seed: int) -
         assert stream[piece.start : piece.start + len(piece.data)] == piece.data
 
 
+def test_the_end_of_a_line_may_come_first_in_a_piece() -> None:
+    frames = Frames(4)
+    pieces = frames.feed(counted(b"<1>a"))
+    pieces += frames.feed(b"a long line") + frames.feed(b"\nword\n" + counted(b"<1>b"))
+    assert messages(pieces + frames.flush(over=True)) == [b"<1>a", b"a long line", b"word", b"<1>b"]
+
+
 @pytest.mark.parametrize(
     "head",
     [b"", b"999999999 <13>1 - - - - - - ", b"99999999999999999999 <13>", b"0 <13>", b"5 <", b"-1 <13>", b"\xff\xfe\0"],

@@ -19,7 +19,7 @@ async def opened(url: str, clock: Clock, folder: Path) -> Store:
     return store
 
 
-async def filled(url: str, clock: Clock, folder: Path) -> None:
+async def filled(url: str, clock: Clock, folder: Path, before_chains: str = "") -> None:
     """As it is when it was brought to version 23 and nothing was written since (another key was refused, say): chains
     with seals of their ends, and one sum over them."""
     async with await opened(url, clock, folder) as store:
@@ -31,6 +31,11 @@ async def filled(url: str, clock: Clock, folder: Path) -> None:
     database = Database(url)
     with database.transaction(durable=True) as connection:
         total = 0
+        for statement in (
+            "UPDATE audit SET mac = NULL WHERE incident = :id",
+            "DELETE FROM trails WHERE incident = :id",
+        ):
+            connection.execute(text(statement), {"id": before_chains})
         for row in connection.execute(text("SELECT * FROM trails")).all():
             end = (row.incident, row.entries, row.mac)
             total ^= int(mac_of(SECRET, "part", *end), 16)
@@ -62,6 +67,13 @@ async def test_what_nothing_was_sealed_of_is_sealed_at_the_next_start(url: str, 
         assert (await store.trail.verify()).problems == ()
         sql(url, "UPDATE incidents SET severity = 'low' WHERE severity = 'high'")
         assert len((await store.trail.verify()).problems) == 3
+
+
+async def test_a_history_from_before_there_were_chains_is_whole(url: str, clock: Clock, tmp_path: Path) -> None:
+    await filled(url, clock, tmp_path, before_chains=fingerprint(1)[:16])
+    async with await opened(url, clock, tmp_path) as store:
+        verdict = await store.trail.verify()
+        assert (verdict.problems, verdict.taken) == ((), 3)
 
 
 BEFORE = {
