@@ -152,6 +152,6 @@ $(VENV)/run.stamp: $(BIN)/python requirements.lock pyproject.toml
 
 $(VENV)/dev.stamp: $(BIN)/python requirements-dev.lock pyproject.toml
 	@echo "Installing the locked dependencies for development into $(VENV)"
-	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@$(PIP) install --no-compile --require-hashes -r requirements-dev.lock  # most of it is never imported
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@ $(VENV)/run.stamp
