@@ -186,11 +186,12 @@ def _count(engine: Engine, path: Path, plants: Sequence[Plant], prints: set[str]
     starts, seen = [one.start for one in plants], set()
     for part in scan(walk([str(path)], lambda *_: None), engine, Options(KEY), 1):
         for hit in part.hits:
-            if hit.fingerprint not in prints and hit.rule is not OWN:
+            offset, print_ = hit.finding.offset, hit.finding.fingerprint
+            if print_ not in prints and hit.rule is not OWN:
                 continue  # what a rule takes for a secret is no matter here
-            number = bisect_right(starts, hit.offset) - 1
+            number = bisect_right(starts, offset) - 1
             one = plants[number] if number >= 0 else None
-            if one is None or hit.offset >= one.end or hit.fingerprint != one.print_ or number in seen:
+            if one is None or offset >= one.end or print_ != one.print_ or number in seen:
                 outcome.others += 1
                 continue
             seen.add(number)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from detectors.match.tables import between_rows, last_list
 from monitor.common.cuts import carried, settled
-from monitor.common.newlines import newlines
+from monitor.common.newlines import characters, newlines
 from monitor.model import Block
 
 __all__ = ["BLOCK", "HEAD", "Cutter", "Window", "head_of"]
@@ -132,6 +132,7 @@ class Cutter:
         self._fresh = 0  # bytes of context in it
         self._offset = offset  # of its first byte in the stream
         self._line = line  # number of the line its first byte is in
+        self._column = None if offset or line is None else 1  # of that byte
         self._head = b""
 
     @property
@@ -161,6 +162,7 @@ class Cutter:
             fresh=self._fresh,
             limit=limit,
             line=self._line,
+            column=self._column,
             attributes=self._attributes,
             head=self._head,
         )
@@ -168,7 +170,10 @@ class Cutter:
         keep = carried(limit)
         self._head = head_of(self._data, keep, self._head, begins=self._offset == 0)
         if self._line is not None:
-            self._line += newlines(self._data[:keep])
+            begin = self._data.rfind(b"\n", 0, keep) + 1
+            self._line += newlines(self._data[:begin])
+            column = 1 if begin else self._column
+            self._column = None if column is None else column + characters(self._data[begin:keep])
         self._data = self._data[keep:]
         self._offset += keep
         self._fresh = limit - keep

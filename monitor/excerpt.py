@@ -10,7 +10,7 @@ from itertools import pairwise
 __all__ = ["NEAR", "around", "narrowed"]
 
 Data = bytes | bytearray | memoryview
-NEAR = 64  # bytes shown on either side
+NEAR = 80  # bytes shown on either side
 
 _BEFORE = re.compile(r"[\w+%\\-]+$")
 _AFTER = re.compile(r"^[\w+%./=\\-]+")
@@ -49,7 +49,7 @@ def narrowed(
 ) -> tuple[bytes, tuple[int, int], list[tuple[int, int]]]:
     """Text in UTF-16 around `span` as UTF-8, more than `near` bytes of either side, with the places of all in it."""
     start, end = span
-    low, high = start - min(4 * near, start & ~1), min(len(data), end + 4 * near)
+    low, high = start - min(4 * near, start & ~1), end + min(4 * near, (len(data) - end) & ~1)  # no half a character
     first = bisect_right(hidden, low, key=lambda span: span[1])
     inside = hidden[first : bisect_left(hidden, high, key=lambda span: span[0])]
     # Whole characters of what was read in the other order.

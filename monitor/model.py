@@ -65,6 +65,7 @@ class Block:
     fresh: int = 0
     limit: int | None = None  # None: len(data)
     line: int | None = None  # line number (from 1) of data[0] when known
+    column: int | None = None  # of data[0] in that line, in characters (from 1), when known
     # Absolute offset → its line number, counted only when a finding asks for it; valid until the next block is taken.
     line_at: Callable[[int], int | None] | None = None
     # Place in `data` → absolute offset, where one does not simply follow from the other.

@@ -1,4 +1,4 @@
-"""Blocks to findings: here a match is turned into a fingerprint and a preview.
+"""Blocks to findings: which thread searches what, and for how long at once; occurrence.py makes the findings.
 
 Scans run in threads (Hyperscan and RE2 release the GIL), each with a worker of its own. The event loop only waits.
 """
@@ -7,39 +7,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import threading
 import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
-from detectors.fingerprint import fingerprint
 from detectors.match.cost import Spent
-from detectors.match.engine import PACE, Engine, Found, Match, Pace, Search, Worker
-from detectors.match.exact import OWN, Exact
+from detectors.match.engine import PACE, Engine, Found, Pace, Search, Worker
+from detectors.match.exact import Exact
 from detectors.match.outcome import merged
-from monitor import runbook
-from monitor.common.outside import LABEL, PATH, let_in
-from monitor.common.severity import rank
-from monitor.connection import AROUND, connection
-from monitor.incidents import labels_of, own_title, worth_of
 from monitor.intake import ScanError
 from monitor.model import Block, Finding, Owned
-from monitor.pairs import pair
-from monitor.places import Places
-from monitor.scrub import WITHHELD, Scrubber
-from monitor.service import service_of
+from monitor.occurrence import occurrences
+from monitor.scrub import Scrubber
 from monitor.store.mark import ENOUGH, BlockMarks
 
-__all__ = ["Gap", "RuleStats", "Scanner", "ScannerStats", "finding_id", "named"]
+__all__ = ["Gap", "RuleStats", "Scanner", "ScannerStats"]
 
 _Done = TypeVar("_Done")
-_Told = TypeVar("_Told", bound=Any)  # a Finding, or a Hit of `scan`
-_TELLING = 16  # bytes of a secret that is nothing else, wherever it stands
-_PIECE = 6  # characters of a path that may be a part of a secret
 _ENOUGH = 4096  # findings for one transaction: a log full of them must neither fill the memory nor hold up the others
 
 
@@ -61,12 +49,6 @@ class ScannerStats:
     seconds: float = 0.0
     busy: int = 0  # threads at work now
     rules: dict[str, RuleStats] = field(default_factory=dict)  # id → those that anything was held against
-
-
-def finding_id(generation: str, offset: int, rule: str, print_: str) -> str:
-    """The same occurrence has the same id however often it is read: 32 hex digits."""
-    text = f"{generation}\0{offset}\0{rule}\0{print_}"
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 class Gap(NamedTuple):
@@ -311,7 +293,12 @@ class Scanner:
         if block.seam:
             found = _with_sides(worker, block, found, self._pace)
         parts = self._apart(worker, block, found, gaps) if block.parts else [(block, found)]
-        return [finding for part, within in parts for finding in self._findings(part, within)]
+        scrub: Scrubber = self._local.scrubber
+        return [
+            finding
+            for part, within in parts
+            for _, finding in occurrences(part, within, self._key, scrub, self._owners)
+        ]
 
     def _guarded(self, block: Block, work: Callable[[], _Done]) -> _Done:
         """Whatever fails on a block becomes a ScanError."""
@@ -323,14 +310,6 @@ class Scanner:
             failure = f"{self.scrub(block.path)}: the engine failed at offset {block.offset}: {what}"
         # Outside of the handler, so that the error does not carry the original one along.
         raise ScanError(failure, block.offset + block.end)
-
-    def _findings(self, block: Block, found: Found) -> Iterator[Finding]:
-        scrub = self._local.scrubber
-        places = Places(block, found)
-        matches, facts = pair(found.matches)
-        for number, match in enumerate(matches):
-            one = self._finding(block, match, places, scrub)
-            yield replace(one, labels={**one.labels, **facts[number]}) if number in facts else one
 
     def _apart(self, worker: Worker, block: Block, found: Found, gaps: list[Gap]) -> Iterator[tuple[Block, Found]]:
         """What was found in each record, by places in it. Records that a match runs across are scanned one by one."""
@@ -378,86 +357,6 @@ class Scanner:
             local.scrubber, local.engine = Scrubber(local.worker), engine
         worker: Worker = local.worker
         return worker
-
-    def _finding(self, block: Block, match: Match, places: Places, scrub: Scrubber) -> Finding:
-        offset = block.offset + match.start if block.offset_at is None else block.offset_at(match.start)
-        at, generation, offset = block.place(offset)
-        print_ = fingerprint(self._key, match.secret)
-        begin = places.begin(match.start)
-        record = places.record(begin)
-        path = let_in(_covered(at, match), scrub, PATH)
-        told = {**block.attributes, **_connection(block, match), **match.labels}
-        labels = scrub.labels({name: _covered(value, match) for name, value in told.items()})
-        if path != at:
-            labels = _untorn(labels, at, path)
-        # From what is masked already: a part of a secret is not known for one.
-        service = service_of(path, {name: labels[name] for name in block.attributes}, record.service)
-        finding = Finding(
-            id=finding_id(generation, offset, match.rule.id, print_),
-            rule=match.rule.id,
-            name=match.rule.name,
-            severity=match.severity,
-            confidence=match.confidence,
-            fingerprint=print_,
-            masked=match.masked,
-            source=block.source,
-            path=path,
-            generation=generation,
-            offset=offset,
-            time=block.time,
-            line=places.line(match.start),
-            column=places.column(match, begin),
-            decode=match.decode,
-            labels=labels,
-            runbook=runbook.of(match.rule),
-            url=scrub.address(block.url),
-            service=None if service is None else let_in(service, scrub, LABEL),
-            logged_at=record.logged_at if block.logged_at is None else block.logged_at,
-            context=places.context(match, begin, scrub),
-        )
-        return named(finding, self._owners.get(print_, ()), finding.rule)
-
-
-def named(found: _Told, owned: Sequence[Owned], rule: str) -> _Told:
-    """With the name of our own secret, where it is one, and what that is worth. What only its value told, and is in use
-    no more, is low; what the rule with this id knows may still work at its issuer."""
-    if not owned:
-        return found
-    labels, worth = labels_of(owned), worth_of(owned)
-    return replace(
-        found,
-        name=own_title(labels) + found.name,
-        labels={**found.labels, **labels},
-        severity=worth if rule == OWN.id or rank(worth) > rank(found.severity) else found.severity,
-        confidence="high",
-    )
-
-
-def _covered(text: str, match: Match) -> str:
-    """`text` without the secret where it stands there once more, as no rule may know it there. A short one may be a
-    name as well."""
-    if len(match.secret) < _TELLING:
-        return text
-    return text.replace(match.secret.decode("utf-8", "surrogateescape"), match.masked)
-
-
-def _untorn(labels: Mapping[str, str], path: str, shown: str) -> Mapping[str, str]:
-    """Labels without what was taken out of the midst of a secret in `path`, of which only `shown` may be shown."""
-
-    def torn(value: str) -> bool:
-        return any(len(part) >= _PIECE and part in path and part not in shown for part in value.split("/"))
-
-    return {name: WITHHELD if torn(value) else value for name, value in labels.items()}
-
-
-def _connection(block: Block, match: Match) -> Mapping[str, str]:
-    """User, host and database where the match is the password of a connection string."""
-    if match.decode:
-        return {}
-    before, after = block.data[max(0, match.start - AROUND) : match.start], block.data[match.end : match.end + AROUND]
-    facts = connection(bytes(before), bytes(after))
-    secret = match.secret.decode("utf-8", "replace")
-    return {name: value for name, value in facts.items() if secret not in value}
 
 
 def _with_sides(worker: Worker, block: Block, found: Found, pace: Pace) -> Found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 __all__ = ["service_of"]
 
@@ -28,8 +29,11 @@ def service_of(path: str, attributes: Mapping[str, str], named: str | None = Non
     for key in _ATTRIBUTES:
         if value := attributes.get(key):
             return value.removesuffix(".service") if key == "unit" else value
-    if named:
-        return named
+    return named or _of(path)
+
+
+@lru_cache(1024)
+def _of(path: str) -> str | None:
     for pattern in _PATHS:
         if found := pattern.search(path):
             parts = found.groupdict()

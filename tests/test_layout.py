@@ -103,7 +103,7 @@ FLOORS = (
     "common connection excerpt json_lines mute pairs program quoted record service",
     "clients folding matcher model process retention",
     "access blocks incidents inhibition intake ledger pacing runbook scrub seal",
-    "mask places records routing",
+    "mask occurrence records routing",
     "sources store",
     "drill github scanner standing suppression_file view",
     "delivery inventory report verify web",

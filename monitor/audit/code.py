@@ -35,18 +35,18 @@ def _code(tree: Tree) -> Iterator[Evidence]:
     # A path that holds a secret is masked here, and no name that we know: it counts as code.
     other = {*tree.environment, *tree.examples} - code
     certain = 0
-    for name, hits in tree.scanned.hits.items():
+    for name, findings in tree.scanned.findings.items():
         if name.partition("!")[0] in other:
             continue
         place = tree.base / name.partition("!")[0]
         repeat = f"monitor scan {shlex.quote(str(place))}"
-        for hit in hits:
-            text = f"{name}:{hit.line}: {hit.rule.name} [{hit.rule.id}] {hit.masked}"
-            if hit.confidence == "low":
-                yield unknown(f"{text} (low confidence: look at it)", repeat, name, hit.line)
+        for finding in findings:
+            text = f"{name}:{finding.line}: {finding.name} [{finding.rule}] {finding.masked}"
+            if finding.confidence == "low":
+                yield unknown(f"{text} (low confidence: look at it)", repeat, name, finding.line)
             else:
                 certain += 1
-                yield failed(text, repeat, name, hit.line)
+                yield failed(text, repeat, name, finding.line)
     if not code:
         yield unknown(
             f"{tree.root}: no file of code, so there was nothing to look at", f"ls -A {shlex.quote(str(tree.root))}"

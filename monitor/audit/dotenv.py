@@ -84,10 +84,10 @@ def _example(tree: Tree, name: str, real: dict[str, str]) -> Iterator[Evidence]:
     except UnreadError as error:
         yield unknown(f"{name}: {error}", f"ls -l {tree.base / name}", name)
         return
-    wrong: set[int] = set()
-    for hit in tree.scanned.hits.get(name, ()):
-        wrong.add(hit.line)
-        yield failed(f"{name}:{hit.line}: {hit.rule.name} [{hit.rule.id}] {hit.masked}", repeat, name, hit.line)
+    wrong: set[int | None] = set()
+    for leak in tree.scanned.findings.get(name, ()):
+        wrong.add(leak.line)
+        yield failed(f"{name}:{leak.line}: {leak.name} [{leak.rule}] {leak.masked}", repeat, name, leak.line)
     for one in found:
         if one.line in wrong or len(one.value) < _LEAST or is_public(one.name):
             continue

@@ -23,7 +23,7 @@ from monitor.audit.yamls import YamlError, documents, items, lookup, scalars
 
 if TYPE_CHECKING:
     from monitor.audit.tree import Tree
-    from monitor.scan.search import Hit
+    from monitor.model import Finding
 
 __all__ = ["jwt_secret", "service_role"]
 
@@ -38,8 +38,8 @@ _OVERLAP = 256  # bytes, more than a name is long
 async def service_role(subject: Subject) -> AsyncIterator[Evidence]:
     """The service-role key, which bypasses every policy of the database."""
 
-    def is_key(hit: Hit) -> bool:
-        return hit.rule.id == "supabase-secret-key" or hit.labels.get("role") == "service_role"
+    def is_key(finding: Finding) -> bool:
+        return finding.rule == "supabase-secret-key" or finding.labels.get("role") == "service_role"
 
     async for piece in _all(subject, "the service-role key", subject.settings.service_keys, is_key):
         yield piece
@@ -48,18 +48,18 @@ async def service_role(subject: Subject) -> AsyncIterator[Evidence]:
 async def jwt_secret(subject: Subject) -> AsyncIterator[Evidence]:
     """The secret that makes every token."""
 
-    def is_secret(hit: Hit) -> bool:
-        return hit.rule.id.endswith("jwt-secret")
+    def is_secret(finding: Finding) -> bool:
+        return finding.rule.endswith("jwt-secret")
 
     async for piece in _all(subject, "the JWT secret", subject.settings.jwt_secrets, is_secret):
         yield piece
 
 
 async def _all(
-    subject: Subject, what: str, names: tuple[str, ...], is_it: Callable[[Hit], bool]
+    subject: Subject, what: str, names: tuple[str, ...], is_it: Callable[[Finding], bool]
 ) -> AsyncIterator[Evidence]:
     for tree in subject.trees:
-        found = [name for name, hits in tree.scanned.hits.items() if any(map(is_it, hits))]
+        found = [name for name, findings in tree.scanned.findings.items() if any(map(is_it, findings))]
         for piece in _holders(_Key(what, names, subject.settings.gateway, tree), found):
             yield piece
     for secret in await subject.store.inventory.secrets() if subject.store is not None else ():

@@ -21,10 +21,10 @@ from monitor.audit.real import assigned
 from monitor.audit.subject import Subject
 from monitor.audit.verdict import Evidence, failed, passed, unknown
 from monitor.common.archive import ArchiveError, Budget, Stream, leaves
-from monitor.scan.search import Places, Searcher, stream_blocks
+from monitor.scan.search import Searcher, stream_blocks
 
 if TYPE_CHECKING:
-    from monitor.scan.search import Hit
+    from monitor.model import Finding
 
 __all__ = ["baked"]
 
@@ -50,7 +50,7 @@ class _Image:
 
     documents: dict[str, bytes] = field(default_factory=dict)
     blobs: set[str] = field(default_factory=set)
-    hits: list[tuple[str, str, Hit]] = field(default_factory=list)  # blob, file in it
+    found: list[tuple[str, str, Finding]] = field(default_factory=list)  # blob, file in it
     deleted: dict[str, set[str]] = field(default_factory=dict)  # blob → paths that it takes away from those below
     problems: list[tuple[str, str]] = field(default_factory=list)
     unsure: int = 0
@@ -72,12 +72,12 @@ def _image(path: Path, subject: Subject) -> Iterator[Evidence]:
         image.report("", error.strerror or "cannot be read")
     configurations, layers = _manifest(image)
     wrong = False
-    for blob, name, hit in image.hits:
+    for blob, name, finding in image.found:
         gone = ", deleted in a later layer and still in the image" if _is_deleted(image, layers, blob, name) else ""
         where = f"{blob}!{name}" if name else blob
         wrong = True
-        text = f"{path.name}: {where}:{hit.line}: {hit.rule.name} [{hit.rule.id}] {hit.masked}{gone}"
-        yield failed(text, repeat, f"{path}!{where}", hit.line)
+        text = f"{path.name}: {where}:{finding.line}: {finding.name} [{finding.rule}] {finding.masked}{gone}"
+        yield failed(text, repeat, f"{path}!{where}", finding.line)
     for blob in configurations:
         for text in _told(image.documents.get(blob, b"{}")):
             wrong = True
@@ -134,13 +134,13 @@ def _look(name: str, stream: Stream, searcher: Searcher, image: _Image) -> None:
         gone = "" if last == ".wh..wh..opq" else last.removeprefix(".wh.")
         image.deleted.setdefault(blob, set()).add(_plain(f"{folder}/{gone}"))
         return
-    places = Places(lambda at, size: b"")
     try:
-        for hit in searcher.search(name, stream_blocks(stream, places), places, image.report):
-            if hit.confidence == "low" or hit.severity == "info" or hit.rule.labels.get("public"):
-                image.unsure += hit.confidence == "low"
+        for hit in searcher.search(stream_blocks(name, stream), report=image.report):
+            finding = hit.finding
+            if finding.confidence == "low" or finding.severity == "info" or hit.rule.labels.get("public"):
+                image.unsure += finding.confidence == "low"
             else:
-                image.hits.append((blob, inner, hit))
+                image.found.append((blob, inner, finding))
     except ArchiveError as error:
         image.report(name, str(error))
 

@@ -19,7 +19,7 @@ from monitor.scan.walk import Entry, walk
 
 if TYPE_CHECKING:
     from detectors.match.engine import Engine
-    from monitor.scan.search import Hit
+    from monitor.model import Finding
 
 __all__ = ["DOTENV", "EXAMPLE", "Scanned", "Tree", "UnreadError", "is_image"]
 
@@ -47,9 +47,9 @@ class UnreadError(Exception):
 
 @dataclass(slots=True)
 class Scanned:
-    """`hits` of the rules by relative path, without what comments silence; `problems`: path, what was not read."""
+    """`findings` of the rules by relative path, without what comments silence; `problems`: path, what was not read."""
 
-    hits: dict[str, list[Hit]] = field(default_factory=dict)
+    findings: dict[str, list[Finding]] = field(default_factory=dict)
     problems: list[tuple[str, str]] = field(default_factory=list)
     silenced: int = 0
     files: int = 0
@@ -177,10 +177,11 @@ class Tree:
             out.files += outcome.files
             out.problems += [(self.relative(path), why) for path, why in outcome.problems]
             for hit in outcome.hits:
+                finding = hit.finding
                 if hit.suppressed:
                     out.silenced += 1
-                elif hit.severity != "info" and hit.rule.labels.get("public") is None:
-                    out.hits.setdefault(self.relative(hit.path), []).append(hit)
+                elif finding.severity != "info" and hit.rule.labels.get("public") is None:
+                    out.findings.setdefault(self.relative(finding.path), []).append(finding)
         return out
 
     def text(self, name: str) -> str:

@@ -34,6 +34,7 @@ from monitor.site import read_rules, rule_errors
 if TYPE_CHECKING:
     from detectors.match.engine import Engine
     from monitor.config import Config
+    from monitor.model import Finding
     from monitor.scan.own import Own
     from monitor.scan.run import Options, Outcome
     from monitor.scan.search import Hit
@@ -175,7 +176,7 @@ def scan(
         skip_binary=skip_binary,
         archives=archives,
         max_unpacked=max_unpacked,
-        named=own.named if own else lambda hit: hit,
+        owners=own.owners if own else {},
     )
     started()
     try:
@@ -184,7 +185,7 @@ def scan(
         sys.stdout.flush()
         os._exit(130)  # a thread that waits for a pipe cannot be interrupted, and Python would wait for it
     if write_baseline is not None:
-        _write_baseline(write_baseline, key, session.all)
+        _write_baseline(write_baseline, key, (hit.finding for hit in session.all))
     incomplete = unread or session.incomplete or (own and own.problems)
     raise typer.Exit(1 if session.shown and write_baseline is None else 2 if incomplete else 0)
 
@@ -227,11 +228,11 @@ def _read_baseline(path: Path | None, key: bytes) -> frozenset[str]:
         fail(str(error), EX_CONFIG)
 
 
-def _write_baseline(path: Path, key: bytes, hits: Iterable[Hit]) -> None:
+def _write_baseline(path: Path, key: bytes, found: Iterable[Finding]) -> None:
     from monitor.scan.baseline import BaselineError, write
 
     try:
-        count = write(path, key, hits)
+        count = write(path, key, found)
     except BaselineError as error:
         fail(str(error), 2)
     typer.echo(f"{path}: {count} secret{'' if count == 1 else 's'} accepted", err=True)
@@ -308,31 +309,32 @@ class _Session:
         for hit in hits:
             if self.keep:
                 self.all.append(hit)
-            if hit.fingerprint in self.known:
+            if hit.finding.fingerprint in self.known:
                 self.accepted += 1
                 continue
             self.shown += 1
             if self.form is Form.text:
                 _print_text(hit)
             elif self.form is Form.jsonl:
-                _print_json(hit)
+                _print_json(hit.finding)
         if hits and self.form in (Form.text, Form.jsonl):
             sys.stdout.flush()
         if progress is not None:
             progress.resume()
 
     def _wanted(self, hit: Hit) -> bool:
-        if self.rules and hit.rule.id not in self.rules:
+        finding = hit.finding
+        if self.rules and finding.rule not in self.rules:
             return False
-        if hit.severity not in self.severities or hit.confidence not in self.confidences:
+        if finding.severity not in self.severities or finding.confidence not in self.confidences:
             return False
         self.suppressed += hit.suppressed
         return not hit.suppressed
 
     def _finish(self) -> None:
-        new = [hit for hit in self.all if hit.fingerprint not in self.known]
+        new = [hit for hit in self.all if hit.finding.fingerprint not in self.known]
         if self.form is Form.json:
-            typer.echo(json_text([_as_dict(hit) for hit in new], indent=True))
+            typer.echo(json_text([_as_dict(hit.finding) for hit in new], indent=True))
         elif self.form is Form.sarif:
             from monitor import __version__
             from monitor.scan.sarif import document
@@ -357,43 +359,42 @@ class _Session:
         return ", ".join(parts)
 
 
-def _as_dict(hit: Hit) -> dict[str, Any]:
+def _as_dict(finding: Finding) -> dict[str, Any]:
     from monitor.common.text import clean
 
     return {
-        "path": clean(hit.path),
-        "line": hit.line,
-        "column": hit.column,
-        "rule": hit.rule.id,
-        "severity": hit.severity,
-        "fingerprint": hit.fingerprint,
-        "masked": hit.masked,
-        "name": hit.name,
-        "confidence": hit.confidence,
-        "decode": list(hit.decode),
-        "labels": {key: clean(value) for key, value in hit.labels.items()},
+        "path": clean(finding.path),
+        "line": finding.line,
+        "column": finding.column,
+        "rule": finding.rule,
+        "severity": finding.severity,
+        "fingerprint": finding.fingerprint,
+        "masked": finding.masked,
+        "name": finding.name,
+        "confidence": finding.confidence,
+        "decode": list(finding.decode),
+        "labels": {key: clean(value) for key, value in finding.labels.items()},
     }
 
 
-def _print_json(hit: Hit) -> None:
-    sys.stdout.write(json_text(_as_dict(hit)) + "\n")
+def _print_json(finding: Finding) -> None:
+    sys.stdout.write(json_text(_as_dict(finding)) + "\n")
 
 
 def _print_text(hit: Hit) -> None:
-    colour = severity_colour(hit.severity)
-    where = paint(f"{printable(hit.path)}:{hit.line}:{hit.column}", bold=True)
-    masked = printable(hit.revealed if hit.revealed is not None else hit.masked)
-    facts = [f"{hit.confidence} confidence"] if hit.confidence != "high" else []
-    facts += [f"inside {' in '.join(reversed(hit.decode))}"] if hit.decode else []
-    facts += [f"{key}={value}" for key, value in hit.labels.items() if key != "hashed_token"]
+    finding = hit.finding
+    colour = severity_colour(finding.severity)
+    where = paint(f"{printable(finding.path)}:{finding.line}:{finding.column}", bold=True)
+    shown = printable(finding.masked if hit.revealed is None else hit.revealed)
+    facts = [f"{finding.confidence} confidence"] if finding.confidence != "high" else []
+    facts += [f"inside {' in '.join(reversed(finding.decode))}"] if finding.decode else []
+    facts += [f"{key}={value}" for key, value in finding.labels.items() if key != "hashed_token"]
     tail = paint(f" ({printable(', '.join(facts))})", dim=True) if facts else ""
-    what = f"{printable(hit.name)} [{hit.rule.id}]"
-    sys.stdout.write(f"{where}: {paint(hit.severity, colour, bold=True)}: {what} {masked}{tail}\n")
-    if hit.context is not None:
-        before, preview, after = (printable(part) for part in hit.context)
-        shown = masked if hit.revealed is not None else preview
-        line = f"{before.lstrip()}{paint(shown, colour, bold=True)}{after.rstrip()}"
-        sys.stdout.write(f"    {line}\n")
+    what = f"{printable(finding.name)} [{finding.rule}]"
+    sys.stdout.write(f"{where}: {paint(finding.severity, colour, bold=True)}: {what} {shown}{tail}\n")
+    if finding.context is not None:
+        before, there, after = finding.context.partition(finding.masked)
+        sys.stdout.write(f"    {before}{paint(shown, colour, bold=True) if there else ''}{after}\n")
 
 
 class _Input(io.RawIOBase):

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from detectors.fingerprint import fingerprint
 from monitor.model import Finding, Owned
-from monitor.scanner import finding_id
+from monitor.occurrence import finding_id
 
 __all__ = ["ELSEWHERE", "SHARED", "elsewhere", "placed", "shared"]
 

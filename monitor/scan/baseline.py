@@ -13,7 +13,7 @@ from detectors.fingerprint import fingerprint
 from monitor.common.text import clean
 
 if TYPE_CHECKING:
-    from monitor.scan.search import Hit
+    from monitor.model import Finding
 
 __all__ = ["BaselineError", "read", "write"]
 
@@ -50,13 +50,11 @@ def read(path: Path, key: bytes) -> frozenset[str]:
         raise BaselineError(f"{path}: damaged: an entry of `secrets` has no fingerprint") from None
 
 
-def write(path: Path, key: bytes, hits: Iterable[Hit]) -> int:
+def write(path: Path, key: bytes, found: Iterable[Finding]) -> int:
     """Replace the file; says how many secrets are in it. Raises BaselineError."""
     known: dict[str, dict[str, str]] = {}
-    for hit in hits:
-        known.setdefault(
-            hit.fingerprint, {"fingerprint": hit.fingerprint, "rule": hit.rule.id, "path": clean(hit.path)}
-        )
+    for one in found:
+        known.setdefault(one.fingerprint, {"fingerprint": one.fingerprint, "rule": one.rule, "path": clean(one.path)})
     data = {"version": VERSION, "key": _check(key), "secrets": sorted(known.values(), key=lambda e: e["fingerprint"])}
     fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:

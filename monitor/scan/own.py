@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING
 from detectors.match.exact import Anchor, Exact
 from monitor.inventory.ask import ask
 from monitor.model import Owned
-from monitor.scanner import named
 from monitor.scrub import Scrubber
 from monitor.store.inventory import Kept, Print
 
 if TYPE_CHECKING:
     from detectors.match.engine import Engine
     from monitor.inventory.managers.base import ManagerConfig
-    from monitor.scan.search import Hit
 
 __all__ = ["Own", "own"]
 
@@ -30,10 +28,6 @@ class Own:
     engine: Engine
     owners: dict[str, list[Owned]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
-
-    def named(self, hit: Hit) -> Hit:
-        """With the name of the secret that it is."""
-        return named(hit, self.owners.get(hit.fingerprint, ()), hit.rule.id)
 
 
 async def own(engine: Engine, folder: Path, entries: Sequence[ManagerConfig], key: bytes) -> Own:

@@ -6,18 +6,19 @@ import contextlib
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from monitor.common.archive import HEAD, ArchiveError, Budget, Readable, Stream, kind, leaves
 from monitor.scan.holes import next_data, stretches
-from monitor.scan.search import BLOCK, Hit, Places, Searcher, file_blocks, stream_blocks
+from monitor.scan.search import BLOCK, Hit, Lines, Searcher, file_blocks, stream_blocks
 from monitor.scan.walk import Entry
 
 if TYPE_CHECKING:
     from detectors.match.engine import Engine
+    from monitor.model import Block, Owned
 
 __all__ = ["Options", "Outcome", "scan", "scan_stream"]
 
@@ -32,7 +33,7 @@ class Options:
     """How to look. `skip_binary`: leave out files with a NUL in their first bytes, but for UTF-16. `max_unpacked`:
     bytes of an archive.
 
-    `named`: see `Searcher`. `stopped`: set when nobody waits for the outcomes any more.
+    `owners`: see `occurrences`. `stopped`: set when nobody waits for the outcomes any more.
     """
 
     key: bytes = field(repr=False)
@@ -42,7 +43,7 @@ class Options:
     skip_binary: bool = False
     archives: bool = True
     max_unpacked: int = 4 << 30
-    named: Callable[[Hit], Hit] = lambda hit: hit
+    owners: Mapping[str, Sequence[Owned]] = field(default_factory=dict, repr=False)
     stopped: threading.Event = field(default_factory=threading.Event)
 
 
@@ -99,9 +100,8 @@ def scan_stream(name: str, file: Readable, engine: Engine, options: Options) -> 
     """What can be read once, such as standard input; an outcome for each part of it that holds something."""
     searcher, outcome = _searcher(engine, options), Outcome(files=1)
     for path, stream in _opened(name, file, options, outcome):
-        places = Places(lambda at, size: b"")
         try:
-            for hit in searcher.search(path, stream_blocks(stream, places), places, outcome.report):
+            for hit in searcher.search(stream_blocks(path, stream), report=outcome.report):
                 yield Outcome(hits=[hit])
         except ArchiveError as error:
             outcome.problems.append((path, str(error)))
@@ -117,7 +117,7 @@ def _searcher(engine: Engine, options: Options) -> Searcher:
         context=options.context,
         suppressions=options.suppressions,
         reveal=options.reveal,
-        named=options.named,
+        owners=options.owners,
     )
 
 
@@ -157,7 +157,8 @@ def _parts(entry: Entry, size: int, options: Options) -> Iterator[Job]:
     if whole:
         yield _batch([entry], options)
         return
-    places = Places(lambda at, count: _read(entry.path, at, count), lambda at: _data(entry.path, at))
+    lines = Lines(lambda at, count: _read(entry.path, at, count), lambda at: _data(entry.path, at))
+    told: dict[str, Block] = {}
 
     def part(start: int, end: int | None, number: int) -> Job:
         def job(searcher: Searcher, outcome: Outcome) -> None:
@@ -165,8 +166,8 @@ def _parts(entry: Entry, size: int, options: Options) -> Iterator[Job]:
             outcome.size += (end or size) - start
             try:
                 with open(entry.path, "rb", buffering=0) as file:
-                    blocks = file_blocks(file.fileno(), searcher.buffer, start, end)
-                    outcome.hits += searcher.search(entry.path, blocks, places, outcome.report)
+                    blocks = file_blocks(entry.path, file.fileno(), searcher.buffer, start, end)
+                    outcome.hits += searcher.search(blocks, lines, outcome.report, told)
             except OSError as error:
                 outcome.problems.append((entry.path, error.strerror or "cannot be read"))
 
@@ -215,9 +216,9 @@ def _file(entry: Entry, options: Options, searcher: Searcher, outcome: Outcome) 
                 return
             if entry.size is None:
                 return
-            places = Places(lambda at, count: os.pread(file.fileno(), count, at))
+            lines = Lines(lambda at, count: os.pread(file.fileno(), count, at))
             outcome.hits += searcher.search(
-                entry.path, file_blocks(file.fileno(), searcher.buffer), places, outcome.report
+                file_blocks(entry.path, file.fileno(), searcher.buffer), lines, outcome.report
             )
     except OSError as error:
         outcome.problems.append((entry.path, error.strerror or "cannot be read"))
@@ -227,13 +228,12 @@ def _archive(path: str, file: Readable, options: Options, searcher: Searcher, ou
     """Whether anything could be read of it; if not, its bytes are searched as they are."""
     read = False
     for name, stream in _opened(path, file, options, outcome):
-        places = Places(lambda at, size: b"")
         try:
             if options.skip_binary and _binary(stream.peek(SNIFF)):
                 outcome.skipped.append(name)
                 read = True
                 continue
-            outcome.hits += searcher.search(name, stream_blocks(stream, places), places, outcome.report)
+            outcome.hits += searcher.search(stream_blocks(name, stream), report=outcome.report)
         except ArchiveError as error:
             outcome.problems.append((name, str(error)))
         read = read or stream.given > 0

@@ -27,7 +27,7 @@ def document(hits: Sequence[Hit], problems: Iterable[tuple[str, str]], version: 
     read).
     """
     if len(hits) > MOST:
-        hits = sorted(hits, key=lambda hit: -rank(hit.severity))
+        hits = sorted(hits, key=lambda hit: -rank(hit.finding.severity))
     parts = [hits[start : start + MOST] for start in range(0, len(hits), MOST)] or [[]]
     runs = [_run(part, problems if not number else (), version) for number, part in enumerate(parts)]
     if len(runs) > 1:
@@ -69,34 +69,35 @@ def _rule(rule: Rule) -> dict[str, Any]:
 
 
 def _result(hit: Hit, index: Mapping[str, int]) -> dict[str, Any]:
+    finding = hit.finding
     return {
-        "ruleId": hit.rule.id,
-        "ruleIndex": index[hit.rule.id],
-        "level": _LEVEL[hit.severity],
-        "message": {"text": f"{hit.name}: {hit.masked}"},
+        "ruleId": finding.rule,
+        "ruleIndex": index[finding.rule],
+        "level": _LEVEL[finding.severity],
+        "message": {"text": f"{finding.name}: {finding.masked}"},
         "locations": [
             {
                 "physicalLocation": {
-                    "artifactLocation": {"uri": _uri(hit.path)},
+                    "artifactLocation": {"uri": _uri(finding.path)},
                     "region": {
-                        "startLine": hit.line,
-                        "startColumn": hit.column,
-                        "endLine": hit.end_line,
-                        "endColumn": hit.end_column,
-                        "byteOffset": hit.offset,
+                        "startLine": finding.line,
+                        "startColumn": finding.column,
+                        "endLine": hit.end[0],
+                        "endColumn": hit.end[1],
+                        "byteOffset": finding.offset,
                         "byteLength": hit.length,
                     },
                 }
             }
         ],
-        "partialFingerprints": {"exposureMonitor/v1": hit.fingerprint},
+        "partialFingerprints": {"exposureMonitor/v1": finding.fingerprint},
         "properties": {
-            "severity": hit.severity,
-            "confidence": hit.confidence,
-            "security-severity": _SCORE[hit.severity],
-            "masked": hit.masked,
-            **({"decode": list(hit.decode)} if hit.decode else {}),
-            **({"labels": dict(hit.labels)} if hit.labels else {}),
+            "severity": finding.severity,
+            "confidence": finding.confidence,
+            "security-severity": _SCORE[finding.severity],
+            "masked": finding.masked,
+            **({"decode": list(finding.decode)} if finding.decode else {}),
+            **({"labels": dict(finding.labels)} if finding.labels else {}),
         },
     }
 

@@ -16,7 +16,7 @@ from monitor.common.archive import Stream
 from monitor.common.cuts import CONTEXT, LOOKAHEAD, settled
 from monitor.model import Block
 from monitor.records import Packer
-from monitor.scan.search import Places, Searcher, stream_blocks
+from monitor.scan.search import Searcher, stream_blocks
 from monitor.scanner import Scanner
 from tests.detectors import texts
 from tests.fakes.intake import MARK
@@ -164,11 +164,10 @@ async def test_a_stream_in_pieces_gives_what_scan_gives_of_the_whole(scanner: Sc
     blocks.append(cutter.flush())
     followed = await scanner.scan([block for block in blocks if block is not None])
 
-    hits = Searcher(scanner.engine.worker(), b"k" * 32, suppressions=False).search(
-        "p", stream_blocks(Stream(iter([whole])), places := Places(lambda at, size: b"")), places
-    )
+    searcher = Searcher(scanner.engine.worker(), b"k" * 32, suppressions=False)
+    hits = searcher.search(stream_blocks("p", Stream(iter([whole]))))
     assert {(f.rule, f.fingerprint, f.offset, f.line) for f in followed} == {
-        (hit.rule.id, hit.fingerprint, hit.offset, hit.line) for hit in hits
+        (one.rule, one.fingerprint, one.offset, one.line) for one in (hit.finding for hit in hits)
     }
     assert followed
     assert len({finding.id for finding in followed}) == len(followed)

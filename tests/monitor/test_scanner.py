@@ -20,7 +20,8 @@ from detectors.rules.template import expand
 from monitor import scanner as module
 from monitor.intake import ScanError
 from monitor.model import Block, Predecessor
-from monitor.scanner import Gap, Scanner, finding_id
+from monitor.occurrence import finding_id
+from monitor.scanner import Gap, Scanner
 from monitor.store.mark import BlockMarks
 from tests.detectors import texts
 

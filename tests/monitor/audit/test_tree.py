@@ -64,7 +64,7 @@ def test_what_the_rules_find_is_by_file_and_what_is_silenced_is_counted(
 ) -> None:
     write(tmp_path, {"a": f"x\n{token(1)}\n", "b": f"{token(2)}  # gitleaks:allow\n"})
     scanned = Tree(tmp_path, engine, KEY, 1).scanned
-    assert {name: [hit.line for hit in hits] for name, hits in scanned.hits.items()} == {"a": [2]}
+    assert {name: [one.line for one in found] for name, found in scanned.findings.items()} == {"a": [2]}
     assert scanned.silenced == 1
 
 

@@ -8,24 +8,23 @@ import pytest
 
 from detectors.match.engine import Engine
 from monitor.common.archive import Stream
+from monitor.model import Finding
 from monitor.scan.baseline import BaselineError, read, write
-from monitor.scan.search import Hit, Places, Searcher, stream_blocks
+from monitor.scan.search import Searcher, stream_blocks
 
 KEY = b"k" * 32
 
 
-def hits(engine: Engine, text: str) -> list[Hit]:
-    places = Places(lambda at, size: b"")
-    return list(
-        Searcher(engine.worker(), KEY).search("f\udcff", stream_blocks(Stream(iter([text.encode()])), places), places)
-    )
+def findings(engine: Engine, text: str) -> list[Finding]:
+    blocks = stream_blocks("f\udcff", Stream(iter([text.encode()])))
+    return [hit.finding for hit in Searcher(engine.worker(), KEY).search(blocks)]
 
 
 def test_written_and_read(engine: Engine, token: Callable[[int], str], tmp_path: Path) -> None:
     path = tmp_path / "base.json"
-    found = hits(engine, f"{token(1)} {token(2)} {token(1)}")
+    found = findings(engine, f"{token(1)} {token(2)} {token(1)}")
     assert write(path, KEY, found) == 2
-    assert read(path, KEY) == {hit.fingerprint for hit in found}
+    assert read(path, KEY) == {finding.fingerprint for finding in found}
     text = path.read_text()
     assert token(1) not in text
     assert token(1)[8:] not in text

@@ -10,9 +10,9 @@ from pathlib import Path
 from detectors.match.exact import OWN
 from detectors.rules.template import expand
 from monitor.config import load
+from monitor.model import Finding
 from monitor.scan.own import own
 from monitor.scan.run import Options, scan
-from monitor.scan.search import Hit
 from monitor.scan.walk import walk
 from monitor.state import key
 from tests.detectors import texts
@@ -39,18 +39,17 @@ async def test_what_managers_give_is_found_and_named_beside_what_rules_find(tmp_
     found = await own(texts.engine("vcs/github"), tmp_path, settings.inventory, key(settings))
     [problem] = found.problems
     assert problem.startswith("inventory gone: ")
-    options = Options(key=key(settings), named=found.named)
-    hits = [
-        hit for outcome in scan(walk([str(folder)], lambda *_: None), found.engine, options, 1) for hit in outcome.hits
-    ]
-    assert [(hit.line, hit.rule.id, hit.name, hit.severity, hit.decode) for hit in hits] == [
+    options = Options(key=key(settings), owners=found.owners)
+    outcomes = scan(walk([str(folder)], lambda *_: None), found.engine, options, 1)
+    findings = [hit.finding for outcome in outcomes for hit in outcome.hits]
+    assert [(one.line, one.rule, one.name, one.severity, one.decode) for one in findings] == [
         (1, OWN.id, "KEY (production): secret of our own", "critical", ()),
         (2, OWN.id, "KEY (production): secret of our own", "critical", ("base64",)),
         (3, "github-pat", "GITHUB_TOKEN (production): GitHub personal access token", "critical", ()),
     ]
-    assert {_named(hit) for hit in hits} == {("KEY", "web", "current"), ("GITHUB_TOKEN", "web", "current")}
+    assert {_named(one) for one in findings} == {("KEY", "web", "current"), ("GITHUB_TOKEN", "web", "current")}
     assert not (tmp_path / "state" / "state.db").exists()
 
 
-def _named(hit: Hit) -> tuple[str, str, str]:
-    return hit.labels["secret"], hit.labels["inventory"], hit.labels["standing"]
+def _named(one: Finding) -> tuple[str, str, str]:
+    return one.labels["secret"], one.labels["inventory"], one.labels["standing"]

@@ -41,7 +41,7 @@ def test_thousands_of_files_in_the_order_of_the_tree(engine: Engine, token: Toke
         if with_secret:
             expected.append(str(path))
     total = outcomes(engine, tmp_path)
-    assert [hit.path for hit in total.hits] == sorted(expected)
+    assert [hit.finding.path for hit in total.hits] == sorted(expected)
     assert total.files == 3000
     assert total.size == sum(p.stat().st_size for p in tmp_path.rglob("*.txt"))
 
@@ -57,8 +57,8 @@ def test_a_large_file_is_shared_out_and_lines_are_right(
         lines[line] = f"token={token(n)}"
     (tmp_path / "large.log").write_text("\n".join(lines))
     total = outcomes(engine, tmp_path, threads=4)
-    assert [hit.line for hit in total.hits] == [n + 1 for n in secrets]
-    assert {hit.column for hit in total.hits} == {7}
+    assert [hit.finding.line for hit in total.hits] == [n + 1 for n in secrets]
+    assert {hit.finding.column for hit in total.hits} == {7}
     assert total.files == 1
     assert total.size == (tmp_path / "large.log").stat().st_size
 
@@ -70,9 +70,9 @@ def test_binary_files_are_searched_or_left_out(engine: Engine, token: Token, tmp
     for order in ("le", "be"):
         (tmp_path / f"{order}.txt").write_text(f"слово = {token(4)}\n", encoding=f"utf-16-{order}")
     names = ["a.bin", "b.txt", "be.txt", "c.txt", "le.txt"]
-    assert [Path(h.path).name for h in outcomes(engine, tmp_path).hits] == names
+    assert [Path(h.finding.path).name for h in outcomes(engine, tmp_path).hits] == names
     total = outcomes(engine, tmp_path, skip_binary=True)
-    assert [Path(h.path).name for h in total.hits] == names[1:]
+    assert [Path(h.finding.path).name for h in total.hits] == names[1:]
     assert [Path(p).name for p in total.skipped] == ["a.bin"]
 
 
@@ -82,7 +82,7 @@ def test_archives_are_opened_by_what_they_are(engine: Engine, token: Token, tmp_
         file.writestr("c.bin", b"\0" + token(2).encode())
     (tmp_path / "l.gz").write_bytes(gzip.compress(f"1\n {token(3)}".encode()))
     total = outcomes(engine, tmp_path)
-    found = [(os.path.relpath(hit.path, tmp_path), hit.line, hit.column) for hit in total.hits]
+    found = [(os.path.relpath(hit.finding.path, tmp_path), hit.finding.line, hit.finding.column) for hit in total.hits]
     assert found == [("a.dat!x/b.txt", 3, 1), ("a.dat!c.bin", 1, 2), ("l.gz", 2, 2)]
     assert outcomes(engine, tmp_path, archives=False).hits == []
     total = outcomes(engine, tmp_path, skip_binary=True)
@@ -109,7 +109,7 @@ def test_a_bomb_beside_a_secret_stops_only_itself(engine: Engine, token: Token, 
     (tmp_path / "a.gz").write_bytes(gzip.compress(gzip.compress(bytes(64 << 20))))
     (tmp_path / "b").write_text(token(1))
     total = outcomes(engine, tmp_path, max_unpacked=8 << 20)
-    assert [Path(hit.path).name for hit in total.hits] == ["b"]
+    assert [Path(hit.finding.path).name for hit in total.hits] == ["b"]
     assert "stopped after 8 MiB" in total.problems[0][1]
 
 
@@ -136,7 +136,7 @@ def test_a_stream_with_an_archive_in_it(engine: Engine, token: Token) -> None:
         file.writestr("b.txt", token(1))
     for data, path in ((token(1).encode(), "-"), (out.getvalue(), "-!b.txt"), (gzip.compress(token(1).encode()), "-")):
         results = list(scan_stream("-", Pipe(data), engine, Options(KEY)))
-        assert [hit.path for r in results for hit in r.hits] == [path]
+        assert [hit.finding.path for r in results for hit in r.hits] == [path]
 
 
 def test_leaving_early_leaves_no_thread_behind(engine: Engine, tmp_path: Path) -> None:
@@ -174,8 +174,8 @@ def test_of_a_file_with_holes_only_the_rest_is_read_and_lines_are_right(
     (tmp_path / "space.log").touch()
     os.truncate(tmp_path / "space.log", 200 * gib)
     total = outcomes(engine, tmp_path)
-    assert [(hit.line, hit.column) for hit in total.hits] == [(5, 7), (7, 7)]
-    assert [hit.offset for hit in total.hits] == [100 * gib + 12, 200 * gib - 93]
+    assert [(hit.finding.line, hit.finding.column) for hit in total.hits] == [(5, 7), (7, 7)]
+    assert [hit.finding.offset for hit in total.hits] == [100 * gib + 12, 200 * gib - 93]
     assert total.files == 2
     assert total.size < 1 << 20
     assert not total.problems

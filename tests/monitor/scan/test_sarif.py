@@ -86,7 +86,10 @@ def test_more_findings_than_a_code_host_takes_in_a_run_are_split_the_worst_first
 ) -> None:
     (tmp_path / "a").write_text("".join(f"{token(number)}\n" for number in range(7)))
     hits = occurrences(engine, tmp_path)
-    hits = [replace(hit, severity="low" if number < 3 else "high") for number, hit in enumerate(hits)]
+    hits = [
+        replace(hit, finding=replace(hit.finding, severity="low" if number < 3 else "high"))
+        for number, hit in enumerate(hits)
+    ]
     monkeypatch.setattr("monitor.scan.sarif.MOST", 3)
     out = document(hits, [("gone", "no such file")], "1.2.3")
     jsonschema.Draft7Validator(SCHEMA).validate(out)
@@ -101,6 +104,8 @@ def test_a_secret_of_several_lines_ends_where_it_ends(engine: Engine, tmp_path: 
     key = expand("{pem:EC PRIVATE KEY}")
     (tmp_path / "key").write_text(f"x {key} y\n")
     (hit,) = occurrences(engine, tmp_path)
-    whole = (tmp_path / "key").read_bytes()[hit.offset : hit.offset + hit.length].decode()
-    assert hit.end_line == hit.line + whole.count("\n") > hit.line
-    assert hit.end_column == 1 + len(whole.rpartition("\n")[2])
+    whole = (tmp_path / "key").read_bytes()[hit.finding.offset :][: hit.length].decode()
+    line = hit.finding.line
+    assert line is not None
+    assert hit.end == (line + whole.count("\n"), 1 + len(whole.rpartition("\n")[2]))
+    assert "\n" in whole

@@ -12,8 +12,9 @@ from detectors.match.engine import Engine
 from detectors.rules.template import expand
 from monitor.common.archive import Stream
 from monitor.common.cuts import CONTEXT
+from monitor.model import Block
 from monitor.scan import search
-from monitor.scan.search import Hit, Places, Searcher, file_blocks, stream_blocks
+from monitor.scan.search import Hit, Lines, Searcher, file_blocks, stream_blocks
 from tests.detectors import texts
 
 KEY = b"k" * 32
@@ -23,25 +24,23 @@ Token = Callable[[int], str]
 def in_file(engine: Engine, path: Path, start: int = 0, end: int | None = None, **options: bool) -> list[Hit]:
     fd = os.open(path, os.O_RDONLY)
     try:
-        places = Places(lambda at, size: os.pread(fd, size, at))
+        lines = Lines(lambda at, size: os.pread(fd, size, at))
         searcher = Searcher(engine.worker(), KEY, **options)
-        return list(searcher.search("f", file_blocks(fd, searcher.buffer, start, end), places))
+        return list(searcher.search(file_blocks("f", fd, searcher.buffer, start, end), lines))
     finally:
         os.close(fd)
 
 
 def in_stream(engine: Engine, chunks: list[bytes], **options: bool) -> list[Hit]:
-    places = Places(lambda at, size: b"")
-    blocks = stream_blocks(Stream(iter(chunks)), places)
-    return list(Searcher(engine.worker(), KEY, **options).search("f", blocks, places))
+    return list(Searcher(engine.worker(), KEY, **options).search(stream_blocks("f", Stream(iter(chunks)))))
 
 
 def in_text(engine: Engine, text: str, **options: bool) -> list[Hit]:
     return in_stream(engine, [text.encode()], **options)
 
 
-def where(hits: list[Hit]) -> list[tuple[int, int, int]]:
-    return [(hit.offset, hit.line, hit.column) for hit in hits]
+def where(hits: list[Hit]) -> list[tuple[int, int | None, int | None]]:
+    return [(hit.finding.offset, hit.finding.line, hit.finding.column) for hit in hits]
 
 
 def planted(token: Token, size: int, seed: int, newlines: bool = True) -> tuple[bytes, list[tuple[int, int, int]]]:
@@ -98,7 +97,7 @@ def test_secrets_cut_at_every_byte_of_a_block(
     for shift in range(120):
         before = block - 110 + shift
         path.write_bytes(b"." * before + b" " + token(shift).encode() + b" " + b"." * 200)
-        assert [hit.offset for hit in in_file(engine, path)] == [before + 1]
+        assert [hit.finding.offset for hit in in_file(engine, path)] == [before + 1]
 
 
 def test_a_multi_line_key_over_a_block_boundary(
@@ -110,8 +109,8 @@ def test_a_multi_line_key_over_a_block_boundary(
     for before in range(99_000, 100_200, 100):
         path.write_text("x" * 99 + "\n" + ("y" * 99 + "\n") * (before // 100) + pem + "\n" + "z" * 300)
         hits = in_file(engine, path)
-        assert [(hit.line, hit.column) for hit in hits] == [(before // 100 + 2, 1)]
-        assert hits[0].fingerprint == in_text(engine, pem)[0].fingerprint
+        assert [(hit.finding.line, hit.finding.column) for hit in hits] == [(before // 100 + 2, 1)]
+        assert hits[0].finding.fingerprint == in_text(engine, pem)[0].finding.fingerprint
 
 
 def test_a_secret_that_needs_a_companion_is_told_once_that_has_come(tmp_path: Path) -> None:
@@ -119,10 +118,10 @@ def test_a_secret_that_needs_a_companion_is_told_once_that_has_come(tmp_path: Pa
     first = expand("client_secret = {base64:43}=", 1)
     second = expand("host = akab-{lownum:16}-{lownum:16}.luna.akamaiapis.net", 1)
     whole = in_text(companions, f"{first}\n{second}\n")
-    assert [(hit.line, hit.rule.awaits > 0) for hit in whole] == [(1, True), (2, False)]
+    assert [(hit.finding.line, hit.rule.awaits > 0) for hit in whole] == [(1, True), (2, False)]
     assert in_text(companions, f"{first}\n") == []
-    assert in_stream(companions, [f"{first}\n".encode(), f"{second}\n".encode()]) == whole
-    assert in_stream(companions, [f"{first}\n{second}\n".encode(), b"and more\n"]) == whole
+    for chunks in ([f"{first}\n", f"{second}\n"], [f"{first}\n{second}\n", "and more\n"]):
+        assert where(in_stream(companions, [chunk.encode() for chunk in chunks])) == where(whole)
 
     # Parts of a large file, which two threads may search in any order.
     path = tmp_path / "f"
@@ -130,27 +129,27 @@ def test_a_secret_that_needs_a_companion_is_told_once_that_has_come(tmp_path: Pa
     fd, searcher = os.open(path, os.O_RDONLY), Searcher(companions.worker(), KEY)
     try:
         for cut in range(1, path.stat().st_size, 7):
-            places = Places(lambda at, size: os.pread(fd, size, at))
+            lines, told = Lines(lambda at, size: os.pread(fd, size, at)), dict[str, Block]()
             parts = [
-                list(searcher.search("f", file_blocks(fd, searcher.buffer, *part), places))
+                list(searcher.search(file_blocks("f", fd, searcher.buffer, *part), lines, told=told))
                 for part in ((cut, None), (0, cut))
             ]
-            assert sorted(hit.offset for part in parts for hit in part) == [hit.offset for hit in whole]
+            assert sorted(hit.finding.offset for part in parts for hit in part) == [hit.finding.offset for hit in whole]
     finally:
         os.close(fd)
 
 
 def test_columns_count_characters(engine: Engine, token: Token) -> None:
     (hit, other) = in_text(engine, f"größe: {token(1)} ü {token(2)}\n")
-    assert (hit.column, other.column) == (8, 8 + 40 + 3)
+    assert (hit.finding.column, other.finding.column) == (8, 8 + 40 + 3)
 
 
 @pytest.mark.parametrize("order", ["le", "be"])
 def test_text_in_utf_16_is_placed_and_shown_as_what_it_says(engine: Engine, token: Token, order: str) -> None:
     lines = ["vorher “ü”", f"größe: {token(1)} слово {token(2)}", f"x {token(3)} # gitleaks:allow", ""]
     hits = in_stream(engine, ["\r\n".join(lines).encode(f"utf-16-{order}")], context=True)
-    assert [(hit.line, hit.column, hit.end_column) for hit in hits] == [(2, 8, 48), (2, 55, 95), (3, 3, 43)]
-    assert hits[0].context == ("größe: ", hits[0].masked, " слово …\r")
+    assert [(hit.finding.line, hit.finding.column, hit.end[1]) for hit in hits] == [(2, 8, 48), (2, 55, 95), (3, 3, 43)]
+    assert hits[0].finding.context == f"größe: {hits[0].finding.masked} слово …"
     assert [hit.suppressed for hit in hits] == [False, False, True]
 
 
@@ -165,9 +164,9 @@ def test_a_hit_holds_no_secret_unless_asked(engine: Engine, token: Token) -> Non
 
 
 def context(engine: Engine, text: str, number: int = 0) -> str:
-    hit = in_text(engine, text, context=True)[number]
-    assert hit.context is not None
-    return "".join(hit.context)
+    found = in_text(engine, text, context=True)[number].finding.context
+    assert found is not None
+    return found
 
 
 def test_every_secret_of_a_context_line_is_masked(engine: Engine, token: Token) -> None:
@@ -176,7 +175,7 @@ def test_every_secret_of_a_context_line_is_masked(engine: Engine, token: Token) 
         shown = context(engine, text, number)
         assert not any(token(n)[8:] in shown for n in range(1, 5))
         assert "next" not in shown or number == 3
-    assert context(engine, text) == f"one={in_text(engine, text)[0].masked} two=…;three …"
+    assert context(engine, text) == f"one={in_text(engine, text)[0].finding.masked} two=…;three …"
 
 
 def test_what_is_glued_to_a_secret_or_encoded_with_it_is_hidden(engine: Engine, token: Token) -> None:
@@ -201,11 +200,11 @@ HIDING: dict[str, Callable[[str], str]] = {
 def test_behind_escapes_a_secret_is_masked_where_it_stands(engine: Engine, token: Token, how: str, tail: str) -> None:
     encoded = HIDING[how](token(1))
     (hit,) = in_text(engine, f"é {encoded} {tail}\n", context=True)
-    assert hit.column == f"é {encoded}".index(token(1)) + 1
-    assert hit.context is not None
-    shown = "".join(hit.context)
+    assert hit.finding.column == f"é {encoded}".index(token(1)) + 1
+    shown = hit.finding.context
+    assert shown is not None
     assert not any(token(1)[at : at + 10] in shown for at in range(4, len(token(1)) - 10))
-    assert hit.masked in shown
+    assert hit.finding.masked in shown
 
 
 def test_the_context_of_a_key_is_its_first_line(engine: Engine) -> None:
@@ -260,7 +259,7 @@ def test_secretlints_ranges(engine: Engine, token: Token) -> None:
     assert [hit.suppressed for hit in in_text(engine, text)] == [False, True, False, False, True]
 
 
-def test_places_count_lines_from_what_they_know(tmp_path: Path) -> None:
+def test_lines_are_counted_from_what_they_know(tmp_path: Path) -> None:
     data = b"".join(b"%d\n" % n for n in range(5000))
     reads: list[int] = []
 
@@ -271,11 +270,11 @@ def test_places_count_lines_from_what_they_know(tmp_path: Path) -> None:
     rng = random.Random(1)
     offsets = [rng.randrange(len(data)) for _ in range(200)]
     for order in (sorted(offsets), offsets):
-        places = Places(read)
+        lines = Lines(read)
         reads.clear()
         for offset in [*order, len(data)]:
             start = data.rfind(b"\n", 0, offset) + 1
-            assert places.locate(offset) == (data.count(b"\n", 0, offset) + 1, offset - start + 1, start)
+            assert lines.at(offset) == (data.count(b"\n", 0, offset) + 1, offset - start + 1)
         assert order is offsets or sum(reads) == len(data)
 
 
@@ -285,8 +284,8 @@ def test_a_line_of_three_megabytes_full_of_secrets_takes_linear_time(engine: Eng
     long = body * (3_000_000 // len(body))
     hits = in_stream(engine, [long])
     assert len(hits) == 200 * (3_000_000 // len(body))
-    assert {hit.line for hit in hits} == {1}
-    assert hits[-1].column == hits[-1].offset + 1
+    assert {hit.finding.line for hit in hits} == {1}
+    assert hits[-1].finding.column == hits[-1].finding.offset + 1
 
 
 def test_a_stream_that_pauses_gives_whole_lines_at_once(engine: Engine, token: Token) -> None:
@@ -297,11 +296,10 @@ def test_a_stream_that_pauses_gives_whole_lines_at_once(engine: Engine, token: T
             yield f"line {token(n)}\n".encode()
             seen.append(n)
 
-    places = Places(lambda at, size: b"")
-    hits = Searcher(engine.worker(), KEY).search("f", stream_blocks(Stream(chunks()), places), places)
-    assert next(hits).line == 1
+    hits = Searcher(engine.worker(), KEY).search(stream_blocks("f", Stream(chunks())))
+    assert next(hits).finding.line == 1
     assert seen == []  # before the next chunk was asked for
-    assert [hit.line for hit in hits] == [2, 3]
+    assert [hit.finding.line for hit in hits] == [2, 3]
 
 
 @pytest.mark.slow
@@ -314,11 +312,12 @@ def test_no_example_of_any_rule_is_shown_in_its_context(tmp_path: Path, every: i
         for template in rule.examples:
             data = f'{{"msg":"{expand(template, 7)}"}}\n'.encode()
             secrets = [match.secret.decode("utf-8", "replace") for match in worker.scan(data)]
-            places = Places(lambda at, size: b"")
-            for hit in searcher.search("f", stream_blocks(Stream(iter([data])), places), places):
-                assert hit.context is not None
-                text = "".join(hit.context)
-                shown += 1
+            for hit in searcher.search(stream_blocks("f", Stream(iter([data])))):
+                finding = hit.finding
+                text = finding.context or ""
+                shown += finding.context is not None
                 # The half of a value that no preview shows
-                assert not [hit.masked for value in secrets if len(value) >= 16 and value[len(value) // 2 :] in text]
+                assert not [
+                    finding.masked for value in secrets if len(value) >= 16 and value[len(value) // 2 :] in text
+                ]
     assert shown > len(chosen)

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from detectors.rules.template import expand
 from monitor.common.archive import Stream
 from monitor.common.cuts import CONTEXT
-from monitor.scan.search import Places, Searcher, file_blocks, stream_blocks
+from monitor.model import Block
+from monitor.scan.search import Lines, Searcher, file_blocks, stream_blocks
 from monitor.scanner import Scanner
 from monitor.sources.file import turn as module
 from monitor.sources.file.identity import Hasher
@@ -96,22 +97,20 @@ def scanned(path: Path, scanner: Scanner, block: int, cuts: list[int]) -> list[P
     searcher = Searcher(scanner.engine.worker(), KEY, suppressions=False)
     with path.open("rb") as file:
         fd = file.fileno()
-        places = Places(lambda at, size: os.pread(fd, size, at))
+        lines, told = Lines(lambda at, size: os.pread(fd, size, at)), dict[str, Block]()
         found = []
         for start, end in pairwise([0, *cuts, None]):
             assert start is not None
-            blocks = file_blocks(fd, bytearray(CONTEXT + block), start, end)
-            found += list(searcher.search("p", blocks, places))
-        return [(hit.rule.id, hit.fingerprint, hit.offset, hit.line, hit.column) for hit in found]
+            blocks = file_blocks("p", fd, bytearray(CONTEXT + block), start, end)
+            found += [hit.finding for hit in searcher.search(blocks, lines, told=told)]
+        return [(one.rule, one.fingerprint, one.offset, one.line, one.column) for one in found]
 
 
 def streamed(pieces: list[bytes], scanner: Scanner) -> list[Place]:
     """Hits of what comes once, in these pieces."""
     searcher = Searcher(scanner.engine.worker(), KEY, suppressions=False)
-    blocks = stream_blocks(Stream(iter(pieces)), places := Places(lambda at, size: b""))
-    return [
-        (hit.rule.id, hit.fingerprint, hit.offset, hit.line, hit.column) for hit in searcher.search("p", blocks, places)
-    ]
+    found = [hit.finding for hit in searcher.search(stream_blocks("p", Stream(iter(pieces))))]
+    return [(one.rule, one.fingerprint, one.offset, one.line, one.column) for one in found]
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

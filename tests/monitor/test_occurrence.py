@@ -70,6 +70,37 @@ async def test_encoded_text_that_held_one_is_hidden_whole(scanner: Scanner) -> N
     assert not any(packed[at : at + 8] in found.context for at in range(len(packed) - 8))
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+async def test_the_end_of_a_line_is_no_part_of_it(scanner: Scanner, end: str) -> None:
+    found = await one(scanner, f"earlier{end}a {token()} b{end}later{end}")
+    assert found.context == f"a {found.masked} b"
+
+
+@pytest.mark.parametrize("order", ["le", "be"])
+async def test_a_character_of_which_the_block_has_only_a_half_is_not_shown(scanner: Scanner, order: str) -> None:
+    text = f"a {token()} b\n".encode(f"utf-16-{order}")
+    found = await one(scanner, text[: text.index(b"\n") + 1])
+    assert found.context == f"a {found.masked} b"
+
+
+async def test_far_into_a_long_line_its_text_is_shown_but_not_where_a_secret_may_be_cut_off(scanner: Scanner) -> None:
+    far = "w " * 9_000
+    found = await one(scanner, f"{far}k={token()} z {far}", offset=100)
+    assert found.context == f"{'w ' * 39}k={found.masked} z {'w ' * 38}w".strip()
+    assert found.column is None, "nobody knows where the line begins"
+    for text in (f"w k={token()} z {far}", f"{far}k={token()} z w"):
+        found = await one(scanner, text, offset=100)
+        assert found.context is not None
+        assert found.context.startswith("…") != found.context.endswith("…")
+
+
+async def test_a_column_counts_on_from_that_of_the_block(scanner: Scanner) -> None:
+    found = await one(scanner, f"é {token()}\n", offset=100, line=3, column=7)
+    assert (found.line, found.column) == (3, 9)
+    found = await one(scanner, f"é\né {token()}\n", offset=100, line=3, column=7)
+    assert (found.line, found.column) == (4, 3)
+
+
 async def test_what_stands_there_a_second_time_in_a_place_no_rule_knows_is_not_shown(scanner: Scanner) -> None:
     found = await one(scanner, f"a {token()} b x{token()}y\n")
     assert found.context == f"a {found.masked} b …"
