@@ -52,7 +52,7 @@ WORKERS ?= 5
 test: system-packages $(VENV)/dev.stamp  ## everything that must pass: lint, types, tests
 	@$(MAKE) --no-print-directory lint >$(VENV)/lint.log 2>&1 & linted=$$!; \
 	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m tests.workers $(WORKERS) --dist worksteal $(PYTEST_ARGS); tested=$$?; \
-	wait $$linted; linted=$$?; cat $(VENV)/lint.log; exit $$((tested ? tested : linted))
+	wait $$linted || { cat $(VENV)/lint.log; exit 1; }; exit $$tested
 
 .PHONY: lint
 lint: $(VENV)/dev.stamp  ## ruff and mypy
