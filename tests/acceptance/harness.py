@@ -57,6 +57,7 @@ class Monitor:
         )
         self.environment = {**os.environ, **(environment or {})}
         self.process: asyncio.subprocess.Process | Forked | None = None
+        self.starts = 0
 
     @property
     def errors(self) -> str:
@@ -73,6 +74,7 @@ class Monitor:
         stdin: int = asyncio.subprocess.DEVNULL,
         prefix: Sequence[str] = (),
     ) -> None:
+        self.starts += 1
         ready = self.errors.count('"event": "ready"') if (self.folder / "stderr").exists() else 0
         with (self.folder / "stdout").open("ab") as out, (self.folder / "stderr").open("ab") as err:
             command = ("run", "--config", str(self.config), *arguments)
