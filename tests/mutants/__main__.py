@@ -57,14 +57,13 @@ def main() -> int:
     tests, journal = run.Tests(folder, like=asked.like), folder / "results.jsonl"
     wanted = run.chosen(mutants, tree, asked.many)
     done = _ended(journal, tree, wanted)
-    left = [mutant for mutant in wanted if mutant.name not in done]
-    run.play(tree, [run.job(mutant, tree, tests, asked.cpu, asked.wall) for mutant in left], asked.until)
-    done = _ended(journal, tree, wanted)
-    hung = [mutant for mutant in left if done.get(mutant.name, {}).get("outcome") == "timeout"]
-    again = [run.job(mutant, tree, tests, asked.cpu, asked.wall * 3) for mutant in hung]
-    run.play(tree, [one | {"patience": 5} for one in again], asked.until)  # the machine may have been busy
-    for mutant in left:
-        if done.get(mutant.name, {}).get("outcome") == "unseen":  # perhaps what it is in is called at the import
+    for _ in range(2):  # what hung is played once more, with patience: the machine may have been busy
+        left = [mutant for mutant in wanted if not _settled(done.get(mutant.name))]
+        jobs = [run.job(mutant, tree, tests, asked.cpu, asked.wall) for mutant in left]
+        run.play(tree, [one | {"patience": 3 if one["name"] in done else 1} for one in jobs], asked.until)
+        done = _ended(journal, tree, wanted)
+    for mutant in wanted:  # what it is in is called at the import, perhaps
+        if done.get(mutant.name, {}).get("outcome") == "unseen" and not done[mutant.name]["alone"]:
             run.play_alone(tree, run.job(mutant, tree, tests, asked.cpu, asked.wall), asked.until)
     done = _ended(journal, tree, wanted)
     results = [done[mutant.name] for mutant in wanted if mutant.name in done]
@@ -79,6 +78,10 @@ def main() -> int:
         (tree.told / "played.jsonl").unlink()
         _keep(journal, {name: result for name, result in done.items() if result["by"] not in fail})
     return 1 if fail else 0
+
+
+def _settled(result: dict[str, Any] | None) -> bool:
+    return result is not None and (result["outcome"] != "timeout" or result["patience"] > 1)
 
 
 def _ended(journal: Path, tree: Tree, wanted: list[Mutant]) -> dict[str, dict[str, Any]]:

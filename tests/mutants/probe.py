@@ -89,7 +89,7 @@ class _Play:
                 finally:
                     os._exit(0)
             try:
-                hung = not select.select([os.pidfd_open(child)], [], [], job["wall"] + 60 * job["patience"])[0]
+                hung = not select.select([os.pidfd_open(child)], [], [], (job["wall"] + 60) * job["patience"])[0]
             finally:
                 with suppress(ProcessLookupError):
                     os.killpg(child, signal.SIGKILL)  # with what it has started
@@ -99,14 +99,15 @@ class _Play:
         ran = [json.loads(line) for line in told.splitlines()]
         seconds = round(time.monotonic() - began, 1)
         left = len(items) - len({test for test, _ in ran}) + job["skipped"]
-        return {"told": ran, "left": left, "hung": hung, "seconds": seconds}
+        how = {"patience": job["patience"], "alone": not job["path"]}
+        return {"told": ran, "left": left, "hung": hung, "seconds": seconds, **how}
 
     def _child(self, items: list[pytest.Item], job: dict[str, Any]) -> None:
         os.setsid()
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
         if job["path"] and items:
             _swap(Path(items[0].config.rootpath, job["path"]), job["text"])
-        cpu, end = _used() + job["cpu"], time.monotonic() + job["wall"]
+        cpu, end = _used() + job["cpu"], time.monotonic() + job["wall"] * job["patience"]
         self._told = []
         for item, after in zip(items, [*items[1:], None], strict=True):
             item.config._tmp_path_factory._given_basetemp = FOLDER / "tmp"  # type: ignore[attr-defined]

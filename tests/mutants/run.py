@@ -163,10 +163,9 @@ def judged(mutant: Mutant, played: dict[str, Any]) -> dict[str, Any]:
         outcome = "timeout"
     else:
         outcome = "survived" if told and told == played["told"] else "unseen"
+    kept = {name: played[name] for name in ("left", "seconds", "patience", "alone")}
     base = {"room": mutant.room, "operator": mutant.operator, "name": mutant.name}
-    return base | {
-        "outcome": outcome, "by": by, "ran": len(told), "left": played["left"], "seconds": played["seconds"]
-    }  # fmt: skip
+    return base | {"outcome": outcome, "by": by, "ran": len(told)} | kept
 
 
 def within(known: Sequence[str], tests: Tests, cpu: float) -> list[str]:

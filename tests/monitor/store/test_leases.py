@@ -27,3 +27,10 @@ async def test_a_lease_of_another_node_is_left_alone_whatever_its_process_id(sto
     assert await lease(store, "chat") is None
     assert await store.groups.adopt(owner_name("there"), ["chat"]) == (1, 0)
     assert await lease(store, "chat") is not None
+
+
+async def test_a_lease_that_names_no_process_is_taken_over(store: Store) -> None:
+    await store.commit([finding("a")])
+    assert await lease(store, "chat", "nobody", 600) is not None
+    assert await store.groups.adopt(OWNER, ["chat"]) == (1, 0)
+    assert await lease(store, "chat") is not None
