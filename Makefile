@@ -114,7 +114,8 @@ lock:  ## renew requirements.lock and requirements-dev.lock (needs uv)
 .PHONY: docs
 docs: $(VENV)/dev.stamp  ## renew the list of all rules in docs/rules.md
 	@{ sed '/^<!-- rules -->$$/q' docs/rules.md; echo; \
-		$(BIN)/monitor rules list --format markdown --config /dev/null; } > docs/rules.md.new
+		printf '[rules]\npacks = ["default", "wide"]\n' | \
+		$(BIN)/monitor rules list --format markdown --config /dev/stdin; } > docs/rules.md.new
 	@mv docs/rules.md.new docs/rules.md
 
 # What a real run sends to a terminal, Slack and a mail server; the last two need chromium and stay as they are without.

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 from detectors.rules import snapshot
-from detectors.rules.rule import PACKS, Rule, RuleError, suggest
+from detectors.rules.rule import PACKS, WIDE, Rule, RuleError, family, suggest
 
-__all__ = ["Form", "builtin_families", "builtin_packs", "load_rules", "rule_families", "rule_forms"]
+__all__ = ["Form", "builtin_families", "builtin_packs", "elsewhere", "load_rules", "rule_families", "rule_forms"]
 
 _ID = re.compile(r'^id = "([^"]+)"$', re.MULTILINE)
 _VALUE = re.compile(r"^value = ", re.MULTILINE)
@@ -24,13 +24,13 @@ Form = Literal["vendor", "keyword", "generic", "custom"]
 
 
 def builtin_families() -> list[str]:
-    """Families of the rules we ship, one folder each."""
+    """Folders of the packs we ship: one a family, and the wide rules, which are of the generic family."""
     return sorted(folder.name for folder in PACKS.iterdir() if folder.is_dir())
 
 
 # Endpoint URLs and internal addresses are sensitive too, but far too common to be on unasked; hashes of passwords and
-# keys with a passphrase open nothing by themselves.
-OFF_BY_DEFAULT = ("exposure", "protected")
+# keys with a passphrase open nothing by themselves; the wide rules find nothing in what others wrote.
+OFF_BY_DEFAULT = ("exposure", "protected", WIDE)
 
 
 def builtin_packs(names: Iterable[str] = ("default",)) -> list[Path]:
@@ -56,7 +56,7 @@ def builtin_packs(names: Iterable[str] = ("default",)) -> list[Path]:
 def rule_families() -> Mapping[str, str]:
     """The family of each rule we ship, by its id. To read the rules themselves takes seconds."""
     files = builtin_packs(("default", *OFF_BY_DEFAULT))
-    return {name: file.parent.name for file in files for name in _ID.findall(file.read_text(encoding="utf-8"))}
+    return {name: family(file) for file in files for name in _ID.findall(file.read_text(encoding="utf-8"))}
 
 
 @functools.cache
@@ -66,8 +66,16 @@ def rule_forms() -> Mapping[str, Form]:
     for file in builtin_packs(("default", *OFF_BY_DEFAULT)):
         for table in file.read_text(encoding="utf-8").split("[[rule]]"):
             own: Form = "keyword" if _VALUE.search(table) else "vendor"
-            forms.update(dict.fromkeys(_ID.findall(table), "generic" if file.parent.name in _GENERIC else own))
+            forms.update(dict.fromkeys(_ID.findall(table), "generic" if family(file) in _GENERIC else own))
     return forms
+
+
+def elsewhere(rule_id: str) -> str:
+    """What to do for a rule of a pack that is not on, to end a message with; empty when there is none of that id."""
+    for file in builtin_packs(OFF_BY_DEFAULT):
+        if rule_id in _ID.findall(file.read_text(encoding="utf-8")):
+            return f'; it is of the pack {file.parent.name}: rules.packs = ["default", "{file.parent.name}"]'
+    return ""
 
 
 def _name(file: Path) -> str:
@@ -102,12 +110,14 @@ def load_rules(
             own[rule.id] = rule
     rules |= own
     for rule_id in disable:
-        if rules.pop(rule_id, None) is None:
+        # One that a pack holds which is not on is out already: a configuration outlives the day its rule became wide.
+        if rules.pop(rule_id, None) is None and rule_id not in rule_families():
             problems.append(f"rules.disable: no rule is called {rule_id!r}{suggest(rule_id, rules)}")
     for rule in rules.values():
         for companion in rule.requires:
             if companion.rule is not None and companion.rule not in rules:
-                problems.append(f"{rule.source}: {rule.id}: requires: no rule is called {companion.rule!r}")
+                asked = f"{rule.source}: {rule.id}: requires: no rule is called {companion.rule!r}"
+                problems.append(asked + elsewhere(companion.rule))
     if problems:
         raise RuleError(problems)
     return list(rules.values())

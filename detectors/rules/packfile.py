@@ -16,7 +16,18 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from detectors.rules.pattern import shape
-from detectors.rules.rule import HINT_AHEAD, HINT_BACK, PACKS, Confidence, Decoder, Requires, Rule, RuleError, suggest
+from detectors.rules.rule import (
+    HINT_AHEAD,
+    HINT_BACK,
+    PACKS,
+    Confidence,
+    Decoder,
+    Requires,
+    Rule,
+    RuleError,
+    family,
+    suggest,
+)
 from detectors.rules.syntax import parse_problem, re2_problem, value_problem
 from detectors.rules.template import TemplateError, expand
 from detectors.rules.triggers import ASSIGNED
@@ -242,7 +253,7 @@ def wording(problem: Mapping[str, Any]) -> str:
 def load_file(path: Path) -> list[Rule]:
     """Rules of one pack file. Raises RuleError with all its problems.
 
-    The folder is the family and the file's stem the vendor, as in `packs/cloud/aws.toml`.
+    The folder is the family (of the wide rules: generic) and the file's stem the vendor, as in `packs/cloud/aws.toml`.
     """
     builtin = path.is_relative_to(PACKS)
     label = f"packs/{path.relative_to(PACKS)}" if builtin else str(path)
@@ -257,7 +268,7 @@ def load_file(path: Path) -> list[Rule]:
     problems = [
         f"{label}: unknown key {key!r}; a pack holds [[rule]] tables" for key in data if key not in ("rule", "pack")
     ]
-    family, vendor = path.parent.name if builtin else "custom", path.stem
+    of, vendor = family(path) if builtin else "custom", path.stem
     rules: list[Rule] = []
     entries = data.get("rule", [])
     if not isinstance(entries, list):
@@ -268,7 +279,7 @@ def load_file(path: Path) -> list[Rule]:
             name = clip(one_line(veiled(given)), 100)
         try:
             entry = RuleTable.model_validate(raw)
-            rule = to_rule(entry, family, vendor, label)
+            rule = to_rule(entry, of, vendor, label)
         except ValidationError as error:
             for item in error.errors(include_input=False, include_url=False):
                 key = ".".join(str(part) for part in item["loc"])

@@ -20,11 +20,13 @@ __all__ = [
     "Requires",
     "Rule",
     "RuleError",
+    "family",
     "suggest",
 ]
 
 HINT_BACK, HINT_AHEAD = 256, 128  # bytes around the end of an assignment that keywords are looked for in
 PACKS = Path(__file__).parents[1] / "packs"
+WIDE = "wide"  # the one folder of packs that is no family by itself
 Confidence = Literal["high", "medium", "low"]
 Decoder = Literal["base64", "escape", "gzip", "hex", "html", "lines", "percent", "quoted", "table", "utf16"]
 
@@ -35,6 +37,11 @@ LEFT = (
     r"|(?:\\|%5[Cc])(?:[abefnrtv]|u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[0-7]{3})"
     r"|\x1b\[[0-9;]{0,9}[mK])"
 )
+
+
+def family(file: Path) -> str:
+    """Of the rules in a pack file of ours: its folder. The wide rules are generic, as routes and runbooks know them."""
+    return "generic" if file.parent.name == WIDE else file.parent.name
 
 
 class RuleError(ValueError):

@@ -42,6 +42,7 @@ __all__ = [
     "find_rule",
     "json_text",
     "lasting",
+    "no_rule",
     "paint",
     "person",
     "printable",
@@ -196,10 +197,17 @@ def find_rule(config: Config, rule_id: str) -> Rule:
 
     rules = {rule.id: rule for rule in read_rules(config)}
     if rule_id not in rules:
-        close = get_close_matches(rule_id, rules, n=3)
-        meant = f"; did you mean {' or '.join(close)}?" if close else ""
-        fail(f"no rule is called {printable(rule_id)!r}{meant}\n`monitor rules list` shows all of them", 2)
+        no_rule(rule_id, rules)
     return rules[rule_id]
+
+
+def no_rule(rule_id: str, known: Iterable[str]) -> NoReturn:
+    """End the command with exit code 2 and what may have been meant."""
+    from detectors.rules.load import elsewhere
+
+    close = get_close_matches(rule_id, [*known], n=3)
+    meant = elsewhere(rule_id) or (f"; did you mean {' or '.join(close)}?" if close else "")
+    fail(f"no rule is called {printable(rule_id)!r}{meant}\n`monitor rules list` shows all of them", 2)
 
 
 def at_least(severity: Severity | None) -> tuple[Severity, ...]:

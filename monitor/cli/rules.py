@@ -94,8 +94,8 @@ def list_rules(
     if form is ListFormat.markdown:
         typer.echo("\n".join(_markdown(rules)))
         return
-    head = ("id", "severity", "confidence", "family", "vendor", "name")
-    rows = [{key: getattr(rule, key) for key in head} for rule in rules]
+    head = ("id", "severity", "confidence", "pack", "family", "vendor", "name")
+    rows = [{key: _pack(rule) if key == "pack" else getattr(rule, key) for key in head} for rule in rules]
 
     def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         yield from table(head, [[row[key] for key in head] for row in rows])
@@ -104,18 +104,23 @@ def list_rules(
     emit(rows, Format(form.value), text)
 
 
+def _pack(rule: Rule) -> str:
+    """As [rules] packs names it; of your own rules their file."""
+    return rule.source if rule.family == "custom" else rule.source.split("/")[1]
+
+
 def _has(rule: Rule, text: str) -> bool:
     return text.lower() in "\n".join((rule.id, rule.name, rule.vendor, *rule.keywords)).lower()
 
 
 def _markdown(rules: Sequence[Rule]) -> Iterable[str]:
-    """A section a family, a row a rule."""
-    families: dict[str, list[Rule]] = {}
+    """A section a pack, a row a rule."""
+    packs: dict[str, list[Rule]] = {}
     for rule in rules:
-        families.setdefault(rule.family, []).append(rule)
-    yield f"{len(rules)} rules in {len(families)} families."
-    for family, members in sorted(families.items()):
-        yield from ("", f"### {family} ({len(members)})", "", "| rule | finds | severity | confidence |")
+        packs.setdefault(_pack(rule), []).append(rule)
+    yield f"{len(rules)} rules in {len(packs)} packs."
+    for pack, members in sorted(packs.items()):
+        yield from ("", f"### {pack} ({len(members)})", "", "| rule | finds | severity | confidence |")
         yield "| --- | --- | --- | --- |"
         for rule in sorted(members, key=lambda r: (r.vendor, r.id)):
             name = rule.name.replace("|", "\\|")

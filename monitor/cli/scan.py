@@ -7,7 +7,6 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,6 +21,7 @@ from monitor.cli.common import (
     complete_rules,
     fail,
     json_text,
+    no_rule,
     paint,
     printable,
     read_config,
@@ -212,9 +212,7 @@ def _known_rules(engine: Engine, wanted: Iterable[str], *, inventory: bool) -> N
     known = {rule.id for rule in engine.rules} | ({OWN.id} if inventory else set())
     for rule_id in wanted:
         if rule_id not in known:
-            close = get_close_matches(rule_id, known, n=3)
-            meant = f"; did you mean {' or '.join(close)}?" if close else ""
-            fail(f"no rule is called {printable(rule_id)!r}{meant}\n`monitor rules list` shows all of them", 2)
+            no_rule(rule_id, known)
 
 
 def _read_baseline(path: Path | None, key: bytes) -> frozenset[str]:

@@ -60,7 +60,8 @@ def plant(engine: Engine, rules: Iterable[Rule], seed: int) -> list[Canary]:
         example = expand(rule.examples[0], seed)
         for wrap in (wraps[number % len(wraps)], wraps[1]):
             text = wrap(example) if "\n" not in example or wrap is not wraps[0] else wraps[1](example)
-            if matches := worker.scan(text.encode() + b"\n"):
+            matches = worker.scan(text.encode() + b"\n")
+            if matches and min(len(match.secret) for match in matches) >= _LEAST:  # fewer stand anywhere by chance
                 shown = {bytes(m.secret): m.masked.split("…")[0].encode() for m in matches}
                 planted.append(Canary(rule.id, text, shown))
                 break

@@ -64,6 +64,13 @@ def shares(every: int) -> list[Any]:
 
 
 @functools.cache
+def wide() -> tuple[Rule, ...]:
+    """The rules that are on only where a configuration asks for them."""
+    with shared("wide") as cache:
+        return tuple(load_rules(["wide"], cache_dir=cache))
+
+
+@functools.cache
 def engine(*packs: str) -> Engine:
     """All of the default packs, or of those named, compiled."""
     chosen = load_rules(packs) if packs else rules()

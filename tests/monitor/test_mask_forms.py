@@ -24,13 +24,10 @@ from tests.detectors.texts import engine, rules, shares
 
 KEY = b"k" * 32
 PIECE = 12  # characters that would tell somebody something
-# Passwords without a form of their own: what tells them is that nothing but quotes follows.
-TO_THE_END = {"generic-typographic", "generic-column-last", "generic-plain-cjk", "passwords-of-users"}
 # What is left all the same: of values in parts a part that is found by itself, and what goes on behind a sign that ends
 # the values of the rule.
-AMID = {"generic-joined", "generic-key-bytes", "google-chat-webhook-url", "smtp-login-encoded"}
-AMID |= {"wordpress-application-password"}
-ENTITY = "adyen-api-key dingtalk-webhook-url generic-secret-ampersand kubernetes-k3s-token mercury-api-token".split()
+AMID = {"google-chat-webhook-url", "wordpress-application-password"}
+ENTITY = "adyen-api-key dingtalk-webhook-url dynatrace-token kubernetes-k3s-token mercury-api-token".split()
 ENTITY += "microsoft-teams-workflow-url qdrant-management-key rancher-api-token sentry-org-token".split()
 ENTITY += ["wechat-work-webhook"]
 LABEL = re.compile(rb"\[[a-z0-9.-]+:[0-9a-f]{12}\]")
@@ -171,7 +168,7 @@ READ: dict[Callable[[Case], bytes], list[Callable[[bytes], bytes]]] = {
 @pytest.mark.parametrize("every", shares(3))
 def test_a_name_in_json_is_masked_as_a_value_is(every: int) -> None:
     names, values = masked(as_name, every), masked(as_value, every)
-    assert names.missed - values.missed <= TO_THE_END
+    assert names.missed <= values.missed
     assert not left(as_name, names) | left(as_value, values)
     for text in names.masked.values():
         (value,) = json.loads(text.splitlines()[1]).values()
@@ -183,14 +180,15 @@ def test_a_token_by_itself_is_masked_as_the_name_of_a_field(every: int) -> None:
     alone = masked(lambda case: json.dumps([case.secret.decode()]).encode(), every)
     name = masked(lambda case: json.dumps({case.secret.decode(): {"auth": ""}}).encode(), every)
     assert name.missed == alone.missed
-    assert len(name.masked) >= 660 / every
+    assert len(name.masked) >= 650 / every
 
 
 @pytest.mark.parametrize("every", shares(3))
 @pytest.mark.parametrize(
     ("form", "missed", "halves"),
     [
-        (in_base64, 400, {"calendly-token", "private-key-ssh2"}),  # of those missed no literal tells where to decode
+        # Of those missed no literal tells where to decode. Of an address of Google's chat the key is found by itself.
+        (in_base64, 480, {"calendly-token", "google-chat-webhook-url", "private-key-ssh2"}),
         (in_quoted_printable, 60, {"private-key-ssh2"}),
         (in_percents, 5, set()),
         (in_entities, 110, set()),

@@ -7,7 +7,7 @@ import pytest
 from detectors.compile import anchors, plan
 from detectors.compile.anchors import anchored, choices, ways
 from detectors.rules.template import expand
-from tests.detectors.texts import rules
+from tests.detectors.texts import rules, wide
 
 
 @pytest.fixture(autouse=True)
@@ -62,8 +62,8 @@ def test_long_alternatives_become_expressions(expression: bytes, expected: list[
 
 def test_no_line_break_gives_way() -> None:
     assert rb"\x0a" in anchored(rb"docker login [a-z]abcde\nfghij")
-    for wide in (rb"(?s)docker login .", rb"\bdocker login "):  # what Hyperscan itself must see as it is
-        assert anchored(wide) == wide
+    for strict in (rb"(?s)docker login .", rb"\bdocker login "):  # what Hyperscan itself must see as it is
+        assert anchored(strict) == strict
 
 
 def test_choices_are_the_long_literals_that_no_match_is_without() -> None:
@@ -89,8 +89,9 @@ def test_what_the_expression_finds_its_anchored_form_finds(monkeypatch: pytest.M
 def test_the_table_is_of_our_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a change of rules, `python -m benchmarks.anchors` makes it anew."""
     monkeypatch.undo()
-    made, expressions, _ = plan.make(rules())
-    literals = {run.text for text, number in expressions if plan.filler(rules(), made, number) for run in choices(text)}
+    every = [*rules(), *wide()]
+    made, expressions, _ = plan.make(every)
+    literals = {run.text for text, number in expressions if plan.filler(every, made, number) for run in choices(text)}
     for text, anchor in anchors.table().items():
         assert anchor in text
         assert anchors.LEAST <= len(anchor) <= anchors.SIZE

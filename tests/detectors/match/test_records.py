@@ -114,7 +114,6 @@ IDIOMS = {
     "an element": f"<password>\n  {SECRET}\n</password>",
     "a table": f"| user | password |\n|---|---|\n| jdoe | {SECRET} |",
     "columns": f"id,login,password,email\n4,build,{SECRET},a@acme.io",
-    "a sentence": f"Password for the elastic user (reset with `x`):\n  {SECRET}",
     "a call": f'client_secret = (\n    "{SECRET}"\n)',
     "a debugger": f"(lldb) po self.apiKey\n{SECRET}",
     "a protocol": f"USER reporting\nPASS {SECRET}",

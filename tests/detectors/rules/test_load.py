@@ -4,8 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from detectors.rules.load import OFF_BY_DEFAULT, builtin_families, builtin_packs, load_rules, rule_families
-from detectors.rules.rule import PACKS, Rule, RuleError
+from detectors.rules.load import (
+    OFF_BY_DEFAULT,
+    builtin_families,
+    builtin_packs,
+    elsewhere,
+    load_rules,
+    rule_families,
+    rule_forms,
+)
+from detectors.rules.rule import PACKS, Rule, RuleError, family
 from tests.detectors import texts
 from tests.detectors.packs import GOOD, write
 
@@ -25,6 +33,21 @@ def test_a_companion_must_exist(tmp_path: Path) -> None:
     )
     with pytest.raises(RuleError, match="acme-key: requires: no rule is called 'nope'"):
         load_rules([], [path])
+    write(path, path.read_text(encoding="utf-8").replace('"nope"', '"redis-auth"'))
+    with pytest.raises(RuleError, match="no rule is called 'redis-auth'; it is of the pack wide"):
+        load_rules([], [path])
+
+
+def test_a_rule_that_became_wide_is_known_by_its_id_where_its_pack_is_off() -> None:
+    """Routes, disabled rules and open incidents by id, family and form go on."""
+    assert "redis-auth" not in {rule.id for rule in texts.rules()}
+    assert "redis-auth" in {rule.id for rule in texts.wide()}
+    assert (rule_families()["redis-auth"], rule_forms()["redis-auth"]) == ("generic", "generic")
+    assert load_rules(["vcs/git"], disable=["redis-auth"]) == load_rules(["vcs/git"])
+    with pytest.raises(RuleError, match="no rule is called 'redis-auht'"):
+        load_rules(["vcs/git"], disable=["redis-auht"])
+    assert elsewhere("redis-auth") == '; it is of the pack wide: rules.packs = ["default", "wide"]'
+    assert elsewhere("jwt") == elsewhere("nope") == ""
 
 
 def test_the_families_are_known_without_the_rules() -> None:
@@ -39,7 +62,7 @@ def test_packs_are_named_by_family_or_file() -> None:
     assert builtin_packs(["cloud/aws"]) == [PACKS / "cloud" / "aws.toml"]
     assert set(builtin_packs(["cloud"])) == set((PACKS / "cloud").glob("*.toml"))
     default = builtin_packs()
-    assert {path.parent.name for path in default} == set(builtin_families()) - {"exposure", "protected"}
+    assert {path.parent.name for path in default} == set(builtin_families()) - {"exposure", "protected", "wide"}
 
 
 def test_what_we_ship_is_whole() -> None:
@@ -49,4 +72,4 @@ def test_what_we_ship_is_whole() -> None:
         assert len(rule.examples) >= 2, rule.id
         assert len(rule.negative_examples) >= 2, rule.id
         assert rule.references, rule.id
-        assert rule.source == f"packs/{rule.family}/{rule.vendor}.toml"
+        assert rule.family == family(PACKS.parent / rule.source), rule.id

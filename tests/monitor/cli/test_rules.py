@@ -30,7 +30,7 @@ def own_rules(folder: Path, text: str) -> None:
 def test_list_in_every_form(monitor: Command) -> None:
     ids = [rule.id for rule in texts.rules()]
     text = monitor("rules", "list").stdout.splitlines()
-    assert text[0].split() == ["ID", "SEVERITY", "CONFIDENCE", "FAMILY", "VENDOR", "NAME"]
+    assert text[0].split() == ["ID", "SEVERITY", "CONFIDENCE", "PACK", "FAMILY", "VENDOR", "NAME"]
     assert [line.split()[0] for line in text[1:-1]] == ids
     assert [row["id"] for row in json.loads(monitor("rules", "list", "--format", "json").stdout)] == ids
     lines = monitor("rules", "list", "--format", "jsonl").stdout.splitlines()
@@ -107,7 +107,7 @@ def test_list_by_confidence_and_text(monitor: Command) -> None:
 def test_list_as_markdown(monitor: Command) -> None:
     text = monitor("rules", "list", "--family", "vcs", "--format", "markdown").stdout
     count = len([rule for rule in texts.rules() if rule.family == "vcs"])
-    assert text.startswith(f"{count} rules in 1 families.\n\n### vcs ({count})\n\n| rule | finds | severity |")
+    assert text.startswith(f"{count} rules in 1 packs.\n\n### vcs ({count})\n\n| rule | finds | severity |")
     assert "| `github-pat` | [GitHub personal access token](https://docs.github.com/" in text
     assert all(line.count("|") - line.count("\\|") == 5 for line in text.splitlines() if line.startswith("|"))
 

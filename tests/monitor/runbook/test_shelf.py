@@ -103,7 +103,9 @@ def test_each_rule_of_an_issuer_says_first_who_takes_the_secret_back_and_where()
 
 
 def test_no_issuer_is_there_without_a_pack_and_no_rule_of_an_issuer_without_the_rule() -> None:
-    known = {f"{rule.family}/{rule.id}" for rule in texts.rules()} | {kind.runbook for kind in kinds().values()}
+    known = {f"{rule.family}/{rule.id}" for rule in (*texts.rules(), *texts.wide())} | {
+        kind.runbook for kind in kinds().values()
+    }
     known |= {f"{path.parent.name}/{path.stem}" for path in PACKS.glob("*/*.toml")}
     assert {name for name in runbook.names() if "/" in name} - known == set()
 
@@ -195,7 +197,8 @@ ELSEWHERE = {
 
 
 def test_a_secret_that_is_taken_back_elsewhere_than_its_packs_others_says_where() -> None:
-    books = {rule.id: runbook.load(runbook.of(rule)) for rule in texts.rules() if rule.id in ELSEWHERE}
+    every = (*texts.rules(), *texts.wide())
+    books = {rule.id: runbook.load(runbook.of(rule)) for rule in every if rule.id in ELSEWHERE}
     assert books.keys() == ELSEWHERE.keys()
     for rule, place in ELSEWHERE.items():
         book = books[rule]

@@ -1,0 +1,109 @@
+"""What the default packs may cost, as counts: who needs more says here why. Times are in docs/performance.md."""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import hyperscan
+import pytest
+
+from benchmarks.loggen import generate
+from detectors.compile import plan
+from detectors.match.cost import Work
+from tests.detectors.texts import engine, rules
+
+MOST = {
+    "generic rules": 62,
+    "expressions": 4450,  # beside base64's and texts that are no text; to be 3,500
+    "alignments of base64": 2300,
+    "padding": 2000,  # which makes Hyperscan let fewer words through (detectors/compile/plan.py)
+    "hints": 2700,
+    "bytes": 4_900_000,  # to be 4.5 MB
+}
+TEXT = 1 << 20
+MOST_A_MB = {"logs": {"tries": 6, "verdicts": 1}, "source": {"tries": 2600, "verdicts": 165}}
+_NAMES = (
+    "user request response cache queue index parser session header config client path buffer entry value node state "
+    "handler line column result items worker offset length kind folder folders record records event events"
+).split() * 8
+_NAMES += "token_count next_token password_field secret_name api_key key auth_mode key_id".split()  # in each tenth line
+_VALUES: tuple[Callable[[random.Random], str], ...] = (
+    lambda rng: str(rng.randrange(10**4)),
+    lambda rng: "None",
+    lambda rng: f'"{rng.choice(_NAMES)}"',
+    lambda rng: f"self.{rng.choice(_NAMES)}",
+    lambda rng: f"os.environ['{rng.choice(_NAMES).upper()}']",
+    lambda rng: f"{rng.choice(_NAMES)}.get('{rng.choice(_NAMES)}', '{rng.choice(_NAMES)}-{rng.randrange(99)}')",
+    lambda rng: f"hashlib.sha256({rng.choice(_NAMES)}.encode()).hexdigest()",
+)
+_LINES: tuple[Callable[[random.Random], str], ...] = (
+    lambda rng: f"    {rng.choice(_NAMES)} = {_value(rng)}",
+    lambda rng: f"        self.{rng.choice(_NAMES)}: str = {_value(rng)}",
+    lambda rng: f"    return {rng.choice(_NAMES)}({rng.choice(_NAMES)}={_value(rng)}, {rng.choice(_NAMES)})",
+    lambda rng: f"    if {rng.choice(_NAMES)} == {_value(rng)} and not {rng.choice(_NAMES)}:",
+    lambda rng: f"def {rng.choice(_NAMES)}_{rng.choice(_NAMES)}({rng.choice(_NAMES)}: str, {rng.choice(_NAMES)}=None):",
+    lambda rng: f"    '{rng.choice(_NAMES)}': {_value(rng)},",
+    lambda rng: f"# The {rng.choice(_NAMES)} of the {rng.choice(_NAMES)} is read when it is asked for.",
+    lambda rng: f'    <input type="{rng.choice(_NAMES)}" name=\'{rng.choice(_NAMES)}\' value="{rng.choice(_NAMES)}">',
+    lambda rng: f"    raise ValueError(f'{rng.choice(_NAMES)}: no {rng.choice(_NAMES)} in {{{rng.choice(_NAMES)}}}')",
+    lambda rng: "",
+)
+
+
+def _value(rng: random.Random) -> str:
+    return rng.choice(_VALUES)(rng)
+
+
+def source(size: int = TEXT, seed: int = 1) -> bytes:
+    """Code that names credentials and holds none."""
+    rng = random.Random(seed)
+    lines: list[str] = []
+    left = size
+    while left > 0:
+        lines.append(rng.choice(_LINES)(rng))
+        left -= len(lines[-1]) + 1
+    return "\n".join(lines).encode()
+
+
+def logs(folder: Path) -> bytes:
+    generate(TEXT, folder / "app.log")
+    return (folder / "app.log").read_bytes()
+
+
+def test_the_generic_rules_are_few() -> None:
+    assert sum(rule.family == "generic" for rule in rules()) <= MOST["generic rules"]
+
+
+@functools.cache
+def asked() -> Mapping[str, int]:
+    """How many expressions Hyperscan gets, those that find base64 apart: what they cost does not show in any run."""
+    made, expressions, near = plan.make(rules())
+    kinds: Counter[str] = Counter(hints=len(near))
+    for _, number in expressions:
+        if number >= len(made.rules):
+            base64 = made.codecs[number - len(made.rules)].name == "base64"
+            kinds["alignments of base64" if base64 else "expressions"] += 1
+        else:
+            kinds["expressions" if made.rules[number] or number in made.assigned else "padding"] += 1
+    kinds["bytes"] = sum(len(hyperscan.dumpb(one)) for one in (engine().database, engine().near))
+    return kinds
+
+
+@pytest.mark.parametrize("what", ["expressions", "alignments of base64", "hints", "bytes"])
+def test_what_is_searched_for_is_bounded(what: str) -> None:
+    assert asked()[what] <= MOST[what], asked()
+    assert asked()["padding"] <= MOST["padding"] + 1  # and the one that keeps it at every position
+
+
+@pytest.mark.parametrize("kind", MOST_A_MB)
+def test_what_clean_text_is_asked_beyond_the_one_scan_is_bounded(kind: str, tmp_path: Path) -> None:
+    data = source() if kind == "source" else logs(tmp_path)
+    work = Work(len(data), None)
+    engine().worker().decide(data, work)
+    spent = {"tries": sum(cost.looks for cost in work.spent.values()), "verdicts": work.judged}
+    a_mb = {what: count * 1e6 / len(data) for what, count in spent.items()}
+    assert all(a_mb[what] <= most for what, most in MOST_A_MB[kind].items()), a_mb
