@@ -18,6 +18,7 @@ from detectors.fingerprint import fingerprint
 from detectors.match.detector import Buffer
 from detectors.match.engine import Engine, Match, Pace, Worker
 from detectors.match.outcome import Found, Unsearched
+from detectors.rules.load import load_rules
 from detectors.rules.template import expand
 from monitor.mask import ChangedError, Masker, mask_file
 from tests.detectors import texts
@@ -284,6 +285,18 @@ def test_nothing_is_found_in_what_was_masked_and_no_label_is_taken_for_a_secret(
             assert [match.rule.id for match in everything.scan(out)] == [], rule.id
             assert out.startswith(b"start\n"), rule.id
             assert out.endswith(b"\n\nend\n"), rule.id
+
+
+def test_what_is_found_beside_a_mask_is_masked_in_turn_and_not_withheld() -> None:
+    both = "baidu-ai-secret-key", "generic-client-made"
+    chosen = {rule.id: rule for rule in load_rules(("cloud/baidu", "wide/unlisted")) if rule.id in both}
+    made = Engine.build(list(chosen.values()), None)
+    for template in chosen[both[0]].examples[:2]:
+        masker = Masker(made.worker(), KEY)
+        masked = masker.feed(expand(template, 5).encode() + b"\n\nend\n", 1.0) + masker.finish()
+        assert masked.endswith(b"\n\nend\n")
+        assert masker.stats.masked == dict.fromkeys(both, 1)
+        assert not masker.stats.withheld
 
 
 def access_list(*entries: tuple[int, int, int]) -> bytes:
