@@ -89,7 +89,8 @@ def asked() -> Mapping[str, int]:
             kinds["alignments of base64" if base64 else "expressions"] += 1
         else:
             kinds["expressions" if made.rules[number] or number in made.assigned else "padding"] += 1
-    kinds["bytes"] = sum(len(hyperscan.dumpb(one)) for one in (engine().database, engine().near))
+    (part,) = engine().parts
+    kinds["bytes"] = sum(len(hyperscan.dumpb(one)) for one in (part.database, part.near))
     return kinds
 
 
