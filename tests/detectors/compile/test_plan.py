@@ -158,7 +158,7 @@ OWN = (
 def mixed(monkeypatch: pytest.MonkeyPatch) -> list[Rule]:
     """Own rules before, amid and after enough shipped ones."""
     monkeypatch.setattr(plan, "_APART", 5)
-    shipped = [one for one in rules() if one.family in ("vcs", "generic")][::40]
+    shipped = [one for one in rules() if one.family in ("vcs", "generic")][::15]
     return [OWN[0], *shipped[:5], OWN[1], *shipped[5:], OWN[2]]
 
 
