@@ -84,4 +84,5 @@ def test_a_literal_that_stands_in_the_text_costs_more(monkeypatch: pytest.Monkey
 def test_the_shipped_rules_have_literals_enough_for_a_dense_table() -> None:
     found = {*matcher(hyperscan.dumpb(*engine().databases))}
     assert len(found) >= 10_000, "Hyperscan looks at two bits less of each next character"
-    assert not any(literal[0][0] in range(0xF5, 0xFA) for literal in found), "padding is of no use"
+    padding = sum(literal[0][0] in range(0xF5, 0xFA) for literal in found)
+    assert len(found) - padding < 10_000 or not padding, "padding is of no use"
