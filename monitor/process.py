@@ -25,6 +25,9 @@ def spare_memory() -> None:
         libc.malloc_trim(0)
 
 
+_SUPERVISOR = 2.0  # seconds for which a message waits for room, and the event loop with it
+
+
 def notify(state: str) -> None:
     """Tell systemd (sd_notify(3)); nothing when it did not start us."""
     address = os.environ.get("NOTIFY_SOCKET")
@@ -34,10 +37,11 @@ def notify(state: str) -> None:
         address = "\0" + address[1:]
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as connection:
+            connection.settimeout(_SUPERVISOR)
             connection.connect(address)
             connection.sendall(state.encode())
     except OSError:
-        return  # a missing supervisor must not end the daemon
+        return  # a supervisor that is missing, or reads nothing, must not end the daemon
 
 
 def watchdog_interval() -> float | None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -10,6 +11,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from monitor import process
 from monitor.process import notify, watchdog_interval
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +56,31 @@ def test_notify_speaks_to_an_abstract_socket(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}")
         notify("READY=1")
         assert server.recv(100) == b"READY=1"
+
+
+@pytest.mark.timeout(30)
+def test_a_supervisor_that_reads_nothing_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(tmp_path / "notify")
+    monkeypatch.setattr(process, "_SUPERVISOR", 0.05)
+    monkeypatch.setenv("NOTIFY_SOCKET", path)
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other,
+    ):
+        server.bind(path)
+        other.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                other.sendto(b"X=1", path)
+        notify("WATCHDOG=1")
+        assert server.recv(100) == b"X=1"
+        notify("READY=1")
+        server.setblocking(False)
+        heard: list[bytes] = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                heard.append(server.recv(100))
+        assert heard[-1] == b"READY=1"
 
 
 def test_watchdog_interval(monkeypatch: pytest.MonkeyPatch) -> None:
