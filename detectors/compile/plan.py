@@ -72,8 +72,8 @@ class Compiled(NamedTuple):
 def compiled(rules: Sequence[Rule], cache_dir: Path | None) -> tuple[Compiled, ...]:
     """Plans and databases of these rules, from the cache when it holds them.
 
-    A user's own rules are compiled by themselves beside many shipped ones: to change one of them costs a tenth of a
-    second, and not the ten seconds that all take. Raises RuleError when a rule names a check that there is none of, and
+    A user's own rules are compiled by themselves beside many shipped ones: to change one of them costs a fraction of a
+    second, and not the seconds that all take. Raises RuleError when a rule names a check that there is none of, and
     hyperscan.error.
     """
     shipped = [number for number, rule in enumerate(rules) if rule.family != "custom"]

@@ -1,13 +1,14 @@
-"""Ports of this machine for servers that must know theirs before they start."""
+"""Ports of this machine for servers that must know theirs before they start, and a socket that nobody reads."""
 
 from __future__ import annotations
 
 import contextlib
 import random
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["free_port"]
+__all__ = ["free_port", "unread"]
 
 _LOWEST = 10_000  # below are those that programs have by default
 
@@ -45,3 +46,18 @@ def _free(port: int) -> bool:
             except OSError:
                 return False
     return True
+
+
+@contextlib.contextmanager
+def unread(path: Path) -> Iterator[socket.socket]:
+    """A datagram socket of which nothing was read, and that has no room for more."""
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender,
+    ):
+        listener.bind(str(path))
+        sender.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                sender.sendto(b"text", str(path))
+        yield listener

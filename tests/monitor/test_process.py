@@ -13,6 +13,7 @@ import pytest
 
 from monitor import process
 from monitor.process import notify, watchdog_interval
+from tests.fakes.ports import unread
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,20 +61,11 @@ def test_notify_speaks_to_an_abstract_socket(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.timeout(30)
 def test_a_supervisor_that_reads_nothing_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = str(tmp_path / "notify")
     monkeypatch.setattr(process, "_SUPERVISOR", 0.05)
-    monkeypatch.setenv("NOTIFY_SOCKET", path)
-    with (
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server,
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other,
-    ):
-        server.bind(path)
-        other.setblocking(False)
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                other.sendto(b"X=1", path)
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    with unread(tmp_path / "notify") as server:
         notify("WATCHDOG=1")
-        assert server.recv(100) == b"X=1"
+        assert server.recv(100) == b"text"
         notify("READY=1")
         server.setblocking(False)
         heard: list[bytes] = []

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import ssl
 from pathlib import Path
@@ -16,7 +15,7 @@ from monitor.common.mqtt import BrokerKeys
 from monitor.drill import send
 from monitor.drill.send import SendError
 from tests.fakes.mosquitto import broker
-from tests.fakes.ports import free_port
+from tests.fakes.ports import free_port, unread
 from tests.fakes.smtp import certificate
 
 
@@ -95,18 +94,11 @@ async def test_why_it_is_not_taken_is_always_said(tmp_path: Path, monkeypatch: p
     with pytest.raises(SendError, match=r"unix:/tmp/x+: AF_UNIX path too long: is the monitor running"):
         await send.to_syslog_socket(f"/tmp/{'x' * 120}", "text")
     monkeypatch.setattr(send, "_PATIENCE", 0.05)
-    full = str(tmp_path / "log")
     with (
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener,
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other,
+        unread(tmp_path / "log"),
+        pytest.raises(SendError, match=r"log: timed out: is the monitor running"),
     ):
-        listener.bind(full)
-        other.setblocking(False)
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                other.sendto(b"text", full)
-        with pytest.raises(SendError, match=r"log: timed out: is the monitor running"):
-            await send.to_syslog_socket(full, "text")
+        await send.to_syslog_socket(str(tmp_path / "log"), "text")
 
 
 async def test_what_a_listener_answers_is_told(tmp_path: Path) -> None:

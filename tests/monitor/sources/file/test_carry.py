@@ -135,13 +135,19 @@ async def rotations(tmp_path: Path, form: str, how: str, seed: int) -> None:
     assert not any(count for _, count, _ in intake.lost)
 
 
-async def test_an_archive_waits_for_what_its_successor_empty_yet_begins_with(tmp_path: Path) -> None:
+async def cut_off_in_an_archive(tmp_path: Path) -> tuple[Path, FakeIntake]:
+    """The log, still empty, behind an archive that ends in half a number, and what was read before that."""
     log, intake = tmp_path / "0.log", FakeIntake()
     append(log, docker("token #1234567 refused\n"))
     async with running(containers(intake, tmp_path)):
         await until(lambda: intake.marks == [1234567])
     append(log, docker("token #7654"))
     rotate(log, "gz", 0)
+    return log, intake
+
+
+async def test_an_archive_waits_for_what_its_successor_empty_yet_begins_with(tmp_path: Path) -> None:
+    log, intake = await cut_off_in_an_archive(tmp_path)
     source = containers(intake, tmp_path)
     async with running(source):
         register = source._files._register
@@ -155,12 +161,7 @@ async def test_an_archive_whose_successor_stays_empty_is_searched_to_its_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lives, "HOPE", 0.3)
-    log, intake = tmp_path / "0.log", FakeIntake()
-    append(log, docker("token #1234567 refused\n"))
-    async with running(containers(intake, tmp_path)):
-        await until(lambda: intake.marks == [1234567])
-    append(log, docker("token #7654"))
-    rotate(log, "gz", 0)
+    _, intake = await cut_off_in_an_archive(tmp_path)
     async with running(containers(intake, tmp_path)):
         await until(lambda: 7654 in intake.marks)
 
