@@ -42,9 +42,21 @@ def pytest_unconfigure() -> None:
     _session.close()
 
 
+_LONG = {Path(__file__).parent / name for name in ("", "acceptance", "campaign")}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those of this folder first, as some are long: at the end one would run alone, beside a worker without work."""
-    items.sort(key=lambda item: item.path.parent != Path(__file__).parent)
+    """Those that wait long come first in each worker, of which each has as many in a row to begin with: all with one
+    worker, they would be left for the end, when nobody has work beside them."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    long = [item for item in items if item.path.parent in _LONG]
+    rest = [item for item in items if item.path.parent not in _LONG]
+    bounds = [len(rest) * number // workers for number in range(workers + 1)]
+    items[:] = [
+        item
+        for number in range(workers)
+        for item in (*long[number::workers], *rest[bounds[number] : bounds[number + 1]])
+    ]
 
 
 @pytest.fixture(scope="session")
