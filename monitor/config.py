@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from monitor.common.credential import Credential
 from monitor.common.listen import split_listen
@@ -59,6 +59,8 @@ __all__ = [
 
 SYSTEM_PATH = Path("/etc/exposure-monitor/config.toml")
 LOCAL_PATH = Path("config.toml")
+
+_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 
 _M = TypeVar("_M", bound=BaseModel)
 
@@ -186,11 +188,33 @@ class HttpConfig(_Table):
 
 
 class RulesConfig(_Table):
-    """`[rules]`. `packs` are names of shipped packs, `paths` globs of rule files of one's own, `disable` rule ids."""
+    """`[rules]`. `packs` are names of shipped packs, `paths` globs of rule files of one's own, `disable` rule ids.
+
+    Names of fields, in any case: no value of `identifiers` is a secret to a rule that goes by names, and each of
+    `credentials` is one.
+    """
 
     packs: tuple[str, ...] = ("default",)
     paths: tuple[str, ...] = ()
     disable: tuple[str, ...] = ()
+    identifiers: tuple[str, ...] = ()
+    credentials: tuple[str, ...] = ()
+
+    @field_validator("identifiers", "credentials")
+    @classmethod
+    def _names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for number, name in enumerate(value, 1):
+            if not _FIELD.fullmatch(name) or token_like(name):
+                raise ValueError(
+                    f"number {number} is no name of a field, such as dedup_key: letters, digits and _ . -, at most 64"
+                )
+        return value
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> RulesConfig:
+        if both := {name.lower() for name in self.identifiers} & {name.lower() for name in self.credentials}:
+            raise ValueError(f"{min(both)} is among identifiers and credentials: take it out of one of them")
+        return self
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Literal
 
 from monitor.common.severity import Severity
 
-__all__ = ["ALONE", "FOLD", "PERIOD", "Counted", "Fold", "count", "fold_key", "shape_of"]
+__all__ = ["ALONE", "FOLD", "PERIOD", "Counted", "Fold", "count", "field_of", "fold_key", "shape_of"]
 
 FOLD = "fold:"  # start of the keys of such threads
 ALONE = 5  # of a shape that are told by themselves
@@ -58,6 +58,13 @@ def count(counted: Counted | None, now: float) -> Fold:
     return Fold("many", counted)
 
 
+def field_of(context: str | None, masked: str) -> str:
+    """The name that the secret stands behind in its line, or nothing."""
+    before, there, _ = (context or "").partition(masked) if masked else ("", "", "")
+    field = _FIELD.search(before) if there else None
+    return field[1] if field else ""
+
+
 def shape_of(context: str | None, masked: str) -> str:
     """The name before the secret, else its line without what varies; empty where no line is kept.
 
@@ -65,9 +72,9 @@ def shape_of(context: str | None, masked: str) -> str:
     """
     if not context:
         return ""
-    before, there, behind = context.partition(masked) if masked else (context, "", "")
-    if there and (field := _FIELD.search(before)):
-        return f"field {field[1].lower()}"
+    if field := field_of(context, masked):
+        return f"field {field.lower()}"
+    before, _, behind = context.partition(masked) if masked else (context, "", "")
     return "line " + _SPACE.sub(" ", _VARIES.sub("#", f"{before}…{behind}")).strip().lower()
 
 

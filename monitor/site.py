@@ -101,7 +101,9 @@ def read_rules(config: Config, *, cached: bool = True) -> list[Rule]:
 
     cache = config.state_dir / "cache" if cached else None
     with rule_errors(config):
-        return load_rules(config.rules.packs, config.rules.paths, config.rules.disable, cache)
+        asked = config.rules
+        names = {"identifiers": asked.identifiers, "credentials": asked.credentials}
+        return load_rules(asked.packs, asked.paths, asked.disable, cache, **names)
 
 
 def build_engine(config: Config) -> Engine:

@@ -11,6 +11,8 @@ from detectors.match import doubt, plain
 from detectors.match.chosen import PLACE, made
 from detectors.match.filters import entropy, looks_like_hash, placeholder, starts_a_sentence, words
 from detectors.match.halves import searcher
+from detectors.match.names import BACK as NAME
+from detectors.match.names import one_of
 from detectors.match.score import AHEAD, BACK, different, enough, score
 from detectors.match.score import confidence as confidence_of
 from detectors.match.tables import elsewhere
@@ -71,6 +73,8 @@ class Judge:
         self.search: Search = searcher(rule.confirm)
         self._of_people = rule.score or rule.runbook == "database-password"
         self.back = BACK if self._of_people else _BEFORE if rule.words or rule.hashes else 0
+        if rule.identifiers:
+            self.back = max(self.back, NAME)
         self.ahead = AHEAD if self._of_people else 0
         self.doubts = rule.score or rule.family != "custom"  # by what stands around
         self._kinds = doubt.kinds(rule.id)
@@ -119,6 +123,8 @@ class Judge:
     def _refused(self, value: bytes, before: bytes, after: bytes) -> Verdict | None:
         """What a filter has against the value."""
         rule = self.rule
+        if rule.identifiers and (name := one_of(before, rule.identifiers)):
+            return _no("identifier", f"rules.identifiers says that {name!r} holds none")
         if self._of_people and elsewhere(before, after):
             return _no("column", "the names of the columns say that it is none")
         stands_in = rule.placeholders and rule.checksum not in CARRIERS and placeholder(value)

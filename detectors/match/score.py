@@ -20,9 +20,10 @@ from typing import Any
 import orjson
 
 from detectors.match.chosen import chosen, handed
+from detectors.match.names import BACK as NAME
+from detectors.match.names import named
 from detectors.match.quick import found, quick
 from detectors.rules.rule import Confidence
-from monitor.common.regex import UNANCHORED, Search, compile_search
 
 __all__ = ["AHEAD", "BACK", "Score", "confidence", "entropy", "features", "randomness", "score", "surprise"]
 __all__ += ["plain", "table", "total"]
@@ -58,9 +59,6 @@ _WORD_NUMBER = re.compile(rb"[A-Za-z]+[_.-]?[0-9]{1,4}")
 _JOINED = re.compile(rb"[A-Za-z0-9]+(?:[-_./:][A-Za-z0-9]+)+")
 _MAYBE_WRITTEN = quick((re.compile(rb"[ (){}\[\]<>]"), _CODE), (_JOINED,))
 _WORDLIKE = ("wordlike", "common letters", "joined", "word and number")
-# The last name before a value. By RE2, as the other engine tries every end for every start.
-_TYPE = r"(?:\s*(?:[aA]s )?(?:string|str|char|text|String|const|&))?"
-_NAME = r"([A-Za-z_$@\x80-\xff][\w$.@\x80-\xff-]*)[\"'`\\\])>]*" + _TYPE + r"[^\w]{0,60}\n?\z"
 _KINDS = (
     (
         "password",
@@ -354,7 +352,7 @@ def _of_symbols(value: bytes, digits: int, out: dict[str, float]) -> None:
 
 def _of_context(value: bytes, before: bytes, after: bytes, out: dict[str, float]) -> None:
     # What stands before `'…' === req.apiKey` names something else.
-    name = b"" if _REVERSED.match(after) else _name(before[-96:])
+    name = b"" if _REVERSED.match(after) else named(before[-NAME:])
     for _ in range(2):
         last = name[name.rfind(b".") + 1 :]
         if last not in _VERBS and last not in _SLOTS:
@@ -362,9 +360,9 @@ def _of_context(value: bytes, before: bytes, after: bytes, out: dict[str, float]
         if last in _VERBS and len(last) < len(name):
             name = name[: -len(last) - 1]  # `password.equals("…")`
             break
-        further = _name(before[-96 : before.rindex(name) - len(before)])
+        further = named(before[-NAME : before.rindex(name) - len(before)])
         if further and (closed := before.rfind(b"</" + further)) >= 0:
-            further = _name(before[:closed][-96:])  # of `<key>Password</key><string>`
+            further = named(before[:closed][-NAME:])  # of `<key>Password</key><string>`
         if last in _SLOTS and _of_name(further, b"")[0] == "name none":
             break
         name = further or name
@@ -437,16 +435,6 @@ def _without_issuer(name: bytes) -> bytes:
         if len(word[0]) > 4 and _ABOUT.search(word[0]) and any(pattern(name[word.end() :]) for _, pattern in _KINDS):
             return name[word.end() :]
     return name
-
-
-@cache
-def _name_regex() -> Search:
-    return compile_search(_NAME)
-
-
-def _name(before: bytes) -> bytes:
-    spans = _name_regex()(UNANCHORED, before, 0, len(before))
-    return before[spans[1][0] : spans[1][1]] if spans[0][0] >= 0 else b""
 
 
 def _same(value: bytes, name: bytes, letters: bytes) -> bool:

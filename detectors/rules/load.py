@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from detectors.rules import snapshot
-from detectors.rules.rule import PACKS, WIDE, Rule, RuleError, family, suggest
+from detectors.rules.rule import NAMED, PACKS, WIDE, Rule, RuleError, family, suggest
 
 __all__ = ["Form", "builtin_families", "builtin_packs", "elsewhere", "load_rules", "rule_families", "rule_forms"]
 
@@ -87,11 +87,15 @@ def load_rules(
     paths: Iterable[str | Path] = (),
     disable: Iterable[str] = (),
     cache_dir: Path | None = None,
+    *,
+    identifiers: Iterable[str] = (),
+    credentials: Iterable[str] = (),
 ) -> list[Rule]:
     """All rules of the built-in `packs` and of the files that the globs `paths` name, less those in `disable`.
 
     A rule of a file replaces a built-in rule with the same id. `cache_dir` may hold a snapshot of the built-in ones.
-    Raises RuleError with every problem of every file.
+    Names of fields: what stands behind one of `identifiers` is no secret to a rule that goes by names, and what stands
+    behind one of `credentials` is one. Raises RuleError with every problem of every file.
     """
     problems: list[str] = []
     rules: dict[str, Rule] = {}
@@ -108,6 +112,10 @@ def load_rules(
             if rule.id in own:
                 problems.append(f"{rule.source}: {rule.id}: there is a rule with this id in {own[rule.id].source}")
             own[rule.id] = rule
+    if credentials := tuple(credentials):
+        from detectors.rules.packfile import of_names
+
+        rules[NAMED] = of_names(credentials)
     rules |= own
     for rule_id in disable:
         # One that a pack holds which is not on is out already: a configuration outlives the day its rule became wide.
@@ -120,6 +128,8 @@ def load_rules(
                 problems.append(asked + elsewhere(companion.rule))
     if problems:
         raise RuleError(problems)
+    if none := tuple(name.lower() for name in identifiers):
+        return [rule.leaving(none) if rule.by_name else rule for rule in rules.values()]
     return list(rules.values())
 
 

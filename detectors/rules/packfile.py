@@ -19,6 +19,7 @@ from detectors.rules.pattern import shape
 from detectors.rules.rule import (
     HINT_AHEAD,
     HINT_BACK,
+    NAMED,
     PACKS,
     Confidence,
     Decoder,
@@ -35,7 +36,7 @@ from monitor.common.regex import compile_re2
 from monitor.common.severity import Severity
 from monitor.common.text import clip, one_line, token_like, veiled
 
-__all__ = ["RuleTable", "load_file", "to_rule", "wording"]
+__all__ = ["RuleTable", "load_file", "of_names", "to_rule", "wording"]
 
 # Between the keyword and the value of a keyword rule. "near": anything, as in vendors' own snippets; "assignment": the
 # spellings of `name = value` in code, config, JSON (also inside JSON), URLs, XML and headers.
@@ -248,6 +249,30 @@ def wording(problem: Mapping[str, Any]) -> str:
         return "must not be empty"
     text: str = problem["msg"].removeprefix("Value error, ")
     return re.sub(r"^(Input|String|List|Tuple|Value) should ", "must ", text)
+
+
+# What ends a name, and how one is set to a value: in code, configuration, JSON, URLs, XML and headers.
+_SET = (
+    r"(?:[\"'`\\\]]|&quot;|%22){0,4}\s{0,8}(?:[:+?|]{0,2}=>?|->|:|>|,|%3[AaDd])"
+    r"(?:[\s\"'`=\\(\[]|&quot;|%22|%20|(?i:bearer|basic)[ ]){0,8}"
+)
+
+
+def of_names(names: Iterable[str]) -> Rule:
+    """The rule of names that hold secrets, whatever their values look like but stand-ins, words and paths."""
+    there = [re.escape(name) for name in names]
+    entry = RuleTable(
+        id=NAMED,
+        name="Value of a name in rules.credentials",
+        pattern=rf"(?i:\b(?:{'|'.join(there)})){_SET}(?P<secret>[^\s\"'`\\,;&<>(){{}}\[\]]{{6,512}})",
+        severity="high",
+        confidence="high",
+        priority=60,  # where a vendor's format says whose it is, the vendor's rule has it
+        words=True,
+        examples=[f"{name}={{alnum:24}}" for name in names],
+        negative_examples=[f"{name}=${{VARIABLE}}" for name in names],
+    )
+    return to_rule(entry, "custom", "", "rules.credentials")
 
 
 def load_file(path: Path) -> list[Rule]:

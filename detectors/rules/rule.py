@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
@@ -26,6 +27,7 @@ __all__ = [
 
 HINT_BACK, HINT_AHEAD = 256, 128  # bytes around the end of an assignment that keywords are looked for in
 PACKS = Path(__file__).parents[1] / "packs"
+NAMED = "named-credential"  # the rule of the names that a configuration says hold secrets
 WIDE = "wide"  # the one folder of packs that is no family by itself
 Confidence = Literal["high", "medium", "low"]
 Decoder = Literal["base64", "escape", "gzip", "hex", "html", "lines", "percent", "quoted", "table", "utf16"]
@@ -95,6 +97,18 @@ class Rule:
     examples: tuple[str, ...] = ()
     negative_examples: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
+    identifiers: tuple[str, ...] = ()  # names, in lower case, behind which nothing is a secret to it
+
+    @property
+    def by_name(self) -> bool:
+        """Whether a name beside the value says what it is, and no format of its own."""
+        return self.score or bool(self.keywords)
+
+    def leaving(self, identifiers: tuple[str, ...]) -> Rule:
+        """The same with these, and what was worked out of its pattern."""
+        other = copy(self)
+        other.__dict__["identifiers"] = identifiers
+        return other
 
     @cached_property
     def shape(self) -> Shape:

@@ -9,6 +9,7 @@ from monitor.cli.common import paint, printable, severity_colour
 from monitor.common import wording
 from monitor.common.text import clip
 from monitor.common.wording import stamp
+from monitor.folding import field_of
 
 if TYPE_CHECKING:
     from monitor.common.notification import IncidentView
@@ -103,6 +104,8 @@ def shown(
             yield _line("", place.url)
     if around := wording.surroundings(incident):
         yield _line("line", around)
+    if (field := _told_by(incident)) and incident.state != "resolved":
+        yield _line("no secret?", f"{wording.identifier(field)} (docs/configuration.md)")
     if incident.locations and incident.occurrences > len(incident.locations):
         yield _line("", f"and {incident.occurrences - len(incident.locations):,} more, before these")
     for entry in history:
@@ -111,6 +114,14 @@ def shown(
         step = f" {entry.step}" if entry.step else ""
         when = wording.moment(entry.at)
         yield _line("history", f"{when} {entry.action}{step}{became} by {entry.actor}{note}")
+
+
+def _told_by(incident: IncidentView) -> str:
+    """The name of a field, where no more than that says what the value is."""
+    from detectors.rules.load import rule_forms
+
+    field = next(filter(None, (field_of(place.context, incident.masked) for place in incident.locations)), "")
+    return field if field and rule_forms().get(incident.rule) in ("generic", "keyword") else ""
 
 
 def _line(key: str, value: str, *, bold: bool = False) -> str:

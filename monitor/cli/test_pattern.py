@@ -28,6 +28,8 @@ from monitor.cli.common import (
     private,
     read_config,
 )
+from monitor.common.wording import identifier
+from monitor.folding import field_of
 from monitor.site import read_rules
 
 if TYPE_CHECKING:
@@ -289,11 +291,11 @@ def _run(
     if form is Format.jsonl:
         emit(report.hits, form, lambda _: ())
     else:
-        emit_one({"hits": report.hits, "summary": facts}, form, lambda _: _text(report, facts))
+        emit_one({"hits": report.hits, "summary": facts}, form, lambda _: _text(report, facts, by_name=rule.by_name))
     return 0 if report.accepted else 1
 
 
-def _text(report: Report, summary: Mapping[str, Any]) -> Iterator[str]:
+def _text(report: Report, summary: Mapping[str, Any], *, by_name: bool) -> Iterator[str]:
     for hit in report.hits:
         colour = "green" if hit["accepted"] else "yellow"
         verdict = paint("found" if hit["accepted"] else f"rejected by {hit['stage']}", colour, bold=True)
@@ -311,6 +313,8 @@ def _text(report: Report, summary: Mapping[str, Any]) -> Iterator[str]:
         yield f"    {context}"
         if facts:
             yield paint(f"    {printable('  '.join(facts))}", dim=True)
+        if by_name and hit["accepted"] and (field := field_of(hit["context"], hit["masked"])):
+            yield paint(f"    no secret? {identifier(field)}", dim=True)
     rejected = sum(summary["rejected"].values())
     shown_of = f" (showing {len(report.hits)})" if len(report.hits) < report.accepted + rejected else ""
     if report.hits:

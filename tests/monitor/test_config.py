@@ -195,6 +195,8 @@ CONSOLE = "[[sinks]]\nname = 'a'\ntype = 'console'\n"
         ("[[routes]]\nsinks = ['a']\nburst = 'x'\n[[sinks]]\nname='a'\ntype='console'", "routes[0].burst", "20/1m"),
         ("[[silences]]\nmatchers = ['severity']", "silences[0].matchers[0]", "not a matcher"),
         ("[rules]\npacks = 'default'", "rules.packs", "must be a list"),
+        ("[rules]\nidentifiers = ['a_key', 'a key']", "rules.identifiers", "number 2 is no name of a field"),
+        ("[rules]\ncredentials = ['x', 'y']\nidentifiers = ['X']", "rules", "x is among identifiers and credentials"),
         ("[monitor]\nstate_dir = 5", "monitor.state_dir", "must be a path"),
         ("[monitor]\nworkers = 1.5", "monitor.workers", "must be a whole number"),
         ("[[silences]]\nmatchers = ['a=\"b\"']\nends = 2026-01-02", "silences[0].ends", "must have a time zone"),

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from detectors.author.check import check_rules
+from detectors.match.engine import Engine
 from detectors.rules.load import (
     OFF_BY_DEFAULT,
     builtin_families,
@@ -13,7 +15,8 @@ from detectors.rules.load import (
     rule_families,
     rule_forms,
 )
-from detectors.rules.rule import PACKS, Rule, RuleError, family
+from detectors.rules.rule import NAMED, PACKS, Rule, RuleError, family
+from detectors.rules.template import expand
 from tests.detectors import texts
 from tests.detectors.packs import GOOD, write
 
@@ -56,6 +59,33 @@ def test_the_families_are_known_without_the_rules() -> None:
 
 def test_rules_can_be_taken_out() -> None:
     assert "github-pat" not in {rule.id for rule in load_rules(["vcs"], disable=["github-pat"])}
+
+
+def test_what_a_configuration_says_of_names_holds_in_every_notation() -> None:
+    rules = load_rules(["generic", "vcs"], identifiers=["Dedup_Token"], credentials=["frobval", "x-frob"])
+    worker = Engine.build(rules).worker()
+    value, token = expand("{alnum:32}"), expand("ghp_{alnum:30}{crc32}")
+    lines = ["{}={}", '"{}": "{}"', '\\"{}\\":\\"{}\\"', "<{}>{}<", "{}: {}", "?a=1&{}={}&b=2"]
+
+    def found(name: str, held: str) -> list[list[str]]:
+        return [[match.rule.id for match in worker.scan(line.format(name, held).encode())] for line in lines]
+
+    assert all(found("other_token", value)), "where nothing is said"
+    assert not any(found("dedup_token", value))
+    assert not any(found("event.DEDUP_TOKEN", value))
+    assert found("dedup_token", token) == [["github-pat"]] * len(lines), "a vendor's format stays one"
+    for name in ("frobval", "FROBVAL", "X-Frob", "http.x-frob"):
+        assert found(name, value) == [[NAMED]] * len(lines)
+    assert found("frobval", token) == [["github-pat"]] * len(lines)
+    assert not any(found("frobvalue", value)), "another name"
+    assert not any(found("frobval", "${FROBVAL}"))
+    assert not any(found("frobval", "undefined"))
+
+
+def test_the_rule_of_names_passes_its_examples() -> None:
+    rules = load_rules(["vcs"], credentials=["frobval", "a.b-c"])
+    assert check_rules(Engine.build(rules), [rule for rule in rules if rule.id == NAMED]) == []
+    assert NAMED not in {rule.id for rule in load_rules(["vcs"], credentials=["frobval"], disable=[NAMED])}
 
 
 def test_packs_are_named_by_family_or_file() -> None:

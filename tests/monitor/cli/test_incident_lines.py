@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from monitor.cli.incident_lines import HEAD, row
+from monitor.cli.incident_lines import HEAD, row, shown
 from tests.fakes.notifications import NOW, RUN, incident
 
 
@@ -28,3 +28,22 @@ def test_a_deadline_gone_by_and_none() -> None:
     late = incident(run=replace(RUN, deadline=NOW - timedelta(hours=2)))
     assert row(late, NOW.timestamp())[HEAD.index("due")] == "2h late"
     assert row(incident(), NOW.timestamp())[HEAD.index("due")] == "-"
+
+
+@pytest.mark.parametrize(
+    ("rule", "line", "state", "said"),
+    [
+        ("generic-secret", 'event {{"dedupKey": "{}"}}', "open", '[rules] identifiers = ["dedupKey"]'),
+        ("rollbar-access-token", "rollbar_token={}", "open", '[rules] identifiers = ["rollbar_token"]'),
+        ("generic-secret", 'event {{"dedupKey": "{}"}}', "resolved", ""),
+        ("generic-secret", "{}", "open", ""),
+        ("github-pat", "token={}", "open", ""),
+    ],
+)
+def test_the_line_that_says_it_is_none_stands_ready_where_a_name_told_it(
+    rule: str, line: str, state: str, said: str
+) -> None:
+    one = incident(rule=rule, masked="q8f3…", state=state)
+    place = replace(one.locations[0], context=line.format("q8f3…"))
+    lines = [text for text in shown(replace(one, locations=(place,)), [], None, []) if "no secret?" in text]
+    assert [said] * bool(said) == [text.split("no secret?")[1].split("(")[0].strip() for text in lines]

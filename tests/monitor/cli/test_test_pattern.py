@@ -82,6 +82,17 @@ def test_hits_are_shown_masked_with_line_column_and_the_stage_that_decided(monit
     assert "\x1b" not in answer.stdout
 
 
+def test_what_a_name_alone_tells_comes_with_the_line_that_says_it_is_none(monitor: Command, tmp_path: Path) -> None:
+    text = f'{{"dedupToken": "{expand("{alnum:32}")}"}}'
+    asked = ("test-pattern", "--rule", "generic-secret", "--no-cost", "-")
+    answer = monitor(*asked, stdin=text)
+    assert answer.returncode == 0, answer.stdout
+    assert 'no secret? [rules] identifiers = ["dedupToken"]' in answer.stdout
+    (tmp_path / "config.toml").write_text('[rules]\nidentifiers = ["dedupToken"]\n', encoding="utf-8")
+    answer = monitor(*asked, stdin=text)
+    assert "rejected by identifier: rules.identifiers says that 'deduptoken' holds none" in answer.stdout
+
+
 def test_a_text_that_is_asked_for_stands_in_no_argument(monitor: Command) -> None:
     arguments = ("test-pattern", PATTERN, "--text", "-", "--no-cost")
     assert monitor(*arguments, stdin=f"x={SECRET}\n").returncode == 0
