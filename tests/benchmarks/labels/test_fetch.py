@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import bz2
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.labels.fetch import Place, archive, labelled, origins, places
+
+LINES = b"Jan  1 00:00:00 host sshd[1]: one\r\n\nJan  1 00:00:01 host cron: two \xff\nno tag\n"
+
+
+def tar(files: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as packed:
+        for name, data in files.items():
+            info = tarfile.TarInfo(f"top-1.0/{name}")
+            info.size = len(data)
+            packed.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+def population(folder: Path, files: dict[str, bytes], *members: dict[str, Any]) -> dict[str, Any]:
+    """An origin whose archive is in the cache already, written as the population `logs`."""
+    data = tar(files)
+    (folder / "archives").mkdir()
+    (folder / "archives" / "top.tgz").write_bytes(data)
+    at = {"origin": "top", "registry": "npm", "name": "top", "version": "1.0", "file": "top.tgz"}
+    origin = at | {"sha256": hashlib.sha256(data).hexdigest(), "members": list(members)}
+    (folder / "origins-logs.jsonl").write_text(json.dumps(origin) + "\n")
+    return origin
+
+
+def found(folder: Path, files: dict[str, bytes], *members: dict[str, Any]) -> list[Place]:
+    population(folder, files, *members)
+    return list(places("logs", folder, folder))
+
+
+def test_each_line_that_is_not_blank_is_a_place_of_the_product_it_names(tmp_path: Path) -> None:
+    tag = r"host (\w+)"
+    one, two, three = found(tmp_path, {"a/app_log.txt": LINES}, {"glob": "a/*", "product": "*", "tag": tag})
+    assert [(each.line, each.product) for each in (one, two, three)] == [(1, "sshd"), (3, "cron"), (4, "app")]
+    assert (one.text, two.text[-1]) == ("Jan  1 00:00:00 host sshd[1]: one", "\ufffd")
+    assert two.sha256 == hashlib.sha256(b"Jan  1 00:00:01 host cron: two \xff").hexdigest()[:16]
+
+
+def test_packed_files_and_archives_inside_are_opened_and_others_left(tmp_path: Path) -> None:
+    inner = bz2.compress(gzip.decompress(tar({"x.log": b"inner", "y.txt": b"not named"})))
+    files = {"a.log.gz": gzip.compress(b"outer"), "in.tar.bz2": inner, "b.txt": b"not named"}
+    got = found(tmp_path, files, {"glob": "*.log.gz", "product": "a"}, {"glob": "in.tar.bz2!*.log", "product": "b"})
+    assert [(each.path, each.text) for each in got] == [("a.log.gz", "outer"), ("in.tar.bz2!x.log", "inner")]
+
+
+def test_a_prefix_and_a_separator_cut_the_lines_of_a_text(tmp_path: Path) -> None:
+    files = {"a.rules": b"#LOG: one\nregex=x\n#LOG: two\n", "b.js": rb"data: first\nsecond"}
+    members = (
+        {"glob": "*.rules", "product": "a", "prefix": "#LOG: "},
+        {"glob": "*.js", "product": "b", "separator": r"\n"},
+    )
+    assert [(each.line, each.text) for each in found(tmp_path, files, *members)] == [
+        (1, "one"),
+        (3, "two"),
+        (1, "data: first"),
+        (2, "second"),
+    ]
+
+
+def test_an_event_of_several_lines_is_one_place(tmp_path: Path) -> None:
+    files = {"slow.txt": b"head\n# User: a\nselect 1\n# User: b\nselect 2", "none.txt": b"nothing\n"}
+    got = found(tmp_path, files, {"glob": "*.txt", "product": "mysql", "start": "^# User"})
+    assert [(each.line, each.lines, each.text) for each in got] == [
+        (2, 2, "# User: a\nselect 1"),
+        (4, 2, "# User: b\nselect 2"),
+    ]
+
+
+def test_an_archive_that_is_not_the_one_named_is_refused(tmp_path: Path) -> None:
+    origin = population(tmp_path, {"a.log": b"x"}, {"glob": "*", "product": "a"})
+    with pytest.raises(ValueError, match=r"top\.tgz: its sha256 is .* delete it"):
+        archive(origin | {"sha256": "0" * 64}, tmp_path)
+
+
+def test_a_label_is_given_with_its_text_and_refused_where_that_changed(tmp_path: Path) -> None:
+    population(tmp_path, {"a.log": b"hello"}, {"glob": "*", "product": "a"})
+    label = {"origin": "top", "path": "a.log", "line": 1, "sha256": hashlib.sha256(b"hello").hexdigest()[:16]}
+    (tmp_path / "labels-logs.jsonl").write_text(json.dumps(label) + "\n")
+    assert list(labelled("logs", tmp_path, tmp_path)) == [(label, "hello")]
+    (tmp_path / "labels-logs.jsonl").write_text(json.dumps(label | {"sha256": "0" * 16}) + "\n")
+    with pytest.raises(ValueError, match=r"top:a\.log:1: not the text that was labelled"):
+        list(labelled("logs", tmp_path, tmp_path))
+
+
+def test_every_origin_says_where_it_comes_from_and_no_name_twice() -> None:
+    kept = origins("logs")
+    assert len({origin["origin"] for origin in kept}) == len(kept)
+    for origin in kept:
+        assert set(origin) == {"origin", "registry", "name", "version", "file", "sha256", "members"}
+        assert origin["registry"] in {"pypi", "debian", "npm", "shared"}
+        assert len(origin["sha256"]) == 64
+        assert all(member["glob"] and member["product"] for member in origin["members"])
