@@ -26,8 +26,8 @@ __all__ = ["drawn", "record", "sealed", "write"]
 SEED = 20261130
 FEWEST, MOST = 5, 60  # places of a product; one with fewer is left out
 BATCH = 500  # places of a file to read
-SHOWN = 3000  # characters of a line there
 SHORTEST = 12  # characters of a text: less is a rule of dashes, a bracket
+LONGEST = 3000  # characters of a line: a place with a longer one is not read to its end by a person, so it is left out
 
 
 def sealed(product: str) -> bool:
@@ -41,7 +41,8 @@ def drawn(population: Iterable[Place], seed: int = SEED) -> list[Place]:
     seen: set[tuple[str, str]] = set()
     for place in population:
         shape = place.product, re.sub(r"\d+", "0", place.text)
-        if shape not in seen and len(place.text.strip()) >= SHORTEST:
+        fits = len(place.text.strip()) >= SHORTEST and max(map(len, place.text.split("\n"))) <= LONGEST
+        if fits and shape not in seen:
             seen.add(shape)
             products[place.product][place.origin, place.path].append(place)
     chance = random.Random(seed)
@@ -68,13 +69,9 @@ def write(found: list[Place], folder: Path) -> None:
     (folder / "drawn.jsonl").write_text("".join(f"{row}\n" for row in rows), "utf-8")
     for first in range(0, len(found), BATCH):
         numbered = enumerate(found[first : first + BATCH], first + 1)
-        blocks = "\n".join(_block(number, place) for number, place in numbered)
+        heads = ((f"#{number} {each.product} {each.origin}:{each.path}:{each.line}", each) for number, each in numbered)
+        blocks = "\n".join(f"{head}\n{place.text}\n" for head, place in heads)
         (folder / "batches" / f"{first // BATCH + 1:02}.txt").write_text(blocks, "utf-8")
-
-
-def _block(number: int, place: Place) -> str:
-    rows = [row if len(row) <= SHOWN else f"{row[:SHOWN]} [cut for reading]" for row in place.text.split("\n")]
-    return f"#{number} {place.product} {place.origin}:{place.path}:{place.line}\n" + "\n".join([*rows, ""])
 
 
 if __name__ == "__main__":

@@ -37,15 +37,16 @@ def test_a_third_of_the_products_is_sealed() -> None:
     assert 280 < sum(sealed(f"product-{number}") for number in range(1000)) < 386
 
 
+def test_a_line_too_long_to_be_read_is_not_drawn() -> None:
+    long = Place("o", "a", 9, 2, "app", "one\n" + "x" * 3001, "0" * 16)
+    assert drawn([long, *lines("app", "a", words(5))], 1) == drawn(lines("app", "a", words(5)), 1) != []
+
+
 def test_records_and_texts_have_the_same_numbers(tmp_path: Path) -> None:
-    first, second = (
-        Place("o", "a", 7, 2, "app", "one\ntwo", "0" * 16),
-        Place("o", "a", 9, 1, "app", "x" * 4000, "1" * 16),
-    )
+    first, second = Place("o", "a", 7, 2, "app", "one\ntwo", "0" * 16), Place("o", "a", 9, 1, "app", "x", "1" * 16)
     write([first, second], tmp_path)
     rows = [json.loads(row) for row in (tmp_path / "drawn.jsonl").read_text().splitlines()]
     assert rows == [record(first), record(second)]
     assert (rows[0]["lines"], rows[0]["labels"], rows[0]["sealed"]) == (2, [], sealed("app"))
     shown = (tmp_path / "batches" / "01.txt").read_text()
-    assert shown.startswith("#1 app o:a:7\none\ntwo\n\n#2 app o:a:9\nxxx")
-    assert shown.endswith("x [cut for reading]\n")
+    assert shown == "#1 app o:a:7\none\ntwo\n\n#2 app o:a:9\nx\n"
