@@ -75,6 +75,15 @@ def archive(origin: dict[str, Any], cache: Path = CACHE) -> bytes:
 
 def _pypi(origin: dict[str, Any], folder: Path) -> None:
     """A file of the index, with pip's settings and session: `pip download` would run a source archive's code."""
+    if origin["file"].endswith(".whl"):
+        asked = [
+            "--no-deps",
+            "--only-binary=:all:",
+            "--ignore-requires-python",
+            f"{origin['name']}=={origin['version']}",
+        ]
+        subprocess.run([sys.executable, "-m", "pip", "download", "-q", "-d", str(folder), *asked], check=True)
+        return
     from pip._internal.commands import create_command
 
     command: Any = create_command("index")
