@@ -17,11 +17,13 @@ from functools import cache
 from typing import Any
 
 from detectors.match import score
+from detectors.match.names import BACK as NAME
+from detectors.match.names import bare, identifies, named
 from detectors.match.plain import BASE64, CODE, COMMENT, IDENTIFIER, NEAR, plainly, quoted
 from detectors.match.quick import found
 from detectors.rules.rule import Confidence
 
-__all__ = ["AHEAD", "BACK", "LINES", "clipped", "doubt", "kinds", "surroundings", "together", "weighed"]
+__all__ = ["AHEAD", "BACK", "LINES", "by_name", "clipped", "doubt", "kinds", "surroundings", "together", "weighed"]
 
 BACK, AHEAD = 640, 320  # bytes left and right of a value that are looked at
 _WIDE = 200  # bytes of a line
@@ -194,6 +196,15 @@ def _at_most(value: bytes, before: bytes, rule: Sequence[str], features: Mapping
     return "nothing names it" if _GENERIC in rule and "name none" in features else ""
 
 
+def by_name(before: bytes, alone: bool = False) -> str:
+    """Why a name says that the value behind it opens nothing, or nothing. `alone`: in a log, or with no line around,
+    where every event has a key of its own."""
+    name = named(before[-NAME:])
+    if identifies(name):
+        return "its name is that of an identifier"
+    return "its name does not say what the key opens" if alone and bare(name) else ""
+
+
 def weighed(
     value: bytes, before: bytes, after: bytes, rule: Sequence[str], around: Mapping[str, float]
 ) -> Mapping[str, float]:
@@ -230,6 +241,8 @@ def doubt(sure: Confidence, value: bytes, before: bytes, after: bytes, rule: Seq
     if _SENT in rule and not _ASKS.search(before):
         return "low", "nothing asks for a password"
     around = surroundings(value, before, after)
+    if why := by_name(before, not around):
+        return "low", why
     features = weighed(value, before, after, rule, around)
     if sure == "high" and (why := _at_most(value, before, rule, features)):
         sure = "medium"

@@ -188,7 +188,8 @@ class Judge:
             # A private key in base64 is encoded data itself, in lines.
             why = "" if self.rule.runbook == "private-key" else plain.amid_data(value, before, after)
             if loose and not why:
-                why = plain.expression(value, before, after)
+                why = plain.expression(value, before, after) or plain.aside(before)
+                why = why or (doubt.by_name(before) if self.rule.keywords else "")
             left = "low" if why else verdict.confidence
             if loose and left == "high" and (why := plain.unsure(value, before, after)):
                 left = "medium"

@@ -2,17 +2,65 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
-from functools import cache
+from functools import cache, lru_cache
 
+from detectors.rules.issuers import ISSUERS
 from monitor.common.regex import UNANCHORED, Search, compile_search
 
-__all__ = ["BACK", "named", "one_of"]
+__all__ = ["BACK", "bare", "identifies", "named", "one_of"]
 
 BACK = 96  # bytes left of a value that a name is looked for in
 # The last name before a value. By RE2, as the other engine tries every end for every start.
 _TYPE = r"(?:\s*(?:[aA]s )?(?:string|str|char|text|String|const|&))?"
 _NAME = r"([A-Za-z_$@\x80-\xff][\w$.@\x80-\xff-]*)[\"'`\\\])>]*" + _TYPE + r"[^\w]{0,60}\n?\z"
+
+_WORD = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+")
+_JOINED = re.compile(r"(.+)(keys?|tokens?)")  # `dedupkey`
+# Before the word key: that it opens something.
+_OPENS = frozenset(
+    "access account admin aes api app application auth authentication authorization backend bearer bootstrap bot "
+    "cipher client consumer credential credentials crypto decrypt decryption deploy deployment encrypt encrypted "
+    "encryption gpg hmac hook id internal join jwe jwk jws jwt licence license login management master oauth pass "
+    "passwd password personal pgp pre priv private psk publish recovery refresh registration root rsa secret "
+    "secrets security server service shared sign signature signing ssh ssl storage stripe subscription tls unseal "
+    "upload user vault webhook wifi wpa write".split()
+)
+# Before the word token or code: that it tells things apart, sorts them, or says how far something came.
+_TELLS_APART = frozenset(
+    "aggregation batch campaign challenge channel change click continuation conversation correlation csrf cursor dedup "
+    "deduplicate deduplication delta event group idempotency item job lock message next object offset operation "
+    "order page pagination paging partition position prev previous record request response resume routing row run "
+    "scroll sort state sync trace tracking transaction unique visit visitor watch xsrf".split()
+)
+_KEYS = frozenset("key keys pin sig auth".split())
+_TOKENS = frozenset("token tokens code codes".split())
+_IDS = frozenset("cookie cookies etag guid guids id ids oid ref session sessions sessid sid uid uuid uuids".split())
+_HELD_BY_ID = frozenset("access key secret token".split())  # `secret_id` of Vault, `token_id` of Proxmox
+
+
+@lru_cache(maxsize=4096)
+def _words(name: bytes) -> tuple[str, ...]:
+    """`eventDedup_KEY`, `event_dedupkey` → event, dedup, key; of what stands behind the last dot."""
+    last = name.decode("latin-1").rpartition(".")[2]
+    words = [word.lower() for word in _WORD.findall(last)] or [""]
+    joined = _JOINED.fullmatch(words[-1])
+    return (*words[:-1], *joined.groups()) if joined else tuple(words)
+
+
+def identifies(name: bytes) -> bool:
+    """Whether what is called so tells things apart or is one of them: `pageToken`, `object_id`, `session`."""
+    *before, last = _words(name)
+    if last in _IDS:
+        return not _HELD_BY_ID & {*before}
+    return last in _TOKENS and bool(_TELLS_APART & {*before})
+
+
+def bare(name: bytes) -> bool:
+    """Whether nothing in the name of a key says what it opens: `key`, `auth`, `aggregationKey`."""
+    *before, last = _words(name)
+    return last in _KEYS and not (_OPENS & {*before} or ISSUERS & {*before, "".join(before)})
 
 
 @cache

@@ -19,7 +19,7 @@ from detectors.match.filters import words
 from detectors.match.records import around
 
 __all__ = ["BASE64", "CODE", "COMMENT", "IDENTIFIER", "NEAR"]
-__all__ += ["amid_data", "expression", "plainly", "quoted", "unsure"]
+__all__ += ["amid_data", "aside", "expression", "plainly", "quoted", "unsure"]
 
 NEAR = 4  # lines above and below a value
 COMMENT = re.compile(rb"\s*(?://|/?\*|#(?!\s?(?:define|include))|--\s|;|%|\.\\\"|dnl|REM\b|'\s)")
@@ -67,6 +67,8 @@ _LIST_GOES_ON = re.compile(rb"(?:,[^\s,\"'=:;()<>{}]{2,24}){3},")
 _UUID = re.compile(rb"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _CALLS = re.compile(rb" ?\([^()\n]{0,80}\)[;,)]")
 _ELEMENT = re.compile(rb"[\w$)]\((?:[\"'][\w-]{1,40}[\"']|[\w.$]{1,40}),\s?\{\s?key:\s?[\"']\Z")  # `h("div", {key: "`
+# `--- PASS: TestName (0.00s)`, as those who run tests write.
+_PASSED = re.compile(rb"(?:\A|[\s\"'-])PASS: \Z")
 _WRONG = re.compile(rb"(?i:(?:bad|wrong|invalid|incorrect)[_-]?(?:pass(?:w(?:or)?d|wd)?|pwd?|token|secret))\W{1,8}\Z")
 _CUT = re.compile(rb"[\w+/-]{3,}(?:\.\.|\xe2\x80\xa6)[\w+/=-]{2,}")  # its middle left out
 _MINIFIED = re.compile(rb"[,;{ ][A-Za-z_$]{1,2}=[\"']\Z")
@@ -194,6 +196,18 @@ def unsure(value: bytes, before: bytes, after: bytes) -> str:
     return "words alone, without a digit"
 
 
+def aside(before: bytes) -> str:
+    """Why what looks like the name of a value is the end of something else, or nothing."""
+    if before.endswith(b"PASS: ") and _PASSED.search(before[-16:]):
+        return "the verdict of a test"
+    line, ends, left = before.rpartition(b"\n")
+    if not ends or left.strip(b" \t\"'`"):
+        return ""
+    above = line[line.rfind(b"\n") + 1 :].rstrip()
+    # `Password` above its value is a label; `… initiating IKE_AUTH` is a sentence.
+    return "the line above it is prose" if above[-1:].isalnum() and len(above.split()) > 4 else ""
+
+
 def amid_data(value: bytes, before: bytes, after: bytes) -> str:
     """Why the value is a piece of data in base64 or hex, which hold every short prefix by chance, or nothing."""
     if not BASE64.fullmatch(value):
@@ -249,6 +263,8 @@ def plainly(value: bytes, before: bytes, after: bytes) -> str:
         return "the key of an element"
     if len(value) > 80 and len(set(value.translate(None, _PLAIN))) > 9:
         return "encoded data"
+    if why := aside(before):
+        return why
     if _WRONG.search(before[-48:]):
         return "a wrong one, by its name"
     if _ENCRYPTED.search(before[-48:]):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from detectors.match.names import named, one_of
+from detectors.match.names import bare, identifies, named, one_of
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,30 @@ def test_one_of_some_is_told_by_its_whole_name_or_the_last_part_of_it_in_any_cas
     assert one_of(b"trace.token: ", names) == "trace.token"
     assert one_of(b"a.trace.token: ", names) == ""
     assert one_of(b"my_dedup_key=", names) == ""
+
+
+def test_what_tells_things_apart_is_no_key_whatever_it_is_called() -> None:
+    for word in ("aggregation", "dedup", "partition", "frobnication", "widget"):
+        for name in (
+            f"{word}Key",
+            f"{word}_key",
+            f"event.{word.upper()}_KEY",
+            f"{word}key",
+            f"x-{word}-key",
+            "key",
+            "sig",
+        ):
+            assert bare(name.encode()), name
+    for word in ("page", "continuation", "csrf", "dedup"):
+        for name in (f"{word}Token", f"{word}_token", f"{word}token"):
+            assert identifies(name.encode()), name
+    for name in ("object_id", "correlationId", "SESSION_ID", "sid", "request-uuid", "cookie"):
+        assert identifies(name.encode()), name
+
+
+def test_what_opens_something_says_so() -> None:
+    for name in ("apiKey", "API_KEY", "apikey", "aws.secretAccessKey", "signing_key", "rollbar_key", "new_relic_key"):
+        assert not bare(name.encode()), name
+    for name in ("token", "accessToken", "refresh_token", "password", "secret_id", "token_id", "", "db_pass"):
+        assert not identifies(name.encode()), name
+        assert not bare(name.encode()), name

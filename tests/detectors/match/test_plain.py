@@ -6,7 +6,7 @@ import pytest
 
 from detectors.author.check import FORMS, TORN
 from detectors.match.doubt import doubt
-from detectors.match.plain import amid_data, expression, plainly, unsure
+from detectors.match.plain import amid_data, aside, expression, plainly, unsure
 from detectors.rules.template import expand
 
 
@@ -260,3 +260,19 @@ def test_lines_of_data_that_are_records_each_are_told_quietly(name: str) -> None
 )
 def test_a_token_is_no_piece_of_data(value: str, before: str, after: str) -> None:
     assert not amid_data(expand(value, 1).encode(), expand(before, 2).encode(), expand(after, 3).encode())
+
+
+def test_the_end_of_something_else_is_no_name() -> None:
+    """As those who run tests and those who keep connections write their logs."""
+    assert aside(b'"Output":"--- PASS: ') == aside(b"PASS: ") == "the verdict of a test"
+    assert aside(b"DB_PASS: ") == aside(b"pass: ") == aside(b"PASS ") == ""
+    above = b'#7: proposal 3 chosen, initiating IKE_AUTH\n"'
+    assert aside(above) == aside(b"x\n" + above) == "the line above it is prose"
+    for label in (
+        b"Password\n",
+        b"Admin password:\n  ",
+        b"the password is:\n",
+        b"Root password\n",
+        b"a = 1\nsecret = ",
+    ):
+        assert aside(label) == "", label
