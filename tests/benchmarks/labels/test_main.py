@@ -1,0 +1,42 @@
+"""What findings come to against labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.labels.__main__ import compare, table
+from detectors.rules.template import expand
+from tests.detectors import texts
+
+
+def place(text: str, *labels: tuple[str, str], **more: Any) -> tuple[dict[str, Any], str]:
+    spans = [
+        {"start": text.index(value), "end": text.index(value) + len(value), "kind": kind, **more}
+        for kind, value in labels
+    ]
+    return {"labels": spans}, text
+
+
+def test_findings_are_counted_by_level_and_by_what_the_labels_say() -> None:
+    token, other = (expand("ghp_{alnum:30}{crc32}", seed) for seed in (1, 2))
+    worker = texts.engine().worker()
+    counted = compare(
+        [
+            place(f"ümlaut token={token}", ("secret", token)),
+            place(f"at {other}"),
+            place(f"at {other} again", ("stand-in", other[8:12])),
+            place(f"maybe {token}", ("unsure", token)),
+            place("told of hunter2", ("secret", "hunter2")),
+            place("an id, AK…", ("secret", "AK…"), id=True),
+            place("nothing here"),
+        ],
+        worker,
+    )
+    assert list(table(counted)) == [
+        "high   high or critical 33 % right: secret 1, stand-in 1, nothing 1, unsure 1",
+        "found 1 of 2 secrets",
+    ]
+
+
+def test_without_findings_there_is_no_share() -> None:
+    assert list(table(compare([], texts.engine().worker()))) == ["found 0 of 0 secrets"]
