@@ -7,9 +7,8 @@ from dataclasses import replace
 import pytest
 
 from detectors.author.check import FORMS, TORN, check_rules, shadowed
-from detectors.match.engine import Engine
 from detectors.rules.rule import Rule
-from tests.detectors.texts import engine, rules
+from tests.detectors.texts import built, engine, rules
 
 ACME = Rule(
     id="acme",
@@ -27,7 +26,7 @@ def changed(**fields: object) -> Rule:
 
 
 def problems(*chosen: Rule) -> list[str]:
-    return check_rules(Engine.build(chosen), seeds=range(3))
+    return check_rules(built(*chosen), seeds=range(3))
 
 
 def test_the_packs_pass_their_own_examples() -> None:
@@ -69,7 +68,7 @@ def test_lines_that_a_form_makes_records_of_may_be_told_quietly(name: str) -> No
     lines = ("ACME{alnum:60}\n{alnum:64}\n", "ACME{alnum:60}\nother words\n", "ACME{alnum:60}\n")
     key = r"\b(?P<secret>ACME[A-Za-z0-9]{60})(?:[^A-Za-z0-9]|$)"
     rule = changed(family="saas", pattern=key, examples=(), negative_examples=lines)
-    found = check_rules(Engine.build([rule]), forms=only(name))
+    found = check_rules(built(rule), forms=only(name))
     numbers = (2, 3) if name in TORN else (1, 2, 3)
     assert found == [
         f"acme.toml: acme: negative_examples {n} in {name}: found, and should not be (seed 1)" for n in numbers
@@ -107,8 +106,8 @@ def test_losing_to_a_more_specific_rule_is_no_problem_but_to_an_equal_one_is() -
 def test_a_users_rule_may_lose_to_any_which_is_worth_a_note() -> None:
     own = changed(id="zwin", source="own.toml")
     assert problems(changed(family="saas"), own) == []
-    assert shadowed(Engine.build([changed(family="saas"), own]), [own]) == ["own.toml: zwin (acme)"]
-    assert shadowed(Engine.build([own]), [own]) == []
+    assert shadowed(built(changed(family="saas"), own), [own]) == ["own.toml: zwin (acme)"]
+    assert shadowed(built(own), [own]) == []
 
 
 def test_forms_hold_the_text_in_one_piece_or_a_record_a_line() -> None:

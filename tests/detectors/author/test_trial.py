@@ -7,9 +7,9 @@ import pytest
 
 from detectors.author import trial
 from detectors.author.trial import Report, Sample, as_entry, search
-from detectors.match.engine import Engine
 from detectors.rules.rule import Rule
 from detectors.rules.template import expand
+from tests.detectors.texts import built, worker
 
 RULE = Rule(id="r", name="Rule", pattern=r"acme_(?P<secret>[a-z0-9]{12})\b", severity="high", family="test")
 OTHER = Rule(id="other", name="Other", pattern=r"zeta_(?P<secret>[a-z0-9]{12})\b", severity="high", family="test")
@@ -17,8 +17,7 @@ VALUE, SECOND = (expand("{lownum:12}", seed) for seed in (1, 2))
 
 
 def tried(data: bytes, rule: Rule = RULE, *, limit: int = 9, reveal: bool = False) -> Report:
-    alone, whole = Engine.build([rule]), Engine.build([rule, OTHER])
-    return search(rule, alone, whole, [Sample("x.log", data)], limit=limit, reveal=reveal)
+    return search(rule, built(rule), built(rule, OTHER), [Sample("x.log", data)], limit=limit, reveal=reveal)
 
 
 def test_places_are_counted_over_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +74,7 @@ def test_an_entry_holds_templates_of_what_was_found() -> None:
     assert VALUE not in text
     assert entry["pattern"] == RULE.pattern
     made = Rule(id="m", name="Made", pattern=entry["pattern"], severity="high", family="test")
-    found = [len(Engine.build([made]).worker().scan(expand(example).encode())) for example in entry["examples"]]
+    found = [len(worker(made).scan(expand(example).encode())) for example in entry["examples"]]
     assert found == [1]
 
 

@@ -8,9 +8,9 @@ from urllib.parse import quote
 import pytest
 
 from detectors.compile.codecs import codecs, ends_here
-from detectors.match.engine import Engine
 from detectors.rules.rule import Rule
 from tests.detectors.texts import rules
+from tests.detectors.texts import worker as worker_of
 
 
 @pytest.mark.parametrize(
@@ -23,10 +23,10 @@ from tests.detectors.texts import rules
 )
 def test_what_percent_encoding_hides_of_a_vendors_format_is_seen(pattern: str, text: str) -> None:
     rule = Rule(id="r", name="Rule", pattern=pattern, severity="critical", family="test")
-    worker = Engine.build([rule]).worker()
+    worker = worker_of(rule)
     assert [match.decode for match in worker.scan(f"GET /x?u={text}&n=1 200".encode())] == [("percent",)]
     assert worker.scan(f"GET /x?u={text[:-4]}&n=1 200".encode()) == []
-    never = Engine.build([replace(rule, decode=("base64",))]).worker()
+    never = worker_of(replace(rule, decode=("base64",)))
     assert never.scan(f"GET /x?u={text}&n=1 200".encode()) == []
 
 
@@ -48,7 +48,7 @@ def test_each_alignment_of_a_literal_is_looked_for() -> None:
 
 @pytest.mark.parametrize("before", ["=pass", "%20bearer", "&psk", "=totp%20seed", "=auth_pass", "login%20as"])
 def test_words_that_a_secret_follows_are_seen_before_an_encoded_blank(before: str) -> None:
-    worker = Engine.build([Rule(id="r", name="R", pattern=r" (?P<secret>acme_[a-z0-9]{6})", severity="high")]).worker()
+    worker = worker_of(Rule(id="r", name="R", pattern=r" (?P<secret>acme_[a-z0-9]{6})", severity="high"))
     assert worker.scan(f"GET /x?q{before}%20acme_k3j9x2&n=1 200".encode())
     assert not worker.scan(b"GET /x?q=compass%20acme_k3j9x2&n=1 200")
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from detectors.compile import anchors, plan
 from detectors.match.engine import Engine
 from detectors.rules.rule import Rule, RuleError
 from detectors.rules.template import expand
-from tests.detectors.texts import engine, rules
+from tests.detectors.texts import engine, rules, shared
 
 
 def rule(pattern: str, **fields: object) -> Rule:
@@ -24,6 +26,22 @@ SIMPLE = rule(r"\b(?P<secret>tok_[a-z0-9]{12})\b", id="simple")
 
 def files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.hsdb"))
+
+
+@pytest.fixture(scope="module")
+def once_built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("built")
+    folder.chmod(0o700)
+    Engine.build([SIMPLE], folder)
+    return folder
+
+
+@pytest.fixture
+def built(once_built: Path, tmp_path: Path) -> Path:
+    """A cache of a test's own with one rule in it."""
+    shutil.copytree(once_built, tmp_path, dirs_exist_ok=True)
+    assert files(tmp_path)
+    return tmp_path
 
 
 def test_every_rule_is_reached_by_a_trigger_or_a_hint() -> None:
@@ -113,18 +131,37 @@ def test_a_check_that_there_is_none_of_is_named() -> None:
         plan.make([rule("(?P<secret>x{9})", checksum="nope")])
 
 
-def test_a_plan_from_the_cache_is_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (made,), (shared,) = plan.compiled(rules(), tmp_path), engine().parts
+def test_a_plan_from_the_cache_is_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, _, _ = plan.make(rules())
+    engine()  # which is in the cache from then on
     monkeypatch.setattr(plan, "make", lambda *_: pytest.fail("made again"))
-    (kept,) = plan.compiled(rules(), tmp_path)
+    with shared() as folder:
+        (kept,) = plan.compiled(rules(), folder)
     assert [list(map(list, it)) for it in (kept.plan.rules, kept.plan.near)] == [
-        list(map(list, it)) for it in (made.plan.rules, made.plan.near)
+        list(map(list, it)) for it in (made.rules, made.near)
     ]
-    assert kept.plan.codecs == made.plan.codecs
-    assert kept.plan.assigned == made.plan.assigned
-    assert kept.database.info() == made.database.info()
-    assert kept.near.info() == made.near.info()
-    assert shared.plan.codecs == made.plan.codecs
+    assert kept.plan.codecs == made.codecs
+    assert kept.plan.assigned == made.assigned
+
+
+def test_databases_from_the_cache_find_what_those_find_that_were_put_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = [SIMPLE, OWN[1]]
+    text = expand("x tok_{lownum:12} zorg_key = {alnum:24} {b64(a tok_{lownum:12} z)}", 5).encode()
+    made = Engine.build(chosen, tmp_path)
+    monkeypatch.setattr(plan, "_compile", partial(_only_a_probe, plan._compile))
+    kept = Engine.build(chosen, tmp_path)
+    assert kept.parts[0].database.info() == made.parts[0].database.info()
+    assert kept.parts[0].near.info() == made.parts[0].near.info()
+    found, expected = ([(m.rule.id, m.start, m.end) for m in one.worker().scan(text)] for one in (kept, made))
+    assert found == expected
+    assert [name for name, *_ in found] == ["simple", "acme-near", "simple"]
+
+
+def _only_a_probe(compile_: Callable[..., Any], expressions: plan.Expressions, *others: Any) -> Any:
+    assert len(expressions) == 1, "compiled again"  # that of a key, which says what machine it is
+    return compile_(expressions, *others)
 
 
 @pytest.mark.parametrize(
@@ -165,9 +202,11 @@ def mixed(monkeypatch: pytest.MonkeyPatch) -> list[Rule]:
 def test_own_rules_are_compiled_beside_the_shipped_ones_and_found_as_among_them(
     mixed: list[Rule], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    beside = Engine.build(mixed)
+    with shared("mixed") as folder:
+        beside = Engine.build(mixed, folder)
     monkeypatch.setattr(plan, "_APART", 1_000_000)
-    among = Engine.build(mixed)
+    with shared("among") as folder:
+        among = Engine.build(mixed, folder)
     assert (len(beside.parts), len(among.parts)) == (2, 1)
     own = [f"key acme_{{lownum:12}} {n}" for n in range(3)]
     own += [
@@ -190,8 +229,10 @@ def test_own_rules_are_compiled_beside_the_shipped_ones_and_found_as_among_them(
 def test_a_changed_rule_of_ones_own_compiles_no_shipped_one(
     mixed: list[Rule], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plan, "_KEEP", 2)
-    Engine.build(mixed, tmp_path)
+    with shared("mixed") as folder:
+        Engine.build(mixed, folder)
+        shutil.copytree(folder or tmp_path, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setattr(plan, "_KEEP", 1)
     (kept,) = files(tmp_path)
     made: list[int] = []
     make = plan.make
@@ -207,47 +248,43 @@ def test_a_changed_rule_of_ones_own_compiles_no_shipped_one(
     assert files(tmp_path) == [kept]
 
 
-def test_a_cache_that_is_whole_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Engine.build([SIMPLE], tmp_path)
-    kept = files(tmp_path)
+def test_a_cache_that_is_whole_is_used(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = files(built)
     assert kept
     before = [(f.stat().st_mtime_ns, f.stat().st_ino) for f in kept]
     monkeypatch.setattr(plan, "_save", lambda *_: pytest.fail("compiled again"))
-    assert Engine.build([SIMPLE], tmp_path).worker().scan(b"tok_k3j9x2m4q8w1")
-    assert [(f.stat().st_mtime_ns, f.stat().st_ino) for f in files(tmp_path)] == before
+    assert Engine.build([SIMPLE], built).worker().scan(b"tok_k3j9x2m4q8w1")
+    assert [(f.stat().st_mtime_ns, f.stat().st_ino) for f in files(built)] == before
 
 
 @pytest.mark.parametrize("harm", [lambda raw: b"", lambda raw: raw[:-1], lambda raw: raw[:-8] + bytes(8)])
-def test_a_damaged_cache_is_made_anew(tmp_path: Path, harm: Callable[[bytes], bytes]) -> None:
-    Engine.build([SIMPLE], tmp_path)
-    whole = {f.name: f.read_bytes() for f in files(tmp_path)}
-    for file in files(tmp_path):
+def test_a_damaged_cache_is_made_anew(built: Path, harm: Callable[[bytes], bytes]) -> None:
+    whole = {f.name: f.read_bytes() for f in files(built)}
+    for file in files(built):
         file.write_bytes(harm(file.read_bytes()))
-    assert Engine.build([SIMPLE], tmp_path).worker().scan(b"tok_k3j9x2m4q8w1")
-    for file in files(tmp_path):
+    assert Engine.build([SIMPLE], built).worker().scan(b"tok_k3j9x2m4q8w1")
+    for file in files(built):
         assert len(file.read_bytes()) == len(whole[file.name])
 
 
-def test_a_cache_of_other_rules_is_never_taken_for_ours(tmp_path: Path) -> None:
-    Engine.build([SIMPLE], tmp_path)
-    foreign = files(tmp_path)
+def test_a_cache_of_other_rules_is_never_taken_for_ours(built: Path) -> None:
+    foreign = files(built)
     other = rule(r"(?P<secret>oth_[a-z0-9]{12})", id="other")
-    Engine.build([other], tmp_path)
-    for file in files(tmp_path):
+    Engine.build([other], built)
+    for file in files(built):
         if file not in foreign:
             file.write_bytes(foreign[0].read_bytes())  # whole, but of other rules
-    found = Engine.build([other], tmp_path).worker()
+    found = Engine.build([other], built).worker()
     assert found.scan(b"oth_k3j9x2m4q8w1")
     assert not found.scan(b"tok_k3j9x2m4q8w1")
 
 
 @pytest.mark.parametrize("body", [b"", b"[]\n", b"[1, [2]]\n", b"{}\nx", b"[0, [[], [[1]], [], []]]\n", b"not json"])
-def test_a_whole_file_of_another_content_is_made_anew(tmp_path: Path, body: bytes) -> None:
-    Engine.build([SIMPLE], tmp_path)
-    for file in files(tmp_path):
+def test_a_whole_file_of_another_content_is_made_anew(built: Path, body: bytes) -> None:
+    for file in files(built):
         key = bytes(cache.read(file) or b"")[:32]
         cache.write(file, key + body, keep=8)
-    assert Engine.build([SIMPLE], tmp_path).worker().scan(b"tok_k3j9x2m4q8w1")
+    assert Engine.build([SIMPLE], built).worker().scan(b"tok_k3j9x2m4q8w1")
 
 
 def test_an_unwritable_folder_is_no_error(tmp_path: Path) -> None:

@@ -9,10 +9,9 @@ import pytest
 from detectors.fingerprint import fingerprint
 from detectors.match.cost import TooSlowError, Work
 from detectors.match.detector import Detector
-from detectors.match.engine import Engine
 from detectors.match.exact import Exact, anchor
-from detectors.rules.load import load_rules
 from detectors.rules.template import expand
+from tests.detectors import texts
 
 KEY = b"k" * 32
 TOKEN = expand("ghp_{alnum:30}{crc32}", 5).encode()
@@ -22,7 +21,7 @@ TOKEN = expand("ghp_{alnum:30}{crc32}", 5).encode()
 def detector(request: pytest.FixtureRequest) -> Detector:
     """One that knows of the token."""
     if request.param == "rules":
-        return Engine.build(load_rules(["vcs/github"])).worker()
+        return texts.engine("vcs/github").worker()
     return Exact([anchor(TOKEN, fingerprint(KEY, TOKEN), 8, KEY)], KEY).worker()
 
 

@@ -14,11 +14,10 @@ from detectors.match import decode
 from detectors.match import engine as module
 from detectors.match.cost import UNHURRIED, Budget, Pace, TooSlowError
 from detectors.match.decode import Region
-from detectors.match.engine import Buffer, Engine, Found
+from detectors.match.engine import Buffer, Found
 from detectors.match.exact import Exact, anchor
 from detectors.match.judge import Judge, Verdict
 from detectors.match.outcome import Unsearched
-from detectors.rules.load import load_rules
 from detectors.rules.template import expand
 from tests.detectors.texts import dense, engine, values
 
@@ -54,7 +53,7 @@ def test_in_halves_the_same_is_found_as_at_once(form: str) -> None:
 def test_values_of_our_own_are_found_in_halves() -> None:
     own = [f"own-value-{number}-{number * 7919}".encode() for number in range(200)]
     known = Exact([anchor(value, fingerprint(KEY, value), 8, KEY) for value in own], KEY)
-    search = Engine.build(load_rules(["vcs/github"])).beside(known).worker()
+    search = engine("vcs/github").beside(known).worker()
     data = b"".join(b"%d: %b is ours %b\n" % (n, value, b"." * 200) for n, value in enumerate(own))
     assert [match.secret for match in search.search(data, pace=HALVES).matches] == own
 

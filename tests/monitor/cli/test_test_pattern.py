@@ -14,11 +14,11 @@ import pexpect
 import pytest
 
 from detectors.author.check import check_rules
-from detectors.match.engine import Engine
 from detectors.rules.load import builtin_packs
 from detectors.rules.packfile import load_file
 from detectors.rules.rule import PACKS
 from detectors.rules.template import expand
+from tests.detectors import texts
 from tests.monitor.cli.conftest import ROOT, Command
 
 PATTERN = r"\b(?P<secret>acme_[a-z0-9]{12})\b"
@@ -243,7 +243,7 @@ def test_an_emitted_rule_loads_and_passes_its_own_examples(monitor: Command, sam
     path.write_text(answer.stdout)
     (rule,) = load_file(path)
     assert (rule.pattern, rule.entropy, rule.stopwords) == (PATTERN, 3.0, ("demo",))
-    assert check_rules(Engine.build([rule]), seeds=range(20)) == []
+    assert check_rules(texts.built(rule), seeds=range(20)) == []
     assert tomllib.loads(answer.stdout)["rule"][0]["id"] == "custom-rule"
 
 
@@ -267,7 +267,7 @@ def test_emitted_rules_hold_for_awkward_patterns(
     path.write_text(answer.stdout)
     (rule,) = load_file(path)
     assert rule.pattern == pattern
-    assert check_rules(Engine.build([rule]), seeds=range(20)) == []
+    assert check_rules(texts.built(rule), seeds=range(20)) == []
 
 
 @pytest.mark.parametrize("text", ["nothing", "AKIX" + "Q3" * 8])
@@ -278,7 +278,7 @@ def test_an_emitted_rule_has_examples_that_hold_whatever_the_sample_gave(
     path = tmp_path / "own.toml"
     path.write_text(answer.stdout)
     (rule,) = load_file(path)
-    assert check_rules(Engine.build([rule]), seeds=range(20)) == []
+    assert check_rules(texts.built(rule), seeds=range(20)) == []
 
 
 def test_an_emitted_rule_that_exists_keeps_all_it_has(monitor: Command, sample: Path, tmp_path: Path) -> None:
