@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 from detectors.compile.codecs import COLUMN, Codec
@@ -50,10 +50,10 @@ class _Header(NamedTuple):
     """What parts the cells, and what the columns are called."""
 
     sign: bytes
-    names: list[bytes]
+    names: tuple[bytes, ...]
 
     def credentials(self) -> list[tuple[int, bytes]]:
-        return [(number, name) for number, name in enumerate(self.names) if _CREDENTIAL.search(name)]
+        return _credentials(self.names)
 
     def elsewhere(self, number: int) -> bool:
         """Whether the secrets stand in other columns than this one."""
@@ -68,6 +68,11 @@ class _Cell(NamedTuple):
     quote: bytes
 
 
+@lru_cache(maxsize=256)  # a program writes the same list again and again
+def _credentials(names: tuple[bytes, ...]) -> list[tuple[int, bytes]]:
+    return [(number, name) for number, name in enumerate(names) if _CREDENTIAL.search(name)]
+
+
 def cells(data: Buffer, ends: Iterable[int], head: bytes = b"") -> list[tuple[Codec, list[int]]]:
     """For each column of credentials where its cells begin, plus one. `ends`: of hits in lines that may name columns,
     and at the first row behind a list of them. `head`: such a line, or such a list, that stands somewhere before the
@@ -80,8 +85,11 @@ def cells(data: Buffer, ends: Iterable[int], head: bytes = b"") -> list[tuple[Co
         done = _rows(data, 0, header, out, begun=True)
     for end in sorted(ends):
         if data[end - 1 : end] == _SQL:
-            if listed := _LIST.search(bytes(data[max(0, end - _LONGEST) : end])):
-                _tuples(data, end, _listed(listed[1]), out)
+            piece = bytes(data[max(0, end - _LONGEST) : end])
+            # No parenthesis is in a list, so it begins at the last one that opens before the last one that closes.
+            listed = _LIST.match(piece, max(0, piece.rfind(b"(", 0, piece.rfind(b")"))))
+            if listed and (header := _listed(listed[1])).credentials():
+                _tuples(data, end, header, out)
             continue
         at = end - 2  # a hit may end behind the line break
         if at < done:
@@ -156,12 +164,13 @@ def _header(line: bytes) -> _Header | None:
         names = [name.strip() for name in line.split(sign)]
         named = names[1:-1] if sign == b"|" and not names[0] and not names[-1] else names
         if 2 <= len(names) <= _MANY and all(map(_NAME.fullmatch, named)):
-            return _Header(sign, [name.strip(_QUOTES) for name in names])
+            return _Header(sign, tuple(name.strip(_QUOTES) for name in names))
     return None
 
 
+@lru_cache(maxsize=256)
 def _listed(names: bytes) -> _Header:
-    return _Header(_SQL, [name.strip(_QUOTES) for name in names.split(b",")])
+    return _Header(_SQL, tuple(name.strip(_QUOTES) for name in names.split(b",")))
 
 
 @cache
