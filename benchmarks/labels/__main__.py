@@ -12,38 +12,74 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
-from benchmarks.labels.fetch import labelled, origins, texts
+from benchmarks.labels import draw_code, fetch
 from detectors.match.engine import Engine, Match, Worker
 from detectors.rules.load import load_rules
 from monitor.common.text import clip
 
-__all__ = ["compare", "table"]
+__all__ = ["Judged", "compare", "judged", "table"]
 
 PIECE = 2 << 20  # bytes of a whole file that are searched at a time
 
 
-def _of_bytes(text: str, label: dict[str, Any]) -> tuple[int, int]:
-    """Where a label stands in the UTF-8 of its text."""
-    start = len(text[: label["start"]].encode())
-    return start, start + len(text[label["start"] : label["end"]].encode())
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A text to search, what of it was labelled (all of text[start:end]), and the labels, in characters of the text."""
+
+    text: str
+    start: int
+    end: int
+    labels: tuple[tuple[int, int, dict[str, Any]], ...]
 
 
-def compare(places: Iterable[tuple[dict[str, Any], str]], worker: Worker) -> Counter[tuple[str, ...]]:
+def judged(kind: str, sealed: bool) -> Iterator[Judged]:
+    """The labelled places of one part; of code within their whole file."""
+    if kind == "logs":
+        for place, text in fetch.labelled(kind):
+            if place["sealed"] == sealed:
+                yield Judged(text, 0, len(text), tuple((one["start"], one["end"], one) for one in place["labels"]))
+        return
+    for place, lines in draw_code.labelled():
+        if place["sealed"] == sealed:
+            begins = [0, *accumulate(len(line) + 1 for line in lines)]
+            number = place["line"]
+            spans = (0, begins[-1] - 1) if place.get("whole") else (begins[number - 1], begins[number] - 1)
+            labels = [(begins[one.get("line", number) - 1], one) for one in place["labels"]]
+            at = tuple((base + one["start"], base + one["end"], one) for base, one in labels)
+            yield Judged("\n".join(lines), *spans, at)
+
+
+def compare(places: Iterable[Judged], worker: Worker) -> Counter[tuple[str, ...]]:
     """Of findings (severity class, confidence, what the label says), and of secrets ("secrets", "found" or "missed")."""
     counted: Counter[tuple[str, ...]] = Counter()
-    for place, text in places:
-        spans = [(*_of_bytes(text, label), label) for label in place["labels"]]
+    for place in places:
+        found = _found(place.text, worker)
         touched = set()
-        for match in worker.scan(text.encode()):
-            of = [label for start, end, label in spans if start < match.end and match.start < end]
+        for start, end, match in found:
+            if not (place.start <= start < place.end):
+                continue
+            of = [one for low, high, one in place.labels if low < end and start < high]
             touched.update(map(id, of))
             counted[_level(match), match.confidence, of[0]["kind"] if of else "nothing"] += 1
-        for label in place["labels"]:
-            if label["kind"] == "secret" and not label.get("id"):
-                counted["secrets", "found" if id(label) in touched else "missed"] += 1
+        for _, _, one in place.labels:
+            if one["kind"] == "secret" and not one.get("id"):
+                counted["secrets", "found" if id(one) in touched else "missed"] += 1
     return counted
+
+
+@lru_cache(maxsize=1)  # places of one file come one after another
+def _found(text: str, worker: Worker) -> list[tuple[int, int, Match]]:
+    """With where they stand, in characters."""
+    data = text.encode()
+    matches = worker.scan(data)
+    if text.isascii():
+        return [(one.start, one.end, one) for one in matches]
+    return [(len(data[: one.start].decode()), len(data[: one.end].decode("utf-8", "ignore")), one) for one in matches]
 
 
 def _level(match: Match) -> str:
@@ -66,8 +102,8 @@ def table(counted: Counter[tuple[str, ...]]) -> Iterator[str]:
 def _bulk(kind: str, worker: Worker) -> Iterator[str]:
     """Each finding once, masked, and of how many bytes."""
     size, seen = 0, set()
-    for origin in origins(kind):
-        for member, path, file in texts(origin):
+    for origin in fetch.origins(kind):
+        for member, path, file in fetch.texts(origin):
             data = file.read_bytes() if member.get("bulk") else b""
             size += len(data)
             for at in range(0, len(data), PIECE):
@@ -89,8 +125,7 @@ def main(arguments: list[str] | None = None) -> None:
     if asked.bulk:
         print(*_bulk(asked.kind, worker), sep="\n")
         return
-    places = ((place, text) for place, text in labelled(asked.kind) if place["sealed"] == asked.sealed)
-    print(*table(compare(places, worker)), sep="\n")
+    print(*table(compare(judged(asked.kind, asked.sealed), worker)), sep="\n")
 
 
 if __name__ == "__main__":

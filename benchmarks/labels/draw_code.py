@@ -206,8 +206,8 @@ def _cut(line: str, place: Place | None) -> str:
     return ("…" if start else "") + line[start : start + CUT]
 
 
-def labelled(folder: Path = HERE, cache: Path = CACHE) -> Iterator[tuple[dict[str, Any], str]]:
-    """Each labelled place with its line, or its whole member; ValueError where that is not what was labelled."""
+def labelled(folder: Path = HERE, cache: Path = CACHE) -> Iterator[tuple[dict[str, Any], list[str]]]:
+    """Each labelled place with the lines of its file; ValueError where its text is not what was labelled."""
     wanted: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in (folder / "labels-code.jsonl").read_text("utf-8").splitlines():
         label = json.loads(row)
@@ -221,7 +221,7 @@ def labelled(folder: Path = HERE, cache: Path = CACHE) -> Iterator[tuple[dict[st
             text = said(read[label["path"]], label["line"])
             if digest(text.encode())[:16] != label["sha256"]:
                 raise ValueError(f"{label['origin']}:{label['path']}:{label['line']}: not the text that was labelled")
-            yield label, text
+            yield label, read[label["path"]]
 
 
 def main(folder: Path) -> None:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.labels.__main__ import compare, table
+from benchmarks.labels.__main__ import Judged, compare, table
 from detectors.rules.template import expand
 from tests.detectors import texts
 
 
-def place(text: str, *labels: tuple[str, str], **more: Any) -> tuple[dict[str, Any], str]:
-    spans = [
-        {"start": text.index(value), "end": text.index(value) + len(value), "kind": kind, **more}
-        for kind, value in labels
-    ]
-    return {"labels": spans}, text
+def place(text: str, *labels: tuple[str, str], **more: Any) -> Judged:
+    spans = tuple((text.index(value), text.index(value) + len(value), {"kind": kind, **more}) for kind, value in labels)
+    return Judged(text, 0, len(text), spans)
 
 
 def test_findings_are_counted_by_level_and_by_what_the_labels_say() -> None:
@@ -40,3 +37,11 @@ def test_findings_are_counted_by_level_and_by_what_the_labels_say() -> None:
 
 def test_without_findings_there_is_no_share() -> None:
     assert list(table(compare([], texts.engine().worker()))) == ["found 0 of 0 secrets"]
+
+
+def test_of_a_file_only_what_was_labelled_counts() -> None:
+    token = expand("ghp_{alnum:30}{crc32}")
+    text = f"# ü\na = {token}\nb = {token}\n"
+    line = text.index("b =")
+    counted = compare([Judged(text, line, len(text) - 1, ())], texts.engine().worker())
+    assert [*counted.items()] == [(("high or critical", "high", "nothing"), 1)]
