@@ -85,11 +85,8 @@ def cells(data: Buffer, ends: Iterable[int], head: bytes = b"") -> list[tuple[Co
         done = _rows(data, 0, header, out, begun=True)
     for end in sorted(ends):
         if data[end - 1 : end] == _SQL:
-            piece = bytes(data[max(0, end - _LONGEST) : end])
-            # No parenthesis is in a list, so it begins at the last one that opens before the last one that closes.
-            listed = _LIST.match(piece, max(0, piece.rfind(b"(", 0, piece.rfind(b")"))))
-            if listed and (header := _listed(listed[1])).credentials():
-                _tuples(data, end, header, out)
+            if listed := _list_before(data, end):
+                _tuples(data, end, listed, out)
             continue
         at = end - 2  # a hit may end behind the line break
         if at < done:
@@ -99,6 +96,19 @@ def cells(data: Buffer, ends: Iterable[int], head: bytes = b"") -> list[tuple[Co
         if low >= 0 and (header := _header(line)) is not None:
             done = max(done, _rows(data, done, header, out))
     return [(codec, places) for codec, places in out.items() if places]
+
+
+def _list_before(data: Buffer, end: int) -> _Header | None:
+    """The columns that the list names which the row that opens right before `end` belongs to, if one is of secrets."""
+    for size in (256, _LONGEST):
+        piece = bytes(data[max(0, end - size) : end])
+        # No parenthesis is in a list, so it begins at the last one that opens before the last one that closes.
+        closes = piece.rfind(b")")
+        opens = piece.rfind(b"(", 0, max(0, closes))
+        if opens >= 0:
+            listed = _listed(piece[opens + 1 : closes])
+            return listed if listed.credentials() and _LIST.match(piece, opens) else None
+    return None
 
 
 def elsewhere(before: bytes, after: bytes) -> bool:
