@@ -39,7 +39,8 @@ def run(commands: list[str], folder: Path) -> list[str]:
     }
     Forks.shared().shim(folder / "bin" / "monitor", environment)
     (folder / "work").mkdir()
-    texts.lend(folder / ".local" / "state" / "exposure-monitor" / "cache")
+    for state in (".local/state/exposure-monitor", "work/state"):  # without a configuration, and with that of the page
+        texts.lend(folder / state / "cache")
     mark = "\n--8<--\n"
     script = "".join(
         f"{command}\nprintf '{mark!r}'\n".replace("'\\n--8<--\\n'", "\\n--8<--\\n") for command in commands
