@@ -209,12 +209,12 @@ def _words(entry: RuleTable, pattern: str) -> Iterable[str]:
     """
     try:
         found = shape(pattern, entry.trigger)
+        words = found.literals
+        if entry.trigger is not None or not found.caseless or min(map(len, words), default=0) < 5:
+            return ()
         texts = [expand(example, seed) for example in entry.examples for seed in range(1, 4)]
     except (re.error, TemplateError):
         return ()  # `rules test` will name it
-    words = found.literals
-    if entry.trigger is not None or not found.caseless or min(map(len, words), default=0) < 5:
-        return ()
 
     def near(text: str) -> bool:
         ends = [m.end() for regex in _triggers() for m in regex.finditer(text.encode())]

@@ -28,6 +28,7 @@ import string
 import uuid
 import zlib
 from collections.abc import Callable
+from functools import cache
 from urllib.parse import quote
 
 import orjson
@@ -77,21 +78,30 @@ def base62_crc32(data: bytes) -> str:
     return digits
 
 
+_RUN = re.compile(r"(.)\1{3}")
+
+
 def _random_text(charset: str, length: int, rng: random.Random, typical: bool) -> str:
     """Random text; `typical`: as a real credential looks: long ones hold every class of their charset and no runs."""
-    classes = [
-        [c for c in charset if c in group] for group in (string.digits, string.ascii_lowercase, string.ascii_uppercase)
-    ]
+    classes = _classes(charset)
     while True:
         text = "".join(rng.choices(charset, k=length))
         if not typical:
             return text
         # A real generator's output passes our filters nearly always; an example must pass them always.
-        if length >= 12 and any(len(c) >= 6 and sum(t in c for t in text) < min(2, length // 8) for c in classes):
+        if length >= 12 and not all(pair.search(text) if length >= 16 else one.search(text) for one, pair in classes):
             continue
-        if length >= 16 and any(text[i] * 4 == text[i : i + 4] for i in range(length - 3)) and len(charset) > 10:
+        if length >= 16 and len(charset) > 10 and _RUN.search(text):
             continue
         return text
+
+
+@cache
+def _classes(charset: str) -> list[tuple[re.Pattern[str], re.Pattern[str]]]:
+    """Of each class that the charset has many characters of, what finds one in a text, and two."""
+    groups = (string.digits, string.ascii_lowercase, string.ascii_uppercase)
+    many = ["".join(c for c in charset if c in group) for group in groups]
+    return [(re.compile(f"[{each}]"), re.compile(f"[{each}].*[{each}]")) for each in many if len(each) >= 6]
 
 
 _LONGEST = 100_000  # characters of one field
