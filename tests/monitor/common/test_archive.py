@@ -57,11 +57,29 @@ def everything(data: bytes, budget: Budget | None = None) -> tuple[dict[str, byt
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "gz": gzip.compress,
-    "bz2": bz2.compress,
+    "bz2": lambda data: bz2.compress(data, 1),  # in blocks of 100 KB
     "xz": lzma.compress,
     "zst": zstandard.ZstdCompressor().compress,
 }
-BODY = os.urandom(3 << 20)
+BODY = os.urandom(300_000)  # of several chunks
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    if "real_chunks" not in request.fixturenames:
+        monkeypatch.setattr(archive, "CHUNK", 100 << 10)
+
+
+@pytest.fixture
+def real_chunks() -> None:
+    pass
+
+
+@pytest.mark.parametrize("name", ["gz", "zst"])
+@pytest.mark.usefixtures("real_chunks")
+def test_chunks_of_the_size_they_have(name: str) -> None:
+    body = os.urandom(3 * archive.CHUNK + 5)
+    assert everything(PACKERS[name](tarred({"b": body}))) == ({"a!b": body}, [])
 
 
 @pytest.mark.parametrize("name", PACKERS)
@@ -149,7 +167,7 @@ def test_names_that_climb_are_only_shown() -> None:
 @pytest.mark.parametrize("name", PACKERS)
 def test_a_bomb_ends_at_the_budget(name: str) -> None:
     pack = PACKERS[name]
-    bomb = pack(pack(bytes(64 << 20)))
+    bomb = pack(pack(bytes(24 << 20)))
     out, problems = everything(bomb, Budget(size=8 << 20))
     assert sum(map(len, out.values())) <= 8 << 20
     assert [why for _, why in problems] == ["stopped after 8 MiB unpacked; --max-unpacked raises the limit"]
