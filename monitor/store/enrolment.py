@@ -133,9 +133,13 @@ class _Enrolment:
         for item in touched:
             if item.moves:
                 self._move(item)
-        have = {(row.sink, row.key) for rows in self.mine.values() for row in rows}
+        # Of those that one is in others may come to be.
+        self.known |= {(row.sink, row.key): row for rows in self.mine.values() for row in rows}
         wanted = {
-            target.key for found in self.targets.values() for target in found if (target.sink, target.key) not in have
+            target.key
+            for found in self.targets.values()
+            for target in found
+            if (target.sink, target.key) not in self.known
         }
         for chunk in chunks(wanted):
             for row in self.connection.execute(_BY_KEY, {"ids": chunk}):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from monitor.routing import Policy
+from collections.abc import Awaitable, Callable
+
+from monitor.routing import Policy, Route
 from monitor.store import Store
 from tests.monitor.store.helpers import Clock, deliver, finding
 
@@ -56,3 +58,16 @@ async def test_a_flood_holds_up_no_critical_one_of_another_rule(store: Store) ->
     assert await told(store) == [("new", 1)] * 25, "nor a flood of many rules without end"
     await store.commit([finding("lesser", 300, rule="acme-high")])
     assert await told(store) == [("new", 1)] * 26
+
+
+async def test_a_new_one_joins_the_group_of_one_that_is_seen_again_with_it(
+    opener: Callable[..., Awaitable[Store]], clock: Clock
+) -> None:
+    store = await opener(Policy(sinks=("chat",), routes=(Route(sinks=("chat",), group_by=("rule",)),)))
+    await store.commit([finding("a")])
+    await deliver(store)
+    await store.commit([finding("a", 5), finding("b", 6)])
+    await store.commit([finding("b", 7), finding("c", 8), finding("a", 9)])
+    clock.now += 300
+    await store.groups.tick()
+    assert await told(store) == [("new", 1), ("new", 3)]
