@@ -58,7 +58,7 @@ def invocations(canaries: list[Canary], incident: Callable[[], str]) -> dict[tup
         ("test-pattern",): [
             *each("test-pattern", pattern, "logs/app.log", "--no-cost"),
             *each("test-pattern", "--rule", "github-pat", "logs/app.log", "--no-cost"),
-            *each("test-pattern", "--rule", "generic-password", "-", "--no-cost", stdin=logs),
+            (["test-pattern", "--rule", "generic-password", "-", "--no-cost"], logs),
             (["test-pattern", pattern, "-", "--emit", "toml", "--no-cost"], logs),
             (["test-pattern", pattern, "--text", pat, "--no-cost"], b""),
             (["test-pattern", "--rule", "jwt", "--entropy", "7.9", "-", "--no-cost", "--reveal"], logs),
