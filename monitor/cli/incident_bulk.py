@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitor.cli.common import fail, printable, with_store
+from monitor.cli.common import fail, printable, scrubbed, with_store
 
 if TYPE_CHECKING:
     from monitor.common.notification import State
@@ -48,7 +48,7 @@ def chosen(
         fail("say which: ids, or --match with a matcher", 2)
     if refs:
         return list(refs)
-    found = with_store(settings, _fitting([_parsed(one) for one in match or ()], states))
+    found = with_store(settings, _fitting([_parsed(settings, one) for one in match or ()], states))
     if not found:
         fail(f"no incident fits that is {' or '.join(states)}")
     if len(found) > MOST:
@@ -103,15 +103,16 @@ def merging(known: Sequence[Incident]) -> Iterable[str]:
         yield printable(f"{one.id} {role}: {one.severity} {one.name} {one.masked}, {one.state}, in {where}{more}")
 
 
-def _parsed(text: str) -> Matcher:
+def _parsed(settings: Config, text: str) -> Matcher:
     from monitor.matcher import Matcher
 
     try:
         matcher = Matcher.parse(text)
+        why = matcher.impossible()
     except ValueError as error:
-        fail(f"--match {printable(text)}: {error}", 2)
-    if why := matcher.impossible():
-        fail(f"--match {printable(text)}: {why}", 2)
+        why = str(error)
+    if why:
+        fail(printable(scrubbed(settings, f"--match {text}: {why}")), 2)
     return matcher
 
 

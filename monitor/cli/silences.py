@@ -22,6 +22,7 @@ from monitor.cli.common import (
     person,
     printable,
     read_config,
+    scrubbed,
     spoken,
     table,
     typed,
@@ -104,18 +105,18 @@ def add(
     seconds = lasting("--for", duration)
     if seconds <= 0 or not reason.strip():
         fail("--for must be longer than nothing, and --note say why", 2)
+    settings = read_config(config, store_only="act")
     for text in matchers:
         try:
             why = Matcher.parse(text).impossible()
         except ValueError as error:
             why = str(error)
         if why:
-            fail(printable(why), 2)
+            fail(printable(scrubbed(settings, why)), 2)
     begin = None if starts is None else starts.replace(tzinfo=starts.tzinfo or UTC).timestamp()
     if begin is not None and begin + seconds <= time.time():
         fail("--starts lies so far back that the silence is over already", 2)
 
-    settings = read_config(config, store_only="act")
     kept = [typed(settings, text) for text in matchers]
     if kept != matchers:
         fail("a matcher holds a secret, which would be kept; match by rule, source or name instead", 2)

@@ -135,8 +135,13 @@ def _data(name: str) -> Mapping[str, Any] | None:
     if family:
         issuer = _issuers(family).get(vendor)
         return _of_issuer(issuer) if issuer is not None else None
-    path = _FOLDER / f"{name}.toml"
-    return tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return _kinds().get(name)
+
+
+@cache
+def _kinds() -> Mapping[str, Mapping[str, Any]]:
+    """The shipped runbooks of kinds of secret, which a thousand issuers' are made from."""
+    return {path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in _FOLDER.glob("*.toml")}
 
 
 def _of_issuer(issuer: Mapping[str, Any]) -> dict[str, Any]:

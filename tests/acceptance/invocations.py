@@ -39,7 +39,8 @@ def invocations(canaries: list[Canary], incident: Callable[[], str]) -> dict[tup
     """How each command is called, so that it meets canaries wherever it can."""
     logs = "\n".join(canary.text for canary in canaries).encode()
     values = b"\n".join(value for canary in canaries for value in canary.secrets if b"\n" not in value)
-    pat = next(canary for canary in canaries if canary.rule == "github-pat").text
+    token = next(canary for canary in canaries if canary.rule == "github-pat")
+    pat, value = token.text, next(iter(token.secrets)).decode()
     pattern = r"(?P<secret>\b[A-Za-z0-9_]{20,}\b)"
     machine = itertools.cycle(("json", "jsonl"))  # the same rows, by the same function
 
@@ -83,7 +84,7 @@ def invocations(canaries: list[Canary], incident: Callable[[], str]) -> dict[tup
             (["incidents", "ack", "--match", f"path={pat}", "--yes"], b""),
         ],
         ("incidents", "assign"): [
-            (["incidents", "assign", incident(), "bob", "--note", f"it was {pat}"], b""),
+            (["incidents", "assign", incident(), "bob", "--note", f"it was {value}"], b""),
             (["incidents", "assign", incident(), pat], b""),
         ],
         ("incidents", "resolve"): [(["incidents", "resolve", incident(), "--as", "revoked"], b"")],
@@ -99,12 +100,12 @@ def invocations(canaries: list[Canary], incident: Callable[[], str]) -> dict[tup
         ("rotation", "done"): [(["rotation", "done", pat], b"")],
         ("rotation", "departed"): [(["rotation", "departed", pat], b"")],
         ("silences", "add"): [
-            (["silences", "add", "source=nobody", "--for", "1h", "-m", f"it was {pat}"], b""),
+            (["silences", "add", "source=nobody", "--for", "1h", "-m", f"it was {value}"], b""),
             (["silences", "add", f"path={pat}", "--for", "1h", "-m", "x"], b""),
         ],
         ("silences", "list"): each("silences", "list"),
         ("silences", "end"): [(["silences", "end", "ffff"], b"")],
-        ("suppressions", "add"): [(["suppressions", "add", "f" * 64, "--for", "1h", "-m", f"it was {pat}"], b"")],
+        ("suppressions", "add"): [(["suppressions", "add", "f" * 64, "--for", "1h", "-m", f"it was {value}"], b"")],
         ("suppressions", "list"): each("suppressions", "list"),
         ("suppressions", "export"): [(["suppressions", "export"], b"")],
         ("suppressions", "import"): [(["suppressions", "import", "-"], logs)],
@@ -119,7 +120,7 @@ def invocations(canaries: list[Canary], incident: Callable[[], str]) -> dict[tup
         ("runbook", "start"): [(["runbook", "start", incident()], b"")],
         ("runbook", "show"): [*each("runbook", "show", incident()), *each("runbook", "show", "aws-key")],
         ("runbook", "claim"): [(["runbook", "claim", incident(), "revoke"], b"")],
-        ("runbook", "done"): [(["runbook", "done", incident(), "revoke", "--note", f"it was {pat}"], b"")],
+        ("runbook", "done"): [(["runbook", "done", incident(), "revoke", "--note", f"it was {value}"], b"")],
         ("runbook", "skip"): [(["runbook", "skip", incident(), "notify", "--note", f"of {pat}"], b"")],
         ("runbook", "fail"): [(["runbook", "fail", incident(), "replace", "--note", pat], b"")],
         ("runbook", "reopen"): [(["runbook", "reopen", incident(), "revoke"], b"")],

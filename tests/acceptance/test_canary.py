@@ -35,7 +35,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def search() -> Search:
     engine = texts.engine()
-    chosen = choose(texts.rules(), 4)
+    chosen = choose(texts.rules(), 3)
     return Search(plant(engine, chosen, 1), plant(engine, chosen, 2))
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from detectors.rules.template import expand
 from monitor.config import load
 from monitor.in_force import keep
 from monitor.model import Finding
@@ -464,6 +465,10 @@ def test_many_by_what_they_are(monitor: Command, stored: Path) -> None:
         ("resolve", "--as", "revoked"),
     ):
         assert monitor("incidents", *wrong).returncode == 2
+    token = expand("ghp_{alnum:30}{crc32}", 7)
+    for wrong in (f'path={{"a": "{token}"}}', f'path=~"({token}"', f"severity={token}"):
+        told = monitor("incidents", "ack", "--match", wrong)
+        assert (told.returncode, token[8:20] in told.stderr) == (2, False), "what was typed may be a secret"
     none = monitor("incidents", "ack", *critical, "--yes")
     assert (none.returncode, none.stderr) == (1, "no incident fits that is open\n")
 

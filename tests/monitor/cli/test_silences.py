@@ -62,6 +62,8 @@ def test_a_secret_is_kept_neither_as_a_matcher_nor_as_a_reason(monitor: Command,
     token = expand("ghp_{alnum:30}{crc32}", 7)
     refused = monitor("silences", "add", f'path="{token}"', "--for", "1h", "--note", "x")
     assert (refused.returncode, token[8:20] in refused.stderr) == (2, False)
+    refused = monitor("silences", "add", f'path=~"({token}"', "--for", "1h", "--note", "x")
+    assert (refused.returncode, token[8:20] in refused.stderr) == (2, False)
     assert monitor("run", "--once").returncode == 0
     assert monitor("silences", "add", "source=a", "--for", "1h", "--note", f"leaked {token}").returncode == 0
     assert token[8:20] not in monitor("silences", "list", "--format", "json").stdout
