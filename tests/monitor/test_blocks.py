@@ -176,7 +176,9 @@ async def test_a_stream_in_pieces_gives_what_scan_gives_of_the_whole(scanner: Sc
 def rows(count: int) -> bytes:
     """A table that is longer than what is carried from one block to the next."""
     secrets = texts.values(count)
-    return b"user,password\n" + b"".join(b"u%d,%b\n" % (n, secret.encode()) for n, secret in enumerate(secrets))
+    return b"user,password\n" + b"".join(
+        b"user-%04d-of-the-department,%b\n" % (n, secret.encode()) for n, secret in enumerate(secrets)
+    )
 
 
 LIST = b"(name, password) VALUES"
@@ -185,7 +187,10 @@ REST = b"INSERT INTO v (a, b) VALUES (1, 2), (3, 4);\n" + b"a line of something 
 
 def statement(count: int, between: bytes = b",\n") -> bytes:
     """The same as rows of an INSERT, among which its words stand."""
-    secrets = [b"('u%d values (', '%b')" % (n, secret.encode()) for n, secret in enumerate(texts.values(count))]
+    secrets = [
+        b"('user %04d of the department values (', '%b')" % (n, secret.encode())
+        for n, secret in enumerate(texts.values(count))
+    ]
     return b"INSERT INTO t " + LIST + b"\n" + between.join(secrets) + b";\n"
 
 
@@ -255,8 +260,9 @@ async def test_every_row_of_a_table_over_many_blocks_is_found_once(
     monkeypatch: pytest.MonkeyPatch, form: Callable[[int], bytes], into: Callable[[bytes], list[Block]]
 ) -> None:
     monkeypatch.setattr(records, "BLOCK", 2 * CONTEXT)
-    secrets = texts.values(1500)
-    blocks = into(form(1500))
+    secrets = texts.values(850)
+    blocks = into(form(850))
+    assert sum(len(block.data) for block in blocks) > 2 * CONTEXT
     assert len(blocks) > 1
     scanner = Scanner(texts.engine(), b"k" * 32)
     try:
