@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from detectors.rules.load import builtin_packs
+
 ROOT = Path(__file__).parent.parent
 # Not code: what the packages read at run time.
 DATA = ("*.toml", "*.html", "*.css", "*.js", "*.svg", "*.md", "*.txt")
@@ -53,7 +55,8 @@ def test_every_file_the_packages_read_is_inside(wheel: Path) -> None:
 def test_the_installed_monitor_finds_its_packs(installed: Path, tmp_path: Path) -> None:
     code = (
         "import detectors.rules.load, monitor; from pathlib import Path;"
-        "print(Path(monitor.__file__).parent.parent); print(len(detectors.rules.load.load_rules()))"
+        "print(Path(monitor.__file__).parent.parent);"
+        "print(len(detectors.rules.load.builtin_packs()), len(detectors.rules.load.load_rules(['vcs'])))"
     )
     # -P: the folder it is started from is not on the path; the target comes first.
     answer = subprocess.run(
@@ -63,8 +66,9 @@ def test_the_installed_monitor_finds_its_packs(installed: Path, tmp_path: Path) 
         text=True,
         check=True,
     )
-    where, count = answer.stdout.split()
+    where, packs, count = answer.stdout.split()
     assert Path(where) == installed
+    assert int(packs) == len(builtin_packs())
     assert int(count) > 0
 
 

@@ -9,9 +9,8 @@ import pytest
 
 from detectors.match import score
 from detectors.match.doubt import AHEAD, BACK, doubt, kinds, surroundings, together
-from detectors.match.engine import Engine
 from detectors.rules.template import expand
-from tests.detectors.texts import rules
+from tests.detectors.texts import engine
 
 LABELLED = Path(__file__).parents[3] / "benchmarks" / "labelled.jsonl"
 CODE = "    if (ok) {{\n        read(stream, size);\n{line}\n        close(stream);\n    }}\n"
@@ -127,10 +126,11 @@ def test_lines_that_say_nothing_make_nothing_quiet() -> None:
 
 
 def test_the_engine_tells_what_it_doubts_with_its_reason() -> None:
-    engine = Engine.build([rule for rule in rules() if rule.id == "generic-password-quoted"])
     table = "".join(f'const string RAP_{name}_REQ = "zb16{name}";\n' for name in ("ab", "bc", "cd"))
     text = f'{table}const string RAP_PASSWORD_SET_REQ = "{"zb16" + "b16w"}";\n{table}'.encode()
-    told = [decision for decision in engine.worker().explain(text) if decision.accepted]
+    decided = engine().worker().explain(text)
+    told = [one for one in decided if one.accepted and one.rule.id == "generic-password-quoted"]
+    assert told
     assert all(decision.match is not None and decision.match.confidence != "high" for decision in told)
     assert all("around it" in decision.reason for decision in told)
 
