@@ -183,7 +183,7 @@ def scan(
         session.run(engine, options, threads or settings.workers, gitignore=gitignore, git=git, max_size=max_size)
     except KeyboardInterrupt:
         sys.stdout.flush()
-        os._exit(130)  # a thread that waits for a pipe cannot be interrupted, and Python would wait for it
+        os._exit(130)  # and the processes that search with it
     if write_baseline is not None:
         _write_baseline(write_baseline, key, (hit.finding for hit in session.all))
     incomplete = unread or session.incomplete or (own and own.problems)

@@ -9,7 +9,6 @@ import bz2
 import io
 import lzma
 import struct
-import threading
 import time
 import zipfile
 import zlib
@@ -54,23 +53,17 @@ class BudgetError(ArchiveError):
 
 @dataclass(slots=True)
 class Budget:
-    """What one archive may cost, with everything inside it: unpacked bytes, members, CPU seconds of this thread.
-
-    `stopped`: set when nobody waits for it any more.
-    """
+    """What one archive may cost, with everything inside it: unpacked bytes, members, CPU seconds of this thread."""
 
     size: int = 4 << 30
     members: int = 200_000
     seconds: float = 120.0
     started: float = field(default_factory=time.thread_time)
     spent: int = 0
-    stopped: threading.Event | None = None
 
     def spend(self, count: int) -> None:
         """Raises BudgetError."""
         self.spent += count
-        if self.stopped is not None and self.stopped.is_set():
-            raise BudgetError("stopped")
         if self.spent > self.size:
             raise BudgetError(f"stopped after {self.size >> 20} MiB unpacked; --max-unpacked raises the limit")
         if time.thread_time() - self.started > self.seconds:

@@ -1,14 +1,12 @@
-"""Many files at once: jobs of about equal size for a few threads, results in the order of the tree."""
+"""Many files at once: jobs of about equal size for a few processes, results in the order of the tree."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from monitor.common.archive import HEAD, ArchiveError, Budget, Readable, Stream, kind, leaves
@@ -18,13 +16,14 @@ from monitor.scan.walk import Entry
 
 if TYPE_CHECKING:
     from detectors.match.engine import Engine
-    from monitor.model import Block, Owned
+    from monitor.model import Owned
 
 __all__ = ["Options", "Outcome", "scan", "scan_stream"]
 
 BATCH = 4 << 20  # bytes of small files in one job
 FILES = 64  # or so many of them
-PART = 64 << 20  # a larger file is shared out among the threads in parts of this size
+PART = 64 << 20  # a larger file is shared out in parts of this size
+_ALONE = 4  # jobs up to which no other process is worth its start
 SNIFF = 8192  # bytes that tell text from binary
 
 
@@ -33,7 +32,7 @@ class Options:
     """How to look. `skip_binary`: leave out files with a NUL in their first bytes, but for UTF-16. `max_unpacked`:
     bytes of an archive.
 
-    `owners`: see `occurrences`. `stopped`: set when nobody waits for the outcomes any more.
+    `owners`: see `occurrences`.
     """
 
     key: bytes = field(repr=False)
@@ -44,13 +43,13 @@ class Options:
     archives: bool = True
     max_unpacked: int = 4 << 30
     owners: Mapping[str, Sequence[Owned]] = field(default_factory=dict, repr=False)
-    stopped: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of a job."""
+    """What came of a job. `path`: of the file that it searched a part of."""
 
+    path: str = ""
     hits: list[Hit] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)  # path, what could not be read
     skipped: list[str] = field(default_factory=list)
@@ -62,38 +61,92 @@ class Outcome:
         self.problems.append((path, what))
 
 
-Job = Callable[[Searcher, Outcome], None]
+def scan(entries: Iterable[Entry], engine: Engine, options: Options, workers: int) -> Iterator[Outcome]:
+    """Outcomes in the order of `entries`; only a few jobs are ever ahead of the reader.
+
+    What is more than a few jobs is shared out among `workers` processes: threads would wait for each other's Python.
+    """
+    jobs = _jobs(entries, options)
+    first = list(islice(jobs, _ALONE if workers > 1 else 0))
+    if workers > 1 and len(first) == _ALONE:
+        from monitor.scan.shared import shared
+
+        outcomes = shared(chain(first, jobs), lambda: _Jobs(engine, options), _lost, workers)
+    else:
+        here = _Jobs(engine, options)
+        outcomes = (here(job) for job in chain(first, jobs))
+    twice: set[str] = set()
+    path = ""
+    for outcome in outcomes:
+        if outcome.path != path:
+            path = outcome.path
+            twice.clear()
+        # Parts of one file find what needs a companion each by itself where they meet.
+        outcome.hits = [hit for hit in outcome.hits if not (hit.rule.awaits and hit.finding.id in twice)]
+        if path:
+            twice.update(hit.finding.id for hit in outcome.hits if hit.rule.awaits)
+        yield outcome
 
 
-def scan(entries: Iterable[Entry], engine: Engine, options: Options, threads: int) -> Iterator[Outcome]:
-    """Outcomes in the order of `entries`; only a few jobs are ever ahead of the reader."""
-    local = threading.local()
-    options = replace(options, stopped=threading.Event())
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Files that are searched whole."""
 
-    def run(job: Job) -> Outcome:
-        searcher = getattr(local, "searcher", None)
-        if searcher is None:
-            searcher = local.searcher = _searcher(engine, options)
+    entries: Sequence[Entry]
+
+    @property
+    def paths(self) -> list[str]:
+        return [entry.path for entry in self.entries]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The part of a large file from `start` to `end` (None: its end). `number`: of the file's parts, from 0."""
+
+    path: str
+    start: int
+    end: int | None
+    size: int
+    number: int
+
+    @property
+    def paths(self) -> list[str]:
+        return [self.path]
+
+
+def _lost(job: Batch | Part, end: str) -> Outcome:
+    what = f"was not searched to its end: the process that did it ended by {end}"
+    return Outcome(problems=[(path, what) for path in job.paths])
+
+
+class _Jobs:
+    """Does jobs, one after another."""
+
+    def __init__(self, engine: Engine, options: Options) -> None:
+        self._searcher, self._options = _searcher(engine, options), options
+        self._of: tuple[str, Lines] | None = None  # of the file whose part came last
+
+    def __call__(self, job: Batch | Part) -> Outcome:
         outcome = Outcome()
-        job(searcher, outcome)
+        if isinstance(job, Part):
+            self._part(job, outcome)
+        else:
+            for entry in job.entries:
+                _file(entry, self._options, self._searcher, outcome)
         return outcome
 
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="scan")
-    wait = True
-    try:
-        waiting: deque[Future[Outcome]] = deque()
-        for job in _jobs(entries, options):
-            waiting.append(pool.submit(run, job))
-            if len(waiting) >= 4 * threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    except KeyboardInterrupt:
-        wait = False  # a pipe that nobody writes to would hold us for ever
-        raise
-    finally:
-        options.stopped.set()
-        pool.shutdown(wait=wait, cancel_futures=True)
+    def _part(self, part: Part, outcome: Outcome) -> None:
+        path = outcome.path = part.path
+        outcome.files += part.number == 0
+        outcome.size += (part.size if part.end is None else part.end) - part.start
+        if self._of is None or self._of[0] != path:
+            self._of = path, Lines(lambda at, count: _read(path, at, count), lambda at: _data(path, at))
+        try:
+            with open(path, "rb", buffering=0) as file:
+                blocks = file_blocks(path, file.fileno(), self._searcher.buffer, part.start, part.end)
+                outcome.hits += self._searcher.search(blocks, self._of[1], outcome.report)
+        except OSError as error:
+            outcome.problems.append((path, error.strerror or "cannot be read"))
 
 
 def scan_stream(name: str, file: Readable, engine: Engine, options: Options) -> Iterator[Outcome]:
@@ -121,58 +174,34 @@ def _searcher(engine: Engine, options: Options) -> Searcher:
     )
 
 
-def _jobs(entries: Iterable[Entry], options: Options) -> Iterator[Job]:
+def _jobs(entries: Iterable[Entry], options: Options) -> Iterator[Batch | Part]:
     batch: list[Entry] = []
     size = 0
     for entry in entries:
         if entry.size is not None and entry.size > PART:
             if batch:
-                yield _batch(batch, options)
+                yield Batch(batch)
                 batch, size = [], 0
             yield from _parts(entry, entry.size, options)
             continue
         batch.append(entry)
         size += entry.size or 0
         if size >= BATCH or len(batch) >= FILES:
-            yield _batch(batch, options)
+            yield Batch(batch)
             batch, size = [], 0
     if batch:
-        yield _batch(batch, options)
+        yield Batch(batch)
 
 
-def _batch(entries: list[Entry], options: Options) -> Job:
-    def job(searcher: Searcher, outcome: Outcome) -> None:
-        for entry in entries:
-            _file(entry, options, searcher, outcome)
-
-    return job
-
-
-def _parts(entry: Entry, size: int, options: Options) -> Iterator[Job]:
-    """Parts of one large file. Line numbers are counted once, whichever part asks first."""
+def _parts(entry: Entry, size: int, options: Options) -> Iterator[Batch | Part]:
+    """Parts of one large file."""
     head = b""
     with contextlib.suppress(OSError):  # reported by the job below
         head = _read(entry.path, 0, SNIFF)
     whole = not head or (options.archives and kind(head[:HEAD])) or (options.skip_binary and _binary(head))
     if whole:
-        yield _batch([entry], options)
+        yield Batch([entry])
         return
-    lines = Lines(lambda at, count: _read(entry.path, at, count), lambda at: _data(entry.path, at))
-    told: dict[str, Block] = {}
-
-    def part(start: int, end: int | None, number: int) -> Job:
-        def job(searcher: Searcher, outcome: Outcome) -> None:
-            outcome.files += number == 0
-            outcome.size += (end or size) - start
-            try:
-                with open(entry.path, "rb", buffering=0) as file:
-                    blocks = file_blocks(entry.path, file.fileno(), searcher.buffer, start, end)
-                    outcome.hits += searcher.search(blocks, lines, outcome.report, told)
-            except OSError as error:
-                outcome.problems.append((entry.path, error.strerror or "cannot be read"))
-
-        return job
-
     try:
         with open(entry.path, "rb", buffering=0) as file:
             ranges = [
@@ -182,7 +211,8 @@ def _parts(entry: Entry, size: int, options: Options) -> Iterator[Job]:
             ] or [(0, min(size, SNIFF))]
     except OSError:  # reported by the job below
         ranges = [(0, size)]
-    yield from (part(start, end if end < size else None, number) for number, (start, end) in enumerate(ranges))
+    for number, (start, end) in enumerate(ranges):
+        yield Part(entry.path, start, end if end < size else None, size, number)
 
 
 def _binary(head: bytes) -> bool:
@@ -244,7 +274,7 @@ def _opened(path: str, file: Readable, options: Options, outcome: Outcome) -> It
     if not options.archives:
         yield path, Stream(iter(lambda: file.read(BLOCK), b""))
         return
-    budget = Budget(options.max_unpacked, stopped=options.stopped)
+    budget = Budget(options.max_unpacked)
     try:
         yield from leaves(path, file, budget, lambda name, why: outcome.problems.append((name, why)))
     except ArchiveError as error:

@@ -4,9 +4,11 @@ import gzip
 import io
 import os
 import random
+import signal
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -179,3 +181,23 @@ def test_of_a_file_with_holes_only_the_rest_is_read_and_lines_are_right(
     assert total.files == 2
     assert total.size < 1 << 20
     assert not total.problems
+
+
+def test_files_that_a_process_died_over_are_named_and_the_others_are_searched(
+    engine: Engine, token: Token, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "FILES", 10)
+    for n in range(100):
+        (tmp_path / f"{n:02}").write_text(token(n))
+    searched = run._file
+
+    def dies(entry: Entry, *rest: Any) -> None:
+        if entry.path.endswith("47"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        searched(entry, *rest)
+
+    monkeypatch.setattr(run, "_file", dies)
+    total = outcomes(engine, tmp_path)
+    what = "was not searched to its end: the process that did it ended by signal 9"
+    assert total.problems == [(str(tmp_path / str(n)), what) for n in range(40, 50)]
+    assert len(total.hits) == total.files == 90
