@@ -15,10 +15,12 @@ __all__ = [
     "Block",
     "Confidence",
     "Finding",
+    "Kept",
     "KnownAlert",
     "Owned",
     "Position",
     "Predecessor",
+    "Print",
     "Resolution",
     "Standing",
     "WriteBack",
@@ -194,3 +196,39 @@ class WriteBack:
 
     alert: str
     incident: str
+
+
+@dataclass(frozen=True, slots=True)
+class Print:
+    """A value, or the part of one that is secret, as it is kept: its keyed fingerprint, and what it is made of."""
+
+    fingerprint: str
+    part: str
+    length: int
+    alphabet: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One version of one secret as a manager gave it. `mark`: what tells it from other versions; `digest`: keyed.
+
+    `refused`: why its value is not enrolled; `unread`: the manager does not give it; `sole`: any value before it is
+    refused by its issuer. Times: seconds since 1970.
+    """
+
+    name: str
+    mark: str
+    version: str = ""
+    standing: Standing = "current"
+    created: float | None = None
+    rotated: float | None = None
+    expires: float | None = None
+    environment: str = ""
+    owner: str = ""
+    consumers: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    digest: str = ""
+    refused: str = ""
+    unread: bool = False
+    prints: tuple[Print, ...] = ()
+    sole: bool = False

@@ -14,7 +14,7 @@ import orjson
 
 from detectors.match.exact import Anchor, Shape
 from monitor.inventory.managers.base import ManagerConfig
-from monitor.store.inventory import Kept, Print
+from monitor.model import Kept, Print
 
 __all__ = ["ask"]
 

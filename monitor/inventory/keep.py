@@ -13,7 +13,7 @@ from monitor.inventory.held import Held
 from monitor.inventory.managers.base import ManagerConfig, members
 from monitor.inventory.parts import parts
 from monitor.inventory.worth import alphabet, refusal
-from monitor.store.inventory import Kept, Print
+from monitor.model import Kept, Print
 
 __all__ = ["Enrolled", "keep"]
 

@@ -13,8 +13,9 @@ from monitor.inventory.managers import load_manager, make_rotator
 from monitor.inventory.managers.base import ManagerConfig
 
 if TYPE_CHECKING:
+    from monitor.model import Kept
     from monitor.store import Store
-    from monitor.store.inventory import Difference, Kept
+    from monitor.store.inventory import Difference
 
 __all__ = ["faults", "read", "sync"]
 

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 from detectors.match.exact import Anchor, Exact
 from monitor.inventory.ask import ask
-from monitor.model import Owned
+from monitor.model import Kept, Owned, Print
 from monitor.scrub import Scrubber
-from monitor.store.inventory import Kept, Print
 
 if TYPE_CHECKING:
     from detectors.match.engine import Engine

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
-from monitor.model import Owned, Standing
+from monitor.model import Kept, Owned, Print, Standing
 from monitor.store import outbox, removals
 from monitor.store.owners import adopt, by_fingerprint, returned
 from monitor.store.rows import chunks, clean, insert_into
@@ -35,42 +35,6 @@ _Kind = Literal["added", "changed", "returned", "gone"]
 
 _BATCH = 500  # secrets of one transaction: findings wait for no longer
 _NAMED = 100  # names of a difference that are told
-
-
-@dataclass(frozen=True, slots=True)
-class Print:
-    """A value, or the part of one that is secret, as it is kept: its keyed fingerprint, and what it is made of."""
-
-    fingerprint: str
-    part: str
-    length: int
-    alphabet: str
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """One version of one secret as a manager gave it. `mark`: what tells it from other versions; `digest`: keyed.
-
-    `refused`: why its value is not enrolled; `unread`: the manager does not give it; `sole`: any value before it is
-    refused by its issuer. Times: seconds since 1970.
-    """
-
-    name: str
-    mark: str
-    version: str = ""
-    standing: Standing = "current"
-    created: float | None = None
-    rotated: float | None = None
-    expires: float | None = None
-    environment: str = ""
-    owner: str = ""
-    consumers: tuple[str, ...] = ()
-    tags: tuple[str, ...] = ()
-    digest: str = ""
-    refused: str = ""
-    unread: bool = False
-    prints: tuple[Print, ...] = ()
-    sole: bool = False
 
 
 @dataclass(frozen=True, slots=True)

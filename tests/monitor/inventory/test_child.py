@@ -102,3 +102,9 @@ async def test_it_logs_out_when_who_started_it_is_no_more_also_when_told_again(t
         await server.left.wait()
         assert (await process.communicate())[0] == b""
         assert process.returncode == 1
+
+
+def test_what_only_the_daemon_needs_is_not_imported() -> None:
+    """Every reading starts such a process."""
+    told = "import sys, monitor.inventory.child; print({'sqlalchemy', 'structlog', 'rich'} & {*sys.modules})"
+    assert subprocess.run([sys.executable, "-c", told], check=True, capture_output=True).stdout == b"set()\n"
