@@ -11,18 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from monitor.sources.file import source
+from monitor.sources.file import life, source
 from tests.fakes import history as hosts
 from tests.fakes.intake import MortalIntake
 from tests.fakes.mortal import Mortal
 
 AT_ONCE = 12  # histories
+FEW = (b"abc \0\xff" * 43)[:256]  # each byte to one of six
 
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits half a minute for the last word of an open line."""
+    """Nobody waits half a minute for the last word of an open line, or for what an empty log begins with."""
     monkeypatch.setattr(source, "OPEN", 0.1)
+    monkeypatch.setattr(life, "HOPE", 0.3)
 
 
 class History(Mortal):
@@ -62,7 +64,7 @@ class History(Mortal):
 
     async def append(self) -> None:
         for _ in range(self.random.randint(1, 6)):
-            padding = bytes(self.random.choices(b"abc \0\xff", k=self.random.choice([0, 3, 50, 700, 20_000])))
+            padding = self.random.randbytes(self.random.choice([0, 3, 50, 700, 20_000])).translate(FEW)
             self.write(b"%d %s %s\n" % (self.random.random() * 1e9, padding, self.mark()))
             self.open_line = False
 
