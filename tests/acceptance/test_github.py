@@ -258,7 +258,7 @@ async def test_closing_an_incident_as_revoked_closes_the_alert(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("total", "kills"), [(2_500, 8), pytest.param(10_000, 20, marks=pytest.mark.campaign)])
+@pytest.mark.parametrize(("total", "kills"), [(1_250, 4), pytest.param(10_000, 20, marks=pytest.mark.campaign)])
 async def test_a_backfill_survives_kills(
     monitor: Monitor, github: FakeGitHub, sink: FakeWebhook, total: int, kills: int
 ) -> None:
