@@ -18,6 +18,7 @@ from detectors.match.filters import (
     words,
 )
 from detectors.rules.template import expand
+from tests.tables import each
 
 
 def test_entropy_of_known_texts() -> None:
@@ -34,7 +35,7 @@ def test_entropy_is_within_its_bounds_and_blind_to_order(value: bytes) -> None:
     assert entropy(bytes(sorted(value))) == pytest.approx(bits)
 
 
-@pytest.mark.parametrize(
+@each(
     "value",
     [
         "yourpass", "$$REDIS_PASSWORD", "database:",
@@ -65,7 +66,7 @@ def test_stand_ins_are_recognised(value: str) -> None:
     assert placeholder(value.encode())
 
 
-@pytest.mark.parametrize("plain", ["changeme", "<your-password>", "not my real password", "${DB_PASSWORD}"])
+@each("plain", ["changeme", "<your-password>", "not my real password", "${DB_PASSWORD}"])
 def test_a_stand_in_in_base64_is_one(plain: str) -> None:
     assert "in base64" in (placeholder(expand(f"{{b64({plain})}}").encode()) or "")
     assert not placeholder(expand("{b64({alnum:14})}", 3).encode())
@@ -77,9 +78,7 @@ def test_values_printed_in_specifications_are_recognised() -> None:
         assert "printed" in (placeholder(value.encode()) or "")
 
 
-@pytest.mark.parametrize(
-    "kind", ["alnum:20", "hex:40", "base64:44", "base64url:43", "lownum:24", "upnum:20", "ascii:16", "uuid"]
-)
+@each("kind", ["alnum:20", "hex:40", "base64:44", "base64url:43", "lownum:24", "upnum:20", "ascii:16", "uuid"])
 def test_random_values_are_no_stand_ins(kind: str) -> None:
     rejected = [v for v in (expand(f"{{{kind}}}", seed) for seed in range(500)) if placeholder(v.encode())]
     assert len(rejected) <= 1, rejected
@@ -97,7 +96,7 @@ ALPHABETS = {
 }
 
 
-@pytest.mark.parametrize("alphabet", ALPHABETS)
+@each("alphabet", ALPHABETS)
 def test_long_random_values_are_no_stand_ins(alphabet: str) -> None:
     rng = random.Random(alphabet)
     lengths = [*range(20, 260), *range(260, 2048, 37), *range(2048, 16 << 10, 1021), 16 << 10]
@@ -113,7 +112,7 @@ def test_long_repeated_values_are_stand_ins(text: str, length: int) -> None:
     assert placeholder(value) or length < 3 * len(text)
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "before", "hash_"),
     [
         ("{uuid}", "request_id=", True),
@@ -176,7 +175,7 @@ def test_digests_and_identifiers(value: str, before: str, hash_: bool) -> None:
     assert bool(looks_like_hash(expand(value, 3).encode(), before.encode())) is hash_
 
 
-@pytest.mark.parametrize(
+@each(
     "value",
     [
         "null", "None", "true", "required", "password", "user.password", "config.db.password", "getPassword",
@@ -190,7 +189,7 @@ def test_words_names_paths_and_calls_are_no_values(value: str) -> None:
     assert words(value.encode())
 
 
-@pytest.mark.parametrize(
+@each(
     "before",
     [
         *("$skipToken=", "  secure: ", "<password>{", "https://docs.acme.test/spreadsheet/ccc?key="),
@@ -205,7 +204,7 @@ def test_names_of_pages_and_identifiers_are_no_names_of_secrets(before: str) -> 
     assert not words(b"k3j9X2m4q8W1z6", b"secret_key=")
 
 
-@pytest.mark.parametrize(
+@each(
     "before",
     [
         '"passwordPolicy": "', "SECRET_FILE=", "api_key_header = ", "tokenUri: ", "PublicKeyToken=", "public_key = '",
@@ -227,14 +226,12 @@ def test_names_that_speak_about_a_credential_are_no_names_of_one(before: str) ->
     assert words(b"k3j9X2m4q8W1z6", before.encode())
 
 
-@pytest.mark.parametrize(
-    "before", ["password_hash = generate_password_hash('", "CREATE USER kim WITH ENCRYPTED PASSWORD '"]
-)
+@each("before", ["password_hash = generate_password_hash('", "CREATE USER kim WITH ENCRYPTED PASSWORD '"])
 def test_what_a_digest_is_made_of_is_still_clear(before: str) -> None:
     assert not words(b"k3j9X2m4q8W1z6", before.encode())
 
 
-@pytest.mark.parametrize(
+@each(
     "before",
     [
         '"authenticity_token"=>"x", "api_token"=>"',
@@ -252,7 +249,7 @@ def test_names_of_credentials_are_taken_for_such(before: str) -> None:
     assert not words(b"k3j9X2m4q8W1z6", before.encode())
 
 
-@pytest.mark.parametrize(
+@each(
     "value",
     [
         "Forgot your password?", "New password must be at least 12 characters", "Contrase\u00f1a actual",
@@ -264,12 +261,12 @@ def test_sentences_objects_and_paths_are_no_values(value: str) -> None:
     assert words(value.encode())
 
 
-@pytest.mark.parametrize("value", ["Winter@2024", "K\u00f6ln!42x", "k3 9X2m 4q8", "blue42 river!7"])
+@each("value", ["Winter@2024", "K\u00f6ln!42x", "k3 9X2m 4q8", "blue42 river!7"])
 def test_passwords_that_people_choose_are_values(value: str) -> None:
     assert not words(value.encode())
 
 
-@pytest.mark.parametrize("before", ["password to ", "PASS ", "oc login -u bob -p ", "a1 LOGIN bob "])
+@each("before", ["password to ", "PASS ", "oc login -u bob -p ", "a1 LOGIN bob "])
 def test_a_name_with_a_number_and_letters_is_a_value_where_a_password_stands(before: str) -> None:
     for value in (b"Kestrel65-koc", b"Falcon44.ohe"):
         assert words(value, before.encode()) is None
@@ -302,9 +299,7 @@ def test_random_values_are_no_words() -> None:
     assert sum(words(value.encode()) is not None for value in values) <= 5
 
 
-@pytest.mark.parametrize(
-    "template", ["{alnum:4}({alnum:6}7", "{alnum:3}::!{alnum:7}", "{lower:2}(4{alnum:4})", "x->?{alnum:8}"]
-)
+@each("template", ["{alnum:4}({alnum:6}7", "{alnum:3}::!{alnum:7}", "{lower:2}(4{alnum:4})", "x->?{alnum:8}"])
 def test_a_bracket_or_a_sign_alone_makes_no_call(template: str) -> None:
     values = [expand(template, seed).encode() for seed in range(200)]
     assert sum(words(value) is not None for value in values) <= 4
@@ -327,13 +322,13 @@ def test_what_is_asked_for_by_its_name_is_no_value() -> None:
     assert words(b"u00d6vervakning", b'"password": "\\')
 
 
-@pytest.mark.parametrize("template", ["{lower:8}", "{lower:10}", "{alpha:8}", "{lower:5}_{lower:6}", "{upper:8}"])
+@each("template", ["{lower:8}", "{lower:10}", "{alpha:8}", "{lower:5}_{lower:6}", "{upper:8}"])
 def test_random_letters_are_no_words(template: str) -> None:
     values = [expand(template, seed).encode() for seed in range(300)]
     assert sum(words(value) is None for value in values) >= 270
 
 
-@pytest.mark.parametrize(
+@each(
     "value",
     [
         "oauth2ClientSecret", "bdc1DischargeTotal", "HIH4000/humidity", "Ed25519PrivateKey",
@@ -348,7 +343,7 @@ def test_names_with_numbers_constants_and_public_keys_are_no_values(value: str) 
     assert words(value.encode())
 
 
-@pytest.mark.parametrize(
+@each(
     "value",
     [
         "パスワード", "密码不能为空", "Пароль", "Κωδικός", "^3.806.0", "v1beta1", "[a-zA-Z0-9_]+", "a-zA-Z0-9/_+=.@-",
@@ -363,7 +358,7 @@ def test_translations_versions_hashes_and_expressions_are_no_values(value: str) 
     assert words(value.encode())
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "before"),
     [
         ("p4passwd", "self.p4passwd = "), ("0b0000100", "SECRET = "), ("UUID=6a38ee5-7235-44e7", "token='"),
@@ -450,14 +445,14 @@ def test_a_value_without_a_run_is_not_walked_through(monkeypatch: pytest.MonkeyP
     assert not filters._woven(b"3x4y5zQw8Kp2mVt7Rb")
 
 
-@pytest.mark.parametrize("value", ["sm638.eO_0VPw", "{pick:k|q}{lower:1}{digit:3}.{upper:2}_{digit:1}{alpha:3}"])
+@each("value", ["sm638.eO_0VPw", "{pick:k|q}{lower:1}{digit:3}.{upper:2}_{digit:1}{alpha:3}"])
 def test_digits_between_letters_make_no_dotted_name_behind_the_name_of_a_password(value: str) -> None:
     made = expand(value, 1).encode()
     assert words(made, b'mail.password = "') is None
     assert words(made, b'mail.module = "') is not None
 
 
-@pytest.mark.parametrize("value", ["{alnum:3}*{upper:3}(){digit:4}", "{upper:4}(a){digit:4}"])
+@each("value", ["{alnum:3}*{upper:3}(){digit:4}", "{upper:4}(a){digit:4}"])
 def test_brackets_amid_a_value_make_no_call(value: str) -> None:
     assert words(expand(value, 1).encode(), b'password = "') is None
     assert words(b"getValue()", b'password = "') is not None

@@ -12,6 +12,7 @@ from detectors.match import score as module
 from detectors.match.filters import words
 from detectors.match.score import confidence, different, enough, entropy, features, randomness, score, surprise
 from detectors.rules.template import expand
+from tests.tables import each
 
 LABELLED = Path(__file__).parents[3] / "benchmarks" / "labelled.jsonl"
 
@@ -20,7 +21,7 @@ def told(value: str, before: str = 'password = "', after: str = '"') -> str | No
     return score(value.encode(), before.encode(), after.encode()).confidence
 
 
-@pytest.mark.parametrize(
+@each(
     "template", ["{alnum:16}", "{hex:32}", "{lownum:24}", "{base64:40}", "{ascii:16}", "{alnum:5}!{alnum:4}#{digit:2}"]
 )
 def test_random_values_are_told(template: str) -> None:
@@ -29,7 +30,7 @@ def test_random_values_are_told(template: str) -> None:
     assert sum(told(value) == "high" for value in values) >= 85
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "before", "after"),
     [
         ("required", 'password: "', '"'),
@@ -50,7 +51,7 @@ def test_letters_of_words_surprise_less_than_random_ones() -> None:
     assert surprise(b"ab12cd34")[1] == 0  # too short to tell anything
 
 
-@pytest.mark.parametrize("template", ["{hex:32}", "{hex:16}", "{lownum:20}", "{alnum:40}", "{digit:24}", "{upnum:16}"])
+@each("template", ["{hex:32}", "{hex:16}", "{lownum:20}", "{alnum:40}", "{digit:24}", "{upnum:16}"])
 def test_randomness_knows_alphabet_and_length(template: str) -> None:
     values = [randomness(expand(template, seed).encode()) for seed in range(200)]
     assert sum(value > -3 for value in values) >= 190
@@ -153,7 +154,7 @@ def test_words_with_a_number_are_a_password_behind_its_name(value: str, before: 
     assert told(value, before, after) is not None
 
 
-@pytest.mark.parametrize(
+@each(
     "value",
     ["orders-db-primary-2", "my-service-account-12", "Error_1205", "violet-anvil-river", "ErrorCode-404", "field_123"],
 )
@@ -186,7 +187,7 @@ def test_words_with_a_number_are_nothing_without_the_name_of_a_password() -> Non
     assert told("violet-anvil-river-89", "bucket=", "") is None
 
 
-@pytest.mark.parametrize(
+@each(
     "name",
     [
         *("GF_SECURITY_ADMIN_PASSWORD", "plain_text_password", "context.password", "profile_pass"),
@@ -202,12 +203,12 @@ def test_the_end_of_a_sentence_is_no_code() -> None:
     assert "goes on as code" in features(b"k3j9X2m4q8", b"the password is ", b".length")
 
 
-@pytest.mark.parametrize("name", ["message_key", "fileToken", "LABEL_SECRET", "errorPassword", "description_token"])
+@each("name", ["message_key", "fileToken", "LABEL_SECRET", "errorPassword", "description_token"])
 def test_a_word_of_its_own_before_the_credential_still_speaks_about_it(name: str) -> None:
     assert "name about it" in features(b"k3j9X2m4q8", f"{name}=".encode(), b"")
 
 
-@pytest.mark.parametrize("after", ["' === req.apiKey", "'.equals(password)", "\\' != token"])
+@each("after", ["' === req.apiKey", "'.equals(password)", "\\' != token"])
 def test_a_name_before_a_value_that_is_compared_with_another_behind_it_is_not_its_own(after: str) -> None:
     value = expand("{hex:32}", 1).encode()
     framed = score(value, b'{"level":"info","msg":"\'', after.encode())
@@ -216,7 +217,7 @@ def test_a_name_before_a_value_that_is_compared_with_another_behind_it_is_not_it
     assert "name about it" in dict(score(value, b'{"level":"info","msg":"\'', b"' and more").parts)
 
 
-@pytest.mark.parametrize(
+@each(
     ("before", "after"),
     [
         ('if (password.equals("', '")) {'),

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import random
+from itertools import product
 
 import pytest
 
 from monitor.common.newlines import characters, newlines
+from tests.tables import each
 
 
-@pytest.mark.parametrize("every", [0, 1, 2, 47, 48, 49, 200, 70_000])
-@pytest.mark.parametrize("size", [0, 1, 1023, 1025, 65_535, 65_536, 65_537, 200_000])
+@each(
+    "every, size",
+    product([0, 1, 2, 47, 48, 49, 200, 70_000], [0, 1, 1023, 1025, 65_535, 65_536, 65_537, 200_000]),
+)
 def test_as_many_as_there_are(size: int, every: int) -> None:
     text = bytearray(b"x" * size)
     if every:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
-import pytest
+from itertools import product
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.rules.template import expand
 from monitor.common.text import clean, clip, one_line, printable, prose, quotable, token_like, veiled, web_address
+from tests.tables import each
 
 anything = st.text(st.characters(codec=None))
 
@@ -55,7 +57,7 @@ def test_a_quote_is_one_short_line() -> None:
     assert quotable("part of SECRETVALUE shown", "secretvalue-and-more") == ""
 
 
-@pytest.mark.parametrize(
+@each(
     "address",
     [
         "javascript:alert(1)",
@@ -89,8 +91,7 @@ TEMPLATES = (
 )
 
 
-@pytest.mark.parametrize("template", TEMPLATES)
-@pytest.mark.parametrize("seed", range(20))
+@each("template, seed", product(TEMPLATES, range(20)))
 def test_a_token_in_a_name_or_a_path_is_not_shown(template: str, seed: int) -> None:
     token = expand(template, seed)
     for text in (token, f"file:/etc/{token}", f"{token}.toml", f"no {token}, really"):
@@ -99,7 +100,7 @@ def test_a_token_in_a_name_or_a_path_is_not_shown(template: str, seed: int) -> N
         assert not any(token[i : i + 8] in shown for i in range(5, len(token) - 7))
 
 
-@pytest.mark.parametrize(
+@each(
     "name",
     [
         "chat",
