@@ -53,7 +53,7 @@ class Report:
 def search(
     rule: Rule,
     alone: Engine,
-    whole: Engine,
+    whole: Callable[[], Engine],
     samples: Iterable[Sample],
     *,
     limit: int,
@@ -63,16 +63,17 @@ def search(
     """What `rule` decides on in the samples. The first `limit` candidates are shown, masked if not to `reveal`.
 
     `alone` is an engine of the rule and its companions; `whole`, of the pack, tells what others find, which is masked
-    in every context. `advance` is told of bytes that were searched.
+    in every context: it is asked for at the first candidate, as to compile a pack takes seconds. `advance` is told of
+    bytes that were searched.
     """
     report = Report()
-    worker, witnesses = alone.worker(), (alone.worker(), whole.worker())
+    worker, witnesses = alone.worker(), cache(lambda: (alone.worker(), whole().worker()))
     for sample in samples:
         line = 1
         for piece, fresh, end in _pieces(sample.data):
             at, number = 0, line
             decisions = [one for one in _candidates(rule, worker, piece) if fresh < one.end <= end]
-            seen = _Seen(piece, witnesses if decisions else ())
+            seen = _Seen(piece, witnesses() if decisions else ())
             for decision in decisions:
                 number += piece.count(b"\n", at, decision.start)
                 at = decision.start

@@ -266,20 +266,25 @@ def _run(
 
     settings = read_config(config, rules_only=True)
     pack = read_rules(settings)
-    cache = settings.state_dir / "cache"
+    folder = settings.state_dir / "cache"
     companions = [r for r in pack if any(c.rule == r.id for c in rule.requires)]
     try:
         alone = Engine.build([rule, *companions])
-        whole = Engine.build(pack, cache)
     except RuleError as error:
         fail(str(error), 2)
+
+    def whole() -> Engine:
+        return Engine.build(pack, folder) if emit_form is None else alone  # no context is shown of what is emitted
 
     total = sum(len(sample.data) for sample in samples)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=total < LARGE or not console.is_terminal) as progress:
         task = progress.add_task("searching", total=total)
         advance = partial(progress.advance, task)
-        report = search(rule, alone, whole, samples, limit=limit, reveal=reveal, advance=advance)
+        try:
+            report = search(rule, alone, whole, samples, limit=limit, reveal=reveal, advance=advance)
+        except RuleError as error:
+            fail(str(error), 2)
 
     if emit_form == "toml":
         entry, accepted = as_entry(rule, report)
@@ -287,7 +292,7 @@ def _run(
             typer.echo("no example could be made that the pattern and its filters accept: write one by hand", err=True)
         typer.echo(entry, nl=False)
         return 0 if report.accepted else 1
-    facts = summary(rule, report, alone, pack, samples, cost=cost, cache=cache)
+    facts = summary(rule, report, alone, pack, samples, cost=cost, cache=folder)
     if form is Format.jsonl:
         emit(report.hits, form, lambda _: ())
     else:

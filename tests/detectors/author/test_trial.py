@@ -7,6 +7,7 @@ import pytest
 
 from detectors.author import trial
 from detectors.author.trial import Report, Sample, as_entry, search
+from detectors.match.engine import Engine
 from detectors.rules.rule import Rule
 from detectors.rules.template import expand
 from tests.detectors.texts import built, worker
@@ -17,7 +18,7 @@ VALUE, SECOND = (expand("{lownum:12}", seed) for seed in (1, 2))
 
 
 def tried(data: bytes, rule: Rule = RULE, *, limit: int = 9, reveal: bool = False) -> Report:
-    return search(rule, built(rule), built(rule, OTHER), [Sample("x.log", data)], limit=limit, reveal=reveal)
+    return search(rule, built(rule), lambda: built(rule, OTHER), [Sample("x.log", data)], limit=limit, reveal=reveal)
 
 
 def test_places_are_counted_over_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,3 +83,15 @@ def test_an_entry_says_when_its_examples_do_not_hold() -> None:
     never = replace(RULE, entropy=7.9)
     _, accepted = as_entry(never, tried(b"nothing here\n", never))
     assert not accepted
+
+
+def test_the_pack_is_asked_for_once_something_is_found() -> None:
+    asked: list[int] = []
+
+    def whole() -> Engine:
+        asked.append(1)
+        return built(RULE, OTHER)
+
+    for data, times in ((b"nothing here\n", 0), (f"acme_{VALUE}\n".encode(), 1)):
+        search(RULE, built(RULE), whole, [Sample("x.log", data)] * 2, limit=9, reveal=False)
+        assert len(asked) == times
