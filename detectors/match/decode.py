@@ -325,7 +325,8 @@ def _keys(data: Buffer, ends: Iterable[int], budget: Budget) -> Iterable[Region]
             yield Region(low, done, text + b"\n" + last[0], marks=marks.copy)
 
 
-_ZEROS, _CHARACTERS = re.compile(rb"\0{8,}"), re.compile(rb"[^\0]{8,}")
+_ZERO_OR_NOT = bytes(min(byte, 1) for byte in range(256))
+_RUN, _PAIRS = b"\1\0" * 8, re.compile(rb"(?:\x01\x00)+")
 _BESIDE = 64  # characters on either side of a run of Latin-1 that are decoded with it, whatever they are
 _APART = 256  # bytes of text that each of many short runs is counted as besides
 # Characters of as many bytes in UTF-8, by the number of these.
@@ -340,29 +341,30 @@ def _utf16(
     around it: hits say only that there are some."""
     first, last = (0, len(data)) if within is None else (max(0, within[0] - REACH_AHEAD), within[1] + REACH_AHEAD)
     raw = bytes(data[first:last])
-    for phase in (0, 1):
-        for begin, end in _wide(raw[phase::2], raw[phase + 1 :: 2] + b"\0"):  # the last one's zero may come yet
-            low, high = phase + 2 * begin, min(phase + 2 * end, len(raw))
-            for start, text in _readings(raw, low, high):
-                plain = text.replace("\0", "\n").encode("utf-8", "surrogatepass")
-                place = first + start, first + high
-                if budget.take(len(plain) + _APART, *place):
-                    yield Region(*place, plain, find=partial(_characters, text, *place))
+    for low, high in sorted(_wide(raw), key=lambda run: run[0] % 2):
+        for start, text in _readings(raw, low, high):
+            plain = text.replace("\0", "\n").encode("utf-8", "surrogatepass")
+            place = first + start, first + high
+            if budget.take(len(plain) + _APART, *place):
+                yield Region(*place, plain, find=partial(_characters, text, *place))
 
 
-def _wide(characters: bytes, zeros: bytes) -> Iterable[tuple[int, int]]:
-    """Where the runs are, as characters from and to, ascending; those that lie close together as one."""
-    first = last = 0
-    for zero in _ZEROS.finditer(zeros):
-        for run in _CHARACTERS.finditer(characters, zero.start(), zero.end()):
-            if last and run.start() - _BESIDE > last:
-                yield first, last
-                last = 0
-            if not last:
-                first = max(0, run.start() - _BESIDE)
-            last = min(len(characters), run.end() + _BESIDE)
-    if last:
-        yield first, last
+def _wide(raw: bytes) -> Iterable[tuple[int, int]]:
+    """Where runs are with what is decoded beside them, by their ends; those that lie close together as one."""
+    marks = raw.translate(_ZERO_OR_NOT) + b"\0"  # the last one's zero may come yet
+    open_: dict[int, tuple[int, int]] = {}  # by the offset of the characters, even or odd
+    at = marks.find(_RUN)
+    while at >= 0:
+        run = _PAIRS.match(marks, at)
+        assert run is not None
+        phase, low, high = at % 2, at - 2 * _BESIDE, run.end() + 2 * _BESIDE
+        before = open_.get(phase)
+        if before is not None and low > before[1]:
+            yield before
+            before = None
+        open_[phase] = max(phase, low) if before is None else before[0], min(high, len(raw))
+        at = marks.find(_RUN, run.end())
+    yield from open_.values()
 
 
 def _readings(raw: bytes, low: int, high: int) -> list[tuple[int, str]]:
