@@ -269,7 +269,8 @@ def _run(
     folder = settings.state_dir / "cache"
     companions = [r for r in pack if any(c.rule == r.id for c in rule.requires)]
     try:
-        alone = Engine.build([rule, *companions])
+        # Other filters are tried on the same pattern. In a folder of its own, so that no trial pushes out the pack.
+        alone = Engine.build([rule, *companions], folder / "trial")
     except RuleError as error:
         fail(str(error), 2)
 

@@ -19,7 +19,7 @@ from detectors.rules.packfile import load_file
 from detectors.rules.rule import PACKS
 from detectors.rules.template import expand
 from tests.detectors import texts
-from tests.monitor.cli.conftest import ROOT, Command
+from tests.monitor.cli.conftest import ROOT, STATE, Command
 
 PATTERN = r"\b(?P<secret>acme_[a-z0-9]{12})\b"
 SECRET = "acme_" + "k3j9x2m4q8w1"
@@ -125,6 +125,14 @@ def test_no_secret_is_shown_neither_its_own_nor_those_beside_it(monitor: Command
     assert answer.returncode == 2
     assert "works on a terminal only" in answer.stderr
     assert SECRET not in answer.stdout + answer.stderr
+
+
+def test_a_rule_is_compiled_once_whatever_filters_are_tried(monitor: Command, tmp_path: Path) -> None:
+    trial = tmp_path / STATE / "cache" / "trial"
+    for filters, made in ((("--entropy", "2"), 1), (("--entropy", "3", "--stopword", "demo"), 1), (("x{9}",), 2)):
+        rule = () if filters == ("x{9}",) else ("--rule", "github-pat")
+        monitor("test-pattern", *rule, *filters, "--text", "nothing", "--no-cost")
+        assert len(list(trial.glob("*.hsdb"))) == made, filters
 
 
 def test_the_cost_for_the_pack_is_measured(monitor: Command, sample: Path) -> None:
