@@ -127,6 +127,9 @@ class Search:
             self._started, self._rules = True, worker.rules
             self._hits = worker.hits(self._data, self._head)
             self._tasks += [_Task(self._tasks[0].part, number) for number in range(len(worker.beside))]
+            if not (worker.beside or self._hits.ends or self._hits.encoded):
+                self._tasks.clear()  # as of most files of a tree
+                return
         task = self._tasks.pop()
         last = task.part.high - task.part.low <= self._pace.least
         work = Work(task.part.high - task.part.low, self._pace.piece if last else self._pace.turn, known=self._known)
@@ -168,12 +171,14 @@ class Search:
     def found(self) -> Found:
         """What came of it."""
         fresh, limit = self._fresh, self._limit
+        spent = {self._rules[number].id: cost for number, cost in self._spent.items()}
+        if not (self._decided or self._hidden or self._unsearched):
+            return Found([], [], [], spent, [])
         decided = settled(self._decided)
         matches = [m for m, end in resolve(decided) if fresh - m.rule.awaits < end <= limit]
         hiding = covers(self._data, [decision.match for decision, _ in decided if decision.match is not None])
         spans = [(cover.start, cover.end) for cover in hiding]
         missed = [(one.start, one.end) for one in self._unsearched]
-        spent = {self._rules[number].id: cost for number, cost in self._spent.items()}
         hidden = merged(spans + self._hidden + missed)
         return Found(matches, hidden, _clipped(self._unsearched, fresh, limit), spent, hiding)
 
