@@ -1,6 +1,7 @@
 """What the default rules say to labelled texts, and to whole real logs.
 
 python -m benchmarks.labels KIND [--sealed]   findings by level against the labels of the open or the sealed part
+python -m benchmarks.labels KIND --peers      the same of Kingfisher and betterleaks, where they are installed
 python -m benchmarks.labels logs --bulk       what is found in whole real log files, which nobody has labelled
 
 A finding is right where it touches a label `secret`; `unsure` counts neither way; a stand-in is counted by itself, and so is
@@ -17,12 +18,13 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
-from benchmarks.labels import draw_code, fetch
+from benchmarks.labels import draw_code, fetch, peers
+from benchmarks.labels.peers import Find, Finding
 from detectors.match.engine import Engine, Match, Worker
 from detectors.rules.load import load_rules
 from monitor.common.text import clip
 
-__all__ = ["Judged", "compare", "judged", "table"]
+__all__ = ["Judged", "compare", "judged", "rules", "table"]
 
 PIECE = 2 << 20  # bytes of a whole file that are searched at a time
 
@@ -54,32 +56,40 @@ def judged(kind: str, sealed: bool) -> Iterator[Judged]:
             yield Judged("\n".join(lines), *spans, at)
 
 
-def compare(places: Iterable[Judged], worker: Worker) -> Counter[tuple[str, ...]]:
-    """Of findings (severity class, confidence, what the label says), and of secrets ("secrets", "found" or "missed")."""
+def compare(places: Iterable[Judged], find: Find) -> Counter[tuple[str, ...]]:
+    """Of findings (level, confidence, what the label says), and of secrets ("secrets", "found" or "missed")."""
     counted: Counter[tuple[str, ...]] = Counter()
     for place in places:
-        found = _found(place.text, worker)
         touched = set()
-        for start, end, match in found:
+        for start, end, level, confidence in find(place.text):
             if not (place.start <= start < place.end):
                 continue
             of = [one for low, high, one in place.labels if low < end and start < high]
             touched.update(map(id, of))
-            counted[_level(match), match.confidence, of[0]["kind"] if of else "nothing"] += 1
+            counted[level, confidence, of[0]["kind"] if of else "nothing"] += 1
         for _, _, one in place.labels:
             if one["kind"] == "secret" and not one.get("id"):
                 counted["secrets", "found" if id(one) in touched else "missed"] += 1
     return counted
 
 
-@lru_cache(maxsize=1)  # places of one file come one after another
-def _found(text: str, worker: Worker) -> list[tuple[int, int, Match]]:
-    """With where they stand, in characters."""
-    data = text.encode()
-    matches = worker.scan(data)
-    if text.isascii():
-        return [(one.start, one.end, one) for one in matches]
-    return [(len(data[: one.start].decode()), len(data[: one.end].decode("utf-8", "ignore")), one) for one in matches]
+def rules(worker: Worker) -> Find:
+    """What our rules find."""
+
+    @lru_cache(maxsize=1)  # places of one file come one after another
+    def find(text: str) -> list[Finding]:
+        data = text.encode()
+        return [
+            (
+                len(data[: one.start].decode()),
+                len(data[: one.end].decode("utf-8", "ignore")),
+                _level(one),
+                one.confidence,
+            )
+            for one in worker.scan(data)
+        ]
+
+    return find
 
 
 def _level(match: Match) -> str:
@@ -89,14 +99,20 @@ def _level(match: Match) -> str:
 def table(counted: Counter[tuple[str, ...]]) -> Iterator[str]:
     """A line for each level of confidence, and one of what was found."""
     for confidence in ("high", "medium", "low"):
-        for level in ("high or critical", "lower"):
+        for level in ("high or critical", "lower", ""):
             row = {kind: counted[level, confidence, kind] for kind in ("secret", "stand-in", "nothing", "unsure")}
             judged = row["secret"] + row["stand-in"] + row["nothing"]
             if sum(row.values()):
                 right = f"{100 * row['secret'] / judged:.0f} % right" if judged else "none judged"
                 yield f"{confidence:<6} {level:<16} {right}: " + ", ".join(f"{kind} {n}" for kind, n in row.items())
     found, missed = counted["secrets", "found"], counted["secrets", "missed"]
-    yield f"found {found} of {found + missed} secrets"
+    right, wrong = (
+        sum(count for key, count in counted.items() if len(key) == 3 and key[2] in kinds)
+        for kinds in (("secret",), ("stand-in", "nothing"))
+    )
+    precision, recall = right / max(1, right + wrong), found / max(1, found + missed)
+    both = 2 * precision * recall / max(1e-9, precision + recall)
+    yield f"found {found} of {found + missed} secrets; {100 * precision:.0f} % right in all, F1 {100 * both:.0f}"
 
 
 def _bulk(kind: str, worker: Worker) -> Iterator[str]:
@@ -119,13 +135,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.labels")
     parser.add_argument("kind", choices=["logs", "code"])
     parser.add_argument("--sealed", action="store_true", help="the part that is kept for final figures")
+    parser.add_argument("--peers", action="store_true", help="what other scanners find there")
     parser.add_argument("--bulk", action="store_true", help="whole files, without labels")
     asked = parser.parse_args(arguments)
+    if asked.peers:
+        places = list(judged(asked.kind, asked.sealed))
+        for name, find in peers.installed({place.text for place in places}):
+            print(name, *table(compare(places, find)), sep="\n")
+        return
     worker = Engine.build(load_rules()).worker()
     if asked.bulk:
         print(*_bulk(asked.kind, worker), sep="\n")
         return
-    print(*table(compare(judged(asked.kind, asked.sealed), worker)), sep="\n")
+    print(*table(compare(judged(asked.kind, asked.sealed), rules(worker))), sep="\n")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.labels.__main__ import Judged, compare, table
+from benchmarks.labels.__main__ import Judged, compare, rules, table
 from detectors.rules.template import expand
 from tests.detectors import texts
 
@@ -27,21 +27,21 @@ def test_findings_are_counted_by_level_and_by_what_the_labels_say() -> None:
             place("an id, AK…", ("secret", "AK…"), id=True),
             place("nothing here"),
         ],
-        worker,
+        rules(worker),
     )
     assert list(table(counted)) == [
         "high   high or critical 33 % right: secret 1, stand-in 1, nothing 1, unsure 1",
-        "found 1 of 2 secrets",
+        "found 1 of 2 secrets; 33 % right in all, F1 40",
     ]
 
 
 def test_without_findings_there_is_no_share() -> None:
-    assert list(table(compare([], texts.engine().worker()))) == ["found 0 of 0 secrets"]
+    assert list(table(compare([], rules(texts.engine().worker())))) == ["found 0 of 0 secrets; 0 % right in all, F1 0"]
 
 
 def test_of_a_file_only_what_was_labelled_counts() -> None:
     token = expand("ghp_{alnum:30}{crc32}")
     text = f"# ü\na = {token}\nb = {token}\n"
     line = text.index("b =")
-    counted = compare([Judged(text, line, len(text) - 1, ())], texts.engine().worker())
+    counted = compare([Judged(text, line, len(text) - 1, ())], rules(texts.engine().worker()))
     assert [*counted.items()] == [(("high or critical", "high", "nothing"), 1)]
