@@ -99,7 +99,7 @@ def test_the_oracle_sees_a_loss_and_what_is_written_of_it_repeats_it(
     report.script(losing, outcome, path)
     assert "tests.campaign" in path.read_text()
     compile(path.read_text(), path, "exec")
-    shorter = shrink(losing, folder, cache, shim, 20.0)
+    shorter = shrink(losing, folder, cache, shim, 8.0)
     assert len(shorter.ops) <= len(losing.ops)
     assert ["truncate", "logs/app.log", 0] in shorter.ops
 

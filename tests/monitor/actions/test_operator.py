@@ -10,6 +10,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -31,6 +32,7 @@ from monitor.store.actions import ActionError
 from monitor.verify.config import VerifyConfig
 from tests.acceptance.harness import Monitor
 from tests.acceptance.harness import until as waited
+from tests.fakes.forks import Forks
 from tests.fakes.revoker import FakeRevoker
 from tests.fakes.server import Fault
 from tests.fakes.webhook import FakeWebhook
@@ -91,12 +93,20 @@ class Scene:
         return str(self.hook.payloads[0]["incidents"][0]["id"])
 
     async def command(self, *arguments: str, stdin: str = "", user: str = "ada") -> tuple[int, str]:
+        """What runs an action is a process of its own, whose command line and environment all may see."""
+        given = (*arguments, "--config", str(self.monitor.config))
+        environment = {**self.monitor.environment, "SUDO_USER": user}
+        if arguments[:2] != ("action", "run"):
+            run = partial(Forks.shared().run, *given, cwd=Path.cwd(), env=environment, stdin=stdin)
+            done = await asyncio.to_thread(run)
+            self.outputs.append(done.stdout + done.stderr)
+            return done.returncode, self.outputs[-1]
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "monitor", *arguments, "--config", str(self.monitor.config)),
+            *(sys.executable, "-m", "monitor", *given),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            env={**self.monitor.environment, "SUDO_USER": user},
+            env=environment,
         )
         watching = asyncio.create_task(self._watch(process.pid))
         output, _ = await process.communicate(stdin.encode())
