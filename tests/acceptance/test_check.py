@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.detectors import texts
+from tests.fakes.forks import Forks
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,15 +58,8 @@ def started_before(tmp_path: Path) -> None:
 
 
 def check(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "monitor", "check", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-        cwd=folder,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"},
-    )
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
+    return Forks.shared().run("check", *arguments, cwd=folder, env=environment)
 
 
 def test_five_mistakes_are_five_problems_with_their_key_paths(tmp_path: Path) -> None:

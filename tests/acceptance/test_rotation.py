@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.fakes.forks import Forks
 from tests.fakes.openbao import OpenBao, openbao
 from tests.fakes.shell import in_process
 
@@ -71,9 +70,8 @@ class Shell:
         return json.loads(done.stdout) if done.stdout else done.stderr
 
     def run_once(self) -> None:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-m", "monitor", "run", "--once", "--config", str(self.folder / "config.toml")]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
+        config = str(self.folder / "config.toml")
+        done = Forks.shared().run("run", "--once", "--config", config, cwd=self.folder, env=os.environ)
         assert done.returncode == 0, done.stderr[-2000:]
 
 

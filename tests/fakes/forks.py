@@ -116,7 +116,10 @@ class Forks:
         path.chmod(0o755)
 
     def _server(self, env: Mapping[str, str]) -> _Server:
-        read_at_start = tuple(sorted(item for item in env.items() if item[0].startswith(_READ_AT_START)))
+        found = (item for item in env.items() if item[0].startswith(_READ_AT_START))
+        read_at_start = tuple(
+            sorted(item for item in found if item != ("PYTHONPATH", str(_ROOT)))
+        )  # it is there anyway
         with self._lock:
             if read_at_start not in self._servers:
                 self._servers[read_at_start] = _Server(dict(read_at_start))

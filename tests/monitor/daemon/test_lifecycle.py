@@ -7,7 +7,6 @@ import signal
 import socket
 import sqlite3
 import stat
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ from monitor.config import ConfigError
 from monitor.daemon import lifecycle
 from monitor.store import Notice, Recovery, Store, StoreError
 from monitor.store.redaction import Redact, Redaction
+from tests.fakes.forks import Forked, Forks
 from tests.fakes.intake import until
 from tests.fakes.server import Fault
 from tests.fakes.setup import RULE, Setup, incidents, running, told
@@ -240,18 +240,16 @@ async def test_a_recovery_is_told_with_what_was_kept(site: Setup, hook: FakeWebh
 # The end, in a process of its own
 
 
-async def start(site: Setup) -> asyncio.subprocess.Process:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "monitor", "run", "--config", str(site.config)),
-        stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.getcwd()},
-    )
-    assert process.stderr is not None
-    while True:
-        line = await asyncio.wait_for(process.stderr.readline(), 120)
-        assert line, "ended before it was ready"
-        if b'"ready"' in line:
-            return process
+def said(site: Setup) -> bytes:
+    return site.config.with_name("stderr").read_bytes()
+
+
+async def start(site: Setup) -> Forked:
+    with site.config.with_name("stderr").open("wb") as out:
+        process = Forks.shared().start("run", "--config", str(site.config), env=os.environ, stdout=out, stderr=out)
+    await until(lambda: b'"ready"' in said(site) or process.returncode is not None)
+    assert process.returncode is None, "ended before it was ready"
+    return process
 
 
 async def test_sigterm_ends_with_0_although_a_sink_hangs(site: Setup, hook: FakeWebhook) -> None:
@@ -301,8 +299,6 @@ async def test_a_second_signal_ends_at_once(site: Setup, hook: FakeWebhook) -> N
     site.plant(1)
     await until(lambda: hook.requests)
     process.send_signal(signal.SIGTERM)
-    assert process.stderr is not None
-    while b'"stopping"' not in await asyncio.wait_for(process.stderr.readline(), 120):
-        assert not process.stderr.at_eof()
+    await until(lambda: b'"stopping"' in said(site))
     process.send_signal(signal.SIGTERM)
     assert await asyncio.wait_for(process.wait(), 120) == 130
