@@ -9,6 +9,7 @@ import html
 import json
 import quopri
 import re
+import zlib
 from bisect import bisect_right
 from collections.abc import Callable
 from typing import NamedTuple
@@ -52,8 +53,10 @@ def buffer(records: list[bytes]) -> tuple[bytes, list[int]]:
 
 @functools.cache
 def cases(every: int = 1) -> list[Case]:
-    """An example of each so manieth rule with the widest secret that is found in it."""
-    examples = [(rule.id, expand(rule.examples[0], 7).encode()) for rule in rules()[::every]]
+    """An example of each so manieth rule with the widest secret that is found in it. Which they are, their ids tell: a
+    rule more leaves the others where they are."""
+    chosen = [rule for rule in rules() if zlib.crc32(rule.id.encode()) % every == 1 % every]
+    examples = [(rule.id, expand(rule.examples[0], 7).encode()) for rule in chosen]
     data, starts = buffer([text for _, text in examples])
     widest: dict[int, tuple[int, int]] = {}
     at = 0
@@ -180,26 +183,28 @@ def test_a_token_by_itself_is_masked_as_the_name_of_a_field(every: int) -> None:
     alone = masked(lambda case: json.dumps([case.secret.decode()]).encode(), every)
     name = masked(lambda case: json.dumps({case.secret.decode(): {"auth": ""}}).encode(), every)
     assert name.missed == alone.missed
-    assert len(name.masked) >= 650 / every
+    assert len(name.masked) >= (200, 650)[every == 1]
 
 
 @pytest.mark.parametrize("every", shares(3))
 @pytest.mark.parametrize(
-    ("form", "missed", "halves"),
+    ("form", "missed", "halves"),  # missed: of each third rule, of all
     [
         # Of those missed no literal tells where to decode. Of an address of Google's chat the key is found by itself.
-        (in_base64, 480, {"calendly-token", "google-chat-webhook-url", "private-key-ssh2"}),
-        (in_quoted_printable, 60, {"private-key-ssh2"}),
-        (in_percents, 5, set()),
-        (in_entities, 110, set()),
-        (with_a_percent, 320, {*AMID, "aws-presigned-url"}),  # a sign in a value that no vendor writes so
-        (with_an_entity, 400, {*AMID, *ENTITY}),
+        (in_base64, (115, 480), {"calendly-token", "google-chat-webhook-url", "private-key-ssh2"}),
+        (in_quoted_printable, (5, 60), {"private-key-ssh2"}),
+        (in_percents, (1, 5), set()),
+        (in_entities, (14, 110), set()),
+        (with_a_percent, (80, 320), {*AMID, "aws-presigned-url"}),  # a sign in a value that no vendor writes so
+        (with_an_entity, (92, 400), {*AMID, *ENTITY}),
     ],
 )
-def test_no_half_of_a_secret_is_left(form: Callable[[Case], bytes], missed: int, halves: set[str], every: int) -> None:
+def test_no_half_of_a_secret_is_left(
+    form: Callable[[Case], bytes], missed: tuple[int, int], halves: set[str], every: int
+) -> None:
     outcome = masked(form, every)
     assert left(form, outcome) <= halves
-    assert len(outcome.missed) <= missed / every
+    assert len(outcome.missed) <= missed[every == 1]
 
 
 @pytest.mark.parametrize("every", shares(8))
