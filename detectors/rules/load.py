@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -14,8 +15,7 @@ from detectors.rules.rule import NAMED, PACKS, WIDE, Rule, RuleError, family, su
 
 __all__ = ["Form", "builtin_families", "builtin_packs", "elsewhere", "load_rules", "rule_families", "rule_forms"]
 
-_ID = re.compile(r'^id = "([^"]+)"$', re.MULTILINE)
-_VALUE = re.compile(r"^value = ", re.MULTILINE)
+_ID = re.compile(rb'^id = "([^"]+)"$', re.MULTILINE)
 _GENERIC = ("generic", "exposure")  # families whose rules know no issuer
 
 # What a rule goes by: the format of one vendor; a vendor's name near a value of no certain format; neither; a rule that
@@ -52,28 +52,42 @@ def builtin_packs(names: Iterable[str] = ("default",)) -> list[Path]:
     return sorted(files)
 
 
-@functools.cache
 def rule_families() -> Mapping[str, str]:
-    """The family of each rule we ship, by its id. To read the rules themselves takes seconds."""
-    files = builtin_packs(("default", *OFF_BY_DEFAULT))
-    return {name: family(file) for file in files for name in _ID.findall(file.read_text(encoding="utf-8"))}
+    """The family of each rule we ship, by its id."""
+    return _shipped()[0]
 
 
-@functools.cache
 def rule_forms() -> Mapping[str, Form]:
     """What each rule we ship goes by, by its id: by its family, and whether its pattern or its keywords are its own."""
+    return _shipped()[1]
+
+
+@functools.cache
+def _shipped() -> tuple[Mapping[str, str], Mapping[str, Form]]:
+    """From the texts of all packs at once. To read the rules takes seconds, and `Path` as long as what is in the files:
+    each command that touches an incident waits for it."""
+    families: dict[str, str] = {}
     forms: dict[str, Form] = {}
-    for file in builtin_packs(("default", *OFF_BY_DEFAULT)):
-        for table in file.read_text(encoding="utf-8").split("[[rule]]"):
-            own: Form = "keyword" if _VALUE.search(table) else "vendor"
-            forms.update(dict.fromkeys(_ID.findall(table), "generic" if family(file) in _GENERIC else own))
-    return forms
+    for folder in builtin_families():
+        own = family(PACKS / folder / "x.toml")
+        with os.scandir(PACKS / folder) as files:
+            texts = [_text(file.path) for file in files if file.name.endswith(".toml")]
+        for table in (table for text in texts for table in text.split(b"[[rule]]")):
+            form: Form = "generic" if own in _GENERIC else "keyword" if b"\nvalue = " in table else "vendor"
+            for name in _ID.findall(table):
+                families[name.decode()], forms[name.decode()] = own, form
+    return families, forms
+
+
+def _text(path: str) -> bytes:
+    with open(path, "rb", buffering=0) as file:
+        return file.read()
 
 
 def elsewhere(rule_id: str) -> str:
     """What to do for a rule of a pack that is not on, to end a message with; empty when there is none of that id."""
     for file in builtin_packs(OFF_BY_DEFAULT):
-        if rule_id in _ID.findall(file.read_text(encoding="utf-8")):
+        if rule_id.encode(errors="replace") in _ID.findall(file.read_bytes()):
             return f'; it is of the pack {file.parent.name}: rules.packs = ["default", "{file.parent.name}"]'
     return ""
 

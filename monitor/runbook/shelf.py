@@ -23,6 +23,7 @@ _NAME = re.compile(r"(?:[a-z0-9-]+/)?[a-z0-9-]+")
 _BASE = "generic-secret"  # whose steps all others have, unless they say otherwise
 
 _REMEMBERED = 4096
+_OF_KINDS = 64  # of some twenty, on which those of hundreds of issuers stand
 # Of no issuer in particular: where the issuer is known, its own runbook says more.
 GENERAL = frozenset({_BASE, "ai-key", "payment-key", "vault-token", "database-password", "webhook-url"})
 
@@ -121,6 +122,7 @@ def load(name: str | None) -> Runbook | None:
     return book
 
 
+@lru_cache(_OF_KINDS)
 def _tables(name: str) -> Sequence[Mapping[str, Any]] | None:
     """The tables of all steps of a shipped runbook; None when there is none of that name."""
     data = _data(name) if _NAME.fullmatch(name) else None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -469,3 +470,14 @@ def test_no_placeholder_is_left_where_the_incident_has_the_fact() -> None:
                 assert not re.search(rf"\b{word}\b", " ".join(said)), f"{name}: {word}"
         assert "{label:" not in book.text() + " ".join(said), name
     assert all(looked_at.values())
+
+
+def test_a_file_is_parsed_once_however_many_stand_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kept in vars(shelf).values():
+        if callable(getattr(kept, "cache_clear", None)):
+            kept.cache_clear()
+    parsed: list[str] = []
+    loads = tomllib.loads
+    monkeypatch.setattr(tomllib, "loads", lambda text: parsed.append(text) or loads(text))
+    assert all(shelf.load(name) for name in shelf.names())
+    assert len(parsed) == len(set(parsed)) == len([*Path(runbook.__file__).parents[1].glob("runbooks/**/*.toml")])
