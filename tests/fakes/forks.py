@@ -1,4 +1,4 @@
-"""`python -m monitor` in a process of its own, forked off one that has all modules imported.
+"""`python -m monitor`, or `python -c PROGRAM`, in a process of its own, forked off one that has all modules imported.
 
 Most of what a command costs is its start: half a second of CPU, which thousands of commands in tests would repeat.
 """
@@ -90,6 +90,14 @@ class Forks:
             )
         code, *said = self._server(env).run(request, stdin, timeout)
         return subprocess.CompletedProcess(arguments, code, *said)
+
+    def python(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """As `subprocess.run` of `python -c`, where the sources lie."""
+        return self.run("-c", program, *arguments, cwd=_ROOT, env=self.environment())
+
+    @staticmethod
+    def environment() -> dict[str, str]:
+        return {"PATH": os.environ["PATH"], "PYTHONPATH": str(_ROOT), "PYTHONWARNINGS": "error"}
 
     def start(
         self,
@@ -316,4 +324,9 @@ if __name__ == "__main__":
     gc.collect()
     gc.freeze()
     serve(socket.socket(fileno=int(sys.argv[1])))
+    if sys.argv[1:2] == ["-c"]:
+        del sys.argv[0]
+        exec(sys.argv.pop(1), {"__name__": "__main__"})
+        sys.stdout.flush()
+        os._exit(0)  # to take apart all that was imported takes longer than most of these programs
     runpy.run_module("monitor", run_name="__main__", alter_sys=True)

@@ -6,8 +6,6 @@ import json
 import os
 import sqlite3
 import stat
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from monitor.routing import Policy
 from monitor.store import Store, StoreError, database
 from monitor.store.database import Database
 from monitor.store.trouble import Recovery
+from tests.fakes.forks import Forks
 from tests.monitor.store.helpers import finding, fingerprint
 
 
@@ -95,7 +94,6 @@ async def test_unusable_places_say_what_to_do(tmp_path: Path) -> None:
 
 _CRAMPED = """
 import asyncio, json, resource, sys
-sys.path.insert(0, sys.argv[2])
 from monitor.store import Store
 
 told = []
@@ -107,7 +105,7 @@ def waiting(why):
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 
 async def main():
-    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), most))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), most))
     async with await Store.open(sys.argv[1], waiting=waiting) as store:
         found = store.recovery
         recovery = found and [found.kind, found.salvaged["incidents"], found.path.name]
@@ -118,7 +116,9 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("before", ["nothing", "some", "damaged"])
-async def test_a_start_waits_for_room_on_the_disk_and_keeps_what_there_was(tmp_path: Path, before: str) -> None:
+async def test_a_start_waits_for_room_on_the_disk_and_keeps_what_there_was(
+    tmp_path: Path, forks: Forks, before: str
+) -> None:
     path = tmp_path / "state.db"
     many, room = (3_000, 300_000) if before == "damaged" else (3, 0)
     if before != "nothing":
@@ -130,8 +130,7 @@ async def test_a_start_waits_for_room_on_the_disk_and_keeps_what_there_was(tmp_p
             file.write(b"\xff" * 4096 * 3)
 
     # The limit on a file's size stands for the end of the disk.
-    command = [sys.executable, "-c", _CRAMPED, str(path), str(Path(__file__).parents[3]), str(room)]
-    ended = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=300, check=False)
+    ended = await asyncio.to_thread(forks.python, _CRAMPED, str(path), str(room))
     assert ended.returncode == 0, ended.stderr[-2000:]
     told, recovery, positions, count = json.loads(ended.stdout.splitlines()[-1])
     assert len(told) == 2
@@ -239,7 +238,6 @@ async def test_another_database_in_its_place_is_taken(tmp_path: Path) -> None:
 
 _KILLED = """
 import asyncio, os, sys
-sys.path.insert(0, sys.argv[2])
 from monitor.model import Position
 from monitor.routing import Policy
 from monitor.store import Store
@@ -273,10 +271,9 @@ async def test_an_idle_store_moves_its_log_into_the_file(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("damage", ["middle", "removed"])
-async def test_a_log_that_lost_its_end_is_noticed_once(tmp_path: Path, damage: str) -> None:
+async def test_a_log_that_lost_its_end_is_noticed_once(tmp_path: Path, forks: Forks, damage: str) -> None:
     path, log = tmp_path / "state.db", tmp_path / "state.db-wal"
-    root = str(Path(__file__).parents[3])
-    assert subprocess.run([sys.executable, "-c", _KILLED, str(path), root], check=False).returncode == -9
+    assert forks.python(_KILLED, str(path)).returncode == -9
     if damage == "removed":
         log.unlink()
     else:

@@ -1,43 +1,39 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 from monitor.model import Block
 from monitor.store.mark import BlockMarks
-
-ROOT = str(Path(__file__).parents[3])
+from tests.fakes.forks import Forks
 
 
 def block(offset: int = 0, size: int = 100, path: str = "/var/log/a.log") -> Block:
     return Block(source="s", path=path, generation="g", offset=offset, data=bytes(size), time=0.0)
 
 
-def killed_at(path: Path, *offsets: int, done: int | None = None) -> None:
+def killed_at(forks: Forks, path: Path, *offsets: int, done: tuple[int, ...] = ()) -> None:
     """A process that has these blocks in work, and is killed."""
     program = f"""
 import os, signal, sys
 from pathlib import Path
-sys.path.insert(0, {ROOT!r})
 from monitor.store.mark import BlockMarks
 from tests.monitor.store.test_mark import block
 marks = BlockMarks(Path({str(path)!r}))
 slots = {{offset: marks.begin(block(offset)) for offset in {offsets!r}}}
-if {done!r} is not None: marks.end(slots[{done!r}])
+for offset in {done!r}: marks.end(slots[offset])
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -9
+    assert forks.python(program).returncode == -9
 
 
-def test_a_block_met_at_two_kills_is_known(tmp_path: Path) -> None:
+def test_a_block_met_at_two_kills_is_known(tmp_path: Path, forks: Forks) -> None:
     path = tmp_path / "blocks"
-    killed_at(path, 0, 1000, done=1000)
+    killed_at(forks, path, 0, 1000, done=(1000,))
     marks = BlockMarks(path)
     assert [marks.suspicion(block(offset)) for offset in (0, 50, 99, 100, 1000)] == [1, 1, 1, 0, 0]
     assert marks.suspicion(block(path="/var/log/b.log")) == 0
     marks.close()
-    killed_at(path, 40)  # the cut is another one after a restart
+    killed_at(forks, path, 40)  # the cut is another one after a restart
     marks = BlockMarks(path)
     assert marks.suspicion(block(0)) == 2
     marks.pass_over(block(0))
@@ -46,14 +42,14 @@ def test_a_block_met_at_two_kills_is_known(tmp_path: Path) -> None:
     assert BlockMarks(path).suspicion(block(0)) == 0
 
 
-def test_who_came_through_is_above_suspicion(tmp_path: Path) -> None:
+def test_who_came_through_is_above_suspicion(tmp_path: Path, forks: Forks) -> None:
     path = tmp_path / "blocks"
-    killed_at(path, 0)
+    killed_at(forks, path, 0)
     marks = BlockMarks(path)
     marks.end(marks.begin(block(0, 200)))
     assert marks.suspicion(block(0)) == 0
     marks.close()
-    killed_at(path, 0)
+    killed_at(forks, path, 0)
     assert BlockMarks(path).suspicion(block(0)) == 1
 
 

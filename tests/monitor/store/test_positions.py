@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ from monitor.model import Position
 from monitor.routing import Policy
 from monitor.store import Store
 from monitor.store.positions import Renamed, renamed
+from tests.fakes.forks import Forks
 from tests.monitor.store.helpers import finding, oldest
 
 
@@ -40,7 +39,6 @@ async def test_the_last_position_wins_whichever_way_it_came(store: Store) -> Non
 
 _LIVES = """
 import asyncio, os, sys
-sys.path.insert(0, sys.argv[2])
 from monitor.common.inbound import HookDelivery
 from monitor.ledger import place
 from monitor.model import Position
@@ -48,7 +46,7 @@ from monitor.store import Store, database
 
 async def main():
     store = await Store.open(sys.argv[1])
-    left = int(sys.argv[3])
+    left = int(sys.argv[2])
     def after_commit():
         nonlocal left
         left -= 1
@@ -65,12 +63,10 @@ asyncio.run(main())
 """
 
 
-async def test_an_old_life_ends_and_the_new_begins_in_one_commit(tmp_path: Path) -> None:
-    root = str(Path(__file__).parents[3])
+async def test_an_old_life_ends_and_the_new_begins_in_one_commit(tmp_path: Path, forks: Forks) -> None:
     for commits in range(5):
         path = tmp_path / f"{commits}.db"
-        child = subprocess.run([sys.executable, "-c", _LIVES, str(path), root, str(commits)], check=False)
-        assert child.returncode == -9
+        assert forks.python(_LIVES, str(path), str(commits)).returncode == -9
         async with await Store.open(path) as store:
             assert len(await store.positions.of("s")) == 1, f"killed after {commits} commits"
 
@@ -196,12 +192,11 @@ async def test_nothing_is_moved_where_two_may_be_the_one(opener) -> None:  # typ
 
 _RENAMES = """
 import asyncio, os, sys
-sys.path.insert(0, sys.argv[2])
 from monitor.store import Store, database
 
 async def main():
     store = await Store.open(sys.argv[1])
-    when = sys.argv[3]
+    when = sys.argv[2]
     def kill(*_):
         os.kill(os.getpid(), 9)
     if when == "committed":
@@ -216,13 +211,14 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("when", ["moved", "committed"])
-async def test_killed_while_names_change_the_rows_are_all_here_or_all_there(tmp_path: Path, when: str) -> None:
+async def test_killed_while_names_change_the_rows_are_all_here_or_all_there(
+    tmp_path: Path, forks: Forks, when: str
+) -> None:
     path = tmp_path / "state.db"
     async with await Store.open(path) as store:
         await _named(store, a="1", b="2")
         await store.commit([], [Position("a", "k", {"of": 1}), Position("b", "k", {"of": 2})])
-    command = [sys.executable, "-c", _RENAMES, str(path), str(Path(__file__).parents[3]), when]
-    assert subprocess.run(command, check=False).returncode == -9
+    assert forks.python(_RENAMES, str(path), when).returncode == -9
     async with await Store.open(path) as store:
         one, two = (1, 2) if when == "moved" else (2, 1)
         assert await _rows(store, "a", "b") == {"a": {"k": {"of": one}}, "b": {"k": {"of": two}}}

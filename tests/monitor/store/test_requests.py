@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +15,7 @@ from monitor.routing import Policy, Route
 from monitor.runbook.progress import Procedure
 from monitor.store import Store, requests
 from monitor.store.requests import Answer
+from tests.fakes.forks import Forks
 from tests.monitor.store.helpers import Clock, deliver, finding, fingerprint, lease
 
 ID = fingerprint("a")[:16]
@@ -238,9 +237,8 @@ asyncio.run(main())
 """
 
 
-async def test_a_request_that_was_kept_before_a_kill_is_done_once(store: Store, url: str) -> None:
-    child = subprocess.run([sys.executable, "-c", KILLED, url, ID], cwd=ROOT, check=False)
-    assert child.returncode == -signal.SIGKILL
+async def test_a_request_that_was_kept_before_a_kill_is_done_once(store: Store, url: str, forks: Forks) -> None:
+    assert forks.python(KILLED, url, ID).returncode == -signal.SIGKILL
     assert [one.text for one in await store.requests.apply(approvals)] == [f"{ID} is acknowledged"]
     assert await store.requests.apply(approvals) == []
     assert len(await store.requests.take_untold(["chat"])) == 1

@@ -2,10 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +16,7 @@ from monitor.routing import Policy, Route, Silence
 from monitor.runbook.book import Verify
 from monitor.runbook.progress import Procedure, RunError, Rung
 from monitor.store import Store
+from tests.fakes.forks import Forks
 from tests.monitor.store.helpers import NOW, Clock, deliver, finding, fingerprint, lease
 
 LADDER = (Rung(), Rung(600.0, ("pager",), "critical"), Rung(1200.0, ("boss", "gone")))
@@ -386,18 +384,12 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("kill", range(1, 9))
-async def test_killed_between_any_two_transactions_nothing_is_lost_or_doubled(tmp_path: Path, kill: int) -> None:
+async def test_killed_between_any_two_transactions_nothing_is_lost_or_doubled(
+    tmp_path: Path, forks: Forks, kill: int
+) -> None:
     path = tmp_path / "state.db"
     for left in (kill, 0):
-        done = await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, "-c", CHILD, str(path), str(left)],
-            check=False,
-            cwd=Path(__file__).parents[3],
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
-            capture_output=True,
-            text=True,
-        )
+        done = await asyncio.to_thread(forks.python, CHILD, str(path), str(left))
         assert done.returncode in (0, -signal.SIGKILL), done.stderr
     async with await Store.open(path, POLICY, secret=b"k" * 16) as store:
         found = await actions(store)

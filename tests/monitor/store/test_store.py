@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from monitor.routing import Policy
 from monitor.store import Store, StoreError
 from monitor.store.schema import incidents
 from monitor.store.transaction import Kept
+from tests.fakes.forks import Forks
 from tests.monitor.store.helpers import NOW, Clock, deliver, finding, fingerprint
 
 
@@ -114,7 +114,6 @@ def test_replays_and_crashes_give_the_same_counts(
 
 _CRASHER = """
 import asyncio, sys
-sys.path.insert(0, sys.argv[2])
 from monitor.model import Position
 from monitor.routing import Policy
 from monitor.store import Store
@@ -133,22 +132,18 @@ asyncio.run(main())
 """
 
 
-async def test_killed_at_any_moment_nothing_is_lost_or_doubled(url: str) -> None:
-    root = str(Path(__file__).parents[3])
+async def test_killed_at_any_moment_nothing_is_lost_or_doubled(url: str, tmp_path: Path, forks: Forks) -> None:
     for wait in (1, 9, 23, 40, 10_000):
-        child = subprocess.Popen(
-            [sys.executable, "-c", _CRASHER, url, root],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert child.stdout is not None
-        for count, _ in enumerate(child.stdout):
-            if count == wait:
-                child.kill()
-                break
-        child.wait()
-        child.stdout.close()
-    assert child.returncode == 0
+        read, write = os.pipe()
+        with os.fdopen(read) as said:
+            with os.fdopen(write, "wb") as output, (tmp_path / "errors").open("wb") as errors:
+                child = forks.start("-c", _CRASHER, url, env=forks.environment(), stdout=output, stderr=errors)
+            for count, _ in enumerate(said):
+                if count == wait:
+                    child.kill()
+                    break
+            ended = await child.wait()
+    assert ended == 0, (tmp_path / "errors").read_text()
     async with await Store.open(url) as store:
         expected: dict[str, int] = {}
         for offset in range(0, 400, 8):

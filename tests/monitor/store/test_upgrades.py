@@ -3,8 +3,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from monitor.store import Store, StoreError, database, reach
 from monitor.store.database import Database
 from monitor.store.schema import create, metadata
 from monitor.store.upgrades import FIRST, VERSION, SchemaError, known, migrate, usable
+from tests.fakes.forks import Forks
 from tests.monitor.store.helpers import OLDEST_SECRET, Clock, empty, finding, fingerprint, oldest
 
 ROOT = Path(__file__).parents[3]
@@ -180,18 +179,10 @@ with database.transaction(durable=True) as connection:
 """
 
 
-async def test_killed_within_an_upgrade_it_is_as_it_was(empty_url: str) -> None:
+async def test_killed_within_an_upgrade_it_is_as_it_was(empty_url: str, forks: Forks) -> None:
     oldest(empty_url)
     before = content(empty_url)
-    done = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-c", CHILD, empty_url],
-        check=False,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
+    done = await asyncio.to_thread(forks.python, CHILD, empty_url)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert content(empty_url) == before
     async with await Store.open(empty_url, node="one") as store:
