@@ -23,7 +23,6 @@ from monitor.cli.common import (
     read_config,
 )
 from monitor.common.text import veiled
-from monitor.site import read_rules
 
 if TYPE_CHECKING:
     from monitor.common.credential import Credential
@@ -164,6 +163,7 @@ def _database(config: Config, *, reach: bool) -> list[Finding]:
 def _rules_as_read(config: Config) -> list[Finding]:
     """What is wrong with the rules as far as reading them tells, without a state folder that may be the wrong one."""
     from monitor.config import ConfigError
+    from monitor.site import read_rules
 
     try:
         read_rules(config, cached=False)

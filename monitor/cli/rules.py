@@ -29,7 +29,6 @@ from monitor.cli.common import (
     table,
 )
 from monitor.cli.rule_files import imports, new
-from monitor.site import read_rules, rule_errors
 
 if TYPE_CHECKING:
     from detectors.rules.rule import Rule
@@ -76,6 +75,8 @@ def list_rules(
     form: Annotated[ListFormat, typer.Option("--format", "-f", help="How to print the data.")] = ListFormat.text,
     config: ConfigOption = None,
 ) -> None:
+    from monitor.site import read_rules
+
     wanted = {"family": family, "vendor": vendor, "confidence": confidence}
     every = read_rules(read_config(config, rules_only=True))
     for key, value in wanted.items():
@@ -163,6 +164,7 @@ def check(
 ) -> None:
     from detectors.author.check import FORMS, check_rules
     from detectors.match.engine import Engine
+    from monitor.site import read_rules, rule_errors
 
     settings = read_config(config, rules_only=True)
     wanted = [find_rule(settings, rule_id) for rule_id in rule_ids or ()]
@@ -212,6 +214,7 @@ def bench(
 
     from detectors.author.tune import anchor, cost, log_text, megabytes_a_second, passing, warnings
     from detectors.match.engine import Engine
+    from monitor.site import read_rules, rule_errors
 
     settings = read_config(config, rules_only=True)
     ids = {find_rule(settings, rule_id).id for rule_id in rule_ids or ()}

@@ -21,7 +21,6 @@ from monitor.cli.common import (
     find_rule,
     read_config,
 )
-from monitor.site import read_rules
 
 if TYPE_CHECKING:
     from detectors.match.engine import Worker
@@ -56,6 +55,8 @@ def sample(
     form: FormatOption = Format.text,
     config: ConfigOption = None,
 ) -> None:
+    from monitor.site import read_rules
+
     settings = read_config(config, rules_only=True)
     rule = find_rule(settings, rule_id)
     worker = worker_for(rule, read_rules(settings))
@@ -110,7 +111,7 @@ def ammunition(settings: Config, rule: Rule) -> Ammunition:
     """A new one of the rule. Ends the command with exit code 2 where no log would show it, or where it is always the
     same: what lies somewhere already is no drill, and no canary."""
     from detectors.fingerprint import fingerprint
-    from monitor.site import build_engine
+    from monitor.site import build_engine, read_rules
     from monitor.state import key
 
     own = key(settings)

@@ -29,7 +29,6 @@ from monitor.cli.common import (
     severity_colour,
     started,
 )
-from monitor.site import read_rules, rule_errors
 
 if TYPE_CHECKING:
     from detectors.match.engine import Engine
@@ -192,6 +191,7 @@ def scan(
 
 def _engine(settings: Config) -> Engine:
     from detectors.match.engine import Engine
+    from monitor.site import read_rules, rule_errors
 
     with rule_errors(settings):
         return Engine.build(read_rules(settings), settings.state_dir / "cache")

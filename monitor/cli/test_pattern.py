@@ -30,7 +30,6 @@ from monitor.cli.common import (
 )
 from monitor.common.wording import identifier
 from monitor.folding import field_of
-from monitor.site import read_rules
 
 if TYPE_CHECKING:
     from detectors.author.trial import Report, Sample
@@ -263,6 +262,7 @@ def _run(
     from detectors.author.trial import as_entry, search, summary
     from detectors.match.engine import Engine
     from detectors.rules.rule import RuleError
+    from monitor.site import read_rules
 
     settings = read_config(config, rules_only=True)
     pack = read_rules(settings)

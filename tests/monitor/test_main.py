@@ -9,6 +9,7 @@ import pytest
 
 from monitor import __main__ as entry
 from monitor.config import ConfigError, Problem
+from tests.detectors import texts
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,12 +54,18 @@ def test_ctrl_c_while_it_starts_is_quiet(tmp_path: Path) -> None:
     assert (answer.returncode, answer.stderr) == (130, "")
 
 
+def cached(home: Path) -> dict[str, str]:
+    """The environment of a command whose user has used it before: the rules need not be read."""
+    texts.lend(home / ".local/state/exposure-monitor/cache")
+    return {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(home)}
+
+
 def test_a_closed_pipe_is_quiet(tmp_path: Path) -> None:
     command = f"{sys.executable} -m monitor rules list --format jsonl | head -n 1"
     answer = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {command}"],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env=cached(tmp_path),
         capture_output=True,
         text=True,
         check=False,
@@ -73,7 +80,7 @@ def test_an_output_that_is_full_or_closed_is_no_bug_of_ours(tmp_path: Path, redi
     answer = subprocess.run(
         ["bash", "-c", f"{sys.executable} -m monitor rules list {redirected}"],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env=cached(tmp_path),
         stderr=subprocess.PIPE,
         text=True,
         check=False,
@@ -87,7 +94,7 @@ def test_the_quick_end_loses_no_output_and_keeps_the_exit_code(arguments: list[s
     answer = subprocess.run(
         [sys.executable, "-m", "monitor", *arguments],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""},
+        env={**cached(tmp_path), "PYTHONUNBUFFERED": ""},
         capture_output=True,
         text=True,
         check=False,
@@ -97,10 +104,14 @@ def test_the_quick_end_loses_no_output_and_keeps_the_exit_code(arguments: list[s
 
 
 def test_what_starting_does_not_need_is_not_imported() -> None:
-    start = "import sys, monitor.cli.run as run; run._import_structlog(); import monitor.daemon; print(*sys.modules)"
+    help_ = (
+        "import sys, importlib, monitor.cli as cli; [importlib.import_module(name) for name in cli.COMMANDS.values()]"
+    )
+    start = "import monitor.cli.run as run; run._import_structlog(); import monitor.daemon; print(*sys.modules)"
     serve = "from monitor.web import hooks; hooks.load_vendors(); print(*sys.modules)"
-    text = f"{start}; {serve}"
+    text = f"{help_}; print(*sys.modules); {start}; {serve}"
     answer = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, check=True)
-    begun, serving = (set(line.split()) for line in answer.stdout.splitlines())
+    helped, begun, serving = (set(line.split()) for line in answer.stdout.splitlines())
+    assert not {"monitor.config", "monitor.site", "pydantic"} & helped
     assert not {"aiohttp", "cryptography", "rich", "sqlalchemy.dialects.postgresql"} & begun
     assert not {"cryptography", "jwt"} & serving  # of memory, too: many megabytes for as long as it runs
