@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sqlite3
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import NullPool
+from sqlalchemy.util import LRUCache
 
 from monitor.store import postgres
 from monitor.store.trouble import DriverError, StoreError
@@ -18,6 +20,36 @@ __all__ = ["engines", "parse", "wrapped"]
 
 _BUSY_TIMEOUT = 1.0  # seconds inside SQLite; the writer waits on beyond that, and says so
 
+# Statements as text, for all engines of this process. To make it is most of what a statement costs the first time.
+_COMPILED: LRUCache[Any, Any] = LRUCache(1000)
+
+
+class _Alike:
+    """A dialect that is one with another of its kind where both make the same text of a statement."""
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self._traits() == other._traits()
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+    def _traits(self) -> tuple[object, ...]:
+        """What it learns of a server at its first connection."""
+        names = ("server_version_info", "default_schema_name", "max_identifier_length", "_backslash_escapes")
+        return tuple(getattr(self, name, None) for name in names)
+
+
+@functools.cache
+def _alike(dialect: Any) -> Any:
+    return type(dialect.__name__, (dialect, _Alike), {"supports_statement_cache": True})  # which is not inherited
+
+
+def _engine(url: URL, **options: Any) -> Engine:
+    engine = create_engine(url, hide_parameters=True, execution_options={"compiled_cache": _COMPILED}, **options)
+    kind: Any = type(engine.dialect)
+    engine.dialect.__class__ = _alike(kind)  # the keys of what is compiled hold it
+    return engine
+
 
 def engines(url: URL) -> tuple[Engine, Engine]:
     """One to write, one to read."""
@@ -25,10 +57,10 @@ def engines(url: URL) -> tuple[Engine, Engine]:
 
 
 def _postgres(url: URL) -> tuple[Engine, Engine]:
-    options: dict[str, Any] = {"hide_parameters": True, "connect_args": postgres.arguments(url)}
-    writer = create_engine(url, pool_size=1, max_overflow=1, **options)
+    options: dict[str, Any] = {"connect_args": postgres.arguments(url), "use_native_hstore": False}
+    writer = _engine(url, pool_size=1, max_overflow=1, **options)
     event.listen(writer, "connect", postgres.prepare_writer)
-    reader = create_engine(url, pool_size=2, max_overflow=4, pool_pre_ping=True, **options)
+    reader = _engine(url, pool_size=2, max_overflow=4, pool_pre_ping=True, **options)
     event.listen(reader, "connect", postgres.prepare_reader)
     return writer, reader
 
@@ -37,18 +69,16 @@ def _sqlite(url: URL) -> tuple[Engine, Engine]:
     settings: dict[str, Any] = {"timeout": _BUSY_TIMEOUT, "check_same_thread": False, "isolation_level": None}
     # Neither creates the file: an empty one in place of one that was removed would look like a lost store.
     place = f"{Path(url.database or '').as_uri()}?mode=rw"
-    writer = create_engine(
+    writer = _engine(
         url,
-        hide_parameters=True,
         pool_size=1,
         max_overflow=1,
         creator=lambda: sqlite3.connect(place, uri=True, **settings),
     )
     event.listen(writer, "connect", _configure_sqlite)
     event.listen(writer, "begin", _begin_sqlite)
-    reader = create_engine(
+    reader = _engine(
         url,
-        hide_parameters=True,
         poolclass=NullPool,  # opening takes a fifth of a millisecond, and none is left behind open
         creator=lambda: sqlite3.connect(place, uri=True, **settings),
     )
