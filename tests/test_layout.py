@@ -419,3 +419,12 @@ def test_no_token_shaped_text_lies_in_the_repository(part: int) -> None:
         if match.confidence == "high" and not template(path, match)
     ]
     assert not wrong
+
+
+def test_what_runs_on_sqlite_alone_is_a_test_that_could_run_on_both() -> None:
+    store = ROOT / "tests/monitor/store"
+    lines = (store / "sqlite_alone.txt").read_text(encoding="utf-8").splitlines()
+    named = [line.split("::") for line in lines if not line.startswith("#")]
+    assert named
+    there = {file: (store / file).read_text(encoding="utf-8") for file, _ in named}
+    assert [test for file, test in named if not re.search(rf"^(?:async )?def {test}\(", there[file], re.M)] == []

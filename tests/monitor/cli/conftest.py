@@ -44,6 +44,7 @@ def monitor(tmp_path: Path, forks: Forks) -> Command:
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     """A small configuration in `tmp_path`: one file source, a console and a webhook."""
+    texts.lend(tmp_path / "state/cache")
     path = tmp_path / "config.toml"
     path.write_text(
         """

@@ -121,7 +121,7 @@ def test_what_keeps_it_from_starting_is_78_and_one_line_each(monitor: Command, c
     assert "no pack is called 'nothing'" in answer.stderr
 
 
-def test_a_second_signal_ends_at_once(config: Path) -> None:
+def test_a_second_signal_ends_at_once(monitor: Command, config: Path) -> None:
     """The sink's server takes the alert and never answers, so the first signal waits for it."""
     with_console_only(config)
     with socket.create_server(("127.0.0.1", 0)) as hangs:
@@ -131,13 +131,7 @@ def test_a_second_signal_ends_at_once(config: Path) -> None:
         )
         with running(config) as process:
             until(process, '"event": "ready"')
-            sample = subprocess.run(
-                [sys.executable, "-m", "monitor", "sample", "github-pat"],
-                capture_output=True,
-                text=True,
-                check=True,
-                cwd=ROOT,
-            )
+            sample = monitor("sample", "github-pat")
             (config.parent / "logs" / "app.log").write_text(sample.stdout)
             connection, _ = hangs.accept()
             process.send_signal(signal.SIGTERM)

@@ -13,7 +13,20 @@ import pytest
 from monitor.routing import Policy
 from monitor.store import Store
 from monitor.store.database import Database
+from tests.detectors import texts
 from tests.monitor.store.helpers import Clock
+
+_ALONE = frozenset((Path(__file__).parent / "sqlite_alone.txt").read_text(encoding="utf-8").split("\n"))
+
+
+@pytest.hookimpl(tryfirst=True)  # before those of a mark are left out
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What `sqlite_alone.txt` names runs on PostgreSQL in the campaign only."""
+    for item in items:
+        if isinstance(item, pytest.Function) and item.path.parent == Path(__file__).parent:
+            values = item.callspec.params.values() if hasattr(item, "callspec") else ()
+            if "postgres" in values and f"{item.path.name}::{item.originalname}" in _ALONE:
+                item.add_marker("campaign")
 
 
 def _binaries() -> Path | None:
@@ -36,6 +49,19 @@ def _as_postgres(command: list[str], folder: Path) -> None:
         raise RuntimeError((folder / "commands.log").read_text(errors="replace")[-2000:])
 
 
+def _cluster(binaries: Path, folder: Path) -> None:
+    """As initdb makes it, which takes a second of CPU: once for all processes of a test session."""
+    with texts.shared("postgres") as common:
+        made = common.with_suffix(".tar") if common else None  # a file, which no later session gets
+        if made is not None and made.exists():
+            subprocess.run(["tar", "-xf", made, "-C", folder], check=True)
+            return
+        command = [binaries / "initdb", "-D", folder / "data", "-A", "trust", "-U", "monitor", "-N"]
+        _as_postgres([str(word) for word in command], folder)
+        if made is not None:
+            subprocess.run(["tar", "-cf", made, "-C", folder, "data"], check=True)
+
+
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A cluster of our own on a socket in a temporary folder; gives the URL without the database."""
@@ -50,7 +76,7 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         if os.geteuid() == 0:
             shutil.chown(folder, "postgres")
         data = folder / "data"
-        _as_postgres([str(binaries / "initdb"), "-D", str(data), "-A", "trust", "-U", "monitor", "-N"], folder)
+        _cluster(binaries, folder)
         options = f"-k {folder} -c listen_addresses='' -c fsync=off -c autovacuum=off -c max_connections=60"
         control = [str(binaries / "pg_ctl"), "-D", str(data), "-w", "-s", "-l", str(folder / "server.log")]
         _as_postgres([*control, "-o", options, "start"], folder)
