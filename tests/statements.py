@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-_NUMBER = re.compile(r"_\d+(?=\)s)")
+_NUMBER = re.compile(r"_\d+(?=\)s|$)")
 _LIST = re.compile(r"%\(\w+\)s(?:::\w+)?(?:, %\(\w+\)s(?:::\w+)?)*")  # of any length
 _campaign: dict[str, str] = {}  # statement → a test that executes it
 _always: set[str] = set()

@@ -23,7 +23,7 @@ _NAME = re.compile(r"(?:[a-z0-9-]+/)?[a-z0-9-]+")
 _BASE = "generic-secret"  # whose steps all others have, unless they say otherwise
 
 _REMEMBERED = 4096
-_OF_KINDS = 64  # of some twenty, on which those of hundreds of issuers stand
+_OF_KINDS = 64  # some twenty, on which those of hundreds of issuers stand
 # Of no issuer in particular: where the issuer is known, its own runbook says more.
 GENERAL = frozenset({_BASE, "ai-key", "payment-key", "vault-token", "database-password", "webhook-url"})
 
