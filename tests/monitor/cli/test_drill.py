@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.acceptance.harness import Monitor
+from tests.fakes.forks import Forks
 from tests.fakes.server import FAULTS
 from tests.fakes.webhook import FakeWebhook
-from tests.monitor.cli.conftest import Command
+from tests.monitor.cli.conftest import ROOT, Command
 
 CONFIG = """
 [rules]
@@ -26,20 +27,10 @@ url = "env:HOOK_URL"
 """
 
 
-async def started(monitor: Monitor, *arguments: str, prefix: Sequence[str] = ()) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        *(*prefix, sys.executable, "-m", "monitor", "drill", *arguments, "--config", str(monitor.config)),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=monitor.environment,
-        cwd=Path(__file__).parents[3],
-    )
-
-
 async def drill(monitor: Monitor, *arguments: str, prefix: Sequence[str] = ()) -> tuple[int, str, str]:
-    process = await started(monitor, *arguments, prefix=prefix)
-    out, err = await process.communicate()
-    return process.returncode or 0, out.decode(), err.decode()
+    command = ("drill", *arguments, "--config", str(monitor.config))
+    done = await asyncio.to_thread(Forks.shared().run, *command, cwd=ROOT, env=monitor.environment, before=prefix)
+    return done.returncode, done.stdout, done.stderr
 
 
 async def test_every_hop_of_a_drill_comes_and_everybody_is_told_that_it_is_one(tmp_path: Path) -> None:
@@ -73,7 +64,13 @@ async def test_every_hop_of_a_drill_comes_and_everybody_is_told_that_it_is_one(t
         assert code == 1
         assert "drill: detected: source services has not found it within 1 s: is `monitor run` running" in err
 
-        process = await started(monitor, "services")
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "monitor", "drill", "services", "--config", str(monitor.config)),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=monitor.environment,
+            cwd=ROOT,
+        )
         while not list((tmp_path / "logs").iterdir()):
             assert process.returncode is None
             await asyncio.sleep(0.01)

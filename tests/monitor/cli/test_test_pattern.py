@@ -42,6 +42,7 @@ def sample(tmp_path: Path) -> Path:
 def terminal(tmp_path: Path) -> Any:
     """The command in a pseudo-terminal: `terminal("test-pattern", …)`."""
     children: list[pexpect.spawn[str]] = []
+    texts.lend(tmp_path / STATE / "cache")
 
     def start(*arguments: str) -> pexpect.spawn[str]:
         child = pexpect.spawn(

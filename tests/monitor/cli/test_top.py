@@ -22,6 +22,7 @@ from monitor.config import Config, parse
 from monitor.web.app import build
 from monitor.web.health import Probes
 from monitor.web.status import routes
+from tests.fakes.forks import Forks
 from tests.fakes.intake import until
 from tests.fakes.ports import free_port
 from tests.fakes.setup import Setup, incidents, running
@@ -30,15 +31,11 @@ from tests.monitor.cli.conftest import ROOT
 
 
 async def top(site: Setup, *arguments: str) -> str:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "monitor", "top", *arguments, "--config", str(site.config)),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        cwd=ROOT,
-    )
-    out, err = await process.communicate()
-    assert process.returncode == 0, err.decode()
-    return out.decode()
+    environment = Forks.environment() | {"HOME": str(site.root)}
+    command = ("top", *arguments, "--config", str(site.config))
+    done = await asyncio.to_thread(Forks.shared().run, *command, cwd=ROOT, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 async def test_it_asks_the_daemon_that_runs(site: Setup, hook: FakeWebhook) -> None:

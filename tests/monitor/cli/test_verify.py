@@ -15,6 +15,7 @@ import typer
 
 from detectors.rules.template import expand
 from monitor.cli.verify import value_of
+from tests.detectors import texts
 from tests.fakes.issuer import BAD_CREDENTIALS, FakeIssuer
 
 ROOT = Path(__file__).parents[3]
@@ -26,6 +27,7 @@ def pat() -> str:
 
 
 def configured(tmp_path: Path, url: str, providers: str = '"github"') -> None:
+    texts.lend(tmp_path / "state/cache")
     (tmp_path / "config.toml").write_text(
         f'[monitor]\nstate_dir = "state"\n[rules]\npacks = ["vcs/github"]\n'
         f'[verify]\nproviders = [{providers}]\nprivate = ["github"]\nservers = {{ github = "{url}" }}\n'
