@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import select
 import signal
 import sqlite3
 import subprocess
@@ -44,6 +46,15 @@ class StoredIntake(FakeIntake):
 
     async def positions(self) -> dict[str, object]:  # type: ignore[override]
         return dict(await self.store.positions.of("services"))
+
+
+def serve(state: str, log: str) -> None:
+    """For each number on standard input a process that follows, forked off this one: told are its id and its end."""
+    for left in sys.stdin:
+        if (pid := os.fork()) == 0:
+            asyncio.run(follow(state, log, int(left)))
+        print(pid, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 
 
 async def follow(state: str, log: str, left: int) -> None:
@@ -98,8 +109,29 @@ class Service:
         late.close()
 
 
-def start(state: Path, log: Path, left: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", __name__, str(state), str(log), str(left)], cwd=ROOT)
+class Follower:
+    """What follows the log, started again and again by a process that has all imported."""
+
+    def __init__(self, state: Path, log: Path) -> None:
+        command = [sys.executable, "-u", "-m", __name__, str(state), str(log)]
+        self._server = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+        self._pid = 0
+
+    def start(self, left: int) -> None:
+        assert self._server.stdin is not None
+        assert self._server.stdout is not None
+        self._server.stdin.write(b"%d\n" % left)
+        self._pid = int(self._server.stdout.readline())
+
+    def ended(self) -> int | None:
+        """How it ended; None: it runs."""
+        assert self._server.stdout is not None
+        return int(self._server.stdout.readline()) if select.select([self._server.stdout], [], [], 0)[0] else None
+
+    def close(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGKILL)
+        self._server.communicate()
 
 
 @pytest.mark.slow
@@ -108,29 +140,29 @@ def test_no_kill_between_two_transactions_loses_a_mark(tmp_path: Path) -> None:
     log.parent.mkdir()
     service = Service(log)
     service.write()
-    for left in (0, 1, 2, 3, 4, 6):
-        child = start(state, log, left)
-        deadline = time.monotonic() + PATIENCE
-        while child.poll() is None:
-            assert time.monotonic() < deadline, f"alive after {left} transactions"
-            service.write()
-            time.sleep(0.05)
-        assert child.returncode == -signal.SIGKILL
-        if found(state):  # what is rotated away before the monitor ever met it is beyond any reader
-            service.rotate()
-        service.write()
-    child = start(state, log, 1 << 30)
+    follower = Follower(state, log)
     try:
+        for left in (0, 1, 2, 3, 4, 6):
+            follower.start(left)
+            deadline = time.monotonic() + PATIENCE
+            while (end := follower.ended()) is None:
+                assert time.monotonic() < deadline, f"alive after {left} transactions"
+                service.write()
+                time.sleep(0.05)
+            assert end == -signal.SIGKILL
+            if found(state):  # what is rotated away before the monitor ever met it is beyond any reader
+                service.rotate()
+            service.write()
+        follower.start(1 << 30)
         deadline = time.monotonic() + PATIENCE
         while set(found(state)) < set(range(service.planted)):
             assert time.monotonic() < deadline, f"missing {sorted(set(range(service.planted)) - set(found(state)))}"
             time.sleep(0.05)
     finally:
-        child.kill()
-        child.wait()
+        follower.close()
         service.file.close()
     assert found(state) == list(range(service.planted))
 
 
 if __name__ == "__main__":
-    asyncio.run(follow(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+    serve(*sys.argv[1:])
