@@ -129,8 +129,9 @@ class Follower:
         return int(self._server.stdout.readline()) if select.select([self._server.stdout], [], [], 0)[0] else None
 
     def close(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self._pid, signal.SIGKILL)
+        if self._pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGKILL)
         self._server.communicate()
 
 
