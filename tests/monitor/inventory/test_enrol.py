@@ -23,6 +23,7 @@ from monitor.inventory.managers.base import ManagerConfig
 from monitor.inventory.read import sync
 from monitor.model import Block
 from monitor.site import Site, open_site
+from tests.detectors import texts
 from tests.fakes.server import FakeServer
 
 SOURCE = random.Random(6)
@@ -42,6 +43,7 @@ class Told:
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
+    texts.lend(tmp_path / "state" / "cache")
     path = tmp_path / "config.toml"
     path.write_text(
         '[monitor]\nstate_dir = "state"\n[rules]\npacks = ["vcs/github"]\n'
