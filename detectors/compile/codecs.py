@@ -18,6 +18,12 @@ from detectors.rules.triggers import TRIGGERS
 
 __all__ = ["COLUMN", "VALUE", "Codec", "codecs", "ends_here"]
 
+# Words by which base64 is worth undoing where rules go by names, in the ways that programs and people write them.
+_IN_BASE64 = tuple(
+    form.encode()
+    for word in ("token", "secret", "passw", "apikey", "api_key")
+    for form in dict.fromkeys((word, word.capitalize(), word.upper(), word.replace("key", "Key")))
+)
 # Words near which an escape is worth undoing.
 _NAMES = rb"(?i:secret|token|passw|api.?key|access.?key|auth|credential|bearer|private)"
 _HEX_ALONE = re.compile(rb"[0-9a-f]{1,6}")
@@ -214,6 +220,8 @@ def codecs(rules: Sequence[Rule]) -> list[tuple[Codec, bytes]]:
             if len(word) >= 4:
                 raw = word.encode("latin-1")[:6]  # longer tells no more, and many share their start
                 literals[raw] = literals.get(raw, False) or rule.severity == "critical"
+    if any(rule.trigger in TRIGGERS for rule in rules):
+        literals = {word[:6]: False for word in _IN_BASE64} | literals
     seen: set[tuple[bytes, int]] = set()
     for raw, critical in sorted(literals.items()):
         for text, phase in _base64_triggers(raw):
