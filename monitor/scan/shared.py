@@ -93,7 +93,7 @@ class _Pool(Generic[_Job, _Done]):
             number, job = self.busy.pop(process)
             try:
                 outcome: Any = process.recv()
-            except (EOFError, ConnectionResetError):
+            except (EOFError, OSError):  # also in the midst of it
                 yield number, self._lost(job, self._end_of(process)), self.start()
                 continue
             if isinstance(outcome, BaseException):
