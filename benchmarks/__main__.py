@@ -165,8 +165,8 @@ def run(folder: Path, options: argparse.Namespace, real: bool) -> None:
     for count in (100, 500):
         # The generic ones are always among them: they cost most.
         few = sorted(rules, key=lambda rule: (rule.family != "generic", chance.random()))[:count]
-        part = Engine.build(few, cache).worker()
-        rows[f"engine with {count} of the rules"] = partial(blocks, logs, part.scan)
+        some = Engine.build(few, cache).worker()
+        rows[f"engine with {count} of the rules"] = partial(blocks, logs, some.scan)
     rows["counting newlines"] = lambda: blocks(logs, lambda b: bytes(b).count(b"\n"))
     rows["engine"] = lambda: blocks(logs, scan)
     (folder / "config.toml").write_text(
