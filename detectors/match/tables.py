@@ -25,6 +25,9 @@ _LONGEST = 4096  # bytes of a line, or a list, that names columns
 _MANY = 256  # columns
 _AMISS = 8  # lines one after another that have other cells than the table, before it is over
 _NAME = re.compile(rb"[\"'`]?[A-Za-z_\x80-\xff#][\w \x80-\xff.@/#-]{0,47}[\"'`]?")
+# All that a line of names is made of. Most lines with a hit have something else before it: `12:03 su[7]: check pass;`.
+_OF_NAMES = bytes(c for c in range(256) if c > 127 or chr(c).isalnum() or c in b"\"'`_ .@/#-|;,\t\r\n\v\f")
+_BEFORE = 96  # bytes before a hit that are asked for that
 _CREDENTIAL = re.compile(rb"(?i)%b\d{0,2}\Z" % COLUMN)
 _MAYBE = re.compile(  # what else a column may be called whose value is one
     rb"(?i)pas|pw|psk|pin|secret|token|key|cred|auth|phrase|senha|clave|contra|wort|wacht|has|hesl|mot|code|salt|seed|val"
@@ -90,6 +93,9 @@ def cells(data: Buffer, ends: Iterable[int], head: bytes = b"") -> list[tuple[Co
             continue
         at = end - 2  # a hit may end behind the line break
         if at < done:
+            continue
+        before = bytes(data[max(0, at - _BEFORE) : at])
+        if before[before.rfind(b"\n") + 1 :].translate(None, _OF_NAMES):
             continue
         low, line = _line(data, at)
         done = low + len(line) + 1
