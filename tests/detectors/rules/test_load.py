@@ -62,7 +62,11 @@ def test_rules_can_be_taken_out() -> None:
 
 
 def test_what_a_configuration_says_of_names_holds_in_every_notation() -> None:
-    rules = load_rules(["generic/assignment", "generic/http", "vcs/github"], identifiers=["Dedup_Token"], credentials=["frobval", "x-frob"])
+    rules = load_rules(
+        ["generic/assignment", "generic/http", "vcs/github"],
+        identifiers=["Dedup_Token"],
+        credentials=["frobval", "x-frob"],
+    )
     worker = Engine.build(rules).worker()
     value, token = expand("{alnum:32}"), expand("ghp_{alnum:30}{crc32}")
     lines = ["{}={}", '"{}": "{}"', '\\"{}\\":\\"{}\\"', "<{}>{}<", "{}: {}", "?a=1&{}={}&b=2"]
