@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from monitor.common.credential import Credential
 from monitor.common.listen import split_listen
@@ -60,6 +60,7 @@ __all__ = [
 SYSTEM_PATH = Path("/etc/exposure-monitor/config.toml")
 LOCAL_PATH = Path("config.toml")
 
+_MOST_NAMES = 100  # in one pattern, which has a limit
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 
 _M = TypeVar("_M", bound=BaseModel)
@@ -202,11 +203,16 @@ class RulesConfig(_Table):
 
     @field_validator("identifiers", "credentials")
     @classmethod
-    def _names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _names(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if info.field_name == "credentials" and len(value) > _MOST_NAMES:
+            raise ValueError(
+                f"holds {len(value)} names, and one rule finds {_MOST_NAMES} at most: write others as rules"
+            )
         for number, name in enumerate(value, 1):
             if not _FIELD.fullmatch(name) or token_like(name):
                 raise ValueError(
-                    f"number {number} is no name of a field, such as dedup_key: letters, digits and _ . -, at most 64"
+                    f"number {number} is no name of a field, such as dedup_key: letters, digits and _ . -, at most 64, "
+                    "and nothing that looks like a secret"
                 )
         return value
 

@@ -73,8 +73,10 @@ class Engine:
         try:
             engine = cls(rules, compiled(rules, cache_dir))
         except hyperscan.error as error:
-            # Hyperscan does not say which of many: compile each alone to name it.
-            problems = [f"{r.source}: {r.id}: pattern: {p}" for r in rules if (p := diagnose(r.pattern, r.trigger))]
+            # Hyperscan does not say which of many: compile each alone to name it. Of shipped ones some are too large by
+            # themselves, as it gets parts of them only.
+            own = [rule for rule in rules if rule.family == "custom"] or rules
+            problems = [f"{r.source}: {r.id}: pattern: {p}" for r in own if (p := diagnose(r.pattern, r.trigger))]
             raise RuleError(problems or [f"Hyperscan: {error}"]) from None
         engine._compile_own()
         return engine

@@ -18,7 +18,7 @@ _NAME = r"([A-Za-z_$@\x80-\xff][\w$.@\x80-\xff-]*)[\"'`\\\])>]*" + _TYPE + r"[^\
 
 _WORD = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+")
 _JOINED = re.compile(r"(.+)(keys?|tokens?)")  # `dedupkey`
-# Before the word key: that it opens something.
+# Before the word key or token: that it opens something.
 _OPENS = frozenset(
     "access account admin aes api app application auth authentication authorization backend bearer bootstrap bot "
     "cipher client consumer credential credentials crypto decrypt decryption deploy deployment encrypt encrypted "
@@ -27,12 +27,10 @@ _OPENS = frozenset(
     "secrets security server service shared sign signature signing ssh ssl storage stripe subscription tls unseal "
     "upload user vault webhook wifi wpa write".split()
 )
-# Before the word token or code: that it tells things apart, sorts them, or says how far something came.
+# Before the word token or code: that it says how far something came, or that a page or a process is the same.
 _TELLS_APART = frozenset(
-    "aggregation batch campaign challenge channel change click continuation conversation correlation csrf cursor dedup "
-    "deduplicate deduplication delta event group idempotency item job lock message next object offset operation "
-    "order page pagination paging partition position prev previous record request response resume routing row run "
-    "scroll sort state sync trace tracking transaction unique visit visitor watch xsrf".split()
+    "aggregation channel continuation correlation csrf cursor dedup deduplication idempotency next page pagination "
+    "paging prev previous resume scroll sync xsrf".split()
 )
 _KEYS = frozenset("key keys pin sig auth".split())
 _TOKENS = frozenset("token tokens code codes".split())
@@ -54,7 +52,7 @@ def identifies(name: bytes) -> bool:
     *before, last = _words(name)
     if last in _IDS:
         return not _HELD_BY_ID & {*before}
-    return last in _TOKENS and bool(_TELLS_APART & {*before})
+    return last in _TOKENS and bool(_TELLS_APART & {*before}) and not _OPENS & {*before}
 
 
 def bare(name: bytes) -> bool:

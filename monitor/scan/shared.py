@@ -23,6 +23,7 @@ __all__ = ["shared"]
 
 _Job = TypeVar("_Job")
 _Done = TypeVar("_Done")
+_END = 2.0  # seconds that a killed process may take
 _AHEAD = 16  # jobs for each process that may be done before the one whose turn it is
 
 
@@ -83,7 +84,7 @@ class _Pool(Generic[_Job, _Done]):
 
     def give(self, process: Connection, number: int, job: _Job) -> None:
         self.busy[process] = number, job
-        with contextlib.suppress(BrokenPipeError):  # it is dead, as its result will say
+        with contextlib.suppress(OSError):  # it is dead, as its result will say
             process.send(job)
 
     def results(self) -> Iterator[tuple[int, _Done, Connection]]:
@@ -110,7 +111,7 @@ class _Pool(Generic[_Job, _Done]):
         for process in self._processes.values():
             process.kill()
         for connection, process in self._processes.items():
-            process.join()
+            process.join(_END)  # one that waits for a disk that hangs does not end before that does
             connection.close()
 
 

@@ -7,6 +7,7 @@ import gzip
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -297,6 +298,11 @@ def test_every_refused_rule_is_named_with_file_and_reason() -> None:
         Engine.build([SIMPLE, rule(r"(?P<secret>(?:[a-z]{1,900}-){900})", id="huge", source="packs/a.toml")])
     assert error.value.problems
     assert all("packs/a.toml: huge: pattern" in problem for problem in error.value.problems)
+    shipped = replace(rule(r"(?P<secret>(?:[a-z]{1,900}-){900})", id="large"), family="vcs", keywords=("large_key",))
+    with pytest.raises(RuleError) as error:
+        Engine.build([shipped, rule(r"(?P<secret>(?:[a-z]{1,900}-){900})", id="huge", source="own.toml")])
+    (problem,) = error.value.problems  # of shipped ones the engine gets parts only
+    assert problem.startswith("own.toml: huge: pattern")
     with pytest.raises(RuleError, match=r"own.toml: r: checksum: no check is called 'nope'"):
         Engine.build([rule("(?P<secret>abc)", checksum="nope")])
     with pytest.raises(RuleError, match="no rules"):

@@ -52,6 +52,9 @@ def test_what_tells_things_apart_is_no_key_whatever_it_is_called() -> None:
 def test_what_opens_something_says_so() -> None:
     for name in ("apiKey", "API_KEY", "apikey", "aws.secretAccessKey", "signing_key", "rollbar_key", "new_relic_key"):
         assert not bare(name.encode()), name
-    for name in ("token", "accessToken", "refresh_token", "password", "secret_id", "token_id", "", "db_pass"):
+    opens = (
+        "token accessToken refresh_token password secret_id token_id db_pass CI_JOB_TOKEN group_token sync_access_token"
+    )
+    for name in (*opens.split(), ""):
         assert not identifies(name.encode()), name
         assert not bare(name.encode()), name

@@ -86,6 +86,12 @@ def test_what_a_configuration_says_of_names_holds_in_every_notation() -> None:
     assert not any(found("frobval", "undefined"))
 
 
+def test_as_many_names_as_a_configuration_may_hold_are_one_rule() -> None:
+    names = [f"{'field_' * 9}n{number:03}"[-64:] for number in range(100)]
+    worker = Engine.build(load_rules(["vcs/github"], credentials=names)).worker()
+    assert [match.rule.id for match in worker.scan(f"{names[73]}: {expand('{alnum:24}')}".encode())] == [NAMED]
+
+
 def test_the_rule_of_names_passes_its_examples() -> None:
     rules = load_rules(["vcs"], credentials=["frobval", "a.b-c"])
     assert check_rules(Engine.build(rules), [rule for rule in rules if rule.id == NAMED]) == []
