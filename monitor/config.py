@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from monitor.common.credential import Credential
+from monitor.common.field_names import holds_secrets, is_field
 from monitor.common.listen import split_listen
 from monitor.common.problems import Problem, check, short, suggest
 from monitor.common.text import token_like, veiled
@@ -61,7 +62,6 @@ SYSTEM_PATH = Path("/etc/exposure-monitor/config.toml")
 LOCAL_PATH = Path("config.toml")
 
 _MOST_NAMES = 100  # in one pattern, which has a limit
-_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 
 _M = TypeVar("_M", bound=BaseModel)
 
@@ -209,10 +209,15 @@ class RulesConfig(_Table):
                 f"holds {len(value)} names, and one rule finds {_MOST_NAMES} at most: write others as rules"
             )
         for number, name in enumerate(value, 1):
-            if not _FIELD.fullmatch(name) or token_like(name):
+            if not is_field(name):
                 raise ValueError(
                     f"number {number} is no name of a field, such as dedup_key: letters, digits and _ . -, at most 64, "
                     "and nothing that looks like a secret"
+                )
+            if info.field_name == "identifiers" and holds_secrets(name):
+                raise ValueError(
+                    f"{name} is what secrets are called, and none behind it would be found: give the whole name of the "
+                    "field, such as page_token or event.token"
                 )
         return value
 

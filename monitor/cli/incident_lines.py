@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from monitor.cli.common import paint, printable, severity_colour
 from monitor.common import wording
+from monitor.common.field_names import identifier
 from monitor.common.text import clip
 from monitor.common.wording import stamp
 from monitor.folding import field_of
@@ -104,8 +105,8 @@ def shown(
             yield _line("", place.url)
     if around := wording.surroundings(incident):
         yield _line("line", around)
-    if (field := _told_by(incident)) and incident.state != "resolved":
-        yield _line("no secret?", f"{wording.identifier(field)} (docs/configuration.md)")
+    if incident.state != "resolved" and (line := identifier(_told_by(incident))):
+        yield _line("no secret?", f"{line} (docs/configuration.md)")
     if incident.locations and incident.occurrences > len(incident.locations):
         yield _line("", f"and {incident.occurrences - len(incident.locations):,} more, before these")
     for entry in history:

@@ -28,7 +28,7 @@ from monitor.cli.common import (
     private,
     read_config,
 )
-from monitor.common.wording import identifier
+from monitor.common.field_names import identifier
 from monitor.folding import field_of
 
 if TYPE_CHECKING:
@@ -319,8 +319,8 @@ def _text(report: Report, summary: Mapping[str, Any], *, by_name: bool) -> Itera
         yield f"    {context}"
         if facts:
             yield paint(f"    {printable('  '.join(facts))}", dim=True)
-        if by_name and hit["accepted"] and (field := field_of(hit["context"], hit["masked"])):
-            yield paint(f"    no secret? {identifier(field)}", dim=True)
+        if by_name and hit["accepted"] and (line := identifier(field_of(hit["context"], hit["masked"]))):
+            yield paint(f"    no secret? {line}", dim=True)
     rejected = sum(summary["rejected"].values())
     shown_of = f" (showing {len(report.hits)})" if len(report.hits) < report.accepted + rejected else ""
     if report.hits:

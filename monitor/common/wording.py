@@ -18,7 +18,6 @@ __all__ = [
     "decision",
     "facts",
     "following",
-    "identifier",
     "instant",
     "moment",
     "next_step",
@@ -79,11 +78,6 @@ def seen(incident: IncidentView) -> str:
     often = "once, " if incident.occurrences <= 1 else f"{incident.occurrences:,} times{within}, first "
     logged = f"logged {moment(incident.first_logged)}, " if incident.first_logged else ""
     return f"{often}{logged}seen {moment(incident.first_seen)}"
-
-
-def identifier(field: str) -> str:
-    """The line of a configuration that says that a field holds no secrets, ready to paste."""
-    return f'[rules] identifiers = ["{field}"]'
 
 
 def place(location: Location) -> str:

@@ -196,6 +196,11 @@ CONSOLE = "[[sinks]]\nname = 'a'\ntype = 'console'\n"
         ("[[silences]]\nmatchers = ['severity']", "silences[0].matchers[0]", "not a matcher"),
         ("[rules]\npacks = 'default'", "rules.packs", "must be a list"),
         ("[rules]\nidentifiers = ['a_key', 'a key']", "rules.identifiers", "number 2 is no name of a field"),
+        (
+            "[rules]\nidentifiers = ['dedup_key', 'Pass-Word']",
+            "rules.identifiers",
+            "Pass-Word is what secrets are called",
+        ),
         (f"[rules]\ncredentials = {[f'n{number}' for number in range(101)]}", "rules.credentials", "holds 101 names"),
         (f"[rules]\ncredentials = ['{'kQ3x' * 9}']", "rules.credentials", "number 1 is no name of a field"),
         ("[rules]\ncredentials = ['x', 'y']\nidentifiers = ['X']", "rules", "x is among identifiers and credentials"),

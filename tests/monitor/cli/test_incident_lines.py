@@ -38,6 +38,8 @@ def test_a_deadline_gone_by_and_none() -> None:
         ("generic-secret", 'event {{"dedupKey": "{}"}}', "resolved", ""),
         ("generic-secret", "{}", "open", ""),
         ("github-pat", "token={}", "open", ""),
+        ("generic-password", "password={}", "open", ""),
+        ("generic-secret", "evil\u202ekey={}", "open", '[rules] identifiers = ["key"]'),
     ],
 )
 def test_the_line_that_says_it_is_none_stands_ready_where_a_name_told_it(
