@@ -12,7 +12,8 @@ A member has a `glob` (of paths below the archive's top folder; packed files are
 `history.tar.bz2!ha/*.log`), a `product` (`*`: its file's name, without `_log` and endings) and where they are needed
 `tag` (a regex whose first group is the product of a text it finds), `prefix` (only lines that it matches are places,
 their text what follows it), `start` (a place is a line that it finds and those before the next), `separator` (of lines)
-and `bulk` (a whole real file, to count false pages in). The registry `shared` is a folder beside the repository.
+and `bulk` (a whole real file, to count false pages in). Of the registry `loghub` are the
+samples of 2,000 lines of LogHub, which are fetched by hand: into the folder that $LOGHUB names, or loghub/ of the cache.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import hashlib
 import io
 import json
 import lzma
+import os
 import re
 import subprocess
 import sys
@@ -38,7 +40,6 @@ __all__ = ["CACHE", "HERE", "Place", "archive", "labelled", "origins", "places",
 
 HERE = Path(__file__).parent
 CACHE = HERE / "cache"
-SHARED = HERE.parents[2] / "shared" / "data"
 MOST = 40  # lines of a place of several lines; what follows them is no place
 UNPACK = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
 
@@ -63,7 +64,11 @@ def origins(kind: str, folder: Path = HERE) -> list[dict[str, Any]]:
 
 def archive(origin: dict[str, Any], cache: Path = CACHE) -> bytes:
     """An origin's archive, from the cache or its registry; ValueError where it is not the one that was named."""
-    path: Path = (SHARED if origin["registry"] == "shared" else cache / "archives") / origin["file"]
+    path = cache / "archives" / origin["file"]
+    if origin["registry"] == "loghub":
+        path = Path(os.environ.get("LOGHUB", cache / "loghub")) / Path(origin["file"]).name
+        if not path.is_file():
+            raise ValueError(f"{path}: a sample of LogHub, to be put there; or name its folder with LOGHUB=…")
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         {"pypi": _pypi, "debian": _debian, "npm": _npm}[origin["registry"]](origin, path.parent)
@@ -131,8 +136,8 @@ def _files(data: bytes) -> Iterator[tuple[str, Callable[[], bytes]]]:
 
 
 def _contents(origin: dict[str, Any], data: bytes) -> Iterator[tuple[str, bytes]]:
-    """The files of an archive that a member names, unpacked; a file of `shared` is its own."""
-    if origin["registry"] == "shared":
+    """The files of an archive that a member names, unpacked; a sample of LogHub is its own."""
+    if origin["registry"] == "loghub":
         yield origin["file"], data
         return
     globs = [member["glob"].partition("!") for member in origin["members"]]

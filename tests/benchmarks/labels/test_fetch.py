@@ -101,6 +101,16 @@ def test_every_origin_says_where_it_comes_from_and_no_name_twice() -> None:
     assert len({origin["origin"] for origin in kept}) == len(kept)
     for origin in kept:
         assert set(origin) == {"origin", "registry", "name", "version", "file", "sha256", "members"}
-        assert origin["registry"] in {"pypi", "debian", "npm", "shared"}
+        assert origin["registry"] in {"pypi", "debian", "npm", "loghub"}
         assert len(origin["sha256"]) == 64
         assert all(member["glob"] and member["product"] for member in origin["members"])
+
+
+def test_a_sample_of_loghub_is_where_it_is_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = b"Jun 14 15:16:01 combo sshd: check\n"
+    origin = {"registry": "loghub", "file": "loghub/X_2k.log", "sha256": hashlib.sha256(data).hexdigest()}
+    with pytest.raises(ValueError, match="a sample of LogHub, to be put there; or name its folder with LOGHUB"):
+        archive(origin, tmp_path)
+    (tmp_path / "X_2k.log").write_bytes(data)
+    monkeypatch.setenv("LOGHUB", str(tmp_path))
+    assert archive(origin, tmp_path / "cache") == data
