@@ -66,6 +66,7 @@ def test_what_is_typed_is_not_shown_and_no_core_is_left(tmp_path: Path, config: 
     child.sendline("swordfish-of-mine")
     child.expect("[0-9a-f]{64}")
     shown = child.before + child.after
+    child.expect("secret: ")  # what is typed before the prompt is thrown away
     child.sendeof()
     child.expect(pexpect.EOF)
     child.close()
