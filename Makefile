@@ -82,7 +82,7 @@ SEED ?= $(shell date +%Y%m%d)00
 campaign: $(VENV)/dev.stamp  ## the long seeded trials: kill, rotate, fail, and count what arrived; ten minutes of fuzzing
 	$(BIN)/python -m tests.campaign --trials $(TRIALS) --seed $(SEED) $(CAMPAIGN)
 	$(BIN)/pytest -n 2 -m campaign -o addopts="--strict-markers --import-mode=importlib -q" tests/acceptance tests/campaign tests/detectors tests/monitor
-	EXAMPLES=300 $(BIN)/pytest -n 2 tests/sinks
+	EXAMPLES_TIMES=10 $(BIN)/pytest -n 2 tests/sinks tests/monitor/github tests/monitor/common/test_archive.py
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-600} FUZZ_SEED=$$(date +%s) $(BIN)/pytest tests/fuzz
 
 # MUTANTS: options, such as --commit of another tree; `python -m tests.mutants run --help` lists them.

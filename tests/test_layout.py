@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import functools
 import importlib.util
 import re
 import subprocess
@@ -54,11 +53,13 @@ class Facts(NamedTuple):
     behaves: bool
 
 
-@functools.cache
 def facts(path: Path) -> Facts:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     importing = (node for node in statements(tree.body) if isinstance(node, ast.Import | ast.ImportFrom))
     return Facts(tuple(importing), has_behaviour(tree))
+
+
+FACTS = {path: facts(path) for path in SOURCES}  # here, where workers that are forked off later share it
 
 
 def test_an_import_is_seen_wherever_it_stands() -> None:
@@ -89,7 +90,7 @@ class C:
 def imports(path: Path) -> Iterator[str]:
     """Every module a file imports."""
     package = ".".join(path.relative_to(ROOT).with_suffix("").parts[:-1])
-    for node in facts(path).importing:
+    for node in FACTS[path].importing:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         else:
@@ -97,7 +98,7 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def test_every_source_file_has_its_test() -> None:
-    places = [path.relative_to(ROOT) for path in SOURCES if facts(path).behaves]
+    places = [path.relative_to(ROOT) for path in SOURCES if FACTS[path].behaves]
     wanted = {place: Path("tests") / place.parent / f"test_{place.stem.strip('_')}.py" for place in places}
     assert not [f"{place} has no {test}" for place, test in wanted.items() if not (ROOT / test).is_file()]
 
@@ -105,7 +106,7 @@ def test_every_source_file_has_its_test() -> None:
 def modules_of(path: Path) -> Iterator[str]:
     """Every module of ours that a file imports, named as far as the files go; for type checking only, too."""
     package = ".".join(path.relative_to(ROOT).with_suffix("").parts[:-1])
-    for node in facts(path).importing:
+    for node in FACTS[path].importing:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         else:

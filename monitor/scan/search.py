@@ -121,6 +121,7 @@ _HERE = re.compile(
 _NEXT = re.compile(rb"(?i)pragma:\s?(?:allow|white)list[ -]nextline[ -]secret|secretlint-disable-next-line")
 # Kingfisher also takes the line before. Only a line of its own counts: a comment behind a value is about that value.
 _ALONE = re.compile(rb"(?i)^\s*(?:#|//|/\*|\*|--|;|<!--|%|REM\b).*kingfisher:ignore")
+_WORDS = (b":allow", b":ignore", b"pragma:", b"secretlint-disable")  # each of these holds one, and most text none
 _RANGE = re.compile(rb"secretlint-(disable|enable)(?!-)([^\r\n]*)")
 
 
@@ -225,9 +226,14 @@ def _suppressed(data: bytes, match: Match, ranges: Iterable[tuple[int, int]]) ->
     begin = data.rfind(b"\n", far, match.start) + 1
     newline = data.find(b"\n", match.end, match.end + LINE)
     high = newline if newline >= 0 else min(len(data), match.end + LINE)
-    if _HERE.search(_plain(data[begin or far : high])):
+    if _says(data[begin or far : high], _HERE):
         return True
     if not begin:
         return False
-    previous = data[max(0, begin - LINE) : begin - 1].rpartition(b"\n")[2]
-    return any(pattern.search(_plain(previous)) for pattern in (_NEXT, _ALONE))
+    return _says(data[max(0, begin - LINE) : begin - 1].rpartition(b"\n")[2], _NEXT, _ALONE)
+
+
+def _says(line: bytes, *patterns: re.Pattern[bytes]) -> bool:
+    text = _plain(line)
+    low = text.lower()
+    return any(word in low for word in _WORDS) and any(pattern.search(text) for pattern in patterns)

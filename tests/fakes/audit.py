@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -23,10 +24,11 @@ class Asked:
     denied: bool = False
 
 
-def month(seed: int) -> list[Asked]:
+@functools.cache
+def month(seed: int) -> tuple[Asked, ...]:
     """Nothing in it is out of order. In the order of time."""
     random_ = random.Random(seed)
-    return sorted(_month(random_), key=lambda one: one.at)
+    return tuple(sorted(_month(random_), key=lambda one: one.at))
 
 
 def _month(random_: random.Random) -> Iterator[Asked]:
@@ -66,7 +68,7 @@ def anomalies(last: float = START + (DAYS - 1) * DAY) -> dict[str, list[Asked]]:
     }
 
 
-def lines(asked: list[Asked], prefix: str) -> Iterator[str]:
+def lines(asked: Sequence[Asked], prefix: str) -> Iterator[str]:
     """As the file audit device writes them, request and response."""
     for number, one in enumerate(asked):
         record = _record(one, f"{prefix}-{number:08}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 
 from monitor.common.notification import IncidentView, Location, Notification, Progress, Reason, State
 from monitor.common.severity import Severity
+from tests.examples import examples
 
 NOW = datetime(2026, 11, 2, 14, 3, 7, tzinfo=UTC)
 
@@ -164,8 +164,8 @@ incidents = st.builds(
 _groups = st.builds(
     lambda few, times: tuple(few) * times, st.lists(incidents, max_size=3), st.sampled_from([1, 1, 1, 40])
 )
-# Of what holds for any notification; `make campaign` tries ten times as many.
-EXAMPLES = settings(max_examples=int(os.environ.get("EXAMPLES", "30")), deadline=None)
+# Of what holds for any notification.
+EXAMPLES = settings(max_examples=examples(30), deadline=None)
 notifications = st.builds(
     Notification,
     id=_text,

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from monitor.common import archive
 from monitor.common.archive import ArchiveError, Budget, Stream, kind, leaves
+from tests.examples import examples
 
 
 def zipped(members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
@@ -235,7 +236,7 @@ def test_a_stream_gives_exactly_what_is_asked_of_take() -> None:
 SEEDS = [zipped({"a": b"x" * 50}), tarred({"a": b"x" * 50}), *(p(b"x" * 500) for p in PACKERS.values())]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.sampled_from(SEEDS),
     st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), max_size=8),

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.github.alerts import Item, Malformed, finding_id, item, place, severity
+from tests.examples import examples
 from tests.fakes.github import FakeGitHub, commit, issue
 
 NOW = time.time()
@@ -169,7 +170,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(data=st.data())
 def test_no_alert_breaks_the_reader(data: st.DataObject) -> None:
     raw = body()
@@ -190,7 +191,7 @@ def test_no_alert_breaks_the_reader(data: st.DataObject) -> None:
     assert "the value" not in repr(replace(one))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(raw=JSON, details=st.dictionaries(st.sampled_from(["path", "html_url", "start_line", "blob_sha"]), JSON))
 def test_no_location_breaks_the_reader(raw: Any, details: dict[str, Any]) -> None:
     for value in (raw, {"type": raw, "details": details}, {"type": "commit", "details": details}):

@@ -20,6 +20,7 @@ from monitor.github.hook import GitHubHook, signature
 from monitor.github.source import GitHubConfig
 from monitor.web import hooks as module
 from monitor.web.hooks import load_vendors, routes
+from tests.examples import examples
 from tests.fakes.github import FakeGitHub, repository, user
 
 WITHIN = module.ANSWER_WITHIN
@@ -212,7 +213,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(75), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 async def test_no_payload_breaks_the_hook(hooks: Hooks, data: st.DataObject) -> None:
     body: Any = payload()

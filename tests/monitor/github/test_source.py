@@ -16,6 +16,7 @@ from detectors.fingerprint import fingerprint
 from monitor.common.inbound import HookDelivery
 from monitor.github.source import GENERIC_TYPES, GitHubConfig, GitHubSource
 from monitor.model import WriteBack
+from tests.examples import examples
 from tests.fakes.alerts import MemoryIntake
 from tests.fakes.github import FakeGitHub, commit
 
@@ -290,7 +291,9 @@ JSON = st.recursive(
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(seed=st.integers(), junk=st.lists(JSON, min_size=1, max_size=6), share=st.floats(0, 0.6))
 async def test_no_answer_stops_the_source(
