@@ -118,6 +118,11 @@ docs: $(VENV)/dev.stamp  ## renew the list of all rules in docs/rules.md
 		$(BIN)/monitor rules list --format markdown --config /dev/stdin; } > docs/rules.md.new
 	@mv docs/rules.md.new docs/rules.md
 
+# On commits that are final, as each is named; once before a release is enough.
+.PHONY: rules-history
+rules-history: $(VENV)/dev.stamp  ## renew the history that `monitor rules diff` compares with, from git
+	@$(BIN)/python -m detectors.author.past
+
 # What a real run sends to a terminal, Slack and a mail server; the last two need chromium and stay as they are without.
 .PHONY: pictures
 pictures: $(VENV)/dev.stamp  ## renew docs/pictures and the sample alert in the README

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from detectors.rules.gone import names
 from monitor.common.problems import suggest
 from monitor.common.regex import RegexError, compile_text
 from monitor.common.severity import SEVERITIES
@@ -33,7 +34,7 @@ _ESCAPES = {"n": "\n", "t": "\t"}
 class Matcher:
     """`label op "value"` with op one of = != =~ !~. A label that is missing equals the empty string.
 
-    Regular expressions are RE2 and match the whole value.
+    Regular expressions are RE2 and match the whole value. A rule is meant by each id that it has or had.
     """
 
     label: str
@@ -70,7 +71,9 @@ class Matcher:
         return cls(label, op, value, regex)  # type: ignore[arg-type]  # the pattern admits only the four operators
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        return self._hits(labels.get(self.label, "")) == (self.op in ("=", "=~"))
+        value = labels.get(self.label, "")
+        hits = any(map(self._hits, names(value))) if self.label == "rule" else self._hits(value)
+        return hits == (self.op in ("=", "=~"))
 
     def impossible(self) -> str | None:
         """Why it tells no incident from another: its label never has such a value. None: it may."""

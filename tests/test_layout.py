@@ -153,7 +153,7 @@ FLOORS = (
     "audit metrics",
     "config",
     "state status",
-    "in_force site weaknesses",
+    "in_force outdated site weaknesses",
     "host",
     "daemon",
     "cli",

@@ -6,21 +6,18 @@ import functools
 import os
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
 
 from detectors.rules import snapshot
+from detectors.rules.gone import GONE, Form, heir
 from detectors.rules.rule import NAMED, PACKS, WIDE, Rule, RuleError, family, suggest
 
 __all__ = ["Form", "builtin_families", "builtin_packs", "elsewhere", "load_rules", "rule_families", "rule_forms"]
 
 _ID = re.compile(rb'^id = "([^"]+)"$', re.MULTILINE)
 _GENERIC = ("generic", "exposure")  # families whose rules know no issuer
-
-# What a rule goes by: the format of one vendor; a vendor's name near a value of no certain format; neither; a rule that
-# we do not ship.
-Form = Literal["vendor", "keyword", "generic", "custom"]
 
 
 def builtin_families() -> list[str]:
@@ -53,12 +50,13 @@ def builtin_packs(names: Iterable[str] = ("default",)) -> list[Path]:
 
 
 def rule_families() -> Mapping[str, str]:
-    """The family of each rule we ship, by its id."""
+    """The family of each rule we ship or shipped, by its id."""
     return _shipped()[0]
 
 
 def rule_forms() -> Mapping[str, Form]:
-    """What each rule we ship goes by, by its id: by its family, and whether its pattern or its keywords are its own."""
+    """What each rule we ship or shipped goes by, by its id: by its family, and whether its pattern or its keywords are
+    its own."""
     return _shipped()[1]
 
 
@@ -66,8 +64,8 @@ def rule_forms() -> Mapping[str, Form]:
 def _shipped() -> tuple[Mapping[str, str], Mapping[str, Form]]:
     """From the texts of all packs at once. To read the rules takes seconds, and `Path` as long as what is in the files:
     each command that touches an incident waits for it."""
-    families: dict[str, str] = {}
-    forms: dict[str, Form] = {}
+    families = {rule_id: gone.family for rule_id, gone in GONE.items()}
+    forms: dict[str, Form] = {rule_id: gone.form for rule_id, gone in GONE.items()}
     for folder in builtin_families():
         own = family(PACKS / folder / "x.toml")
         with os.scandir(PACKS / folder) as files:
@@ -107,9 +105,9 @@ def load_rules(
 ) -> list[Rule]:
     """All rules of the built-in `packs` and of the files that the globs `paths` name, less those in `disable`.
 
-    A rule of a file replaces a built-in rule with the same id. `cache_dir` may hold a snapshot of the built-in ones.
-    Names of fields: what stands behind one of `identifiers` is no secret to a rule that goes by names, and what stands
-    behind one of `credentials` is one. Raises RuleError with every problem of every file.
+    A rule of a file replaces a built-in rule with the same id, or that had it once. `cache_dir` may hold a snapshot of
+    the built-in ones. Names of fields: what stands behind one of `identifiers` is no secret to a rule that goes by
+    names, and what stands behind one of `credentials` is one. Raises RuleError with every problem of every file.
     """
     problems: list[str] = []
     rules: dict[str, Rule] = {}
@@ -130,10 +128,13 @@ def load_rules(
         from detectors.rules.packfile import of_names
 
         rules[NAMED] = of_names(credentials)
+    for rule_id in own.keys() - rules.keys():
+        rules.pop(heir(rule_id), None)
     rules |= own
+    rules |= {rule.id: _by_heirs(rule, rules) for rule in own.values() if rule.requires}
     for rule_id in disable:
         # One that a pack holds which is not on is out already: a configuration outlives the day its rule became wide.
-        if rules.pop(rule_id, None) is None and rule_id not in rule_families():
+        if rules.pop(rule_id if rule_id in rules else heir(rule_id), None) is None and rule_id not in rule_families():
             problems.append(f"rules.disable: no rule is called {rule_id!r}{suggest(rule_id, rules)}")
     for rule in rules.values():
         for companion in rule.requires:
@@ -145,6 +146,14 @@ def load_rules(
     if none := tuple(name.lower() for name in identifiers):
         return [rule.leaving(none) if rule.by_name else rule for rule in rules.values()]
     return list(rules.values())
+
+
+def _by_heirs(rule: Rule, known: Iterable[str]) -> Rule:
+    """With the present ids of the companions that went by others."""
+    companions = (
+        one if one.rule is None or one.rule in known else replace(one, rule=heir(one.rule)) for one in rule.requires
+    )
+    return replace(rule, requires=tuple(companions))
 
 
 def _builtin(packs: Iterable[str], cache_dir: Path | None, problems: list[str]) -> list[Rule]:

@@ -122,10 +122,12 @@ def _rules(config: Config) -> list[Finding]:
         return [Finding("rules", problem.key, problem.message) for problem in error.problems]
     from detectors.author.check import shadowed
     from detectors.author.tune import costly
+    from monitor.outdated import outdated
 
     own = [rule for rule in engine.rules if rule.family == "custom"]
     notes = [*costly(engine.rules), *_known_already(shadowed(engine, own))]
-    return [Finding("notice", "rules.paths", note) for note in notes]
+    old = [Finding("notice", one.key, one.message) for one in outdated(config, (rule.id for rule in own))]
+    return [*(Finding("notice", "rules.paths", note) for note in notes), *old]
 
 
 def _known_already(rules: Sequence[str]) -> Iterator[str]:
@@ -232,14 +234,11 @@ def _key(config: Config) -> list[Finding]:
 
 def _impossible(config: Config) -> Iterator[Finding]:
     """Matchers that no incident can tell from another, which is never meant."""
-    from monitor.matcher import Matcher
+    from monitor.outdated import matchers
 
-    for table in ("routes", "silences", "inhibitions", "escalation", "actions"):
-        for index, row in enumerate(getattr(config, table)):
-            for name, value in row:
-                for place, matcher in enumerate(value if isinstance(value, tuple) else ()):
-                    if isinstance(matcher, Matcher) and (why := matcher.impossible()):
-                        yield Finding("configuration", f"{table}[{index}].{name}[{place}]", f"{matcher}: {why}")
+    for key, matcher in matchers(config):
+        if why := matcher.impossible():
+            yield Finding("configuration", key, f"{matcher}: {why}")
 
 
 def _labels(config: Config) -> Iterator[Finding]:

@@ -41,6 +41,7 @@ __all__ = [
     "fail",
     "find_rule",
     "json_text",
+    "known_rule",
     "lasting",
     "no_rule",
     "paint",
@@ -196,17 +197,30 @@ def find_rule(config: Config, rule_id: str) -> Rule:
     from monitor.site import read_rules
 
     rules = {rule.id: rule for rule in read_rules(config)}
-    if rule_id not in rules:
-        no_rule(rule_id, rules)
-    return rules[rule_id]
+    return rules[known_rule(rule_id, rules)]
+
+
+def known_rule(rule_id: str, known: Collection[str]) -> str:
+    """The id as it is now, with a note where it was another; ends the command with exit code 2 when there is none."""
+    from detectors.rules.gone import heir
+
+    if rule_id in known:
+        return rule_id
+    if (now := heir(rule_id)) not in known:
+        no_rule(rule_id, known)
+    typer.echo(f"note: the rule {rule_id} is named {now} now", err=True)
+    return now
 
 
 def no_rule(rule_id: str, known: Iterable[str]) -> NoReturn:
     """End the command with exit code 2 and what may have been meant."""
+    from detectors.rules.gone import GONE
     from detectors.rules.load import elsewhere
 
     close = get_close_matches(rule_id, [*known], n=3)
-    meant = elsewhere(rule_id) or (f"; did you mean {' or '.join(close)}?" if close else "")
+    gone = GONE.get(rule_id)
+    instead = f"; it went, and {gone.heir or gone.instead} finds what it found" if gone is not None else ""
+    meant = instead or elsewhere(rule_id) or (f"; did you mean {' or '.join(close)}?" if close else "")
     fail(f"no rule is called {printable(rule_id)!r}{meant}\n`monitor rules list` shows all of them", 2)
 
 

@@ -85,7 +85,8 @@ def drill(
         if forget is not None:
             birds.forget(settings, forget)
         if canary is not None:
-            birds.plant(settings, canary, ammunition(settings, find_rule(settings, rule)), rule, at=at, note=note)
+            known = find_rule(settings, rule)
+            birds.plant(settings, canary, ammunition(settings, known), known.id, at=at, note=note)
         return
     patience = lasting("--timeout", timeout)
     chosen = _source(settings, source)

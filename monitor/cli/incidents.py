@@ -114,12 +114,13 @@ def list_incidents(
     }
 
     settings = read_config(config, store_only="look")
+    from detectors.rules.gone import names
 
     async def read(store: Store) -> tuple[list[IncidentView], int]:
         filters: dict[str, Any] = {
             "states": states.get(state, [state.value]),
             "severities": at_least(severity) if severity else (),
-            "rules": rule or (),
+            "rules": [name for one in rule or () for name in names(one)],
             "source": source,
             "since": since_when("--since", since),
             "search": search,

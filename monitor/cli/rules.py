@@ -29,13 +29,14 @@ from monitor.cli.common import (
     table,
 )
 from monitor.cli.rule_files import imports, new
+from monitor.cli.rule_history import diff
 
 if TYPE_CHECKING:
     from detectors.rules.rule import Rule
 
 app = command_app(
     no_args_is_help=True,
-    help="List, show, test, measure, import and start detection rules.",
+    help="List, show, compare, test, measure, import and start detection rules.",
     epilog="Example: monitor rules list --search stripe",
 )
 app.add_typer(imports, name="import")
@@ -44,6 +45,15 @@ app.command(
     epilog="Example: monitor rules new acme api-key -o rules.d/acme.toml",
     help="Start a rule: a pack file with one rule that passes `monitor rules test`, to be changed to the real format.",
 )(new)
+app.command(
+    "diff",
+    epilog="Examples:\n\n  monitor rules diff --since 2026-11-27\n\n"
+    "  monitor rules diff --since 746db64d --format json",
+    help="Tell which rules are other ones than in an earlier version, and what of yours that concerns.\n\n"
+    "Rules that were added, moved to another pack (`wide` is off by default), renamed, changed, or are gone; settings "
+    "that name one by an old id; and open incidents whose rule is gone or off, or finds at another level now. Exit "
+    "code 1 when a setting or an open incident is concerned, 0 when none is.",
+)(diff)
 
 
 class ListFormat(StrEnum):

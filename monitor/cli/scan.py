@@ -21,7 +21,7 @@ from monitor.cli.common import (
     complete_rules,
     fail,
     json_text,
-    no_rule,
+    known_rule,
     paint,
     printable,
     read_config,
@@ -149,12 +149,12 @@ def scan(
     if inventory and not settings.inventory:
         fail(_NO_INVENTORY, 2)
     engine = _engine(settings)
-    _known_rules(engine, rule or (), inventory=inventory)
+    asked = frozenset(_known_rules(engine, rule or (), inventory=inventory))
     key = run_key(settings, lasting=inventory or baseline is not None or write_baseline is not None)
     session = _Session(
         paths=paths,
         form=form,
-        rules=frozenset(rule or ()),
+        rules=asked,
         severities=frozenset(at_least(severity)),
         confidences=frozenset(CONFIDENCES[CONFIDENCES.index(confidence) :]),
         known=_read_baseline(baseline, key),
@@ -206,13 +206,11 @@ def _own(engine: Engine, settings: Config, key: bytes) -> Own:
     return asyncio.run(own(engine, settings.path.parent, settings.inventory, key))
 
 
-def _known_rules(engine: Engine, wanted: Iterable[str], *, inventory: bool) -> None:
+def _known_rules(engine: Engine, wanted: Iterable[str], *, inventory: bool) -> Iterable[str]:
     from detectors.match.exact import OWN
 
     known = {rule.id for rule in engine.rules} | ({OWN.id} if inventory else set())
-    for rule_id in wanted:
-        if rule_id not in known:
-            no_rule(rule_id, known)
+    return [known_rule(rule_id, known) for rule_id in wanted]
 
 
 def _read_baseline(path: Path | None, key: bytes) -> frozenset[str]:

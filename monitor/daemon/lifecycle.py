@@ -33,7 +33,7 @@ from monitor.daemon.deadlines import Deadlines
 from monitor.daemon.health import Health
 from monitor.daemon.jobs import EndedError, Jobs
 from monitor.daemon.listeners import Listeners
-from monitor.daemon.reload import Reload, Running, build_sinks
+from monitor.daemon.reload import Reload, Running, build_sinks, warn_of_old_names
 from monitor.daemon.requests import Keeper, Requests
 from monitor.daemon.rotations import Rotations
 from monitor.daemon.status import Status
@@ -142,6 +142,7 @@ class Daemon:
             stack.push_async_callback(cancel, noting)
             opened = open_site(config, self._tell, self.snapshot, alone=True, waiting=_wait_for_store)
             self.site = site = await self._unless_stopped(stack.enter_async_context(opened))
+            warn_of_old_names(config, site.scanner.engine)
 
             self.phase = "texts"
             [texts] = await stack.enter_async_context(self._jobs.during("texts"))

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import structlog
 
+from detectors.match.engine import Engine
 from monitor import config as configuration
 from monitor import in_force
 from monitor.common.http import Http
@@ -21,12 +22,13 @@ from monitor.daemon.health import Health
 from monitor.daemon.listeners import Listeners
 from monitor.daemon.supervise import Sources
 from monitor.delivery import Delivery
+from monitor.outdated import outdated
 from monitor.process import notify, spare_memory
 from monitor.site import Site, build_engine, check_books
 from sinks import load_sink
 from sinks.base import Sink, SinkConfig
 
-__all__ = ["Reload", "Running", "build_sinks"]
+__all__ = ["Reload", "Running", "build_sinks", "warn_of_old_names"]
 
 log = structlog.get_logger(__name__)
 
@@ -140,10 +142,17 @@ class Reload:
 
         await asyncio.to_thread(in_force.keep, new, site.scanner.scrub)
 
+        warn_of_old_names(new, engine)
         from detectors.author.tune import costly
 
         for warning in await asyncio.to_thread(costly, engine.rules):
             log.warning("a rule slows the scan down", rule=warning)
+
+
+def warn_of_old_names(config: Config, engine: Engine) -> None:
+    """Of rules that went, in settings: they go on, or do nothing any more."""
+    for one in outdated(config, (rule.id for rule in engine.rules if rule.family == "custom")):
+        log.warning("a setting names a rule by an old id", key=one.key, detail=one.message)
 
 
 def _signature(config: Config) -> tuple[tuple[str, int, int, int], ...]:

@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from detectors.rules.gone import heir
+
 __all__ = [
     "AUTHS",
     "Answer",
@@ -268,7 +270,7 @@ def load_probes() -> tuple[Probe, ...]:
 @cache
 def probe_of(rule: str) -> Probe | None:
     """The one that is for secrets of this rule."""
-    return next((probe for probe in load_probes() if rule in probe.rules), None)
+    return next((probe for probe in load_probes() if heir(rule) in probe.rules), None)
 
 
 def providers() -> tuple[str, ...]:

@@ -23,6 +23,13 @@ from monitor.matcher import Matcher
         ('path=~"/var/log/app\\.log"', {"path": "/var/log/appxlog"}, False),
         ('name="a \\"quoted\\" name"', {"name": 'a "quoted" name'}, True),
         ('name=~"(?i)GITHUB.*"', {"name": "github token"}, True),
+        ('rule="apify-token"', {"rule": "apify-api-token"}, True),  # by an id it had
+        ('rule="apify-api-token"', {"rule": "apify-token"}, True),  # what it made when it had it
+        ('rule!="apify-token"', {"rule": "apify-api-token"}, False),
+        ('rule=~"apify-t.*"', {"rule": "apify-api-token"}, True),
+        ('rule!~"apify-t.*"', {"rule": "apify-api-token"}, False),
+        ('rule="superset-secret-key"', {"rule": "generic-secret"}, False),  # a broader rule has only what it found
+        ('name="apify-token"', {"name": "apify-api-token"}, False),
     ],
 )
 def test_matchers(text: str, values: dict[str, str], expected: bool) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from detectors.author.check import check_rules
 from detectors.match.engine import Engine
+from detectors.rules.gone import GONE
 from detectors.rules.load import (
     OFF_BY_DEFAULT,
     builtin_families,
@@ -53,8 +54,22 @@ def test_a_rule_that_became_wide_is_known_by_its_id_where_its_pack_is_off() -> N
     assert elsewhere("jwt") == elsewhere("nope") == ""
 
 
+def test_what_names_a_rule_by_an_id_it_had_goes_on(tmp_path: Path) -> None:
+    assert "apify-api-token" in {rule.id for rule in load_rules(["saas/apify"])}
+    assert "apify-api-token" not in {rule.id for rule in load_rules(["saas/apify"], disable=["apify-token"])}
+    # What is found by a broad rule now, among other secrets, does not turn that one off.
+    assert load_rules(["generic/assignment"], disable=["superset-secret-key"]) == load_rules(["generic/assignment"])
+    own = write(tmp_path / "own.toml", GOOD.replace("acme-key", "apify-token"))
+    rules = {rule.id for rule in load_rules(["saas/apify"], [own])}
+    assert ("apify-token" in rules, "apify-api-token" in rules) == (True, False)
+    needs = GOOD.replace('severity = "high"', 'severity = "high"\nrequires = [{rule = "apify-token"}]')
+    [rule] = [rule for rule in load_rules(["saas/apify"], [write(own, needs)]) if rule.id == "acme-key"]
+    assert [companion.rule for companion in rule.requires] == ["apify-api-token"]
+
+
 def test_the_families_are_known_without_the_rules() -> None:
-    assert rule_families() == {rule.id: rule.family for rule in (*texts.rules(), *load_rules(OFF_BY_DEFAULT))}
+    gone = {rule_id: one.family for rule_id, one in GONE.items()}
+    assert rule_families() == gone | {rule.id: rule.family for rule in (*texts.rules(), *load_rules(OFF_BY_DEFAULT))}
 
 
 def test_rules_can_be_taken_out() -> None:

@@ -83,6 +83,20 @@ def test_what_would_keep_an_alert_from_being_told_or_understood_is_a_note(monito
     assert "set http.base_url" in rows["http"]["message"]
 
 
+def test_a_rule_that_is_named_by_an_id_it_had_is_a_note(monitor: Command, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(
+        "[monitor]\nstate_dir = 's'\n[rules]\npacks = ['saas/apify']\ndisable = ['apify-token']\n"
+        "[[routes]]\nmatchers = ['rule=\"superset-secret-key\"']\nsinks = ['screen']\n"
+        "[[sinks]]\nname = 'screen'\ntype = 'console'\n"
+    )
+    answer = monitor("check", "--no-environment", "--format", "json")
+    assert answer.returncode == 0
+    rows = {row["key"]: row for row in json.loads(answer.stdout)}
+    assert rows["rules.disable[0]"]["message"].endswith("; write apify-api-token")
+    assert "generic-secret finds what it found" in rows["routes[0].matchers[0]"]["message"]
+    assert rows["routes[0].matchers[0]"]["line"] == 7
+
+
 def test_a_door_that_nobody_opens_is_a_note(monitor: Command, config: Path) -> None:
     slack = '[[sinks]]\nname = "chat"\ntype = "slack"\ntoken = "env:T"\nchannel = "#a"\nsigning_secret = "env:T"\n'
     base = config.read_text() + slack + '[sinks.people]\nU0ADA = "ada"\n'

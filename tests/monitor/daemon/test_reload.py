@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -38,6 +39,22 @@ async def test_a_changed_rule_that_slows_the_scan_down_is_logged(site: Setup) ->
             site.rule("wide", text)
             await until(lambda: [entry for entry in logs if entry["event"] == "a rule slows the scan down"])
     assert "wide.toml: acme-wide: " in str(logs)
+
+
+async def test_a_rule_named_by_an_id_it_had_is_logged_at_the_start_and_when_that_is_new(site: Setup) -> None:
+    def old(logs: list[Any]) -> list[str]:
+        return [entry["detail"] for entry in logs if entry["event"] == "a setting names a rule by an old id"]
+
+    silence = "[[silences]]\nmatchers = ['rule=\"{}\"']\n"
+    site.configure(silence.format("apify-token"))
+    daemon = site.daemon()
+    with structlog.testing.capture_logs() as logs:
+        async with running(daemon):
+            [first] = old(logs)
+            site.configure(silence.format("customer-io-api-key"))
+            await until(lambda: len(old(logs)) == 2)
+    assert "apify-api-token" in first
+    assert "customerio-api-key" in old(logs)[1]
 
 
 @pytest.mark.parametrize(

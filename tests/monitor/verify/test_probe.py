@@ -93,6 +93,12 @@ def test_every_probe_is_of_rules_there_are_and_no_rule_has_two() -> None:
     assert len(providers()) >= 40
 
 
+def test_a_probe_is_known_by_an_id_that_its_rule_had() -> None:
+    assert probe_of("mailgun-legacy-api-key") is not None
+    assert probe_of("mailgun-private-key") is probe_of("mailgun-legacy-api-key")
+    assert probe_of("superset-secret-key") is None
+
+
 @pytest.mark.parametrize("probe", load_probes(), ids=lambda probe: f"{probe.provider} {probe.rules[0]}")
 def test_a_probe_is_whole(probe: Probe) -> None:
     assert probe_of(probe.rules[0]) is probe
