@@ -40,7 +40,7 @@ help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
 
 .PHONY: run
-run: $(VENV)/run.stamp  ## start the monitor on config.toml (a copy of config.example.toml when there is none)
+run: $(VENV)/rules.stamp  ## start the monitor on config.toml (a copy of config.example.toml when there is none)
 	@mkdir -p var/log
 	@[ -e $(CONFIG) ] || { cp config.example.toml $(CONFIG) && echo "Made $(CONFIG) from config.example.toml"; }
 	@exec $(BIN)/monitor run --intro --config $(CONFIG)
@@ -50,6 +50,7 @@ run: $(VENV)/run.stamp  ## start the monitor on config.toml (a copy of config.ex
 WORKERS ?= 5
 .PHONY: test
 test: system-packages $(VENV)/dev.stamp  ## everything that must pass: lint, types, tests
+	@$(MAKE) --no-print-directory $(VENV)/rules.stamp
 	@$(MAKE) --no-print-directory lint >$(VENV)/lint.log 2>&1 & linted=$$!; \
 	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m tests.workers $(WORKERS) --dist worksteal $(PYTEST_ARGS); tested=$$?; \
 	wait $$linted || { cat $(VENV)/lint.log; exit 1; }; exit $$tested
@@ -130,7 +131,7 @@ pictures: $(VENV)/dev.stamp  ## renew docs/pictures and the sample alert in the 
 
 .PHONY: clean
 clean:  ## remove the environment, caches and build results (var/ and config.toml stay)
-	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) dist detectors/compiled .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 	find $(SOURCES) tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: system-packages
@@ -154,6 +155,12 @@ $(VENV)/run.stamp: $(BIN)/python requirements.lock pyproject.toml
 	@echo "Installing the locked dependencies into $(VENV)"
 	@$(PIP) install --require-hashes -r requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Read and compiled before the first start. That they cannot be is no error: the start compiles them then.
+$(VENV)/rules.stamp: $(VENV)/run.stamp $(wildcard detectors/*.py detectors/rules/*.py detectors/compile/*.* detectors/packs/*/*.toml)
+	@echo "Compiling the rules"
+	@$(BIN)/python -m detectors.compile.prebuilt || echo "They are compiled at the first start instead" >&2
 	@touch $@
 
 $(VENV)/dev.stamp: $(BIN)/python requirements-dev.lock pyproject.toml

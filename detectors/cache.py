@@ -1,4 +1,8 @@
-"""Files that make a start quick and that nothing depends on: whole and ours, or ignored and made anew."""
+"""Files that make a start quick and that nothing depends on: whole and ours, or ignored and made anew.
+
+What comes with the package (`SHIPPED`, see detectors.compile.prebuilt) is looked for before what the user's cache has.
+Both go by the content of what they were made from, so what is out of date is not found.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,15 @@ import hashlib
 import hmac
 import os
 import secrets
+import sys
 import tempfile
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-__all__ = ["code", "read", "stamp", "write"]
+__all__ = ["SHIPPED", "code", "contents", "put", "read", "shipped", "write"]
 
+SHIPPED = Path(__file__).parent / "compiled"
 _NAME = b"exposure-monitor cache "
 _MAGIC = _NAME + b"4\n"
 _DIGEST = 32  # bytes of BLAKE2b and of its key
@@ -22,19 +28,38 @@ _DIGEST = 32  # bytes of BLAKE2b and of its key
 _VEILED = bytes(byte ^ 0xFF for byte in range(256))
 
 
-def stamp(files: Iterable[tuple[str, os.stat_result]]) -> bytes:
-    """What the files are, by name, size and both times of change: an image sets the one, but not the other."""
-    lines = (f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\0{stat.st_ctime_ns}\0" for name, stat in files)
-    return "".join(lines).encode(errors="replace")
+def contents(root: Path | str, files: Iterable[str]) -> bytes:
+    """A digest of these files below `root`. Raises OSError."""
+    digest = hashlib.blake2b(digest_size=_DIGEST)
+    for name in sorted(files):
+        with open(f"{root}/{name}", "rb", buffering=0) as file:
+            text = file.read()
+        digest.update(f"{name}\0{len(text)}\0".encode(errors="replace") + text)
+    return digest.digest()
 
 
 @cache
 def code() -> bytes:
-    """A stamp of this package's own code, which decides what is put into a cache."""
+    """A digest of the code that decides what is put into a cache, and of the Python that reads patterns for it."""
     root = Path(__file__).parent
-    inside = (path for room in (".", "rules", "compile", "match") for path in (root / room).iterdir())
-    files = sorted(path for path in inside if path.suffix in (".py", ".json"))
-    return stamp((str(path.relative_to(root)), path.stat()) for path in files)
+    inside = (path for room in (".", "rules", "compile") for path in (root / room).iterdir())
+    files = [str(path.relative_to(root)) for path in inside if path.suffix in (".py", ".json")]
+    return contents(root, files) + str(sys.implementation.cache_tag).encode()
+
+
+def shipped(name: str, folder: Path | None = None) -> bytes | None:
+    """What came with the package (or lies in `folder`) under this name, or None when there is no whole file of that.
+
+    Whoever may write it may write this code: it and its folder belong to whom this file belongs to, to root or to the
+    present user, to whom alone they are open for writing.
+    """
+    folder = folder or SHIPPED
+    trusted = (0, os.stat(__file__).st_uid)
+    try:
+        _ours(folder.stat(), *trusted)
+        return _body(_own(folder / name, *trusted), b"")
+    except OSError:
+        return None
 
 
 def read(path: Path) -> bytes | None:
@@ -45,9 +70,12 @@ def read(path: Path) -> bytes | None:
     """
     try:
         key = _key(path.parent, make=False)
-        raw = _own(path)
+        return _body(_own(path), key)
     except OSError:
         return None
+
+
+def _body(raw: bytes, key: bytes) -> bytes | None:
     head = len(_MAGIC) + _DIGEST
     body = raw[head:]
     if raw[: len(_MAGIC)] != _MAGIC or not hmac.compare_digest(raw[len(_MAGIC) : head], _digest(key, body)):
@@ -59,16 +87,16 @@ def _digest(key: bytes, body: bytes) -> bytes:
     return hashlib.blake2b(body, key=key, digest_size=_DIGEST).digest()
 
 
-def _own(path: Path) -> bytes:
-    """The content of a file of ours. Raises OSError, also when it may be somebody else's."""
+def _own(path: Path, *others: int) -> bytes:
+    """The content of a file of ours, or of these users. Raises OSError, also when it may be somebody else's."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
-        _ours(os.fstat(descriptor))
+        _ours(os.fstat(descriptor), *others)
         return file.read()
 
 
-def _ours(status: os.stat_result) -> None:
-    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+def _ours(status: os.stat_result, *others: int) -> None:
+    if status.st_uid not in (os.geteuid(), *others) or status.st_mode & 0o022:
         raise PermissionError("others may have written it")
 
 
@@ -97,19 +125,25 @@ def write(path: Path, body: bytes, keep: int) -> None:
     with contextlib.suppress(OSError):
         for folder in [one for one in reversed(path.parents) if not one.exists()]:
             folder.mkdir(mode=0o700, exist_ok=True)  # the first of them may be the state folder of the monitor
-        key = _key(path.parent, make=True)
-        fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.suffix)
-        try:
-            with os.fdopen(fd, "wb") as file:
-                veiled = body.translate(_VEILED)
-                file.write(_MAGIC + _digest(key, veiled) + veiled)
-            os.replace(temporary, path)
-        except OSError:
-            os.unlink(temporary)
-            raise
-        found = sorted(path.parent.glob(f"*{path.suffix}"), key=lambda p: p.stat().st_mtime)
-        for old in (*found[:-keep], *filter(_of_another_version, found[-keep:])):
-            old.unlink(missing_ok=True)
+        put(path, body, keep, _key(path.parent, make=True))
+
+
+def put(path: Path, body: bytes, keep: int, key: bytes = b"") -> None:
+    """The same without a key for a file to be shipped, in a folder that is there. Raises OSError."""
+    fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.suffix)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            veiled = body.translate(_VEILED)
+            file.write(_MAGIC + _digest(key, veiled) + veiled)
+            if not key:
+                os.fchmod(fd, 0o644)
+        os.replace(temporary, path)
+    except OSError:
+        os.unlink(temporary)
+        raise
+    found = sorted(path.parent.glob(f"*{path.suffix}"), key=lambda p: p.stat().st_mtime)
+    for old in (*found[:-keep], *filter(_of_another_version, found[-keep:])):
+        old.unlink(missing_ok=True)
 
 
 def _of_another_version(path: Path) -> bool:

@@ -21,7 +21,7 @@ from detectors.rules.checksums import CHECKS
 from detectors.rules.rule import Rule, RuleError
 from detectors.rules.triggers import ASSIGNED, TRIGGERS
 
-__all__ = ["Compiled", "Plan", "compiled", "filler", "make", "searched"]
+__all__ = ["Compiled", "Plan", "compiled", "dumped", "filler", "make", "name", "searched"]
 
 # From some 800 literals, if the shortest has four characters, Hyperscan looks at every second or fourth position only,
 # which lets so many false candidates through that it is up to twice as slow. Two bytes that no text holds keep it at
@@ -70,7 +70,7 @@ class Compiled(NamedTuple):
 
 
 def compiled(rules: Sequence[Rule], cache_dir: Path | None) -> tuple[Compiled, ...]:
-    """Plans and databases of these rules, from the cache when it holds them.
+    """Plans and databases of these rules, from the package or from the cache where one holds them.
 
     A user's own rules are compiled by themselves beside many shipped ones: to change one of them costs a fraction of a
     second, and not the seconds that all take. Raises RuleError when a rule names a check that there is none of, and
@@ -87,6 +87,20 @@ def compiled(rules: Sequence[Rule], cache_dir: Path | None) -> tuple[Compiled, .
     )
 
 
+def name(rules: Sequence[Rule]) -> str:
+    """What the file of these is called where they come compiled."""
+    return _name(_key(rules), "hsdb")
+
+
+def dumped(rules: Sequence[Rule]) -> bytes:
+    """What is in it. Raises as `compiled` does."""
+    return _dumped(_key(rules), _compiled(rules, None, "hsdb"))
+
+
+def _name(key: bytes, suffix: str) -> str:
+    return f"{key.hex()[:32]}.{suffix}"
+
+
 def _numbered(part: Compiled, numbers: Sequence[int]) -> Compiled:
     """By the numbers of all rules, of which the part has these."""
     if numbers == [*range(len(numbers))]:
@@ -99,14 +113,16 @@ def _numbered(part: Compiled, numbers: Sequence[int]) -> Compiled:
 def _compiled(rules: Sequence[Rule], cache_dir: Path | None, suffix: str, beside: Sequence[Rule] = ()) -> Compiled:
     """Those of some rules, without the decoders that the ones `beside` them have."""
     key = _key(rules, beside)
-    path = cache_dir / f"{key.hex()[:32]}.{suffix}" if cache_dir is not None else None
-    out = _load(path, key) if path is not None else None
+    path = cache_dir / _name(key, suffix) if cache_dir is not None else None
+    out = _load(cache.shipped(_name(key, suffix)), key)
+    if out is None and path is not None:
+        out = _load(cache.read(path), key)
     if out is None:
         plan, expressions, near = make(rules, beside)
         database = _compile(searched(rules, plan, expressions), plan.once)
         out = Compiled(plan, database, _compile(near) if near else None)
         if path is not None:
-            _save(path, key, out)
+            cache.write(path, _dumped(key, out), _KEEP)
     return out
 
 
@@ -222,9 +238,8 @@ def _key(rules: Sequence[Rule], beside: Sequence[Rule] = ()) -> bytes:
     return hashlib.sha256(repr(probe.info()).encode() + cache.code() + content).digest()
 
 
-def _load(path: Path, key: bytes) -> Compiled | None:
-    """What lies there, or None when it is not whole or of other rules."""
-    body = cache.read(path)
+def _load(body: bytes | None, key: bytes) -> Compiled | None:
+    """What this is, or None when it is of other rules, or made by another library or for another processor."""
     if body is None or body[: len(key)] != key:
         return None
     head, _, databases = bytes(body[len(key) :]).partition(b"\n")
@@ -242,8 +257,8 @@ def _restored(dump: bytes) -> Any:
     return database
 
 
-def _save(path: Path, key: bytes, what: Compiled) -> None:
+def _dumped(key: bytes, what: Compiled) -> bytes:
     plan = what.plan
     database, near = (hyperscan.dumpb(it) if it is not None else b"" for it in (what.database, what.near))
     head = orjson.dumps((len(database), (plan.rules, [tuple(one) for one in plan.codecs], plan.assigned, plan.near)))
-    cache.write(path, key + head + b"\n" + database + near, _KEEP)
+    return key + head + b"\n" + database + near

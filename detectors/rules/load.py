@@ -10,11 +10,21 @@ from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
+from detectors import cache
 from detectors.rules import snapshot
 from detectors.rules.gone import GONE, Form, heir
 from detectors.rules.rule import NAMED, PACKS, WIDE, Rule, RuleError, family, suggest
 
-__all__ = ["Form", "builtin_families", "builtin_packs", "elsewhere", "load_rules", "rule_families", "rule_forms"]
+__all__ = [
+    "Form",
+    "builtin_families",
+    "builtin_packs",
+    "elsewhere",
+    "load_rules",
+    "rule_families",
+    "rule_forms",
+    "sources",
+]
 
 _ID = re.compile(rb'^id = "([^"]+)"$', re.MULTILINE)
 _GENERIC = ("generic", "exposure")  # families whose rules know no issuer
@@ -32,13 +42,19 @@ OFF_BY_DEFAULT = ("exposure", "protected", WIDE)
 
 def builtin_packs(names: Iterable[str] = ("default",)) -> list[Path]:
     """Files of the packs named: "default", a family ("cloud") or one file ("cloud/aws"). Raises RuleError."""
-    files: set[Path] = set()
+    return sorted(PACKS.parent / source for source in sources(names))
+
+
+def sources(names: Iterable[str]) -> set[str]:
+    """The same as the rules in them name it: "packs/cloud/aws.toml". Raises RuleError."""
+    files: set[str] = set()
     problems = []
     for name in names:
         if name == "default":
-            files |= {file for file in PACKS.glob("*/*.toml") if file.parent.name not in OFF_BY_DEFAULT}
+            for folder in set(builtin_families()).difference(OFF_BY_DEFAULT):
+                files.update(f"packs/{folder}/{file}" for file in os.listdir(PACKS / folder) if file.endswith(".toml"))
         elif found := [*PACKS.glob(f"{name}/*.toml"), *PACKS.glob(f"{name}.toml")]:
-            files.update(found)
+            files.update("/".join(file.parts[-3:]) for file in found)
         else:
             there = ["default", *builtin_families()]
             close = get_close_matches(name, [*there, *(_name(file) for file in PACKS.glob("*/*.toml"))], n=2)
@@ -46,7 +62,7 @@ def builtin_packs(names: Iterable[str] = ("default",)) -> list[Path]:
             problems.append(f"rules.packs: no pack is called {name!r}{meant}")
     if problems:
         raise RuleError(problems)
-    return sorted(files)
+    return files
 
 
 def rule_families() -> Mapping[str, str]:
@@ -158,8 +174,12 @@ def _by_heirs(rule: Rule, known: Iterable[str]) -> Rule:
 
 def _builtin(packs: Iterable[str], cache_dir: Path | None, problems: list[str]) -> list[Rule]:
     packs = tuple(packs)
-    path = snapshot.snapshot_path(PACKS, packs, cache_dir) if cache_dir is not None else None
-    rules = snapshot.load(path) if path is not None else None
+    wanted = sources(packs)
+    digest = snapshot.digest(PACKS)
+    rules = snapshot.load(cache.shipped(snapshot.name(digest, builtin_families())), wanted)
+    path = cache_dir / snapshot.name(digest, packs) if cache_dir is not None else None
+    if rules is None and path is not None:
+        rules = snapshot.load(cache.read(path))
     if rules is None:
         rules = [rule for file in builtin_packs(packs) for rule in _load_into(file, problems)]
         if path is not None and not problems:

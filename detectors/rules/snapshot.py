@@ -1,14 +1,14 @@
 """The built-in rules as one file: parsing a thousand pack files takes a second, reading this a thirtieth.
 
-Only a shortcut: keyed by what the packs are and by this code, and made anew whenever anything about it is off. Files of
-the user are always read themselves.
+Only a shortcut: keyed by what the packs are and by this code, and made anew whenever anything about it is off. One of
+all packs comes with the package. Files of the user are always read themselves.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -20,31 +20,37 @@ from detectors.rules.pattern import Shape
 from detectors.rules.rule import Requires, Rule
 from detectors.rules.triggers import TRIGGERS
 
-__all__ = ["load", "save", "snapshot_path"]
+__all__ = ["digest", "dumped", "load", "name", "save"]
 
 _FIELDS = tuple(f.name for f in fields(Rule))
+_SOURCE = _FIELDS.index("source")
 _TUPLES = tuple(f.name for f in fields(Rule) if str(f.type).startswith("tuple"))
 _KEEP = 4  # snapshots in the cache
 
 
-def snapshot_path(folder: Path, packs: Iterable[str], cache_dir: Path) -> Path:
-    """Where the snapshot of these packs lies, as they are now in `folder`."""
+def digest(folder: Path) -> bytes:
+    """Of all packs, as they are now in `folder`, and of what reads them."""
     files = []
     with os.scandir(folder) as families:
         for family in families:
             if family.is_dir():
-                with os.scandir(family) as entries:
-                    files += [(entry.path, entry.stat()) for entry in entries]
-    digest = hashlib.sha256(repr(sorted(packs)).encode() + cache.code() + cache.stamp(sorted(files)))
-    return cache_dir / f"{digest.hexdigest()[:32]}.rules"
+                files += [f"{family.name}/{name}" for name in os.listdir(family.path) if name.endswith(".toml")]
+    return cache.code() + cache.contents(folder, files)
 
 
-def load(path: Path) -> list[Rule] | None:
-    """The rules in it, or None when there is no whole snapshot."""
-    body = cache.read(path)
+def name(digest: bytes, packs: Iterable[str]) -> str:
+    """What the snapshot of these packs is called."""
+    return f"{hashlib.sha256(repr(sorted(packs)).encode() + digest).hexdigest()[:32]}.rules"
+
+
+def load(body: bytes | None, sources: Collection[str] | None = None) -> list[Rule] | None:
+    """The rules in it, all or those of these files, or None when it is no whole snapshot."""
     try:
-        return [_rule(*entry) for entry in orjson.loads(body)] or None if body is not None else None
-    except (ValueError, TypeError, KeyError, AttributeError):
+        entries = orjson.loads(body) if body is not None else []
+        if sources is not None:
+            entries = [entry for entry in entries if entry[0][_SOURCE] in sources]
+        return [_rule(*entry) for entry in entries] or None
+    except (ValueError, TypeError, LookupError, AttributeError):
         return None  # whole, but not what this code wrote
 
 
@@ -53,9 +59,9 @@ def _rule(values: list[Any], shape: list[Any]) -> Rule:
     rule = object.__new__(Rule)
     data = rule.__dict__
     data.update(zip(_FIELDS, values, strict=True))
-    for name in _TUPLES:
-        if data[name] is not None:
-            data[name] = tuple(data[name])
+    for field in _TUPLES:
+        if data[field] is not None:
+            data[field] = tuple(data[field])
     if data["requires"]:
         data["requires"] = tuple(Requires(**companion) for companion in data["requires"])
     trigger, triggers, back, ahead, literals, *others = shape
@@ -69,13 +75,17 @@ def _rule(values: list[Any], shape: list[Any]) -> Rule:
 
 def save(path: Path, rules: Sequence[Rule]) -> None:
     """Write a snapshot; one that cannot be written is no error."""
-    cache.write(path, orjson.dumps([(_values(rule), [*_shape(rule)]) for rule in rules]), _KEEP)
+    cache.write(path, dumped(rules), _KEEP)
+
+
+def dumped(rules: Sequence[Rule]) -> bytes:
+    return orjson.dumps([(_values(rule), [*_shape(rule)]) for rule in rules])
 
 
 def _values(rule: Rule) -> list[Any]:
     return [
-        [asdict(companion) for companion in rule.requires] if name == "requires" else getattr(rule, name)
-        for name in _FIELDS
+        [asdict(companion) for companion in rule.requires] if field == "requires" else getattr(rule, field)
+        for field in _FIELDS
     ]
 
 

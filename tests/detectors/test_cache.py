@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-import time
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,38 +92,68 @@ def test_the_digest_has_a_key_of_the_folder(tmp_path: Path) -> None:
     assert cache.read(here) == b"ours"
 
 
-def test_a_stamp_does_not_trust_a_time_that_was_set(tmp_path: Path) -> None:
-    path = tmp_path / "a"
-    stamps = set()
-    for text in ("x", "y"):
-        path.write_text(text)
-        os.utime(path, ns=(1, 1))  # as in images that are made to be reproducible
-        stamps.add(cache.stamp([("a", path.stat())]))
-        time.sleep(0.02)  # the clock of a file system is coarse
-    assert len(stamps) == 2
+def test_what_is_shipped_is_read_by_whoever_may_run_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "compiled"
+    folder.mkdir()
+    monkeypatch.setattr(cache, "SHIPPED", folder)
+    assert cache.shipped("x.kind") is None
+    cache.put(folder / "x.kind", b"body", 4)
+    assert os.listdir(folder) == ["x.kind"]
+    assert (folder / "x.kind").stat().st_mode & 0o777 == 0o644
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)  # its files are those of whom the code belongs to
+    assert cache.shipped("x.kind") == b"body"
+    for place in (folder, folder / "x.kind"):
+        for open_to in (0o020, 0o002):
+            mode = place.stat().st_mode & 0o777
+            place.chmod(mode | open_to)
+            assert cache.shipped("x.kind") is None, "others may have written it"
+            place.chmod(mode)
+    assert cache.shipped("x.kind") == b"body"
+    (folder / "y.kind").symlink_to("x.kind")
+    assert cache.shipped("y.kind") is None
+    raw = (folder / "x.kind").read_bytes()
+    for harmed in (b"", raw[:-1], raw[:-1] + b"?", raw + b"more"):
+        (folder / "x.kind").write_bytes(harmed)
+        assert cache.shipped("x.kind") is None
 
 
-def test_code_of_every_room_that_decides_what_is_compiled_counts() -> None:
-    for name in ("cache.py", "rules/packfile.py", "compile/anchors.json", "match/decode.py"):
-        assert f"{name}\0" in cache.code().decode()
+def test_what_is_shipped_by_somebody_else_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path.chmod(0o755)
+    cache.put(tmp_path / "x.kind", b"body", 4)
+    stat = os.stat
+    owner = stat(tmp_path).st_uid + 7
+
+    def theirs(path: str | Path, **options: bool) -> os.stat_result:
+        return os.stat_result([*stat(path, **options)[:4], owner, *stat(path, **options)[5:]])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fstat", theirs)  # of the open file
+        assert cache.shipped("x.kind", tmp_path) is None
+        patch.setattr(os, "stat", theirs)  # of the folder and of the code as well
+        assert cache.shipped("x.kind", tmp_path) == b"body"
 
 
-def test_a_stamp_tells_files_apart_by_name_size_and_time(tmp_path: Path) -> None:
-    path = tmp_path / "a"
+def test_contents_tell_files_apart_by_name_and_text_and_not_by_when_or_where(tmp_path: Path) -> None:
+    seen = set()
+    for place, files in (("a", {"x": "1", "y": "2"}), ("b", {"x": "12", "y": ""}), ("c", {"x": "1", "z": "2"})):
+        for twin in (place, f"{place}-again"):
+            (tmp_path / twin).mkdir()
+            for name, text in files.items():
+                (tmp_path / twin / name).write_text(text)
+                os.utime(tmp_path / twin / name, ns=(len(twin), 1))
+        one, other = (cache.contents(tmp_path / twin, files) for twin in (place, f"{place}-again"))
+        assert one == other
+        seen.add(one)
+    assert len(seen) == 3
 
-    def stamp(name: str = "a") -> bytes:
-        return cache.stamp([(name, path.stat())])
 
-    path.write_text("x")
-    os.utime(path, ns=(1, 1))
-    first = stamp()
-    assert stamp() == first
-    assert stamp("b") != first
-    os.utime(path, ns=(1, 2))
-    assert stamp() != first
-    path.write_text("xx")
-    os.utime(path, ns=(1, 1))
-    assert stamp() != first
+def test_code_that_decides_what_is_compiled_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that it imports of ours lies in these rooms, which tests/test_layout.py holds."""
+    monkeypatch.setattr(cache, "contents", lambda _root, files: "\n".join(files).encode())
+    counted = cache.code.__wrapped__().decode()
+    for name in ("cache.py", "rules/packfile.py", "compile/anchors.json", "compile/plan.py"):
+        assert name in counted
+    assert counted.endswith(sys.implementation.cache_tag or "")
 
 
 def test_nobody_who_scans_it_sees_what_is_in_it(tmp_path: Path) -> None:

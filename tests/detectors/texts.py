@@ -20,6 +20,7 @@ from urllib.parse import quote_from_bytes
 import pytest
 from hypothesis import strategies as st
 
+from detectors.compile import prebuilt
 from detectors.compile.plan import Compiled, _key
 from detectors.match.cost import Work
 from detectors.match.engine import Engine, Match, Worker
@@ -65,8 +66,16 @@ def shared(name: str = "default") -> Iterator[Path | None]:
 
 
 @functools.cache
+def _made() -> None:
+    """What `make run` makes in a checkout is there and of the rules as they are, for all that the tests start."""
+    with shared(), contextlib.suppress(OSError):
+        prebuilt.make()
+
+
+@functools.cache
 def rules() -> tuple[Rule, ...]:
     """The default packs."""
+    _made()
     with shared() as cache:
         return tuple(load_rules(cache_dir=cache))
 
@@ -79,13 +88,14 @@ def shares(every: int) -> list[Any]:
 @functools.cache
 def wide() -> tuple[Rule, ...]:
     """The rules that are on only where a configuration asks for them."""
-    with shared("wide") as cache:
-        return tuple(load_rules(["wide"], cache_dir=cache))
+    _made()
+    return tuple(load_rules(["wide"]))
 
 
 @functools.cache
 def engine(*packs: str) -> Engine:
     """All of the default packs, or of those named, compiled."""
+    _made()
     chosen = load_rules(packs) if packs else rules()
     with shared(" ".join(packs) or "default") as cache:
         return Engine.build(chosen, cache)

@@ -254,7 +254,7 @@ def test_a_cache_that_is_whole_is_used(built: Path, monkeypatch: pytest.MonkeyPa
     kept = files(built)
     assert kept
     before = [(f.stat().st_mtime_ns, f.stat().st_ino) for f in kept]
-    monkeypatch.setattr(plan, "_save", lambda *_: pytest.fail("compiled again"))
+    monkeypatch.setattr(plan, "_dumped", lambda *_: pytest.fail("compiled again"))
     assert Engine.build([SIMPLE], built).worker().scan(b"tok_k3j9x2m4q8w1")
     assert [(f.stat().st_mtime_ns, f.stat().st_ino) for f in files(built)] == before
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from detectors import cache
-from detectors.rules import snapshot
+from detectors.rules import packfile, snapshot
 from detectors.rules.load import load_rules
 from detectors.rules.rule import PACKS, Rule
+from tests.detectors import texts
 
 
 @pytest.fixture(scope="module")
@@ -23,34 +24,46 @@ def shapes(rules: list[Rule]) -> list[object]:
 def test_what_is_read_back_is_what_was_saved(rules: list[Rule], tmp_path: Path) -> None:
     path = tmp_path / "cache" / "x.rules"
     snapshot.save(path, rules)
-    loaded = snapshot.load(path)
+    loaded = snapshot.load(cache.read(path))
     assert loaded is not None
     assert shapes(loaded) == shapes(rules)
     assert [rule.confirm for rule in loaded] == [rule.confirm for rule in rules]
 
 
-def test_its_name_follows_the_packs(tmp_path: Path) -> None:
+def test_its_name_follows_the_packs_and_what_is_in_them(tmp_path: Path) -> None:
     pack = tmp_path / "family" / "a.toml"
     pack.parent.mkdir()
     pack.write_text("x = 1")
 
-    def name(*packs: str) -> Path:
-        return snapshot.snapshot_path(tmp_path, packs or ["default"], tmp_path / "cache")
+    def name(*packs: str) -> str:
+        return snapshot.name(snapshot.digest(tmp_path), packs or ["default"])
 
     first = name()
     assert name() == first
     assert name("cloud", "vcs") == name("vcs", "cloud") != first
     os.utime(pack, ns=(1, 1))
-    assert name() != first
+    assert name() == first
+    pack.write_text("x = 2")
     second = name()
+    assert second != first
     (pack.parent / "b.toml").write_text("")
     assert name() != second
 
 
+@pytest.fixture
+def nothing_shipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(cache, "SHIPPED", tmp_path / "none")
+
+
+def kept(packs: list[str], folder: Path) -> Path:
+    return folder / snapshot.name(snapshot.digest(PACKS), packs)
+
+
+@pytest.mark.usefixtures("nothing_shipped")
 def test_rules_come_from_the_cache_and_survive_its_loss(tmp_path: Path) -> None:
     plain = load_rules(["vcs"])
     assert load_rules(["vcs"], cache_dir=tmp_path) == plain  # writes it
-    path = snapshot.snapshot_path(PACKS, ["vcs"], tmp_path)
+    path = kept(["vcs"], tmp_path)
     assert path.exists()
     snapshot.save(path, plain[:1])  # only to see that it is what is read
     assert load_rules(["vcs"], cache_dir=tmp_path) == plain[:1]
@@ -58,8 +71,19 @@ def test_rules_come_from_the_cache_and_survive_its_loss(tmp_path: Path) -> None:
     assert load_rules(["vcs"], cache_dir=tmp_path) == plain
 
 
+def test_rules_come_from_the_package_before_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = texts.rules()  # which sees to it that the package has them
+    snapshot.save(kept(["vcs/github", "vcs/git"], tmp_path), rules[:1])
+    monkeypatch.setattr(packfile, "load_file", lambda path: pytest.fail(f"{path} read"))
+    assert load_rules(cache_dir=tmp_path) == [*rules]
+    some = load_rules(["vcs/github", "vcs/git"], cache_dir=tmp_path)
+    assert some == [one for one in rules if one.source in ("packs/vcs/github.toml", "packs/vcs/git.toml")]
+    assert [path.name for path in tmp_path.glob("*.rules")] == [kept(["vcs/github", "vcs/git"], tmp_path).name]
+
+
+@pytest.mark.usefixtures("nothing_shipped")
 @pytest.mark.parametrize("body", [b"", b"{}", b"[1]", b"[[[], []]]", b'{"a": 1}', b"[[[1], [2]]]", b"null"])
 def test_a_whole_file_of_another_content_is_made_anew(tmp_path: Path, body: bytes) -> None:
     plain = load_rules(["vcs"], cache_dir=tmp_path)
-    cache.write(snapshot.snapshot_path(PACKS, ["vcs"], tmp_path), body, keep=4)
+    cache.write(kept(["vcs"], tmp_path), body, keep=4)
     assert load_rules(["vcs"], cache_dir=tmp_path) == plain
