@@ -29,6 +29,11 @@ def outdated(config: Config, own: Iterable[str] = ()) -> Iterator[Outdated]:
         for key, matcher in matchers(config)
         if matcher.label == "rule" and matcher.op in ("=", "!=")
     ]
+    places += [
+        (f"actions[{index}].rules[{place}]", rule_id)
+        for index, action in enumerate(config.actions)
+        for place, rule_id in enumerate(action.rules)
+    ]
     places += [("rules.paths", rule_id) for rule_id in own]
     for key, rule_id in places:
         if (gone := GONE.get(rule_id)) is not None and (gone.heir or key != "rules.paths"):
@@ -53,4 +58,7 @@ def matchers(config: Config) -> Iterator[tuple[str, Matcher]]:
                 for place, matcher in enumerate(value if isinstance(value, tuple) else ()):
                     if isinstance(matcher, Matcher):
                         yield f"{table}[{index}].{name}[{place}]", matcher
-    yield from ((f"verify.matchers[{place}]", matcher) for place, matcher in enumerate(config.verify.matchers))
+    judged = {"verify": config.verify.matchers}
+    judged |= {f"verify.severities[{index}]": one.matchers for index, one in enumerate(config.verify.severities)}
+    for key, tests in judged.items():
+        yield from ((f"{key}.matchers[{place}]", matcher) for place, matcher in enumerate(tests))

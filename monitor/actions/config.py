@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from detectors.rules.gone import heir, names
 from monitor.common.credential import Credential
 from monitor.common.duration import Duration
 from monitor.common.http import loopback
@@ -193,8 +194,8 @@ class ActionConfig(BaseModel):
         if rule == CANARY:
             return CANARY in self.rules
         if self.rules:
-            return any(fnmatch.fnmatchcase(rule, pattern) for pattern in self.rules)
-        return self.ready is None or rule in self.ready.rules
+            return any(fnmatch.fnmatchcase(name, pattern) for name in names(rule) for pattern in self.rules)
+        return self.ready is None or heir(rule) in self.ready.rules
 
     def wants(self, labels: Mapping[str, str]) -> bool:
         """Whether it is planned by itself for an incident with these labels."""

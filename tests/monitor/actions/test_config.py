@@ -87,6 +87,8 @@ def test_an_action_is_for_some_rules() -> None:
     assert action().fits("anything")
     assert action(rules=["acme-*"]).fits("acme-token")
     assert not action(rules=["acme-*"]).fits("github-pat")
+    assert action(rules=["apify-token"]).fits("apify-api-token")  # by an id that the rule had
+    assert action(rules=["apify-api-token"]).fits("apify-token")  # of an incident from then
     github = ActionConfig(name="a", type="github-revoke")
     assert github.fits("github-pat")
     assert not github.fits("openai-project-key")
