@@ -23,6 +23,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -35,6 +36,9 @@ __all__ = ["Forks", "serve"]
 
 _ROOT = Path(__file__).parents[2]
 _MOST = 100_000  # bytes of a request
+# What is imported where it is needed.
+_LAZY = """hyperscan rich.console rich.table typer.rich_utils sqlalchemy.dialects.sqlite apscheduler.schedulers.asyncio
+apscheduler.triggers.date""".split()
 _READ_AT_START = ("PYTHON", "LC_", "LANG", "LD_", "FORCE_COLOR", "TERMINAL_WIDTH", "PY_COLORS")  # heads of variables
 
 
@@ -301,9 +305,12 @@ def _import_all() -> None:
         for module in pkgutil.walk_packages(importlib.import_module(name).__path__, f"{name}."):
             if not module.name.endswith("__main__"):
                 importlib.import_module(module.name)
-    for name in ("hyperscan", "rich.console", "rich.table", "typer.rich_utils", "sqlalchemy.dialects.sqlite"):
+    for name in _LAZY:
         importlib.import_module(name)
     _judge_once()
+    # What does not work says so where it is tested.
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(Exception):
+        asyncio.run(_store_once(Path(folder)))
     assert threading.active_count() == 1, "a fork would have one of them only"
 
 
@@ -312,11 +319,56 @@ def _judge_once() -> None:
     from detectors.match.judge import Judge
     from detectors.rules.rule import Rule
 
-    kind = Rule("r", "Rule", "x", "high", family="generic", words=True, score=True, hashes=True)
-    for value, before in ((b"k3j9x2m4q8w1", b"password="), (b"Summer2024", b"user=kim password=")):
+    by_name = Rule("r", "Rule", "x", "high", family="generic", words=True, score=True, hashes=True)
+    by_form = Rule("r", "Rule", "x", "high", family="vcs")
+    seen = ((by_name, b"k3j9x2m4q8w1", b"password="), (by_name, b"Summer2024", b"user=kim password="))
+    for kind, value, before in (*seen, (by_form, b"k3j9x2m4q8w1k7z2b5n8", b"token ")):
         judge, data = Judge(kind), before + value + b"\n"
         verdict = judge.verdict(value, before, b"\n")
         judge.doubted(verdict, data, len(before), len(data) - 1)
+
+
+async def _store_once(folder: Path) -> None:
+    """What the families of all rules are, and the text of each statement, is made once in a process, too."""
+    from detectors.rules.load import rule_families
+    from monitor.model import Position
+    from monitor.retention import Retention
+    from monitor.routing import Policy
+    from monitor.runbook import load
+    from monitor.runbook.progress import Procedure
+    from monitor.store import Notice, Store
+    from tests.monitor.store import helpers
+
+    rule_families()
+    now, place = helpers.Clock(), Position("services", "key", {})
+    policy, books = Policy(sinks=("hook", "chat"), threads=frozenset({"chat"})), Procedure("high", book=load)
+    async with await Store.open(folder / "state.db", policy, procedure=books, clock=now, secret=b"k" * 16) as store:
+        await store.claim()
+        await store.positions.of("services")
+        for offset in (0, 1, 1):
+            await store.commit([helpers.finding("one", offset), helpers.finding(offset)], [place], source="services")
+        await store.outbox.notify(Notice("title"))
+        for _ in range(3):
+            now.now += 3600
+            await store.groups.tick()
+            for sink in policy.sinks:
+                for one in await store.outbox.lease(sink, helpers.OWNER, 60, 4, most=50, backlog=300, paced=True):
+                    await store.outbox.sent(one.id, {"place": "here"})
+            await store.outbox.waiting()
+            await store.groups.agenda()
+            await store.groups.look_again()
+            await store.runs.sweep(everything=True)
+        await store.groups.adopt(helpers.OWNER, policy.sinks)
+        await store.retention.sweep(Retention())
+        await store.stats()
+        [first, *_] = await store.incidents.find()
+        await store.incidents.history(first.id)
+        await store.incidents.beside([first])
+        await store.incidents.transition(first.id, "ack", actor="ada")
+        await store.runs.act(first.id, "revoke", "done", actor="ada", note="seen")
+        await store.incidents.transition(first.id, "resolve", actor="ada", resolution="revoked")
+        await store.runs.find(10)
+        await store.outbox.list()
 
 
 if __name__ == "__main__":
