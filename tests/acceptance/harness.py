@@ -32,7 +32,8 @@ async def until(condition: Callable[[], object], seconds: float, what: Callable[
 class Monitor:
     """`monitor run` in `folder` with the given configuration; stdout and stderr go to files there.
 
-    It finds its rules compiled and is forked off a process that has its modules imported; with `first` neither.
+    It finds its rules compiled and is forked off a process that has its modules imported; with `first` neither, at
+    its first start.
     `prepared`: what is compiled lies in the folder already.
     """
 
@@ -78,7 +79,8 @@ class Monitor:
         ready = self.errors.count('"event": "ready"') if (self.folder / "stderr").exists() else 0
         with (self.folder / "stdout").open("ab") as out, (self.folder / "stderr").open("ab") as err:
             command = ("run", "--config", str(self.config), *arguments)
-            alone = self._first or prefix or stdin != asyncio.subprocess.DEVNULL or "LD_PRELOAD" in self.environment
+            first = self._first and self.starts == 1
+            alone = first or prefix or stdin != asyncio.subprocess.DEVNULL or "LD_PRELOAD" in self.environment
             if not alone:
                 self.process = Forks.shared().start(*command, env=self.environment, stdout=out, stderr=err)
             else:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import sqlite3
-import subprocess
-import sys
 import time
 import urllib.error
 from collections.abc import Callable, Iterator
@@ -21,6 +18,7 @@ import pytest
 from monitor.config import load
 from monitor.site import open_store
 from monitor.store import Store
+from tests.detectors import texts
 from tests.fakes.audit import anomalies, lines, month
 from tests.fakes.forks import Forks
 from tests.fakes.openbao import OpenBao, openbao
@@ -33,8 +31,6 @@ CONFIG = """
 state_dir = "state"
 [http]
 listen = ""
-[rules]
-packs = ["generic/assignment", "vcs/github"]
 [[sources]]
 name = "vault"
 type = "file"
@@ -61,6 +57,11 @@ never = true
 def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBao]:
     with openbao(tmp_path_factory.mktemp("bao")) as server:
         yield server
+
+
+@pytest.fixture(autouse=True)
+def compiled(tmp_path: Path) -> None:
+    texts.lend(tmp_path / "state" / "cache")
 
 
 def environment() -> dict[str, str]:
@@ -131,20 +132,20 @@ def test_a_month_with_an_anomaly_of_each_kind_is_read_once_whatever_is_killed(tm
     (tmp_path / "config.toml").write_text(CONFIG.format(audit=audit).replace("secret/supabase", "secret/gateway"))
     text = list(lines(asked, "m"))
     audit.write_text("\n".join(text[: len(text) // 2]) + "\n")
-    command = [sys.executable, "-m", "monitor", "run", "--config", str(tmp_path / "config.toml")]
+    command = ("run", "--config", str(tmp_path / "config.toml"))
     with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=log, stderr=log)
+        process = Forks.shared().start(*command, env=environment(), stdout=log, stderr=log)
     try:
         with audit.open("a") as file:
             for start in range(len(text) // 2, len(text), 2000):
                 file.write("\n".join(text[start : start + 2000]) + "\n")
         while not kept(tmp_path / "state/state.db"):
-            assert process.poll() is None, (tmp_path / "log").read_text()[-2000:]
+            assert process.returncode is None, (tmp_path / "log").read_text()[-2000:]
             time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
     finally:
         process.kill()
-        process.wait()
+        while process.returncode is None:
+            time.sleep(0.01)
 
     with audit.open("a") as file:
         file.write("\n".join(text[-200:]) + "\n")  # written twice

@@ -17,6 +17,7 @@ import pytest
 
 from detectors.rules.template import expand
 from monitor.github.hook import signature
+from tests.detectors import texts
 from tests.fakes.forks import Forked, Forks
 from tests.fakes.github import FakeGitHub, commit
 from tests.fakes.webhook import FakeWebhook
@@ -39,6 +40,7 @@ class Monitor:
         self.process: Forked | None = None
         (folder / "logs").mkdir()
         self.log = folder / "logs" / "app.log"
+        texts.lend(folder / "state" / "cache")
 
     def configure(self, base_url: str, more: str = "", interval: str = "1s") -> None:
         (self.folder / "config.toml").write_text(

@@ -27,8 +27,6 @@ from tests.fakes.slack import FakeSlack
 from tests.fakes.webhook import FakeWebhook
 
 CONFIG = """
-[rules]
-packs = ["cloud/aws"]
 [[sources]]
 name = "app"
 type = "file"

@@ -1,4 +1,5 @@
-"""`python -m monitor`, or `python -c PROGRAM`, in a process of its own, forked off one that has all modules imported.
+"""`python -m monitor`, `python -c PROGRAM` or `python -P -m MODULE`, in a process of its own, forked off one that has
+all modules imported.
 
 Most of what a command costs is its start: half a second of CPU, which thousands of commands in tests would repeat.
 """
@@ -381,4 +382,10 @@ if __name__ == "__main__":
         exec(sys.argv.pop(1), {"__name__": "__main__"})
         sys.stdout.flush()
         os._exit(0)  # to take apart all that was imported takes longer than most of these programs
+    if sys.argv[1:3] == ["-P", "-m"]:  # of the daemon's own processes
+        named = sys.argv[3]
+        del sys.argv[1:4], sys.modules[named]
+        runpy.run_module(named, run_name="__main__", alter_sys=True)
+        sys.stdout.flush()
+        os._exit(0)
     runpy.run_module("monitor", run_name="__main__", alter_sys=True)

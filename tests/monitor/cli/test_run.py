@@ -16,6 +16,7 @@ import pytest
 
 from monitor.cli.run import _demo, _near
 from monitor.config import load
+from tests.fakes.forks import Forks
 from tests.fakes.refused import refused
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -31,20 +32,25 @@ def with_console_only(config: Path) -> Path:
 
 
 @contextmanager
-def running(config: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """`monitor run` with the intro on standard error, ready."""
+def running(config: Path, *arguments: str, forked: bool = True) -> Iterator[subprocess.Popen[str]]:
+    """`monitor run`, as a process of its own or one that hands signals on to it."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "monitor"]
+    if forked:
+        Forks.shared().shim(shim := config.parent / "monitor", environment)
+        command = [str(shim)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "monitor", "run", "--config", str(config), *arguments],
+        [*command, "run", "--config", str(config), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env=environment,
     )
     try:
         yield process
     finally:
         if process.poll() is None:
-            process.kill()
+            process.terminate() if forked else process.kill()
         process.communicate()
 
 
@@ -83,7 +89,7 @@ def test_once_leaves_the_port_to_a_daemon(monitor: Command, config: Path) -> Non
 
 def test_the_intro_says_what_is_watched_and_the_command_it_names_works(monitor: Command, config: Path) -> None:
     with_console_only(config)
-    with running(config, "--intro") as process:
+    with running(config, "--intro", forked=False) as process:
         address = until(process, r"health, metrics and incidents: (http://\S+)")[1]
         command = until(process, r"to see an alert: monitor (sample \S+) >> (\S+)")
         with urllib.request.urlopen(f"{address}/readyz") as answer:
@@ -142,7 +148,7 @@ def test_a_second_signal_ends_at_once(monitor: Command, config: Path) -> None:
 
 
 def test_an_end_by_the_watchdog_says_where_it_hung(config: Path) -> None:
-    with running(with_console_only(config)) as process:
+    with running(with_console_only(config), forked=False) as process:
         until(process, '"event": "ready"')
         process.send_signal(signal.SIGABRT)
         _, said = process.communicate(timeout=60)

@@ -24,6 +24,7 @@ from monitor.inventory.read import sync
 from monitor.model import Block
 from monitor.site import Site, open_site
 from tests.detectors import texts
+from tests.fakes.forks import Forks
 from tests.fakes.server import FakeServer
 
 SOURCE = random.Random(6)
@@ -39,6 +40,13 @@ class Told:
 
     def __call__(self, title: str, text: str = "", *_rest: Any, **_more: Any) -> None:
         self.trouble.append(f"{title}: {text}")
+
+
+@pytest.fixture(autouse=True)
+def forked(tmp_path: Path, forks: Forks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What reads an entry is a process, but none that imports all anew: that it starts is tested with `ask`."""
+    forks.shim(tmp_path / "python", forks.environment())
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
 
 
 @pytest.fixture
