@@ -50,7 +50,6 @@ run: $(VENV)/rules.stamp  ## start the monitor on config.toml (a copy of config.
 WORKERS ?= 5
 .PHONY: test
 test: system-packages $(VENV)/dev.stamp  ## everything that must pass: lint, types, tests
-	@$(MAKE) --no-print-directory $(VENV)/rules.stamp
 	@$(MAKE) --no-print-directory lint >$(VENV)/lint.log 2>&1 & linted=$$!; \
 	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m tests.workers $(WORKERS) --dist worksteal $(PYTEST_ARGS); tested=$$?; \
 	wait $$linted || { cat $(VENV)/lint.log; exit 1; }; exit $$tested

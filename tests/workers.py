@@ -10,6 +10,7 @@ import gc
 import io
 import os
 import shlex
+import signal
 import socket
 import subprocess
 import sys
@@ -22,8 +23,10 @@ from tests.fakes import fork_client, forks
 
 
 def main(count: str, *options: str) -> int:
-    with contextlib.redirect_stdout(said := io.StringIO()):
-        code = pytest.main(["--collect-only", *options])
+    # As `make run` does, beside what takes one processor. Where it cannot, `warm` compiles.
+    with subprocess.Popen([sys.executable, "-m", "detectors.compile.prebuilt"]):
+        with contextlib.redirect_stdout(said := io.StringIO()):
+            code = pytest.main(["--collect-only", *options])
     if code:
         print(said.getvalue())
         return code
@@ -36,14 +39,17 @@ def main(count: str, *options: str) -> int:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         listener.bind(f"\0{(name := f'monitor-tests-{os.getpid()}')}")
         listener.listen()
-        if os.fork() == 0:
+        if (server := os.fork()) == 0:
             forks.serve(listener)  # returns in a worker, whose program is its last argument
             exec(sys.argv[-1], {"__name__": "__main__"})
             return 0
     # For pytest-xdist this is the Python of the workers.
     python = shlex.join([sys.executable, "-I", "-S", fork_client.__file__, name])
     command = [sys.executable, "-m", "pytest", "--tx", f"{count}*popen//python={python}", *options]
-    return subprocess.run(command, check=False).returncode
+    try:
+        return subprocess.run(command, check=False).returncode
+    finally:
+        os.kill(server, signal.SIGTERM)  # it ends with its last worker, of which there may have been none
 
 
 if __name__ == "__main__":
