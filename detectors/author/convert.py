@@ -85,7 +85,7 @@ class _Trial:
         # Companions are other rules of the file; they are looked for when all are there.
         data = {key: value for key, value in entry.items() if key not in ("requires", "references")}
         self._rule = _rule({"examples": ["-"], "negative_examples": ["-"]} | data)
-        self._engine = Engine.build([self._rule])
+        self._engine = Engine.build([self._rule], trial=True)
 
     def holds(self, *, example: str | None = None, counter: str | None = None) -> bool:
         examples = (example,) if example is not None else ()
@@ -141,7 +141,7 @@ def _settle(out: Conversion, *, replace_shipped: bool) -> None:
         if not out.rules:
             return
         rules = [_rule(entry) for entry in out.rules]
-        engine = Engine.build(rules)
+        engine = Engine.build(rules, trial=True)
         failed = [
             entry
             for entry, rule in zip(out.rules, rules, strict=True)

@@ -20,7 +20,7 @@ from pathlib import Path
 import hyperscan
 
 from detectors.compile.codecs import VALUE, Codec
-from detectors.compile.plan import Compiled, compiled
+from detectors.compile.plan import Compiled, compiled, tried
 from detectors.match.cost import PACE, UNHURRIED, Pace, TooSlowError, Work
 from detectors.match.decode import Region, encoded_values, regions
 from detectors.match.detector import Buffer, Detector, Placed
@@ -63,15 +63,16 @@ class Engine:
         return [part.database for part in self.parts]
 
     @classmethod
-    def build(cls, rules: Sequence[Rule], cache_dir: Path | None = None) -> Engine:
-        """Compile `rules`, or take the compiled databases from `cache_dir`. Blocking.
+    def build(cls, rules: Sequence[Rule], cache_dir: Path | None = None, *, trial: bool = False) -> Engine:
+        """Compile `rules`, or take the compiled databases from `cache_dir`. Blocking. `trial`: to try them on a few
+        texts, quick to build and slower to scan.
 
         Raises RuleError that names each rule Hyperscan or RE2 refuses. A damaged or stale cache file is rebuilt.
         """
         if not rules:
             raise RuleError(["no rules: every pack is disabled, so nothing could ever be found"])
         try:
-            engine = cls(rules, compiled(rules, cache_dir))
+            engine = cls(rules, tried(rules) if trial else compiled(rules, cache_dir))
         except hyperscan.error as error:
             # Hyperscan does not say which of many: compile each alone to name it. Of shipped ones some are too large by
             # themselves, as it gets parts of them only.

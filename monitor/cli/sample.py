@@ -73,7 +73,7 @@ def worker_for(rule: Rule, rules: Iterable[Rule]) -> Worker:
     from detectors.match.engine import Engine
 
     companions = {companion.rule for companion in rule.requires}
-    return Engine.build([rule, *(other for other in rules if other.id in companions)]).worker()
+    return Engine.build([rule, *(other for other in rules if other.id in companions)], trial=True).worker()
 
 
 def one(worker: Worker, rule: Rule, seed: str, *, line: bool = False) -> str:

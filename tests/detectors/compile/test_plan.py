@@ -226,6 +226,26 @@ def test_own_rules_are_compiled_beside_the_shipped_ones_and_found_as_among_them(
     assert {("base64",), ("percent",)} <= {decoded for name, *_, decoded in found if name.startswith("acme")}
 
 
+def test_rules_on_trial_are_found_as_others_are_and_compiled_without_the_decoders_of_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chosen = [OWN[0], SIMPLE]
+    texts = ["key acme_{lownum:12}", "{b64(a tok_{lownum:12} z)}", "key%3Dacme%5F{lownum:12}"]
+    text = "\n".join(expand(template, 3) for template in texts).encode()
+    tried = Engine.build(chosen, trial=True)
+    compiled: list[int] = []
+    compile_ = plan._compile
+    monkeypatch.setattr(plan, "_compile", lambda texts, *more: (compiled.append(len(texts)), compile_(texts, *more))[1])
+    plan.tried(chosen)
+    assert sum(compiled) < 15, "with those of all it is a hundred"
+    found, expected = (
+        [(match.rule.id, match.start, match.end, match.decode) for match in one.worker().scan(text)]
+        for one in (tried, Engine.build(chosen))
+    )
+    assert found == expected
+    assert {decode for *_, decode in found} >= {(), ("base64",), ("percent",)}
+
+
 def test_a_changed_rule_of_ones_own_compiles_no_shipped_one(
     mixed: list[Rule], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
