@@ -19,51 +19,43 @@ from typing import Any
 from detectors.match import score
 from detectors.match.names import BACK as NAME
 from detectors.match.names import bare, identifies, named
-from detectors.match.plain import BASE64, CODE, COMMENT, IDENTIFIER, NEAR, plainly, quoted
+from detectors.match.plain import BASE64, aside, quoted
 from detectors.match.quick import found
 from detectors.rules.rule import Confidence
 
 __all__ = ["AHEAD", "BACK", "LINES", "by_name", "clipped", "doubt", "kinds", "surroundings", "together", "weighed"]
 
+_NEAR = 4  # lines above and below a value
+_COMMENT = re.compile(rb"\s*(?://|/?\*|#(?!\s?(?:define|include))|--\s|;|%|\.\\\"|dnl|REM\b|'\s)")
+_CODE = re.compile(rb"[;{}(),\]]\s*\Z|[;{}]\s*(?://|/\*|#)")
+_IDENTIFIER = re.compile(rb"[A-Za-z_]\w*")
 BACK, AHEAD = 640, 320  # bytes left and right of a value that are looked at
 _WIDE = 200  # bytes of a line
 _WORD = re.compile(rb"w+")
 _SIGNS = bytes(119 if chr(c).isascii() and (chr(c).isalnum() or c == 95) else c for c in range(256))  # letters as `w`
 _DIGEST = found(
-    re.compile(
-        rb"(?i:hmac|\bsha\b|sha(?:1|2|256|384|512)|md[45]|digest|hash|checksum|fingerprint|thumbprint|crc|signature|signed"
-        rb"|encrypt|cipher|derive)"
-    )
+    rb"(?i:hmac|\bsha\b|sha(?:1|2|256|384|512)|md[45]|digest|hash|checksum|fingerprint|thumbprint|crc|signature|signed"
+    rb"|encrypt|cipher|derive)"
 )
 _PUBLIC = found(
-    re.compile(
-        rb"(?i:salt|nonce|\biv\b|\baad\b|challenge|accept|public|pub_?key|cert|log_id|pin\b|hostkey|wrong|seq|sort|cache"
-        rb"|(?:bad|invalid|incorrect)[ _-]?(?:pass|pw|token|secret|key))"
-    )
+    rb"(?i:salt|nonce|\biv\b|\baad\b|challenge|accept|public|pub_?key|cert|log_id|pin\b|hostkey|wrong|seq|sort|cache"
+    rb"|(?:bad|invalid|incorrect)[ _-]?(?:pass|pw|token|secret|key))"
 )
-_CHECKED = found(
-    re.compile(rb"(?i:assert|expect|\bequals?\b|strn?cmp|memcmp|\bshould|\bis\(|\bok\(|compare|check|[!=]==?[ (\"'])")
-)
+_CHECKED = found(rb"(?i:assert|expect|\bequals?\b|strn?cmp|memcmp|\bshould|\bis\(|\bok\(|compare|check|[!=]==?[ (\"'])")
 _COMPARED = re.compile(rb"(?:[!=]==?[ \t]*[bLu@]?[\"'(]{1,2}|cmp\w*\s?\([^()\n]{0,60},\s*[\"'])\Z")
-_COMPANY = found(
-    re.compile(rb"(?i:user(?:name)?\b|\blogin|\buid\b|\bhost\b|e-?mail|\baccount|client_?id|realm|endpoint|connect)")
-)
-_TEST = found(re.compile(rb"(?i:\btest|_test|test_|\bspec\b|describe|fixture|mock|assert|expect)"))
+_COMPANY = found(rb"(?i:user(?:name)?\b|\blogin|\buid\b|\bhost\b|e-?mail|\baccount|client_?id|realm|endpoint|connect)")
+_TEST = found(rb"(?i:\btest|_test|test_|\bspec\b|describe|fixture|mock|assert|expect)")
 _GOES_ON = re.compile(rb"[\"'`]?\s{0,2}(?:\+|\.\.|\.append|\\?\.\.\.|\xe2\x80\xa6|\.\s?[\"'$]|<<|%)")
 _SETTING = re.compile(rb"\s*[\"']?[\w.\[\]/-]{1,60}[\"']?\s{0,20}[:=]\s{0,4}[\"']?")
 _SET = (b"", b'"', b"'", b",", b'",', b"',")  # what ends such a line
 _DECLARED = found(
-    re.compile(
-        rb"\b(?:const|static|struct|class|enum|typedef|void|int|char|public|private|unsigned|bool|func|return|if|import)\b"
-    )
+    rb"\b(?:const|static|struct|class|enum|typedef|void|int|char|public|private|unsigned|bool|func|return|if|import)\b"
 )
 _TYPE = re.compile(rb"\s{0,2}\*{0,2}\s?[A-Za-z_]\w*[;,)= ]")
 _HEX = re.compile(rb"(?:0[xX])?((?:[0-9a-fA-F]{2}){4,})")
 # Lines of a log, which are alike, and of which none is code.
 _RECORD = found(
-    re.compile(
-        rb"\d\d:\d\d:\d\d|\blevel[\"']?[=:]|\b(?:INFO|WARN(?:ING)?|ERROR|DEBUG|NOTICE|TRACE|FATAL)\b|\"(?:ts|time|timestamp|msg)\":"
-    )
+    rb"\d\d:\d\d:\d\d|\blevel[\"']?[=:]|\b(?:INFO|WARN(?:ING)?|ERROR|DEBUG|NOTICE|TRACE|FATAL)\b|\"(?:ts|time|timestamp|msg)\":"
 )
 LINES = "lines"  # that there are any, which is not weighed
 _GENERIC, _ANY, _SENT = "rule generic", "any key", "sent"
@@ -93,7 +85,7 @@ def surroundings(value: bytes, before: bytes, after: bytes) -> dict[str, float]:
     if len(above) == 1 and len(below) == 1:  # a text in a string
         above, below = before.split(b"\\n"), after.split(b"\\n")
     left, right = above.pop(), below.pop(0)
-    near = [line[:_WIDE] for line in (*above[-NEAR:], *below[:NEAR]) if line.strip()]
+    near = [line[:_WIDE] for line in (*above[-_NEAR:], *below[:_NEAR]) if line.strip()]
     own = left[-_WIDE:] + b" " + right[:_WIDE]
     if not near or _RECORD(own):
         return {}
@@ -118,7 +110,7 @@ def _of_lines(left: bytes, value: bytes, right: bytes, near: Sequence[bytes], ou
     same = sum(1 for line in near if line.lstrip().startswith(opens)) if len(opens) > 7 else 0
     if same:
         out["lines open alike"] = min(1.0, same / 4)
-    code = sum(1 for line in near if CODE.search(line))
+    code = sum(1 for line in near if _CODE.search(line))
     if code:
         out["code"] = code / len(near)
 
@@ -147,15 +139,15 @@ def _of_place(value: bytes, left: bytes, right: bytes, out: dict[str, float]) ->
     """What stands right beside it."""
     if _GOES_ON.match(right):
         out["goes on"] = 1.0
-    if COMMENT.match(left):
+    if _COMMENT.match(left):
         out["comment"] = 1.0
     if right.strip() in _SET and _SETTING.fullmatch(left[-120:]):
         out["setting"] = 1.0
     if quoted(left):
         return
-    if IDENTIFIER.fullmatch(value):
+    if _IDENTIFIER.fullmatch(value):
         out["bare identifier"] = 1.0
-        if CODE.search(right) or right[:1] in b";,)(.[":
+        if _CODE.search(right) or right[:1] in b";,)(.[":
             out["bare in code"] = 1.0
         if _TYPE.match(right):
             out["bare before a name"] = 1.0
@@ -236,7 +228,7 @@ def doubt(sure: Confidence, value: bytes, before: bytes, after: bytes, rule: Seq
     """The confidence that is left of `sure`, and why it is less, or nothing."""
     if sure == "low":
         return sure, ""
-    if why := plainly(value, before, after):
+    if why := aside(before):
         return "low", why
     if _SENT in rule and not _ASKS.search(before):
         return "low", "nothing asks for a password"

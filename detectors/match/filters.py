@@ -12,9 +12,8 @@ from itertools import pairwise
 from urllib.parse import unquote_to_bytes
 
 from detectors.match.chance import amid_others, unwritten
-from detectors.match.chosen import chosen, handed, opens
 from detectors.match.parts import secret_part
-from detectors.match.quick import quick
+from detectors.match.quick import found, quick
 from detectors.match.score import different, entropy, surprise
 
 __all__ = [
@@ -24,7 +23,6 @@ __all__ = [
     "marked",
     "masked_before",
     "placeholder",
-    "starts_a_sentence",
     "words",
 ]
 
@@ -61,12 +59,11 @@ _COMMON = (
     rb"|^[a-z]{0,12}[0-9]{0,4}[_.-]?(?:password[\d!@#$%^&*._-]{0,8}|p[a@4][s$5]{2}w[o0]rd\d?[!@#$%^&*._-]{0,8})$"
 )
 _WORDS = re.compile(_MARKS + _COMMON)
-_MARKED = re.compile(_MARKS + rb"|your|change|^new|dummy|fake")
 # Four letters in a row stand in one of a hundred long random values; there it takes more of them.
 _LONG = 128
 _LONG_WORDS = re.compile(_WORDS.pattern.replace(b"x{4}|X{4}", b"x{8}|X{8}"))
 # Expressions of templates, shells and programs: `${VAR}`, `$VAR`, `{{ x }}`, `<token>`, `%s`, `%(x)s`, `os.environ[`, …
-_EXPRESSIONS = re.compile(
+_EXPRESSIONS = (
     rb"\$\{|\$\(|\{\{|\}\}|#\{|<%|%>|<[A-Za-z_$][\w .:-]{0,40}>|^<|^\${1,2}[A-Za-z_]\w*(?:$|->|\[)|^\$::\w"
     rb"|^%[A-Z]{4,}\b|^&lt;|^%(?:\[\d\])?[sdvqx]$|^%\(|^(?:self|cls)\)"
     rb"|^@[A-Za-z_-]+(?:$|[.(/:])|^\{[\w.]*\}|^[a-z]+(?:_[a-z]+)+\}|^[A-Za-z_]\w*(?:\.\w{1,40})+\}$|^\*\w{1,24}\*$|^(?:[A-Z][a-z]+){2,4}:$|^[a-z_]{2,24}:$"
@@ -81,18 +78,19 @@ _EXPRESSIONS = re.compile(
     rb"|(?i:process\.env|os\.environ|getenv|system\.get|secrets?\.[a-z_]{2,}$|config\[|env\[|params\[|vault:|arn:aws:|^ref\+|op://)|^[A-Z][A-Z_]{2,30}=(?:\S|$)"
 )
 _MASKED = re.compile(rb"\[([a-z0-9][a-z0-9.-]{1,80}):[0-9a-f]{12}\]")
+_EXPRESSION = found(_EXPRESSIONS)
 LABEL = 100  # bytes, longer than any such label
-_MAYBE_STANDS_IN = quick((_WORDS, _EXPRESSIONS))
-_MAYBE_MARKED = quick((_MARKED, _EXPRESSIONS))
+_MAYBE_STANDS_IN = quick((_WORDS.pattern, _EXPRESSIONS))
+_SAYS_SO = quick((_MARKS + rb"|your|change|^new|dummy|fake", _EXPRESSIONS))
 _UUID = re.compile(rb"^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$")
 _HASH_LENGTHS = frozenset((32, 40, 56, 64, 96, 128))
-_HASH_CONTEXT = re.compile(
+_HASH_CONTEXT = (
     rb"(?i)(?:sha-?(?:1|224|256|384|512)|md5|digest|checksum|hash|etag|commit|revision|\brev\b|integrity|fingerprint|"
     rb"blob|tree|parent|kernel\skey|image|layer|(?:trace|span|request|build)[_-]?id|correlation|uuid|guid|nonce|uses:\s[\w./-]{3,40}@|(?:^|[^q])\{$)"
     rb"[\"'\\\s:=@/_\[\]()-]{0,6}[\w-]{0,16}[\"'\\\s:=@/_\[\]()-]{0,4}$"
 )
 # Names whose value pages through a list or marks a request, and names of an identifier, not of the secret itself.
-_PAGE_CONTEXT = re.compile(
+_PAGE_CONTEXT = (
     rb"(?i:(?:next|prev(?:ious)?|page|pagination|continuation|continue|forward|backward|cursor|resume|sync|scroll|change|skip"
     rb"|input|output|idempotency|lock|lease|fencing|trace|csrf|xsrf)[ _-]?(?:page|forward|backward)?[ _-]?token"
     rb"|cache[\w ]{1,24} keys?|\bdid:key|secrets?[_-]?arn|(?:key|credential)s?[\s_-]?id(?:[_-]?\d{1,2})?"
@@ -102,7 +100,7 @@ _PAGE_CONTEXT = re.compile(
 )
 # Names that say something about a credential (`passwordPolicy`, `SECRET_FILE`), keys that open nothing (`public_key`,
 # `cache_key`, .NET's `PublicKeyToken`), and the tokens of forms, which every page shows.
-_ABOUT = re.compile(
+_ABOUT = (
     rb"(?i:(?:secret|token|passw(?:or)?d|pwd|passphrase|key|cred(?:ential)?s?|auth)[\w.-]{0,24}?"
     rb"(?:names?|type|kind|file|path|dir|ur[il]s?|endpoint|ttl|polic(?:y|ies)|label|title|hint|prompt|placeholder|message"
     rb"|description|alg|algo(?:rithm)?|scheme|encod(?:er|ing)|encryption|encrypted|[._-]enc|cipher_?text|version|format|length|size|count|limit|interval|timeout|expir(?:y|es|ation)"
@@ -117,18 +115,13 @@ _ABOUT = re.compile(
     rb"|\\?\"\s?:?\s?\{[^{}]{0,140}\b(?:default|value)[\"'`\\\s:=>]{1,16})$|\bsecure: ?[\"']?$|/ccc\?key=$"
     rb"|(?:word|phrase)>\{$|(?i:(?:csrf|xsrf|authenticity_|requestverification)[\w-]{0,12}token)(?:[\"'], ?[\"'])?"
     rb"[^\n,;&]{0,32}(?:\s|\\[rn]){0,8}$|\b(?i:iv)\s?[:=]\s?(?:[\w.]{2,20}\()?[\"'`]$"
+    # Of templates, style sheets and digests.
+    rb"|\{\{[-~]?\s{0,3}$|\bclass(?:Name)?=[\\\"']{1,2}[^\"'\n]{0,60}$|(?:\bh1|sha256):$"
 )
 # Unless what a call makes a digest of, or SQL does: that is still clear.
-_STILL_CLEAR = re.compile(
+_STILL_CLEAR = found(
     rb"(?i:(?:hash|crypt)\w{0,24}\(\s?b?[\"'`]|\b(?:with|login|(?:user|role) \S{1,40}) encrypted password\s?[\"'])$"
 )
-# What opens an expression of a template, or a path from here or from home.
-_OPENED = re.compile(rb"(?:\{\{[-~]?\s{0,3}|[\s\"'`=:(]\.{0,2}[.~]/)$")
-_ROOTED = re.compile(  # whatever its folders are called
-    rb"/(?:app|s?bin|lib(?:64)?|dev|builds?|data|etc|home|media|mnt|opt|private|proc|root|run|srv|tmp|usr|Users|var|workspaces?)(?:/[\w.@+-]{0,60}){1,10}"
-)
-# Names of variables that hold a credential, as constants and in templates: `SMTP_PASS`, `vault_api_token`.
-_VARIABLE = re.compile(rb"(?i)(?:[a-z]+_)+(?:pass(?:w(?:or)?d|phrase)?|pwd|secret|token|key):?|p(?:asswor|s?w)d_\w{,8}")
 # Names of what identifies or describes a thing of an issuer (`shodan_project_id`, `plivoChannel`), and of public keys.
 _THINGS = (
     "id uuid guid user username org organization team project account workspace space channel tenant region zone "
@@ -137,41 +130,40 @@ _THINGS = (
     "request event job message thread index bucket queue topic cluster group database table collection page path "
     "file model label status type"
 ).split()
-_THING_CONTEXT = re.compile(
+_THING_CONTEXT = (
     rb"(?:(?:(?i:[a-z0-9][_.-](?:%s))|[a-z0-9](?:%s|ID|UUID|URL)|(?i:public|publishable|pub|verify|site|search"
     rb"|pusher(?:[_.-]?app)?)[_.-]?[kK][eE][yY]|(?i:mixpanel[_.-]?(?:project[_.-]?)?token))"
     rb"[\"'`\\]{0,8}(?:\s{0,3}(?:=>|[:=>]{1,2})\s{0,3}|\s{1,3})|\b(?:request|session|event|job|trace|span|message) )"
-    rb"[\"'`\\+/]{0,8}$" % ("|".join(_THINGS).encode(), "|".join(map(str.capitalize, _THINGS)).encode()),
+    rb"[\"'`\\+/]{0,8}$" % ("|".join(_THINGS).encode(), "|".join(map(str.capitalize, _THINGS)).encode())
 )
 # `app_user:…@db`, as its password follows at once; `password for app_user: …`
-_USER = re.compile(rb"(?i:user(?:name)?|account|team|org)[:%]$|(?i:passw\w{2,6}|pwd|token) (?:for|of) [^\n:]{1,60}: ?$")
+_USER = found(rb"(?i:user(?:name)?|account|team|org)[:%]$|(?i:passw\w{2,6}|pwd|token) (?:for|of) [^\n:]{1,60}: ?$")
 # What maps of people and their accounts mostly hold: ids.
-_OF_PEOPLE = re.compile(
-    rb"(?i:users|accounts|logins)[\"'`\\\s:=>]{1,16}[{\[(][\"'`\\\s]{0,24}[\w.@-]{1,48}[\"'`\\\s:=>,]{1,16}$"
-)
+_OF_PEOPLE = rb"(?i:users|accounts|logins)[\"'`\\\s:=>]{1,16}[{\[(][\"'`\\\s]{0,24}[\w.@-]{1,48}[\"'`\\\s:=>,]{1,16}$"
 _ID = re.compile(rb"[0-9a-f-]+|[A-Z0-9-]+|[a-z][a-z0-9-]{1,15}[_|:][\w-]+")
-_SWARM_ID = re.compile(rb"[0-9a-z]{25}")  # where Vault has a UUID
-_SECRET_ID = re.compile(rb"(?i:secret[_.-]?id)\W{1,20}$")  # of Vault's AppRole
-_REQUEST_CONTEXT = re.compile(
+_SECRET_ID = found(rb"(?i:secret[_.-]?id)\W{1,20}$")  # of Vault's AppRole
+_REQUEST_CONTEXT = (
     rb"(?i)(?:client|request|import|export|work|lock|action|update|token)[_-]?token[\"'\\\s:=>]{0,16}$"
     rb"|\b(?i:guid|uuid|clsid|iid)_\w{1,60}[\"'\\\s:=>]{0,16}$"
 )
 # A column of passwords: what tables keep there are digests, if it looks like one.
-_COLUMN = re.compile(
+_COLUMN = (
     rb"(?i:pass(?:w(?:or)?d)?|pwd)[\"'`]?\s?\)\s?(?i:values)\s?\([^()]{0,140}$"
     rb"|(?i:password|passwd)[\"']?(?:\s?[,;|\t][^\n\\]{0,60}|\s?\|?\s?)?(?:\r?\n|\\[rn])[^\n=]{0,140}[,;|\t]\s?[\"']?$"
 )
 _MAYBE_IDENTIFIES = quick((_THING_CONTEXT, _HASH_CONTEXT, _PAGE_CONTEXT, _REQUEST_CONTEXT, _OF_PEOPLE, _COLUMN))
+_OF_A_THING, _OF_A_UUID = found(_THING_CONTEXT), quick((_HASH_CONTEXT, _PAGE_CONTEXT, _REQUEST_CONTEXT))
+_OF_A_DIGEST, _OF_A_MAP = quick((_HASH_CONTEXT, _COLUMN)), found(_OF_PEOPLE)
 
 # A tag with its digest, as container runtimes write images, looks like a user and a password.
-_IMAGE = re.compile(rb"(?:docker[\w-]{0,16}|oci|containerd|cri-o|podman)://[\w.-]{1,80}:$")
+_IMAGE = found(rb"(?:docker[\w-]{0,16}|oci|containerd|cri-o|podman)://[\w.-]{1,80}:$")
 
 _RUNS = [(c - step, c, c + step) for step in (-1, 0, 1) for c in range(abs(step), 256 - abs(step))]
-_MAYBE_RUN = quick([re.compile(b"|".join(b"\\x%02x\\x%02x\\x%02x" % run for run in _RUNS))])
+_MAYBE_RUN = quick([b"|".join(b"\\x%02x\\x%02x\\x%02x" % run for run in _RUNS)])
 # A letter or digit, and the next ones in every other place: `a1b2c3`, `001122`. Only a value with such is called woven:
 # runs in a row, such as `abc123`, people choose.
 _EVERY_OTHER = [b"%c.%c.%c" % (c, c + step, c + 2 * step) for step in (-1, 1) for c in b"2345678cdefghijklmnopqrstuvwx"]
-_INTERLEAVED = quick([re.compile(b"(?i)" + b"|".join(_EVERY_OTHER))])
+_INTERLEAVED = quick([b"(?i)" + b"|".join(_EVERY_OTHER)])
 _SEPARATORS = b"-_.:/ "
 _LOWERED = bytes(range(256)).lower()
 _STAY = 128
@@ -179,6 +171,9 @@ _PERCENT = re.compile(rb"%[0-9A-Fa-f]{2}")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]{6,}={0,2}")
 _PRINTABLE = re.compile(rb"[\n -~]{6,}")
 _COUNTED = re.compile(rb"(?:[0-9a-f]{2})+|(?:[0-9A-F]{2})+")  # octets: `000102…`, `00112233…`
+
+
+_OF_A_PAGE, _ABOUT_IT = found(_PAGE_CONTEXT), found(_ABOUT)
 
 
 def _unquoted(text: bytes) -> bytes:
@@ -264,7 +259,7 @@ def _stands_in(value: bytes) -> str | None:
         word = _LONG_WORDS.search(value)
     if word:
         return f"placeholder word {word[0].decode('ascii', 'replace').lower()!r}"
-    if maybe and _EXPRESSIONS.search(value):
+    if maybe and _EXPRESSION(value):
         return "an expression or a template, not a value"
     if not value.isascii() and sum(map(len, _ABROAD.findall(value))) * 4 >= len(value) * 3:
         return "text of a language, not a value"
@@ -277,7 +272,7 @@ def _stands_in(value: bytes) -> str | None:
 
 def marked(value: bytes) -> bool:
     """Whether the value says itself that it stands in for another, whatever its place."""
-    return _MAYBE_MARKED(value) and bool(_MARKED.search(value) or _EXPRESSIONS.search(value))
+    return _SAYS_SO(value)
 
 
 def masked_before(around: bytes, at: int, length: int) -> str | None:
@@ -292,19 +287,8 @@ def masked_before(around: bytes, at: int, length: int) -> str | None:
 
 
 # A password or a PIN may be all digits, where its name is just that, and they are no day or moment.
-_PIN = re.compile(rb"(?i:passw(?:or)?d|pwd|pass|passcode|pin)(?:\\{0,3}[\"'`])?[\\\"'`\s:=>(]{1,12}$")
-_SUM = re.compile(rb"(?:sha256[=:-]|\bh1:)$")  # before a digest in base64
-_AUDITED = re.compile(rb"hmac-sha256:[0-9a-f]{64}")  # of Vault and OpenBao: of each value its own
+_PIN = found(rb"(?i:passw(?:or)?d|pwd|pass|passcode|pin)(?:\\{0,3}[\"'`])?[\\\"'`\s:=>(]{1,12}$")
 _DATE = re.compile(rb"(?:19|20)\d\d(?:0\d|1[0-2])[0-3]\d|1[4-9]\d{8}(?:\d{3})?$")
-
-# A word, and others after it before the quotes end: `"Contrase\u00f1a nueva"`.
-_TEXT = re.compile(rb"[A-Za-z'\x80-\xff-]+ [A-Za-z({$\x80-\xff]")
-
-
-def starts_a_sentence(value: bytes, before: bytes, after: bytes) -> str | None:
-    """Why `value` is the first word of a text in quotes, or None."""
-    quoted = before[-1:] in (b'"', b"'") and _TEXT.fullmatch(value + after[:2])
-    return "the first word of a text, not a value" if quoted else None
 
 
 def looks_like_hash(value: bytes, before: bytes) -> str | None:
@@ -312,25 +296,18 @@ def looks_like_hash(value: bytes, before: bytes) -> str | None:
     if b"%" in before:
         before = _unquoted(before)
     speaks = _MAYBE_IDENTIFIES(before)
-    if speaks and _THING_CONTEXT.search(before) and not _SECRET_ID.search(before) and not _USER.search(before):
+    if speaks and _OF_A_THING(before) and not _SECRET_ID(before) and not _USER(before):
         return "its name is that of what identifies or describes"
     if speaks and _UUID.match(value):
-        identifies = _HASH_CONTEXT.search(before) or _PAGE_CONTEXT.search(before) or _REQUEST_CONTEXT.search(before)
-        return "a UUID in the context of an identifier" if identifies else None
-    if len(value) == 25 and _SWARM_ID.fullmatch(value) and _SECRET_ID.search(before):
-        return "an id of a Swarm's secret, not its value"
+        return "a UUID in the context of an identifier" if _OF_A_UUID(before) else None
     digest = len(value) in _HASH_LENGTHS and not value.strip(b"0123456789abcdefABCDEF")
-    if speaks and digest and (_HASH_CONTEXT.search(before) or _COLUMN.search(before)):
+    if speaks and digest and _OF_A_DIGEST(before):
         return "a digest: its name says so"
-    if speaks and _ID.fullmatch(value) and _OF_PEOPLE.search(before):
+    if speaks and _ID.fullmatch(value) and _OF_A_MAP(before):
         return "an id in a map of people"
-    if len(value) in (43, 44) and _SUM.search(before):
-        return "a digest: its name says so"
-    if value[:1] == b"h" and _AUDITED.fullmatch(value):
-        return "a keyed digest, as audit devices write them"
-    if value.isdigit() and len(value) < 40 and (_DATE.match(value) or len(value) > 16 or not _PIN.search(before)):
+    if value.isdigit() and len(value) < 40 and (_DATE.match(value) or len(value) > 16 or not _PIN(before)):
         return "digits only"
-    if b"://" in before and _IMAGE.search(before):
+    if b"://" in before and _IMAGE(before):
         return "the tag of an image"
     return None
 
@@ -341,33 +318,14 @@ _NAME = re.compile(
 )
 # Letters with numbers in between, as names have them: `oauth2ClientId`, `ATTR_PMSX003_LEVEL`, `HIH4000/humidity`.
 _NUMBERED = re.compile(rb"[A-Za-z_]{2,}(?:\d{1,5}(?:[A-Z]|[_./:-][A-Za-z])[A-Za-z_./:-]*){1,3}\d{0,4}")
-# What stands before the name that something is asked for by: `params.get("`, `getenv("`, `t("`.
-_ASKED = re.compile(
-    rb"(?:\b(?:has|by)(?:[A-Z_]\w{0,24})?|\b(?:get|find|fetch|read|pop|lookup|request|params?|argument|config|env|setting|input|query|need|"
-    rb"require)\w{0,24}|[gG]et\w{0,16}|env|\bt|\b_|text|params|args|options?|headers?|data)[(\[]\\{0,7}[\"'`]$"
-)
-_CONSTANT = re.compile(rb"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
-_STYLED = re.compile(rb"\bclass(?:Name)?=[\\\"']{1,2}[^\"'\n]{0,60}$")
 _PATH = re.compile(
     rb"(?:[A-Za-z]:)?[./~]{0,2}/[\w.+@-]+(?:/[\w.+@-]*)+|[\w-]+(?:/[\w.-]+){2,}|[a-z]+://\S*|[\w-]+(?:/[\w.-]+)+\.(?:t|c|h|pl|pm|rb|sh|php|rst|md)|[\w./-]+\.(?:com|io|net|org|dev|py|js|ts|go|java|yml|yaml|json|pem|key|crt|txt|html|local|internal)(?:[:/].*)?"
 )
-_FILE = re.compile(
-    rb"[\w-]{1,40}(?:\.[\w-]{1,20}){0,2}\.(?:key|pem|crt|cer|p12|pfx|jks|keystore|ya?ml|json|toml|properties)"
-)
-_CALL = re.compile(
-    rb"\b[A-Za-z_][\w.]{2,}\((?:[^()]*\)(?:\W|$)|[A-Za-z_.]*$)|\w+\[['\"]|=>|->\w|\w::[A-Za-z_]|&&|\|\||^[!=]=|===|\?\."
-    rb"|^self\.|^this\.|^new |\breturn\b|^function|^lambda|^await |^[a-z]+(?:[A-Z][a-z]+)+[+*]\d{1,3}$|^[a-z]+s\+1$"
-)
 _TYPES = re.compile(
-    rb"(?i)(?:null|none|true|false|undefined|string|str|bytes|int|bool|optional|object|base64(?:url)?|_0x[0-9a-f]{1,8}|required|missing|invalid|incorrect|expired|empty|unset|unknown|default|disabled|enabled"
+    rb"(?i)(?:p(?:asswor|s?w)d_\w{0,8}|null|none|true|false|undefined|string|str|bytes|int|bool|optional|object|base64(?:url)?|_0x[0-9a-f]{1,8}|required|missing|invalid|incorrect|expired|empty|unset|unknown|default|disabled|enabled"
     rb"|ed25519|ed448|x25519|x448|secp\d{3}[kr]1|[hrep]s(?:256|384|512)|(?:hmac[_-]?)?s?sha-?\d{1,3}|pbkdf2[+_-]\w{3,12}|aes-?\d{3}(?:-?[cg][bc][cm])?|utf-?(?:8|16|32)(?:-?[bl]e)?|0b[01]{3,64}|uuid=[0-9a-f-]{4,36}|mrk-[0-9a-f]{32}|0x[0-9a-f]{1,16}[ul]{0,3}|0x[0-9a-f]{40}|prime\d{3}v\d|a\d{3}(?:gcm|kw|gcmkw)|(?:bug|issue)#\d{1,8}:?|r\d{4,8}"
-    rb"|(?:mqtt|http|snmp|ntlm|ssl|d?tls|smb|imap|ldap|oauth|socks)v?\d[\d._]{0,4}|x?(?:salsa|chacha)20(?:-?poly1305)?|[a-z]{3,8}-md5|\d{4,12}u?l{1,2}|argon2(?:id?|d)|(?:sha\d{1,3}|md5|b2)sum|(?:client|user|org|conn)_0[0-9a-z]{25}|amzn1\.(?:account|ask)\.[\w.-]+|#[0-9a-f]{6}|sha-?\d{1,3}[:-][0-9a-f]{40,128})\W?"
+    rb"|(?:mqtt|http|snmp|ntlm|ssl|d?tls|smb|imap|ldap|oauth|socks)v?\d[\d._]{0,4}|x?(?:salsa|chacha)20(?:-?poly1305)?|[a-z]{3,8}-md5|\d{4,12}u?l{1,2}|argon2(?:id?|d)|(?:sha\d{1,3}|md5|b2)sum|(?:client|user|org|conn)_0[0-9a-z]{25}|amzn1\.(?:account|ask)\.[\w.-]+|#[0-9a-f]{6}|sha-?\d{1,3}[:-][0-9a-f]{40,128}|hmac-sha256:[0-9a-f]{64}|\[{0,2}L?[a-z]@[0-9a-f]{5,8})\W?"
 )
-_ARRAY = re.compile(rb"\[{0,2}L?[A-Z]@[0-9a-f]{5,8}")
-_OBJECT = re.compile(rb"(?:[\w$]+\.)+[\w$]+@[0-9a-f]{1,8}|(?:[A-Z][a-z]+){2,}@[0-9a-f]{6,8}")
-_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")  # not the escape that colours start with
-# A byte that starts a character of UTF-8 without one that goes on, or the other way round.
-_NOT_UTF8 = re.compile(rb"[\xc0-\xff](?![\x80-\xbf])|(?<![\x80-\xff])[\x80-\xbf]")
 # Hashes of passwords, which other rules tell of, and classes of regular expressions.
 _HASH = re.compile(
     rb"\$(?:2[abxy]?|argon2\w{0,2}|[1567yPHS]|S?MD5|CRYPT|apr1|scrypt|pbkdf2[\w-]*)\$.*|(?:pbkdf2|scrypt|bcrypt|argon2)[\w-]{0,12}[:$].*"
@@ -385,17 +343,13 @@ _ENCRYPTED = re.compile(
     rb"|[A-Za-z0-9+/]{20,}={0,2}--[A-Za-z0-9+/]{16}(?:={0,2}--|$)"  # of Rails
 )
 _CLASSES = re.compile(rb"a-z|A-Z|0-9[^\w]|\\[dws][+*{]")
-_ESCAPED = re.compile(rb"u0[0-9a-fA-F]{3}")  # behind a backslash, the first letter of a translation
 _ABROAD = re.compile(rb"[\xc2-\xf4][\x80-\xbf]+")
-_SPOKEN = re.compile(rb"[(\"'\xc2\xe2-]{0,3}[A-Za-z'\x80-\xff]{2,}[.,:;?!)\"']{0,3}")
 _TIME = re.compile(
     rb"(?:[\^~<>=]{0,2}v?|\d:)\d+\.\d+[\w.+~-]*|v\d+(?:alpha|beta|rc)\d*"  # a version
     rb"|\d{14}Z|\d{8}T\d{4,6}Z?|(?:[a-z]{2,3}:)?\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d.*)?|\d\d:\d\d.*"
     rb"|\d+(?:\.\d+){1,3}(?::\d+)?"
 )
 
-_ASSIGNS = b" \t=:"  # `self.p4passwd = p4passwd`
-_SAME = re.compile(rb"\w[ \t]*[=:]+[ \t]*$")
 _PART = re.compile(rb"[A-Za-z0-9]{10,}")
 _CHANGE = re.compile(rb"(?<=[a-z])[A-Z0-9]|(?<=[A-Z])[0-9]|(?<=[0-9])[A-Za-z]")
 _ODD = 4.0
@@ -412,13 +366,13 @@ def _random(value: bytes, odd: float = _ODD) -> bool:
     return surprise(value)[0] > odd
 
 
+def _many_digits(value: bytes) -> bool:  # a third of it, as no name has
+    return sum(48 <= c <= 57 for c in value) * 3 >= len(value)
+
+
 def _spelt(value: bytes) -> bool:
     """Half of it are letters of words."""
     return surprise(value)[1] * 2 >= len(value)
-
-
-def _many_digits(value: bytes) -> bool:  # a quarter of it
-    return sum(48 <= c <= 57 for c in value) * 4 >= len(value)
 
 
 # Bits beyond those of words that letters may carry there: of a thousand names two carry more than four, of paths none.
@@ -426,18 +380,22 @@ _KINDS = (
     (_TYPES, math.inf, "a keyword or a number"),
     (_NAME, _ODD, "words or a name"),
     (_NUMBERED, 0.0, "a name with a number"),
-    (_FILE, math.inf, "the name of a file"),
     (_PATH, 10.0, "a path or an address"),
     (_TIME, 10.0, "a time or a version"),
-    (_ARRAY, math.inf, "an object's address in memory"),
-    (_OBJECT, _ODD, "an object's address in memory"),
 )
-_MAYBE_SPEAKS = quick((_PAGE_CONTEXT, _ABOUT, _ASKED, _STYLED))
-# Blanks, control characters and what is no ASCII are looked at in several ways.
+_UNPRINTED = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\xff]")  # not the escape that colours start with
 _MAYBE_WORDS = quick(
-    (re.compile(rb"[\x00-\x20\x7f-\xff]"), _CLASSES, _CALL, _PUBLIC, _ENCRYPTED),
-    (_HASH, *(pattern for pattern, *_ in _KINDS)),
+    tuple(pattern.pattern for pattern in (_UNPRINTED, _CLASSES, _PUBLIC, _ENCRYPTED)),
+    (_HASH.pattern, *(pattern.pattern for pattern, *_ in _KINDS)),
 )
+
+
+def _broken(value: bytes) -> bool:
+    """Whether it has control characters, or bytes of no UTF-8."""
+    try:
+        return value.isascii() or not value.decode()
+    except UnicodeDecodeError:
+        return True
 
 
 def words(value: bytes, before: bytes = b"") -> str | None:
@@ -445,56 +403,32 @@ def words(value: bytes, before: bytes = b"") -> str | None:
 
     `before`: text of its line left of it; its name may be that of a page, a request or an identifier.
     """
+    if _MAYBE_WORDS(value):
+        for pattern, odd, what in _KINDS:  # first, as it is most that code says
+            if pattern.fullmatch(value) and (odd == math.inf or not _random(value, odd)):
+                if pattern is _NUMBERED and (not _spelt(value) or _many_digits(value)):
+                    continue
+                if pattern is _PATH and unwritten(value):
+                    continue
+                return f"{what}, not a value"
+        if _UNPRINTED.search(value) and _broken(value):
+            return "bytes that no text has"
+        if _PUBLIC.match(value):
+            return "a public key or a certificate, not a secret"
+        if _ENCRYPTED.match(value):
+            return "an encrypted text, not a value"
+        if _HASH.fullmatch(value):
+            return "a hash of a password, not a value"
+        if _CLASSES.search(value):
+            return "a regular expression, not a value"
     if b"%" in before:
         before = _unquoted(before)
-    speaks = _MAYBE_SPEAKS(before)
-    if speaks and _PAGE_CONTEXT.search(before):
+    if before[-1:] == b"\\" and value[:2] == b"u0":
+        return "text of a language, not a value"  # the code of its first letter
+    if _OF_A_PAGE(before):
         return "its name is that of a page, a request or an identifier"
-    if speaks and _ABOUT.search(before) and not _STILL_CLEAR.search(before[-64:]):
+    if _ABOUT_IT(before) and not _STILL_CLEAR(before[-64:]):
         return "its name speaks about a credential or is that of a public key"
-    if value.isalnum() and before.rstrip(_ASSIGNS).endswith(value) and _SAME.search(before):
-        return "its name, not a value"
-    if value[:1] == b"/" and _ROOTED.fullmatch(value):
-        return "a path, not a value"
-    if before[-1:] in b"/{ ~-" and _OPENED.search(before[-8:]):
-        return "an expression or a path, not a value"
-    if b"_" in value and (value.isupper() or value.islower() or value[:1] == b"p") and _VARIABLE.fullmatch(value):
-        return "the name of a variable, not a value"
-    if before[-1:] == b"\\" and _ESCAPED.match(value):
-        return "text of a language, not a value"
-    if speaks and _STYLED.search(before):
-        return "a class of a style sheet, not a value"
-    if (
-        speaks
-        and _ASKED.search(before[-40:])
-        and (_CONSTANT.fullmatch(value) or (_spelt(value) and not _random(value)))
-    ):
-        return "a name that is asked for, not a value"
     if before[-1:] == b"*" and len(value) == 40 and _HASH.fullmatch(b"*" + value):
         return "a hash of a password, not a value"
-    if not _MAYBE_WORDS(value):
-        return None  # as nothing below would match
-    if _CONTROL.search(value) or (not value.isascii() and _NOT_UTF8.search(value)):
-        return "bytes that no text has"
-    if not value.isascii() and sum(map(len, _ABROAD.findall(value))) * 3 > len(value):
-        return "text of a language, not a value"
-    if _PUBLIC.match(value):
-        return "a public key or a certificate, not a secret"
-    if _ENCRYPTED.match(value):
-        return "an encrypted text, not a value"
-    if _HASH.fullmatch(value):
-        return "a hash of a password, not a value"
-    if _CLASSES.search(value):
-        return "a regular expression, not a value"
-    parts = value.split()
-    if len(parts) > 1 and sum(1 for part in parts if _SPOKEN.fullmatch(part)) * 3 >= len(parts) * 2:
-        return "a sentence, not a value"
-    for pattern, odd, what in _KINDS:
-        if pattern.fullmatch(value) and (odd == math.inf or not _random(value, odd)):
-            if (pattern is _NUMBERED and not _spelt(value)) or (pattern is _PATH and unwritten(value)):
-                continue
-            rare = chosen(value) or _many_digits(value) or (pattern is _NAME and surprise(value)[0] > 0.0)
-            if pattern in (_NUMBERED, _NAME) and rare and (opens(before) or handed(before)):
-                continue  # right behind the name of a password names are rare
-            return f"{what}, not a value"
-    return "an expression, not a value" if _CALL.search(value) and not _random(value, 10.0) else None
+    return None

@@ -8,8 +8,7 @@ from functools import cache
 
 from detectors.fingerprint import mask
 from detectors.match import doubt, plain
-from detectors.match.chosen import PLACE, made
-from detectors.match.filters import entropy, looks_like_hash, placeholder, starts_a_sentence, words
+from detectors.match.filters import entropy, looks_like_hash, placeholder, words
 from detectors.match.halves import searcher
 from detectors.match.names import BACK as NAME
 from detectors.match.names import one_of
@@ -27,19 +26,6 @@ __all__ = ["Judge", "Verdict"]
 Buffer = bytes | bytearray | memoryview
 _BEFORE = 64  # bytes left of a value that filters look at; the score looks at more
 _DIGITS = b"0123456789"
-# Rules whose pattern leaves no doubt that a password stands there, whatever name comes last before it: it may be that
-# of the user, of a command or of an option.
-_PLACED = frozenset(
-    "command-line-password device-password dialogue-pass directory-bind elastic-setup-password generic-auth-pair "
-    "generic-bare-dsn generic-beside generic-char-array generic-cli-short-option generic-command generic-command-idiom "
-    "generic-config-word generic-connected generic-connected-to generic-credential-list generic-hashed "
-    "generic-host-port-user generic-login-call generic-login-logged generic-login-pair generic-pass-option "
-    "generic-password-listed generic-password-said generic-pgpass generic-powershell-password generic-pw-said "
-    "generic-quoted-word generic-said-of generic-stored-password generic-sudo-echo generic-test-case "
-    "generic-user-and-p generic-user-option generic-userpwd mail-login mail-relay-password mikrotik-password "
-    "mysql-connect passwords-of-users redis-auth redis-auth-sent redis-wire sql-login-procedure tool-argument-password "
-    "tool-option-password tool-piped-twice tool-user-and-password tool-word-password".split()
-)
 
 
 @dataclass(slots=True)  # not frozen: to set each field past that lock takes four times as long
@@ -78,7 +64,6 @@ class Judge:
         self.ahead = AHEAD if self._of_people else 0
         self.doubts = rule.score or rule.family != "custom"  # by what stands around
         self._kinds = doubt.kinds(rule.id)
-        self._placed = rule.id in _PLACED
         self._stopwords = [(word, word.lower().encode()) for word in rule.stopwords]
         self._check = CHECKS[rule.checksum] if rule.checksum is not None else None
         self._labels = dict(rule.labels)
@@ -92,16 +77,13 @@ class Judge:
         with the parts of its score, which takes as long as the rest."""
         rule = self.rule
         refusal = self._refused(value, before, after)
-        place = PLACE[plain.quoted(before)] if self._placed and made(value) else b""
-        if refusal is not None and not (place and refusal.stage == "words" and not words(value, place)):
+        if refusal is not None:
             return self._chosen(refusal, value, before, after)
         confidence, why = rule.confidence, "all stages passed"
         if rule.score:
             weighed = score(value, before, after) if explain else None
             why = weighed.reason() if weighed is not None else ""
             likely = weighed.confidence if weighed is not None else confidence_of(value, before, after)
-            if likely is None and place and confidence_of(value, place, after) is not None:
-                likely = "low"
             if likely is None:
                 return self._chosen(_no("score", why), value, before, after)
             confidence = likely if rule.confidence != "low" else "low"  # a pattern that tells too little by itself
@@ -125,11 +107,6 @@ class Judge:
         rule = self.rule
         if rule.identifiers and (name := one_of(before, rule.identifiers)):
             return _no("identifier", f"rules.identifiers says that {name!r} holds none")
-        if self._of_people and elsewhere(before, after):
-            return _no("column", "the names of the columns say that it is none")
-        stands_in = rule.placeholders and rule.checksum not in CARRIERS and placeholder(value)
-        if stands_in and not proven(rule.checksum, value):
-            return _no("placeholder", stands_in)
         if self._stopwords:
             lowered = value.lower()
             for word, low in self._stopwords:
@@ -146,13 +123,17 @@ class Judge:
             and (bits := entropy(value)) < rule.entropy
         ):
             return _no("entropy", f"entropy {bits:.2f} is below {rule.entropy:.2f} bits a character")
-        before = before[-_BEFORE:]
-        if rule.words and (reason := words(value, before)):
+        near = before[-_BEFORE:]
+        # The cheapest of what most candidates in code are: a name where a value could stand.
+        if rule.words and (reason := words(value, near)):
             return _no("words", reason)
-        if rule.words and (reason := starts_a_sentence(value, before, after)):
-            return _no("words", reason)
-        if rule.hashes and (reason := looks_like_hash(value, before)):
+        stands_in = rule.placeholders and rule.checksum not in CARRIERS and placeholder(value)
+        if stands_in and not proven(rule.checksum, value):
+            return _no("placeholder", stands_in)
+        if rule.hashes and (reason := looks_like_hash(value, near)):
             return _no("hash", reason)
+        if self._of_people and elsewhere(before, after):
+            return _no("column", "the names of the columns say that it is none")
         return None
 
     def _checked(self, check: Check, secret: bytes, confidence: Confidence, why: str) -> Verdict:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 
 from monitor.common.regex import UNANCHORED, Search, compile_search
@@ -10,7 +9,7 @@ from monitor.common.regex import UNANCHORED, Search, compile_search
 __all__ = ["found", "quick"]
 
 
-def quick(inside: Sequence[re.Pattern[bytes]], whole: Sequence[re.Pattern[bytes]] = ()) -> Callable[[bytes], bool]:
+def quick(inside: Sequence[bytes], whole: Sequence[bytes] = ()) -> Callable[[bytes], bool]:
     """Whether one of `inside` may match in a text, or one of `whole` all of it: never False where one does.
 
     Patterns of syntax that RE2 shares; compiled at the first question.
@@ -21,8 +20,8 @@ def quick(inside: Sequence[re.Pattern[bytes]], whole: Sequence[re.Pattern[bytes]
     def asked(text: bytes) -> bool:
         nonlocal search
         if search is None:
-            parts = [f"(?:{pattern.pattern.decode('latin-1')})" for pattern in inside]
-            parts += [rf"\A(?:{pattern.pattern.decode('latin-1')})\z" for pattern in whole]
+            parts = [f"(?:{pattern.decode('latin-1')})" for pattern in inside]
+            parts += [rf"\A(?:{pattern.decode('latin-1')})\z" for pattern in whole]
             search = compile_search("|".join(parts))
         # `$` stands before a last newline, too, in Python, and not in RE2.
         return text[-1:] == b"\n" or search(UNANCHORED, text, 0, len(text))[0][0] >= 0
@@ -30,15 +29,15 @@ def quick(inside: Sequence[re.Pattern[bytes]], whole: Sequence[re.Pattern[bytes]
     return asked
 
 
-def found(pattern: re.Pattern[bytes]) -> Callable[[bytes], bool]:
-    """Whether the pattern matches in a text, in linear time. It must not speak of the text's end (`$`)."""
+def found(pattern: bytes) -> Callable[[bytes], bool]:
+    """Whether an expression of RE2 matches in a text, in linear time; compiled at the first question."""
 
     search: Search | None = None
 
     def asked(text: bytes) -> bool:
         nonlocal search
         if search is None:
-            search = compile_search(pattern.pattern.decode("latin-1"))
+            search = compile_search(pattern.decode("latin-1"))
         return search(UNANCHORED, text, 0, len(text))[0][0] >= 0
 
     return asked

@@ -19,7 +19,7 @@ from typing import Any
 
 import orjson
 
-from detectors.match.chosen import chosen, handed
+from detectors.match.chosen import chosen
 from detectors.match.names import BACK as NAME
 from detectors.match.names import named
 from detectors.match.quick import found, quick
@@ -57,29 +57,27 @@ _HEX = re.compile(rb"(?:[0-9a-f]+|[0-9A-F]+)")
 _UUID = re.compile(rb"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _WORD_NUMBER = re.compile(rb"[A-Za-z]+[_.-]?[0-9]{1,4}")
 _JOINED = re.compile(rb"[A-Za-z0-9]+(?:[-_./:][A-Za-z0-9]+)+")
-_MAYBE_WRITTEN = quick((re.compile(rb"[ (){}\[\]<>]"), _CODE), (_JOINED,))
+_MAYBE_WRITTEN = quick((rb"[ (){}\[\]<>]", _CODE.pattern), (_JOINED.pattern,))
 _WORDLIKE = ("wordlike", "common letters", "joined", "word and number")
 _KINDS = (
     (
         "password",
         found(
-            re.compile(
-                rb"(?i:pas+w(?:or|ro)?d|passwd|passphrase|passwort|pwd|pswd|kennwort|wachtwoord|has[lo]o|heslo|senha|contrase"
-                rb"|passe\b|parola\b|pass[_ -]?phrase|pass[_ -]word|\bpsw|_psw|\bclave|_clave|l(?:o|\xc3\xb6)senord"
-                rb"|adgangskode|passord|salasana|(?:s|\xc5\x9f|\xc5\x9e)ifre|lozinka|geslo|parool|jelsz|has\xc5\x82o|\bmdp)"
-                rb"|\xe3\x83\x91\xe3\x82\xb9\xe3\x83\xaf\xe3\x83\xbc\xe3\x83\x89|\xe5\xaf\x86\xe7\xa0\x81"
-                rb"|\xd0[\xbf\x9f]\xd0\xb0\xd1\x80\xd0\xbe\xd0\xbb\xd1\x8c"
-            )
+            rb"(?i:pas+w(?:or|ro)?d|passwd|passphrase|passwort|pwd|pswd|kennwort|wachtwoord|has[lo]o|heslo|senha|contrase"
+            rb"|passe\b|parola\b|pass[_ -]?phrase|pass[_ -]word|\bpsw|_psw|\bclave|_clave|l(?:o|\xc3\xb6)senord"
+            rb"|adgangskode|passord|salasana|(?:s|\xc5\x9f|\xc5\x9e)ifre|lozinka|geslo|parool|jelsz|has\xc5\x82o|\bmdp)"
+            rb"|\xe3\x83\x91\xe3\x82\xb9\xe3\x83\xaf\xe3\x83\xbc\xe3\x83\x89|\xe5\xaf\x86\xe7\xa0\x81"
+            rb"|\xd0[\xbf\x9f]\xd0\xb0\xd1\x80\xd0\xbe\xd0\xbb\xd1\x8c"
         ),
     ),
-    ("secret", found(re.compile(rb"(?i:secret|credential|salt)"))),
-    ("token", found(re.compile(rb"(?i:token|bearer|authorization|\bauth\b|_auth)"))),
+    ("secret", found(rb"(?i:secret|credential|salt)")),
+    ("token", found(rb"(?i:token|bearer|authorization|\bauth\b|_auth)")),
     (
         "api key",
-        found(re.compile(rb"(?i:(?:api|access|auth|private|signing|encryption|master|account|service|app)[_.-]?key)")),
+        found(rb"(?i:(?:api|access|auth|private|signing|encryption|master|account|service|app)[_.-]?key)"),
     ),
-    ("pass", found(re.compile(rb"(?i:pass|pw\b|psk|\bpin)"))),
-    ("key", found(re.compile(rb"(?i:key)"))),
+    ("pass", found(rb"(?i:pass|pw\b|psk|\bpin)")),
+    ("key", found(rb"(?i:key)")),
 )
 _ABOUT = re.compile(
     rb"(?i:label|title|(?<!con)(?<!plain)(?<!clear)(?<!plain[_-])(?<!clear[_-])(?<!ascii-)text|hint|prompt|placeholder|message|\bmsg|error|help"
@@ -93,18 +91,14 @@ _WHOLE = re.compile(
     rb"(?:s|es|er|ers|ed|ing|y|ies|ption|ptor|ation|uage|name)?|.*(?:pas|pwd|pw|secret|token|key|cred|auth).*)"
 )
 _OF_RESETS = re.compile(rb"(?i:reset|confirm(?:ation)?)_?(?i:token|key|code)\Z")  # who has one sets a new password
-_MAYBE_ABOUT = quick([re.compile(re.sub(rb"\(\?<!.*?\)", b"", _ABOUT.pattern))])
-_TEST = found(re.compile(rb"(?i:test|example|dummy|mock|fake|sample|fixture|assert|expect|demo)"))
+_MAYBE_ABOUT = quick([re.sub(rb"\(\?<!.*?\)", b"", _ABOUT.pattern)])
+_TEST = found(rb"(?i:test|example|dummy|mock|fake|sample|fixture|assert|expect|demo)")
 _COMPANY = found(
-    re.compile(
-        rb"(?i:\buser(?:name)?\b|\blogin\b|\bhost\b|\bserver\b|\burl\b|\bemail\b|_USER\b|_ID\b|client_?id|\buid\b)"
-    )
+    rb"(?i:\buser(?:name)?\b|\blogin\b|\bhost\b|\bserver\b|\burl\b|\bemail\b|_USER\b|_ID\b|client_?id|\buid\b)"
 )
 # Where neither of them is, as a rule.
 _NEARBY = found(
-    re.compile(
-        rb"(?i:test|example|dummy|mock|fake|sample|fixture|assert|expect|demo|user|login|host|server|url|mail|_id|client|uid)"
-    )
+    rb"(?i:test|example|dummy|mock|fake|sample|fixture|assert|expect|demo|user|login|host|server|url|mail|_id|client|uid)"
 )
 
 _BOTH = tuple(
@@ -393,7 +387,7 @@ def _of_context(value: bytes, before: bytes, after: bytes, out: dict[str, float]
             out["user or host nearby"] = 1.0
     if name and len(value) > 3 and _same(value, name, plain):
         out["value repeats name"] = 1.0
-    elif not about and chosen(value) and (_of_passwords(kind, value) or handed(before)):
+    elif not about and _of_passwords(kind, value) and chosen(value):
         for feature in _WORDLIKE:  # of a password they say nothing
             out.pop(feature, None)
 

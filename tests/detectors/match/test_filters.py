@@ -14,7 +14,6 @@ from detectors.match.filters import (
     looks_like_hash,
     masked_before,
     placeholder,
-    starts_a_sentence,
     words,
 )
 from detectors.rules.template import expand
@@ -122,7 +121,6 @@ def test_long_repeated_values_are_stand_ins(text: str, length: int) -> None:
         ("{hex:40}", "commit ", True),
         ("{hex:64}", "sha256:", True),
         ("{hex:32}", "ETag: ", True),
-        ("{base64:43}=", "github.com/acme/secretbox v0.1.0 h1:", True),
         ("{alnum:44}", '"token_address": "', True),
         ("{hex:20}", "PUSHER_APP_KEY=", True),
         ("{hex:20}", "PUSHER_APP_SECRET=", False),
@@ -131,7 +129,6 @@ def test_long_repeated_values_are_stand_ins(text: str, length: int) -> None:
         ("{hex:32}", "trace_id%3D", True),
         ("{hex:64}", "api_key=", False),
         ("{hex:41}", "commit ", False),
-        ("sk_{base64url:40}", "ufunc.pyi,sha256=", True),
         ("sk_{base64url:40}", "key=", False),
         ("{alnum:32}", "shodan_project_id=", True),
         ("{alnum:32}", "'shodanTeamId': '", True),
@@ -160,10 +157,6 @@ def test_long_repeated_values_are_stand_ins(text: str, length: int) -> None:
         ("{alnum:10}!q", 'users = {"bob": "', False),
         ("{hex:24}", 'passwords = {"bob": "', False),
         ("{alnum:32}", "sha256:", False),
-        ("hmac-sha256:{hex:64}", '"client_token":"', True),
-        ("hmac-sha256:{alnum:64}", '"client_token":"', False),
-        ("{lownum:25}", 'SecretID: "', True),
-        ("{lownum:26}", 'SecretID: "', False),
         ("{uuid}", 'const string GUID_FORCE_CHANGE_PASSWORD   = "', True),
         ("{uuid}", 'Key="{', True),
         ("{uuid}", '{"secret": "', False),
@@ -180,9 +173,9 @@ def test_digests_and_identifiers(value: str, before: str, hash_: bool) -> None:
     [
         "null", "None", "true", "required", "password", "user.password", "config.db.password", "getPassword",
         "SECRET_NAME", "_raw_input", "_PasswordType", "/etc/app/key.pem", "https://acme.io/x", "app/db/password",
-        "server.key", "10.2.0.9:80", "2026-01-02", "12:30:15", "get_secret(name", "settings['KEY'", "a->b", "x=>y",
-        "C@2111cfd3", "jwtRS256_dev.key", "xQ7-client.p12",
-        "/home/xqzvk/jwrtp", "self.token", "new Secret", "password=", "Ed25519", "RS256", "secp256k1", "AES-256-GCM",
+        "server.key", "10.2.0.9:80", "2026-01-02", "12:30:15",
+        "C@2111cfd3", "hmac-sha256:" + "0f" * 32, "self.token", "new Secret",
+        "password=", "Ed25519", "RS256", "secp256k1", "AES-256-GCM",
     ],
 )  # fmt: skip
 def test_words_names_paths_and_calls_are_no_values(value: str) -> None:
@@ -249,28 +242,14 @@ def test_names_of_credentials_are_taken_for_such(before: str) -> None:
     assert not words(b"k3j9X2m4q8W1z6", before.encode())
 
 
-@each(
-    "value",
-    [
-        "Forgot your password?", "New password must be at least 12 characters", "Contrase\u00f1a actual",
-        "android.os.BinderProxy@8f7e6d5c", "[B@5e9f23b4", "secrets/sa-2024.json",
-        "?Bitte Passwort\x00eingeben 42",
-    ],
-)  # fmt: skip
-def test_sentences_objects_and_paths_are_no_values(value: str) -> None:
+@each("value", ["[B@5e9f23b4", "secrets/sa-2024.json", "?Bitte Passwort\x00eingeben 42"])
+def test_objects_and_paths_are_no_values(value: str) -> None:
     assert words(value.encode())
 
 
 @each("value", ["Winter@2024", "K\u00f6ln!42x", "k3 9X2m 4q8", "blue42 river!7"])
 def test_passwords_that_people_choose_are_values(value: str) -> None:
     assert not words(value.encode())
-
-
-@each("before", ["password to ", "PASS ", "oc login -u bob -p ", "a1 LOGIN bob "])
-def test_a_name_with_a_number_and_letters_is_a_value_where_a_password_stands(before: str) -> None:
-    for value in (b"Kestrel65-koc", b"Falcon44.ohe"):
-        assert words(value, before.encode()) is None
-        assert words(value, b"image: ")
 
 
 def test_bytes_that_no_text_has_are_no_value() -> None:
@@ -299,27 +278,12 @@ def test_random_values_are_no_words() -> None:
     assert sum(words(value.encode()) is not None for value in values) <= 5
 
 
-@each("template", ["{alnum:4}({alnum:6}7", "{alnum:3}::!{alnum:7}", "{lower:2}(4{alnum:4})", "x->?{alnum:8}"])
-def test_a_bracket_or_a_sign_alone_makes_no_call(template: str) -> None:
-    values = [expand(template, seed).encode() for seed in range(200)]
-    assert sum(words(value) is not None for value in values) <= 4
-    for call in (b"getPassword(user1)", b"decode(", b"str(self.pw", b"Config::Token2", b"this->pw2"):
-        assert words(call)
-
-
 def test_what_mask_wrote_is_no_secret_whole_or_in_part() -> None:
     text = b'password="[generic-password:0123456789ab]" rest'
     for value in (b"[generic-password:0123456789ab]", b"generic-password", b"0123456789ab", b"0123456789ab]"):
         assert masked_before(text, text.index(value), len(value)) == "generic-password"
     assert masked_before(text, text.index(b"rest"), 4) is None
     assert masked_before(b"[generic-password:0123456789]", 1, 16) is None
-
-
-def test_what_is_asked_for_by_its_name_is_no_value() -> None:
-    for before in ('params.get("', "os.getenv('", 'request.args["', 't("'):
-        assert words(b"snmpv3CredentialsId", before.encode())
-        assert not words(b"k3j9X2m4q8W1z6", before.encode())
-    assert words(b"u00d6vervakning", b'"password": "\\')
 
 
 @each("template", ["{lower:8}", "{lower:10}", "{alpha:8}", "{lower:5}_{lower:6}", "{upper:8}"])
@@ -335,7 +299,7 @@ def test_random_letters_are_no_words(template: str) -> None:
         "snmpV3CredentialsId", "vault:v1:k3j9X2m4q8W1", "ENC[AES256_GCM,data:k3j9", "{cipher}4f1c2a",
         "AgBq" + "k3J9x2M4" * 16, "gAAAAABl" + "k3J9x2M4" * 12,
         "0x00800000", "0x7EC2DBB6F4DBF434", "#c46c6c", "lt:2016-12-08T22:02:00Z", "/usr/sbin/pct", "md5" + "0f" * 16,
-        "encrypted:F/bj" + "k3J9x2M4" * 4, "$SMD5$2O$4O.rSAmhE4Fg0", "amzn1.account.AF6RHO7", "elements+1",
+        "encrypted:F/bj" + "k3J9x2M4" * 4, "$SMD5$2O$4O.rSAmhE4Fg0", "amzn1.account.AF6RHO7",
         "SCRAM-SHA-256$4096:k3j9", "MIIBIjANBgkqhkiG9w0BAQ", "AAAAB3NzaC1yc2EAAAADAQABAAAB",
     ],
 )  # fmt: skip
@@ -346,9 +310,9 @@ def test_names_with_numbers_constants_and_public_keys_are_no_values(value: str) 
 @each(
     "value",
     [
-        "パスワード", "密码不能为空", "Пароль", "Κωδικός", "^3.806.0", "v1beta1", "[a-zA-Z0-9_]+", "a-zA-Z0-9/_+=.@-",
-        "$2b$12$abcdefghijklmnopqrstuv", "*2470C0C06DEE42FD1618BB99005ADCA2EC9D1E19", "0===this.offset",
-        "20240102T030405", "1:4.13+dfsg1-1+deb12u1", "20190101000000Z", "0x0200U", "prime256v1", "bufLen+2",
+        "^3.806.0", "v1beta1", "[a-zA-Z0-9_]+", "a-zA-Z0-9/_+=.@-",
+        "$2b$12$abcdefghijklmnopqrstuv", "*2470C0C06DEE42FD1618BB99005ADCA2EC9D1E19",
+        "20240102T030405", "1:4.13+dfsg1-1+deb12u1", "20190101000000Z", "0x0200U", "prime256v1",
         "sha256sum",
         "Argon2i", "t/32-client_secret_jwt.t", "HMACSHA2+256:AAAnEA:k3j9X2m4==:q8W1z6", "digest:MD5:" + "0f" * 16,
         "client_01" + "HXRMBQ9B" * 3, "BMg" + "k3J9x2M4" * 10 + "q8W1",
@@ -361,12 +325,11 @@ def test_translations_versions_hashes_and_expressions_are_no_values(value: str) 
 @each(
     ("value", "before"),
     [
-        ("p4passwd", "self.p4passwd = "), ("0b0000100", "SECRET = "), ("UUID=6a38ee5-7235-44e7", "token='"),
+        ("0b0000100", "SECRET = "), ("UUID=6a38ee5-7235-44e7", "token='"),
         ("sha256:" + "5bc9e159" * 8, "token: "), ("0x" + "e09dfa3f" * 5, 'tokenAddress: "'),
         ("utf-16le", "password.encode('"), ("md5$seasalt$" + "1e9bf2bf" * 4, '"password": "'),
         ("9554F04D" * 5, "- Release GPG key: "), ("3d" * 32, 'verifyKey: "'), ("Zq8Lw2" * 5, "X-CSRF-Token: "),
         ("vault_jqt_pass", 'smtp_password: "{{ '), ("JQT_PASS:", "if password == "),
-        ("keys/vgqar_ed25519", "ssh_key: ./"),
         ("5a46c9aa" * 8, "Repository Key: "), ("5a46c9aa" * 8, "Root Key:       "),
         ("kJ3x9Zq8Lw2T", 'encoded_encrypted_key =\n                "'), ("1bf6d358" * 4, "const iv = Buffer.from('"),
         ("kJ3x9Zq8Lw2T", "Password hash:\t"), ("ibc/6F34E1BD", '"token_out_denom":"'), ("cn=Kzq9x", "secretary: "),
@@ -386,24 +349,15 @@ def test_what_only_looks_like_a_value_is_none(value: str, before: str) -> None:
     assert words(value.encode(), before.encode())
 
 
-def test_numbers_between_letters_make_no_name_behind_that_of_a_password() -> None:
-    assert words(b"hli331VOG95", b"value = ")
-    assert words(b"hli331VOG95", b"AuthPass=") is None
-    assert words(b"oauth2ClientId", b"AuthPass=")
+def test_many_digits_between_letters_make_no_name() -> None:
+    assert words(b"hli331VOG95") is None
+    assert words(b"oauth2ClientId")
 
 
 def test_a_hash_is_known_by_the_star_before_it() -> None:
     value = expand("{HEX:40}", 1).encode()
     assert words(value, b"IDENTIFIED BY PASSWORD '*")
     assert words(value, b"IDENTIFIED BY PASSWORD '") is None
-
-
-def test_the_first_word_of_a_text_in_quotes_is_no_value() -> None:
-    assert starts_a_sentence(b"Yiclajiik", b'"yourpassword": "', " w\u025bt\u00ebany".encode())
-    assert starts_a_sentence(b"Redefinir", b'"password": "', b' atributo"')
-    assert not starts_a_sentence(b"Yiclajiik", b'"yourpassword": "', b'", ')
-    assert not starts_a_sentence(b"Yiclaj1ik", b'"yourpassword": "', b" other")
-    assert not starts_a_sentence(b"Yiclajiik", b"password=", b" other")
 
 
 def test_a_value_that_ends_as_its_name_begins_stays_one() -> None:
@@ -413,7 +367,6 @@ def test_a_value_that_ends_as_its_name_begins_stays_one() -> None:
 
 def test_a_name_that_is_called_starts_with_a_letter() -> None:
     assert words(expand("{digit:1}QX({digit:1}wwBbbW").encode(), b"$password = '") is None
-    assert words(b"md5(password", b"$password = '")
 
 
 @given(
@@ -445,18 +398,9 @@ def test_a_value_without_a_run_is_not_walked_through(monkeypatch: pytest.MonkeyP
     assert not filters._woven(b"3x4y5zQw8Kp2mVt7Rb")
 
 
-@each("value", ["sm638.eO_0VPw", "{pick:k|q}{lower:1}{digit:3}.{upper:2}_{digit:1}{alpha:3}"])
-def test_digits_between_letters_make_no_dotted_name_behind_the_name_of_a_password(value: str) -> None:
-    made = expand(value, 1).encode()
-    assert words(made, b'mail.password = "') is None
-    assert words(made, b'mail.module = "') is not None
-
-
 @each("value", ["{alnum:3}*{upper:3}(){digit:4}", "{upper:4}(a){digit:4}"])
 def test_brackets_amid_a_value_make_no_call(value: str) -> None:
     assert words(expand(value, 1).encode(), b'password = "') is None
-    assert words(b"getValue()", b'password = "') is not None
-    assert words(b"getValue(a).strip", b'password = "') is not None
 
 
 def test_bytes_are_nothing_that_a_name_is_asked_of() -> None:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 
 from detectors.rules.rule import Requires
-from detectors.rules.template import expand
 from tests.detectors.texts import rule, worker
 
 
@@ -72,20 +71,3 @@ def test_a_companion_can_be_bound_to_lines() -> None:
     assert worker(subject).scan(b"account 7\nsec_k3j9x2m4q8w1\n")
     assert not worker(subject).scan(b"account 7\n\nsec_k3j9x2m4q8w1\n")
     assert worker(subject).scan(b"sec_k3j9x2m4q8w1\nthe account\n")
-
-
-# --- places
-
-
-@pytest.mark.parametrize("value", ["{pick:jessica|arsenal}{digit:3}", "{pick:Hotel|Orchid}_{digit:4}"])
-def test_a_place_that_only_a_password_has_vouches_for_words_with_digits(value: str) -> None:
-    text = expand(f"login attempt [root/{value}] succeeded", 1).encode()
-    pattern = r"attempt \[\w+/(?P<secret>\w{8,64})\]"
-    (match,) = worker(rule(pattern, id="generic-login-pair", score=True)).scan(text)
-    assert match.confidence == "low"
-    assert not worker(rule(pattern, id="generic-any-pair", score=True)).scan(text)
-
-
-def test_no_place_vouches_for_the_name_of_a_thing() -> None:
-    pattern = r"attempt \[\w+/(?P<secret>\w{8,64})\]"
-    assert not worker(rule(pattern, id="generic-login-pair", score=True)).scan(b"attempt [root/column2024] failed")

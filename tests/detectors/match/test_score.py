@@ -140,13 +140,9 @@ def test_the_letters_of_a_value_are_weighed_once_whoever_asks() -> None:
     ("before", "after"),
     [
         ("DB_PASSWORD=", ""),
-        ('auth=("bob", "', '")'),
         ("the password is ", ""),
         ('name: DB_PASSWORD\n  value: "', '"'),
         ("wachtwoord: ", ""),
-        ("ipmitool -H srv -U bob -P ", ""),
-        ('PASSWORDS = {"bob": "', '"'),
-        ("user/pass: bob / ", ""),
         ("Пароль: ", ""),
     ],
 )
