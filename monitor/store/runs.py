@@ -33,7 +33,7 @@ from monitor.runbook.progress import (
 from monitor.runbook.reminding import reminds
 from monitor.store.drills import drills_among, paging
 from monitor.store.held import Quiet
-from monitor.store.news import newest_place
+from monitor.store.news import newest_place, newest_places
 from monitor.store.reminders import OVERDUE, Missed, Reminders
 from monitor.store.rows import clean, load_incidents, load_runs, upsert
 from monitor.store.schema import findings, groups, members, runs, steps
@@ -391,9 +391,9 @@ def _sweep(tx: Transaction, *, watched: Mapping[str, float]) -> bool:
     if not ids:
         return False
     work = _Work(tx)
-    there = load_runs(tx.connection, ids)
+    there, known = load_runs(tx.connection, ids), _all_about(tx.connection, ids)
     for id_ in ids:
-        about, seen = _about(tx.connection, id_)
+        about, seen = known[id_]
         silent = any(at <= tx.now for at in quiet(there[id_], about.last_seen).values())
         work.settle(there[id_], about, seen, watched=_since(tx, id_, watched) if silent else None)
     work.write()
@@ -413,9 +413,9 @@ def _look_again(tx: Transaction, *, after: str) -> str | None:
     """When to look at runs, as ladder and clock say now. Returns the last one's incident; None: that was all."""
     query = select(runs.c.incident, runs.c.due).where(runs.c.ended.is_(None), runs.c.incident > after)
     due = {row.incident: row.due for row in tx.connection.execute(query.order_by(runs.c.incident).limit(_AT_A_TIME))}
-    work = _Work(tx)
+    work, known = _Work(tx), _all_about(tx.connection, [*due])
     for run in load_runs(tx.connection, due).values():
-        _, seen = _about(tx.connection, run.incident)
+        _, seen = known[run.incident]
         now_possible, at = possible(run, tx.now), moment(run, tx.procedure.ladder, seen)
         if now_possible != run or at != due[run.incident]:
             work.keep(now_possible, moment(now_possible, tx.procedure.ladder, seen))
@@ -425,10 +425,16 @@ def _look_again(tx: Transaction, *, after: str) -> str | None:
 
 def _about(connection: Connection, id_: str) -> tuple[Incident, dict[str, str]]:
     """The incident, and what matchers see of it. Raises LookupError."""
-    found = load_incidents(connection, [id_])
+    found = _all_about(connection, [id_])
     if not found:
         raise LookupError(f"there is no incident {id_}")
-    return found[0], labels(found[0], *newest_place(connection, id_))
+    return found[id_]
+
+
+def _all_about(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[Incident, dict[str, str]]]:
+    """The same of all that exist, by id: at each start and reload all runs are looked at."""
+    places = newest_places(connection, ids)
+    return {one.id: (one, labels(one, *places.get(one.id, Place()))) for one in load_incidents(connection, ids)}
 
 
 def _run_row(run: Run, due: float | None) -> dict[str, Any]:

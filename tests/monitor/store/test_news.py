@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from monitor.store import Store
-from monitor.store.news import behind, labels_of, news
+from monitor.store.news import behind, labels_of, newest_place, newest_places, news
 from tests.monitor.store.helpers import finding, fingerprint
 
 
@@ -22,3 +22,14 @@ async def test_each_mark_reads_the_trail_by_itself(store: Store) -> None:
     assert await store.write(lambda tx: news(tx, "x")) == ([], False)
     seen = await store.read(lambda connection: labels_of(connection, one))
     assert (seen["rule"], seen["path"], seen["state"]) == ("github-pat", "/var/log/app.log", "acknowledged")
+
+
+async def test_the_newest_places_of_many_are_those_of_each(store: Store) -> None:
+    for number, name in enumerate("abab"):
+        await store.commit(
+            [finding(name, number, path=f"/var/log/{number}.log", service=None if number % 2 else "web")]
+        )
+    ids = [fingerprint(name)[:16] for name in "abc"]
+    each = await store.read(lambda connection: {one: newest_place(connection, one) for one in ids[:2]})
+    assert await store.read(lambda connection: newest_places(connection, ids)) == each
+    assert [place.path for place in each.values()] == ["/var/log/2.log", "/var/log/3.log"]

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from monitor import runbook
 from monitor.incidents import Verified
@@ -73,6 +74,20 @@ async def test_a_rung_for_others_alone_is_not_due_again_and_again(
         assert [row.sink for row in await store.outbox.list() if row.reason == "overdue"] == ["chat"]
         await store.commit([finding("a", 9, severity="critical")])
         assert [row.sink for row in await store.outbox.list() if row.reason == "overdue"].count("boss") == 1
+
+
+async def test_many_are_looked_at_again_in_as_many_statements_as_few(store: Store) -> None:
+    """At each start and reload."""
+    counts = []
+    for names in ("ab", "cdefghijkl"):
+        await store.commit([finding(name, ord(name)) for name in names])
+        asked: list[object] = []
+        note = lambda *args, asked=asked: asked.append(args[2])  # noqa: E731
+        event.listen(store._database.writer, "before_cursor_execute", note)
+        await store.runs.sweep(everything=True)
+        event.remove(store._database.writer, "before_cursor_execute", note)
+        counts.append(len(asked))
+    assert counts[0] == counts[1]
 
 
 async def test_an_unknown_runbook_is_the_general_one(store: Store) -> None:
