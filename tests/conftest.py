@@ -17,6 +17,8 @@ from tests.fakes.forks import Forks
 # What the tests start is compiled to bytecode once, wherever the tests were started without.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+# It writes line by line where it would by itself; also, one server forks off for all environments then (fakes/forks).
+os.environ.pop("PYTHONUNBUFFERED", None)
 
 # Where the tests run in the background of a shell, an interrupt is ignored, by what they start as well.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

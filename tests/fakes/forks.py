@@ -27,6 +27,7 @@ import sys
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Self
@@ -41,6 +42,8 @@ _MOST = 100_000  # bytes of a request
 _LAZY = """hyperscan rich.console rich.table typer.rich_utils sqlalchemy.dialects.sqlite apscheduler.schedulers.asyncio
 apscheduler.triggers.date""".split()
 _READ_AT_START = ("PYTHON", "LC_", "LANG", "LD_", "FORCE_COLOR", "TERMINAL_WIDTH", "PY_COLORS")  # heads of variables
+# What is there anyway, and what `_become` sees to.
+_NOT_SO = (("PYTHONPATH", str(_ROOT)), ("PYTHONWARNINGS", "error"))
 
 
 class Forks:
@@ -129,10 +132,10 @@ class Forks:
         path.chmod(0o755)
 
     def _server(self, env: Mapping[str, str]) -> _Server:
-        found = (item for item in env.items() if item[0].startswith(_READ_AT_START))
-        read_at_start = tuple(
-            sorted(item for item in found if item != ("PYTHONPATH", str(_ROOT)))
-        )  # it is there anyway
+        found = {name: value for name, value in env.items() if name.startswith(_READ_AT_START)}
+        if not any(name.startswith(("LC_", "LANG")) for name in found):
+            found["LANG"] = "C.UTF-8"  # as Python takes none at all
+        read_at_start = tuple(sorted(item for item in found.items() if item not in _NOT_SO))
         with self._lock:
             if read_at_start not in self._servers:
                 self._servers[read_at_start] = _Server(dict(read_at_start))
@@ -296,6 +299,8 @@ def _become(arguments: list[str], folder: str, environment: dict[str, str], stdi
     os.environ.update(environment)
     time.tzset()
     random.seed()
+    if environment.get("PYTHONWARNINGS") == "error":
+        warnings.simplefilter("error")
     sys.path[0] = folder
     sys.argv[1:] = arguments
 

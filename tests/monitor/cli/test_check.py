@@ -69,7 +69,7 @@ def test_mistakes_in_rules_are_shown_beside_those_of_other_tables(monitor: Comma
 
 def test_what_would_keep_an_alert_from_being_told_or_understood_is_a_note(monitor: Command, tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text(
-        "[monitor]\nstate_dir = 's'\n[rules]\npacks = ['vcs/github']\n"
+        "[monitor]\nstate_dir = 'state'\n[rules]\npacks = ['vcs/github']\n"
         "[[sinks]]\nname = 'chat'\ntype = 'slack'\nwebhook_url = 'env:HOOK'\n"
         "[[routes]]\nmatchers = ['severty=\"high\"', 'team=\"a\"']\nsinks = ['chat']\n"
     )
@@ -153,7 +153,7 @@ def test_files_that_may_not_be_read_are_told_together_with_the_remedy(monitor: C
     for number in range(5):
         (tmp_path / f"app-{number}.log").touch(mode=0)
     (tmp_path / "config.toml").write_text(
-        f"[monitor]\nstate_dir='s'\n[rules]\npacks=['vcs/github']\n[[sources]]\nname='a'\ntype='file'\n"
+        f"[monitor]\nstate_dir='state'\n[rules]\npacks=['vcs/github']\n[[sources]]\nname='a'\ntype='file'\n"
         f"include=['{tmp_path}/named.log', '{tmp_path}/*.log']\n"
     )
     answer = monitor("check", before=REFUSED or ())
@@ -184,9 +184,7 @@ def test_an_own_rule_that_slows_the_scan_down_is_a_note(monitor: Command, tmp_pa
         "[[rule]]\nid = 'own-key'\nname = 'Own key'\npattern = '(?P<secret>PATTERN)'\nseverity = 'low'\n"
         "examples = ['EXAMPLE']\nnegative_examples = ['?']\n"
     )
-    (tmp_path / "config.toml").write_text(
-        "[monitor]\nstate_dir='s'\n[rules]\npacks = ['vcs/github']\npaths = ['own.toml']\n"
-    )
+    (tmp_path / "config.toml").write_text("[monitor]\nstate_dir='state'\n[rules]\npaths = ['own.toml']\n")
     (tmp_path / "own.toml").write_text(
         rule.replace("PATTERN", "[a-z]{2,9} [a-z]{2,9}").replace("EXAMPLE", "some words")
     )
@@ -201,7 +199,7 @@ def test_an_own_rule_that_slows_the_scan_down_is_a_note(monitor: Command, tmp_pa
 
 def test_a_sink_that_no_route_reaches(monitor: Command, tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text(
-        "[monitor]\nstate_dir='s'\n[rules]\npacks=['vcs/github']\n[[sinks]]\nname='a'\ntype='console'\n[[sinks]]\nname='b'\ntype='console'\n"
+        "[monitor]\nstate_dir='state'\n[rules]\npacks=['vcs/github']\n[[sinks]]\nname='a'\ntype='console'\n[[sinks]]\nname='b'\ntype='console'\n"
         "[[routes]]\nsinks=['a']\n"
     )
     answer = monitor("check")
