@@ -18,6 +18,7 @@ from monitor.cli.common import (
     table,
     with_store,
 )
+from monitor.common.text import veiled
 
 if TYPE_CHECKING:
     from detectors.rules.history import Change, Entry
@@ -47,7 +48,7 @@ def diff(
     try:
         mark = history.since(since, marks)
     except history.VersionError as error:
-        fail(f"--since {printable(since)}: {error}", 2)
+        fail(f"--since {printable(veiled(since))}: {error}", 2)
     settings = read_config(config, foreign=True, store_only="look")
     changes = history.changes(mark.rules, history.now())
     rows = [*map(_rule, changes), *_here(settings, mark.rules, changes)]

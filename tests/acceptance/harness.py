@@ -80,9 +80,11 @@ class Monitor:
         with (self.folder / "stdout").open("ab") as out, (self.folder / "stderr").open("ab") as err:
             command = ("run", "--config", str(self.config), *arguments)
             first = self._first and self.starts == 1
-            alone = first or prefix or stdin != asyncio.subprocess.DEVNULL or "LD_PRELOAD" in self.environment
+            alone = first or prefix or "LD_PRELOAD" in self.environment
             if not alone:
-                self.process = Forks.shared().start(*command, env=self.environment, stdout=out, stderr=err)
+                with open(os.devnull if stdin == asyncio.subprocess.DEVNULL else os.dup(stdin), "rb") as given:
+                    output = {"stdin": given, "stdout": out, "stderr": err}
+                    self.process = Forks.shared().start(*command, env=self.environment, **output)
             else:
                 self.process = await asyncio.create_subprocess_exec(
                     *(*prefix, sys.executable, "-m", "monitor", *command),

@@ -66,6 +66,10 @@ def invocations(canaries: list[Canary], incident: Callable[[], str]) -> dict[tup
         ],
         ("rules", "list"): each("rules", "list"),
         ("rules", "show"): each("rules", "show", "github-pat"),
+        ("rules", "diff"): [
+            *each("rules", "diff", "--since", "2026-11-27"),
+            (["rules", "diff", "--since", value], b""),
+        ],
         ("rules", "test"): [(["rules", "test", "github-pat", "jwt"], b"")],
         ("rules", "bench"): each("rules", "bench", "github-pat", "jwt", "--sample", "logs/app.log"),
         # Logs are no rules; what is said of them must not quote them.
