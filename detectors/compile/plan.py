@@ -82,21 +82,25 @@ def compiled(rules: Sequence[Rule], cache_dir: Path | None) -> tuple[Compiled, .
         return (_compiled(rules, cache_dir, "hsdb"),)
     own = sorted({*range(len(rules))} - {*shipped})
     base = [rules[number] for number in shipped]
-    return (
-        _numbered(_compiled(base, cache_dir, "hsdb"), shipped),
-        _numbered(_compiled([rules[number] for number in own], cache_dir, "hsown", base), own),
-    )
+    first = _compiled(base, cache_dir, "hsdb")
+    second = _compiled([rules[number] for number in own], cache_dir, "hsown", base, _spared(first))
+    return _numbered(first, shipped), _numbered(second, own)
 
 
 def tried(rules: Sequence[Rule]) -> tuple[Compiled, ...]:
-    """The same for rules that are to find a few texts: in two databases. That of the decoders which all rules share
-    takes a seventh of a second to compile, and is compiled once a process; that of a rule alone takes milliseconds."""
-    return _decoders(), _compiled(rules, None, "hsown", ())
+    """The same for rules that are to find a few texts: in two databases. That of what all rules share, the decoders and
+    what finds assignments, takes most of a second to compile, once a process; that of one rule takes milliseconds."""
+    near = any(set(rule.keywords) - set(rule.anywhere) for rule in rules)
+    return (first := _common(near)), _compiled(rules, None, "hsown", (), _spared(first))
 
 
 @once_a_process
-def _decoders() -> Compiled:
-    return _compiled((), None, "hsdb")
+def _common(near: bool) -> Compiled:
+    return _compiled((), None, "hsdb", assigned=near)
+
+
+def _spared(first: Compiled) -> bool | None:
+    return False if first.plan.assigned else None
 
 
 def name(rules: Sequence[Rule]) -> str:
@@ -123,16 +127,20 @@ def _numbered(part: Compiled, numbers: Sequence[int]) -> Compiled:
 
 
 def _compiled(
-    rules: Sequence[Rule], cache_dir: Path | None, suffix: str, beside: Sequence[Rule] | None = None
+    rules: Sequence[Rule],
+    cache_dir: Path | None,
+    suffix: str,
+    beside: Sequence[Rule] | None = None,
+    assigned: bool | None = None,
 ) -> Compiled:
-    """Those of some rules, without the decoders of those `beside` them, or of none if there are none."""
+    """Those of some rules, as `make` plans them; `assigned` follows from who is `beside`."""
     key = _key(rules, beside)
     path = cache_dir / _name(key, suffix) if cache_dir is not None else None
     out = _load(cache.shipped(_name(key, suffix)), key)
     if out is None and path is not None:
         out = _load(cache.read(path), key)
     if out is None:
-        plan, expressions, near = make(rules, beside)
+        plan, expressions, near = make(rules, beside, assigned)
         database = _compile(searched(rules, plan, expressions), plan.once)
         out = Compiled(plan, database, _compile(near) if near else None)
         if path is not None:
@@ -140,9 +148,12 @@ def _compiled(
     return out
 
 
-def make(rules: Sequence[Rule], beside: Sequence[Rule] | None = None) -> tuple[Plan, Expressions, Expressions]:
+def make(
+    rules: Sequence[Rule], beside: Sequence[Rule] | None = None, assigned: bool | None = None
+) -> tuple[Plan, Expressions, Expressions]:
     """A plan and the expressions of its databases, without the decoders that other rules `beside` have, even if that is
-    none of them. Raises RuleError."""
+    none of them. `assigned`: whether it finds assignments; None: where its own hints ask for them. Where others do that
+    already it is spared. Raises RuleError."""
     from detectors.compile.hints import hints
     from detectors.compile.names import named
 
@@ -164,14 +175,14 @@ def make(rules: Sequence[Rule], beside: Sequence[Rule] | None = None) -> tuple[P
         [number for number, rule in enumerate(rules) if rule.trigger == "@issuer"],
     )
     near = hints((number, set(rule.keywords) - set(rule.anywhere)) for number, rule in enumerate(rules))
-    assigned = ASSIGNED if near else ()
-    for texts in assigned:
+    places = ASSIGNED if (near if assigned is None else assigned) else ()
+    for texts in places:
         triggers.setdefault(texts, [])
     decoders = codecs(rules)
     if beside is not None:
         had = {*codecs(beside)}
         decoders = [one for one in decoders if one not in had]
-    if len(triggers) + len(always) > _MANY:
+    if len(triggers) + len(always) > _MANY or not (triggers or always or decoders):  # of nothing there is no database
         triggers[_STRIDE,] = []
     if sum(map(len, triggers)) + len(always) + len(decoders) in _DENSE:
         # Each by itself: of one id they would take twice as long to compile.
@@ -187,7 +198,7 @@ def make(rules: Sequence[Rule], beside: Sequence[Rule] | None = None) -> tuple[P
     plan = Plan(
         rules=asked,
         codecs=[*kinds],
-        assigned=[number for number, texts in enumerate(triggers) if texts in assigned],
+        assigned=[number for number, texts in enumerate(triggers) if texts in places],
         near=[numbers for _, numbers in near],
     )
     expressions = [

@@ -199,9 +199,10 @@ class Worker:
             told = Ends(whole=plan.exact)
             part.database.scan(data, match_event_handler=told.handler(), scratch=scratch)
             raw = told.told()
-            if near := [end for number in plan.assigned for end in raw.get(number, ())]:
-                self._hints(data, near, ends, part, near_scratch)
-                assigned = near  # the same in each part that has them
+            if plan.assigned:  # the same in each part that has them; one without goes by those of a part before it
+                assigned = [end for number in plan.assigned for end in raw.get(number, ())]
+            if assigned and near_scratch is not None:
+                self._hints(data, assigned, ends, part, near_scratch)
             for number, positions in raw.items():
                 if number < len(plan.rules):
                     share(thinned(positions), plan.rules[number], ends)

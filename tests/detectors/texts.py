@@ -92,12 +92,15 @@ def wide() -> tuple[Rule, ...]:
     return tuple(load_rules(["wide"]))
 
 
+_GITHUB = ("vcs/github",)
+
+
 @functools.cache
 def engine(*packs: str) -> Engine:
     """All of the default packs, or of those named, compiled."""
     _made()
     chosen = load_rules(packs) if packs else rules()
-    with shared(" ".join(packs) or "default") as cache:
+    with shared("default" if packs in ((), _GITHUB) else " ".join(packs)) as cache:
         return Engine.build(chosen, cache)
 
 
@@ -105,10 +108,9 @@ def engine(*packs: str) -> Engine:
 def warm() -> Path | None:
     """The cache of the shipped rules, and of those of GitHub alone, as a command leaves it; None outside pytest."""
     engine()
+    engine(*_GITHUB)
     with shared() as cache:
-        if cache is not None:
-            Engine.build(load_rules(["vcs/github"], cache_dir=cache), cache)
-    return cache
+        return cache
 
 
 def lend(folder: Path) -> None:

@@ -121,7 +121,7 @@ def test_nothing_gives_no_block() -> None:
 
 @pytest.fixture(scope="module")
 def scanner() -> Iterator[Scanner]:
-    scanner = Scanner(texts.engine("vcs/github", "keys/pem", "database"), b"k" * 32)
+    scanner = Scanner(texts.engine(), b"k" * 32)
     yield scanner
     scanner.close()
 

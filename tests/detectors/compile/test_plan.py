@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,6 +15,7 @@ from detectors.compile import anchors, plan
 from detectors.match.engine import Engine
 from detectors.rules.rule import Rule, RuleError
 from detectors.rules.template import expand
+from detectors.rules.triggers import ASSIGNED
 from tests.detectors.texts import engine, rules, shared
 
 
@@ -28,24 +30,23 @@ def files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.hsdb"))
 
 
-@pytest.fixture(scope="module")
-def once_built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("built")
-    folder.chmod(0o700)
-    Engine.build([SIMPLE], folder)
-    return folder
-
-
 @pytest.fixture
-def built(once_built: Path, tmp_path: Path) -> Path:
-    """A cache of a test's own with one rule in it."""
-    shutil.copytree(once_built, tmp_path, dirs_exist_ok=True)
+def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache with one rule in it, without decoders, which take nearly all of the time and are nothing to a cache."""
+    monkeypatch.setattr(plan, "codecs", lambda rules: [])
+    Engine.build([SIMPLE], tmp_path)
     assert files(tmp_path)
     return tmp_path
 
 
+@functools.cache
+def planned() -> tuple[plan.Plan, plan.Expressions, plan.Expressions]:
+    """Of the default rules."""
+    return plan.make(rules())
+
+
 def test_every_rule_is_reached_by_a_trigger_or_a_hint() -> None:
-    made, expressions, near = plan.make(rules())
+    made, expressions, near = planned()
     ids = {number for _, number in expressions}
     assert ids == set(range(len(made.rules) + len(made.codecs)))
     assert {number for _, number in near} == set(range(len(made.near)))
@@ -55,7 +56,7 @@ def test_every_rule_is_reached_by_a_trigger_or_a_hint() -> None:
 
 
 def test_what_means_the_same_to_a_decoder_has_one_id() -> None:
-    made, expressions, _ = plan.make(rules())
+    made, expressions, _ = planned()
     assert len(made.codecs) == len(set(made.codecs))
     texts = {text for text, number in expressions if number >= len(made.rules)}
     assert len(texts) > 100 * len(made.codecs)
@@ -63,7 +64,7 @@ def test_what_means_the_same_to_a_decoder_has_one_id() -> None:
 
 def test_what_is_decoded_is_looked_for_as_it_is() -> None:
     """Hex digits with any character between them are no hex, and a decoder trusts what it is asked about."""
-    made, expressions, _ = plan.make(rules())
+    made, expressions, _ = planned()
     names = {number: codec.name for number, codec in enumerate(made.codecs, len(made.rules))}
     searched = plan.searched(rules(), made, expressions)
     changed = {
@@ -95,8 +96,9 @@ def test_a_users_own_trigger_is_a_condition(
     text = b"kennworz=" + expand("{lownum:32}").encode()
     database.scan(text, match_event_handler=lambda number, _from, end, *_: ends.append(end))
     assert bool(ends) == found
-    assert Engine.build([own]).worker().scan(text) == []
-    assert Engine.build([own]).worker().scan(text.replace(b"z=", b"t="))
+    worker = Engine.build([own], trial=True).worker()
+    assert worker.scan(text) == []
+    assert worker.scan(text.replace(b"z=", b"t="))
 
 
 def test_a_literal_of_any_bytes_is_kept_in_the_cache(tmp_path: Path) -> None:
@@ -132,7 +134,7 @@ def test_a_check_that_there_is_none_of_is_named() -> None:
 
 
 def test_a_plan_from_the_cache_is_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
-    made, _, _ = plan.make(rules())
+    made, _, _ = planned()
     engine()  # which is in the cache from then on
     monkeypatch.setattr(plan, "make", lambda *_: pytest.fail("made again"))
     with shared() as folder:
@@ -147,6 +149,7 @@ def test_a_plan_from_the_cache_is_the_plan(monkeypatch: pytest.MonkeyPatch) -> N
 def test_databases_from_the_cache_find_what_those_find_that_were_put_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(plan, "ASSIGNED", ASSIGNED[1:])  # few expressions
     chosen = [SIMPLE, OWN[1]]
     text = expand("x tok_{lownum:12} zorg_key = {alnum:24} {b64(a tok_{lownum:12} z)}", 5).encode()
     made = Engine.build(chosen, tmp_path)
@@ -196,6 +199,7 @@ def mixed(monkeypatch: pytest.MonkeyPatch) -> list[Rule]:
     """Own rules before, amid and after enough shipped ones."""
     monkeypatch.setattr(plan, "_APART", 5)
     shipped = [one for one in rules() if one.family in ("vcs", "generic")][::15]
+    shipped.append(next(one for one in rules() if set(one.keywords) - set(one.anywhere)))
     return [OWN[0], *shipped[:5], OWN[1], *shipped[5:], OWN[2]]
 
 
@@ -208,6 +212,9 @@ def test_own_rules_are_compiled_beside_the_shipped_ones_and_found_as_among_them(
     with shared("among") as folder:
         among = Engine.build(mixed, folder)
     assert (len(beside.parts), len(among.parts)) == (2, 1)
+    first, second = beside.parts
+    assert (bool(first.plan.assigned), bool(second.plan.assigned)) == (True, False), "assignments are found once"
+    assert second.near is not None
     own = [f"key acme_{{lownum:12}} {n}" for n in range(3)]
     own += [
         "zorg_key = {alnum:24}",
@@ -226,18 +233,27 @@ def test_own_rules_are_compiled_beside_the_shipped_ones_and_found_as_among_them(
     assert {("base64",), ("percent",)} <= {decoded for name, *_, decoded in found if name.startswith("acme")}
 
 
+def test_where_no_shipped_rule_asks_for_assignments_ones_own_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "_APART", 1)
+    monkeypatch.setattr(plan, "ASSIGNED", ASSIGNED[1:])
+    chosen = [replace(SIMPLE, family="vcs"), OWN[1]]
+    subject = Engine.build(chosen)
+    assert [bool(part.plan.assigned) for part in subject.parts] == [False, True]
+    assert [match.rule.id for match in subject.worker().scan(expand("zorg_key = {alnum:24}").encode())] == ["acme-near"]
+
+
 def test_rules_on_trial_are_found_as_others_are_and_compiled_without_the_decoders_of_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    chosen = [OWN[0], SIMPLE]
-    texts = ["key acme_{lownum:12}", "{b64(a tok_{lownum:12} z)}", "key%3Dacme%5F{lownum:12}"]
-    text = "\n".join(expand(template, 3) for template in texts).encode()
+    chosen = [OWN[0], SIMPLE, OWN[1]]
+    monkeypatch.setattr(plan, "ASSIGNED", ASSIGNED[1:])  # few expressions
+    monkeypatch.setattr(plan, "_common", plan._common.__wrapped__)
+    texts = ["zorg_key = {alnum:24}", "key acme_{lownum:12}", "{b64(a tok_{lownum:12} z)}", "key%3Dacme%5F{lownum:12}"]
+    text = "\n\n".join(expand(template, 3) for template in texts).encode()
     tried = Engine.build(chosen, trial=True)
-    compiled: list[int] = []
-    compile_ = plan._compile
-    monkeypatch.setattr(plan, "_compile", lambda texts, *more: (compiled.append(len(texts)), compile_(texts, *more))[1])
-    plan.tried(chosen)
-    assert sum(compiled) < 15, "with those of all it is a hundred"
+    common, own = tried.parts
+    assert (bool(common.plan.assigned), own.plan.assigned) == (True, [])
+    assert len(own.plan.codecs) < len(common.plan.codecs)
     found, expected = (
         [(match.rule.id, match.start, match.end, match.decode) for match in one.worker().scan(text)]
         for one in (tried, Engine.build(chosen))
@@ -259,9 +275,9 @@ def test_a_changed_rule_of_ones_own_compiles_no_shipped_one(
     made: list[int] = []
     make = plan.make
 
-    def counted(rules: Sequence[Rule], beside: Sequence[Rule] = ()) -> Any:
+    def counted(rules: Sequence[Rule], *others: Any) -> Any:
         made.append(len(rules))
-        return make(rules, beside)
+        return make(rules, *others)
 
     monkeypatch.setattr(plan, "make", counted)
     for number in range(plan._KEEP + 2):

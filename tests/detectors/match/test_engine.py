@@ -73,7 +73,7 @@ def few() -> Engine:
         beside = [named[companion.rule] for companion in one.requires if companion.rule and companion.rule not in lot]
         lot |= {other.id: other for other in beside}
         waiting += beside
-    return Engine.build(list(lot.values()))
+    return Engine.build(list(lot.values()), trial=True)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

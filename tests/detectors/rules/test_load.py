@@ -77,11 +77,7 @@ def test_rules_can_be_taken_out() -> None:
 
 
 def test_what_a_configuration_says_of_names_holds_in_every_notation() -> None:
-    rules = load_rules(
-        ["generic/assignment", "generic/http", "vcs/github"],
-        identifiers=["Dedup_Token"],
-        credentials=["frobval", "x-frob"],
-    )
+    rules = load_rules(identifiers=["Dedup_Token"], credentials=["frobval", "x-frob"])
     worker = Engine.build(rules).worker()
     value, token = expand("{alnum:32}"), expand("ghp_{alnum:30}{crc32}")
     lines = ["{}={}", '"{}": "{}"', '\\"{}\\":\\"{}\\"', "<{}>{}<", "{}: {}", "?a=1&{}={}&b=2"]
@@ -103,12 +99,12 @@ def test_what_a_configuration_says_of_names_holds_in_every_notation() -> None:
 
 def test_as_many_names_as_a_configuration_may_hold_are_one_rule() -> None:
     names = [f"{'field_' * 9}n{number:03}"[-64:] for number in range(100)]
-    worker = Engine.build(load_rules(["vcs/github"], credentials=names)).worker()
+    worker = Engine.build(load_rules(credentials=names)).worker()
     assert [match.rule.id for match in worker.scan(f"{names[73]}: {expand('{alnum:24}')}".encode())] == [NAMED]
 
 
 def test_the_rule_of_names_passes_its_examples() -> None:
-    rules = load_rules(["vcs"], credentials=["frobval", "a.b-c"])
+    rules = load_rules(credentials=["frobval", "a.b-c"])
     assert check_rules(Engine.build(rules), [rule for rule in rules if rule.id == NAMED]) == []
     assert NAMED not in {rule.id for rule in load_rules(["vcs"], credentials=["frobval"], disable=[NAMED])}
 

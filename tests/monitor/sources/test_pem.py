@@ -13,7 +13,7 @@ KEY = expand("-----BEGIN RSA PRIVATE KEY-----\n{base64:64}\n{base64:64}\n{base64
 
 @pytest.fixture(scope="module")
 def worker() -> Worker:
-    return texts.engine("keys/pem").worker()
+    return texts.engine().worker()
 
 
 def record(number: int, text: str, path: str = "app") -> Block:

@@ -201,7 +201,7 @@ async def test_an_alert_of_github_is_asked_for_its_value(tmp_path: Path, monkeyp
             f'base_url = "{github.url}"\ninterval = "1h"\n',
             tmp_path / "config.toml",
         )
-        engine = texts.engine("vcs/github")
+        engine = texts.engine()
         key = b"k" * 32
         async with await Store.open(tmp_path / "state.db") as store:
             asker = Asker(store, Verifier(config.verify), key, lambda: engine, lambda: config)
@@ -224,7 +224,7 @@ async def test_nobody_is_asked_about_a_canary(tmp_path: Path) -> None:
     async with FakeIssuer(value) as issuer:
         text = CONFIG.format(url=issuer.url).replace("logs/*.log", str(log)).replace("env:HOOK_URL", issuer.url)
         config = parse(text, tmp_path / "config.toml")
-        engine = texts.engine("vcs/github")
+        engine = texts.engine()
         async with await Store.open(tmp_path / "state.db") as store:
             asker = Asker(store, Verifier(config.verify), key, lambda: engine, lambda: config)
             print_ = fingerprint(key, value.encode())
@@ -254,7 +254,7 @@ async def test_one_that_nobody_can_ask_about_holds_up_no_other(tmp_path: Path) -
             return None
 
     async with await Store.open(tmp_path / "state.db") as store:
-        asker = Stumbling(store, Verifier(config.verify), b"k" * 32, lambda: texts.engine("vcs/github"), lambda: config)
+        asker = Stumbling(store, Verifier(config.verify), b"k" * 32, texts.engine, lambda: config)
         await asker.look()
         first, second = sorted(finding(name).fingerprint[:16] for name in "ab")
         await store.commit([finding("a", rule="github-pat"), finding("b", 1, rule="github-pat")])
@@ -277,7 +277,7 @@ async def test_what_may_be_good_from_elsewhere_is_refused_only_if_it_was_taken_f
         found = finding("a", rule="vault-service-token", fingerprint=fingerprint(key, value.encode()))
 
         async def ask(store: Store, **more: bool) -> str:
-            asker = Asker(store, Verifier(config.verify), key, lambda: texts.engine("secrets/vault"), lambda: config)
+            asker = Asker(store, Verifier(config.verify), key, texts.engine, lambda: config)
             known = await store.incidents.get(found.fingerprint)
             return (await asker.ask(known, actor="ada", value=value, **more)).status
 

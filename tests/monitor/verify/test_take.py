@@ -20,7 +20,7 @@ KEY = b"k" * 32
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    return texts.engine("vcs/github", "keys")
+    return texts.engine()
 
 
 def incident(value: str, *places: Location) -> Incident:
