@@ -10,6 +10,7 @@ import pytest
 
 from monitor.program import INSTALLED, Program, invocation
 from monitor.store import Store
+from tests.detectors import texts
 from tests.monitor.store.helpers import finding
 
 
@@ -67,6 +68,7 @@ def installed(tmp_path: Path) -> tuple[Path, list[str]]:
     (config.parent / "credentials" / "fingerprint-key").write_text("k" * 32)
     state = tmp_path / "state"
     state.mkdir(mode=0o700)
+    texts.lend(state / "cache")
     config.write_text(
         f'[monitor]\nstate_dir = "{state}"\nfingerprint_key = "credential:fingerprint-key"\n'
         '[rules]\npacks = ["vcs/github"]\n'
