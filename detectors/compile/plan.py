@@ -89,7 +89,7 @@ def compiled(rules: Sequence[Rule], cache_dir: Path | None) -> tuple[Compiled, .
 
 def tried(rules: Sequence[Rule]) -> tuple[Compiled, ...]:
     """The same for rules that are to find a few texts: in two databases. That of what all rules share, the decoders and
-    what finds assignments, takes most of a second to compile, once a process; that of one rule takes milliseconds."""
+    what finds assignments, takes most of a second to compile, so it comes compiled; that of one rule takes little."""
     near = any(set(rule.keywords) - set(rule.anywhere) for rule in rules)
     return (first := _common(near)), _compiled(rules, None, "hsown", (), _spared(first))
 
@@ -103,14 +103,15 @@ def _spared(first: Compiled) -> bool | None:
     return False if first.plan.assigned else None
 
 
-def name(rules: Sequence[Rule]) -> str:
-    """What the file of these is called where they come compiled."""
-    return _name(_key(rules), "hsdb")
+def name(rules: Sequence[Rule], assigned: bool | None = None) -> str:
+    """What the file of these is called where they come compiled; of none, with or without what finds assignments: of
+    what all rules share."""
+    return _name(_key(rules, None, assigned), "hsdb")
 
 
-def dumped(rules: Sequence[Rule]) -> bytes:
+def dumped(rules: Sequence[Rule], assigned: bool | None = None) -> bytes:
     """What is in it. Raises as `compiled` does."""
-    return _dumped(_key(rules), _compiled(rules, None, "hsdb"))
+    return _dumped(_key(rules, None, assigned), _compiled(rules, None, "hsdb", assigned=assigned))
 
 
 def _name(key: bytes, suffix: str) -> str:
@@ -133,8 +134,8 @@ def _compiled(
     beside: Sequence[Rule] | None = None,
     assigned: bool | None = None,
 ) -> Compiled:
-    """Those of some rules, as `make` plans them; `assigned` follows from who is `beside`."""
-    key = _key(rules, beside)
+    """Those of some rules, as `make` plans them."""
+    key = _key(rules, beside, assigned)
     path = cache_dir / _name(key, suffix) if cache_dir is not None else None
     out = _load(cache.shipped(_name(key, suffix)), key)
     if out is None and path is not None:
@@ -248,21 +249,18 @@ def _compile(expressions: Expressions, once: Collection[int] = ()) -> Any:
     return database
 
 
-def _key(rules: Sequence[Rule], beside: Sequence[Rule] | None = None) -> bytes:
+def _key(rules: Sequence[Rule], beside: Sequence[Rule] | None = None, assigned: bool | None = None) -> bytes:
     """A digest of all that a plan and its databases are made from."""
     # The info string names library version, features of the CPU and mode; a database moved between machines differs.
     probe = _compile([(b"probe", 0)])
-    content = orjson.dumps(
+    asked = [
         [
-            [
-                (r.pattern, r.trigger, r.keywords, r.anywhere, r.severity, r.decode, r.checksum, r.family == "custom")
-                for r in some
-            ]
-            if some is not None
-            else None
-            for some in (rules, beside)
+            (r.pattern, r.trigger, r.keywords, r.anywhere, r.severity, r.decode, r.checksum, r.family == "custom")
+            for r in some
         ]
-    )
+        for some in (rules, beside or ())
+    ]
+    content = orjson.dumps((*asked, beside is None, assigned))
     return hashlib.sha256(repr(probe.info()).encode() + cache.code() + content).digest()
 
 

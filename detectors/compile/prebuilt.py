@@ -18,11 +18,12 @@ from detectors.rules.rule import PACKS
 
 __all__ = ["make"]
 
-_KEEP = 2  # of each kind: a checkout may serve two Pythons
+_KEEP = 2  # of each: a checkout may serve two Pythons
 
 
 def make(folder: Path = cache.SHIPPED) -> None:
-    """All packs as one file, and the default ones compiled, where they are not in `folder` yet. Raises OSError."""
+    """All packs as one file, the default ones compiled, and what all rules share, with what finds assignments and
+    without: what of that is not in `folder` yet. Raises OSError."""
     families = builtin_families()
     rules = load_rules(families)
     wanted = sources(["default"])
@@ -30,13 +31,15 @@ def make(folder: Path = cache.SHIPPED) -> None:
     bodies = {
         snapshot.name(snapshot.digest(PACKS), families): partial(snapshot.dumped, rules),
         plan.name(default): partial(plan.dumped, default),
+        **{plan.name((), near): partial(plan.dumped, (), near) for near in (True, False)},
     }
     missing = [name for name in bodies if cache.shipped(name, folder) is None]
     if missing:
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o755)
     for name in missing:
-        cache.put(folder / name, bodies[name](), _KEEP)
+        alike = sum(name.endswith(Path(other).suffix) for other in bodies)
+        cache.put(folder / name, bodies[name](), _KEEP * alike)
 
 
 if __name__ == "__main__":

@@ -149,7 +149,7 @@ def test_it_is_small_made_once_and_whole(tmp_path: Path, monkeypatch: pytest.Mon
     folder = tmp_path / "room" / "compiled"
     prebuilt.make(folder)
     files = {path.name: path.stat() for path in folder.iterdir()}
-    assert sorted(Path(name).suffix for name in files) == [".hsdb", ".rules"]
+    assert sorted(Path(name).suffix for name in files) == [".hsdb", ".hsdb", ".hsdb", ".rules"]
     assert sum(status.st_size for status in files.values()) < MOST
     prebuilt.make(folder)
     assert {path.name: path.stat() for path in folder.iterdir()} == files
@@ -159,13 +159,23 @@ def test_it_is_small_made_once_and_whole(tmp_path: Path, monkeypatch: pytest.Mon
     assert made == []
 
 
-def test_of_those_that_are_out_of_date_one_stays(tmp_path: Path) -> None:
+def test_of_those_that_are_out_of_date_as_many_stay_as_there_are_now(tmp_path: Path) -> None:
     texts.rules()
-    for number in range(3):
+    for number in range(9):
         for kind in ("hsdb", "rules"):
             cache.put(tmp_path / f"{number}.{kind}", b"old", 9)
     prebuilt.make(tmp_path)
-    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".hsdb", ".hsdb", ".rules", ".rules"]
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [*[".hsdb"] * 6, *[".rules"] * 2]
+
+
+def test_what_rules_on_trial_share_comes_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts.rules()
+    monkeypatch.setattr(plan, "_common", plan._common.__wrapped__)
+    made = makes(monkeypatch)
+    near = texts.rule("(?P<secret>near[0-9]{9})", keywords=("zorg",))
+    for own in (SIMPLE, near):
+        assert len(Engine.build([own], trial=True).parts) == 2
+    assert made == [1, 1]
 
 
 def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
