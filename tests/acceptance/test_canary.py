@@ -86,7 +86,7 @@ async def test_no_secret_leaves_the_process(tmp_path: Path, search: Search, fork
     paths = list(generate(7, 2, ["plain"]))
     names = [next(iter(canary.secrets)).decode() for canary in paths]
     search = Search([*canaries, *paths], [*search.twins, *generate(8, 20, ["plain"])])
-    async with receivers.serving(), aiohttp.ClientSession() as session:
+    async with receivers.serving(), aiohttp.ClientSession() as session, contextlib.AsyncExitStack() as stack:
         monitor = Monitor(tmp_path, receivers.config(), receivers.environment())
         lend_trial(tmp_path / "state" / "cache" / "trial", "generic-password")
         for number, canary in enumerate(canaries[:4], 1):
@@ -96,6 +96,7 @@ async def test_no_secret_leaves_the_process(tmp_path: Path, search: Search, fork
         (tmp_path / ".env").write_bytes(b"".join(b"KEY_%d='%b'\n" % pair for pair in enumerate(owned)))
         reading, writing = os.pipe()
         await monitor.start(stdin=reading)
+        stack.push_async_callback(monitor.kill)
         os.close(reading)
         with (logs / "app.log").open("a") as log, open(writing, "w") as pipe:
             for canary in canaries[:half]:
