@@ -153,7 +153,8 @@ def ends_here(last: bytes) -> bool:
 _COLUMNS = (
     *("passw(?:or)?d", "passwort", "pass[_ -]?phrase", "pwd", "kennwort", "wachtwoord", r"contrase\S{1,2}a", "senha"),
     *("heslo", "mot_de_passe", "secret", "token", "credentials?", "authcode"),
-    "(?:api|access|auth|private|signing|encryption|master|service|account|secure|webhook|license|app|secret)[_ .-]?key",
+    "(?:api|access|auth|private|signing|encryption|master|service|account|secure|webhook|license|app|secret|hmac)"
+    "[_ .-]?key",
 )
 _SHORT_COLUMNS = ("pass", "pw", "psk")
 _CELL_ENDS = (r"""\d?["'`]?[,;|\t]""", r"""["'`]? {0,32}\|?\r?\n""", r" {1,32}\|")

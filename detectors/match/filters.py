@@ -50,7 +50,7 @@ _MARKS = (
     rb"|wachtwoord|heslo|has(?:l|\xc5\x82)o|(?:s|\xc5\x9f)ifre|lozinka)$"
     rb"|^(?:todo|fixme|tbd|n/a|empty|blank|omitted|unset|not_?set|nothing|null|none|nil|true|false|undefined|unknown|missing|invalid"
     rb"|required|optional|sample|base64|encrypted|hashed|plain_?text|clear_?text|stripped|sanitized|deleted|string|token|username"
-    rb"|value\d*|secret_?ref|from[_-]env)$|deadbeef|foobar|lorem|^(?:blah){1,4}$|[_-]abc123$|test[_-]?(?:auth[_-]?)?(?:key|token|secret)|topsecret"
+    rb"|value\d*|secret_?ref|from[_-]env)$|deadbeef|foobar|lorem|^(?:blah){1,4}$|[_-]abc123$|test[_-]?(?:auth[_-]?)?(?:key|token|secret)"
 )
 # Nor will these be secrets, unless where people log in (`detectors.match.weak`).
 _COMMON = (

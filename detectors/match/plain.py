@@ -29,6 +29,7 @@ _NO_HOST = re.compile(
     rb"|(?:(?:[\w-]+\.)*example(?:\.(?:com|org|net))?|some-?host|my-?host|host(?:name)?|server|[a-z])(?![\w.-]))"
 )
 _RESERVED = re.compile(rb"@(?:[\w-]+\.)*(?:example\.(?:com|org|net)|[\w-]+\.(?:example|invalid))(?![\w.-])")
+_KNOWN = frozenset((b"guest", b"test", b"tests", b"demo", b"topsecret"))
 _CODE = re.compile(rb"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+[:)]?|[A-Za-z_][\w.]*(?:\([^)]{0,40}|\[.{0,40})|[A-Za-z_]\w*[):]")
 # `--- PASS: TestName (0.00s)`, as those who run tests write.
 _PASSED = re.compile(rb"(?:\A|[\s\"'-])PASS: \Z")
@@ -54,6 +55,8 @@ def expression(value: bytes, before: bytes, after: bytes) -> str:
     if after[:1] == b"@" and (_ANYBODY.search(before[-12:]) or (value.isalpha() and _NO_HOST.match(after))):
         return "words in the place of a user's password"
     letters = plain.lower().translate(None, _NO_LETTER)
+    if letters in _KNOWN:
+        return "a password that everybody knows"
     if _STAND_IN.fullmatch(value) or (plain.isascii() and (len(letters) < 2 or _STAND_INS.fullmatch(letters))):
         return "a stand-in"
     code = _CODE.fullmatch(value) or (value.isascii() and after.lstrip(b" ")[:1] == b"(")

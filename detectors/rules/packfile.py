@@ -74,6 +74,15 @@ class _Companion(BaseModel):
         return self
 
 
+# What `allow` may name: passwords of manuals and of installations, and paths in the place of one.
+_ALLOWED = {
+    "@anybodys": r"^(?i:pass|password|passwd|passw0rd|pwd|secret|postgres|postgresql|mysql|root|admin|user|username"
+    r"|mongo|redis|default|minioadmin|rabbitmq|sa|changeit|tiger|scott|foobared|p|pw|db_?password|dbpass|s?3cr3t"
+    r"|mypassword|mypass|yourpassword|your-?password|[\[<({*].{0,40}[\])}>*])$",
+    "@path": r"(?i)%2f[a-z]+%2f|\.(?:txt|pem|key|pwd|env)$|^[~.]?/?(?:run|etc|var|home|opt|mnt)(?:/|%2f)",
+}
+
+
 class RuleTable(BaseModel):
     """A [[rule]] table as written."""
 
@@ -163,7 +172,7 @@ def to_rule(entry: RuleTable, family: str, vendor: str, source: str) -> Rule:
         entropy=entry.entropy,
         digits=entry.digits,
         checksum=entry.checksum,
-        allow=tuple(entry.allow),
+        allow=tuple(_ALLOWED.get(one, one) for one in entry.allow),
         stopwords=tuple(entry.stopwords),
         placeholders=entry.placeholders,
         words=default(entry.words, generic),
