@@ -78,10 +78,10 @@ _EXPRESSIONS = (
     rb"|(?i:process\.env|os\.environ|getenv|system\.get|secrets?\.[a-z_]{2,}$|config\[|env\[|params\[|vault:|arn:aws:|^ref\+|op://)|^[A-Z][A-Z_]{2,30}=(?:\S|$)"
 )
 _MASKED = re.compile(rb"\[([a-z0-9][a-z0-9.-]{1,80}):[0-9a-f]{12}\]")
-_EXPRESSION = found(_EXPRESSIONS)
+# Apart, as an automaton of both has a state for each place in a random value.
+_EXPRESSION, _WORD = found(_EXPRESSIONS), found(_WORDS.pattern)
 LABEL = 100  # bytes, longer than any such label
-_MAYBE_STANDS_IN = quick((_WORDS.pattern, _EXPRESSIONS))
-_SAYS_SO = quick((_MARKS + rb"|your|change|^new|dummy|fake", _EXPRESSIONS))
+_MARKED = found(_MARKS + rb"|your|change|^new|dummy|fake")
 _UUID = re.compile(rb"^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$")
 _HASH_LENGTHS = frozenset((32, 40, 56, 64, 96, 128))
 _HASH_CONTEXT = (
@@ -158,15 +158,11 @@ _OF_A_DIGEST, _OF_A_MAP = quick((_HASH_CONTEXT, _COLUMN)), found(_OF_PEOPLE)
 # A tag with its digest, as container runtimes write images, looks like a user and a password.
 _IMAGE = found(rb"(?:docker[\w-]{0,16}|oci|containerd|cri-o|podman)://[\w.-]{1,80}:$")
 
-_RUNS = [(c - step, c, c + step) for step in (-1, 0, 1) for c in range(abs(step), 256 - abs(step))]
-_MAYBE_RUN = quick([b"|".join(b"\\x%02x\\x%02x\\x%02x" % run for run in _RUNS)])
-# A letter or digit, and the next ones in every other place: `a1b2c3`, `001122`. Only a value with such is called woven:
-# runs in a row, such as `abc123`, people choose.
-_EVERY_OTHER = [b"%c.%c.%c" % (c, c + step, c + 2 * step) for step in (-1, 1) for c in b"2345678cdefghijklmnopqrstuvwx"]
-_INTERLEAVED = quick([b"(?i)" + b"|".join(_EVERY_OTHER)])
 _SEPARATORS = b"-_.:/ "
 _LOWERED = bytes(range(256)).lower()
 _STAY = 128
+_RUNS = (_STAY - 1, _STAY, _STAY + 1)
+_TWICE, _FIRST = (b"\x7f\x7f", b"\x81\x81"), frozenset(b"2345678cdefghijklmnopqrstuvwx")
 _PERCENT = re.compile(rb"%[0-9A-Fa-f]{2}")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]{6,}={0,2}")
 _PRINTABLE = re.compile(rb"[\n -~]{6,}")
@@ -190,6 +186,20 @@ def _steps(value: bytes, stride: int) -> bytes:
     size = len(value) - stride  # at once, by a subtraction of numbers that have a digit for each
     ahead, behind = int.from_bytes(value[stride:], "big"), int.from_bytes(value[:size], "big")
     return (ahead + _middles(size) - behind).to_bytes(size, "big")
+
+
+def _interleaved(value: bytes) -> bool:
+    """A letter or digit, and the next ones in every other place: `c1d2e3`, `223344`. Only a value with such is called
+    woven: runs in a row, such as `abc123`, people choose."""
+    steps = _steps(value, 2) if value.isascii() else b""
+    for phase in (0, 1):
+        for twice in _TWICE:
+            at = steps[phase::2].find(twice)
+            while at >= 0:
+                if value[phase + 2 * at] in _FIRST:
+                    return True
+                at = steps[phase::2].find(twice, at + 1)
+    return False
 
 
 def _woven(value: bytes) -> bool:
@@ -221,12 +231,9 @@ def _sequence(value: bytes) -> bool:
     # An alphabet does not grow with the length: of any from decimal digits up, a long random value has more than five.
     if different(value) <= max(2, min(5, size // 12)):
         return True
-    # Of more than half of the steps two alike lie side by side.
-    if _MAYBE_RUN(value):
-        steps = Counter(b - a for a, b in pairwise(value))
-        if max(steps[0], steps[1], steps[-1]) * 2 > size:
-            return True
-    if size <= 128 and _INTERLEAVED(value) and _woven(value):
+    if value.isascii() and max(map(_steps(value, 1).count, _RUNS)) * 2 > size:
+        return True
+    if size <= 128 and _interleaved(value.translate(_LOWERED)) and _woven(value):
         return True
     if size >= 16 and _COUNTED.fullmatch(value):
         octets = bytes.fromhex(value.decode("ascii"))
@@ -253,13 +260,12 @@ def placeholder(value: bytes) -> str | None:
 
 
 def _stands_in(value: bytes) -> str | None:
-    maybe = _MAYBE_STANDS_IN(value)
-    word = _WORDS.search(value) if maybe else None
+    word = _WORDS.search(value) if _WORD(value) else None
     if word and word[0].lower() == b"xxxx" and (len(value) > _LONG or amid_others(value)):
         word = _LONG_WORDS.search(value)
     if word:
         return f"placeholder word {word[0].decode('ascii', 'replace').lower()!r}"
-    if maybe and _EXPRESSION(value):
+    if _EXPRESSION(value):
         return "an expression or a template, not a value"
     if not value.isascii() and sum(map(len, _ABROAD.findall(value))) * 4 >= len(value) * 3:
         return "text of a language, not a value"
@@ -272,7 +278,7 @@ def _stands_in(value: bytes) -> str | None:
 
 def marked(value: bytes) -> bool:
     """Whether the value says itself that it stands in for another, whatever its place."""
-    return _SAYS_SO(value)
+    return _MARKED(value) or _EXPRESSION(value)
 
 
 def masked_before(around: bytes, at: int, length: int) -> str | None:
@@ -384,10 +390,6 @@ _KINDS = (
     (_TIME, 10.0, "a time or a version"),
 )
 _UNPRINTED = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\xff]")  # not the escape that colours start with
-_MAYBE_WORDS = quick(
-    tuple(pattern.pattern for pattern in (_UNPRINTED, _CLASSES, _PUBLIC, _ENCRYPTED)),
-    (_HASH.pattern, *(pattern.pattern for pattern, *_ in _KINDS)),
-)
 
 
 def _broken(value: bytes) -> bool:
@@ -403,24 +405,23 @@ def words(value: bytes, before: bytes = b"") -> str | None:
 
     `before`: text of its line left of it; its name may be that of a page, a request or an identifier.
     """
-    if _MAYBE_WORDS(value):
-        for pattern, odd, what in _KINDS:  # first, as it is most that code says
-            if pattern.fullmatch(value) and (odd == math.inf or not _random(value, odd)):
-                if pattern is _NUMBERED and (not _spelt(value) or _many_digits(value)):
-                    continue
-                if pattern is _PATH and unwritten(value):
-                    continue
-                return f"{what}, not a value"
-        if _UNPRINTED.search(value) and _broken(value):
-            return "bytes that no text has"
-        if _PUBLIC.match(value):
-            return "a public key or a certificate, not a secret"
-        if _ENCRYPTED.match(value):
-            return "an encrypted text, not a value"
-        if _HASH.fullmatch(value):
-            return "a hash of a password, not a value"
-        if _CLASSES.search(value):
-            return "a regular expression, not a value"
+    for pattern, odd, what in _KINDS:  # first, as it is most that code says
+        if pattern.fullmatch(value) and (odd == math.inf or not _random(value, odd)):
+            if pattern is _NUMBERED and (not _spelt(value) or _many_digits(value)):
+                continue
+            if pattern is _PATH and unwritten(value):
+                continue
+            return f"{what}, not a value"
+    if _UNPRINTED.search(value) and _broken(value):
+        return "bytes that no text has"
+    if _PUBLIC.match(value):
+        return "a public key or a certificate, not a secret"
+    if _ENCRYPTED.match(value):
+        return "an encrypted text, not a value"
+    if _HASH.fullmatch(value):
+        return "a hash of a password, not a value"
+    if _CLASSES.search(value):
+        return "a regular expression, not a value"
     if b"%" in before:
         before = _unquoted(before)
     if before[-1:] == b"\\" and value[:2] == b"u0":
