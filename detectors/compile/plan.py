@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache as once_a_process
 from functools import cached_property
@@ -33,6 +33,7 @@ _MANY, _STRIDE = 100, r"\xc0\xc1"
 _DENSE, _PADDING = range(6000, 7200), 2000
 _LONG = 3000  # expressions from which on it pays to compile them apart
 _KEEP = 8  # databases in the cache
+_MOST = 0.9  # of the default rules: without more of them it pays to compile what is left, which every byte goes through
 _APART = 100  # shipped rules from which on a user's own are compiled by themselves
 _FILLERS = {"percent": ".", "base64": "[A-Za-z0-9+/_-]"}
 
@@ -84,7 +85,7 @@ def compiled(rules: Sequence[Rule], cache_dir: Path | None) -> tuple[Compiled, .
     base = [rules[number] for number in shipped]
     first = _compiled(base, cache_dir, "hsdb")
     second = _compiled([rules[number] for number in own], cache_dir, "hsown", base, _spared(first))
-    return _numbered(first, shipped), _numbered(second, own)
+    return _numbered(first, dict(enumerate(shipped))), _numbered(second, dict(enumerate(own)))
 
 
 def tried(rules: Sequence[Rule]) -> tuple[Compiled, ...]:
@@ -118,12 +119,12 @@ def _name(key: bytes, suffix: str) -> str:
     return f"{key.hex()[:32]}.{suffix}"
 
 
-def _numbered(part: Compiled, numbers: Sequence[int]) -> Compiled:
-    """By the numbers of all rules, of which the part has these."""
-    if numbers == [*range(len(numbers))]:
-        return part
+def _numbered(part: Compiled, numbers: Mapping[int, int]) -> Compiled:
+    """By other numbers of its rules, without those that have none."""
     plan = part.plan
-    named, near = ([[numbers[rule] for rule in rules] for rules in each] for each in (plan.rules, plan.near))
+    named, near = (
+        [[numbers[rule] for rule in rules if rule in numbers] for rules in each] for each in (plan.rules, plan.near)
+    )
     return part._replace(plan=replace(plan, rules=named, near=near))
 
 
@@ -140,6 +141,8 @@ def _compiled(
     out = _load(cache.shipped(_name(key, suffix)), key)
     if out is None and path is not None:
         out = _load(cache.read(path), key)
+    if out is None and beside is None and len(rules) >= _APART:
+        out = _fewer(rules)
     if out is None:
         plan, expressions, near = make(rules, beside, assigned)
         database = _compile(searched(rules, plan, expressions), plan.once)
@@ -147,6 +150,23 @@ def _compiled(
         if path is not None:
             cache.write(path, _dumped(key, out), _KEEP)
     return out
+
+
+def _fewer(rules: Sequence[Rule]) -> Compiled | None:
+    """Of the default rules without a few what all of them have, as it comes compiled: to turn one off takes no seconds.
+    None: they are others, or they do not come compiled."""
+    from detectors.rules.load import shipped_rules
+
+    default = shipped_rules(["default"]) or []
+    if not len(default) * _MOST <= len(rules) < len(default):
+        return None
+    places = {rule.id: place for place, rule in enumerate(default)}
+    numbers = {places[rule.id]: number for number, rule in enumerate(rules) if rule.id in places}
+    if len(numbers) < len(rules) or any(_asked(default[one]) != _asked(rules[numbers[one]]) for one in numbers):
+        return None
+    key = _key(default)
+    whole = _load(cache.shipped(_name(key, "hsdb")), key)
+    return _numbered(whole, numbers) if whole is not None else None
 
 
 def make(
@@ -253,15 +273,17 @@ def _key(rules: Sequence[Rule], beside: Sequence[Rule] | None = None, assigned: 
     """A digest of all that a plan and its databases are made from."""
     # The info string names library version, features of the CPU and mode; a database moved between machines differs.
     probe = _compile([(b"probe", 0)])
-    asked = [
-        [
-            (r.pattern, r.trigger, r.keywords, r.anywhere, r.severity, r.decode, r.checksum, r.family == "custom")
-            for r in some
-        ]
-        for some in (rules, beside or ())
-    ]
+    asked = [[_asked(rule) for rule in some] for some in (rules, beside or ())]
     content = orjson.dumps((*asked, beside is None, assigned))
     return hashlib.sha256(repr(probe.info()).encode() + cache.code() + content).digest()
+
+
+def _asked(rule: Rule) -> tuple[object, ...]:
+    """What counts of it here."""
+    return (
+        *(rule.pattern, rule.trigger, rule.keywords, rule.anywhere),
+        *(rule.severity, rule.decode, rule.checksum, rule.family == "custom"),
+    )
 
 
 def _load(body: bytes | None, key: bytes) -> Compiled | None:

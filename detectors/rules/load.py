@@ -23,6 +23,7 @@ __all__ = [
     "load_rules",
     "rule_families",
     "rule_forms",
+    "shipped_rules",
     "sources",
 ]
 
@@ -172,11 +173,19 @@ def _by_heirs(rule: Rule, known: Iterable[str]) -> Rule:
     return replace(rule, requires=tuple(companions))
 
 
+def shipped_rules(packs: Iterable[str], digest: bytes | None = None) -> list[Rule] | None:
+    """Those of these packs as they come read with the package; None where they do not. Raises RuleError.
+
+    `digest`: of the packs as they are now.
+    """
+    wanted = sources(packs)
+    return snapshot.load(cache.shipped(snapshot.name(digest or snapshot.digest(PACKS), builtin_families())), wanted)
+
+
 def _builtin(packs: Iterable[str], cache_dir: Path | None, problems: list[str]) -> list[Rule]:
     packs = tuple(packs)
-    wanted = sources(packs)
     digest = snapshot.digest(PACKS)
-    rules = snapshot.load(cache.shipped(snapshot.name(digest, builtin_families())), wanted)
+    rules = shipped_rules(packs, digest)
     path = cache_dir / snapshot.name(digest, packs) if cache_dir is not None else None
     if rules is None and path is not None:
         rules = snapshot.load(cache.read(path))

@@ -4,6 +4,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from detectors.compile import plan, prebuilt
 from detectors.match.engine import Engine
 from detectors.rules.load import load_rules
 from detectors.rules.rule import Rule
+from detectors.rules.template import expand
 from tests.detectors import texts
 from tests.detectors.packs import GOOD, write
 
@@ -142,6 +144,48 @@ def test_beside_ones_own_rules_it_serves_as_well(tmp_path: Path, monkeypatch: py
     assert len(engine.parts) == 2
     assert made == [1]
     assert [path.suffix for path in (tmp_path / "cache").glob("*.hs*")] == [".hsown"]
+
+
+def test_to_turn_a_rule_off_or_put_ones_own_in_its_place_compiles_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = texts.rules()
+    off = [every[0].id, "github-pat", every[-1].id]
+    own = write(tmp_path / "own.toml", GOOD.replace("acme-key", "slack-bot-token"))
+    made = makes(monkeypatch)
+    assert "slack-bot-token" in {rule.id for rule in every}
+    subject = Engine.build(load_rules(disable=off, paths=[own]), tmp_path / "cache")
+    assert made == [1], "the own one"
+    assert len(subject.rules) == len(every) - len(off)
+    templates = [rule.examples[0] for rule in every[::40]]
+    text = "\n\n".join(
+        expand(template, 4) for template in (*templates, "ghp_{alnum:30}{crc32}", "key acme_{lownum:12}")
+    ).encode()
+    found, expected = (
+        [(match.rule.id, match.start, match.end) for match in one.worker().scan(text)]
+        for one in (subject, texts.engine())
+    )
+    left = {rule.id for rule in subject.rules}
+    assert [one for one in expected if one[0] in left and one in found] == [one for one in expected if one[0] in left]
+    assert {name for name, *_ in found} <= left
+    assert "slack-bot-token" in {name for name, *_ in found}
+    assert "github-pat" in {name for name, *_ in expected}
+
+
+@pytest.mark.parametrize("change", ["another severity", "another id", "many fewer", "one more"])
+def test_other_rules_are_compiled(change: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = [*texts.rules()]
+    if change == "another severity":
+        chosen[7:9] = [replace(chosen[8], severity="info" if chosen[8].severity != "info" else "low")]
+    elif change == "another id":
+        chosen[7:9] = [replace(chosen[8], id="another")]
+    elif change == "many fewer":
+        del chosen[:: len(chosen) // 200]
+    else:
+        chosen.append(replace(chosen[8], id="another"))
+    monkeypatch.setattr(plan, "make", lambda *_: pytest.fail("compiled"))
+    with pytest.raises(pytest.fail.Exception, match="compiled"):
+        plan.compiled(chosen, None)
 
 
 def test_it_is_small_made_once_and_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
