@@ -39,7 +39,8 @@ def make(folder: Path = cache.SHIPPED) -> None:
         folder.chmod(0o755)
     for name in missing:
         alike = sum(name.endswith(Path(other).suffix) for other in bodies)
-        cache.put(folder / name, bodies[name](), _KEEP * alike)
+        body = cache.shipped(name) or bodies[name]()  # a wheel gets what the checkout has
+        cache.put(folder / name, body, _KEEP * alike)
 
 
 if __name__ == "__main__":
