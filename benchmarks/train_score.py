@@ -153,7 +153,7 @@ def _letters(paths: Sequence[Path]) -> str:
     for path in files(paths):
         if path.suffix in _SUFFIXES:
             for run in _RUN.findall(read(path)[:200_000]):
-                words.update(hump.lower() for hump in score._HUMP.findall(run))
+                words.update(hump.lower() for hump in score.HUMP.findall(run))
     for word, count in words.items():
         # Once more for each doubling: what a word is used for tells less than that it is one.
         if count > 2 and 2 <= len(word) <= 24:

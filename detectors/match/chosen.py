@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["chosen"]
+__all__ = ["HUMP", "chosen"]
 
 # What people choose for a password: words and a number (`violet-anvil-river-89`, `GreenAnchor-663`), a name, a sign and
 # a year (`Berlin_2024`), or a name, a number and a few letters (`Kestrel65-koc`).
@@ -31,9 +31,9 @@ _OF_THINGS = frozenset(
     b"figure floor laptop member printer python rack room row sensor shard slot switch ubuntu vlan "
     b"window windows".split()
 )
-_HUMP = re.compile(rb"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|[A-Z]")
+HUMP = re.compile(rb"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|[A-Z]")
 
 
 def chosen(value: bytes) -> bool:
     """Whether it is made as people make passwords, and of no words that things are named with."""
-    return bool(_CHOSEN.fullmatch(value)) and _OF_THINGS.isdisjoint([word.lower() for word in _HUMP.findall(value)])
+    return bool(_CHOSEN.fullmatch(value)) and _OF_THINGS.isdisjoint([word.lower() for word in HUMP.findall(value)])

@@ -42,7 +42,7 @@ _PUBLIC = found(
     rb"|(?:bad|invalid|incorrect)[ _-]?(?:pass|pw|token|secret|key))"
 )
 _CHECKED = found(rb"(?i:assert|expect|\bequals?\b|strn?cmp|memcmp|\bshould|\bis\(|\bok\(|compare|check|[!=]==?[ (\"'])")
-_COMPARED = re.compile(rb"(?:[!=]==?[ \t]*[bLu@]?[\"'(]{1,2}|cmp\w*\s?\([^()\n]{0,60},\s*[\"'])\Z")
+_COMPARED = found(rb"(?:[!=]==?[ \t]*[bLu@]?[\"'(]{1,2}|cmp\w*\s?\([^()\n]{0,60},\s*[\"'])\z")
 _COMPANY = found(rb"(?i:user(?:name)?\b|\blogin|\buid\b|\bhost\b|e-?mail|\baccount|client_?id|realm|endpoint|connect)")
 _TEST = found(rb"(?i:\btest|_test|test_|\bspec\b|describe|fixture|mock|assert|expect)")
 _GOES_ON = re.compile(rb"[\"'`]?\s{0,2}(?:\+|\.\.|\.append|\\?\.\.\.|\xe2\x80\xa6|\.\s?[\"'$]|<<|%)")
@@ -62,11 +62,10 @@ _GENERIC, _ANY, _SENT = "rule generic", "any key", "sent"
 _OF_RULES = ("loose", "near", "asserted", "compared", "constructed", "spoken", "key", "short", "quoted")
 # `crypt` of Unix: two characters of salt and 64 bits, so that the last character is one of sixteen.
 _CRYPT = re.compile(rb"(?=.*[A-Z])(?=.*[a-z])[./0-9A-Za-z]{12}[.26AEIMQUYcgkosw]")
-_SUM = re.compile(rb"(?:[0-9a-f]{32}|[0-9A-F]{32})(?:[0-9a-fA-F]{8})?")
-_ANY_KEY = re.compile(rb"(?:^|[\s$.,;({\[|&\"'])key[\"']?\s{0,8}(?:=>|===?|[:=])\s{0,8}[\"']?\Z")
-_PARAMETER = re.compile(rb"[?&][\w.-]{0,40}(?i:token|key|sig|auth|code|id)=\Z")
-_OF_PASSWORDS = re.compile(rb"(?i:passw(?:or)?d|passwd|pwd|pass)\W{1,8}\Z")
-_ASKS = re.compile(rb"(?i:assw|passphrase|passcode|secret|token|\bpin\b|login|send -- )")
+_ANY_KEY = found(rb"(?:^|[\s$.,;({\[|&\"'])key[\"']?\s{0,8}(?:=>|===?|[:=])\s{0,8}[\"']?\z")
+_PARAMETER = found(rb"[?&][\w.-]{0,40}(?i:token|key|sig|auth|code|id)=\z")
+_OF_PASSWORDS = found(rb"(?i:passw(?:or)?d|passwd|pwd|pass)\W{1,8}\z")
+_ASKS = found(rb"(?i:assw|passphrase|passcode|secret|token|\bpin\b|login|send -- )")
 
 
 def kinds(rule: str) -> tuple[str, ...]:
@@ -123,7 +122,7 @@ def _of_words(left: bytes, own: bytes, text: bytes, out: dict[str, float]) -> No
         out["salt or public"] = 1.0
     if _CHECKED(left[-_WIDE:]):
         out["checked"] = 1.0
-    if _COMPARED.search(left[-90:]):
+    if _COMPARED(left[-90:]):
         out["compared here"] = 1.0
     if _COMPANY(own):
         out["user on its line"] = 1.0
@@ -178,12 +177,12 @@ def _readable(value: bytes) -> bool:
 
 def _at_most(value: bytes, before: bytes, rule: Sequence[str], features: Mapping[str, float]) -> str:
     """Why nobody is sure of a value, whatever its looks, or nothing: most, but not nearly all of such are secrets."""
-    form = _CRYPT if len(value) == 13 else _SUM
-    if form.fullmatch(value) and _OF_PASSWORDS.search(before[-24:]):
+    form = _CRYPT if len(value) == 13 else score.HEX if len(value) in (32, 40) else None
+    if form is not None and form.fullmatch(value) and _OF_PASSWORDS(before[-24:]):
         return "it has the form of a hash of a password"
-    if _PARAMETER.search(before[-48:]):
+    if _PARAMETER(before[-48:]):
         return "a parameter of an address"
-    if _ANY in rule or _ANY_KEY.search(before[-32:]):
+    if _ANY in rule or _ANY_KEY(before[-32:]):
         return "nothing says what the key is for"
     return "nothing names it" if _GENERIC in rule and "name none" in features else ""
 
@@ -230,7 +229,7 @@ def doubt(sure: Confidence, value: bytes, before: bytes, after: bytes, rule: Seq
         return sure, ""
     if why := aside(before):
         return "low", why
-    if _SENT in rule and not _ASKS.search(before):
+    if _SENT in rule and not _ASKS(before):
         return "low", "nothing asks for a password"
     around = surroundings(value, before, after)
     if why := by_name(before, not around):

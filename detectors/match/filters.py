@@ -13,8 +13,8 @@ from urllib.parse import unquote_to_bytes
 
 from detectors.match.chance import amid_others, unwritten
 from detectors.match.parts import secret_part
-from detectors.match.quick import found, quick
-from detectors.match.score import different, entropy, surprise
+from detectors.match.quick import first, found, quick
+from detectors.match.score import HEX, UUID, different, entropy, surprise
 
 __all__ = [
     "LABEL",
@@ -58,10 +58,10 @@ _COMMON = (
     rb"|test[_-]?password|^(?:super|very)?[_-]?s[3e]cr[3e]t\d{0,3}$|^changeit$|^qwerty\d{0,6}$|^(?:senha|passwort|kennwort|wachtwoord|heslo|has(?:l|\xc5\x82)o|(?:s|\xc5\x9f)ifre|lozinka|clave)\d{1,3}$|^test(?:pass|pw|ing|user)\d{0,3}$|abcdefghij|0123456789|1234567890|bcdefghijk|qwertyuiop|asdfghjkl"
     rb"|^[a-z]{0,12}[0-9]{0,4}[_.-]?(?:password[\d!@#$%^&*._-]{0,8}|p[a@4][s$5]{2}w[o0]rd\d?[!@#$%^&*._-]{0,8})$"
 )
-_WORDS = re.compile(_MARKS + _COMMON)
+_WORDS = _MARKS + _COMMON
 # Four letters in a row stand in one of a hundred long random values; there it takes more of them.
 _LONG = 128
-_LONG_WORDS = re.compile(_WORDS.pattern.replace(b"x{4}|X{4}", b"x{8}|X{8}"))
+_LONG_WORD = first(_WORDS.replace(b"x{4}|X{4}", b"x{8}|X{8}"))
 # Expressions of templates, shells and programs: `${VAR}`, `$VAR`, `{{ x }}`, `<token>`, `%s`, `%(x)s`, `os.environ[`, …
 _EXPRESSIONS = (
     rb"\$\{|\$\(|\{\{|\}\}|#\{|<%|%>|<[A-Za-z_$][\w .:-]{0,40}>|^<|^\${1,2}[A-Za-z_]\w*(?:$|->|\[)|^\$::\w"
@@ -79,10 +79,9 @@ _EXPRESSIONS = (
 )
 _MASKED = re.compile(rb"\[([a-z0-9][a-z0-9.-]{1,80}):[0-9a-f]{12}\]")
 # Apart, as an automaton of both has a state for each place in a random value.
-_EXPRESSION, _WORD = found(_EXPRESSIONS), found(_WORDS.pattern)
+_EXPRESSION, _WORD = found(_EXPRESSIONS), first(_WORDS)
 LABEL = 100  # bytes, longer than any such label
 _MARKED = found(_MARKS + rb"|your|change|^new|dummy|fake")
-_UUID = re.compile(rb"^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$")
 _HASH_LENGTHS = frozenset((32, 40, 56, 64, 96, 128))
 _HASH_CONTEXT = (
     rb"(?i)(?:sha-?(?:1|224|256|384|512)|md5|digest|checksum|hash|etag|commit|revision|\brev\b|integrity|fingerprint|"
@@ -166,7 +165,6 @@ _TWICE, _FIRST = (b"\x7f\x7f", b"\x81\x81"), frozenset(b"2345678cdefghijklmnopqr
 _PERCENT = re.compile(rb"%[0-9A-Fa-f]{2}")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]{6,}={0,2}")
 _PRINTABLE = re.compile(rb"[\n -~]{6,}")
-_COUNTED = re.compile(rb"(?:[0-9a-f]{2})+|(?:[0-9A-F]{2})+")  # octets: `000102…`, `00112233…`
 
 
 _OF_A_PAGE, _ABOUT_IT = found(_PAGE_CONTEXT), found(_ABOUT)
@@ -235,7 +233,7 @@ def _sequence(value: bytes) -> bool:
         return True
     if size <= 128 and _interleaved(value.translate(_LOWERED)) and _woven(value):
         return True
-    if size >= 16 and _COUNTED.fullmatch(value):
+    if size >= 16 and size % 2 == 0 and HEX.fullmatch(value):  # octets: `000102…`, `00112233…`
         octets = bytes.fromhex(value.decode("ascii"))
         steps = Counter((b - a) % 256 for a, b in pairwise(octets))
         if max(steps.values()) * 10 >= 7 * (len(octets) - 1):
@@ -260,11 +258,11 @@ def placeholder(value: bytes) -> str | None:
 
 
 def _stands_in(value: bytes) -> str | None:
-    word = _WORDS.search(value) if _WORD(value) else None
-    if word and word[0].lower() == b"xxxx" and (len(value) > _LONG or amid_others(value)):
-        word = _LONG_WORDS.search(value)
+    word = _WORD(value)
+    if word.lower() == b"xxxx" and (len(value) > _LONG or amid_others(value)):
+        word = _LONG_WORD(value)
     if word:
-        return f"placeholder word {word[0].decode('ascii', 'replace').lower()!r}"
+        return f"placeholder word {word.decode('ascii', 'replace').lower()!r}"
     if _EXPRESSION(value):
         return "an expression or a template, not a value"
     if not value.isascii() and sum(map(len, _ABROAD.findall(value))) * 4 >= len(value) * 3:
@@ -304,7 +302,7 @@ def looks_like_hash(value: bytes, before: bytes) -> str | None:
     speaks = _MAYBE_IDENTIFIES(before)
     if speaks and _OF_A_THING(before) and not _SECRET_ID(before) and not _USER(before):
         return "its name is that of what identifies or describes"
-    if speaks and _UUID.match(value):
+    if speaks and UUID.fullmatch(value):
         return "a UUID in the context of an identifier" if _OF_A_UUID(before) else None
     digest = len(value) in _HASH_LENGTHS and not value.strip(b"0123456789abcdefABCDEF")
     if speaks and digest and _OF_A_DIGEST(before):

@@ -10,6 +10,8 @@ import re
 from urllib.parse import unquote_to_bytes
 
 from detectors.match import score
+from detectors.match.chance import MIXED
+from detectors.match.quick import found
 from detectors.match.records import around
 
 __all__ = ["BASE64", "amid_data", "aside", "expression", "quoted", "unsure"]
@@ -22,7 +24,7 @@ _STAND_INS = re.compile(
     rb"|whatever|(?<=my)(?:database)?user(?:name)?)"
     rb"(?:foo|bar|baz|pass|pwd|pw|word|key|options?|auth(?:ntlm|apop)|ever|here|is|bad)*"
 )
-_ANYBODY = re.compile(rb"(?i:[/\"'`\s](?:user(?:_?name)?|usr|login)):\Z")
+_ANYBODY = found(rb"(?i:[/\"'`\s](?:user(?:_?name)?|usr|login)):\z")
 # A URL whose port is a word, or whose host is a web site's or that of an example.
 _NO_HOST = re.compile(
     rb"@(?:www\.|[^\s/@:\"']{3,60}:[\\\"]{0,3}[\"A-Za-z\x80-\xff \n]"
@@ -32,12 +34,11 @@ _RESERVED = re.compile(rb"@(?:[\w-]+\.)*(?:example\.(?:com|org|net)|[\w-]+\.(?:e
 _KNOWN = frozenset((b"guest", b"test", b"tests", b"demo", b"topsecret"))
 _CODE = re.compile(rb"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+[:)]?|[A-Za-z_][\w.]*(?:\([^)]{0,40}|\[.{0,40})|[A-Za-z_]\w*[):]")
 # `--- PASS: TestName (0.00s)`, as those who run tests write.
-_PASSED = re.compile(rb"(?:\A|[\s\"'-])PASS: \Z")
+_PASSED = found(rb"(?:\A|[\s\"'-])PASS: \z")
 _NO_LETTER = bytes(c for c in range(256) if c not in range(97, 123))
 # What goes on around a piece of base64 behind a sign of it, and the lines that it is written in.
 _DATA_BEFORE = re.compile(rb"[A-Za-z0-9+/]{32,}[+/]\Z")
 _DATA_BEHIND = re.compile(rb"[+/][A-Za-z0-9+/]{32,}")
-_MIXED = re.compile(rb"(?=.*[A-Z])(?=.*[a-z])(?=.*[0-9])")
 _DATA_LINE = re.compile(rb"[ \t]{0,24}[\"']?[A-Za-z0-9+/]{48,}={0,2}(?:\\n)?[\"']?[ \t]?[,+.]?\r?")
 # Of a record: what follows a value that it ends in, as it stands or in a string of JSON.
 _ENDS_A_RECORD = re.compile(rb"=?=?(?:\r?\n|\\n\")")
@@ -52,7 +53,7 @@ def expression(value: bytes, before: bytes, after: bytes) -> str:
     plain = unquote_to_bytes(value) if b"%" in value else value
     if any(map(plain.__contains__, b"0123456789")) or score.surprise(plain)[0] > 0:
         return ""
-    if after[:1] == b"@" and (_ANYBODY.search(before[-12:]) or (value.isalpha() and _NO_HOST.match(after))):
+    if after[:1] == b"@" and (_ANYBODY(before[-12:]) or (value.isalpha() and _NO_HOST.match(after))):
         return "words in the place of a user's password"
     letters = plain.lower().translate(None, _NO_LETTER)
     if letters in _KNOWN:
@@ -75,7 +76,7 @@ def unsure(value: bytes, before: bytes, after: bytes) -> str:
 
 def aside(before: bytes) -> str:
     """Why what looks like the name of a value is the end of something else, or nothing."""
-    if before.endswith(b"PASS: ") and _PASSED.search(before[-16:]):
+    if before.endswith(b"PASS: ") and _PASSED(before[-16:]):
         return "the verdict of a test"
     line, ends, left = before.rpartition(b"\n")
     if not ends or left.strip(b" \t\"'`"):
@@ -94,7 +95,7 @@ def amid_data(value: bytes, before: bytes, after: bytes) -> str:
     # Without a sign right before it each place of a long run would be tried for nothing.
     left = _DATA_BEFORE.search(before[-400:]) if before[-1:] in (b"+", b"/") else None
     right = _DATA_BEHIND.match(after)
-    if any(held and len(set(held[0])) > 20 and _MIXED.match(held[0]) for held in (left, right)):
+    if any(held and len(set(held[0])) > 20 and MIXED.search(held[0]) for held in (left, right)):
         return "a piece of encoded data"
     own = before[before.rfind(b"\n") + 1 :] + value + after.partition(b"\n")[0]
     if len(own) < 56 or not _DATA_LINE.fullmatch(own):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from monitor.common.regex import UNANCHORED, Search, compile_search
 
-__all__ = ["found", "quick"]
+__all__ = ["first", "found", "quick"]
 
 
 def quick(inside: Sequence[bytes], whole: Sequence[bytes] = ()) -> Callable[[bytes], bool]:
@@ -31,13 +31,28 @@ def quick(inside: Sequence[bytes], whole: Sequence[bytes] = ()) -> Callable[[byt
 
 def found(pattern: bytes) -> Callable[[bytes], bool]:
     """Whether an expression of RE2 matches in a text, in linear time; compiled at the first question."""
+    spans = _lazily(pattern)
+    return lambda text: spans(text)[0] >= 0
 
+
+def first(pattern: bytes) -> Callable[[bytes], bytes]:
+    """What an expression of RE2 matches first in a text; nothing where it does not."""
+    spans = _lazily(pattern)
+
+    def matched(text: bytes) -> bytes:
+        start, end = spans(text)
+        return text[start:end] if start >= 0 else b""
+
+    return matched
+
+
+def _lazily(pattern: bytes) -> Callable[[bytes], tuple[int, int]]:
     search: Search | None = None
 
-    def asked(text: bytes) -> bool:
+    def asked(text: bytes) -> tuple[int, int]:
         nonlocal search
         if search is None:
             search = compile_search(pattern.decode("latin-1"))
-        return search(UNANCHORED, text, 0, len(text))[0][0] >= 0
+        return search(UNANCHORED, text, 0, len(text))[0]
 
     return asked

@@ -19,13 +19,25 @@ from typing import Any
 
 import orjson
 
-from detectors.match.chosen import chosen
+from detectors.match.chosen import HUMP, chosen
 from detectors.match.names import BACK as NAME
 from detectors.match.names import named
 from detectors.match.quick import found, quick
 from detectors.rules.rule import Confidence
 
-__all__ = ["AHEAD", "BACK", "Score", "confidence", "entropy", "features", "randomness", "score", "surprise"]
+__all__ = [
+    "AHEAD",
+    "BACK",
+    "HEX",
+    "UUID",
+    "Score",
+    "confidence",
+    "entropy",
+    "features",
+    "randomness",
+    "score",
+    "surprise",
+]
 __all__ += ["plain", "table", "total"]
 
 BACK, AHEAD = 160, 48  # bytes left and right of a value that the score looks at
@@ -43,7 +55,6 @@ _CLASSES = bytes(
 )
 _TABLE = Path(__file__).with_name("score.json")
 _LETTERS = re.compile(rb"[A-Za-z]{3,}")
-_HUMP = re.compile(rb"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|[A-Z]")
 _CHANGES = (b"aA", b"a0", b"Aa", b"A0", b"0a", b"0A")  # in classes
 _BRACKETS = b"(){}[]<>"
 _SIGNS = (b"$", b"%", b"@", b"#", b"<", b"{", b":", b"&", b"*", b"-", b"(", b"[", b"!")
@@ -53,8 +64,8 @@ _CODE = re.compile(
     rb"\w\((?:[^()]*\)(?:\W|$)|[^()]*$|[^()]*\()|\)$|\[\w|\]$|\)\.|->|=>|::|\w\.\w+\.\w|^[!=<>]=|&&|\|\|"
 )
 _PROSE = re.compile(rb"[A-Za-z\x80-\xff]{2}[.,:;?!]?$")
-_HEX = re.compile(rb"(?:[0-9a-f]+|[0-9A-F]+)")
-_UUID = re.compile(rb"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
+HEX = re.compile(rb"(?:[0-9a-f]+|[0-9A-F]+)")
+UUID = re.compile(rb"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _WORD_NUMBER = re.compile(rb"[A-Za-z]+[_.-]?[0-9]{1,4}")
 _JOINED = re.compile(rb"[A-Za-z0-9]+(?:[-_./:][A-Za-z0-9]+)+")
 _MAYBE_WRITTEN = quick((rb"[ (){}\[\]<>]", _CODE.pattern), (_JOINED.pattern,))
@@ -90,7 +101,7 @@ _WHOLE = re.compile(
     rb"|strength|type|field|input|ur[il]|path|file|polic|column|class|format|pattern|locale|i18n|lang)"
     rb"(?:s|es|er|ers|ed|ing|y|ies|ption|ptor|ation|uage|name)?|.*(?:pas|pwd|pw|secret|token|key|cred|auth).*)"
 )
-_OF_RESETS = re.compile(rb"(?i:reset|confirm(?:ation)?)_?(?i:token|key|code)\Z")  # who has one sets a new password
+_OF_RESETS = found(rb"(?i:reset|confirm(?:ation)?)_?(?i:token|key|code)\z")  # who has one sets a new password
 _MAYBE_ABOUT = quick([re.sub(rb"\(\?<!.*?\)", b"", _ABOUT.pattern)])
 _TEST = found(rb"(?i:test|example|dummy|mock|fake|sample|fixture|assert|expect|demo)")
 _COMPANY = found(
@@ -165,7 +176,7 @@ def surprise(value: bytes) -> tuple[float, int]:
     start = _words()
     for run in _LETTERS.findall(value):
         # Case counts where it changes oddly: `getToken` are two words, `gEtoK` five.
-        humps = (run,) if run.islower() or run.isupper() else _HUMP.findall(run)
+        humps = (run,) if run.islower() or run.isupper() else HUMP.findall(run)
         # Those of hex and base64 say nothing by themselves.
         words = [hump for hump in humps if len(hump) > 2]
         for word in words:
@@ -202,7 +213,7 @@ def _alphabet(value: bytes) -> int:
     digits, lower, upper = count(b"0"), count(b"a"), count(b"A")
     if digits == size:
         return 10
-    if not (lower and upper) and _HEX.fullmatch(value):
+    if not (lower and upper) and HEX.fullmatch(value):
         return 16
     symbols = set(value.translate(None, _PLAIN)) if digits + lower + upper < size else ()
     return 10 * (digits > 0) + 26 * (lower > 0) + 26 * (upper > 0) + (2 if len(symbols) <= 2 else 24)
@@ -304,7 +315,7 @@ def _of_value(value: bytes, out: dict[str, float]) -> None:
         out["short"] = (8 - size) / 4
     if size >= 16:
         out["long"] = 1.0
-        if not (lower and upper) and _HEX.fullmatch(value):
+        if not (lower and upper) and HEX.fullmatch(value):
             out["hex"] = 1.0
     if letters == size:
         out["letters only"] = 1.0
@@ -320,7 +331,7 @@ def _of_value(value: bytes, out: dict[str, float]) -> None:
 
 def _of_symbols(value: bytes, digits: int, out: dict[str, float]) -> None:
     size = len(value)
-    if size == 36 and _UUID.fullmatch(value):
+    if size == 36 and UUID.fullmatch(value):
         out["uuid"] = 1.0
     if _MAYBE_WRITTEN(value):
         blanks = b" " in value
@@ -417,13 +428,13 @@ _OPERATORS = {
 def _of_name(name: bytes, tail: bytes) -> tuple[str, bool, bytes]:
     """The kind of a name, or of what stands in its place; whether it speaks about a secret; its letters."""
     kind = next((kind for kind, pattern in _KINDS if pattern(name or tail)), "none")
-    about = _MAYBE_ABOUT(name) and bool(_ABOUT.search(_without_issuer(name))) and not _OF_RESETS.search(name)
+    about = _MAYBE_ABOUT(name) and bool(_ABOUT.search(_without_issuer(name))) and not _OF_RESETS(name)
     return f"name {kind}", about, name.lower().translate(None, _NO_LETTER)
 
 
 def _without_issuer(name: bytes) -> bytes:
     """The name from its first word on that is none of an issuer's name in which one of `_ABOUT` happens to stand."""
-    for word in _HUMP.finditer(name):
+    for word in HUMP.finditer(name):
         if _WHOLE.fullmatch(word[0]):
             break
         if len(word[0]) > 4 and _ABOUT.search(word[0]) and any(pattern(name[word.end() :]) for _, pattern in _KINDS):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from detectors.match.filters import marked
+from detectors.match.quick import found
 from detectors.match.score import plain
 
 __all__ = ["weak"]
@@ -18,7 +19,7 @@ _CHOSEN = re.compile(
     rb"(?=.*[A-Za-z])(?=.*[0-9].*[0-9]|.*[A-Za-z][0-9][A-Za-z]|.*[0-9!@#$%^&*+])[\w!@#$%^&*.+-]{6,32}"
     rb"|(?!0+\Z)[0-9]{6,10}|(?i:qwerty(?:uiop)?|asdf(?:gh(?:jkl)?)?|zxcvbn?m?|1q2w3e4r|qazwsx)"
 )
-_LOGIN = re.compile(rb"[\w.%+-]{1,60}:\Z")
+_LOGIN = found(rb"[\w.%+-]{1,60}:\z")
 _OF_PASSWORDS = frozenset(("name password", "name pass"))
 
 
@@ -26,7 +27,7 @@ def weak(stage: str, value: bytes, before: bytes, after: bytes) -> bool:
     """Whether the value, refused at `stage`, is a badly chosen password all the same."""
     if stage not in ("placeholder", "score", "hash", "words") or not _CHOSEN.fullmatch(value) or marked(value):
         return False
-    if after[:1] == b"@" and _LOGIN.search(before[-64:]):  # `user:…@host`
+    if after[:1] == b"@" and _LOGIN(before[-64:]):  # `user:…@host`
         return True
     features = plain(value, before, after)
     if stage == "words" and not ("mixed" in features and "quoted" in features):
