@@ -9,7 +9,6 @@ from functools import cache
 from detectors.fingerprint import mask
 from detectors.match import doubt, plain
 from detectors.match.filters import entropy, looks_like_hash, placeholder, words
-from detectors.match.halves import searcher
 from detectors.match.names import BACK as NAME
 from detectors.match.names import one_of
 from detectors.match.score import AHEAD, BACK, different, enough, score
@@ -56,7 +55,7 @@ class Judge:
     def __init__(self, rule: Rule) -> None:
         """Raises RegexError when RE2 refuses the pattern, which it may though Hyperscan took it."""
         self.rule = rule
-        self.search: Search = searcher(rule.confirm)
+        self.search = compile_search(rule.confirm)
         self._of_people = rule.score or rule.runbook == "database-password"
         self.back = BACK if self._of_people else _BEFORE if rule.words or rule.hashes else 0
         if rule.identifiers:
