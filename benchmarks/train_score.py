@@ -32,6 +32,10 @@ __all__ = ["generated", "labelled", "main"]
 TABLE = Path(score.__file__).with_name("score.json")
 LABELLED = Path(__file__).with_name("labelled.jsonl")
 HELD_BACK = ("check", "unseen")
+# What rows say that nobody looks at any more, as it decided nothing.
+GONE = frozenset(
+    ("bare before a name", "bare, code goes on", "checked", "comment", "compared here", "goes on", "readable")
+)
 ALPHABET = "^" + string.ascii_lowercase
 _SUFFIXES = (
     ".py",
@@ -213,7 +217,8 @@ def _weights(table: dict[str, Any]) -> None:
 def _around(row: dict[str, Any]) -> dict[str, float]:
     """What doubt weighs of a labelled row."""
     features = {name: amount for name, amount in row["features"].items() if name != "repetitive"}
-    return doubt.together(features, row["around"], doubt.kinds(row["rule"]))
+    around = {name: amount for name, amount in row["around"].items() if name not in GONE}
+    return doubt.together(features, around, doubt.kinds(row["rule"]))
 
 
 def _doubt(table: dict[str, Any]) -> None:

@@ -8,8 +8,6 @@ too. Only what was accepted is looked at.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -19,14 +17,13 @@ from typing import Any
 from detectors.match import score
 from detectors.match.names import BACK as NAME
 from detectors.match.names import bare, identifies, named
-from detectors.match.plain import BASE64, aside, quoted
+from detectors.match.plain import aside, quoted
 from detectors.match.quick import found
 from detectors.rules.rule import Confidence
 
 __all__ = ["AHEAD", "BACK", "LINES", "by_name", "clipped", "doubt", "kinds", "surroundings", "together", "weighed"]
 
 _NEAR = 4  # lines above and below a value
-_COMMENT = re.compile(rb"\s*(?://|/?\*|#(?!\s?(?:define|include))|--\s|;|%|\.\\\"|dnl|REM\b|'\s)")
 _CODE = re.compile(rb"[;{}(),\]]\s*\Z|[;{}]\s*(?://|/\*|#)")
 _IDENTIFIER = re.compile(rb"[A-Za-z_]\w*")
 BACK, AHEAD = 640, 320  # bytes left and right of a value that are looked at
@@ -41,25 +38,20 @@ _PUBLIC = found(
     rb"(?i:salt|nonce|\biv\b|\baad\b|challenge|accept|public|pub_?key|cert|log_id|pin\b|hostkey|wrong|seq|sort|cache"
     rb"|(?:bad|invalid|incorrect)[ _-]?(?:pass|pw|token|secret|key))"
 )
-_CHECKED = found(rb"(?i:assert|expect|\bequals?\b|strn?cmp|memcmp|\bshould|\bis\(|\bok\(|compare|check|[!=]==?[ (\"'])")
-_COMPARED = found(rb"(?:[!=]==?[ \t]*[bLu@]?[\"'(]{1,2}|cmp\w*\s?\([^()\n]{0,60},\s*[\"'])\z")
 _COMPANY = found(rb"(?i:user(?:name)?\b|\blogin|\buid\b|\bhost\b|e-?mail|\baccount|client_?id|realm|endpoint|connect)")
 _TEST = found(rb"(?i:\btest|_test|test_|\bspec\b|describe|fixture|mock|assert|expect)")
-_GOES_ON = re.compile(rb"[\"'`]?\s{0,2}(?:\+|\.\.|\.append|\\?\.\.\.|\xe2\x80\xa6|\.\s?[\"'$]|<<|%)")
 _SETTING = re.compile(rb"\s*[\"']?[\w.\[\]/-]{1,60}[\"']?\s{0,20}[:=]\s{0,4}[\"']?")
 _SET = (b"", b'"', b"'", b",", b'",', b"',")  # what ends such a line
 _DECLARED = found(
     rb"\b(?:const|static|struct|class|enum|typedef|void|int|char|public|private|unsigned|bool|func|return|if|import)\b"
 )
-_TYPE = re.compile(rb"\s{0,2}\*{0,2}\s?[A-Za-z_]\w*[;,)= ]")
-_HEX = re.compile(rb"(?:0[xX])?((?:[0-9a-fA-F]{2}){4,})")
 # Lines of a log, which are alike, and of which none is code.
 _RECORD = found(
     rb"\d\d:\d\d:\d\d|\blevel[\"']?[=:]|\b(?:INFO|WARN(?:ING)?|ERROR|DEBUG|NOTICE|TRACE|FATAL)\b|\"(?:ts|time|timestamp|msg)\":"
 )
 LINES = "lines"  # that there are any, which is not weighed
 _GENERIC, _ANY, _SENT = "rule generic", "any key", "sent"
-_OF_RULES = ("loose", "near", "asserted", "compared", "constructed", "spoken", "key", "short", "quoted")
+_OF_RULES = ("loose", "constructed", "spoken", "key", "short", "quoted")
 # `crypt` of Unix: two characters of salt and 64 bits, so that the last character is one of sixteen.
 _CRYPT = re.compile(rb"(?=.*[A-Z])(?=.*[a-z])[./0-9A-Za-z]{12}[.26AEIMQUYcgkosw]")
 _ANY_KEY = found(rb"(?:^|[\s$.,;({\[|&\"'])key[\"']?\s{0,8}(?:=>|===?|[:=])\s{0,8}[\"']?\z")
@@ -94,8 +86,6 @@ def surroundings(value: bytes, before: bytes, after: bytes) -> dict[str, float]:
     _of_place(value, left, right, out)
     if len(value) > 3 and (value in own or any(value in line for line in near)):
         out["repeated, quoted" if quoted(left) else "repeated, bare"] = 1.0
-    if _readable(value):
-        out["readable"] = 1.0
     return out
 
 
@@ -120,10 +110,6 @@ def _of_words(left: bytes, own: bytes, text: bytes, out: dict[str, float]) -> No
         out["digest on its line"] = 1.0
     if _PUBLIC(left[-80:]):
         out["salt or public"] = 1.0
-    if _CHECKED(left[-_WIDE:]):
-        out["checked"] = 1.0
-    if _COMPARED(left[-90:]):
-        out["compared here"] = 1.0
     if _COMPANY(own):
         out["user on its line"] = 1.0
     elif _COMPANY(text):
@@ -136,10 +122,6 @@ def _of_words(left: bytes, own: bytes, text: bytes, out: dict[str, float]) -> No
 
 def _of_place(value: bytes, left: bytes, right: bytes, out: dict[str, float]) -> None:
     """What stands right beside it."""
-    if _GOES_ON.match(right):
-        out["goes on"] = 1.0
-    if _COMMENT.match(left):
-        out["comment"] = 1.0
     if right.strip() in _SET and _SETTING.fullmatch(left[-120:]):
         out["setting"] = 1.0
     if quoted(left):
@@ -148,31 +130,11 @@ def _of_place(value: bytes, left: bytes, right: bytes, out: dict[str, float]) ->
         out["bare identifier"] = 1.0
         if _CODE.search(right) or right[:1] in b";,)(.[":
             out["bare in code"] = 1.0
-        if _TYPE.match(right):
-            out["bare before a name"] = 1.0
-    if right[:1] in (b";", b")", b","):
-        out["bare, code goes on"] = 1.0
 
 
 def _shape(line: bytes) -> bytes:
     """The signs of a line, each run of words as one."""
     return _WORD.sub(b"w", line.translate(_SIGNS, b" \t\r"))
-
-
-def _readable(value: bytes) -> bool:
-    """Whether it is hex or base64 of text."""
-    held = _HEX.fullmatch(value)
-    try:
-        if held is not None:
-            text = binascii.unhexlify(held[1])
-        elif BASE64.fullmatch(value):
-            text = base64.b64decode(value[: len(value) & ~3], b"-_" if b"-" in value or b"_" in value else None)
-        else:
-            return False
-    except ValueError:
-        return False
-    text = text.rstrip(b"\x00")
-    return len(text) > 5 and text.isascii() and text.decode("ascii").isprintable()
 
 
 def _at_most(value: bytes, before: bytes, rule: Sequence[str], features: Mapping[str, float]) -> str:

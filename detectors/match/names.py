@@ -30,7 +30,7 @@ _OPENS = frozenset(
 # Before the word token or code: that it says how far something came, or that a page or a process is the same.
 _TELLS_APART = frozenset(
     "aggregation channel continuation correlation csrf cursor dedup deduplication idempotency next page pagination "
-    "paging prev previous resume scroll sync xsrf".split()
+    "paging prev previous resume scroll starting sync xsrf".split()
 )
 _KEYS = frozenset("key keys pin sig auth".split())
 _TOKENS = frozenset("token tokens code codes".split())
