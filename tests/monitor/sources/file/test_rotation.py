@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -34,11 +34,12 @@ def write(path: Path, data: bytes, mtime: int) -> Path:
 
 
 @pytest.fixture
-def former(tmp_path: Path) -> Life:
+def former(tmp_path: Path) -> Iterator[Life]:
     """Read up to 5 of what app.log holds; the file itself is written anew by each test."""
-    tail = life(write(tmp_path / "app.log", b"1234\n5678\n", 1000), 5)
-    (tmp_path / "app.log").unlink()
-    return tail
+    tail = life(path := write(tmp_path / "app.log", b"1234\n5678\n", 1000), 5)
+    with path.open("rb"):  # while it is open no other file gets its inode
+        path.unlink()
+        yield tail
 
 
 def test_by_inode_under_any_name(tmp_path: Path) -> None:
