@@ -7,6 +7,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
+from detectors.match.score import PASSWORD
+
 __all__ = ["NEAR", "around", "narrowed"]
 
 Data = bytes | bytearray | memoryview
@@ -16,6 +18,11 @@ _BEFORE = re.compile(r"[\w+%\\-]+$")
 _AFTER = re.compile(r"^[\w+%./=\\-]+")
 # No rule knows it, yet it looks like nothing that people write: a run of letters and digits.
 _RANDOM = re.compile(r"(?=[A-Za-z_]*\d)(?=\d*[A-Za-z_])\w{20,}")
+# What a password is called, up to where it begins, and it: of words no rule tells whether they are one.
+_PASSWORD = re.compile(
+    rb"((?:--?[\w-]{0,16}(?:NAME)[\w-]{0,8}\s{1,3}|(?:NAME)[\w-]{0,16}[\"'`\\\]]{0,3}\s{0,3}(?:=>|:=|[:=>])\s{0,3}))"
+    rb"(?:(\\{0,3}[\"'`])[^\"'`]+?(?=\\{0,3}[\"'`]|\Z)|[^\s\"'`,;&)}\]<]+)".replace(b"NAME", PASSWORD)
+)
 _WORD = re.compile(rb"[\w\x80-\xff]")
 _CUT_BEFORE = re.compile(r"^\w+")
 _CUT_AFTER = re.compile(r"\w+$")
@@ -27,7 +34,8 @@ def around(
     """The text before and after the secret at `span`, from its line, up to `near` bytes of either.
 
     `hidden` are spans of `data`, disjoint and by position (`Found.hidden` of the engine): each, with what is glued
-    to it, becomes `…`; so does a long run of letters and digits, and a word of which only a part would show.
+    to it, becomes `…`; so does a long run of letters and digits, what stands behind the name of a password, and a
+    word of which only a part would show.
     """
     start, end = span
     low = max(line_start, start - near)
@@ -41,7 +49,13 @@ def around(
         before = _CUT_BEFORE.sub("…", before)
     if _WORD.match(bytes(data[high : high + 1])):
         after = _CUT_AFTER.sub("…", after)
-    return _RANDOM.sub("…", before), _RANDOM.sub("…", after)
+    return _unsaid(before), _unsaid(after)
+
+
+def _unsaid(text: str) -> str:
+    """Without what no rule knows and may be a secret all the same."""
+    left = _PASSWORD.sub(lambda found: found[1] + (found[2] or b"") + "…".encode(), text.encode("utf-8", "replace"))
+    return _RANDOM.sub("…", left.decode())
 
 
 def narrowed(

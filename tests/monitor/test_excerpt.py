@@ -31,6 +31,26 @@ def test_what_no_rule_knows_and_nobody_would_write_is_hidden() -> None:
     assert shown(f"{uuid} key=SECRET", "SECRET") == (f"{uuid} key=", "")
 
 
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ('user="bob" password="Orchid" done', 'user="bob" password="…" done'),
+        ("DB_USER=bob DB_PASSWORD=orchids done", "DB_USER=bob DB_PASSWORD=… done"),
+        ('{"password":"my cat sleeps","a":1}', '{"password":"…","a":1}'),
+        (r"{\"senha\": \"girassol\"}", r"{\"senha\": \"…\"}"),
+        ("<password>Orchid</password>", "<password>…</password>"),
+        ("backup --db-password Orchid --fast", "backup --db-password … --fast"),
+        ("пароль: ромашка ok", "пароль: … ok"),
+        ("password='Orchid", "password='…"),
+        ("password authentication failed for user bob", "password authentication failed for user bob"),
+        ("Enter password:", "Enter password:"),
+    ],
+)
+def test_what_stands_behind_the_name_of_a_password_is_hidden_though_no_rule_finds_it(text: str, left: str) -> None:
+    for line, place in ((f"{text} SECRET", 0), (f"SECRET {text}", 1)):
+        assert shown(line, "SECRET")[place].strip() == left
+
+
 def test_what_is_or_may_be_a_secret_is_hidden_with_what_is_glued_to_it() -> None:
     assert shown("a=OTHER b=SECRET c=xOTHER2y d", "SECRET", "OTHER", "OTHER2") == ("a=… b=", " c=… d")
     assert shown("a=OTHER b=SECRET tail", "SECRET", "OTHER", "SECRET") == ("a=… b=", " tail")
