@@ -13,6 +13,7 @@ from detectors.match.names import BACK as NAME
 from detectors.match.names import one_of
 from detectors.match.score import AHEAD, BACK, different, enough, score
 from detectors.match.score import confidence as confidence_of
+from detectors.match.spans import searcher
 from detectors.match.tables import elsewhere
 from detectors.match.weak import weak
 from detectors.rules.checksums import CARRIERS, CHECKS, Check, proven
@@ -55,7 +56,7 @@ class Judge:
     def __init__(self, rule: Rule) -> None:
         """Raises RegexError when RE2 refuses the pattern, which it may though Hyperscan took it."""
         self.rule = rule
-        self.search = compile_search(rule.confirm)
+        self.search = searcher(rule.confirm, at_once=rule.family == "custom")
         self._of_people = rule.score or rule.runbook == "database-password"
         self.back = BACK if self._of_people else _BEFORE if rule.words or rule.hashes else 0
         if rule.identifiers:

@@ -18,7 +18,7 @@ from re import _constants as _c  # type: ignore[attr-defined]
 from re import _parser as _p  # type: ignore[attr-defined]
 from typing import Any, NamedTuple
 
-__all__ = ["Shape", "emit", "groups", "matches_empty", "parse", "says_words", "shape"]
+__all__ = ["Shape", "emit", "groups", "matches_empty", "parse", "says_words", "shape", "unbounded"]
 
 Nodes = Sequence[tuple[Any, Any]]
 UNBOUNDED = 4096  # bytes a `*`, `+` or `{n,}` may add to the confirm window
@@ -26,6 +26,8 @@ _HEAD = 4  # fixed characters an expression should start with: shorter ones stan
 _WAYS = 10  # expressions one trigger may become; more cost more than the longer literals save
 
 _SHORTEST = 6  # characters that a value may have at least
+_WIDE = 4  # so much more than the least a repeat may be
+_LIMIT = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|(?P<name>\(\?P<\w+>)|\{(?P<least>\d+),(?P<most>\d+)\}", re.DOTALL)
 
 _CATEGORIES = {
     _c.CATEGORY_DIGIT: r"\d",
@@ -78,6 +80,24 @@ def says_words(pattern: str) -> bool:
 def _of_words(node: tuple[Any, Any]) -> bool:
     op, arg = node
     return op in (_c.LITERAL, _c.SUBPATTERN, _c.BRANCH, _c.AT) or (op is _c.MAX_REPEAT and arg[1] == 1)
+
+
+def unbounded(pattern: str) -> str | None:
+    """The pattern without names of groups and upper bounds of repeats: it matches wherever the pattern does, if not
+    only there, and its automaton is smaller by as much as they count. None: no repeat is wide."""
+    wide = False
+
+    def without(token: re.Match[str]) -> str:
+        nonlocal wide
+        if token["name"]:
+            return "(?:"
+        if not token["least"] or int(token["most"]) - int(token["least"]) < _WIDE:
+            return token[0]
+        wide = True
+        return f"{{{token['least']},}}"
+
+    text = _LIMIT.sub(without, pattern)
+    return text if wide else None
 
 
 def matches_empty(pattern: str) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from detectors.rules.pattern import UNBOUNDED, groups, matches_empty, says_words, shape
+from detectors.rules.pattern import UNBOUNDED, groups, matches_empty, says_words, shape, unbounded
 from detectors.rules.syntax import diagnose
 from monitor.common.regex import compile_re2
 from tests.detectors.texts import examples, rules
@@ -184,3 +184,15 @@ def test_triggers_of_the_packs_miss_no_match(number: int) -> None:
 )
 def test_a_group_that_says_words_is_no_value(pattern: str, words: bool) -> None:
     assert says_words(pattern) is words
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        (r"key[\w.]{0,24}=(?P<secret>[a-z]{15,998})", r"key[\w.]{0,}=(?:[a-z]{15,})"),
+        (r"[]{1,99}]\{1,99}[^]{1,99}]a{1,99}?", r"[]{1,99}]\{1,99}[^]{1,99}]a{1,}?"),
+        (r"(?P<secret>[a-z]{15,18}x{3}y*z{2,})", None),
+    ],
+)
+def test_a_pattern_without_its_bounds(pattern: str, expected: str | None) -> None:
+    assert unbounded(pattern) == expected
