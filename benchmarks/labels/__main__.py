@@ -41,7 +41,7 @@ class Judged:
 
 def judged(kind: str, sealed: bool) -> Iterator[Judged]:
     """The labelled places of one part; of code within their whole file."""
-    if kind == "logs":
+    if kind != "code":
         for place, text in fetch.labelled(kind):
             if place["sealed"] == sealed:
                 yield Judged(text, 0, len(text), tuple((one["start"], one["end"], one) for one in place["labels"]))
@@ -133,7 +133,7 @@ def _bulk(kind: str, worker: Worker) -> Iterator[str]:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.labels")
-    parser.add_argument("kind", choices=["logs", "code"])
+    parser.add_argument("kind", choices=["logs", "events", "code"])
     parser.add_argument("--sealed", action="store_true", help="the part that is kept for final figures")
     parser.add_argument("--peers", action="store_true", help="what other scanners find there")
     parser.add_argument("--bulk", action="store_true", help="whole files, without labels")

@@ -14,6 +14,9 @@ A member has a `glob` (of paths below the archive's top folder; packed files are
 their text what follows it), `start` (a place is a line that it finds and those before the next), `separator` (of lines)
 and `bulk` (a whole real file, to count false pages in). Of the registry `loghub` are the
 samples of 2,000 lines of LogHub, which are fetched by hand: into the folder that $LOGHUB names, or loghub/ of the cache.
+An origin of the registry `git` is one file of a repository at a `commit`, whose first lines are labelled; it is looked
+for below the folder that $REPOSITORIES names, or repositories/ of the cache, as OWNER/NAME/PATH. `population-events.jsonl`
+has the packages those files were drawn from, in the order of drawing.
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CACHE", "HERE", "Place", "archive", "labelled", "origins", "places", "texts"]
+__all__ = ["CACHE", "HERE", "Place", "archive", "checked_out", "labelled", "origins", "places", "texts"]
 
 HERE = Path(__file__).parent
 CACHE = HERE / "cache"
@@ -150,8 +153,24 @@ def _contents(origin: dict[str, Any], data: bytes) -> Iterator[tuple[str, bytes]
             yield path, UNPACK.get(Path(path).suffix, bytes)(read())
 
 
+def checked_out(origin: dict[str, Any], cache: Path = CACHE) -> tuple[dict[str, Any], str, Path]:
+    """The one file of a repository that an origin names; ValueError where it is not there."""
+    (member,) = origin["members"]
+    path = member["glob"]
+    file = Path(os.environ.get("REPOSITORIES", cache / "repositories"), origin["origin"], path)
+    if not file.is_file():
+        shown = f"git show {origin['commit']}:{path}"
+        raise ValueError(
+            f"{file}: not there; put in it what `{shown}` says in {origin['origin']}, or set REPOSITORIES=…"
+        )
+    return member, path, file
+
+
 def texts(origin: dict[str, Any], cache: Path = CACHE) -> Iterator[tuple[dict[str, Any], str, Path]]:
     """Each text of an origin as (the first member that names it, path in the archive, file in the cache)."""
+    if origin["registry"] == "git":
+        yield checked_out(origin, cache)
+        return
     globs = hashlib.sha256(repr([member["glob"] for member in origin["members"]]).encode()).hexdigest()[:8]
     root = cache / "texts" / f"{origin['sha256'][:16]}-{globs}"
     if not (whole := root.with_suffix(".whole")).exists():

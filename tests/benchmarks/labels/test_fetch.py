@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.labels.fetch import Place, archive, labelled, origins, places
+from benchmarks.labels.draw import sealed
+from benchmarks.labels.fetch import HERE, Place, archive, labelled, origins, places
 
 LINES = b"Jan  1 00:00:00 host sshd[1]: one\r\n\nJan  1 00:00:01 host cron: two \xff\nno tag\n"
 
@@ -104,6 +105,28 @@ def test_every_origin_says_where_it_comes_from_and_no_name_twice() -> None:
         assert origin["registry"] in {"pypi", "debian", "npm", "loghub"}
         assert len(origin["sha256"]) == 64
         assert all(member["glob"] and member["product"] for member in origin["members"])
+
+
+def test_every_file_of_a_repository_is_named_once_and_labelled() -> None:
+    kept = origins("events")
+    named = [(origin["origin"], member["glob"]) for origin in kept for member in origin["members"]]
+    assert len(set(named)) == len(named) == len(kept)
+    assert all(set(origin) == {"origin", "registry", "commit", "members"} for origin in kept)
+    rows = [json.loads(row) for row in (HERE / "labels-events.jsonl").read_text("utf-8").splitlines()]
+    assert {(row["origin"], row["path"]) for row in rows} == set(named)
+    assert all(row["sealed"] == sealed(row["product"]) for row in rows)
+
+
+def test_a_file_of_a_repository_is_where_it_is_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    origin = {"origin": "o/r", "registry": "git", "commit": "c0", "members": [{"glob": "a/b.log", "product": "b"}]}
+    (tmp_path / "origins-events.jsonl").write_text(json.dumps(origin) + "\n")
+    with pytest.raises(ValueError, match=r"o/r/a/b\.log: not there; .*`git show c0:a/b\.log` says in o/r"):
+        list(places("events", tmp_path, tmp_path))
+    (tmp_path / "o/r/a").mkdir(parents=True)
+    (tmp_path / "o/r/a/b.log").write_text("one\n")
+    monkeypatch.setenv("REPOSITORIES", str(tmp_path))
+    (got,) = places("events", tmp_path / "cache", tmp_path)
+    assert (got.origin, got.path, got.line, got.product, got.text) == ("o/r", "a/b.log", 1, "b", "one")
 
 
 def test_a_sample_of_loghub_is_where_it_is_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
