@@ -13,6 +13,7 @@ from urllib.parse import unquote_to_bytes
 from detectors.compile.codecs import Codec, ends_here
 from detectors.match.chance import by_chance
 from detectors.match.cost import Budget
+from detectors.match.quick import span
 from detectors.match.records import Said, around, text_of
 from detectors.match.region import REACH_AHEAD, REACH_BACK, Buffer, Marks, Region, run_ahead, run_back
 from detectors.match.tables import assigned
@@ -325,8 +326,7 @@ def _keys(data: Buffer, ends: Iterable[int], budget: Budget) -> Iterable[Region]
             yield Region(low, done, text + b"\n" + last[0], marks=marks.copy)
 
 
-_ZERO_OR_NOT = bytes(min(byte, 1) for byte in range(256))
-_RUN, _PAIRS = b"\1\0" * 8, re.compile(rb"(?:\x01\x00)+")
+_PAIRS = span(rb"(?:[^\x00]\x00){8,}")
 _BESIDE = 64  # characters on either side of a run of Latin-1 that are decoded with it, whatever they are
 _APART = 256  # bytes of text that each of many short runs is counted as besides
 # Characters of as many bytes in UTF-8, by the number of these.
@@ -351,19 +351,17 @@ def _utf16(
 
 def _wide(raw: bytes) -> Iterable[tuple[int, int]]:
     """Where runs are with what is decoded beside them, by their ends; those that lie close together as one."""
-    marks = raw.translate(_ZERO_OR_NOT) + b"\0"  # the last one's zero may come yet
+    text = raw + b"\0"  # the last one's zero may come yet
     open_: dict[int, tuple[int, int]] = {}  # by the offset of the characters, even or odd
-    at = marks.find(_RUN)
-    while at >= 0:
-        run = _PAIRS.match(marks, at)
-        assert run is not None
-        phase, low, high = at % 2, at - 2 * _BESIDE, run.end() + 2 * _BESIDE
+    begin, end = _PAIRS(text, 0)
+    while begin >= 0:
+        phase, low, high = begin % 2, begin - 2 * _BESIDE, end + 2 * _BESIDE
         before = open_.get(phase)
         if before is not None and low > before[1]:
             yield before
             before = None
         open_[phase] = max(phase, low) if before is None else before[0], min(high, len(raw))
-        at = marks.find(_RUN, run.end())
+        begin, end = _PAIRS(text, end)
     yield from open_.values()
 
 

@@ -148,7 +148,10 @@ class Worker:
     ) -> Found:
         """The same with what must not be shown, and what was given up as it alone takes longer than it may. `head`: the
         first line of what the data is a part of, where it may name the columns of a table."""
-        search = self.begin(data, fresh, limit, pace, head)
+        hits = self.hits(data, head)
+        if not (hits.ends or hits.encoded or self.beside):
+            return Found([])  # as of most files of a tree
+        search = Search(data, fresh, limit, pace or PACE, head, hits=hits)
         while search.left:
             search.step(self)
         return search.found()
@@ -200,7 +203,7 @@ class Worker:
             part.database.scan(data, match_event_handler=told.handler(), scratch=scratch)
             raw = told.told()
             if plan.assigned:  # the same in each part that has them; one without goes by those of a part before it
-                assigned = [end for number in plan.assigned for end in raw.get(number, ())]
+                assigned = [end for number in plan.assigned for end in raw.get(number, ())] if raw else []
             if assigned and near_scratch is not None:
                 self._hints(data, assigned, ends, part, near_scratch)
             for number, positions in raw.items():
@@ -214,7 +217,8 @@ class Worker:
                     encoded.append((codec, encoded_values(data, positions) if codec.open else positions))
         if assigned:
             encoded.insert(0, (VALUE, encoded_values(data, assigned)))
-        encoded += cells(data, named, head)
+        if named or head:
+            encoded += cells(data, named, head)
         return Hits(ends, [(codec, found) for codec, found in encoded if found])
 
     def _hints(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from monitor.common.regex import UNANCHORED, Search, compile_search
 
-__all__ = ["first", "found", "quick"]
+__all__ = ["first", "found", "quick", "span"]
 
 
 def quick(inside: Sequence[bytes], whole: Sequence[bytes] = ()) -> Callable[[bytes], bool]:
@@ -31,13 +31,13 @@ def quick(inside: Sequence[bytes], whole: Sequence[bytes] = ()) -> Callable[[byt
 
 def found(pattern: bytes) -> Callable[[bytes], bool]:
     """Whether an expression of RE2 matches in a text, in linear time; compiled at the first question."""
-    spans = _lazily(pattern)
+    spans = span(pattern)
     return lambda text: spans(text)[0] >= 0
 
 
 def first(pattern: bytes) -> Callable[[bytes], bytes]:
     """What an expression of RE2 matches first in a text; nothing where it does not."""
-    spans = _lazily(pattern)
+    spans = span(pattern)
 
     def matched(text: bytes) -> bytes:
         start, end = spans(text)
@@ -46,13 +46,14 @@ def first(pattern: bytes) -> Callable[[bytes], bytes]:
     return matched
 
 
-def _lazily(pattern: bytes) -> Callable[[bytes], tuple[int, int]]:
+def span(pattern: bytes) -> Callable[..., tuple[int, int]]:
+    """Where it matches first in a text, or in what of it begins at a place; NOWHERE where it does not."""
     search: Search | None = None
 
-    def asked(text: bytes) -> tuple[int, int]:
+    def asked(text: bytes, at: int = 0) -> tuple[int, int]:
         nonlocal search
         if search is None:
             search = compile_search(pattern.decode("latin-1"))
-        return search(UNANCHORED, text, 0, len(text))[0]
+        return search(UNANCHORED, text, at, len(text))[0]
 
     return asked

@@ -103,13 +103,16 @@ class Search:
     """Of one block, valid as long as its bytes are. `step` until nothing is `left`, by any worker of one engine; two
     steps never at once."""
 
-    def __init__(self, data: Buffer, fresh: int, limit: int | None, pace: Pace, head: bytes = b"") -> None:
+    def __init__(
+        self, data: Buffer, fresh: int, limit: int | None, pace: Pace, head: bytes = b"", *, hits: Hits | None = None
+    ) -> None:
+        """`hits`: of the data, where they are known."""
         self._data, self._pace, self._head = data, pace, head
         self._fresh, self._limit = fresh, len(data) if limit is None else limit
         self._tasks = [_Task(Part(0, len(data)))]
-        self._started = False
+        self._started, self._asked = False, hits is not None
         self._rules: Sequence[Rule] = ()
-        self._hits = Hits({}, [])
+        self._hits = hits or Hits({}, [])
         self._known: Known = {}
         self._settled: Settled = {}
         self._decided: list[Placed] = []
@@ -125,10 +128,11 @@ class Search:
         """One turn."""
         if not self._started:
             self._started, self._rules = True, worker.rules
-            self._hits = worker.hits(self._data, self._head)
+            if not self._asked:
+                self._hits = worker.hits(self._data, self._head)
             self._tasks += [_Task(self._tasks[0].part, number) for number in range(len(worker.beside))]
             if not (worker.beside or self._hits.ends or self._hits.encoded):
-                self._tasks.clear()  # as of most files of a tree
+                self._tasks.clear()  # as of most blocks of a log
                 return
         task = self._tasks.pop()
         last = task.part.high - task.part.low <= self._pace.least

@@ -278,7 +278,8 @@ class _Session:
             entries = walk(
                 self.paths, self.problem, gitignore=gitignore, git=git, max_size=max_size, skipped=self._skip
             )
-            entries = (entry for entry in entries if os.path.abspath(entry.path) not in self.own)
+            if self.own:
+                entries = (entry for entry in entries if os.path.abspath(entry.path) not in self.own)
             with _Progress() as progress:
                 for outcome in scan_all(progress.listed(entries), engine, options, threads):
                     self._take(outcome, progress)

@@ -235,23 +235,35 @@ def _read(path: str, at: int, count: int) -> bytes:
 def _file(entry: Entry, options: Options, searcher: Searcher, outcome: Outcome) -> None:
     outcome.size += entry.size or 0
     try:
-        with open(entry.path, "rb", buffering=0) as file:
-            head = os.pread(file.fileno(), SNIFF, 0) if entry.size is not None else b""
-            packed = entry.size is None or (options.archives and kind(head[:HEAD]) is not None)
-            if options.skip_binary and not packed and _binary(head):
-                outcome.skipped.append(entry.path)
-                return
-            outcome.files += 1
-            if packed and _archive(entry.path, file, options, searcher, outcome):
-                return
-            if entry.size is None:
-                return
-            lines = Lines(lambda at, count: os.pread(file.fileno(), count, at))
-            outcome.hits += searcher.search(
-                file_blocks(entry.path, file.fileno(), searcher.buffer), lines, outcome.report
-            )
+        fd = os.open(entry.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            _open_file(entry, fd, options, searcher, outcome)
+        finally:
+            os.close(fd)
     except OSError as error:
         outcome.problems.append((entry.path, error.strerror or "cannot be read"))
+
+
+def _open_file(entry: Entry, fd: int, options: Options, searcher: Searcher, outcome: Outcome) -> None:
+    """Raises OSError."""
+    path, view = entry.path, searcher.view
+    # Most files of a tree are small: one look at the disk reads all that there is.
+    got = os.preadv(fd, [view], 0) if entry.size is not None else 0
+    packed = entry.size is None or (options.archives and kind(bytes(view[: min(got, HEAD)])) is not None)
+    if options.skip_binary and not packed and _binary(bytes(view[: min(got, SNIFF)])):
+        outcome.skipped.append(path)
+        return
+    outcome.files += 1
+    if packed:
+        with open(fd, "rb", buffering=0, closefd=False) as file:
+            if _archive(path, file, options, searcher, outcome) or entry.size is None:
+                return
+    if got == entry.size and got < len(view):
+        outcome.hits += searcher.whole(path, got, outcome.report)
+        return
+    # It is large, or becomes larger or smaller meanwhile.
+    lines = Lines(lambda at, count: os.pread(fd, count, at))
+    outcome.hits += searcher.search(file_blocks(path, fd, searcher.buffer), lines, outcome.report)
 
 
 def _archive(path: str, file: Readable, options: Options, searcher: Searcher, outcome: Outcome) -> bool:

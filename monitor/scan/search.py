@@ -146,6 +146,7 @@ class Searcher:
     ) -> None:
         """`owners`: see `occurrences`."""
         self.buffer = bytearray(CONTEXT + BLOCK)
+        self.view = memoryview(self.buffer)
         self._worker = worker
         self._scrub = Scrubber(worker)
         self._key = key
@@ -166,11 +167,25 @@ class Searcher:
         told = {} if told is None else told
         for block in blocks:
             found = self._worker.search(block.data, block.fresh, block.end, head=block.head)
-            for gap in found.unsearched:
-                where = f"{gap.end - gap.start:,} bytes from {block.offset + gap.start:,} on"
-                report(block.path, f"{where} {_UNSEARCHED[gap.why]}")
-            if found.matches:
-                yield from self._hits(block, found, lines, told)
+            if found.matches or found.unsearched:
+                yield from self._told(block, found, lines, report, told)
+
+    def whole(self, path: str, size: int, report: Report) -> Iterable[Hit]:
+        """The same of a file that is the first `size` bytes of `buffer`."""
+        data = self.view[:size]
+        found = self._worker.search(data)
+        if not (found.matches or found.unsearched):
+            return ()
+        return self._told(Block("", path, "", 0, data, 0.0, 0, size, line=1, column=1), found, None, report, {})
+
+    def _told(
+        self, block: Block, found: Found, lines: Lines | None, report: Report, told: dict[str, Block]
+    ) -> Iterator[Hit]:
+        for gap in found.unsearched:
+            where = f"{gap.end - gap.start:,} bytes from {block.offset + gap.start:,} on"
+            report(block.path, f"{where} {_UNSEARCHED[gap.why]}")
+        if found.matches:
+            yield from self._hits(block, found, lines, told)
 
     def _hits(self, block: Block, found: Found, lines: Lines | None, told: dict[str, Block]) -> Iterator[Hit]:
         if lines is not None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.match import filters
-from detectors.match.quick import quick
+from detectors.match.quick import quick, span
 from tests.detectors.texts import pieces
 
 INSIDE, WHOLE = (rb"(?i)pass$", rb"\$\{"), (rb"a|bc",)
@@ -21,6 +21,11 @@ def test_it_is_never_false_where_a_pattern_matches(text: bytes) -> None:
 def test_it_is_false_where_none_does() -> None:
     asked = quick(INSIDE, WHOLE)
     assert [asked(text) for text in (b"passed", b"abc", b"xa", b"", b"bc", b"PASS")] == [False] * 4 + [True] * 2
+
+
+def test_a_span_is_that_of_the_first_match_from_a_place_on() -> None:
+    where = span(rb"b+")
+    assert [where(b"abbab"), where(b"abbab", 2), where(b"abbab", 3), where(b"a")] == [(1, 3), (2, 3), (4, 5), (-1, -1)]
 
 
 # Values of each kind that a filter knows, between such as it does not.

@@ -128,6 +128,40 @@ def test_unreadable_and_vanished_files_are_counted(engine: Engine, token: Token,
     assert sum(len(r.hits) for r in results) == 1
 
 
+def test_a_file_that_changed_since_it_was_listed_is_read_to_its_end(
+    engine: Engine, token: Token, tmp_path: Path
+) -> None:
+    listed = []
+    for name, text in (("a", "some line\n"), ("b", f"{token(1)}\n" * 9), ("c", "some line\n")):
+        (tmp_path / name).write_text(text)
+        listed.append(Entry(str(tmp_path / name), len(text)))
+    with (tmp_path / "a").open("a") as file:
+        file.write(f"x = {token(2)}\n")
+    (tmp_path / "b").write_text(f"{token(3)}\n")
+    (tmp_path / "c").write_text("")
+    (outcome,) = scan(listed, engine, Options(KEY), 1)
+    found = [(Path(hit.finding.path).name, hit.finding.line, hit.finding.column) for hit in outcome.hits]
+    assert found == [("a", 2, 5), ("b", 1, 1)]
+    assert (outcome.files, outcome.problems) == (3, [])
+
+
+def test_a_small_file_is_read_by_one_call(
+    engine: Engine, token: Token, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(3):
+        (tmp_path / f"{n}.txt").write_text(f"some line\n{token(n)}\n")
+    calls: list[int] = []
+    read = os.preadv
+
+    def counted(fd: int, buffers: list[memoryview], at: int) -> int:
+        calls.append(at)
+        return read(fd, buffers, at)
+
+    monkeypatch.setattr(os, "preadv", counted)
+    assert len(outcomes(engine, tmp_path, threads=1).hits) == 3
+    assert calls == [0, 0, 0]
+
+
 def test_a_stream_with_an_archive_in_it(engine: Engine, token: Token) -> None:
     class Pipe(io.BytesIO):
         def seekable(self) -> bool:
