@@ -49,6 +49,7 @@ _DECLARED = found(
 _RECORD = found(
     rb"\d\d:\d\d:\d\d|\blevel[\"']?[=:]|\b(?:INFO|WARN(?:ING)?|ERROR|DEBUG|NOTICE|TRACE|FATAL)\b|\"(?:ts|time|timestamp|msg)\":"
 )
+_OPENED = (b'{"', b'{ "')
 LINES = "lines"  # that there are any, which is not weighed
 _GENERIC, _ANY, _SENT = "rule generic", "any key", "sent"
 _OF_RULES = ("loose", "constructed", "spoken", "key", "short", "quoted")
@@ -78,7 +79,7 @@ def surroundings(value: bytes, before: bytes, after: bytes) -> dict[str, float]:
     left, right = above.pop(), below.pop(0)
     near = [line[:_WIDE] for line in (*above[-_NEAR:], *below[:_NEAR]) if line.strip()]
     own = left[-_WIDE:] + b" " + right[:_WIDE]
-    if not near or _RECORD(own):
+    if not near or _RECORD(own) or _event(above, left, right, below):
         return {}
     out = {LINES: 1.0}
     _of_lines(left, value, right, near, out)
@@ -87,6 +88,13 @@ def surroundings(value: bytes, before: bytes, after: bytes) -> dict[str, float]:
     if len(value) > 3 and (value in own or any(value in line for line in near)):
         out["repeated, quoted" if quoted(left) else "repeated, bare"] = 1.0
     return out
+
+
+def _event(above: Sequence[bytes], left: bytes, right: bytes, below: Sequence[bytes]) -> bool:
+    """Whether the line is an object of JSON beside another, with nothing between: events, wherever their time is."""
+    if above and above[-1].rstrip().endswith(b"}") and left.startswith(_OPENED):
+        return True
+    return bool(below) and right.rstrip().endswith(b"}") and below[0].startswith(_OPENED)
 
 
 def _of_lines(left: bytes, value: bytes, right: bytes, near: Sequence[bytes], out: dict[str, float]) -> None:

@@ -27,6 +27,8 @@ _OPENS = frozenset(
     "secrets security server service shared sign signature signing ssh ssl storage stripe subscription tls unseal "
     "upload user vault webhook wifi wpa write".split()
 )
+# Of these, alone before the word key: whose it is, which says as little of what it opens as `memberKey` does.
+_WHOSE = frozenset("account login user".split())
 # Before the word token or code: that it says how far something came, or that a page or a process is the same.
 _TELLS_APART = frozenset(
     "aggregation channel continuation correlation csrf cursor dedup deduplication idempotency next page pagination "
@@ -56,8 +58,10 @@ def identifies(name: bytes) -> bool:
 
 
 def bare(name: bytes) -> bool:
-    """Whether nothing in the name of a key says what it opens: `key`, `auth`, `aggregationKey`."""
+    """Whether nothing in the name of a key says what it opens: `key`, `auth`, `aggregationKey`, `userKey`."""
     *before, last = _words(name)
+    if last == "key" and len(before) == 1 and before[0] in _WHOSE:
+        return True
     return last in _KEYS and not (_OPENS & {*before} or ISSUERS & {*before, "".join(before)})
 
 

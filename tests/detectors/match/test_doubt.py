@@ -65,6 +65,14 @@ def test_nothing_is_doubted_alone_or_in_a_log(text: str) -> None:
     assert doubt("high", b"@@", text.partition("@@")[0].encode(), b"", ()) == ("high", "")
 
 
+def test_events_are_a_log_wherever_their_time_stands() -> None:
+    key = '"actor": {"key": "@@", "name": "Ada"}'
+    for text in (f'{{"a": 1, {key}}}\n{{"b": 2}}\n', f'{{"b": 2}}\n{{ {key}, "a": 1'):
+        assert around("", text=text) == {}
+    for text in (f'[\n{{"a": 1, {key}}},\n{{"b": 2}}\n]', 'f () {\n}\n{ login("@@"); }'):
+        assert around("", text=text)
+
+
 def test_it_lowers_and_never_raises() -> None:
     value, secret = b"zb16" + b"b16w", expand("{alnum:20}", 3).encode()
     before = b'const string RAP_GET_REQ = "zW";\nconst string RAP_PASSWORD_REQ = "'

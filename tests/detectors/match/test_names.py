@@ -42,6 +42,9 @@ def test_what_tells_things_apart_is_no_key_whatever_it_is_called() -> None:
             "sig",
         ):
             assert bare(name.encode()), name
+    for word in ("user", "login", "account", "member"):  # whose it is
+        for name in (f"{word}Key", f"event.{word.upper()}_KEY", f"{word}key"):
+            assert bare(name.encode()), name
     for word in ("page", "continuation", "csrf", "dedup"):
         for name in (f"{word}Token", f"{word}_token", f"{word}token"):
             assert identifies(name.encode()), name
@@ -50,7 +53,8 @@ def test_what_tells_things_apart_is_no_key_whatever_it_is_called() -> None:
 
 
 def test_what_opens_something_says_so() -> None:
-    for name in ("apiKey", "API_KEY", "apikey", "aws.secretAccessKey", "signing_key", "rollbar_key", "new_relic_key"):
+    names = "apiKey API_KEY apikey aws.secretAccessKey signing_key rollbar_key new_relic_key"
+    for name in (*names.split(), *"user_api_key user_pin mend_user_key x-user-key account_keys".split()):
         assert not bare(name.encode()), name
     opens = (
         "token accessToken refresh_token password secret_id token_id db_pass CI_JOB_TOKEN group_token sync_access_token"
