@@ -49,7 +49,9 @@ run: $(VENV)/rules.stamp  ## start the monitor on config.toml (a copy of config.
 # Bytecode is kept wherever it is turned off: each worker, and what tests start, would compile all sources anew.
 WORKERS ?= 5
 .PHONY: test
-test: system-packages $(VENV)/dev.stamp  ## everything that must pass: lint, types, tests
+test: $(BIN)/python  ## everything that must pass: lint, types, tests
+	@# dpkg takes one processor only, and waits for the disk
+	@$(MAKE) -s -j2 system-packages $(VENV)/dev.stamp
 	@$(MAKE) --no-print-directory lint >$(VENV)/lint.log 2>&1 & linted=$$!; \
 	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m tests.workers $(WORKERS) --dist worksteal $(PYTEST_ARGS); tested=$$?; \
 	wait $$linted || { cat $(VENV)/lint.log; exit 1; }; exit $$tested
