@@ -98,14 +98,15 @@ def test_a_configuration_of_another_program_is_taken_for_one(tmp_path: Path, mon
 
 
 def test_once_started_garbage_is_looked_for_in_what_is_new() -> None:
-    before = gc.get_threshold()
+    before, frozen = gc.get_threshold(), gc.get_freeze_count()
+    new: list[object] = [[]]
     try:
         gc.set_threshold(500_000, 20, 100)
         started()
         assert gc.get_threshold()[0] == 50_000
-        assert gc.get_freeze_count() > 0
+        assert gc.get_freeze_count() > frozen
+        assert not any(one is new for one in gc.get_objects())
     finally:
-        gc.unfreeze()
         gc.set_threshold(*before)
 
 
