@@ -307,6 +307,8 @@ class Worker:
         if verdict is None:
             text.work.judged += 1
             verdict = known[key] = judge.verdict(key[1], before, after, text.work.explain)
+        if judge.of_people and not verdict.accepted:
+            verdict = judge.further(verdict, key[1], before, data, end)
         if verdict.accepted and judge.doubts:
             verdict = judge.doubted(verdict, data, start, end)
         if verdict.accepted and judge.rule.requires:

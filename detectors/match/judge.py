@@ -15,7 +15,7 @@ from detectors.match.score import AHEAD, BACK, different, enough, score
 from detectors.match.score import confidence as confidence_of
 from detectors.match.spans import searcher
 from detectors.match.tables import elsewhere
-from detectors.match.weak import weak
+from detectors.match.weak import in_object, weak
 from detectors.rules.checksums import CARRIERS, CHECKS, Check, proven
 from detectors.rules.rule import Confidence, Requires, Rule
 from monitor.common.regex import NOWHERE, UNANCHORED, Search, compile_search
@@ -51,17 +51,18 @@ class Judge:
     """A rule at work: its regex, compiled, and its filters. Immutable and shared by threads.
 
     `search`: the regex. `back`, `ahead`: bytes beside a value that the verdict depends on.
+    `of_people`: whether people choose what it finds.
     """
 
     def __init__(self, rule: Rule) -> None:
         """Raises RegexError when RE2 refuses the pattern, which it may though Hyperscan took it."""
         self.rule = rule
         self.search = searcher(rule.confirm, at_once=rule.family == "custom")
-        self._of_people = rule.score or rule.runbook == "database-password"
-        self.back = BACK if self._of_people else _BEFORE if rule.words or rule.hashes else 0
+        self.of_people = rule.score or rule.runbook == "database-password"
+        self.back = BACK if self.of_people else _BEFORE if rule.words or rule.hashes else 0
         if rule.identifiers:
             self.back = max(self.back, NAME)
-        self.ahead = AHEAD if self._of_people else 0
+        self.ahead = AHEAD if self.of_people else 0
         self.doubts = rule.score or rule.family != "custom"  # by what stands around
         self._kinds = doubt.kinds(rule.id)
         self._stopwords = [(word, word.lower().encode()) for word in rule.stopwords]
@@ -94,8 +95,15 @@ class Judge:
 
     def _chosen(self, refusal: Verdict, value: bytes, before: bytes, after: bytes) -> Verdict:
         """The refusal, or a quiet finding of a password that somebody chose badly."""
-        if not self._of_people or not weak(refusal.stage, value, before, after):
+        if not self.of_people or not weak(refusal.stage, value, before, after):
             return refusal
+        return self._quietly(refusal, value)
+
+    def further(self, refusal: Verdict, value: bytes, before: bytes, data: Buffer, end: int) -> Verdict:
+        """The same where the user stands further right than `ahead` bytes; the value ends at `end` in `data`."""
+        return self._quietly(refusal, value) if in_object(refusal.stage, value, before, data, end) else refusal
+
+    def _quietly(self, refusal: Verdict, value: bytes) -> Verdict:
         if any(_matches(allow, value) for allow in self._allow[:1]):
             return refusal
         masked = mask(value, self._prefixes)
@@ -132,7 +140,7 @@ class Judge:
             return _no("placeholder", stands_in)
         if rule.hashes and (reason := looks_like_hash(value, near)):
             return _no("hash", reason)
-        if self._of_people and elsewhere(before, after):
+        if self.of_people and elsewhere(before, after):
             return _no("column", "the names of the columns say that it is none")
         return None
 

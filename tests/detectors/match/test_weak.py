@@ -21,6 +21,8 @@ _COMPANY = {
     "what everybody chooses, in the environment": "SHOP_PASSWORD=admin123\n",
     "in Portuguese": '{ usuario: "kim", email: "kim@acme.test", senha: "senha123" },',
     "in Swedish": "Användarnamn: kim\nLösenord: sommar2024\n",
+    "of a user further right in its object": '{"password":"password123","path":"/shop","port":80,"query":{"sort":'
+    '"price","from":"spring"},"scheme":"https","username":"kim"}',
     "a word handed to a builder beside a host": 'captcha.New("10.47.108.155:6379", redis.WithPassword("orchidwu"))',
 }
 _WIDE = {  # where only a rule of the wide pack looks
@@ -48,6 +50,10 @@ _NOT = {
     "the account of a store itself": "aws_access_key_id='orchidadmin', aws_secret_access_key='orchidadmin'",
     "a label in Portuguese": '{ usuario: "Nome", senha: "Senha" }',
     "alone": 'password = "password123"\n',
+    "of no user of its object": '{"form":{"password":"password123","path":"/shop","port":80,"scheme":"https"},"rest":'
+    '{"page":1},"username":"kim"}',
+    "of a user inside of another": '{"password":"password123","path":"/shop","port":80,"scheme":"https",'
+    '"rest":[{"page":1},{"username":"kim"}]}',
     "a row of keys alone": 'password = "qwertyuiop"',
     "a stand-in for a token": "jwt.verify(token, 'your-secret-key')",
     "a field of a form": 'User.objects.create_user(username="kim", password="password1")',
