@@ -140,14 +140,14 @@ async def trial(folder: Path, seed: int, config: str = CONFIG) -> dict[str, int]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 async def test_nothing_is_lost_over_kills_rotations_and_failing_sinks(tmp_path: Path, seed: int) -> None:
     done = await trial(tmp_path, seed, CONFIG + FEW if seed == 0 else CONFIG)
     assert done["planted"] > 0
 
 
 @pytest.mark.campaign
-@pytest.mark.parametrize("seed", range(1000, 1120))
+@pytest.mark.parametrize("seed", [2, 3, *range(1000, 1120)])
 async def test_campaign(tmp_path: Path, seed: int, record_property: Callable[[str, object], None]) -> None:
     for name, value in (await trial(tmp_path, seed)).items():
         record_property(name, value)

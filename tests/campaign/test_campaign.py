@@ -21,7 +21,7 @@ from tests.campaign.trial import attempt, prepare, runnable, shrink
 SLICE = (
     *(("rename", "kill", 2), ("copytruncate", "stop", 3), ("regrow", "errors", 1), ("gz", "kill", 5)),
     *(("symlink", "clock", 1), ("prealloc", "locked", 1), ("inode", "none", 2), ("fast", "reload", 1)),
-    *(("rename", "disk", 5), ("replace", "clock", 1), ("fluent", "kill", 1)),
+    *(("rename", "disk", 5), ("fluent", "kill", 1)),
     ("hosts", "kill", 3),
 )
 
