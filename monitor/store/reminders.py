@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,9 +48,10 @@ class Reminders:
     def add(self, missed: Missed) -> None:
         self._missed.setdefault(missed.sink, []).append(missed)
 
-    def withdraw(self, incident: str) -> None:
-        """Somebody has taken it, or it is done: what waits to be told is told no more."""
+    def withdraw(self, incident: str, but: Collection[str] = ()) -> None:
+        """Somebody has taken it, or it is done: what waits to be told is told no more, `but` to these sinks."""
         query = select(outbox).where(_untried(), outbox.c.incidents.contains(f'"{incident}"', autoescape=True))
+        query = query.where(outbox.c.sink.not_in(but))
         for row in self._tx.connection.execute(query).all():
             left = [id_ for id_ in json.loads(row.incidents) if id_ != incident]
             here = outbox.c.id == row.id

@@ -101,6 +101,20 @@ async def test_an_acknowledgement_takes_back_what_waits_and_none_follows(flooded
     assert await overdue(flooded) == [], "of what somebody has taken nobody is reminded who knows it"
 
 
+async def test_an_acknowledgement_takes_nothing_back_from_whom_the_ladder_names(flooded: Store, clock: Clock) -> None:
+    clock.now = NOW + 1600
+    await flooded.runs.sweep()
+    for id_ in await ids(flooded):
+        await flooded.incidents.transition(id_, "ack", actor="ada")
+    await flooded.runs.sweep(everything=True)
+    assert await overdue(flooded) == []
+    (row,) = await overdue(flooded, "pager")
+    assert len(json.loads(row.incidents)) == MANY, "its step is counted as told"
+    for id_ in await ids(flooded):
+        await flooded.incidents.transition(id_, "resolve", resolution="revoked", actor="ada")
+    assert [row for row in await overdue(flooded, "pager") if row.state == "pending"] == []
+
+
 async def test_a_pager_has_one_page_for_many_which_closes_when_nothing_is_overdue(flooded: Store, clock: Clock) -> None:
     clock.now = NOW + 1600
     await flooded.runs.sweep()
