@@ -30,7 +30,7 @@ from detectors.match.judge import Judge, Verdict
 from detectors.match.outcome import Decision, Found, Match, Unsearched, moved, rank, resolve, through
 from detectors.match.search import Hits, Part, Search, Text
 from detectors.match.tables import cells
-from detectors.match.windows import NEAR, Ends, share, thinned, windows
+from detectors.match.windows import NEAR, Ends, Named, share, thinned, windows
 from detectors.rules.rule import HINT_AHEAD, HINT_BACK, Rule, RuleError
 from detectors.rules.syntax import diagnose, re2_problem
 from monitor.common.regex import NOWHERE, UNANCHORED, RegexError
@@ -245,6 +245,7 @@ class Worker:
         """Hold the rules against the text as it stands."""
         data = text.data
         around: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
+        named = Named(data)
         rules = self.engine.rules
         for number in sorted(ends, key=lambda number: -rules[number].priority):
             shape = rules[number].shape
@@ -252,9 +253,14 @@ class Worker:
             place = id(ends[number]), shape.back, shape.ahead
             if place not in around:
                 around[place] = windows(ends[number], shape.back + NEAR, shape.ahead + 2, len(data))
-            text.work.turn(number, len(around[place]))
+            places = around[place]
+            if rules[number].keywords and not text.work.explain:
+                places = named.near(places, rules[number].names)
+                if not places:
+                    continue
+            text.work.turn(number, len(places))
             judge = self.engine.judge(number)
-            for low, high in around[place]:
+            for low, high in places:
                 self._candidates(text, judge, low, high)
         text.work.turn(None)
         text.plain = True

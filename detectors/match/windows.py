@@ -6,9 +6,12 @@ from array import array
 from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any
 
-__all__ = ["NEAR", "Ends", "share", "thinned", "windows"]
+from detectors.rules.rule import bare
+
+__all__ = ["NEAR", "Ends", "Named", "share", "thinned", "windows"]
 
 NEAR = 16  # bytes between ends that are looked at as one; every window reaches further back
+_BESIDE = 48  # bytes beside a window that a keyword may reach into: what points at it may be a part of the word
 _MANY = 64  # fewer ends are not worth thinning
 
 
@@ -84,3 +87,22 @@ def windows(ends: Iterable[int], back: int, ahead: int, size: int) -> list[tuple
             low = max(0, end - back)
         last = end
     return [*out, (low, min(size, last + ahead))] if last >= 0 else out
+
+
+class Named:
+    """Which windows of a text hold a keyword, whole: what pointed at them is a part of one."""
+
+    def __init__(self, data: bytes | bytearray | memoryview) -> None:
+        self._data = data
+        self._bare: dict[tuple[int, int], bytes] = {}
+
+    def near(self, places: Iterable[tuple[int, int]], names: Iterable[bytes]) -> list[tuple[int, int]]:
+        """Those of the places that hold one of the names, as `bare` leaves them."""
+        return [place for place in places if any(map(self._text(place).__contains__, names))]
+
+    def _text(self, place: tuple[int, int]) -> bytes:
+        text = self._bare.get(place)
+        if text is None:
+            low, high = place
+            text = self._bare[place] = bare(bytes(self._data[max(0, low - _BESIDE) : high + _BESIDE]))
+        return text

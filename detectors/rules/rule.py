@@ -21,6 +21,7 @@ __all__ = [
     "Requires",
     "Rule",
     "RuleError",
+    "bare",
     "family",
     "suggest",
 ]
@@ -99,6 +100,11 @@ class Rule:
     references: tuple[str, ...] = ()
     identifiers: tuple[str, ...] = ()  # names, in lower case, behind which nothing is a secret to it
 
+    @cached_property
+    def names(self) -> tuple[bytes, ...]:
+        """Its keywords as `bare` leaves them, of which one stands near each match."""
+        return tuple({bare(keyword.encode("latin-1", "replace")) for keyword in self.keywords})
+
     @property
     def by_name(self) -> bool:
         """Whether a name beside the value says what it is, and no format of its own."""
@@ -130,6 +136,11 @@ class Rule:
         """The pattern as RE2 runs it: word boundaries on the left also see escapes (see LEFT)."""
         text = re.sub(r"\\b(?=\(\?P<secret>)", lambda _: LEFT, self.pattern)
         return LEFT + text[2:] if text.startswith(r"\b") else text
+
+
+def bare(text: bytes) -> bytes:
+    """In lower case, without what may part the words of a name."""
+    return text.lower().translate(None, b"_- ")
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

@@ -3,8 +3,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.match.windows import NEAR, Ends, thinned, windows
+from detectors.match.cost import Work
+from detectors.match.windows import NEAR, Ends, Named, thinned, windows
 from tests.detectors.texts import engine, rule, worker
+
+HEX = b"c0ffee15dead8421" * 2
 
 
 def told(ends: list[int], whole: tuple[int, ...] = ()) -> list[int]:
@@ -59,3 +62,26 @@ def test_a_run_of_one_letter_is_no_hit_at_every_byte_for_any_rule_of_the_packs()
 
         part.database.scan(bytes([letter]) * size, match_event_handler=count, scratch=scratch)
         assert hits < size // 64, bytes([letter])
+
+
+def test_a_window_that_holds_a_part_of_a_keyword_only_is_none_of_the_rule() -> None:
+    text = b"optimized = 1\n" * 9 + b"OPTIMIZE-LY_Key = 2\n"
+    named = Named(text)
+    places = [(0, 60), (60, len(text))]
+    assert named.near(places, (b"optimizelykey",)) == places[1:]
+    assert named.near(places, (b"optimized", b"ovhconsumer")) == places
+    assert named.near([(0, len(text) - 8)], (b"optimizelykey",))  # which reaches out of the window
+
+
+def test_of_a_keyword_rule_no_pattern_is_tried_where_a_part_of_its_keyword_stands() -> None:
+    one = rule(
+        r"(?i:acmecorp_deploy[_-]?key)[^\n]{0,20}\b(?P<secret>[a-f0-9]{32})\b",
+        keywords=("acmecorp_deploy_key",),
+        hashes=False,
+    )
+    search = worker(one)
+    text = b'token = "abcdef123456"  # of acmecorp\nacmecorp_secret = "%b"\n' % HEX
+    work = Work(len(text), None)
+    assert search.decide(text, work) == []
+    assert not work.spent
+    assert [m.secret for m in search.scan(text + b'ACMECORP_DEPLOY-KEY = "%b"\n' % HEX)] == [HEX]
