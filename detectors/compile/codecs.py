@@ -62,12 +62,13 @@ _ENCODED = b"|".join([b"ec", *(b"encodedcommand"[:size] for size in range(1, 15)
 
 # What ends a record of a log while its value stands in the next one: `password:`, `"token" => (`, `<key>ApiKey</key>`,
 # the names above a table. A name by itself counts only where no word stands before it: `invalid token` asks for none.
-# With each name the next character is fixed as well, as names stand in every other line of some logs. What else may
-# stand there is kept short: each is compiled by itself, and `records` looks at what they find.
+# With each name the next character is fixed as well, as names stand in every other line of some logs; behind those that
+# are rarer any of them will do. `records` looks at what they find.
 _ASKING = (
     *"password passwd passphrase secret credentials token apikey accesskey".split(),
     *('"pass', "_pass", "_pwd", "_key", "-key", r"\.key"),
 )
+_RARE = "passwd passphrase credentials apikey accesskey".split()
 _SIGNS = (*":='\")]>|(", " =", " :", " |", " (", " \\", "s:")
 _CELLS = (*",;|\t", '",', " |", "\\t")
 _MORE_CELLS = r"""[\w "',;|\t\\.-]{1,48}"""
@@ -95,22 +96,29 @@ _LINES = (r"\\{1,3}n", *(rf"{end}(?:[\w<\[{{]|$)" for end in (r"\n", r"\r\n")))
 _LINE, _STRING = f"(?:{'|'.join(_LINES)})", r"""\\{0,3}"[ \t]?(?:[,}]|\w{1,12}=)"""
 
 
+def _each(signs: Iterable[str], name: str) -> Iterable[str]:
+    """What may follow a name, each by itself, or all but a quote as one."""
+    signs = list(signs)
+    if name not in _RARE:
+        return signs
+    quotes = [sign for sign in signs if sign == '"']
+    return [f"(?:{'|'.join(sign for sign in signs if sign not in quotes)})", *quotes]
+
+
 def _record_triggers() -> Iterable[bytes]:
     """A name that a record of a log ends in. The last bytes tell how: see `ends_here`."""
     for name in _ASKING:
-        signs = [*map(re.escape, _SIGNS), r"\\{1,3}\""]
-        yield from (rf"(?i:{name}){sign}[^\w\n]{{0,12}}{_LINE}".encode() for sign in signs)
         # Not behind a quote alone: `"token":"",` asks for nothing.
-        yield from (rf"(?i:{name}){sign}[^\w\n\"]{{0,6}}{_STRING}".encode() for sign in signs if sign != '"')
+        for sign in _each((*map(re.escape, _SIGNS), r"\\{1,3}\""), name):
+            string = "" if sign == '"' else rf"|[^\w\n\"]{{0,6}}{_STRING}"
+            yield rf"(?i:{name}){sign}(?:[^\w\n]{{0,12}}{_LINE}{string})".encode()
     for name in (*_ASKING[:8], "_key"):
-        for sign in map(re.escape, _CELLS):
+        for sign in _each(map(re.escape, _CELLS), name):
             yield rf"(?i:{name}){sign}{_MORE_CELLS}(?:{_LINE}|{_STRING})".encode()
     names = [*(rf"{_ALONE}(?i:{name})" for name in (*_ASKING[:8], "[_-]key")), *(f"[a-z]{name}" for name in _CAMEL)]
-    yield from (
-        f"{name}{blank}{end}".encode() for name in names for blank in ("", " ", r"  [ \t]{0,12}") for end in _LINES
-    )
-    yield from (f"{name}{blank}{end}".encode() for name in _OTHERS for blank in ("", " ") for end in (*_LINES, _STRING))
-    yield from (f"{name}{end}".encode() for name in _ALSO for end in _LINES)
+    yield from (f"{name}{blank}{_LINE}".encode() for name in names for blank in ("", r" (?: [ \t]{0,12})?"))
+    yield from (f"{name} ?(?:{_LINE}|{_STRING})".encode() for name in _OTHERS)
+    yield from (f"{name}{_LINE}".encode() for name in _ALSO)
     yield from map(str.encode, _SECOND)
 
 

@@ -29,8 +29,9 @@ __all__ = ["Compiled", "Plan", "compiled", "dumped", "filler", "make", "name", "
 # every position; below a hundred literals it uses another matcher.
 _MANY, _STRIDE = 100, r"\xc0\xc1"
 # From ten thousand literals on it looks at seven bits of the next character, and not at five, which lets a third fewer
-# candidates through. What so many expressions miss to that is made up by texts that are no text; more have enough.
-_DENSE, _PADDING = range(6000, 7200), 2000
+# candidates through. What so many expressions miss to that texts that are no text make up for, two in each expression;
+# more have enough.
+_DENSE, _PADDING = range(5000, 9000), 1350
 _LONG = 3000  # expressions from which on it pays to compile them apart
 _KEEP = 8  # databases in the cache
 _MOST = 0.9  # of the default rules: without more of them it pays to compile what is left, which every byte goes through
@@ -231,9 +232,11 @@ def make(
 
 
 def _padding() -> Iterator[str]:
-    """Literals of bytes that no text holds."""
+    """Literals of bytes that no text holds, two in each expression, as Hyperscan takes a small class apart."""
     for number in range(_PADDING):
-        yield "".join(rf"\xf{5 + number % 5}\x{0x80 | number >> shift & 0x7F:02x}" for shift in (0, 3, 6, 4))
+        first, *rest = (0x80 | number >> shift & 0x7F for shift in (0, 3, 6, 4))
+        lead = 0xF5 + number % 5
+        yield rf"\x{lead:02x}[\x{first:02x}\x{first ^ 64:02x}]" + "".join(rf"\x{lead:02x}\x{code:02x}" for code in rest)
 
 
 def filler(rules: Sequence[Rule], plan: Plan, number: int) -> str | None:

@@ -71,8 +71,9 @@ def _credential() -> Iterable[str]:
         # Not what runs on in lower case: `tokens=812` stands in every line of some services.
         yield from _goes_on(f"(?i:{name})", f"_.-]{string.digits}")
         yield f"(?i:{name}) string[ \t]{{0,8}}:?={_VALUE}"  # a type of Go or C#
-    for name in ("token", "Token", "TOKEN", "pwd"):
-        yield from _goes_on(name, _UPPER)
+    yield from _goes_on("token", _UPPER)
+    # These are rarer, so that a class will do.
+    yield from (f"{name}[A-Z]{_TAIL}{{0,23}}{_FILL}{{0,9}}{_OPERATOR}{_VALUE}" for name in ("Token", "TOKEN", "pwd"))
 
 
 def _key() -> Iterable[str]:
@@ -101,6 +102,7 @@ _SPOKEN = r"[A-Za-z_.+/~!@#^*%$-]{0,16}[0-9]"
 # `compare(token, "…")`, `("password", "…")`, but no field of JSON that comes after a message.
 _HANDED = r"""\\{0,3}["'\])]{0,3},\s{0,4}[bu@]?\\{0,3}["'][^\s"'\\]{6,64}\\{0,3}["'][),;\]} ]"""
 # `= new X("…")`, `: str = "…"`, `[] = {"…"`, `'] === "…"`
+_BREAK = r"(?:\r?\n|\\{1,2}n)"
 _MADE = r"""(?:\[\w{0,8}\])?["'\]]{0,2} ?[:=(!][:=]{0,2} ?(?:new )?[\w.:<>|\[\]?&]{0,40}[=({\[ ]{0,3} {0,2}""" + _QUOTED
 # Columns, a directive, a sentence
 _SAID = r"""\\{0,3}["']?(?: is| was| set to| to| value)?[ \t]{0,48}[:=|-]?[ \t]{1,48}\\{0,3}["'`]?""" + _SPOKEN
@@ -140,8 +142,7 @@ def _named() -> Iterable[str]:
     for name in ("password", "passphrase", "secret", "token", "_key"):
         for sign in (":", r":\x20[|>][+-]?", "=", r"\x20=", r"\x20=\x20\(", r"=\("):
             # Below the name. What ends a line without a value stands in few.
-            yield rf"""(?i:{name}){sign}\r?\n[ \t]{{1,40}}["'`]?{_RUN}{{6}}"""
-            yield rf"""(?i:{name}){sign}\\{{1,2}}n[ \t]{{1,40}}\\{{0,3}}["'`]?{_RUN}{{6}}"""
+            yield rf"""(?i:{name}){sign}{_BREAK}[ \t]{{1,40}}\\{{0,3}}["'`]?{_RUN}{{6}}"""
     yield from (rf"(?i:{name})[\w.\x80-\xff\-]{{0,24}}\\{{0,3}}[\"'`]?[ \t]{{0,24}}[=:>]" for name in _MISSPELT)
 
 
@@ -176,12 +177,12 @@ def _near() -> Iterable[str]:
 
 # Whatever lies between a name and a value: punctuation, a line break, words that say no more than that a value comes.
 # The rules know which words; here their first letters do.
-_BREAK = r"(?:\r?\n|\\{1,2}n)"
 _BETWEEN = rf"(?:[^\w\n]{{1,10}}{_BREAK}?|{_BREAK})[^\w\n]{{0,12}}(?:[inwvVtsSd][a-z]{{1,8}}[^\w\n]{{1,12}}){{0,5}}"
 _AFTER = rf"[^\w\n]{{0,10}}{_BREAK}?[^\w\n]{{0,12}}(?:(?:is|value|string)[^\w\n]{{1,8}}){{0,2}}"
 _NESTED = r"[^\w\n]{1,10}(?:[inwvVtsSd][a-z]{1,8}[^\w\n]{1,12}){1,6}"  # `"token": { "type": "string", "value": "…`
 _LOOSE_VALUE = "[A-Za-z0-9/_+=.~-]{16}"
 _SIGNS = " \t\"'>()],|=:"
+_SIGN = f"[{''.join(map(_escape, _SIGNS))}]"
 
 
 def _nested(name: str) -> Iterable[str]:
@@ -199,8 +200,9 @@ def _loose() -> Iterable[str]:
         yield from _nested(name)
     for name in ("_key", "-key", "_secret"):
         yield from _nested(name)
-    for name in ("_key", "-key", "_pass", "-pass", "_token"):
+    for name in ("_key", "-key", "_token"):
         yield from (rf"(?i:{name}){_escape(sign)}{_AFTER}{_LOOSE_VALUE}" for sign in _SIGNS)
+    yield from (rf"(?i:{name}){_SIGN}{_AFTER}{_LOOSE_VALUE}" for name in ("_pass", "-pass"))
     yield from (rf"Key{_escape(sign)}{_AFTER}{_LOOSE_VALUE}" for sign in "\"'>(")
 
 
@@ -208,9 +210,8 @@ def _loose_password() -> Iterable[str]:
     for name in ("passwd", "password", "passphrase", "passwort"):
         yield rf"(?i:{name})[\w.\-]{{0,16}}{_BETWEEN}{_SPOKEN}"
     for name in ("_pass", "-pass", "_pwd", "_psk", "-psk", "_pw", "-pw", " psk"):
-        yield from (rf"(?i:{name}){_escape(sign)}{_AFTER}{_SPOKEN}" for sign in _SIGNS)
-    for name in ("Pass", "Psk"):
-        yield from (rf"{name}{_escape(sign)}{_AFTER}{_SPOKEN}" for sign in _SIGNS)
+        yield rf"(?i:{name}){_SIGN}{_AFTER}{_SPOKEN}"
+    yield from (rf"{name}{_SIGN}{_AFTER}{_SPOKEN}" for name in ("Pass", "Psk"))
 
 
 # What such a name ends in that is no word for a credential: `VSCE_PAT`, `viber_auth`, `acmeOAuth`, `bearer=`.
