@@ -31,6 +31,7 @@ _DAMAGE = (
     OSError, EOFError, ValueError, LookupError, OverflowError, RuntimeError, MemoryError, struct.error, zlib.error,
     lzma.LZMAError, zipfile.BadZipFile,
 )  # fmt: skip
+_OCTAL = b"01234567"
 Report = Callable[[str, str], None]
 
 
@@ -319,7 +320,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
 def _is_header(block: bytes) -> bool:
     """Whether 512 bytes open a tar member: their checksum says so, in every variant of the format."""
     stored = block[148:156].strip(b" \0")
-    if not stored or not all(48 <= c <= 55 for c in stored):
+    if not stored or stored.translate(None, _OCTAL):
         return False
     return int(stored, 8) == sum(block[:148]) + 8 * 32 + sum(block[156:512])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ FILES = 64  # or so many of them
 PART = 64 << 20  # a larger file is shared out in parts of this size
 _ALONE = 4  # jobs up to which no other process is worth its start
 SNIFF = 8192  # bytes that tell text from binary
+MEMBER = 1 << 20  # bytes of an archive's member that is searched as it comes; a smaller one is taken whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,12 +256,13 @@ def _open_file(entry: Entry, fd: int, options: Options, searcher: Searcher, outc
         outcome.skipped.append(path)
         return
     outcome.files += 1
+    there = got == entry.size and got < len(view)
     if packed:
-        with open(fd, "rb", buffering=0, closefd=False) as file:
+        with io.BytesIO(view[:got]) if there else open(fd, "rb", buffering=0, closefd=False) as file:
             if _archive(path, file, options, searcher, outcome) or entry.size is None:
                 return
-    if got == entry.size and got < len(view):
-        outcome.hits += searcher.whole(path, got, outcome.report)
+    if there:
+        outcome.hits += searcher.whole(path, view[:got], outcome.report)
         return
     # It is large, or becomes larger or smaller meanwhile.
     lines = Lines(lambda at, count: os.pread(fd, count, at))
@@ -275,11 +278,22 @@ def _archive(path: str, file: Readable, options: Options, searcher: Searcher, ou
                 outcome.skipped.append(name)
                 read = True
                 continue
-            outcome.hits += searcher.search(stream_blocks(name, stream), report=outcome.report)
+            _member(name, stream, searcher, outcome)
         except ArchiveError as error:
             outcome.problems.append((name, str(error)))
         read = read or stream.given > 0
     return read
+
+
+def _member(name: str, stream: Stream, searcher: Searcher, outcome: Outcome) -> None:
+    """Raises ArchiveError."""
+    text = stream.peek(MEMBER)
+    if len(text) == MEMBER:
+        outcome.hits += searcher.search(stream_blocks(name, stream), report=outcome.report)
+        return
+    stream.read(len(text))
+    outcome.hits += searcher.whole(name, text, outcome.report)
+    stream.read()  # which says what is behind it, if that is a fault
 
 
 def _opened(path: str, file: Readable, options: Options, outcome: Outcome) -> Iterator[tuple[str, Stream]]:

@@ -170,13 +170,12 @@ class Searcher:
             if found.matches or found.unsearched:
                 yield from self._told(block, found, lines, report, told)
 
-    def whole(self, path: str, size: int, report: Report) -> Iterable[Hit]:
-        """The same of a file that is the first `size` bytes of `buffer`."""
-        data = self.view[:size]
+    def whole(self, path: str, data: bytes | memoryview, report: Report) -> Iterable[Hit]:
+        """The same of all of a file."""
         found = self._worker.search(data)
         if not (found.matches or found.unsearched):
             return ()
-        return self._told(Block("", path, "", 0, data, 0.0, 0, size, line=1, column=1), found, None, report, {})
+        return self._told(Block("", path, "", 0, data, 0.0, 0, len(data), line=1, column=1), found, None, report, {})
 
     def _told(
         self, block: Block, found: Found, lines: Lines | None, report: Report, told: dict[str, Block]
