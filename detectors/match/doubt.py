@@ -11,8 +11,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache
-from typing import Any
+from functools import cache, lru_cache
+from itertools import repeat
+from operator import mul
+from typing import NamedTuple
 
 from detectors.match import score
 from detectors.match.names import BACK as NAME
@@ -77,16 +79,19 @@ def surroundings(value: bytes, before: bytes, after: bytes) -> dict[str, float]:
     if len(above) == 1 and len(below) == 1:  # a text in a string
         above, below = before.split(b"\\n"), after.split(b"\\n")
     left, right = above.pop(), below.pop(0)
-    near = [line[:_WIDE] for line in (*above[-_NEAR:], *below[:_NEAR]) if line.strip()]
-    own = left[-_WIDE:] + b" " + right[:_WIDE]
-    if not near or _RECORD(own) or _event(above, left, right, below):
+    near = [line[:_WIDE] for line in (*above[-_NEAR:], *below[:_NEAR]) if line and not line.isspace()]
+    if not near or (own := _of_line(left, right)) is None or _event(above, left, right, below):
         return {}
     out = {LINES: 1.0}
     _of_lines(left, value, right, near, out)
-    _of_words(left, own, b"\n".join(near), out)
-    _of_place(value, left, right, out)
-    if len(value) > 3 and (value in own or any(value in line for line in near)):
-        out["repeated, quoted" if quoted(left) else "repeated, bare"] = 1.0
+    _of_words(own, b"\n".join(near), out)
+    bare_ = not quoted(left)
+    if bare_ and _IDENTIFIER.fullmatch(value):
+        out["bare identifier"] = 1.0
+        if _CODE.search(right) or right[:1] in b";,)(.[":
+            out["bare in code"] = 1.0
+    if len(value) > 3 and (value in left[-_WIDE:] + b" " + right[:_WIDE] or any(value in line for line in near)):
+        out["repeated, bare" if bare_ else "repeated, quoted"] = 1.0
     return out
 
 
@@ -97,47 +102,58 @@ def _event(above: Sequence[bytes], left: bytes, right: bytes, below: Sequence[by
     return bool(below) and right.rstrip().endswith(b"}") and below[0].startswith(_OPENED)
 
 
+@lru_cache(maxsize=1024)  # a line stands near eight others
+def _line(line: bytes) -> tuple[bytes, bool]:
+    """The shape of a line near a value, and whether it is code."""
+    return _shape(line), _CODE.search(line) is not None
+
+
 def _of_lines(left: bytes, value: bytes, right: bytes, near: Sequence[bytes], out: dict[str, float]) -> None:
     """How the lines around resemble its own, and code."""
     shape = _shape(left[-_WIDE:] + value[:80] + right[:_WIDE])
-    alike = sum(1 for line in near if _shape(line) == shape) if len(shape) > 2 else 0
+    lines = [_line(line) for line in near]
+    alike = [line[0] for line in lines].count(shape) if len(shape) > 2 else 0
     if alike:
         out["lines alike"] = min(1.0, alike / 4)
     opens = left.lstrip()[:10]
-    same = sum(1 for line in near if line.lstrip().startswith(opens)) if len(opens) > 7 else 0
+    same = [line.lstrip().startswith(opens) for line in near].count(True) if len(opens) > 7 else 0
     if same:
         out["lines open alike"] = min(1.0, same / 4)
-    code = sum(1 for line in near if _CODE.search(line))
+    code = [line[1] for line in lines].count(True)
     if code:
         out["code"] = code / len(near)
 
 
-def _of_words(left: bytes, own: bytes, text: bytes, out: dict[str, float]) -> None:
-    """What the words around speak of."""
-    if _DIGEST(own):
-        out["digest on its line"] = 1.0
-    if _PUBLIC(left[-80:]):
-        out["salt or public"] = 1.0
-    if _COMPANY(own):
-        out["user on its line"] = 1.0
-    elif _COMPANY(text):
-        out["user nearby"] = 1.0
-    if _TEST(own) or _TEST(text):
-        out["test around"] = 1.0
-    if _DECLARED(left[-_WIDE:]):
-        out["declared"] = 1.0
+_DIGESTS, _PUBLICS, _USER, _TESTS, _DECLARES, _SETS = (
+    *("digest on its line", "salt or public", "user on its line", "test around", "declared", "setting"),
+)
 
 
-def _of_place(value: bytes, left: bytes, right: bytes, out: dict[str, float]) -> None:
-    """What stands right beside it."""
-    if right.strip() in _SET and _SETTING.fullmatch(left[-120:]):
-        out["setting"] = 1.0
-    if quoted(left):
-        return
-    if _IDENTIFIER.fullmatch(value):
-        out["bare identifier"] = 1.0
-        if _CODE.search(right) or right[:1] in b";,)(.[":
-            out["bare in code"] = 1.0
+@lru_cache(maxsize=256)  # in dense text the same for one value after another
+def _of_line(left: bytes, right: bytes) -> Mapping[str, bool] | None:
+    """What the line of a value says without it; None: it is one of a log."""
+    own = left[-_WIDE:] + b" " + right[:_WIDE]
+    if _RECORD(own):
+        return None
+    return {
+        _DIGESTS: _DIGEST(own),
+        _PUBLICS: _PUBLIC(left[-80:]),
+        _USER: _COMPANY(own),
+        _TESTS: _TEST(own),
+        _DECLARES: _DECLARED(left[-_WIDE:]),
+        _SETS: right.strip() in _SET and _SETTING.fullmatch(left[-120:]) is not None,
+    }
+
+
+def _of_words(own: Mapping[str, bool], text: bytes, out: dict[str, float]) -> None:
+    """What the words on its line, and those around, speak of."""
+    for name, told in own.items():
+        if told:
+            out[name] = 1.0
+        elif name == _USER and _COMPANY(text):
+            out["user nearby"] = 1.0
+        elif name == _TESTS and _TEST(text):
+            out[name] = 1.0
 
 
 def _shape(line: bytes) -> bytes:
@@ -150,9 +166,10 @@ def _at_most(value: bytes, before: bytes, rule: Sequence[str], features: Mapping
     form = _CRYPT if len(value) == 13 else score.HEX if len(value) in (32, 40) else None
     if form is not None and form.fullmatch(value) and _OF_PASSWORDS(before[-24:]):
         return "it has the form of a hash of a password"
-    if _PARAMETER(before[-48:]):
+    tail = before[-48:]
+    if (b"?" in tail or b"&" in tail) and _PARAMETER(tail):
         return "a parameter of an address"
-    if _ANY in rule or _ANY_KEY(before[-32:]):
+    if _ANY in rule or (b"key" in tail and _ANY_KEY(tail[-32:])):
         return "nothing says what the key is for"
     return "nothing names it" if _GENERIC in rule and "name none" in features else ""
 
@@ -170,12 +187,17 @@ def weighed(
     value: bytes, before: bytes, after: bytes, rule: Sequence[str], around: Mapping[str, float]
 ) -> Mapping[str, float]:
     """What the model weighs, by name. `rule`: the features of its rule. Empty where there is nothing to doubt by."""
-    return together(score.plain(value, before[-score.BACK :], after[: score.AHEAD]), around, rule) if around else {}
+    if not around:
+        return {}
+    near = value, before[-score.BACK :], after[: score.AHEAD]
+    return together(score.plain(*near), score.plain_odds(*near), around, rule)
 
 
-def together(features: Mapping[str, float], around: Mapping[str, float], rule: Sequence[str]) -> dict[str, float]:
-    """Features of the score, of what stands around, and of the rule."""
-    own = {**features, **around, **dict.fromkeys(rule, 1.0), "score": clipped(score.total(features))}
+def together(
+    features: Mapping[str, float], odds: float, around: Mapping[str, float], rule: Sequence[str]
+) -> dict[str, float]:
+    """Features of the score, what they come to, those of what stands around, and of the rule."""
+    own = {**features, **around, **dict.fromkeys(rule, 1.0), "score": clipped(odds)}
     own.pop(LINES, None)
     if _ANY in rule and "hex" in features:
         own["any key, hex"] = 1.0
@@ -187,14 +209,23 @@ def clipped(total: float) -> float:
     return max(-4.0, min(8.0, total)) / 4
 
 
+class _Model(NamedTuple):
+    weights: Mapping[str, float]
+    bias: float
+    high: float
+    medium: float
+
+
 @cache
-def _table() -> Mapping[str, Any]:
-    table: Mapping[str, Any] = score.table()["doubt"]
-    return table
+def _model() -> _Model:
+    table = score.table()["doubt"]
+    return _Model(table["weights"], table["bias"], *table["thresholds"])
 
 
-def doubt(sure: Confidence, value: bytes, before: bytes, after: bytes, rule: Sequence[str]) -> tuple[Confidence, str]:
-    """The confidence that is left of `sure`, and why it is less, or nothing."""
+def doubt(
+    sure: Confidence, value: bytes, before: bytes, after: bytes, rule: Sequence[str], *, explain: bool = True
+) -> tuple[Confidence, str]:
+    """The confidence that is left of `sure`, and why it is less, or nothing. `explain`: with what is weighed most."""
     if sure == "low":
         return sure, ""
     if why := aside(before):
@@ -210,12 +241,15 @@ def doubt(sure: Confidence, value: bytes, before: bytes, after: bytes, rule: Seq
     if not features:
         return sure, why
 
-    weights, (high, medium) = _table()["weights"], _table()["thresholds"]
-    parts = [(name, weights[name] * amount) for name, amount in features.items() if name in weights]
-    likely = 1 / (1 + math.exp(-max(-30.0, min(30.0, _table()["bias"] + sum(share for _, share in parts)))))
+    weights, bias, high, medium = _model()
+    odds = bias + sum(map(mul, map(weights.get, features, repeat(0.0)), features.values()))
+    likely = 1 / (1 + math.exp(-max(-30.0, min(30.0, odds))))
     if likely >= high or (likely >= medium and sure == "medium"):
         return sure, why
     # Lines that say nothing tell no more than that one cannot be sure.
     left: Confidence = "medium" if likely >= medium or (sure == "high" and len(around) == 1) else "low"
+    if not explain:
+        return left, why
+    parts = [(name, weights[name] * amount) for name, amount in features.items() if name in weights]
     largest = ", ".join(f"{name} {share:+.1f}" for name, share in sorted(parts, key=lambda part: part[1])[:2])
     return left, f"around it {likely:.2f}: {largest}"

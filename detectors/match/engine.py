@@ -316,7 +316,7 @@ class Worker:
         if judge.of_people and not verdict.accepted:
             verdict = judge.further(verdict, key[1], before, data, end)
         if verdict.accepted and judge.doubts:
-            verdict = judge.doubted(verdict, data, start, end)
+            verdict = judge.doubted(verdict, data, start, end, text.work.explain)
         if verdict.accepted and judge.rule.requires:
             verdict = judge.accompanied(verdict, data, start, end, self.engine.judge_of)
         if verdict.accepted:

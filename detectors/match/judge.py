@@ -166,12 +166,12 @@ class Judge:
         masked = mask(value, prefixes)
         return Verdict(True, "accepted", check.reason or why, value, masked, severity, confidence, labels)
 
-    def doubted(self, verdict: Verdict, data: Buffer, start: int, end: int) -> Verdict:
+    def doubted(self, verdict: Verdict, data: Buffer, start: int, end: int, explain: bool = True) -> Verdict:
         """The verdict on an accepted value after a look at the lines around it, which may lower its confidence."""
         before, after = bytes(data[max(0, start - doubt.BACK) : start]), bytes(data[end : end + doubt.AHEAD])
         value = bytes(data[start:end])
         if self.rule.score:
-            left, why = doubt.doubt(verdict.confidence, value, before, after, self._kinds)
+            left, why = doubt.doubt(verdict.confidence, value, before, after, self._kinds, explain=explain)
         else:
             loose = not self.rule.shape.prefix
             # A private key in base64 is encoded data itself, in lines.
@@ -184,7 +184,8 @@ class Judge:
                 left = "medium"
         if left == verdict.confidence:
             return verdict
-        return replace(verdict, confidence=left, reason=f"{verdict.reason}; {why}" if verdict.reason else why)
+        v, reason = verdict, f"{verdict.reason}; {why}" if verdict.reason else why
+        return Verdict(True, v.stage, reason, v.secret, v.masked, v.severity, left, v.labels)
 
     def accompanied(
         self, verdict: Verdict, data: Buffer, start: int, end: int, judge: Callable[[str], Judge]

@@ -16,6 +16,9 @@ BACK = 96  # bytes left of a value that a name is looked for in
 _TYPE = r"(?:\s*(?:[aA]s )?(?:string|str|char|text|String|const|&))?"
 _NAME = r"([A-Za-z_$@\x80-\xff][\w$.@\x80-\xff-]*)[\"'`\\\])>]*" + _TYPE + r"[^\w]{0,60}\n?\z"
 
+_NO_WORD = bytes(code for code in range(256) if not (chr(code).isascii() and (chr(code).isalnum() or code == 95)))
+_BETWEEN = frozenset((b"", b"as", b"string", b"str", b"char", b"text", b"const"))
+
 _WORD = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+")
 _JOINED = re.compile(r"(.+)(keys?|tokens?)")  # `dedupkey`
 # Before the word key or token: that it opens something.
@@ -72,6 +75,15 @@ def _regex() -> Search:
 
 def named(before: bytes) -> bytes:
     """The name, dots in it included, or nothing. `before`: up to BACK bytes left of the value."""
+    # In dense text the line is the same for one value after another. What stands in it is the name, but what may stand
+    # between one in the line before and the value.
+    begin = before.rfind(b"\n") + 1
+    name = _in(before[begin:])
+    return name if not begin or (name and name.lower().translate(None, _NO_WORD) not in _BETWEEN) else _in(before)
+
+
+@lru_cache(maxsize=1024)
+def _in(before: bytes) -> bytes:
     spans = _regex()(UNANCHORED, before, 0, len(before))
     return before[spans[1][0] : spans[1][1]] if spans[0][0] >= 0 else b""
 

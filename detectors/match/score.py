@@ -38,7 +38,7 @@ __all__ = [
     "score",
     "surprise",
 ]
-__all__ += ["plain", "table", "total"]
+__all__ += ["plain", "plain_odds", "table", "total"]
 
 BACK, AHEAD = 160, 48  # bytes left and right of a value that the score looks at
 RANDOM = math.log2(26)  # bits a letter of random text has
@@ -293,6 +293,12 @@ def plain(value: bytes, before: bytes, after: bytes) -> Mapping[str, float]:
     return features(value, before, after, repetitive=False)
 
 
+@lru_cache(maxsize=2)
+def plain_odds(value: bytes, before: bytes, after: bytes) -> float:
+    """What they come to."""
+    return total(plain(value, before, after))
+
+
 def _of_value(value: bytes, out: dict[str, float]) -> None:
     size = max(1, len(value))
     classes = value.translate(_CLASSES)
@@ -458,7 +464,7 @@ def score(value: bytes, before: bytes, after: bytes) -> Score:
 
 def confidence(value: bytes, before: bytes, after: bytes) -> Confidence | None:
     """That of the score, without what it is made of."""
-    odds = total(plain(value, before, after))
+    odds = plain_odds(value, before, after)
     likely, least = _confidence(_probability(odds)), _weights()[0]["repetitive"]
     if likely == _confidence(_probability(odds + least)):
         return likely  # whatever the one left out comes to

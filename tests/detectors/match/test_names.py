@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import random
+
 import pytest
 
+from detectors.match import names
 from detectors.match.names import bare, identifies, named, one_of
 
 
@@ -15,11 +18,25 @@ from detectors.match.names import bare, identifies, named, one_of
         ('{\\"dedup_key\\":\\"', "dedup_key"),
         ("dedup_key string = '", "dedup_key"),
         ("12 = ", ""),
+        # What stands in the line of the value is its name, but what may stand between one in the line before and it.
+        ("user = bob\npassword = ", "password"),
+        ("api_key\nstring = ", "api_key"),
+        ("api_key\n  as str: ", "api_key"),
+        ("api_key:\n  - '", "api_key"),
+        ("api_key:\n$é ", "api_key"),
         ("", ""),
     ],
 )
 def test_the_name_before_a_value(before: str, name: str) -> None:
     assert named(before.encode()).decode() == name
+
+
+def test_the_line_of_a_value_tells_the_same_name_as_all_before_it() -> None:
+    rng = random.Random(1)
+    pieces = (*"\n\n =:\"'$@_-.é>", "key", "as ", "str", "string", "const", "text", "&", "As ", "12", "api_key")
+    for _ in range(4000):
+        before = "".join(rng.choices(pieces, k=rng.randrange(1, 12))).encode()
+        assert named(before) == names._in(before)
 
 
 def test_one_of_some_is_told_by_its_whole_name_or_the_last_part_of_it_in_any_case() -> None:
