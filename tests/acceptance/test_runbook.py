@@ -187,7 +187,8 @@ class Play:
     async def _overdue(self) -> None:
         """One deadline is missed, and climbs the ladder to the pager; then somebody has the step."""
         await self.shown("overdue", lambda: self.case.has("step_overdue:replace", 2))
-        await self.shown("the page", lambda: self.pager.state.get(self.overdue) == "triggered")
+        # Acknowledged by now where the incident was only after the page had left.
+        await self.shown("the page", lambda: self.overdue in self.pager.state)
         await self.shown("the reminder", lambda: self.said("overdue"))  # one that waits goes with what it is about
         await self.perhaps_killed()
         await self.press("U0BOB", "claim:replace", lambda: self.case.has("step_claimed:replace"))
