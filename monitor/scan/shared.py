@@ -38,14 +38,15 @@ def shared(
     pool = _Pool(make, lost)
     numbered = enumerate(jobs)
     done: dict[int, _Done] = {}
-    due = 0
+    due = given = 0  # outcomes, jobs
     idle = [pool.start() for _ in range(count)]
     try:
         while True:
-            while idle and (not pool.busy or max(pool.numbers) - due < _AHEAD * count):
+            while idle and given - due < _AHEAD * count:
                 if (job := next(numbered, None)) is None:
                     break
                 pool.give(idle.pop(), *job)
+                given += 1
             if not pool.busy:
                 return
             for number, outcome, process in pool.results():
@@ -65,10 +66,6 @@ class _Pool(Generic[_Job, _Done]):
         self._make, self._lost = make, lost
         self._processes: dict[Connection, ForkProcess] = {}
         self.busy: dict[Connection, tuple[int, _Job]] = {}
-
-    @property
-    def numbers(self) -> list[int]:
-        return [number for number, _ in self.busy.values()]
 
     def start(self) -> Connection:
         ours, theirs = multiprocessing.Pipe()

@@ -71,6 +71,32 @@ def test_jobs_are_asked_for_as_they_are_done() -> None:
     assert multiprocessing.active_children() == []
 
 
+def test_of_a_long_job_no_others_are_done_without_end(tmp_path: Path) -> None:
+    asked = []
+
+    def some() -> Iterator[Part]:
+        for job in jobs(10_000):
+            asked.append(job)
+            yield job
+
+    def make() -> Callable[[Part], Outcome]:
+        def do(job: Part) -> Outcome:
+            if job.path == "/logs/31":
+                (tmp_path / "ahead").touch()
+            while job.path == "/logs/0" and not (tmp_path / "ahead").exists():
+                time.sleep(0.01)
+            if job.path == "/logs/0":
+                time.sleep(0.1)  # for what would go on
+            return lost(job, "")
+
+        return do
+
+    outcomes = shared(some(), make, lost, 2)
+    next(outcomes)
+    assert len(asked) < 100
+    outcomes.close()  # type: ignore[attr-defined]
+
+
 def test_what_a_process_that_dies_was_about_to_search_is_reported_and_the_rest_is_done() -> None:
     def make() -> Callable[[Part], Outcome]:
         def do(job: Part) -> Outcome:
