@@ -15,7 +15,7 @@ __all__ = ["PACE", "UNHURRIED", "Budget", "Known", "Pace", "Settled", "Spent", "
 # Bytes that may be decoded of a block, over all depths, and for each byte of it: more than any log comes to.
 DECODED_LEAST, DECODED_MOST = 1 << 20, 8
 _KNOWN = 1 << 14  # verdicts of a block that are remembered
-_OFTEN = 64  # candidates after which the clock is looked at
+_OFTEN = 64  # candidates, or turns of rules, after which the clock is looked at
 
 
 class TooSlowError(Exception):
@@ -78,12 +78,22 @@ class Work:
     """What one block has cost so far, over all depths of decoding. `candidates`: places where a pattern matched;
     `judged`: different values among them, with what stands beside them; `spent`: by number of the rule."""
 
-    def __init__(self, size: int, seconds: float | None, explain: bool = False, known: Known | None = None) -> None:
-        """`known`: verdicts of an earlier try of the same text."""
+    def __init__(
+        self,
+        size: int,
+        seconds: float | None,
+        explain: bool = False,
+        known: Known | None = None,
+        *,
+        accounts: bool = True,
+    ) -> None:
+        """`known`: verdicts of an earlier try of the same text. `accounts`: say what each rule has cost, which costs
+        more than most of them do."""
         self.budget = Budget(size)
         self.explain = explain
         self.candidates = self.judged = 0
         self.spent: dict[int, Spent] = {}
+        self._accounts, self._turns = accounts, 0
         self._account: Spent | None = None  # what pays for the time since
         self._since = 0.0
         self._known: Known = {} if known is None else known
@@ -104,6 +114,11 @@ class Work:
 
     def turn(self, rule: int | None, looks: int = 0) -> None:
         """The time from now on is this rule's, until the next turn. Raises TooSlowError."""
+        if not self._accounts:
+            self._turns += 1
+            if not self._turns % _OFTEN:
+                self.check()
+            return
         now = time.thread_time()
         if self._account is not None:
             self._account.seconds += now - self._since

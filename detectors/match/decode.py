@@ -326,7 +326,7 @@ def _keys(data: Buffer, ends: Iterable[int], budget: Budget) -> Iterable[Region]
             yield Region(low, done, text + b"\n" + last[0], marks=marks.copy)
 
 
-_PAIRS = span(rb"(?:[^\x00]\x00){8,}")
+_PAIRS = span(rb"(?:[^\x00]\x00){7,}[^\x00](?:\x00|\z)")  # the last one's zero may come yet
 _BESIDE = 64  # characters on either side of a run of Latin-1 that are decoded with it, whatever they are
 _APART = 256  # bytes of text that each of many short runs is counted as besides
 # Characters of as many bytes in UTF-8, by the number of these.
@@ -340,7 +340,7 @@ def _utf16(
     """Every run of characters of one byte with a zero beside each, in either order and at any offset, with what stands
     around it: hits say only that there are some."""
     first, last = (0, len(data)) if within is None else (max(0, within[0] - REACH_AHEAD), within[1] + REACH_AHEAD)
-    raw = bytes(data[first:last])
+    raw = memoryview(data)[first:last]
     for low, high in sorted(_wide(raw), key=lambda run: run[0] % 2):
         for start, text in _readings(raw, low, high):
             plain = text.replace("\0", "\n").encode("utf-8", "surrogatepass")
@@ -349,11 +349,10 @@ def _utf16(
                 yield Region(*place, plain, find=partial(_characters, text, *place))
 
 
-def _wide(raw: bytes) -> Iterable[tuple[int, int]]:
+def _wide(raw: memoryview) -> Iterable[tuple[int, int]]:
     """Where runs are with what is decoded beside them, by their ends; those that lie close together as one."""
-    text = raw + b"\0"  # the last one's zero may come yet
     open_: dict[int, tuple[int, int]] = {}  # by the offset of the characters, even or odd
-    begin, end = _PAIRS(text, 0)
+    begin, end = _PAIRS(raw, 0)
     while begin >= 0:
         phase, low, high = begin % 2, begin - 2 * _BESIDE, end + 2 * _BESIDE
         before = open_.get(phase)
@@ -361,20 +360,20 @@ def _wide(raw: bytes) -> Iterable[tuple[int, int]]:
             yield before
             before = None
         open_[phase] = max(phase, low) if before is None else before[0], min(high, len(raw))
-        begin, end = _PAIRS(text, end)
+        begin, end = _PAIRS(raw, end)
     yield from open_.values()
 
 
-def _readings(raw: bytes, low: int, high: int) -> list[tuple[int, str]]:
+def _readings(raw: memoryview, low: int, high: int) -> list[tuple[int, str]]:
     """The text of raw[low:high] with the low bytes first, or with the high ones first from the byte before; and from
     where. Both where nothing tells.
 
     Within a run they are the same. Where other characters border on it, the wrong order makes other ones of both."""
-    little = low, (raw[low:high] + b"\0" * ((high - low) % 2)).decode("utf-16-le", "surrogatepass")
+    little = low, (bytes(raw[low:high]) + b"\0" * ((high - low) % 2)).decode("utf-16-le", "surrogatepass")
     if _latin(little[1]):
         return [little]
     before = low - 1 if low else 1
-    big = before, raw[before : high - (high - before) % 2].decode("utf-16-be", "surrogatepass")
+    big = before, bytes(raw[before : high - (high - before) % 2]).decode("utf-16-be", "surrogatepass")
     if big[1][:1] == "\ufeff":
         return [big]
     more = _common(little[1]) - _common(big[1])

@@ -146,12 +146,13 @@ class Worker:
     def search(
         self, data: Buffer, fresh: int = 0, limit: int | None = None, pace: Pace | None = None, head: bytes = b""
     ) -> Found:
-        """The same with what must not be shown, and what was given up as it alone takes longer than it may. `head`: the
-        first line of what the data is a part of, where it may name the columns of a table."""
+        """The same with what must not be shown, and what was given up as it alone takes longer than it may; not with
+        what rules have `spent`. `head`: the first line of what the data is a part of, where it may name the columns of
+        a table."""
         hits = self.hits(data, head)
         if not (hits.ends or hits.encoded or self.beside):
             return Found([])  # as of most files of a tree
-        search = Search(data, fresh, limit, pace or PACE, head, hits=hits)
+        search = Search(data, fresh, limit, pace or PACE, head, hits=hits, accounts=False)
         while search.left:
             search.step(self)
         return search.found()
@@ -159,7 +160,7 @@ class Worker:
     def begin(
         self, data: Buffer, fresh: int = 0, limit: int | None = None, pace: Pace | None = None, head: bytes = b""
     ) -> Search:
-        """The same, to be done turn by turn, between which others may have theirs."""
+        """The same, to be done turn by turn, between which others may have theirs; with what rules have `spent`."""
         return Search(data, fresh, limit, pace or PACE, head)
 
     def decide(self, data: Buffer, work: Work) -> list[Placed]:

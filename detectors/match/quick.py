@@ -50,7 +50,7 @@ def span(pattern: bytes) -> Callable[..., tuple[int, int]]:
     """Where it matches first in a text, or in what of it begins at a place; NOWHERE where it does not."""
     search: Search | None = None
 
-    def asked(text: bytes, at: int = 0) -> tuple[int, int]:
+    def asked(text: bytes | memoryview, at: int = 0) -> tuple[int, int]:
         nonlocal search
         if search is None:
             search = compile_search(pattern.decode("latin-1"))

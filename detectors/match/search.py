@@ -104,10 +104,18 @@ class Search:
     steps never at once."""
 
     def __init__(
-        self, data: Buffer, fresh: int, limit: int | None, pace: Pace, head: bytes = b"", *, hits: Hits | None = None
+        self,
+        data: Buffer,
+        fresh: int,
+        limit: int | None,
+        pace: Pace,
+        head: bytes = b"",
+        *,
+        hits: Hits | None = None,
+        accounts: bool = True,
     ) -> None:
-        """`hits`: of the data, where they are known."""
-        self._data, self._pace, self._head = data, pace, head
+        """`hits`: of the data, where they are known. `accounts`: see `Work`."""
+        self._data, self._pace, self._head, self._accounts = data, pace, head, accounts
         self._fresh, self._limit = fresh, len(data) if limit is None else limit
         self._tasks = [_Task(Part(0, len(data)))]
         self._started, self._asked = False, hits is not None
@@ -136,7 +144,8 @@ class Search:
                 return
         task = self._tasks.pop()
         last = task.part.high - task.part.low <= self._pace.least
-        work = Work(task.part.high - task.part.low, self._pace.piece if last else self._pace.turn, known=self._known)
+        seconds = self._pace.piece if last else self._pace.turn
+        work = Work(task.part.high - task.part.low, seconds, known=self._known, accounts=self._accounts)
         text = Text(self._data, work, self._settled)
         try:
             self._try(worker, task, text)

@@ -32,6 +32,20 @@ def test_time_goes_to_the_rule_whose_turn_it_is(monkeypatch: pytest.MonkeyPatch)
     assert work.spent == {7: Spent(5, 2.25), 9: Spent(1, 0.5)}
 
 
+def test_without_accounts_the_clock_is_looked_at_after_some_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[float] = []
+    work = Work(1 << 10, seconds=60, accounts=False)
+    monkeypatch.setattr("detectors.match.cost.time.thread_time", lambda: looks.append(0.0) or 0.0)  # type: ignore[func-returns-value]
+    for _ in range(128):
+        work.turn(7, 2)
+    assert (len(looks), work.spent) == (2, {})
+    slow = Work(1 << 10, seconds=-1.0, accounts=False)
+    for _ in range(63):
+        slow.turn(1)
+    with pytest.raises(TooSlowError):
+        slow.turn(1)
+
+
 def test_a_turn_looks_at_the_deadline() -> None:
     with pytest.raises(TooSlowError):
         Work(1 << 10, seconds=-1.0).turn(1)
