@@ -7,7 +7,7 @@ import hashlib
 import math
 import re
 from collections import Counter
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from urllib.parse import unquote_to_bytes
 
@@ -150,7 +150,8 @@ _COLUMN = (
     rb"(?i:pass(?:w(?:or)?d)?|pwd)[\"'`]?\s?\)\s?(?i:values)\s?\([^()]{0,140}$"
     rb"|(?i:password|passwd)[\"']?(?:\s?[,;|\t][^\n\\]{0,60}|\s?\|?\s?)?(?:\r?\n|\\[rn])[^\n=]{0,140}[,;|\t]\s?[\"']?$"
 )
-_MAYBE_IDENTIFIES = quick((_THING_CONTEXT, _HASH_CONTEXT, _PAGE_CONTEXT, _REQUEST_CONTEXT, _OF_PEOPLE, _COLUMN))
+_OF_IDENTIFIERS = (_THING_CONTEXT, _HASH_CONTEXT, _PAGE_CONTEXT, _REQUEST_CONTEXT, _OF_PEOPLE, _COLUMN)
+_MAYBE_IDENTIFIES = quick(_OF_IDENTIFIERS)
 _OF_A_THING, _OF_A_UUID = found(_THING_CONTEXT), quick((_HASH_CONTEXT, _PAGE_CONTEXT, _REQUEST_CONTEXT))
 _OF_A_DIGEST, _OF_A_MAP = quick((_HASH_CONTEXT, _COLUMN)), found(_OF_PEOPLE)
 
@@ -168,6 +169,7 @@ _PRINTABLE = re.compile(rb"[\n -~]{6,}")
 
 
 _OF_A_PAGE, _ABOUT_IT = found(_PAGE_CONTEXT), found(_ABOUT)
+_MAYBE_SPEAKS = lru_cache(maxsize=2)(quick((*_OF_IDENTIFIERS, _ABOUT)))  # asked for in two places, mostly in vain
 
 
 def _unquoted(text: bytes) -> bytes:
@@ -190,8 +192,10 @@ def _interleaved(value: bytes) -> bool:
     """A letter or digit, and the next ones in every other place: `c1d2e3`, `223344`. Only a value with such is called
     woven: runs in a row, such as `abc123`, people choose."""
     steps = _steps(value, 2) if value.isascii() else b""
-    for phase in (0, 1):
-        for twice in _TWICE:
+    for twice in _TWICE:
+        if steps.count(twice[:1]) < 2:
+            continue
+        for phase in (0, 1):
             at = steps[phase::2].find(twice)
             while at >= 0:
                 if value[phase + 2 * at] in _FIRST:
@@ -299,7 +303,7 @@ def looks_like_hash(value: bytes, before: bytes) -> str | None:
     """Why `value` is a digest, a commit or a UUID rather than a key. `before`: text of its line left of it."""
     if b"%" in before:
         before = _unquoted(before)
-    speaks = _MAYBE_IDENTIFIES(before)
+    speaks = _MAYBE_SPEAKS(before) and _MAYBE_IDENTIFIES(before)
     if speaks and _OF_A_THING(before) and not _SECRET_ID(before) and not _USER(before):
         return "its name is that of what identifies or describes"
     if speaks and UUID.fullmatch(value):
@@ -404,6 +408,8 @@ def words(value: bytes, before: bytes = b"") -> str | None:
     `before`: text of its line left of it; its name may be that of a page, a request or an identifier.
     """
     for pattern, odd, what in _KINDS:  # first, as it is most that code says
+        if pattern is _PATH and b"/" not in value and b"." not in value:
+            continue
         if pattern.fullmatch(value) and (odd == math.inf or not _random(value, odd)):
             if pattern is _NUMBERED and (not _spelt(value) or _many_digits(value)):
                 continue
@@ -424,9 +430,10 @@ def words(value: bytes, before: bytes = b"") -> str | None:
         before = _unquoted(before)
     if before[-1:] == b"\\" and value[:2] == b"u0":
         return "text of a language, not a value"  # the code of its first letter
-    if _OF_A_PAGE(before):
+    speaks = _MAYBE_SPEAKS(before)
+    if speaks and _OF_A_PAGE(before):
         return "its name is that of a page, a request or an identifier"
-    if _ABOUT_IT(before) and not _STILL_CLEAR(before[-64:]):
+    if speaks and _ABOUT_IT(before) and not _STILL_CLEAR(before[-64:]):
         return "its name speaks about a credential or is that of a public key"
     if before[-1:] == b"*" and len(value) == 40 and _HASH.fullmatch(b"*" + value):
         return "a hash of a password, not a value"

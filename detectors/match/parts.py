@@ -29,7 +29,7 @@ _NAMES = frozenset(
 
 def secret_part(value: bytes) -> bytes:
     """What of `value` is the secret itself; all of it where nothing tells that it has parts."""
-    for begin, read in _FORMATS:
+    for begin, read in _FORMATS if value.startswith(_BEGINS) else ():
         if value.startswith(begin) and (part := read(value)):
             return part
     return value
@@ -83,3 +83,4 @@ _FORMATS: tuple[tuple[bytes, Callable[[bytes], bytes]], ...] = (
     (b"https://", _of_url),  # not `op://…`, which is a reference
     (b"http://", _of_url),
 )
+_BEGINS = tuple(begin for begin, _ in _FORMATS)

@@ -31,8 +31,15 @@ def quick(inside: Sequence[bytes], whole: Sequence[bytes] = ()) -> Callable[[byt
 
 def found(pattern: bytes) -> Callable[[bytes], bool]:
     """Whether an expression of RE2 matches in a text, in linear time; compiled at the first question."""
-    spans = span(pattern)
-    return lambda text: spans(text)[0] >= 0
+    search: Search | None = None
+
+    def asked(text: bytes) -> bool:  # asked dozens of times of a value, so by nothing else
+        nonlocal search
+        if search is None:
+            search = compile_search(pattern.decode("latin-1"))
+        return search(UNANCHORED, text, 0, len(text))[0][0] >= 0
+
+    return asked
 
 
 def first(pattern: bytes) -> Callable[[bytes], bytes]:

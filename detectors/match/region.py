@@ -11,6 +11,7 @@ __all__ = ["REACH_AHEAD", "REACH_BACK", "Buffer", "Marks", "Region", "run_ahead"
 
 Buffer = bytes | bytearray | memoryview
 REACH_BACK, REACH_AHEAD = 4096, 16384  # bytes of encoded text taken around a hit
+_NEAR, _OVER = 256, 8  # bytes of it that are looked at first, and by how much a pattern may look past where it ends
 Marks = list[tuple[int, int]]  # (offset in the compact text, offset in the data) where a piece starts, ascending
 
 
@@ -57,9 +58,13 @@ class Region:
 
 def run_back(data: Buffer, at: int, pattern: re.Pattern[bytes]) -> int:
     """Start of the run of `pattern` that ends at `at`, at most REACH_BACK before it."""
-    piece = bytes(data[max(0, at - REACH_BACK) : at])[::-1]
-    m = pattern.match(piece)
-    return at - (m.end() if m else 0)
+    size = 0
+    for reach in (_NEAR, REACH_BACK):  # most begin soon, and to turn all round takes longer than the rest
+        m = pattern.match(bytes(data[max(0, at - reach) : at])[::-1])
+        size = m.end() if m else 0
+        if size < reach - _OVER:
+            break
+    return at - size
 
 
 def run_ahead(data: Buffer, at: int, pattern: re.Pattern[bytes]) -> int:

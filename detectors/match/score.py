@@ -464,8 +464,8 @@ def score(value: bytes, before: bytes, after: bytes) -> Score:
 
 def confidence(value: bytes, before: bytes, after: bytes) -> Confidence | None:
     """That of the score, without what it is made of."""
-    odds = plain_odds(value, before, after)
-    likely, least = _confidence(_probability(odds)), _weights()[0]["repetitive"]
+    odds, least = plain_odds(value, before, after), _weights()[0]["repetitive"]
+    likely = _confidence(_probability(odds))
     if likely == _confidence(_probability(odds + least)):
         return likely  # whatever the one left out comes to
     return _confidence(_probability(odds + least * _repetitive(value)))

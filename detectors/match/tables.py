@@ -20,7 +20,7 @@ from detectors.match.region import Buffer, Marks
 __all__ = ["assigned", "between_rows", "cells", "elsewhere", "last_list"]
 
 _SIGNS = (b"\t", b"|", b";", b",")  # what parts cells, the most telling first
-_SQL = b"("  # stands for: rows in parentheses
+_SQL, _OPENS = b"(", ord("(")  # stands for: rows in parentheses
 _LONGEST = 4096  # bytes of a line, or a list, that names columns
 _MANY = 256  # columns
 _AMISS = 8  # lines one after another that have other cells than the table, before it is over
@@ -87,7 +87,7 @@ def cells(data: Buffer, ends: Iterable[int], head: bytes = b"") -> list[tuple[Co
     elif head and (header := _header(head)) is not None:
         done = _rows(data, 0, header, out, begun=True)
     for end in sorted(ends):
-        if data[end - 1 : end] == _SQL:
+        if data[end - 1] == _OPENS:
             if listed := _list_before(data, end):
                 _tuples(data, end, listed, out)
             continue
