@@ -6,7 +6,6 @@ that need rules only start in a moment.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import fcntl
@@ -23,6 +22,8 @@ from monitor.common.severity import Severity
 from monitor.config import Config, ConfigError, Problem
 
 if TYPE_CHECKING:
+    import asyncio
+
     from detectors.match.engine import Engine
     from detectors.rules.rule import Rule
     from monitor.scanner import Scanner
@@ -155,6 +156,8 @@ def check_books(config: Config) -> None:
 
 async def open_store(config: Config, *, repairs: bool = True, waiting: Callable[[str], None] | None = None) -> Store:
     """The configured database; see `Store.open`. Raises ConfigError and StoreError."""
+    import asyncio
+
     from monitor.store import DriverError, Store
 
     url, node = state.database(config), config.monitor.node
@@ -219,6 +222,8 @@ async def open_site(
 
     `alone`: as the one daemon of this state, which also marks the blocks it works at. `waiting`: see `Store.open`.
     """
+    import asyncio
+
     from monitor.process import mask_logs
     from monitor.snapshot import Snapshot
     from monitor.store.mark import BlockMarks
@@ -246,6 +251,8 @@ async def open_site(
 
 async def _with_room(work: Callable[[], _T], waiting: Callable[[str], None] | None) -> _T:
     """What the first start makes, a full disk must not end: no supervisor tries a bad configuration twice."""
+    import asyncio
+
     failures = 0
     while True:
         try:

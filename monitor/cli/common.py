@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import os
 import re
@@ -419,6 +418,8 @@ def with_store(
             fail(nothing)
         typer.echo(f"note: {nothing}", err=True)  # or an empty list of the wrong folder looks like good news
         return missing
+    import asyncio  # here, as commands that open no database need none
+
     try:
         return asyncio.run(run())
     except StoreError as error:
