@@ -335,10 +335,10 @@ class Worker:
         work = text.work
         for name in dict.fromkeys(codec.name for codec, _ in encoded):
             hits = [(codec, end) for codec, ends in encoded if codec.name == name for end in ends]
-            decoded = _Decoded(regions(hits[0][0], text.data, hits, work.budget, part))
+            areas = [*regions(hits[0][0], text.data, hits, work.budget, part)]
             text.skipped += work.budget.told()
             work.check()
-            if not decoded.text:
+            if not areas or not (decoded := _Decoded(areas)).text:
                 continue
             inner = Text(decoded.text, work)
             further = self.hits(decoded.text)
