@@ -4,7 +4,8 @@ Keyword rules (`mistral … 32 characters`) are many. As Hyperscan expressions 6
 the pack's speed. So Hyperscan only looks for hints, the most telling part of each keyword as a literal, and a hint
 sends RE2 to look around it. Two thousand of these would still cost as much as the rest of the pack. So keywords that
 are written as assignments (`MISTRAL_API_KEY=…`) lie in a database of their own, which is scanned only around what looks
-like an assignment of a credential.
+like an assignment of a credential. Of what a hint stands in nothing is tried before a whole keyword of the rule is
+there (`detectors.match.windows.named`).
 """
 
 from __future__ import annotations
@@ -25,26 +26,27 @@ _COMMON = frozenset(
     "deployment developer device digest direct discovery display docker domain drift drive email embedding encryption "
     "endpoint engine entry environment error event exact exchange export fetch field files flight focus following "
     "forge format forms frame front function games gateway genius global google grant graph group header health hooks "
-    "house identity image import increase index insert install installation instance integration internal invoice "
-    "issue journal kafka label layer legacy lever library license light limit linear linked local location logic "
-    "login machine manage management manager market master matrix media member merchant merge message metric metrics "
-    "mobile modal model money monitor mysql network nexus night notification notify number oauth object online option "
-    "oracle order orders owner parse particle partner party passwd password payload payment people personal phantom "
-    "phone phrase place plain planet platform player please plugin point policy polygon portal postgres power "
-    "prediction press price primary print private privatekey proceed process product production profile project "
-    "prompt props proxy public publish python query queue quick rates reader record recovery redis refresh region "
-    "register registration registry relay release remote remove render report reporter repository request research "
-    "resource response reward robot route runner sandbox scale scanner schema scope script search secret secure "
-    "security segment select sender sensitive serial server service session setting setup shared shift ships signal "
-    "signature signing slack smart social source space spaces spark specific speech split spring stack stage staging "
-    "standard start state station status steam storage store stream string studio style subscription support surge "
-    "survey swift switch system table target teams tenant terminal terminus things ticket timer times token tokens "
-    "topic trace track tracker tracking trade traffic train transaction transfer travel tree trigger truss trust "
-    "twist unity update upload uptime users validation value vault vector verification verify version video views "
-    "vision visit voice wallet watch water weather webhook website weights widget worker "
-    "workspace world write writer".split()
+    "house identity image import increase index input insert install installation instance integration internal "
+    "invoice issue journal kafka label layer legacy lever library license light limit linear linked local location "
+    "logic login machine manage management manager market master matrix media member merchant merge message metric "
+    "metrics mobile modal model money monitor mysql network nexus night notification notify number oauth object "
+    "online option oracle order orders owner parse particle partner party passwd password payload payment people "
+    "personal phantom phone phrase place plain planet platform player please plugin point policy polygon portal "
+    "postgres power prediction press price primary print private privatekey proceed process product production "
+    "profile project prompt props proxy public publish python query queue quick rates reader record recovery redis "
+    "refresh region register registration registry relay release remote remove render report reporter repository "
+    "request research resource response reward robot route runner sandbox scale scanner schema scope script search "
+    "secret secure security segment select sender sensitive serial server service session setting setup shared shift "
+    "ships signal signature signing slack smart social source space spaces spark specific speech split spring stack "
+    "stage staging standard start state station status steam storage store stream string studio style subscription "
+    "support surge survey swift switch system table target teams tenant terminal terminus things ticket timer times "
+    "token tokens topic trace track tracker tracking trade traffic train transaction transfer travel tree trigger "
+    "truss trust twist unity update upload uptime users validation value vault vector verification verify version "
+    "video views vision visit voice wallet watch water weather webhook website weights widget worker workspace world "
+    "write writer".split()
 )
-_LEAST, _MOST = 5, 8  # characters of a part that may stand for its keyword; more add nothing
+_LEAST = 5  # characters of a part that may stand for its keyword
+_MOST, WHOLE = 8, 24  # so many of it are looked for in every byte, as more add nothing; near assignments
 
 
 # Parts too short to stand for a keyword, which pairs are chosen without.
@@ -53,11 +55,11 @@ _SHORT = frozenset(
 )
 
 
-def _words(keyword: str) -> Iterable[str]:
+def _words(keyword: str, most: int) -> Iterable[str]:
     """Literals in lower case, of which one stands wherever `keyword` does."""
     telling = [p for p in re.split(r"[ _.-]+", keyword.lower()) if len(p) >= _LEAST and p not in _COMMON]
     if telling:
-        return [max(telling, key=len)[:_MOST]]
+        return [max(telling, key=len)[-most:]]
     parts = re.split(r"[ _-]+", keyword.lower())
     if len(parts) > 2:
         # Two parts tell as much as three, and many keywords of a vendor share them.
@@ -65,29 +67,30 @@ def _words(keyword: str) -> Iterable[str]:
         parts = list(max(pairs, key=lambda pair: len("".join(pair)), default=parts))
     separators = ["", "_", "-", *(" " if " " in keyword else "")]
     if len(parts) == 1:
-        return [_cut(keyword.lower(), max((m.end() for m in re.finditer(r"[^a-z0-9]", keyword.lower())), default=0))]
-    return [_cut(separator.join(parts), len(parts[0])) for separator in separators]
+        joint = max((m.end() for m in re.finditer(r"[^a-z0-9]", keyword.lower())), default=0)
+        return [_cut(keyword.lower(), joint, most)]
+    return [_cut(separator.join(parts), len(parts[0]), most) for separator in separators]
 
 
-def _cut(word: str, joint: int) -> str:
+def _cut(word: str, joint: int, most: int) -> str:
     """As much of `word` as Hyperscan's literal matcher looks at: what stands around the joint of two parts tells most.
 
     Left to itself it takes the end, and `ovh_consumer` would be looked for at every `consumer`.
     """
-    start = max(0, min(joint - _MOST // 2, len(word) - _MOST))
-    return word[start : start + _MOST]
+    start = max(0, min(joint - most // 2, len(word) - most))
+    return word[start : start + most]
 
 
-def hints(rules: Iterable[tuple[int, Iterable[str]]]) -> list[tuple[bytes, tuple[int, ...]]]:
+def hints(rules: Iterable[tuple[int, Iterable[str]]], most: int = _MOST) -> list[tuple[bytes, tuple[int, ...]]]:
     """Caseless Hyperscan expressions with the numbers of the rules that cannot match without them.
 
-    `rules`: numbers and keywords.
+    `rules`: numbers and keywords. `most`: characters of an expression.
     A hint that starts with another one adds nothing to find: its rules go to the shorter.
     """
     owners: dict[str, set[int]] = {}
     for number, keywords in rules:
         for keyword in keywords:
-            for word in _words(keyword):
+            for word in _words(keyword, most):
                 owners.setdefault(word, set()).add(number)
     kept: dict[str, set[int]] = {}
     for word in sorted(owners, key=lambda w: (len(w), w)):

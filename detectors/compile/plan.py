@@ -45,11 +45,13 @@ Expressions = Sequence[tuple[bytes, int]]  # text, id
 class Plan:
     """By id of an expression: rules that share a trigger or a hint, then decoders. Several expressions may have one id.
 
-    `assigned`: ids that find an assignment. `near`: rules by id of the second database, which is asked around those.
+    `hinted`: ids that find a part of a keyword. `assigned`: those that find an assignment. `near`: rules by id of the
+    second database, which is asked around those, for parts of keywords.
     """
 
     rules: Sequence[Sequence[int]]
     codecs: Sequence[Codec]
+    hinted: range
     assigned: Sequence[int]
     near: Sequence[Sequence[int]]
 
@@ -176,7 +178,7 @@ def make(
     """A plan and the expressions of its databases, without the decoders that other rules `beside` have, even if that is
     none of them. `assigned`: whether it finds assignments; None: where its own hints ask for them. Where others do that
     already it is spared. Raises RuleError."""
-    from detectors.compile.hints import hints
+    from detectors.compile.hints import WHOLE, hints
     from detectors.compile.names import named
 
     problems = []
@@ -192,11 +194,12 @@ def make(
     if problems:
         raise RuleError(problems)
     always = hints((number, rule.anywhere) for number, rule in enumerate(rules))
+    loose = len(always)
     always += named(
         ((number, set(rule.keywords) - set(rule.anywhere)) for number, rule in enumerate(rules)),
         [number for number, rule in enumerate(rules) if rule.trigger == "@issuer"],
     )
-    near = hints((number, set(rule.keywords) - set(rule.anywhere)) for number, rule in enumerate(rules))
+    near = hints(((number, set(rule.keywords) - set(rule.anywhere)) for number, rule in enumerate(rules)), WHOLE)
     places = ASSIGNED if (near if assigned is None else assigned) else ()
     for texts in places:
         triggers.setdefault(texts, [])
@@ -220,6 +223,7 @@ def make(
     plan = Plan(
         rules=asked,
         codecs=[*kinds],
+        hinted=range(len(triggers), len(triggers) + loose),
         assigned=[number for number, texts in enumerate(triggers) if texts in places],
         near=[numbers for _, numbers in near],
     )
@@ -295,8 +299,8 @@ def _load(body: bytes | None, key: bytes) -> Compiled | None:
         return None
     head, _, databases = bytes(body[len(key) :]).partition(b"\n")
     try:
-        size, (rules, decoders, assigned, near) = orjson.loads(head)
-        plan = Plan(rules, [Codec(*one) for one in decoders], assigned, near)
+        size, (rules, decoders, hinted, assigned, near) = orjson.loads(head)
+        plan = Plan(rules, [Codec(*one) for one in decoders], range(*hinted), assigned, near)
         return Compiled(plan, _restored(databases[:size]), _restored(databases[size:]) if near else None)
     except (hyperscan.error, ValueError, TypeError, AttributeError):
         return None  # whole, but not what this code wrote
@@ -311,5 +315,6 @@ def _restored(dump: bytes) -> Any:
 def _dumped(key: bytes, what: Compiled) -> bytes:
     plan = what.plan
     database, near = (hyperscan.dumpb(it) if it is not None else b"" for it in (what.database, what.near))
-    head = orjson.dumps((len(database), (plan.rules, [tuple(one) for one in plan.codecs], plan.assigned, plan.near)))
+    decoders, hinted = [tuple(one) for one in plan.codecs], (plan.hinted.start, plan.hinted.stop)
+    head = orjson.dumps((len(database), (plan.rules, decoders, hinted, plan.assigned, plan.near)))
     return key + head + b"\n" + database + near

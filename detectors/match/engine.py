@@ -30,7 +30,7 @@ from detectors.match.judge import Judge, Verdict
 from detectors.match.outcome import Decision, Found, Match, Unsearched, moved, rank, resolve, through
 from detectors.match.search import Hits, Part, Search, Text
 from detectors.match.tables import cells
-from detectors.match.windows import NEAR, Ends, Named, share, thinned, windows
+from detectors.match.windows import NEAR, Ends, named, share, thinned, windows
 from detectors.rules.rule import HINT_AHEAD, HINT_BACK, Rule, RuleError
 from detectors.rules.syntax import diagnose, re2_problem
 from monitor.common.regex import NOWHERE, UNANCHORED, RegexError
@@ -197,7 +197,7 @@ class Worker:
         ends: dict[int, list[int]] = {}
         encoded: list[tuple[Codec, Sequence[int]]] = []
         assigned: list[int] = []
-        named: Sequence[int] = ()
+        columns: Sequence[int] = ()
         for part, scratch, near_scratch in self._parts:
             plan = part.plan
             told = Ends(whole=plan.exact)
@@ -209,17 +209,20 @@ class Worker:
                 self._hints(data, assigned, ends, part, near_scratch)
             for number, positions in raw.items():
                 if number < len(plan.rules):
-                    share(thinned(positions), plan.rules[number], ends)
+                    if number in plan.hinted:
+                        self._named(data, positions, plan.rules[number], ends)
+                    else:
+                        share(thinned(positions), plan.rules[number], ends)
                     continue
                 codec = plan.codecs[number - len(plan.rules)]
                 if codec.name == "table":
-                    named = positions
+                    columns = positions
                 else:
                     encoded.append((codec, encoded_values(data, positions) if codec.open else positions))
         if assigned:
             encoded.insert(0, (VALUE, encoded_values(data, assigned)))
-        if named or head:
-            encoded += cells(data, named, head)
+        if columns or head:
+            encoded += cells(data, columns, head)
         return Hits(ends, [(codec, found) for codec, found in encoded if found])
 
     def _hints(
@@ -240,13 +243,20 @@ class Worker:
         for low, high in places:
             part.near.scan(view[low:high], match_event_handler=told.handler(low), scratch=scratch)
         for number, positions in told.told().items():
-            share(thinned(positions), part.plan.near[number], ends)
+            self._named(data, positions, part.plan.near[number], ends)
+
+    def _named(
+        self, data: Buffer, positions: Sequence[int], numbers: Sequence[int], ends: dict[int, list[int]]
+    ) -> None:
+        """Where the keywords of rules stand that share a hint; adds to `ends`."""
+        names = {number: self.rules[number].names for number in numbers}
+        for number, found in named(data, thinned(positions), names).items():
+            share(found, [number], ends)
 
     def _read(self, text: Text, ends: dict[int, list[int]]) -> None:
         """Hold the rules against the text as it stands."""
         data = text.data
         around: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
-        named = Named(data)
         rules = self.engine.rules
         for number in sorted(ends, key=lambda number: -rules[number].priority):
             shape = rules[number].shape
@@ -254,14 +264,9 @@ class Worker:
             place = id(ends[number]), shape.back, shape.ahead
             if place not in around:
                 around[place] = windows(ends[number], shape.back + NEAR, shape.ahead + 2, len(data))
-            places = around[place]
-            if rules[number].keywords and not text.work.explain:
-                places = named.near(places, rules[number].names)
-                if not places:
-                    continue
-            text.work.turn(number, len(places))
+            text.work.turn(number, len(around[place]))
             judge = self.engine.judge(number)
-            for low, high in places:
+            for low, high in around[place]:
                 self._candidates(text, judge, low, high)
         text.work.turn(None)
         text.plain = True

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any
 
-from detectors.rules.rule import bare
+from detectors.rules.rule import LONGEST, bare
 
-__all__ = ["NEAR", "Ends", "Named", "share", "thinned", "windows"]
+__all__ = ["NEAR", "Ends", "named", "share", "thinned", "windows"]
 
 NEAR = 16  # bytes between ends that are looked at as one; every window reaches further back
-_BESIDE = 48  # bytes beside a window that a keyword may reach into: what points at it may be a part of the word
+_BESIDE = 2 * LONGEST  # bytes before and after the end of a part of a keyword that may be of the keyword
 _MANY = 64  # fewer ends are not worth thinning
 
 
@@ -89,20 +89,15 @@ def windows(ends: Iterable[int], back: int, ahead: int, size: int) -> list[tuple
     return [*out, (low, min(size, last + ahead))] if last >= 0 else out
 
 
-class Named:
-    """Which windows of a text hold a keyword, whole: what pointed at them is a part of one."""
-
-    def __init__(self, data: bytes | bytearray | memoryview) -> None:
-        self._data = data
-        self._bare: dict[tuple[int, int], bytes] = {}
-
-    def near(self, places: Iterable[tuple[int, int]], names: Iterable[bytes]) -> list[tuple[int, int]]:
-        """Those of the places that hold one of the names, as `bare` leaves them."""
-        return [place for place in places if any(map(self._text(place).__contains__, names))]
-
-    def _text(self, place: tuple[int, int]) -> bytes:
-        text = self._bare.get(place)
-        if text is None:
-            low, high = place
-            text = self._bare[place] = bare(bytes(self._data[max(0, low - _BESIDE) : high + _BESIDE]))
-        return text
+def named(
+    data: bytes | bytearray | memoryview, ends: Iterable[int], names: Mapping[int, Sequence[bytes]]
+) -> dict[int, list[int]]:
+    """Of the `ends` of a part of a keyword, by rule, those beside which one of its `names` stands whole, however its
+    words are parted; all where a rule has none."""
+    out: dict[int, list[int]] = {}
+    for end in ends:
+        text = bare(bytes(data[max(0, end - _BESIDE) : end + _BESIDE]))
+        for rule, whole in names.items():
+            if not whole or any(name in text for name in whole):
+                out.setdefault(rule, []).append(end)
+    return out

@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 HINT_BACK, HINT_AHEAD = 256, 128  # bytes around the end of an assignment that keywords are looked for in
+LONGEST = 48  # characters of a keyword that are looked for, without what parts its words
 PACKS = Path(__file__).parents[1] / "packs"
 NAMED = "named-credential"  # the rule of the names that a configuration says hold secrets
 WIDE = "wide"  # the one folder of packs that is no family by itself
@@ -102,8 +103,10 @@ class Rule:
 
     @cached_property
     def names(self) -> tuple[bytes, ...]:
-        """Its keywords as `bare` leaves them, of which one stands near each match."""
-        return tuple({bare(keyword.encode("latin-1", "replace")) for keyword in self.keywords})
+        """Its keywords as `bare` leaves them, one of which stands near each match; none where one is too long to look
+        for."""
+        names = {bare(keyword.lower().encode()) for keyword in self.keywords}
+        return tuple(names) if all(len(name) <= LONGEST for name in names) else ()
 
     @property
     def by_name(self) -> bool:

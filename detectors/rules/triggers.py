@@ -186,7 +186,8 @@ _SIGN = f"[{''.join(map(_escape, _SIGNS))}]"
 
 
 def _nested(name: str) -> Iterable[str]:
-    yield from (rf"(?i:{name}){quote}{_NESTED}{_LOOSE_VALUE}" for quote in (r"\x22", r"\\{1,3}\x22"))
+    quotes = (r"\x22", r"\\{1,3}\x22") if name in ("token", "_key", "-key") else (r"\\{0,3}\x22",)
+    yield from (rf"(?i:{name}){quote}{_NESTED}{_LOOSE_VALUE}" for quote in quotes)
 
 
 def _loose() -> Iterable[str]:

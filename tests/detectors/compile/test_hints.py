@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from detectors.compile.hints import hints
+from detectors.compile.hints import WHOLE, hints
 from detectors.rules.template import expand
 from tests.detectors.texts import rules
 
@@ -32,8 +32,14 @@ def test_the_most_telling_part_of_a_keyword_is_looked_for(keyword: str, expected
     assert texts(keyword) == expected
 
 
+def test_near_assignments_the_whole_part_is_looked_for() -> None:
+    ((text, numbers),) = hints([(0, ["scraperapiservice_key"])], WHOLE)
+    assert (text, numbers) == (b"(?i)scraperapiservice", (0,))
+    assert texts("scraperapiservice_key") == {b"iservice"}
+
+
 def test_rules_share_hints_and_a_longer_one_goes_to_the_shorter() -> None:
-    found = dict(hints([(0, ["cohere"]), (1, ["cohere_key"]), (2, ["coherence"]), (3, ["mistral"])]))
+    found = dict(hints([(0, ["cohere"]), (1, ["cohere_key"]), (2, ["coheres"]), (3, ["mistral"])]))
     assert found == {b"(?i)cohere": (0, 1, 2), b"(?i)mistral": (3,)}
 
 

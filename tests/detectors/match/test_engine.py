@@ -61,12 +61,17 @@ def test_any_buffer_can_be_scanned(kind: Callable[[bytes], bytes]) -> None:
     assert engine().worker().scan(kind(encoded))[0].decode == ("base64",)
 
 
-CHOSEN = [number for number, r in enumerate(rules()) if not r.keywords and not r.trigger]
+KEYED = {r.id for r in rules() if r.keywords}  # which are looked for near assignments only
+CHOSEN = [
+    number
+    for number, r in enumerate(rules())
+    if not r.keywords and not r.trigger and KEYED.isdisjoint(companion.rule for companion in r.requires)
+]
 
 
 @functools.cache
 def few() -> Engine:
-    """Without keyword rules, which are looked for near assignments only, and for use without decoding."""
+    """Without keyword rules, and for use without decoding."""
     lot = {rules()[number].id: rules()[number] for number in CHOSEN[:: len(CHOSEN) // 150]}
     named = {one.id: one for one in rules()}
     for one in (waiting := list(lot.values())):  # companions, and theirs

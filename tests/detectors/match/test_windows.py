@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.match.cost import Work
-from detectors.match.windows import NEAR, Ends, Named, thinned, windows
+from detectors.match.windows import NEAR, Ends, named, thinned, windows
 from tests.detectors.texts import engine, rule, worker
 
 HEX = b"c0ffee15dead8421" * 2
@@ -64,13 +64,11 @@ def test_a_run_of_one_letter_is_no_hit_at_every_byte_for_any_rule_of_the_packs()
         assert hits < size // 64, bytes([letter])
 
 
-def test_a_window_that_holds_a_part_of_a_keyword_only_is_none_of_the_rule() -> None:
+def test_a_part_of_a_keyword_points_at_the_rules_of_which_a_keyword_stands_there_whole() -> None:
     text = b"optimized = 1\n" * 9 + b"OPTIMIZE-LY_Key = 2\n"
-    named = Named(text)
-    places = [(0, 60), (60, len(text))]
-    assert named.near(places, (b"optimizelykey",)) == places[1:]
-    assert named.near(places, (b"optimized", b"ovhconsumer")) == places
-    assert named.near([(0, len(text) - 8)], (b"optimizelykey",))  # which reaches out of the window
+    ends = [8, 100, len(text) - 11]
+    names = {1: (b"optimizelykey",), 2: (b"optimized", b"ovhconsumer"), 3: (), 4: (b"ovhconsumer",)}
+    assert named(text, ends, names) == {1: [ends[1], ends[2]], 2: ends, 3: ends}
 
 
 def test_of_a_keyword_rule_no_pattern_is_tried_where_a_part_of_its_keyword_stands() -> None:

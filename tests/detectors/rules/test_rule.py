@@ -32,3 +32,4 @@ def test_a_keyword_is_one_name_however_its_words_are_parted() -> None:
     one = rule("(?P<secret>[a-z]{8})", keywords=("Acme_Api-Key", "acme api_key", "acme.com"))
     assert sorted(one.names) == [b"acme.com", b"acmeapikey"]
     assert bare(b"ACME-API KEY") in one.names
+    assert rule("(?P<secret>[a-z]{8})", keywords=("acme", "a" * 49)).names == ()
