@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from monitor.audit.dotenv import variables
-from monitor.audit.git import Git, GitError, command
 from monitor.audit.real import assigned
 from monitor.audit.subject import Subject, unread
 from monitor.audit.tree import EXAMPLE, Tree
 from monitor.audit.verdict import Evidence, failed, passed, unknown
+from monitor.clients.git import Git, GitError, command
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from monitor.audit.git import Git, GitError
+from monitor.clients.git import Git, GitError
 from monitor.common.archive import HEAD, ArchiveError, Budget, kind, leaves
 from monitor.scan.run import Options, scan
 from monitor.scan.walk import Entry, walk

@@ -32,6 +32,7 @@ COMMANDS: dict[str, str] = {
     "verify": "monitor.cli.verify",
     "action": "monitor.cli.action",
     "scan": "monitor.cli.scan",
+    "hooks": "monitor.cli.hooks",
     "mask": "monitor.cli.mask",
     "test-pattern": "monitor.cli.test_pattern",
     "rules": "monitor.cli.rules",

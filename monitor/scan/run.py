@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from detectors.match.engine import Engine
     from monitor.model import Owned
 
-__all__ = ["Options", "Outcome", "scan", "scan_stream"]
+__all__ = ["Options", "Outcome", "scan", "scan_stream", "searcher"]
 
 BATCH = 4 << 20  # bytes of small files in one job
 FILES = 64  # or so many of them
@@ -125,7 +125,7 @@ class _Jobs:
     """Does jobs, one after another."""
 
     def __init__(self, engine: Engine, options: Options) -> None:
-        self._searcher, self._options = _searcher(engine, options), options
+        self._searcher, self._options = searcher(engine, options), options
         self._of: tuple[str, Lines] | None = None  # of the file whose part came last
 
     def __call__(self, job: Batch | Part) -> Outcome:
@@ -151,12 +151,15 @@ class _Jobs:
             outcome.problems.append((path, error.strerror or "cannot be read"))
 
 
-def scan_stream(name: str, file: Readable, engine: Engine, options: Options) -> Iterator[Outcome]:
-    """What can be read once, such as standard input; an outcome for each part of it that holds something."""
-    searcher, outcome = _searcher(engine, options), Outcome(files=1)
+def scan_stream(
+    name: str, file: Readable, engine: Engine, options: Options, by: Searcher | None = None
+) -> Iterator[Outcome]:
+    """What can be read once, such as standard input; an outcome for each part of it that holds something. `by`: who
+    searches, where there is one already."""
+    by, outcome = by or searcher(engine, options), Outcome(files=1)
     for path, stream in _opened(name, file, options, outcome):
         try:
-            for hit in searcher.search(stream_blocks(path, stream), report=outcome.report):
+            for hit in by.search(stream_blocks(path, stream), report=outcome.report):
                 yield Outcome(hits=[hit])
         except ArchiveError as error:
             outcome.problems.append((path, str(error)))
@@ -165,7 +168,7 @@ def scan_stream(name: str, file: Readable, engine: Engine, options: Options) -> 
     yield outcome
 
 
-def _searcher(engine: Engine, options: Options) -> Searcher:
+def searcher(engine: Engine, options: Options) -> Searcher:
     return Searcher(
         engine.worker(),
         options.key,

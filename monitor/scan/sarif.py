@@ -98,6 +98,7 @@ def _result(hit: Hit, index: Mapping[str, int]) -> dict[str, Any]:
             "masked": finding.masked,
             **({"decode": list(finding.decode)} if finding.decode else {}),
             **({"labels": dict(finding.labels)} if finding.labels else {}),
+            **({"git": dict(hit.git)} if hit.git is not None else {}),
         },
     }
 

@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from monitor.blocks import Cutter, Window
 from monitor.common.archive import Report, Stream
@@ -35,7 +35,8 @@ LINE = 4096  # bytes of a line that are looked at for a suppression
 @dataclass(frozen=True, slots=True)
 class Hit:
     """A finding with what only a scan says of it. `end`: line and column of the character behind it; `length` in bytes;
-    `suppressed`: a comment silences it. Holds no secret but in `revealed`, which is set when the caller asked."""
+    `suppressed`: a comment silences it. `git`: when and by whom it came into a history, and where in it it is. Holds no
+    secret but in `revealed`, which is set when the caller asked."""
 
     finding: Finding
     rule: Rule
@@ -43,6 +44,7 @@ class Hit:
     length: int
     suppressed: bool
     revealed: str | None = field(default=None, repr=False)
+    git: Mapping[str, Any] | None = None
 
 
 def file_blocks(path: str, fd: int, buffer: bytearray, start: int = 0, end: int | None = None) -> Iterator[Block]:
@@ -147,7 +149,7 @@ class Searcher:
         """`owners`: see `occurrences`."""
         self.buffer = bytearray(CONTEXT + BLOCK)
         self.view = memoryview(self.buffer)
-        self._worker = worker
+        self.worker = worker
         self._scrub = Scrubber(worker)
         self._key = key
         self._owners = owners
@@ -166,13 +168,13 @@ class Searcher:
         `told`: ids of what needs a companion, which is found again while a new one may have come; of one file."""
         told = {} if told is None else told
         for block in blocks:
-            found = self._worker.search(block.data, block.fresh, block.end, head=block.head)
+            found = self.worker.search(block.data, block.fresh, block.end, head=block.head)
             if found.matches or found.unsearched:
                 yield from self._told(block, found, lines, report, told)
 
     def whole(self, path: str, data: bytes | memoryview, report: Report) -> Iterable[Hit]:
         """The same of all of a file."""
-        found = self._worker.search(data)
+        found = self.worker.search(data)
         if not (found.matches or found.unsearched):
             return ()
         return self._told(Block("", path, "", 0, data, 0.0, 0, len(data), line=1, column=1), found, None, report, {})

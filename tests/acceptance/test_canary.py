@@ -30,6 +30,7 @@ from tests.acceptance.receivers import CONFIG, SINK_TABLES, Receivers
 from tests.detectors import texts
 from tests.fakes.forks import Forks
 from tests.fakes.github import commit
+from tests.fakes.repository import Repository
 
 ROOT = Path(__file__).parents[2]
 
@@ -123,6 +124,10 @@ async def test_no_secret_leaves_the_process(tmp_path: Path, search: Search, fork
 
             await until(lambda: not unnamed(), 120, lambda: f"no alert names the place {unnamed()}")
             (logs / "rules.yml").write_bytes((logs / "app.log").read_bytes())
+            history = Repository(tmp_path / "history")
+            history.commit({"app.log": (logs / "app.log").read_bytes()}, canaries[0].text, GIT_AUTHOR_NAME=names[0])
+            history.git("branch", names[0])
+            history.write({f"{names[1]}.log": (logs / "app.log").read_bytes()})
             outputs = await http(monitor, session, canaries, receivers)
             await until(lambda: len(acted(tmp_path)) > len(canaries) // 4, 120, lambda: str(acted(tmp_path)))
             one = next(incident["id"] for payload in receivers.hook.payloads for incident in payload["incidents"])

@@ -1,0 +1,129 @@
+"""`monitor scan --git` and `--staged`: what commits brought, or the next one would bring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from monitor.cli.common import fail, printable
+
+if TYPE_CHECKING:
+    from detectors.match.engine import Engine
+    from monitor.cli.scan_session import Session
+    from monitor.clients.git import Git
+    from monitor.scan.commits import CommitSearch
+    from monitor.scan.history import Range
+    from monitor.scan.run import Options
+    from monitor.scan.search import Hit
+
+__all__ = ["commits", "repository", "run", "staged"]
+
+
+def repository(folder: Path = Path(), *, hook: bool = False) -> Git:
+    """That of the folder; ends the command with exit code 2 where git does not say."""
+    from monitor.clients.git import Git, GitError
+
+    try:
+        git = Git(folder, hook=hook)
+        git.check_version()
+    except GitError as error:
+        from monitor.common.text import veiled
+
+        fail(printable(veiled(str(error))), 2)
+    return git
+
+
+def run(
+    session: Session, engine: Engine, options: Options, folder: Path, *, only_staged: bool, everything: bool
+) -> None:
+    """What the options of the command ask for; `session.paths` are ranges."""
+    from monitor.clients.git import GitError
+    from monitor.scan.history import Range
+
+    git = repository(folder, hook=folder == Path())
+    if only_staged:
+        staged(session, git, engine, options)
+        return
+    session.begin(engine.worker())  # people paste what they have at hand
+    if bad := next((name for name in session.paths if name.startswith("-")), None):
+        fail(printable(session.scrub(f"{bad}: no range of commits begins so")), 2)
+    try:
+        if session.paths:
+            git.ask("rev-list", "--max-count=0", *session.paths, "--")
+    except GitError as error:
+        fail(printable(session.scrub(f"{' '.join(session.paths)}: {error}")), 2)
+    everywhere = ("--all", "HEAD") if _born(git) else ("--all",)  # HEAD may stand on no branch
+    wanted = Range((), tuple(session.paths)) if session.paths else Range(everywhere, whole=True)
+    commits(session, git, wanted, engine, options, everything=everything, where=True)
+
+
+def _born(git: Git) -> bool:
+    return bool(git.line("rev-parse", "--verify", "--quiet", "HEAD"))
+
+
+def staged(session: Session, git: Git, engine: Engine, options: Options) -> None:
+    """The index against HEAD."""
+    from monitor.scan.history import staged as changed
+
+    def hits(search: CommitSearch) -> Iterator[Hit]:
+        yield from (seen.hit for seen in search.search(changed(git)))
+
+    session.unit = "staged file"
+    _search(session, git, engine, options, hits, everything=True)
+
+
+def commits(
+    session: Session,
+    git: Git,
+    wanted: Range,
+    engine: Engine,
+    options: Options,
+    *,
+    everything: bool,
+    where: bool,
+) -> None:
+    """A range of commits; `where`: also in which branches each is, and whether still in HEAD."""
+    from monitor.scan.history import History, gathered, placed
+
+    def hits(search: CommitSearch) -> Iterator[Hit]:
+        history = History(git, wanted)
+        found = gathered(history.search(search))
+        yield from placed(git, found, search, session.scrub, where=where)
+        for problem in history.problems:
+            session.incomplete = True
+            session.problem(_name(git), problem)
+
+    session.unit = "commit"
+    _search(session, git, engine, options, hits, everything=everything)
+
+
+def _name(git: Git) -> str:
+    return str(git.folder.absolute())
+
+
+def _search(
+    session: Session,
+    git: Git,
+    engine: Engine,
+    options: Options,
+    hits: Callable[[CommitSearch], Iterable[Hit]],
+    *,
+    everything: bool,
+) -> None:
+    from monitor.clients.git import GitError
+    from monitor.scan.commits import CommitSearch
+    from monitor.scan.run import Outcome
+
+    with git.blobs() as blobs:
+        search = CommitSearch(engine, options, blobs, session.problem, everything=everything)
+        session.begin(search.worker)
+        try:
+            session.take(Outcome(hits=list(hits(search))))
+        except GitError as error:
+            session.incomplete = True
+            session.problem(_name(git), str(error))
+    session.files = search.commits if session.unit == "commit" else search.files
+    for names, what in search.passed.told():
+        session.notes.append(f"{len(names):,} {what}")
+    session.finish()

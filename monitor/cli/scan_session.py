@@ -1,0 +1,234 @@
+"""One run of `monitor scan`: what passes its filters is printed as it comes, the rest is counted."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from monitor.cli.common import json_text, printable
+from monitor.cli.scan_lines import as_dict, print_json, print_text
+
+if TYPE_CHECKING:
+    from detectors.match.engine import Engine, Worker
+    from monitor.model import Finding
+    from monitor.scan.run import Options, Outcome
+    from monitor.scan.search import Hit
+    from monitor.scan.walk import Entry
+
+__all__ = ["CONFIDENCES", "Form", "Session"]
+
+CONFIDENCES = ("low", "medium", "high")
+
+
+class Form(StrEnum):
+    """`text` for people, `json` for one document, `jsonl` for one object a line, `sarif` for code hosts and editors."""
+
+    text = "text"
+    json = "json"
+    jsonl = "jsonl"
+    sarif = "sarif"
+
+
+class Session:
+    """One run of the command: what passes the filters is printed as it comes, the rest is counted."""
+
+    def __init__(
+        self,
+        *,
+        paths: list[str],
+        form: Form,
+        rules: frozenset[str],
+        severities: frozenset[str],
+        confidences: frozenset[str],
+        known: frozenset[str],
+        own: set[str],
+        keep: bool,
+    ) -> None:
+        """`own`: files that are ours and no part of the tree: baselines, full of digests."""
+        self.paths, self.form, self.keep, self.own = paths, form, keep, own
+        self.rules, self.severities, self.confidences, self.known = rules, severities, confidences, known
+        self.all: list[Hit] = []  # only for what is written at the end: a document, a baseline
+        self.shown = self.suppressed = self.accepted = self.files = self.size = 0
+        self.problems: list[tuple[str, str]] = []
+        self.incomplete = False  # of a path that was named there is more than could be read
+        self.skipped = 0
+        self.unit = "file"
+        self.quiet = False  # of nothing found nothing is said
+        self.first: Finding | None = None  # that was shown
+        self.notes: list[str] = []  # for the summary
+        self.scrub: Callable[[str], str] = str
+
+    def run(
+        self, engine: Engine, options: Options, threads: int, *, gitignore: bool, git: bool, max_size: int | None
+    ) -> None:
+        from monitor.scan.run import scan as scan_all
+        from monitor.scan.run import scan_stream
+        from monitor.scan.walk import walk
+
+        self.begin(engine.worker())
+        if self.paths == ["-"]:
+            if sys.stdin.isatty():
+                typer.echo("Reading from the terminal; end with Ctrl-D.", err=True)
+            _widen_pipe()
+            for outcome in scan_stream("-", _Input(), engine, options):
+                self.take(outcome)
+        else:
+            entries = walk(
+                self.paths, self.problem, gitignore=gitignore, git=git, max_size=max_size, skipped=self._skip
+            )
+            if self.own:
+                entries = (entry for entry in entries if os.path.abspath(entry.path) not in self.own)
+            with _Progress() as progress:
+                for outcome in scan_all(progress.listed(entries), engine, options, threads):
+                    self.take(outcome, progress)
+        self.finish()
+
+    def begin(self, worker: Worker) -> None:
+        """`worker`: of this thread, where problems are told."""
+        from monitor.scrub import Scrubber
+
+        self.scrub = Scrubber(worker)
+
+    def problem(self, path: str, message: str) -> None:
+        self.incomplete |= any(path == named or path.startswith(f"{named}!") for named in self.paths)
+        path, message = self.scrub(path), self.scrub(message)
+        self.problems.append((path, message))
+        typer.echo(f"{printable(path)}: {message}", err=True)
+
+    def _skip(self, _path: str) -> None:
+        self.skipped += 1
+
+    def take(self, outcome: Outcome, progress: _Progress | None = None) -> None:
+        hits = [hit for hit in outcome.hits if self._wanted(hit)]
+        if progress is not None:
+            progress.advance(outcome, talk=bool(hits or outcome.problems))
+        for problem in outcome.problems:
+            self.problem(*problem)
+        self.files += outcome.files
+        self.size += outcome.size
+        self.skipped += len(outcome.skipped)
+        for hit in hits:
+            if self.keep:
+                self.all.append(hit)
+            if hit.finding.fingerprint in self.known:
+                self.accepted += 1
+                continue
+            self.shown += 1
+            self.first = self.first or hit.finding
+            if self.form is Form.text:
+                print_text(hit)
+            elif self.form is Form.jsonl:
+                print_json(hit)
+        if hits and self.form in (Form.text, Form.jsonl):
+            sys.stdout.flush()
+        if progress is not None:
+            progress.resume()
+
+    def _wanted(self, hit: Hit) -> bool:
+        finding = hit.finding
+        if self.rules and finding.rule not in self.rules:
+            return False
+        if finding.severity not in self.severities or finding.confidence not in self.confidences:
+            return False
+        self.suppressed += hit.suppressed
+        return not hit.suppressed
+
+    def finish(self) -> None:
+        new = [hit for hit in self.all if hit.finding.fingerprint not in self.known]
+        if self.form is Form.json:
+            typer.echo(json_text([as_dict(hit) for hit in new], indent=True))
+        elif self.form is Form.sarif:
+            from monitor import __version__
+            from monitor.scan.sarif import document
+
+            typer.echo(json_text(document(new, self.problems, __version__), indent=True))
+        if self.problems or self.notes or (self.form is Form.text and (self.shown or not self.quiet)):
+            typer.echo(self._summary(), err=True)
+
+    def _summary(self) -> str:
+        def count(number: int, what: str) -> str:
+            return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+        parts = [f"{count(self.shown, 'finding')} in {count(self.files, self.unit)}"]
+        if self.accepted:
+            parts.append(f"{self.accepted} in the baseline")
+        if self.suppressed:
+            parts.append(f"{self.suppressed} silenced by comments")
+        if self.skipped:
+            parts.append(f"{count(self.skipped, 'file')} left out")
+        parts += self.notes
+        if self.problems:
+            parts.append(f"{len(self.problems)} could not be read (in full)")
+        return ", ".join(parts)
+
+
+class _Input(io.RawIOBase):
+    """Standard input as it comes: a live pipe is searched line by line, a file in large blocks."""
+
+    def read(self, size: int = -1) -> bytes:
+        return os.read(0, size if size > 0 else 1 << 20)
+
+
+def _widen_pipe() -> None:
+    import contextlib
+    import fcntl
+
+    with contextlib.suppress(OSError, AttributeError):  # not a pipe, or not Linux
+        fcntl.fcntl(0, fcntl.F_SETPIPE_SZ, 1 << 20)
+
+
+class _Progress:
+    """A bar on standard error, on a terminal only, and only when there is something to wait for."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._task: Any = None
+        self._wanted = sys.stderr.isatty()
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def listed(self, entries: Iterator[Entry]) -> Iterable[Entry]:
+        """The tree is listed first when there is a bar, as it needs a total."""
+        if not self._wanted:
+            return entries
+        found = list(entries)
+        total = sum(entry.size or 0 for entry in found)
+        if total >= 64 << 20 or len(found) > 2000:
+            from rich.console import Console
+            from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+            self._bar = Progress(
+                BarColumn(),
+                DownloadColumn(),
+                TransferSpeedColumn(),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._task = self._bar.add_task("scan", total=total)
+            self._bar.start()
+        return found
+
+    def advance(self, outcome: Outcome, *, talk: bool) -> None:
+        """`talk`: something is about to be printed where the bar stands."""
+        if self._bar is not None:
+            self._bar.advance(self._task, outcome.size)
+            if talk:
+                self._bar.stop()
+
+    def resume(self) -> None:
+        if self._bar is not None:
+            self._bar.start()

@@ -1,0 +1,301 @@
+"""The history of a repository: which commits are looked at, what of them cannot be read, where in it a secret is."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from monitor.clients.git import DIFF, Git, GitError
+from monitor.scan.changes import FORMAT, Change, Commit, changes
+from monitor.scan.commits import CommitSearch, Seen
+
+if TYPE_CHECKING:
+    from monitor.scan.search import Hit
+
+__all__ = ["Found", "History", "Range", "gathered", "placed", "staged"]
+
+WIDTH = 3  # lines around a change by which a secret is known for one
+_EVERYTHING = 1 << 30  # lines: of what is staged all are there
+_AT_ONCE = 256  # commits whose places are looked for in one walk
+_REFS = 50  # names that are told of a secret
+_SHALLOW = "the repository is shallow: commits before its oldest ones are not there, and were not scanned"
+_RAW = re.compile(rb"^:+[0-7 ]*[0-7]{6} [0-9a-f .]*?([0-9a-f]{40,64}) [A-Z]+\t([^\n]+)$", re.MULTILINE)
+_OWNERS = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS", ".gitlab/CODEOWNERS")
+
+
+def staged(git: Git) -> Iterator[Commit | Change]:
+    """What the next commit would bring, each file whole. Raises GitError."""
+    return changes(git.stream("diff", "--cached", "-p", f"-U{_EVERYTHING}", *DIFF))
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Commits as git is asked for them: names on its standard input, and options. `tags`: objects of annotated tags;
+    `whole`: all there is, with all tags."""
+
+    options: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    whole: bool = False
+
+    @property
+    def stdin(self) -> bytes:
+        return "".join(f"{name}\n" for name in self.names).encode()
+
+
+@dataclass(slots=True)
+class History:
+    """Commits of a range, and what of it is not there. `problems`: a sentence each."""
+
+    git: Git
+    range: Range
+    problems: list[str] = field(default_factory=list)
+
+    def search(self, search: CommitSearch) -> Iterator[Seen]:
+        """Raises GitError where nothing can be read."""
+        yield from search.search(search.tags(self._tags()))
+        if self.range.whole and self.git.line("rev-parse", "--is-shallow-repository") == "true":
+            self.problems.append(_SHALLOW)
+        if self._partial():
+            yield from self._otherwise(search)
+            return
+        log = self.git.stream(
+            "log", "-c", "-p", f"-U{WIDTH}", *DIFF, FORMAT, "--stdin", *self.range.options, "--", stdin=self.range.stdin
+        )
+        try:
+            yield from search.search(changes(log))
+        except GitError as error:
+            self.problems.append(f"the history could not be read to its end ({error})")
+            yield from self._otherwise(search)
+
+    def _tags(self) -> Iterable[str]:
+        if not self.range.whole:
+            return self.range.tags
+        try:
+            rows = self.git.ask("for-each-ref", "--format=%(objecttype) %(objectname)", "refs/tags").decode()
+        except GitError as error:
+            self.problems.append(f"the messages of its tags could not be read ({error})")
+            return []
+        return [row.split(" ")[1] for row in rows.splitlines() if row.startswith("tag ")]
+
+    def _partial(self) -> bool:
+        """Whether objects are missing on purpose."""
+        keys = r"^(remote\..*\.promisor|extensions\.partialclone)$"
+        return bool(self.git.ask("config", "--get-regexp", keys, fine=(0, 1)))
+
+    def _otherwise(self, search: CommitSearch) -> Iterator[Seen]:
+        """Each content that is there, by itself: git ends at the first one that is not."""
+        names, missing = self._listed()
+        yield from search.search(self._messages())
+        by = self._brought()
+        for name, path in self._contents(names):
+            commit, known = by.get(name, (None, path))
+            yield from (Seen(commit, hit) for hit in search.version(known or name, name, large=True) or ())
+        if gone := len(missing | search.passed.missing):
+            objects = "1 object is" if gone == 1 else f"{gone:,} objects are"
+            self.problems.append(f"{objects} missing or damaged, so what is in them was not scanned")
+
+    def _listed(self) -> tuple[dict[str, str], set[str]]:
+        """Names of objects with a path of each, and those that are missing."""
+        names: dict[str, str] = {}
+        missing = set()
+        try:
+            options = ("rev-list", "--objects", "--missing=print", "--stdin", *self.range.options, "--")
+            for line in _lines(self.git.stream(*options, stdin=self.range.stdin)):
+                name, _, path = line.partition(b" ")
+                if name.startswith(b"?"):
+                    missing.add(name[1:].decode())
+                else:
+                    names[name.decode()] = os.fsdecode(path)
+        except GitError as error:
+            self.problems.append(f"its objects could not be listed ({error}); those that are there are scanned")
+            for line in _lines(self.git.stream("cat-file", "--batch-all-objects", "--batch-check", "--unordered")):
+                names.setdefault(line.split(b" ")[0].decode(), "")
+        return names, missing
+
+    def _contents(self, names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        """Of those the ones that are contents of files."""
+        asked = "".join(f"{name}\n" for name in names).encode()
+        with_types = self.git.ask("cat-file", "--batch-check", stdin=asked, seconds=None, fine=(0, 128))
+        for line in with_types.splitlines():
+            name, kind, *_ = line.decode().split(" ")
+            if kind == "blob":
+                yield name, names[name]
+
+    def _messages(self) -> Iterator[Commit]:
+        try:
+            for item in changes(self._log("--no-patch")):
+                if isinstance(item, Commit):
+                    yield item
+        except GitError:
+            return  # was said
+
+    def _brought(self) -> dict[str, tuple[Commit, str]]:
+        """Which commit brought a content first, and under which path."""
+        by: dict[str, tuple[Commit, str]] = {}
+        try:
+            for commit, rows in _sections(self._log("--raw", "--no-abbrev", "-m", "--no-renames")):
+                for found in _RAW.finditer(rows):
+                    by[found[1].decode()] = commit, os.fsdecode(found[2])
+        except GitError:
+            return by  # of the rest it is not known
+        return by
+
+    def _log(self, *options: str) -> Iterator[bytes]:
+        return self.git.stream("log", *options, FORMAT, "--stdin", *self.range.options, "--", stdin=self.range.stdin)
+
+
+def _sections(pieces: Iterable[bytes]) -> Iterator[tuple[Commit, bytes]]:
+    for section in b"".join(pieces).split(b"\n\x01"):
+        head, _, rows = section.partition(b"\0")
+        for item in changes([b"\x01" + head.removeprefix(b"\x01") + b"\0"]):
+            assert isinstance(item, Commit)
+            yield item, rows
+
+
+def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    rest = b""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from lines
+    if rest:
+        yield rest
+
+
+@dataclass(slots=True)
+class Found:
+    """One secret in one file of a history. `first`, `last`: the commits that brought it, the oldest and the newest."""
+
+    hit: Hit
+    first: Commit | None
+    last: Commit | None
+    commits: int = 1
+
+
+def gathered(seen: Iterable[Seen]) -> list[Found]:
+    """From newest to oldest as they come: each is told as it was when it came in."""
+    found: dict[tuple[str, str, str], Found] = {}
+    for one in seen:
+        finding = one.hit.finding
+        key = finding.fingerprint, finding.path, finding.rule
+        known = found.get(key)
+        if known is None:
+            found[key] = Found(one.hit, one.commit, one.commit)
+        elif known.first is None or one.commit is None or known.first.id != one.commit.id:
+            known.hit, known.first, known.commits = one.hit, one.commit or known.first, known.commits + 1
+        elif (one.hit.finding.line or 0) < (known.hit.finding.line or 0):
+            known.hit = one.hit  # twice in one commit
+    return list(found.values())
+
+
+def placed(
+    git: Git, found: Sequence[Found], search: CommitSearch, scrub: Callable[[str], str], *, where: bool = True
+) -> Iterator[Hit]:
+    """With what a history says of each: who and when; `where` it is still, and whose it may be. Texts of it go through
+    `scrub`. Raises GitError."""
+    if not found or not where:
+        for one in found:
+            yield replace(one.hit, git=_when(one, scrub))
+        return
+    head = _head(git)
+    refs = _refs(git, list(dict.fromkeys(one.first.id for one in found if one.first is not None)))
+    owners = _Owners(git, head)
+    for one in found:
+        path, first = one.hit.finding.path, one.first
+        now = search.version(path, head[path], large=True) if path in head else None
+        there = [] if first is None else refs.get(first.id, [])
+        owner = owners.of(path) or (f"{first.author} <{first.email}>" if first is not None else None)
+        names = {
+            field: [scrub(name) for kind, name in there if kind == folder][:_REFS]
+            for field, folder in (("branches", "heads"), ("tags", "tags"), ("remotes", "remotes"))
+        }
+        still = any(hit.finding.fingerprint == one.hit.finding.fingerprint for hit in now or ())
+        facts = {"in_head": still, **names, "refs": len(there), "owner": owner and scrub(owner)}
+        yield replace(one.hit, git={**_when(one, scrub), **facts})
+
+
+def _when(one: Found, scrub: Callable[[str], str]) -> dict[str, Any]:
+    return {"commits": one.commits, "first": _told(one.first, scrub), "last": _told(one.last, scrub)}
+
+
+def _told(commit: Commit | None, scrub: Callable[[str], str]) -> dict[str, str] | None:
+    if commit is None:
+        return None
+    when = datetime.fromtimestamp(min(max(commit.time, 0), 253402300799), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {"commit": commit.id, "author": scrub(commit.author), "email": scrub(commit.email), "date": when}
+
+
+def _head(git: Git) -> dict[str, str]:
+    """Path → name of its content; nothing where there is no commit yet."""
+    try:
+        rows = git.ask("ls-tree", "-r", "-z", "--full-tree", "HEAD")
+    except GitError:
+        return {}
+    entries = (row.partition(b"\t") for row in rows.split(b"\0") if row)
+    return {os.fsdecode(path): meta.split()[2].decode() for meta, _, path in entries}
+
+
+def _refs(git: Git, wanted: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+    """Of each commit the (heads, tags, remotes …; name) that it can be reached from."""
+    if not wanted:
+        return {}
+    try:
+        told = git.ask("for-each-ref", "--format=%(objectname) %(*objectname) %(refname)")
+    except GitError:  # one of them leads nowhere
+        told = git.ask("for-each-ref", "--format=%(objectname)  %(refname)")
+    rows = told.decode("utf-8", "replace")
+    tips = [row.split(" ", 2) for row in rows.splitlines()]
+    out: dict[str, list[tuple[str, str]]] = {}
+    for start in range(0, len(wanted), _AT_ONCE):
+        some = wanted[start : start + _AT_ONCE]
+        own = {name: 1 << number for number, name in enumerate(some)}
+        reaches = _reaches(git, own)
+        for tip, peeled, ref in tips:
+            bits = reaches.get(peeled or tip, 0) | own.get(tip, 0)
+            _, kind, name = ref.split("/", 2) if ref.count("/") > 1 else ("", "", ref)
+            for number, one in enumerate(some):
+                if bits >> number & 1:
+                    out.setdefault(one, []).append((kind, name))
+    return out
+
+
+def _reaches(git: Git, bits: dict[str, int]) -> dict[str, int]:
+    """Commit → bits of those it can reach; parents come before their children."""
+    reaches: dict[str, int] = {}
+    try:
+        for line in _lines(git.stream("rev-list", "--parents", "--topo-order", "--reverse", "--all")):
+            name, *parents = line.decode().split(" ")
+            mine = bits.get(name, 0)
+            for parent in parents:
+                mine |= reaches.get(parent, 0)
+            if mine:
+                reaches[name] = mine
+    except GitError:
+        return reaches  # of a damaged history as far as it can be read
+    return reaches
+
+
+class _Owners:
+    """CODEOWNERS as code hosts read it: the last line that fits a path has the say."""
+
+    def __init__(self, git: Git, head: Mapping[str, str]) -> None:
+        self._rows: list[tuple[Any, str]] = []
+        name = next((head[path] for path in _OWNERS if path in head), None)
+        if name is None:
+            return
+        from pathspec import GitIgnoreSpec
+
+        for line in git.ask("cat-file", "blob", name).decode("utf-8", "replace").splitlines():
+            pattern, *owners = line.partition(" #")[0].split()[:20] or [""]
+            if pattern and not pattern.startswith(("#", "[", "^[", "!")):
+                self._rows.append((GitIgnoreSpec.from_lines([pattern]), " ".join(owners)))
+
+    def of(self, path: str) -> str | None:
+        for spec, owners in reversed(self._rows):
+            if spec.match_file(path):
+                return owners or None
+        return None

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from detectors.rules.template import expand
+from tests.fakes.repository import Repository
+
+ROOT = Path(__file__).parents[3]
+Answer = subprocess.CompletedProcess[str]
+Command = Callable[..., Answer]
+pytestmark = pytest.mark.usefixtures("config")
+
+
+def token(n: int) -> str:
+    return expand("ghp_{alnum:30}{crc32}", n)
+
+
+def rows(answer: Answer) -> list[dict[str, object]]:
+    return [json.loads(line) for line in answer.stdout.splitlines()]
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    """A secret that is gone from HEAD, one that is there, and one in a message."""
+    repository = Repository(tmp_path / "r")
+    repository.commit({"old.py": f"k = '{token(1)}'\n", "a": "x\n"})
+    repository.commit({"old.py": "none\n", "new.py": f"k = '{token(2)}'\n"})
+    repository.commit({}, f"says {token(3)}", GIT_AUTHOR_NAME=token(4), GIT_AUTHOR_EMAIL=f"{token(4)}@example.org")
+    return repository
+
+
+def test_what_commits_brought_in_every_form(monitor: Command, repository: Repository) -> None:
+    output = ""
+    for form in ("text", "json", "jsonl", "sarif"):
+        answer = monitor("scan", "--git", "-C", "r", "--format", form)
+        assert answer.returncode == 1
+        output += answer.stdout + answer.stderr
+        if form == "sarif":
+            schema = json.loads((ROOT / "tests/monitor/scan/sarif-schema-2.1.0.json").read_text())
+            document = json.loads(answer.stdout)
+            jsonschema.Draft7Validator(schema).validate(document)
+            results = document["runs"][0]["results"]
+            assert [result["properties"]["git"]["in_head"] for result in results] == [False, True, False]
+    assert not [n for n in range(1, 5) if token(n)[8:20] in output]
+    found = {row["path"]: row for row in rows(monitor("scan", "--git", "-C", "r", "-f", "jsonl"))}
+    assert set(found) == {"(commit message)", "new.py", "old.py"}
+    git = found["old.py"]["git"]
+    assert isinstance(git, dict)
+    assert git["first"] == git["last"] == {
+        "commit": repository.git("rev-parse", "HEAD~2"), "author": "Ann Author", "email": "ann@example.org",
+        "date": "2026-01-02T01:04:05Z",
+    }  # fmt: skip
+    assert git | {"commits": 1, "in_head": False, "branches": ["main"], "remotes": [], "tags": []} == git
+
+
+def test_text_says_who_when_and_where_still(monitor: Command, repository: Repository) -> None:
+    answer = monitor("scan", "--git", "-C", "r", "HEAD~2")
+    name = repository.git("rev-parse", "HEAD~2")[:12]
+    assert answer.stdout.splitlines()[2] == (
+        f"    commit {name} of 2026-01-02 by Ann Author <ann@example.org>; no longer in HEAD; in main; "
+        "on no known remote; owner Ann Author <ann@example.org>"
+    )
+    assert answer.stderr == "1 finding in 1 commit\n"
+
+
+def test_ranges_and_what_is_none(monitor: Command, repository: Repository, tmp_path: Path) -> None:
+    answer = monitor("scan", "--git", "-C", "r", "HEAD~2..HEAD~1", "-f", "jsonl")
+    assert [row["path"] for row in rows(answer)] == ["new.py"]
+    assert monitor("scan", "--git", "-C", "r", "HEAD..HEAD").returncode == 0
+    for arguments, says in (
+        (["--git", "-C", "r", "nowhere"], "nowhere: bad revision 'nowhere'"),
+        (["--git", "-C", "r", "--", "--all"], "--all: no range of commits begins so"),
+        (["--git", "-C", "state"], "not a git repository"),
+        (["--git", "--staged"], "--git and --staged: one of them"),
+        (["--staged", "a"], "--staged takes no path"),
+        (["--since-last", "r"], "--since-last goes with --git"),
+        ([], "name what to scan"),
+    ):
+        answer = monitor("scan", *arguments, env={"GIT_CEILING_DIRECTORIES": str(tmp_path)})
+        assert (answer.returncode, answer.stdout) == (2, ""), arguments
+        assert says in answer.stderr
+    (tmp_path / "bin").mkdir()
+    answer = monitor("scan", "--git", "-C", "r", env={"PATH": str(tmp_path / "bin")})
+    assert (answer.returncode, answer.stderr) == (2, "git is not installed: it is not on PATH\n")
+
+
+def test_a_baseline_holds_over_history(monitor: Command, repository: Repository) -> None:
+    assert monitor("scan", "--git", "-C", "r", "--write-baseline", "known.json").returncode == 0
+    repository.commit({"moved.py": f"k = '{token(1)}'\n"})
+    answer = monitor("scan", "--git", "-C", "r", "--baseline", "known.json")
+    assert (answer.returncode, answer.stdout) == (0, "")
+    assert "4 in the baseline" in answer.stderr
+    repository.commit({"more.py": f"k = '{token(5)}'\n"})
+    answer = monitor("scan", "--git", "-C", "r", "--baseline", "known.json", "-f", "jsonl")
+    assert [row["path"] for row in rows(answer)] == ["more.py"]
+
+
+def test_what_is_not_there_is_no_clean_bill(monitor: Command, tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "r")
+    repository.commit({"a": "x\n"})
+    name = repository.git("rev-parse", "HEAD:a")
+    (repository.folder / ".git/objects" / name[:2] / name[2:]).unlink()
+    answer = monitor("scan", "--git", "-C", "r")
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert "1 object is missing or damaged, so what is in them was not scanned" in answer.stderr
+
+
+def test_what_is_staged(monitor: Command, repository: Repository) -> None:
+    assert monitor("scan", "--staged", "-C", "r").returncode == 0
+    repository.write({"b": f"\n{token(6)}\n"})
+    answer = monitor("scan", "--staged", "-C", "r", "-f", "jsonl")
+    assert (answer.returncode, [(row["path"], row["line"]) for row in rows(answer)]) == (1, [("b", 2)])
+    assert "git" not in rows(answer)[0]
+    assert monitor("scan", "--staged", "-C", "r").stderr == "1 finding in 1 staged file\n"

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from detectors.rules.template import expand
+from monitor.cli.scan_session import CONFIDENCES, Form, Session
+from monitor.common.severity import SEVERITIES
+from monitor.scan.run import Options, scan_stream
+from tests.detectors import texts
+
+
+def session(**changes: object) -> Session:
+    made = {
+        "paths": ["-"], "form": Form.text, "rules": frozenset(), "severities": frozenset(SEVERITIES),
+        "confidences": frozenset(CONFIDENCES), "known": frozenset(), "own": set(), "keep": False, **changes,
+    }  # fmt: skip
+    one = Session(**made)  # type: ignore[arg-type]
+    one.begin(texts.engine("vcs/github").worker())
+    return one
+
+
+def found(text: str, one: Session) -> Session:
+    for outcome in scan_stream("-", io.BytesIO(text.encode()), texts.engine("vcs/github"), Options(b"k" * 32)):
+        one.take(outcome)
+    one.finish()
+    return one
+
+
+def test_what_passes_is_counted_and_the_first_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "\n".join(expand("ghp_{alnum:30}{crc32}", n) for n in range(3))
+    one = found(text, session())
+    assert (one.shown, one.first and one.first.line) == (3, 1)
+    told = capsys.readouterr()
+    assert told.err == "3 findings in 1 file\n"
+    assert len(told.out.splitlines()) == 3
+    known = one.first.fingerprint if one.first else ""
+    assert found(text, session(known=frozenset([known]))).accepted == 1
+    assert found(text, session(rules=frozenset(["another"]))).shown == 0
+
+
+def test_a_quiet_one_says_nothing_of_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    one = session()
+    one.quiet = True
+    found("nothing", one)
+    assert capsys.readouterr() == ("", "")
+    one.notes.append("1 submodule not scanned")
+    one.unit = "commit"
+    one.finish()
+    assert capsys.readouterr().err == "0 findings in 1 commit, 1 submodule not scanned\n"
+
+
+def test_of_what_was_named_more_than_could_be_read(capsys: pytest.CaptureFixture[str]) -> None:
+    one = session(paths=["a.zip"])
+    one.problem("elsewhere", "damaged")
+    assert not one.incomplete
+    one.problem("a.zip!b", "damaged")
+    assert one.incomplete
+    assert capsys.readouterr().err == "elsewhere: damaged\na.zip!b: damaged\n"
