@@ -27,7 +27,8 @@ from monitor.cli.common import (
     read_config,
     run_key,
 )
-from monitor.cli.scan_git import commits, repository, staged
+from monitor.cli.scan_accept import books_in
+from monitor.cli.scan_git import commits, repository_at, staged
 from monitor.cli.scan_session import CONFIDENCES, Form, Session
 
 if TYPE_CHECKING:
@@ -74,9 +75,9 @@ _UNDO = {
 }
 _ACCEPT = "No secret? monitor scan {where} --accept {place} --for 90d --reason WHY; then {then}"
 _THEN = {
-    "pre-commit": ("--staged", "commit (once: git commit --no-verify)."),
-    "pre-push": ("--git", "commit that (once: git push --no-verify)."),
-    "pre-receive": ("--git", "commit that and push."),
+    "pre-commit": ("--staged", "git add .exposure-suppressions (once: git commit --no-verify)."),
+    "pre-push": ("--git", "commit .exposure-suppressions (once: git push --no-verify)."),
+    "pre-receive": ("--git", "commit .exposure-suppressions and push."),
 }
 
 
@@ -95,7 +96,7 @@ def install_hooks(
 ) -> None:
     from monitor.scan.githooks import HookError, install
 
-    git = repository(folder)
+    git = repository_at(folder)
     place = _place(git)
     if place.shared and not shared:
         fail(
@@ -130,7 +131,7 @@ def status(
 ) -> None:
     from monitor.scan.githooks import standing
 
-    git = repository(folder)
+    git = repository_at(folder)
     place = _place(git)
     found = [standing(place, name) for name in _wanted(git, hooks)]
 
@@ -155,7 +156,7 @@ def uninstall_hooks(
 ) -> None:
     from monitor.scan.githooks import NAMES, uninstall
 
-    place = _place(repository(folder))
+    place = _place(repository_at(folder))
     if place.shared and not shared:
         fail(
             f"{printable(str(place.path))} is of other repositories too ({place.shared}): take it out with --shared", 2
@@ -186,7 +187,7 @@ def run(
     confidence: ConfidenceOption = Confidence.medium,
     config: ConfigOption = None,
 ) -> None:
-    git = repository(hook=True)
+    git = repository_at(hook=True)
     wanted: Range | None = None
     if hook is not Hook.pre_commit:
         wanted = _brought(git, hook, arguments or [], sys.stdin.buffer.read() if not sys.stdin.isatty() else b"")
@@ -207,7 +208,9 @@ def run(
         keep=False,
     )
     session.quiet = True
-    options = Options(key=run_key(settings), context=True)
+    tips = [name for name in wanted.names if not name.startswith("^")] if wanted is not None else []
+    options = Options(key=run_key(settings), context=True, books=books_in(git, tips))
+    session.over = sum(book.over for book in options.books)
     try:
         if wanted is None:
             staged(session, git, engine_of(settings), options)

@@ -25,12 +25,15 @@ from monitor.cli.common import (
     run_key,
     started,
 )
+from monitor.cli.scan_accept import books_at, books_in, wish
 from monitor.cli.scan_session import CONFIDENCES, Form, Session
 
 if TYPE_CHECKING:
     from detectors.match.engine import Engine
+    from monitor.clients.git import Git
     from monitor.config import Config
     from monitor.model import Finding
+    from monitor.scan.accepted import Book
     from monitor.scan.own import Own
 
 app = command_app()
@@ -126,8 +129,25 @@ def scan(
         typer.Option(metavar="FILE", help="Accept all that is found: write it to this baseline.", show_default=False),
     ] = None,
     suppressions: Annotated[
-        bool, typer.Option("--suppressions/--no-suppressions", help="Honour comments that silence a finding.")
+        bool,
+        typer.Option(
+            "--suppressions/--no-suppressions",
+            help="Honour comments that silence a finding, and .exposure-suppressions.",
+        ),
     ] = True,
+    accept: Annotated[
+        str | None,
+        typer.Option(
+            "--accept",
+            metavar="PLACE",
+            help="Accept what is found at PATH or PATH:LINE, or has this fingerprint, in .exposure-suppressions.",
+            show_default=False,
+        ),
+    ] = None,
+    reason: Annotated[str, typer.Option("--reason", "-m", help="Why it is accepted.", show_default=False)] = "",
+    duration: Annotated[
+        str | None, typer.Option("--for", metavar="DURATION", help="How long, such as 90d.", show_default=False)
+    ] = None,
     inventory: Annotated[
         bool,
         typer.Option("--inventory", help="Also find the exact values that the managers of [[inventory]] give now."),
@@ -147,6 +167,12 @@ def scan(
     unread = [path for path in named if path != "-" and not os.access(path, os.R_OK)]  # said when their turn comes
     if write_baseline is not None and not os.access(write_baseline.parent, os.W_OK | os.X_OK):
         fail(f"{printable(str(write_baseline))}: its folder is not one that this user may write to", 2)
+    repository = None
+    if history or staged:
+        from monitor.cli.scan_git import repository_at
+
+        repository = repository_at(folder, hook=folder == Path())
+    wanted = wish(accept, reason, duration, paths, repository)
     settings = read_config(config, rules_only=not inventory, foreign=inventory)
     if inventory and not settings.inventory:
         fail(_NO_INVENTORY, 2)
@@ -178,13 +204,17 @@ def scan(
         archives=archives,
         max_unpacked=max_unpacked,
         owners=own.owners if own else {},
+        books=_books(paths, repository) if suppressions else (),
+        accepting=None if wanted is None else wanted.accepting,
     )
+    session.over = sum(book.over for book in options.books)
     started()
     try:
-        if history or staged:
+        if repository is not None:
             from monitor.cli.scan_git import run
 
-            run(session, engine, options, folder, only_staged=staged, everything=everything)
+            state = settings.state_dir if since_last else None
+            run(session, repository, engine, options, only_staged=staged, everything=everything, state=state)
         else:
             session.run(engine, options, threads or settings.workers, gitignore=gitignore, git=git, max_size=max_size)
     except KeyboardInterrupt:
@@ -192,6 +222,9 @@ def scan(
         os._exit(130)  # and the processes that search with it
     if write_baseline is not None:
         _write_baseline(write_baseline, key, (hit.finding for hit in session.all))
+    if wanted is not None:
+        wanted.write(session)
+        raise typer.Exit(0)
     incomplete = unread or session.incomplete or (own and own.problems)
     raise typer.Exit(1 if session.shown and write_baseline is None else 2 if incomplete else 0)
 
@@ -200,6 +233,8 @@ def _places(paths: list[str], *, history: bool, staged: bool, since_last: bool) 
     """What is to be scanned, once it is known to make sense; what does not ends the command with exit code 2."""
     if since_last and not history:
         fail("--since-last goes with --git", 2)
+    if since_last and paths:
+        fail("--since-last takes no range: it is about all that came since", 2)
     if history and staged:
         fail("--git and --staged: one of them", 2)
     if staged and paths:
@@ -213,6 +248,10 @@ def _places(paths: list[str], *, history: bool, staged: bool, since_last: bool) 
     if not any(path == "-" or os.path.lexists(path) for path in paths):
         fail(f"{printable(paths[0])}: there is no such file or folder", 2)
     return paths
+
+
+def _books(paths: list[str], repository: Git | None) -> list[Book]:
+    return books_at(paths) if repository is None else books_in(repository)
 
 
 def engine_of(settings: Config) -> Engine:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from monitor.cli.common import fail, printable
 
 if TYPE_CHECKING:
@@ -13,14 +15,15 @@ if TYPE_CHECKING:
     from monitor.cli.scan_session import Session
     from monitor.clients.git import Git
     from monitor.scan.commits import CommitSearch
+    from monitor.scan.cursor import Cursor
     from monitor.scan.history import Range
     from monitor.scan.run import Options
     from monitor.scan.search import Hit
 
-__all__ = ["commits", "repository", "run", "staged"]
+__all__ = ["commits", "repository_at", "run", "staged"]
 
 
-def repository(folder: Path = Path(), *, hook: bool = False) -> Git:
+def repository_at(folder: Path = Path(), *, hook: bool = False) -> Git:
     """That of the folder; ends the command with exit code 2 where git does not say."""
     from monitor.clients.git import Git, GitError
 
@@ -35,13 +38,20 @@ def repository(folder: Path = Path(), *, hook: bool = False) -> Git:
 
 
 def run(
-    session: Session, engine: Engine, options: Options, folder: Path, *, only_staged: bool, everything: bool
+    session: Session,
+    git: Git,
+    engine: Engine,
+    options: Options,
+    *,
+    only_staged: bool,
+    everything: bool,
+    state: Path | None,
 ) -> None:
-    """What the options of the command ask for; `session.paths` are ranges."""
+    """What the options of the command ask for; `session.paths` are ranges. `state`: the folder that keeps what was
+    looked at, where only what came since is asked for."""
     from monitor.clients.git import GitError
     from monitor.scan.history import Range
 
-    git = repository(folder, hook=folder == Path())
     if only_staged:
         staged(session, git, engine, options)
         return
@@ -55,7 +65,34 @@ def run(
         fail(printable(session.scrub(f"{' '.join(session.paths)}: {error}")), 2)
     everywhere = ("--all", "HEAD") if _born(git) else ("--all",)  # HEAD may stand on no branch
     wanted = Range((), tuple(session.paths)) if session.paths else Range(everywhere, whole=True)
+    cursor = None
+    if state is not None:
+        wanted, cursor = _since(session, git, engine, wanted, state)
     commits(session, git, wanted, engine, options, everything=everything, where=True)
+    if cursor is not None and not session.incomplete:
+        _kept(cursor)
+
+
+def _since(session: Session, git: Git, engine: Engine, whole: Range, state: Path) -> tuple[Range, Cursor]:
+    from monitor import __version__
+    from monitor.clients.git import GitError
+    from monitor.scan.cursor import Cursor, rules_digest
+
+    try:
+        cursor = Cursor.of(git, state, rules_digest(engine.rules, __version__))
+        wanted, why = cursor.since(git, whole)
+    except (GitError, OSError) as error:
+        fail(printable(session.scrub(str(error))), 2)
+    if why:
+        typer.echo(printable(f"note: {why}"), err=True)
+    return wanted, cursor
+
+
+def _kept(cursor: Cursor) -> None:
+    try:
+        cursor.save()
+    except OSError as error:
+        fail(printable(f"{cursor.path}: {error.strerror}: the next --since-last looks at the same commits again"), 2)
 
 
 def _born(git: Git) -> bool:

@@ -17,6 +17,7 @@ from monitor.cli.scan_lines import as_dict, print_json, print_text
 if TYPE_CHECKING:
     from detectors.match.engine import Engine, Worker
     from monitor.model import Finding
+    from monitor.scan.accepted import Entry as Accepted
     from monitor.scan.run import Options, Outcome
     from monitor.scan.search import Hit
     from monitor.scan.walk import Entry
@@ -54,6 +55,9 @@ class Session:
         self.paths, self.form, self.keep, self.own = paths, form, keep, own
         self.rules, self.severities, self.confidences, self.known = rules, severities, confidences, known
         self.all: list[Hit] = []  # only for what is written at the end: a document, a baseline
+        self.honour = True  # what a file of the repository accepts
+        self.entries: list[Accepted] = []  # of what is to be accepted from now on
+        self.by_file = self.over = 0  # `over`: entries of that file whose time is
         self.shown = self.suppressed = self.accepted = self.files = self.size = 0
         self.problems: list[tuple[str, str]] = []
         self.incomplete = False  # of a path that was named there is more than could be read
@@ -116,6 +120,9 @@ class Session:
         for hit in hits:
             if self.keep:
                 self.all.append(hit)
+            if hit.entry is not None:
+                self.entries.append(hit.entry)
+                continue
             if hit.finding.fingerprint in self.known:
                 self.accepted += 1
                 continue
@@ -136,11 +143,14 @@ class Session:
             return False
         if finding.severity not in self.severities or finding.confidence not in self.confidences:
             return False
+        if self.honour and hit.accepted and hit.entry is None:
+            self.by_file += 1
+            return False
         self.suppressed += hit.suppressed
         return not hit.suppressed
 
     def finish(self) -> None:
-        new = [hit for hit in self.all if hit.finding.fingerprint not in self.known]
+        new = [hit for hit in self.all if hit.entry is None and hit.finding.fingerprint not in self.known]
         if self.form is Form.json:
             typer.echo(json_text([as_dict(hit) for hit in new], indent=True))
         elif self.form is Form.sarif:
@@ -158,6 +168,10 @@ class Session:
         parts = [f"{count(self.shown, 'finding')} in {count(self.files, self.unit)}"]
         if self.accepted:
             parts.append(f"{self.accepted} in the baseline")
+        if self.by_file:
+            parts.append(f"{self.by_file} accepted in .exposure-suppressions")
+        if self.over and self.shown:
+            parts.append(f"{self.over} of .exposure-suppressions are over")
         if self.suppressed:
             parts.append(f"{self.suppressed} silenced by comments")
         if self.skipped:

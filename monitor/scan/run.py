@@ -18,6 +18,7 @@ from monitor.scan.walk import Entry
 if TYPE_CHECKING:
     from detectors.match.engine import Engine
     from monitor.model import Owned
+    from monitor.scan.accepted import Accepting, Book
 
 __all__ = ["Options", "Outcome", "scan", "scan_stream", "searcher"]
 
@@ -34,7 +35,7 @@ class Options:
     """How to look. `skip_binary`: leave out files with a NUL in their first bytes, but for UTF-16. `max_unpacked`:
     bytes of an archive.
 
-    `owners`: see `occurrences`.
+    `owners`: see `occurrences`; `books`, `accepting`: see `Searcher`.
     """
 
     key: bytes = field(repr=False)
@@ -45,6 +46,8 @@ class Options:
     archives: bool = True
     max_unpacked: int = 4 << 30
     owners: Mapping[str, Sequence[Owned]] = field(default_factory=dict, repr=False)
+    books: Sequence[Book] = ()
+    accepting: Accepting | None = None
 
 
 @dataclass(slots=True)
@@ -176,6 +179,8 @@ def searcher(engine: Engine, options: Options) -> Searcher:
         suppressions=options.suppressions,
         reveal=options.reveal,
         owners=options.owners,
+        books=options.books,
+        accepting=options.accepting,
     )
 
 

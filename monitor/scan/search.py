@@ -25,6 +25,7 @@ from monitor.scrub import Scrubber
 if TYPE_CHECKING:
     from detectors.match.engine import Found, Match, Worker
     from detectors.rules.rule import Rule
+    from monitor.scan.accepted import Accepting, Book, Entry
 
 __all__ = ["BLOCK", "Hit", "Lines", "Searcher", "file_blocks", "stream_blocks"]
 
@@ -35,8 +36,9 @@ LINE = 4096  # bytes of a line that are looked at for a suppression
 @dataclass(frozen=True, slots=True)
 class Hit:
     """A finding with what only a scan says of it. `end`: line and column of the character behind it; `length` in bytes;
-    `suppressed`: a comment silences it. `git`: when and by whom it came into a history, and where in it it is. Holds no
-    secret but in `revealed`, which is set when the caller asked."""
+    `suppressed`: a comment silences it; `accepted`: a file of the repository does. `git`: when and by whom it came into
+    a history, and where in it it is. `entry`: what accepts it from now on, where the caller wants that. Holds no secret
+    but in `revealed`, which is set when the caller asked."""
 
     finding: Finding
     rule: Rule
@@ -45,6 +47,8 @@ class Hit:
     suppressed: bool
     revealed: str | None = field(default=None, repr=False)
     git: Mapping[str, Any] | None = None
+    accepted: bool = False
+    entry: Entry | None = None
 
 
 def file_blocks(path: str, fd: int, buffer: bytearray, start: int = 0, end: int | None = None) -> Iterator[Block]:
@@ -145,8 +149,10 @@ class Searcher:
         suppressions: bool = True,
         reveal: bool = False,
         owners: Mapping[str, Sequence[Owned]] = MappingProxyType({}),
+        books: Sequence[Book] = (),
+        accepting: Accepting | None = None,
     ) -> None:
-        """`owners`: see `occurrences`."""
+        """`owners`: see `occurrences`; `books`: what is accepted; `accepting`: what is to be from now on."""
         self.buffer = bytearray(CONTEXT + BLOCK)
         self.view = memoryview(self.buffer)
         self.worker = worker
@@ -156,6 +162,7 @@ class Searcher:
         self._context = context
         self._suppressions = suppressions
         self._reveal = reveal
+        self._books, self._accepting = books, accepting
 
     def search(
         self,
@@ -205,7 +212,13 @@ class Searcher:
                 length=match.end - match.start,
                 suppressed=self._suppressions and _suppressed(data, match, ranges),
                 revealed=match.secret.decode("utf-8", "replace") if self._reveal else None,
+                accepted=any(book.accepts(finding.rule, finding.path, match.secret) for book in self._books),
+                entry=None if self._accepting is None else self._entry(match, finding),
             )
+
+    def _entry(self, match: Match, finding: Finding) -> Entry | None:
+        assert self._accepting is not None
+        return self._accepting.entry(finding, match.rule.shape.prefix, match.secret)
 
 
 def _plain(text: bytes) -> bytes:

@@ -118,3 +118,22 @@ def test_what_is_staged(monitor: Command, repository: Repository) -> None:
     assert (answer.returncode, [(row["path"], row["line"]) for row in rows(answer)]) == (1, [("b", 2)])
     assert "git" not in rows(answer)[0]
     assert monitor("scan", "--staged", "-C", "r").stderr == "1 finding in 1 staged file\n"
+
+
+def test_only_what_came_since_the_last_time(monitor: Command, repository: Repository, tmp_path: Path) -> None:
+    answer = monitor("scan", "--git", "-C", "r", "--since-last")
+    assert answer.returncode == 1
+    assert "note: this history was not looked at before" in answer.stderr
+    answer = monitor("scan", "--git", "-C", "r", "--since-last")
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "0 findings in 0 commits\n")
+    repository.commit({"b": f"{token(7)}\n"})
+    answer = monitor("scan", "--git", "-C", "r", "--since-last", "-f", "jsonl")
+    assert [row["path"] for row in rows(answer)] == ["b"]
+    repository.commit({"c": f"{token(8)}\n"})
+    name = repository.git("rev-parse", "HEAD:c")
+    lost = repository.folder / ".git/objects" / name[:2] / name[2:]
+    kept = lost.read_bytes()
+    lost.unlink()
+    assert monitor("scan", "--git", "-C", "r", "--since-last").returncode == 2  # so it stays where it was
+    lost.write_bytes(kept)
+    assert monitor("scan", "--git", "-C", "r", "--since-last").returncode == 1
