@@ -162,6 +162,9 @@ def scan(
         fail("--reveal shows secrets, so it works on a terminal only", 2)
     if reveal and form is not Form.text:
         fail("--reveal is for --format text", 2)
+    for_files = {"--gitignore": gitignore, "--git-folders": git, "--max-size": max_size, "--threads": threads}
+    if (history or staged) and (odd := [name for name, value in for_files.items() if value]):
+        fail(f"{odd[0]} is for files, not for {'--git' if history else '--staged'}", 2)
     paths = _places(paths or [], history=history, staged=staged, since_last=since_last)
     named = [] if history or staged else paths
     unread = [path for path in named if path != "-" and not os.access(path, os.R_OK)]  # said when their turn comes

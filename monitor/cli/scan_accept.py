@@ -96,7 +96,7 @@ def books_in(git: Git, revisions: Sequence[str] = ()) -> list[Book]:
     if not revisions:
         top = _top(git)
         if top is not None:
-            book = _read(top / FILE, None)
+            book = _read(top / FILE, None) if (top / FILE).is_file() else None
             return [] if book is None else [book]
     texts: dict[bytes, str] = {}
     with git.blobs() as blobs:

@@ -50,7 +50,7 @@ def run(
     """What the options of the command ask for; `session.paths` are ranges. `state`: the folder that keeps what was
     looked at, where only what came since is asked for."""
     from monitor.clients.git import GitError
-    from monitor.scan.history import Range
+    from monitor.scan.history import Range, stashed
 
     if only_staged:
         staged(session, git, engine, options)
@@ -64,7 +64,7 @@ def run(
     except GitError as error:
         fail(printable(session.scrub(f"{' '.join(session.paths)}: {error}")), 2)
     everywhere = ("--all", "HEAD") if _born(git) else ("--all",)  # HEAD may stand on no branch
-    wanted = Range((), tuple(session.paths)) if session.paths else Range(everywhere, whole=True)
+    wanted = Range((), tuple(session.paths)) if session.paths else Range(everywhere, stashed(git), whole=True)
     cursor = None
     if state is not None:
         wanted, cursor = _since(session, git, engine, wanted, state)

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from monitor.blocks import Cutter
 from monitor.common.archive import HEAD, kind
-from monitor.model import Block
 from monitor.records import GAP
 from monitor.scan.changes import Change, Commit, tag
 from monitor.scan.run import scan_stream, searcher
@@ -23,6 +23,7 @@ from monitor.scan.run import scan_stream, searcher
 if TYPE_CHECKING:
     from detectors.match.engine import Engine
     from monitor.clients.git import Blob, Blobs
+    from monitor.model import Block
     from monitor.scan.run import Options
     from monitor.scan.search import Hit
 
@@ -50,10 +51,11 @@ def generated(path: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one commit brought; no commit: what is to be committed."""
+    """What one commit brought; no commit: what is to be committed. `path`: of the file, as git knows it."""
 
     commit: Commit | None
     hit: Hit
+    path: str
 
 
 @dataclass(slots=True)
@@ -149,19 +151,19 @@ class CommitSearch:
                 self.size += len(text)
                 if hunk.line == 1 and text.startswith(_POINTER):
                     self.passed.pointers.add(path)
-                yield item, hunk.line, text
+                yield item, hunk.line, text if len(text) < _BATCH else b""
 
     def _batch(self, batch: list[_Text]) -> Iterator[Seen]:
         done: Change | None = None
         for number in self._telling(batch):
             item, line, text = batch[number]
             if isinstance(item, Commit):
-                for hit in self._alone(f"({item.kind} message)", text, line):
-                    yield Seen(item, hit)
+                for hit in self._alone(path := f"({item.kind} message)", text, line):
+                    yield Seen(item, hit, path)
             elif item is not done:
                 done = item
                 for hit in self._new(item):
-                    yield Seen(item.commit, hit)
+                    yield Seen(item.commit, hit, item.path)
 
     def _telling(self, batch: list[_Text]) -> list[int]:
         """Numbers of the texts in which something may be."""
@@ -169,7 +171,7 @@ class CommitSearch:
         for number, (item, _, text) in enumerate(batch):
             starts.append(at)
             at += len(text) + len(GAP)
-            if isinstance(item, Change) and item.opaque:
+            if not text and isinstance(item, Change):  # looked at as a whole
                 telling.add(number)
         found = self.worker.search(GAP.join(text for _, _, text in batch))
         spans = [(one.start, one.end) for one in found.matches] + [(one.start, one.end) for one in found.unsearched]
@@ -204,8 +206,7 @@ class CommitSearch:
         return {hit.finding.fingerprint for hits in found for hit in hits}
 
     def _alone(self, path: str, text: bytes, line: int) -> list[Hit]:
-        block = Block("", path, "", 0, text, 0.0, line=line, column=1)
-        return list(self._searcher.search([block], report=self._report))
+        return list(self._searcher.search(_blocks(path, text, line), report=self._report))
 
     def _read(self, path: str, blob: Blob, large: bool) -> list[Hit] | None:
         head = blob.read(HEAD)
@@ -242,6 +243,15 @@ class _Rest:
 
     def tell(self) -> int:
         return self._blob.tell()
+
+
+def _blocks(path: str, text: bytes, line: int) -> Iterator[Block]:
+    cutter = Cutter("", path, "", line=line)
+    for at in range(0, len(text), _BATCH):
+        if (block := cutter.feed(text[at : at + _BATCH])) is not None:
+            yield block
+    if (block := cutter.flush()) is not None:
+        yield block
 
 
 def _lines(hit: Hit) -> set[int]:

@@ -61,7 +61,7 @@ class Cursor:
         there = [row[0] for row in kinds if row[1] in ("commit", "tag")]  # others went since
         rows = git.ask("for-each-ref", "--format=%(objecttype) %(objectname)", "refs/tags").decode().splitlines()
         tags = {row.split(" ")[1] for row in rows if row.startswith("tag ")} - set(before)
-        return Range(everything.options, tuple(f"^{name}" for name in there), tuple(sorted(tags))), ""
+        return Range(everything.options, (*everything.names, *(f"^{name}" for name in there)), tuple(sorted(tags))), ""
 
     def save(self) -> None:
         """Raises OSError."""

@@ -16,7 +16,7 @@ from monitor.scan.commits import CommitSearch, Seen
 if TYPE_CHECKING:
     from monitor.scan.search import Hit
 
-__all__ = ["Found", "History", "Range", "gathered", "placed", "staged"]
+__all__ = ["Found", "History", "Range", "gathered", "placed", "staged", "stashed"]
 
 WIDTH = 3  # lines around a change by which a secret is known for one
 _EVERYTHING = 1 << 30  # lines: of what is staged all are there
@@ -47,6 +47,12 @@ class Range:
         return "".join(f"{name}\n" for name in self.names).encode()
 
 
+def stashed(git: Git) -> tuple[str, ...]:
+    """All that was put aside: a ref leads to the last one only."""
+    names = git.ask("log", "--walk-reflogs", "--format=%H", "refs/stash", "--", fine=(0, 128)).decode().split()
+    return tuple(dict.fromkeys(names))
+
+
 @dataclass(slots=True)
 class History:
     """Commits of a range, and what of it is not there. `problems`: a sentence each."""
@@ -58,6 +64,8 @@ class History:
     def search(self, search: CommitSearch) -> Iterator[Seen]:
         """Raises GitError where nothing can be read."""
         yield from search.search(search.tags(self._tags()))
+        for name, ref in self._contents_named():
+            yield from (Seen(None, hit, ref) for hit in search.version(ref, name, large=True) or ())
         if self.range.whole and self.git.line("rev-parse", "--is-shallow-repository") == "true":
             self.problems.append(_SHALLOW)
         if self._partial():
@@ -82,6 +90,22 @@ class History:
             return []
         return [row.split(" ")[1] for row in rows.splitlines() if row.startswith("tag ")]
 
+    def _contents_named(self) -> Iterator[tuple[str, str]]:
+        """Contents that a ref leads to, or its tag, and no commit; with the ref."""
+        if not self.range.whole:
+            return
+        form = "--format=%(objecttype) %(objectname) %(*objecttype) %(*objectname) %(refname)"
+        try:
+            rows = self.git.ask("for-each-ref", form).decode("utf-8", "replace").splitlines()
+        except GitError:
+            return  # was said
+        for row in rows:
+            kind, name, inner, behind, ref = row.split(" ", 4)
+            if "blob" in (kind, inner):
+                yield (name if kind == "blob" else behind), ref
+            elif "tree" in (kind, inner):
+                self.problems.append(f"{ref} leads to a folder, which was not scanned")
+
     def _partial(self) -> bool:
         """Whether objects are missing on purpose."""
         keys = r"^(remote\..*\.promisor|extensions\.partialclone)$"
@@ -94,7 +118,8 @@ class History:
         by = self._brought()
         for name, path in self._contents(names):
             commit, known = by.get(name, (None, path))
-            yield from (Seen(commit, hit) for hit in search.version(known or name, name, large=True) or ())
+            place = known or name
+            yield from (Seen(commit, hit, place) for hit in search.version(place, name, large=True) or ())
         if gone := len(missing | search.passed.missing):
             objects = "1 object is" if gone == 1 else f"{gone:,} objects are"
             self.problems.append(f"{objects} missing or damaged, so what is in them was not scanned")
@@ -168,9 +193,11 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 @dataclass(slots=True)
 class Found:
-    """One secret in one file of a history. `first`, `last`: the commits that brought it, the oldest and the newest."""
+    """One secret in one file of a history. `path`: as git knows it; `first`, `last`: the oldest and the newest commit
+    that brought it."""
 
     hit: Hit
+    path: str
     first: Commit | None
     last: Commit | None
     commits: int = 1
@@ -184,7 +211,7 @@ def gathered(seen: Iterable[Seen]) -> list[Found]:
         key = finding.fingerprint, finding.path, finding.rule
         known = found.get(key)
         if known is None:
-            found[key] = Found(one.hit, one.commit, one.commit)
+            found[key] = Found(one.hit, one.path, one.commit, one.commit)
         elif known.first is None or one.commit is None or known.first.id != one.commit.id:
             known.hit, known.first, known.commits = one.hit, one.commit or known.first, known.commits + 1
         elif (one.hit.finding.line or 0) < (known.hit.finding.line or 0):
@@ -205,7 +232,7 @@ def placed(
     refs = _refs(git, list(dict.fromkeys(one.first.id for one in found if one.first is not None)))
     owners = _Owners(git, head)
     for one in found:
-        path, first = one.hit.finding.path, one.first
+        path, first = one.path, one.first
         now = search.version(path, head[path], large=True) if path in head else None
         there = [] if first is None else refs.get(first.id, [])
         owner = owners.of(path) or (f"{first.author} <{first.email}>" if first is not None else None)

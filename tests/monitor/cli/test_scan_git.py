@@ -80,6 +80,8 @@ def test_ranges_and_what_is_none(monitor: Command, repository: Repository, tmp_p
         (["--git", "--staged"], "--git and --staged: one of them"),
         (["--staged", "a"], "--staged takes no path"),
         (["--since-last", "r"], "--since-last goes with --git"),
+        (["--git", "--since-last", "HEAD"], "--since-last takes no range"),
+        (["--git", "--max-size", "1K"], "--max-size is for files, not for --git"),
         ([], "name what to scan"),
     ):
         answer = monitor("scan", *arguments, env={"GIT_CEILING_DIRECTORIES": str(tmp_path)})

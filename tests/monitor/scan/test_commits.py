@@ -174,6 +174,18 @@ def test_text_larger_than_is_looked_at_as_a_whole(
     assert look(engine, repository)[0] == [("f", 201, "two")]
 
 
+def test_a_long_change_is_searched_in_pieces(
+    engine: Engine, token: Token, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.scan.commits._WHOLE", 1000)
+    monkeypatch.setattr("monitor.scan.commits._BATCH", 2000)
+    repository = Repository(tmp_path / "r")
+    lines = [f"line {n}\n" for n in range(900)]
+    lines[450] = f"key {token(1)}\n"
+    repository.commit({"f": "".join(lines), "g": "first\n"}, "one")
+    assert look(engine, repository)[0] == [("f", 451, "one")]
+
+
 def test_a_secret_that_becomes_one_by_the_line_above_is_new(engine: Engine, token: Token, tmp_path: Path) -> None:
     repository = Repository(tmp_path / "r")
     value = token(1)

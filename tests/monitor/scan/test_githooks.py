@@ -131,6 +131,14 @@ def test_where_ours_is_gone_it_says_so_and_stops(repository: Repository, tmp_pat
     assert "chmod +x" in standing(folder(repository), "pre-push").note
 
 
+def test_ours_that_is_killed_lets_nothing_through(repository: Repository, tmp_path: Path) -> None:
+    hook(tmp_path / "ours", "#!/bin/sh\nkill -9 $$\n")
+    own = hook(repository.folder / ".git/hooks/pre-receive", "#!/bin/sh\necho own\n")
+    install(folder(repository), "pre-receive", str(tmp_path / "ours"), [])
+    code, says = run(own, said="x\n")
+    assert (code, "own" in says) == (137, False)
+
+
 def test_a_folder_that_the_repository_names(repository: Repository, program: str, tmp_path: Path) -> None:
     own = install(folder(repository), "pre-commit", program, [])
     repository.git("config", "core.hooksPath", ".githooks")

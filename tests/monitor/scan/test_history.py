@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import gzip
+import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +14,7 @@ import pytest
 from detectors.match.engine import Engine
 from monitor.clients.git import Git
 from monitor.scan.commits import CommitSearch
-from monitor.scan.history import History, Range, gathered, placed, staged
+from monitor.scan.history import History, Range, gathered, placed, staged, stashed
 from monitor.scan.run import Options
 from monitor.scan.search import Hit
 from tests.fakes.repository import Repository
@@ -164,6 +169,30 @@ def test_tags_and_their_messages(engine: Engine, token: Token, tmp_path: Path) -
     assert (hit.git["tags"], hit.git["first"]["author"]) == (["v1"], "Ann Author")
 
 
+def test_what_no_branch_leads_to(engine: Engine, token: Token, tmp_path: Path) -> None:
+    """A content that a tag names, and all that was put aside."""
+    repository = Repository(tmp_path / "r")
+    repository.commit({"a": "x\n"})
+    name = repository.git("hash-object", "-w", "--stdin", stdin=f"key {token(1)}\n".encode())
+    repository.git("tag", "-a", "key", "-m", "a key", name)
+    for number in (2, 3):
+        repository.write({"a": f"{token(number)}\n"})
+        repository.git("stash")
+    hits, problems = look(engine, repository.folder, Range(("--all",), stashed(Git(repository.folder)), whole=True))
+    assert sorted(paths(hits)) == ["a", "a", "refs/tags/key"]
+    assert problems == []
+    assert stashed(Git(Repository(tmp_path / "none").folder)) == ()
+
+
+def test_a_file_whose_name_is_masked_is_found_in_head(engine: Engine, token: Token, tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "r")
+    repository.commit({f"{token(1)}.py": f"{token(2)}\n", "a.gz": gzip.compress(token(3).encode())})
+    hits, _ = look(engine, repository.folder)
+    assert len(hits) == 2
+    assert all(hit.git and hit.git["in_head"] for hit in hits)
+    assert not any(token(1)[8:] in path for path in paths(hits))
+
+
 def test_what_is_staged(engine: Engine, token: Token, tmp_path: Path) -> None:
     repository = Repository(tmp_path / "r")
     lines = "line\n" * 50
@@ -185,3 +214,67 @@ def test_what_is_staged(engine: Engine, token: Token, tmp_path: Path) -> None:
     assert rows() == [("a", 103)]
     repository.git("rm", "-q", "--cached", "a")
     assert rows() == []
+
+
+def test_encodings(engine: Engine, token: Token, tmp_path: Path) -> None:
+    """Of a message, a path and an author that are Latin-1, and of text in UTF-16 of which a line changes."""
+    repository = Repository(tmp_path / "r")
+    latin = os.fsdecode("é".encode("latin-1"))
+    wide = [f"line {n}" for n in range(30)]
+    repository.commit({"wide": "\n".join(wide).encode("utf-16")})
+    wide[20] = f"key = {token(1)}"
+    repository.commit({"wide": "\n".join(wide).encode("utf-16"), f"{latin}.py": f"# {latin}\nk = '{token(2)}'\n".encode(
+        "utf-8", "surrogateescape")})  # fmt: skip
+    repository.git("config", "i18n.commitEncoding", "ISO-8859-1")
+    message = os.fsencode(f"caf{latin} {token(3)}")
+    repository.git("commit", "-q", "--allow-empty", "-F", "-", stdin=message, GIT_AUTHOR_NAME=latin)
+    hits, problems = look(engine, repository.folder)
+    assert problems == []
+    assert [(hit.finding.path, hit.finding.line) for hit in hits] == [
+        ("(commit message)", 1), ("wide", 21), (f"{latin}.py", 2)
+    ]  # fmt: skip
+    assert hits[0].git is not None
+    assert hits[0].git["first"]["author"] == "é"
+
+
+def test_a_sparse_work_tree_has_its_whole_history(engine: Engine, source: Repository, tmp_path: Path) -> None:
+    source.git("clone", "-q", "--sparse", str(source.folder), str(tmp_path / "r"))
+    hits, _ = look(engine, tmp_path / "r")
+    assert len(hits) == 3
+    assert not (tmp_path / "r/src").exists()
+    assert [hit.finding.path for hit in hits if hit.git and hit.git["in_head"]] == ["src/a.py"]
+
+
+@pytest.mark.campaign
+def test_ten_thousand_branches(engine: Engine, source: Repository, tmp_path: Path) -> None:
+    source.git("clone", "-q", str(source.folder), str(tmp_path / "r"))
+    repository = Repository(tmp_path / "r")
+    name = repository.git("rev-parse", "HEAD")
+    lines = "".join(f"create refs/heads/b{number:05} {name}\n" for number in range(10_000))
+    repository.git("update-ref", "--stdin", stdin=lines.encode())
+    hits, problems = look(engine, repository.folder)
+    told = {hit.finding.path: hit.git or {} for hit in hits}
+    assert problems == []
+    assert (len(told["old.py"]["branches"]), told["old.py"]["refs"] > 10_000) == (50, True)
+
+
+@pytest.mark.campaign
+def test_a_blob_of_100_mb_is_read_in_pieces(token: Token, tmp_path: Path) -> None:
+    """As text and, with an attribute, as none; in a process of its own, whose memory is measured."""
+    repository = Repository(tmp_path / "r")
+    line = b"a line of a log that says nothing at all\n"
+    repository.commit({"log": line * (100_000_000 // len(line)) + f"key {token(1)}\n".encode()})
+    repository.commit(
+        {"log": b"0\n" + line * (100_000_000 // len(line)) + f"key {token(1)}\nkey {token(2)}\n".encode()}
+    )
+    command = [sys.executable, "-m", "monitor", "scan", "--git", "-C", str(repository.folder), "-f", "jsonl"]
+    program = "import resource, subprocess, sys; print(subprocess.run(sys.argv[1:], stdout=2).returncode, " \
+        "resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10)"  # fmt: skip
+    answer = subprocess.run(
+        [sys.executable, "-c", program, *command], capture_output=True, text=True, check=True,
+        env={**os.environ, "HOME": str(tmp_path)},
+    )  # fmt: skip
+    code, memory = answer.stdout.split()
+    lines = sorted(json.loads(row)["line"] for row in answer.stderr.splitlines())
+    assert (code, lines) == ("1", [100_000_000 // len(line) + 1, 100_000_000 // len(line) + 3])
+    assert int(memory) < 600
