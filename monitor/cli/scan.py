@@ -24,6 +24,7 @@ from monitor.cli.common import (
     read_config,
     run_key,
     started,
+    with_store,
 )
 from monitor.cli.scan_accept import books_at, books_in, wish
 from monitor.cli.scan_session import CONFIDENCES, Form, Session
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from monitor.model import Finding
     from monitor.scan.accepted import Book
     from monitor.scan.own import Own
+    from monitor.store import Store
 
 app = command_app()
 
@@ -107,6 +109,9 @@ def scan(
     since_last: Annotated[
         bool, typer.Option("--since-last", help="With --git: commits that came since this was last asked for.")
     ] = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="With --git: record it as incidents, in the state of the configuration.")
+    ] = False,
     everything: Annotated[
         bool, typer.Option("--generated", help="With --git: also lock files and minified ones.")
     ] = False,
@@ -176,12 +181,17 @@ def scan(
 
         repository = repository_at(folder, hook=folder == Path())
     wanted = wish(accept, reason, duration, paths, repository)
-    settings = read_config(config, rules_only=not inventory, foreign=inventory)
+    if report and not history:
+        fail("--report goes with --git", 2)
+    whole = inventory or report
+    settings = read_config(config, rules_only=not whole, foreign=whole)
+    if report:
+        with_store(settings, _nothing)  # a state that is not there is told before the scan begins
     if inventory and not settings.inventory:
         fail(_NO_INVENTORY, 2)
     engine = engine_of(settings)
     asked = frozenset(_known_rules(engine, rule or (), inventory=inventory))
-    key = run_key(settings, lasting=inventory or baseline is not None or write_baseline is not None)
+    key = run_key(settings, lasting=whole or baseline is not None or write_baseline is not None)
     session = Session(
         paths=paths,
         form=form,
@@ -190,7 +200,7 @@ def scan(
         confidences=frozenset(CONFIDENCES[CONFIDENCES.index(confidence) :]),
         known=_read_baseline(baseline, key),
         own={os.path.abspath(path) for path in (baseline, write_baseline) if path is not None},
-        keep=write_baseline is not None or form in (Form.json, Form.sarif),
+        keep=write_baseline is not None or report or form in (Form.json, Form.sarif),
     )
     from monitor.scan.run import Options
 
@@ -200,7 +210,7 @@ def scan(
     engine = own.engine if own else engine
     options = Options(
         key=key,
-        context=form is Form.text,
+        context=form is Form.text or report,
         suppressions=suppressions,
         reveal=reveal,
         skip_binary=skip_binary,
@@ -225,6 +235,10 @@ def scan(
         os._exit(130)  # and the processes that search with it
     if write_baseline is not None:
         _write_baseline(write_baseline, key, (hit.finding for hit in session.all))
+    if report and repository is not None:
+        from monitor.cli.scan_git import record
+
+        record(session, repository, settings)
     if wanted is not None:
         wanted.write(session)
         raise typer.Exit(0)
@@ -251,6 +265,10 @@ def _places(paths: list[str], *, history: bool, staged: bool, since_last: bool) 
     if not any(path == "-" or os.path.lexists(path) for path in paths):
         fail(f"{printable(paths[0])}: there is no such file or folder", 2)
     return paths
+
+
+async def _nothing(_store: Store) -> None:
+    pass
 
 
 def _books(paths: list[str], repository: Git | None) -> list[Book]:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from monitor.cli.common import fail, printable
+from monitor.cli.common import fail, printable, with_store
 
 if TYPE_CHECKING:
     from detectors.match.engine import Engine
     from monitor.cli.scan_session import Session
     from monitor.clients.git import Git
+    from monitor.config import Config
     from monitor.scan.commits import CommitSearch
     from monitor.scan.cursor import Cursor
     from monitor.scan.history import Range
     from monitor.scan.run import Options
     from monitor.scan.search import Hit
 
-__all__ = ["commits", "repository_at", "run", "staged"]
+__all__ = ["commits", "record", "repository_at", "run", "staged"]
+
+
+_AT_ONCE = 1000  # findings in one transaction
 
 
 def repository_at(folder: Path = Path(), *, hook: bool = False) -> Git:
@@ -95,6 +100,18 @@ def _kept(cursor: Cursor) -> None:
         fail(printable(f"{cursor.path}: {error.strerror}: the next --since-last looks at the same commits again"), 2)
 
 
+def record(session: Session, git: Git, settings: Config) -> None:
+    """What was shown, as incidents."""
+    from monitor.scan.history import reported
+
+    repository, now = session.scrub(_called(git)), time.time()
+    found = [reported(hit, repository, now) for hit in session.new]
+    for start in range(0, len(found), _AT_ONCE):
+        some = found[start : start + _AT_ONCE]
+        with_store(settings, lambda store, some=some: store.commit(some, []))  # type: ignore[misc]
+    typer.echo(f"{len(found):,} recorded", err=True)
+
+
 def _born(git: Git) -> bool:
     return bool(git.line("rev-parse", "--verify", "--quiet", "HEAD"))
 
@@ -133,6 +150,12 @@ def commits(
 
     session.unit = "commit"
     _search(session, git, engine, options, hits, everything=everything)
+
+
+def _called(git: Git) -> str:
+    """The name of its folder."""
+    common = (git.folder / git.line("rev-parse", "--git-common-dir")).resolve()
+    return (common.parent if common.name == ".git" else common).name.removesuffix(".git")
 
 
 def _name(git: Git) -> str:

@@ -149,8 +149,13 @@ class Session:
         self.suppressed += hit.suppressed
         return not hit.suppressed
 
+    @property
+    def new(self) -> list[Hit]:
+        """Of those that are kept."""
+        return [hit for hit in self.all if hit.entry is None and hit.finding.fingerprint not in self.known]
+
     def finish(self) -> None:
-        new = [hit for hit in self.all if hit.entry is None and hit.finding.fingerprint not in self.known]
+        new = self.new
         if self.form is Form.json:
             typer.echo(json_text([as_dict(hit) for hit in new], indent=True))
         elif self.form is Form.sarif:

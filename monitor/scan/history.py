@@ -10,13 +10,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from monitor.clients.git import DIFF, Git, GitError
+from monitor.occurrence import finding_id
 from monitor.scan.changes import FORMAT, Change, Commit, changes
 from monitor.scan.commits import CommitSearch, Seen
 
 if TYPE_CHECKING:
+    from monitor.model import Finding
     from monitor.scan.search import Hit
 
-__all__ = ["Found", "History", "Range", "gathered", "placed", "staged", "stashed"]
+__all__ = ["Found", "History", "Range", "gathered", "placed", "reported", "staged", "stashed"]
 
 WIDTH = 3  # lines around a change by which a secret is known for one
 _EVERYTHING = 1 << 30  # lines: of what is staged all are there
@@ -243,6 +245,27 @@ def placed(
         still = any(hit.finding.fingerprint == one.hit.finding.fingerprint for hit in now or ())
         facts = {"in_head": still, **names, "refs": len(there), "owner": owner and scrub(owner)}
         yield replace(one.hit, git={**_when(one, scrub), **facts})
+
+
+def reported(hit: Hit, repository: str, now: float) -> Finding:
+    """A finding as the store keeps it: the same however often its history is looked at."""
+    finding, git = hit.finding, hit.git or {}
+    first = git.get("first")
+    generation = f"{repository}:{first['commit'] if first else ''}:{finding.path}"
+    labels = {**finding.labels, "repository": repository}
+    if first is not None:
+        labels |= {"commit": first["commit"], "author": f"{first['author']} <{first['email']}>"}
+    if git.get("owner"):
+        labels["proposed_owner"] = git["owner"]
+    return replace(
+        finding,
+        id=finding_id(generation, finding.offset, finding.rule, finding.fingerprint),
+        source="git",
+        generation=generation,
+        time=now,
+        logged_at=datetime.fromisoformat(first["date"]).timestamp() if first is not None else None,
+        labels=labels,
+    )
 
 
 def _when(one: Found, scrub: Callable[[str], str]) -> dict[str, Any]:

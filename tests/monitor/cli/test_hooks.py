@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from detectors.rules.template import expand
 from tests.fakes.forks import Forks
@@ -15,6 +16,7 @@ from tests.fakes.repository import Repository, environment
 Answer = subprocess.CompletedProcess[str]
 Command = Callable[..., Answer]
 NONE = "0" * 40
+ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.usefixtures("config")
 
 
@@ -197,6 +199,21 @@ def test_status_says_what_is_in_force(world: World) -> None:
     answer = world.monitor("hooks", "uninstall", "-C", "mine")
     assert answer.stdout == f"pre-commit: taken out of {world.mine.folder}/hooks.d/pre-commit\n"
     assert world.monitor("hooks", "uninstall", "-C", "mine").stderr == "none of ours is there\n"
+
+
+def test_what_pre_commit_is_given_is_what_there_is(world: World) -> None:
+    listed = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    assert {hook["id"] for hook in listed} == {"exposure-monitor", "exposure-monitor-push"}
+    name = world.mine.commit({"a": f"{token(1)}\n"})
+    world.mine.write({"b": f"{token(2)}\n"})
+    where = {"GIT_DIR": str(world.mine.folder / ".git"), "GIT_WORK_TREE": str(world.mine.folder)}
+    for hook in listed:
+        program, *arguments = hook["entry"].split()
+        assert program == "monitor"
+        assert hook["pass_filenames"] is False
+        assert world.monitor(*arguments, env=where).returncode == 1
+    told = {"PRE_COMMIT_FROM_REF": name, "PRE_COMMIT_TO_REF": name, "PRE_COMMIT_REMOTE_NAME": "origin"}
+    assert world.monitor("hooks", "run", "pre-push", env={**where, **told}).returncode == 0
 
 
 def test_hooks_of_all_repositories_are_touched_only_when_that_is_asked_for(world: World, tmp_path: Path) -> None:

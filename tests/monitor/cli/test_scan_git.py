@@ -139,3 +139,26 @@ def test_only_what_came_since_the_last_time(monitor: Command, repository: Reposi
     assert monitor("scan", "--git", "-C", "r", "--since-last").returncode == 2  # so it stays where it was
     lost.write_bytes(kept)
     assert monitor("scan", "--git", "-C", "r", "--since-last").returncode == 1
+
+
+def test_what_is_found_becomes_incidents_with_a_proposed_owner(
+    monitor: Command, repository: Repository, tmp_path: Path
+) -> None:
+    answer = monitor("scan", "--git", "-C", "r", "--report")
+    assert (answer.returncode, answer.stdout) == (1, "")
+    assert "there is no database" in answer.stderr
+    repository.commit({"CODEOWNERS": "new.py @team\n"})
+    monitor("run", "--once", env={"HOOK_URL": "http://127.0.0.1:9/"})
+    monitor("mask", "--report", stdin=f"log {token(2)}\n")
+    for _ in range(2):
+        answer = monitor("scan", "--git", "-C", "r", "--report")
+        assert answer.returncode == 1
+        assert answer.stderr.endswith("3 recorded\n")
+    listed = [json.loads(line) for line in monitor("incidents", "list", "-f", "jsonl").stdout.splitlines()]
+    told = [json.loads(monitor("incidents", "show", one["id"], "-f", "json").stdout) for one in listed]
+    assert [one["occurrences"] for one in told if one["labels"].get("proposed_owner") == "@team"] == [2]
+    assert len(told) == 3
+    assert {one["labels"]["repository"] for one in told} == {"r"}
+    assert token(1)[8:] not in json.dumps(told)
+    assert token(4)[8:] not in json.dumps(told)
+    assert monitor("scan", "--report", "r").returncode == 2
