@@ -18,7 +18,7 @@ __all__ = ["FORMAT", "Change", "Commit", "Hunk", "changes", "tag"]
 FORMAT = "--format=tformat:%x01%H%n %P%n %an%n %ae%n %at%n%w(0,1,1)%B%w()%x00"  # a NUL before %w would end it there
 _FIELDS = 5
 _BOUND = re.compile(rb"\n(?=diff --(?:git|cc|combined) |\x01)")
-_HUNK = re.compile(rb"^(@@+) ([^@\n]*) @@+[^\n]*\n", re.MULTILINE)
+_HUNK = re.compile(rb"\n(@@+) ([^@\n]*) @@+[^\n]*\n")  # a newline is looked for faster than where a line begins
 _INDEX = re.compile(rb"^index ([0-9a-f,]+)\.\.([0-9a-f]+)(?: ([0-7]+))?$", re.MULTILINE)
 _MODE = re.compile(rb"^(?:new file )?mode (?:[0-7,]+\.\.)?([0-7]{6})$", re.MULTILINE)
 _BINARY = re.compile(rb"^Binary files ", re.MULTILINE)
@@ -140,7 +140,7 @@ def tag(name: str, text: bytes) -> Commit:
 def _change(section: bytes, commit: Commit | None) -> Change | None:
     """None: nothing of it is new."""
     first = _HUNK.search(section)
-    head = section if first is None else section[: first.start()]
+    head = section if first is None else section[: first.start() + 1]
     index = _INDEX.search(head)
     if index is None or _GONE.search(head):  # of its mode alone; deleted
         return None
@@ -159,9 +159,9 @@ def _change(section: bytes, commit: Commit | None) -> Change | None:
 def _hunks(section: bytes, first: re.Match[bytes]) -> Iterator[Hunk]:
     here: re.Match[bytes] | None = first
     while here is not None:
-        after = _HUNK.search(section, here.end())
+        after = _HUNK.search(section, here.end() - 1)
         line = here[2].rpartition(b"+")[2].partition(b",")[0]
-        yield Hunk(int(line), len(here[1]) - 1, section[here.end() : after.start() if after else len(section)])
+        yield Hunk(int(line), len(here[1]) - 1, section[here.end() : after.start() + 1 if after else len(section)])
         here = after
 
 

@@ -177,7 +177,8 @@ class History:
 
 
 def _sections(pieces: Iterable[bytes]) -> Iterator[tuple[Commit, bytes]]:
-    for section in b"".join(pieces).split(b"\n\x01"):
+    whole = b"".join(pieces)
+    for section in whole.split(b"\n\x01") if whole else ():
         head, _, rows = section.partition(b"\0")
         for item in changes([b"\x01" + head.removeprefix(b"\x01") + b"\0"]):
             assert isinstance(item, Commit)

@@ -7,7 +7,16 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["Repository", "environment"]
+__all__ = ["Repository", "environment", "plant"]
+
+# Settings that name a program, for each command that is asked below.
+PROGRAMS = (
+    "core.fsmonitor", "core.pager", "core.sshCommand", "core.editor", "core.askPass", "core.gitProxy",
+    "core.alternateRefsCommand", "diff.external", "diff.evil.textconv", "diff.evil.command", "filter.evil.clean",
+    "filter.evil.smudge", "filter.evil.process", "gpg.program", "gpg.ssh.program", "gpg.ssh.defaultKeyCommand",
+    "credential.helper", "merge.evil.driver", "pager.log", "pager.diff", "alias.log", "alias.diff", "sequence.editor",
+    "uploadpack.packObjectsHook", "interactive.diffFilter", "remote.origin.vcs", "trailer.x.command",
+)  # fmt: skip
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -58,3 +67,21 @@ class Repository:
         self.write(files or {})
         self.git("commit", "-q", "--no-verify", "--allow-empty", "--cleanup=verbatim", "-m", message, **more)
         return self.git("rev-parse", "HEAD")
+
+
+def plant(repository: Repository, ran: Path) -> None:
+    """All that a repository can bring along to have a program run. Each one that runs makes the file `ran`."""
+    trap = f"touch {ran}; false"
+    for key in PROGRAMS:
+        repository.git("config", key, f"!{trap}" if key.startswith("alias") else trap)
+    for name in ("post-index-change", "fsmonitor-watchman", "reference-transaction", "pre-commit", "post-checkout"):
+        hook = repository.folder / ".git/hooks" / name
+        hook.write_text(f"#!/bin/sh\n{trap}\n")
+        hook.chmod(0o755)
+    repository.git("config", "log.showSignature", "true")
+    repository.git("config", "diff.submodule", "log")
+    repository.git("config", "remote.origin.promisor", "true")
+    repository.git("config", "remote.origin.url", f"ext::sh -c touch% {ran}")
+    (repository.folder / ".gitattributes").write_text("* diff=evil filter=evil merge=evil\n")
+    (repository.folder / ".git/info").mkdir(exist_ok=True)
+    (repository.folder / ".git/info/attributes").write_text("* diff=evil filter=evil\n")

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from detectors.rules.template import expand
-from tests.fakes.repository import Repository
+from tests.fakes.repository import Repository, plant
 
 ROOT = Path(__file__).parents[3]
 Answer = subprocess.CompletedProcess[str]
@@ -162,3 +162,31 @@ def test_what_is_found_becomes_incidents_with_a_proposed_owner(
     assert token(1)[8:] not in json.dumps(told)
     assert token(4)[8:] not in json.dumps(told)
     assert monitor("scan", "--report", "r").returncode == 2
+
+
+def test_nothing_that_a_repository_brings_along_is_run(
+    monitor: Command, repository: Repository, tmp_path: Path
+) -> None:
+    repository.write({"staged": f"{token(6)}\n"})
+    plant(repository, tmp_path / "ran")
+    name = repository.git("rev-parse", "HEAD")
+    assert monitor("scan", "--git", "-C", "r", "HEAD..").returncode == 0  # as of a partial clone
+    where = {"GIT_DIR": str(repository.folder / ".git"), "GIT_WORK_TREE": str(repository.folder)}
+    for arguments, said, env, code in (
+        (["scan", "--git", "-C", "r", "-f", "jsonl"], "", {}, 1),
+        (["scan", "--git", "-C", "r", "HEAD~1.."], "", {}, 1),
+        (["scan", "--git", "-C", "r", "--since-last"], "", {}, 1),
+        (["scan", "--git", "-C", "r", "HEAD.."], "", {}, 0),
+        (["scan", "--staged", "-C", "r"], "", {}, 1),
+        (["scan", "r"], "", {}, 1),
+        (["hooks", "run", "pre-commit"], "", where, 1),
+        (["hooks", "run", "pre-push", "origin"], f"r {name} r {'0' * 40}\n", where, 1),
+        (["hooks", "run", "pre-receive"], f"{'0' * 40} {name} r\n", where, 0),
+        (["hooks", "install", "-C", "r"], "", {}, 0),
+        (["hooks", "status", "-C", "r"], "", {}, 0),
+        (["hooks", "uninstall", "-C", "r"], "", {}, 0),
+    ):
+        answer = monitor(*arguments, stdin=said, env=env)
+        assert answer.returncode == code, (arguments, answer.stderr)
+        assert not (tmp_path / "ran").exists(), arguments
+        repository.git("config", "--unset-all", "remote.origin.promisor", fine=False)

@@ -5,16 +5,7 @@ from pathlib import Path
 import pytest
 
 from monitor.clients.git import DIFF, Git, GitError, command
-from tests.fakes.repository import Repository
-
-# Settings that name a program, for each command that is asked below.
-PROGRAMS = (
-    "core.fsmonitor", "core.pager", "core.sshCommand", "core.editor", "core.askPass", "core.gitProxy",
-    "core.alternateRefsCommand", "diff.external", "diff.evil.textconv", "diff.evil.command", "filter.evil.clean",
-    "filter.evil.smudge", "filter.evil.process", "gpg.program", "gpg.ssh.program", "gpg.ssh.defaultKeyCommand",
-    "credential.helper", "merge.evil.driver", "pager.log", "pager.diff", "alias.log", "alias.diff", "sequence.editor",
-    "uploadpack.packObjectsHook", "interactive.diffFilter", "remote.origin.vcs", "trailer.x.command",
-)  # fmt: skip
+from tests.fakes.repository import Repository, plant
 
 
 def test_it_answers_and_says_why_it_does_not(tmp_path: Path) -> None:
@@ -37,20 +28,7 @@ def hostile(tmp_path: Path) -> Repository:
     repository = Repository(tmp_path / "r")
     repository.commit({"a": "x\n"})
     repository.commit({"a": "y\n"})
-    trap = f"touch {tmp_path / 'ran'}; false"
-    for key in PROGRAMS:
-        repository.git("config", key, f"!{trap}" if key.startswith("alias") else trap)
-    for name in ("post-index-change", "fsmonitor-watchman", "reference-transaction", "pre-commit", "post-checkout"):
-        hook = repository.folder / ".git/hooks" / name
-        hook.write_text(f"#!/bin/sh\n{trap}\n")
-        hook.chmod(0o755)
-    repository.git("config", "log.showSignature", "true")
-    repository.git("config", "diff.submodule", "log")
-    repository.git("config", "remote.origin.promisor", "true")
-    repository.git("config", "remote.origin.url", f"ext::sh -c touch% {tmp_path / 'ran'}")
-    (repository.folder / ".gitattributes").write_text("* diff=evil filter=evil merge=evil\n")
-    (repository.folder / ".git/info").mkdir(exist_ok=True)
-    (repository.folder / ".git/info/attributes").write_text("* diff=evil filter=evil\n")
+    plant(repository, tmp_path / "ran")
     (repository.folder / "a").write_text("changed\n")
     return repository
 
