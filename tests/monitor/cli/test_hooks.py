@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ import yaml
 from detectors.rules.template import expand
 from tests.fakes.forks import Forks
 from tests.fakes.repository import Repository, environment
+from tests.fakes.shell import in_process
 
 Answer = subprocess.CompletedProcess[str]
 Command = Callable[..., Answer]
@@ -33,9 +34,10 @@ class World:
         self.server.git("config", "receive.denyDeleteCurrent", "ignore")
         self.mine = Repository(folder / "mine")
         self.mine.git("remote", "add", "origin", str(self.server.folder))
-        self._variables = {"HOME": str(folder), "MONITOR_CONFIG": str(folder / "config.toml")}
-        variables = environment(**self._variables, PYTHONWARNINGS="error")
-        forks.shim(folder / "monitor", variables)
+        more = {"HOME": str(folder), "MONITOR_CONFIG": str(folder / "config.toml"), "PYTHONWARNINGS": "error"}
+        self._variables = environment(**more)
+        del self._variables["LC_ALL"]  # as of other tests, so that they share a server
+        forks.shim(folder / "monitor", self._variables)
         self._program = str(folder / "monitor")
 
     def install(self, repository: Repository, *hooks: str) -> Answer:
@@ -50,10 +52,23 @@ class World:
         return answer
 
     def git(self, *arguments: str) -> Answer:
-        return subprocess.run(
-            ["git", "-C", str(self.mine.folder), *arguments], capture_output=True, text=True, check=False,
-            env=environment(**self._variables, PYTHONWARNINGS="error"),
-        )  # fmt: skip
+        command = ["git", "-C", str(self.mine.folder), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=self._variables)
+
+
+@pytest.fixture
+def monitor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """In this process, with more variables: `monitor("hooks", …, env={…})`. What git starts is another one."""
+    command = in_process(tmp_path, monkeypatch)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    def run(*arguments: str, stdin: str = "", env: Mapping[str, str] | None = None) -> Answer:
+        with monkeypatch.context() as more:
+            for name, value in (env or {}).items():
+                more.setenv(name, value)
+            return command(*arguments, stdin=stdin)
+
+    return run
 
 
 @pytest.fixture

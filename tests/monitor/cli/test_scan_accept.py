@@ -2,19 +2,38 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
 from detectors.rules.template import expand
+from monitor.cli.common import with_store
+from monitor.config import load
 from monitor.scan.accepted import FILE
+from monitor.store import Store
+from tests.fakes.forks import Forks
 from tests.fakes.repository import Repository
+from tests.fakes.shell import in_process
 
 Answer = subprocess.CompletedProcess[str]
 Command = Callable[..., Answer]
 pytestmark = pytest.mark.usefixtures("config")
 WHY = ("--for", "90d", "--reason", "a key of the sandbox")
+
+
+@pytest.fixture
+def monitor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """In this process, with more variables: `monitor("scan", …, env={…})`."""
+    command = in_process(tmp_path, monkeypatch)
+
+    def run(*arguments: str, stdin: str = "", env: Mapping[str, str] | None = None) -> Answer:
+        with monkeypatch.context() as more:
+            for name, value in (env or {}).items():
+                more.setenv(name, value)
+            return command(*arguments, stdin=stdin)
+
+    return run
 
 
 def token(n: int) -> str:
@@ -55,7 +74,7 @@ def test_what_is_accepted_stays_so_through_a_squash_a_move_and_a_clone(
         answer = monitor("scan", *arguments)
         assert (answer.returncode, answer.stdout) == (0, ""), arguments
         assert "1 accepted in .exposure-suppressions" in answer.stderr
-        assert monitor("scan", "--no-suppressions", *arguments).returncode == 1
+    assert monitor("scan", "--no-suppressions", *arguments).returncode == 1
 
 
 def test_the_hooks_go_by_what_goes_along(monitor: Command, repository: Repository, tmp_path: Path) -> None:
@@ -96,6 +115,7 @@ def test_files_by_fingerprint_and_what_is_left(monitor: Command, tmp_path: Path)
     assert (tmp_path / FILE).read_text().count("salt =") == 1
 
 
+@pytest.mark.campaign
 def test_a_value_that_could_be_guessed(monitor: Command, tmp_path: Path) -> None:
     (tmp_path / "rules.toml").write_text(
         '[[rule]]\nid = "door"\nname = "Code"\nseverity = "high"\npattern = "door:(?P<secret>[0-9]{6})"\n'
@@ -150,11 +170,17 @@ def test_a_secret_in_a_reason_or_a_place_is_masked(monitor: Command, tmp_path: P
     assert token(3)[8:] not in answer.stderr
 
 
-def test_on_the_host_of_the_logs_it_is_the_same_incident(monitor: Command, tmp_path: Path) -> None:
+async def _nothing(_store: Store) -> None:
+    pass
+
+
+def test_on_the_host_of_the_logs_it_is_the_same_incident(monitor: Command, tmp_path: Path, forks: Forks) -> None:
     (tmp_path / "a").write_text(f"{token(1)}\n")
     monitor("scan", "a", "--accept", "a", *WHY)
-    monitor("run", "--once")
-    assert monitor("mask", "--report", stdin=f"log {token(1)}\n").returncode == 0
+    with_store(load(tmp_path / "config.toml"), _nothing, make=True)
+    variables = {**forks.environment(), "MONITOR_CONFIG": "config.toml"}
+    answer = forks.run("mask", "--report", cwd=tmp_path, env=variables, stdin=f"log {token(1)}\n")
+    assert answer.returncode == 0
     (row,) = (json.loads(line) for line in monitor("scan", "--no-suppressions", "-f", "jsonl", "a").stdout.splitlines())
     (incident,) = (json.loads(line) for line in monitor("incidents", "list", "-f", "jsonl").stdout.splitlines())
     assert row["fingerprint"] == incident["fingerprint"]
