@@ -228,6 +228,9 @@ class RulesConfig(_Table):
         return self
 
 
+_LATER: Any = object()
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """A whole configuration that passed every check which needs nothing but the file."""
@@ -247,12 +250,26 @@ class Config:
     actions: tuple[ActionConfig, ...] = ()
     inventory: tuple[ManagerConfig, ...] = ()
     access: tuple[AccessConfig, ...] = ()
-    rotation: RotationConfig = field(default_factory=lambda: _rotation_table()())  # noqa: PLW0108 - defined below
-    verify: VerifyConfig = field(default_factory=lambda: _verify_table()())  # noqa: PLW0108 - defined below
-    runbook: RunbookConfig = field(default_factory=lambda: _runbook_table()())  # noqa: PLW0108 - defined below
+    rotation: RotationConfig = _LATER
+    verify: VerifyConfig = _LATER
+    runbook: RunbookConfig = _LATER
     escalation: tuple[Escalation, ...] = ()
-    audit: AuditConfig = field(default_factory=lambda: _audit_table()())  # noqa: PLW0108 - defined below
+    audit: AuditConfig = _LATER
     waivers: tuple[Waiver, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in _TABLES:
+            if getattr(self, name) is _LATER:
+                object.__delattr__(self, name)
+
+    if not TYPE_CHECKING:  # which would take every name for one that there is
+
+        def __getattr__(self, name: str) -> Any:
+            """Of what was not given the default, made when it is asked for: a scan never does, and starts sooner."""
+            if name not in _TABLES:
+                raise AttributeError(name)
+            object.__setattr__(self, name, value := _TABLES[name]()())
+            return value
 
     @property
     def state_dir(self) -> Path:
@@ -470,6 +487,9 @@ def _audit_table() -> type[AuditConfig]:
     from monitor.audit.settings import AuditConfig
 
     return AuditConfig
+
+
+_TABLES = {"rotation": _rotation_table, "verify": _verify_table, "runbook": _runbook_table, "audit": _audit_table}
 
 
 def _anchored_runbook(table: RunbookConfig, folder: Path) -> RunbookConfig:
