@@ -129,9 +129,7 @@ class Git:
 
     @contextmanager
     def _started(self, *arguments: str) -> Iterator[_Process]:
-        import tempfile
-
-        with tempfile.TemporaryFile() as errors:  # a pipe that nobody reads would stop it
+        with os.fdopen(os.memfd_create("git"), "w+b") as errors:  # a pipe that nobody reads would stop it
             try:
                 process = _Process(self._command(*arguments), self._environment, errors)
             except (OSError, ValueError) as error:
