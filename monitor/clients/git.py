@@ -17,7 +17,7 @@ from typing import IO
 
 __all__ = ["DIFF", "Blob", "Blobs", "Git", "GitError", "command"]
 
-OLDEST = (2, 20)
+OLDEST = (2, 26)  # whose `config` says where a setting stands
 _SECONDS = 120.0
 _PIECE = 1 << 20
 # In a .git/config that came along each of these can name a program, lead elsewhere, or change the form of what is read.

@@ -100,7 +100,7 @@ def test_a_repository_of_another_user_is_refused_with_what_to_do(
 @pytest.mark.parametrize(
     ("script", "says"),
     [
-        ("echo git version 1.8.3.1", "git version 1.8.3.1 is too old: 2.20 or newer is needed"),
+        ("echo git version 1.8.3.1", "git version 1.8.3.1 is too old: 2.26 or newer is needed"),
         ("echo something", "something is too old"),
         ("exit 3", "git ended with 3"),
     ],
