@@ -128,16 +128,14 @@ def _read(path: Path, root: str | None) -> Book | None:
 
 
 def _place(paths: Sequence[str]) -> Path:
-    """The file for what is found there: one that there is, else at the top of the repository, else here."""
-    from monitor.scan.accepted import FILE, above
+    """The file for what is found there: one that there is, else at the top of the repository, here, or beside it."""
+    from monitor.scan.accepted import FILE, above, folders
 
     if paths == ["-"]:
         fail("--accept is for what lies in files", 2)
     if (there := above(paths[0])) is not None:
         return there
-    here = Path(paths[0]).absolute()
-    top = next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), Path.cwd())
-    return top / FILE
+    return folders(paths[0])[-1] / FILE
 
 
 def _of(git: Git) -> tuple[Path, str]:

@@ -35,6 +35,7 @@ __all__ = [
     "Book",
     "Entry",
     "above",
+    "folders",
     "fresh",
     "read",
     "strength",
@@ -161,14 +162,20 @@ def _alphabet(value: bytes) -> int:
 
 
 def above(path: str) -> Path | None:
-    """The file that holds for a path: in its folder or one above, up to that of the repository."""
+    """The file that holds for a path: the nearest one of `folders`."""
+    return next((folder / FILE for folder in folders(path) if (folder / FILE).is_file()), None)
+
+
+def folders(path: str) -> list[Path]:
+    """Where the file of a path may be: in its folder and those above, up to that of its repository. Of what is in none,
+    in its folder, and in the current one if that is above it: further up anybody could have put one."""
     here = Path(path).absolute()
-    for folder in (here, *here.parents):
-        if (folder / FILE).is_file():
-            return folder / FILE
-        if (folder / ".git").exists():
-            return None
-    return None
+    start = here if here.is_dir() else here.parent
+    chain = [start, *start.parents]
+    top = next((number for number, folder in enumerate(chain) if (folder / ".git").exists()), None)
+    if top is not None:
+        return chain[: top + 1]
+    return [folder for folder in chain if folder in (start, Path.cwd())]
 
 
 def read(data: bytes, now: float, root: str | None = None) -> Book:

@@ -117,6 +117,10 @@ def test_paths_count_from_the_folder_of_the_file(tmp_path: Path, monkeypatch: py
     (tmp_path / "r" / FILE).touch()
     assert above(str(tmp_path / "r/sub/x.py")) == tmp_path / "r" / FILE
     assert above(str(tmp_path)) == tmp_path / FILE
+    (tmp_path / "loose/deep").mkdir(parents=True)
+    assert above(str(tmp_path / "loose/deep")) is None  # in no repository: whoever may write above has no say
+    (tmp_path / "loose/deep" / FILE).touch()
+    assert above(str(tmp_path / "loose/deep/x")) == tmp_path / "loose/deep" / FILE
     monkeypatch.chdir(tmp_path / "r/sub")
     book = Book("0" * 32, (Entry("r", "", "sub/x.py", "r", "a", NOW),), root=str(tmp_path / "r"))
     assert book.accepts("r", "x.py", b"")
