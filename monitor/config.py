@@ -23,7 +23,7 @@ from monitor.common.credential import Credential
 from monitor.common.field_names import holds_secrets, is_field
 from monitor.common.listen import split_listen
 from monitor.common.problems import Problem, check, short, suggest
-from monitor.common.text import token_like, veiled
+from monitor.common.text import token_like, toml_error, veiled
 from monitor.retention import Retention
 
 if TYPE_CHECKING:
@@ -373,7 +373,7 @@ def parse(text: str, path: Path | None = None, *, rules_only: bool = False) -> C
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(path, [Problem("", f"invalid TOML: {error}")]) from None
+        raise ConfigError(path, [Problem("", f"invalid TOML: {toml_error(error)}")]) from None
     return read(data, path, text, rules_only=rules_only)
 
 

@@ -10,6 +10,8 @@ from datetime import datetime
 from typing import Any
 
 from detectors.fingerprint import fingerprint
+from monitor.common.problems import short
+from monitor.common.text import toml_error
 from monitor.store.suppressed import until_text
 from monitor.store.suppressions import Wanted
 
@@ -44,13 +46,13 @@ def read(data: bytes, key: bytes, *, now: float) -> tuple[list[Wanted], int]:
     try:
         text = data.decode()
         table = json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
-    except ValueError as error:  # not UTF-8, not JSON, not TOML: their messages quote nothing
-        raise SuppressionFileError(f"neither TOML nor JSON: {error}") from None
+    except ValueError as error:  # not UTF-8, not JSON, not TOML
+        raise SuppressionFileError(f"neither TOML nor JSON: {toml_error(error)}") from None
     if table.get("key") != _check(key):
         # With another key nothing in it would ever be recognised, and nobody would notice.
         raise SuppressionFileError("made with another fingerprint key, so it knows nothing here")
     if unknown := sorted(table.keys() - {"key", "suppressions"}):
-        raise SuppressionFileError(f"unknown key {unknown[0]!r}; there are key, suppressions")
+        raise SuppressionFileError(f"unknown key {short(unknown[0])!r}; there are key, suppressions")
     rows = table.get("suppressions", [])
     if not isinstance(rows, list):
         raise SuppressionFileError("suppressions: must be an array of tables: write [[suppressions]], one for each")
@@ -64,7 +66,7 @@ def _wanted(row: Any, place: str) -> Wanted:
     if not isinstance(row, dict):
         raise SuppressionFileError(f"{place}: must be a table")
     if unknown := sorted(row.keys() - set(_KEYS)):
-        raise SuppressionFileError(f"{place}: unknown key {unknown[0]!r}; there are {', '.join(_KEYS)}")
+        raise SuppressionFileError(f"{place}: unknown key {short(unknown[0])!r}; there are {', '.join(_KEYS)}")
     value, until, reason = (row.get(name) for name in _KEYS)
     if not isinstance(value, str) or not _PRINT.fullmatch(value):
         raise SuppressionFileError(f"{place}: fingerprint: must be 64 hex digits, as `monitor fingerprint` prints them")

@@ -25,6 +25,7 @@ from detectors.rules.pattern import says_words
 from detectors.rules.rule import Rule, RuleError
 from detectors.rules.syntax import parse_problem
 from monitor.common.severity import SEVERITIES
+from monitor.common.text import toml_error
 
 __all__ = ["Conversion", "Entry", "ReadError", "exemplify", "gitleaks", "kingfisher", "rule_id", "to_toml"]
 
@@ -174,7 +175,7 @@ def gitleaks(path: Path, *, replace_shipped: bool = False) -> Conversion:
     except OSError as error:
         raise ReadError(f"{path}: {error.strerror or 'cannot be read'}") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ReadError(f"{path}: not TOML: {error}") from None
+        raise ReadError(f"{path}: not TOML: {toml_error(error)}") from None
     if not isinstance(data.get("rules"), list) and "extend" not in data:
         raise ReadError(f"{path}: no [[rules]] in it; is it a gitleaks configuration?")
     out = Conversion()

@@ -32,9 +32,10 @@ from detectors.rules.rule import (
 from detectors.rules.syntax import parse_problem, re2_problem, value_problem
 from detectors.rules.template import TemplateError, expand
 from detectors.rules.triggers import ASSIGNED
+from monitor.common.problems import short
 from monitor.common.regex import compile_re2
 from monitor.common.severity import Severity
-from monitor.common.text import clip, one_line, token_like, veiled
+from monitor.common.text import clip, one_line, token_like, toml_error, veiled
 
 __all__ = ["RuleTable", "load_file", "of_names", "to_rule", "wording"]
 
@@ -298,9 +299,11 @@ def load_file(path: Path) -> list[Rule]:
     except UnicodeDecodeError as error:
         raise RuleError([f"{label}: not UTF-8 at byte {error.start}"]) from None
     except tomllib.TOMLDecodeError as error:
-        raise RuleError([f"{label}: {error}"]) from None
+        raise RuleError([f"{label}: {toml_error(error)}"]) from None
     problems = [
-        f"{label}: unknown key {key!r}; a pack holds [[rule]] tables" for key in data if key not in ("rule", "pack")
+        f"{label}: unknown key {short(key)!r}; a pack holds [[rule]] tables"
+        for key in data
+        if key not in ("rule", "pack")
     ]
     of, vendor = family(path) if builtin else "custom", path.stem
     rules: list[Rule] = []

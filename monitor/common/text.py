@@ -5,7 +5,18 @@ from __future__ import annotations
 import re
 from urllib.parse import quote, urlsplit
 
-__all__ = ["clean", "clip", "one_line", "printable", "prose", "quotable", "token_like", "veiled", "web_address"]
+__all__ = [
+    "clean",
+    "clip",
+    "one_line",
+    "printable",
+    "prose",
+    "quotable",
+    "token_like",
+    "toml_error",
+    "veiled",
+    "web_address",
+]
 
 # What a name or a path has no use for: the heads of well-known tokens, and long runs of letters and digits mixed.
 _TOKEN = re.compile(
@@ -73,6 +84,11 @@ def _bare(text: str) -> str:
 def token_like(text: str) -> bool:
     """Whether a name may be a secret in the wrong place. For texts of the configuration, where no rules are at hand."""
     return _TOKEN.search(text) is not None
+
+
+def toml_error(error: ValueError) -> str:
+    """Why a text is no TOML, and where, without the name of a table that stands twice: it may be a secret."""
+    return re.sub(r" \(['\"].*[,'\"]\)", "", str(error))
 
 
 def veiled(text: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monitor.common.problems import Problem
+from monitor.common.text import toml_error
 from monitor.runbook.book import Runbook, merged, read
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Shelf:
         try:
             data = tomllib.loads(path.read_text(encoding="utf-8"))
         except tomllib.TOMLDecodeError as error:
-            return None, [Problem("", f"invalid TOML: {error}")]
+            return None, [Problem("", f"invalid TOML: {toml_error(error)}")]
         except (OSError, UnicodeDecodeError) as error:
             return None, [Problem("", f"cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8 text'}")]
         if not _NAME.fullmatch(path.stem):

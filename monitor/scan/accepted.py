@@ -24,6 +24,7 @@ from detectors.fingerprint import normalise
 from detectors.match.parts import secret_part
 from detectors.match.score import HEX, entropy, randomness, surprise
 from detectors.rules.gone import heir
+from monitor.common.text import toml_error
 
 if TYPE_CHECKING:
     from monitor.model import Finding
@@ -184,8 +185,8 @@ def read(data: bytes, now: float, root: str | None = None) -> Book:
         raise AcceptedError(f"larger than {LARGEST >> 20} MiB")
     try:
         table = tomllib.loads(data.decode())
-    except ValueError as error:  # not UTF-8, not TOML: their messages quote nothing
-        raise AcceptedError(f"not TOML: {error}") from None
+    except ValueError as error:  # not UTF-8, not TOML
+        raise AcceptedError(f"not TOML: {toml_error(error)}") from None
     if table.get("version") != 1:
         raise AcceptedError("version: must be 1; a newer monitor may know more")
     salt, rows = table.get("salt"), table.get("suppressions", [])
@@ -194,7 +195,7 @@ def read(data: bytes, now: float, root: str | None = None) -> Book:
             "salt: must be 32 hex digits; without it no value is known: take it from the history of the file"
         )
     if unknown := sorted(table.keys() - {"version", "salt", "suppressions"}):
-        raise AcceptedError(f"unknown key {unknown[0]!r}; there are version, salt, suppressions")
+        raise AcceptedError(f"unknown key {_shown(unknown[0])!r}; there are version, salt, suppressions")
     if not isinstance(rows, list):
         raise AcceptedError("suppressions: must be an array of tables: write [[suppressions]], one for each")
     entries = [_entry(row, f"suppressions[{number}]") for number, row in enumerate(rows, 1)]
@@ -202,11 +203,17 @@ def read(data: bytes, now: float, root: str | None = None) -> Book:
     return Book(salt, left, root, len(entries) - len(left))
 
 
+def _shown(key: str) -> str:
+    from monitor.common.problems import short  # pydantic's part of a start
+
+    return short(key)
+
+
 def _entry(row: Any, place: str) -> Entry:
     if not isinstance(row, dict):
         raise AcceptedError(f"{place}: must be a table")
     if unknown := sorted(row.keys() - set(_KEYS)):
-        raise AcceptedError(f"{place}: unknown key {unknown[0]!r}; there are {', '.join(_KEYS)}")
+        raise AcceptedError(f"{place}: unknown key {_shown(unknown[0])!r}; there are {', '.join(_KEYS)}")
     texts = {name: row.get(name, "") for name in _KEYS[:-1]}
     if wrong := next((name for name, text in texts.items() if not isinstance(text, str)), None):
         raise AcceptedError(f"{place}: {wrong}: must be a text")

@@ -41,6 +41,14 @@ def test_a_mistake_is_named(text: str, said: str) -> None:
         read((write([], KEY) + text).encode(), KEY, now=NOW)
 
 
+@pytest.mark.parametrize("text", ["{key} = 1", "[{key}]\n[{key}]"])
+def test_no_mistake_shows_what_may_be_a_secret(text: str) -> None:
+    key = "glpat-" + "x1Yz" * 5
+    with pytest.raises(SuppressionFileError) as raised:
+        read((write([], KEY) + text.replace("{key}", key)).encode(), KEY, now=NOW)
+    assert key[:8] not in str(raised.value)
+
+
 @pytest.mark.parametrize(
     ("data", "said"), [(GOOD.encode(), "another fingerprint key"), (b"\xff", "neither"), (b"{", "neither")]
 )

@@ -1,12 +1,25 @@
 from __future__ import annotations
 
+import tomllib
 from itertools import product
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.rules.template import expand
-from monitor.common.text import clean, clip, one_line, printable, prose, quotable, token_like, veiled, web_address
+from monitor.common.text import (
+    clean,
+    clip,
+    one_line,
+    printable,
+    prose,
+    quotable,
+    token_like,
+    toml_error,
+    veiled,
+    web_address,
+)
 from tests.tables import each
 
 anything = st.text(st.characters(codec=None))
@@ -117,3 +130,19 @@ def test_a_token_in_a_name_or_a_path_is_not_shown(template: str, seed: int) -> N
 def test_an_ordinary_name_is_shown_as_it_is(name: str) -> None:
     assert not token_like(name)
     assert veiled(name) == name
+
+
+@each(
+    "text",
+    (
+        *("[{k}]\n[{k}]", "[a.{k}]\n[a.{k}]", "{k}.b = 1\n[{k}]", "[[{k}]]\n[{k}]", "{k} = {b = 1}\n[{k}.c]"),
+        *("{k} = 1\n{k} = 2", "{k} = nothing", "{k}"),
+    ),
+)
+def test_why_a_text_is_no_toml_names_its_place_and_nothing_of_it(text: str) -> None:
+    for name in ("orchid", '"my (orchid) at"', "'say \"orchid\"'"):
+        with pytest.raises(tomllib.TOMLDecodeError) as raised:
+            tomllib.loads(text.replace("{k}", name))
+        said = toml_error(raised.value)
+        assert "orchid" not in said
+        assert "(at " in said

@@ -179,6 +179,14 @@ def test_a_file_that_cannot_be_used_says_where(text: str, says: str) -> None:
         read(text.encode(), NOW)
 
 
+@pytest.mark.parametrize("text", ["{key} = 1", "[{key}]\n[{key}]", "[[suppressions]]\n{key} = 1"])
+def test_no_mistake_shows_what_may_be_a_secret(text: str) -> None:
+    key = "glpat-" + "x1Yz" * 5
+    with pytest.raises(AcceptedError) as raised:
+        read((HEAD + text.replace("{key}", key)).encode(), NOW)
+    assert key[:8] not in str(raised.value)
+
+
 def test_twice_the_same_is_one() -> None:
     book = fresh()
     one, other = accepted(book), accepted(book, path="c", where="c")
