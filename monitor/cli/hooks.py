@@ -29,7 +29,7 @@ from monitor.cli.common import (
 )
 from monitor.cli.scan_accept import books_in
 from monitor.cli.scan_git import commits, repository_at, staged
-from monitor.cli.scan_session import CONFIDENCES, Form, Session
+from monitor.cli.scan_session import Confidence, Form, Session
 
 if TYPE_CHECKING:
     from monitor.clients.git import Git
@@ -47,12 +47,6 @@ class Hook(StrEnum):
     pre_commit = "pre-commit"
     pre_push = "pre-push"
     pre_receive = "pre-receive"
-
-
-class Confidence(StrEnum):
-    low = "low"
-    medium = "medium"
-    high = "high"
 
 
 HooksArgument = Annotated[
@@ -97,13 +91,7 @@ def install_hooks(
     from monitor.scan.githooks import HookError, install
 
     git = repository_at(folder)
-    place = _place(git)
-    if place.shared and not shared:
-        fail(
-            f"git looks for hooks in {printable(str(place.path))} ({place.shared}), for other repositories too: "
-            "install there with --shared, or set core.hooksPath here",
-            2,
-        )
+    place = _place(git, shared=shared)
     options = [f"--confidence={confidence.value}"] + ([f"--severity={severity}"] if severity else [])
     failed = False
     for name in _wanted(git, hooks):
@@ -156,11 +144,7 @@ def uninstall_hooks(
 ) -> None:
     from monitor.scan.githooks import NAMES, uninstall
 
-    place = _place(repository_at(folder))
-    if place.shared and not shared:
-        fail(
-            f"{printable(str(place.path))} is of other repositories too ({place.shared}): take it out with --shared", 2
-        )
+    place = _place(repository_at(folder), shared=shared)
     done = 0
     for name in [hook.value for hook in hooks or ()] or NAMES:
         try:
@@ -202,7 +186,7 @@ def run(
         form=Form.text,
         rules=frozenset(),
         severities=frozenset(at_least(severity)),
-        confidences=frozenset(CONFIDENCES[CONFIDENCES.index(confidence.value) :]),
+        confidences=confidence.at_least,
         known=frozenset(),
         own=set(),
         keep=False,
@@ -296,14 +280,22 @@ def _kinds(git: Git, names: Sequence[str]) -> dict[str, str]:
     return {row[0]: row[1] for row in found}
 
 
-def _place(git: Git) -> Folder:
+def _place(git: Git, *, shared: bool = True) -> Folder:
+    """Where git looks for hooks; what is of other repositories too ends the command unless that may be (`shared`)."""
     from monitor.clients.git import GitError
     from monitor.scan.githooks import folder_of
 
     try:
-        return folder_of(git)
+        place = folder_of(git)
     except GitError as error:
         fail(printable(str(error)), 2)
+    if place.shared and not shared:
+        fail(
+            f"git looks for hooks in {printable(str(place.path))} ({place.shared}), for other repositories too: "
+            "change them there with --shared, or set core.hooksPath here",
+            2,
+        )
+    return place
 
 
 def _wanted(git: Git, hooks: Sequence[Hook] | None) -> list[str]:

@@ -6,7 +6,6 @@ import os
 import re
 import sys
 from collections.abc import Iterable
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,7 +26,7 @@ from monitor.cli.common import (
     with_store,
 )
 from monitor.cli.scan_accept import books_at, books_in, wish
-from monitor.cli.scan_session import CONFIDENCES, Form, Session
+from monitor.cli.scan_session import Confidence, Form, Session
 
 if TYPE_CHECKING:
     from detectors.match.engine import Engine
@@ -53,12 +52,6 @@ journalctl -o cat | monitor scan --format jsonl -
 
 monitor scan /srv/backup.tar.gz --severity high --format sarif > findings.sarif
 """
-
-
-class Confidence(StrEnum):
-    low = "low"
-    medium = "medium"
-    high = "high"
 
 
 def size(text: str | int) -> int:
@@ -197,7 +190,7 @@ def scan(
         form=form,
         rules=asked,
         severities=frozenset(at_least(severity)),
-        confidences=frozenset(CONFIDENCES[CONFIDENCES.index(confidence) :]),
+        confidences=confidence.at_least,
         known=_read_baseline(baseline, key),
         own={os.path.abspath(path) for path in (baseline, write_baseline) if path is not None},
         keep=write_baseline is not None or report or form in (Form.json, Form.sarif),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from monitor.scan.history import Range
     from monitor.scan.run import Options
     from monitor.scan.search import Hit
+    from monitor.store import Store
 
 __all__ = ["commits", "record", "repository_at", "run", "staged"]
 
@@ -38,7 +39,8 @@ def repository_at(folder: Path = Path(), *, hook: bool = False) -> Git:
     except GitError as error:
         from monitor.common.text import veiled
 
-        fail(printable(veiled(str(error))), 2)
+        what = "; run this inside of one" if "not a git repository" in str(error) else ""
+        fail(printable(veiled(f"{error}{what}")), 2)
     return git
 
 
@@ -106,9 +108,12 @@ def record(session: Session, git: Git, settings: Config) -> None:
 
     repository, now = session.scrub(_called(git)), time.time()
     found = [reported(hit, repository, now) for hit in session.new]
-    for start in range(0, len(found), _AT_ONCE):
-        some = found[start : start + _AT_ONCE]
-        with_store(settings, lambda store, some=some: store.commit(some, []))  # type: ignore[misc]
+
+    async def commit(store: Store) -> None:
+        for start in range(0, len(found), _AT_ONCE):
+            await store.commit(found[start : start + _AT_ONCE], [])
+
+    with_store(settings, commit)
     typer.echo(f"{len(found):,} recorded", err=True)
 
 

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from monitor.scan.search import Hit
     from monitor.scan.walk import Entry
 
-__all__ = ["CONFIDENCES", "Form", "Session"]
-
-CONFIDENCES = ("low", "medium", "high")
+__all__ = ["Confidence", "Form", "Session"]
 
 
 class Form(StrEnum):
@@ -34,6 +32,16 @@ class Form(StrEnum):
     json = "json"
     jsonl = "jsonl"
     sarif = "sarif"
+
+
+class Confidence(StrEnum):
+    low = "low"
+    medium = "medium"
+    high = "high"
+
+    @property
+    def at_least(self) -> frozenset[str]:
+        return frozenset([*Confidence][[*Confidence].index(self) :])
 
 
 class Session:
@@ -103,7 +111,7 @@ class Session:
         self.incomplete |= any(path == named or path.startswith(f"{named}!") for named in self.paths)
         path, message = self.scrub(path), self.scrub(message)
         self.problems.append((path, message))
-        typer.echo(f"{printable(path)}: {message}", err=True)
+        typer.echo(printable(f"{path}: {message}"), err=True)
 
     def _skip(self, _path: str) -> None:
         self.skipped += 1

@@ -11,7 +11,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -200,7 +200,7 @@ class Blobs:
 
     def __init__(self, git: Git) -> None:
         self._git = git
-        self._context: object | None = None
+        self._open = ExitStack()
         self._process: _Process | None = None
         self._last: Blob | None = None
 
@@ -236,14 +236,12 @@ class Blobs:
             process.stdout.read(1)  # a newline behind each
 
     def _start(self) -> _Process:
-        context = self._git._started("cat-file", "--batch")
-        self._context, self._process = context, context.__enter__()
+        self._process = self._open.enter_context(self._git._started("cat-file", "--batch"))
         return self._process
 
     def close(self) -> None:
-        context, self._context, self._process, self._last = self._context, None, None, None
-        if context is not None:
-            context.__exit__(None, None, None)  # type: ignore[attr-defined]
+        self._process = self._last = None
+        self._open.close()
 
 
 def _unrunnable(error: Exception) -> str:

@@ -88,7 +88,8 @@ def token_like(text: str) -> bool:
 
 def toml_error(error: ValueError) -> str:
     """Why a text is no TOML, and where, without the name of a table that stands twice: it may be a secret."""
-    return re.sub(r" \(['\"].*[,'\"]\)", "", str(error))
+    said = re.sub(r" \(['\"].*[,'\"]\)", "", str(error))
+    return said.replace("Cannot declare twice", "a table is declared twice")
 
 
 def veiled(text: str) -> str:

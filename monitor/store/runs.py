@@ -267,17 +267,19 @@ class _Work:
         if late and not _late(run):
             self.reminders.caught_up(incident.id, incident.severity)
         elif late and incident.state != "open":
-            self.reminders.withdraw(incident.id, but=self._named(incident))
+            self.reminders.withdraw(incident.id, but=self._named(run, incident, seen))
         nap = None if until is None or run.ended is not None else min(until, tx.now + _LONGEST_NAP)
         due = moment(run, ladder, seen, max(incident.last_seen, watched or 0.0), tx.now)
         self.keep(run, nap if due is None else due if nap is None else min(due, nap))
         return run
 
-    def _named(self, incident: Incident) -> frozenset[str]:
-        """The sinks that the ladder names, while they are told although somebody has taken the incident."""
+    def _named(self, run: Run, incident: Incident, seen: Mapping[str, str]) -> frozenset[str]:
+        """The sinks that the ladder names on the rungs that have heard of a step, while such are reminded although
+        somebody has taken the incident."""
         if not reminds(incident.state, named=True):
             return frozenset()
-        return frozenset(sink for rung in self.tx.procedure.ladder for sink in rung.sinks or ())
+        heard = self.tx.procedure.ladder[: max(task.rung for task in run.tasks if not task.over)]
+        return frozenset(sink for rung in heard if rung.takes(seen) for sink in rung.sinks or ())
 
     def _asked(self, run: Run) -> Mapping[str, str]:
         """The steps that take the answer of one provider alone, as the runbook has it today."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -58,17 +58,9 @@ class World:
 
 @pytest.fixture
 def monitor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """In this process, with more variables: `monitor("hooks", …, env={…})`. What git starts is another one."""
-    command = in_process(tmp_path, monkeypatch)
+    """In this process; what git starts is another one."""
     monkeypatch.setenv("HOME", str(tmp_path))
-
-    def run(*arguments: str, stdin: str = "", env: Mapping[str, str] | None = None) -> Answer:
-        with monkeypatch.context() as more:
-            for name, value in (env or {}).items():
-                more.setenv(name, value)
-            return command(*arguments, stdin=stdin)
-
-    return run
+    return in_process(tmp_path, monkeypatch)
 
 
 @pytest.fixture

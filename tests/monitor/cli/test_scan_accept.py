@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,16 +24,7 @@ WHY = ("--for", "90d", "--reason", "a key of the sandbox")
 
 @pytest.fixture
 def monitor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """In this process, with more variables: `monitor("scan", …, env={…})`."""
-    command = in_process(tmp_path, monkeypatch)
-
-    def run(*arguments: str, stdin: str = "", env: Mapping[str, str] | None = None) -> Answer:
-        with monkeypatch.context() as more:
-            for name, value in (env or {}).items():
-                more.setenv(name, value)
-            return command(*arguments, stdin=stdin)
-
-    return run
+    return in_process(tmp_path, monkeypatch)
 
 
 def token(n: int) -> str:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import jsonschema
@@ -23,16 +23,7 @@ pytestmark = pytest.mark.usefixtures("config")
 
 @pytest.fixture
 def monitor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """In this process, with more variables: `monitor("scan", …, env={…})`."""
-    command = in_process(tmp_path, monkeypatch)
-
-    def run(*arguments: str, stdin: str = "", env: Mapping[str, str] | None = None) -> Answer:
-        with monkeypatch.context() as more:
-            for name, value in (env or {}).items():
-                more.setenv(name, value)
-            return command(*arguments, stdin=stdin)
-
-    return run
+    return in_process(tmp_path, monkeypatch)
 
 
 def token(n: int) -> str:
@@ -94,7 +85,10 @@ def test_ranges_and_what_is_none(monitor: Command, repository: Repository, tmp_p
     for arguments, says in (
         (["--git", "-C", "r", "nowhere"], "nowhere: bad revision 'nowhere'"),
         (["--git", "-C", "r", "--", "--all"], "--all: no range of commits begins so"),
-        (["--git", "-C", "state"], "not a git repository"),
+        (
+            ["--git", "-C", "state"],
+            "directories): .git; run this inside of one",
+        ),
         (["--git", "--staged"], "--git and --staged: one of them"),
         (["--staged", "a"], "--staged takes no path"),
         (["--since-last", "r"], "--since-last goes with --git"),

@@ -1,22 +1,23 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pytest
 
 from detectors.rules.template import expand
-from monitor.cli.scan_session import CONFIDENCES, Form, Session
+from monitor.cli.scan_session import Confidence, Form, Session
 from monitor.common.severity import SEVERITIES
 from monitor.scan.run import Options, scan_stream
 from tests.detectors import texts
 
 
-def session(**changes: object) -> Session:
-    made = {
+def session(**changes: Any) -> Session:
+    made: dict[str, Any] = {
         "paths": ["-"], "form": Form.text, "rules": frozenset(), "severities": frozenset(SEVERITIES),
-        "confidences": frozenset(CONFIDENCES), "known": frozenset(), "own": set(), "keep": False, **changes,
+        "confidences": Confidence.low.at_least, "known": frozenset(), "own": set(), "keep": False, **changes,
     }  # fmt: skip
-    one = Session(**made)  # type: ignore[arg-type]
+    one = Session(**made)
     one.begin(texts.engine("vcs/github").worker())
     return one
 

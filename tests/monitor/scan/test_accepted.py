@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import random
 import string
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,8 +40,8 @@ def finding(rule: str = "github-pat", path: str = "a/b.py", line: int = 7, finge
     )  # fmt: skip
 
 
-def accepted(book: Book, secret: str = TOKEN, where: str = "a/b.py:7", **changes: object) -> Entry:
-    found = Accepting(where, book).entry(replace(finding(), **changes), "ghp_", secret.encode())  # type: ignore[arg-type]
+def accepted(book: Book, secret: str = TOKEN, where: str = "a/b.py:7", **changes: Any) -> Entry:
+    found = Accepting(where, book).entry(replace(finding(), **changes), "ghp_", secret.encode())
     assert found is not None
     return replace(found, reason='a "reason"\n', author="Ann <a@b>", until=NOW + DAY)
 
@@ -143,9 +145,9 @@ WORDS = "table house green monkey river orange window silver garden planet winte
         (lambda r: "".join(r.choices("0123456789abcdef", k=40)), LEAST, 161),
     ],
 )  # fmt: skip
-def test_bits_are_rather_too_few(make: object, least: float, most: float) -> None:
+def test_bits_are_rather_too_few(make: Callable[[random.Random], str], least: float, most: float) -> None:
     chance = random.Random(1)
-    found = sorted(strength(make(chance).encode()) for _ in range(200))  # type: ignore[operator]
+    found = sorted(strength(make(chance).encode()) for _ in range(200))
     assert found[-1] < most
     assert found[100] >= least
     assert strength(TOKEN.encode(), "ghp_") > LEAST

@@ -115,6 +115,18 @@ async def test_an_acknowledgement_takes_nothing_back_from_whom_the_ladder_names(
     assert [row for row in await overdue(flooded, "pager") if row.state == "pending"] == []
 
 
+async def test_whom_the_ladder_names_further_up_is_no_different_before_that_rung(flooded: Store, clock: Clock) -> None:
+    flooded.procedure = Procedure("high", (Rung(), Rung(600.0, ("chat",))), runbook.load)
+    await flooded.runs.sweep()
+    for id_ in await ids(flooded):
+        await flooded.incidents.transition(id_, "ack", actor="ada")
+    assert await overdue(flooded) == []
+    clock.now = NOW + 1600
+    await flooded.runs.sweep()
+    (row,) = await overdue(flooded)
+    assert len(json.loads(row.incidents)) == MANY
+
+
 async def test_a_pager_has_one_page_for_many_which_closes_when_nothing_is_overdue(flooded: Store, clock: Clock) -> None:
     clock.now = NOW + 1600
     await flooded.runs.sweep()
