@@ -145,8 +145,9 @@ class Cutter:
         self._data += data
         return self._settle(settled(self._data, self._fresh, len(self._data), full=self.waiting > self._most))
 
-    def flush(self) -> Block | None:
-        """All there is: the stream is over, or has been quiet for long enough."""
+    def flush(self, data: bytes = b"") -> Block | None:
+        """All there is, with the last of it: the stream is over, or has been quiet for long enough."""
+        self._data += data
         return self._settle(len(self._data))
 
     def _settle(self, limit: int) -> Block | None:

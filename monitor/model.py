@@ -73,6 +73,8 @@ class Block:
     # Place in `data` → absolute offset, where one does not simply follow from the other.
     offset_at: Callable[[int], int] | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)  # journal unit, MQTT topic, syslog host, …
+    # Absolute offset → what more is known of that place, asked only when a finding is there (a step of a job).
+    attributes_at: Callable[[int], Mapping[str, str]] | None = None
     logged_at: float | None = None  # when it was written, where its source knows
     url: str | None = None  # where a person can read it
     # Where in `data` each of the records begins that the block was made of, and that record: there its matches lie, and

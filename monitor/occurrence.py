@@ -77,11 +77,12 @@ def _finding(
     context: str | None,
 ) -> Finding:
     offset = block.offset + match.start if block.offset_at is None else block.offset_at(match.start)
+    there = block.attributes_at(offset) if block.attributes_at is not None else {}
     at, generation, offset = block.place(offset)
     print_ = fingerprint(key, match.secret)
     record = places.record()
     path = let_in(_covered(at, match), scrub, PATH)
-    told = {**block.attributes, **_connection(block, match), **match.labels}
+    told = {**block.attributes, **there, **_connection(block, match), **match.labels}
     labels = scrub.labels({name: _covered(value, match) for name, value in told.items()})
     if path != at:
         labels = _untorn(labels, at, path)

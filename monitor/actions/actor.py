@@ -13,8 +13,8 @@ import orjson
 from monitor.actions.command import execute
 from monitor.actions.config import ActionConfig, Step
 from monitor.common.credential import Credential
+from monitor.common.guard import ForbiddenError, Guard
 from monitor.common.http import Http, RemoteError, Reply, limit_ends, proxy_for
-from monitor.verify.guard import ForbiddenError, Guard
 from monitor.verify.probe import Reading, at, fact
 from monitor.verify.request import MissingPartError, build, host_of, parts_of
 

@@ -38,6 +38,7 @@ __all__ = [
     "Http",
     "RemoteError",
     "Reply",
+    "Streamed",
     "in_the_clear",
     "loopback",
     "network_error",
@@ -49,6 +50,7 @@ MAX_REPLY = 64 * 1024  # bytes of an answer we read; the rest is of no use to us
 MAX_WAIT = 3600.0  # seconds; a longer Retry-After is cut, so that a broken clock does not silence us for a year
 CLEAR = "would go over the network unencrypted: use TLS, or say insecure = true there if that is meant"
 _FAREWELL = 1.0  # seconds for the other side of a websocket to say that it closes it, too
+_PIECE = 1 << 18  # bytes of a body that is read as it comes
 _HEARTBEAT = 30.0  # seconds between looks whether the other side of a websocket is there
 RETRY_STATUS = frozenset({408, 425, 429})  # and every 5xx
 
@@ -107,6 +109,15 @@ class Reply:
             after=retry_after(self.headers),
             status=self.status,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """What a server answers, its body as it comes: `pieces` raises RemoteError."""
+
+    status: int
+    headers: CIMultiDictProxy[str]
+    pieces: AsyncIterator[bytes] = field(repr=False)
 
 
 class Http:
@@ -170,6 +181,30 @@ class Http:
         raise failure
 
     @asynccontextmanager
+    async def stream(
+        self, url: str | URL, headers: Mapping[str, str] | None = None, *, total: float
+    ) -> AsyncIterator[Streamed]:
+        """GET what may be large. The timeout is that of each piece, `total` (seconds) that of all. Raises RemoteError.
+
+        How much of it is read, whoever reads decides: it may end the block before the body does.
+        """
+        import aiohttp
+
+        limits = aiohttp.ClientTimeout(total=total, sock_connect=self._connect, sock_read=self._timeout)
+        proxy = self._proxy or proxy_for(str(url))
+        try:
+            response = await self._open().get(url, headers=headers, allow_redirects=False, proxy=proxy, timeout=limits)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            failure = network_error(error)
+        else:
+            try:
+                yield Streamed(response.status, response.headers, _pieces(response))
+            finally:
+                response.close()  # instead of draining whatever else it sends
+            return
+        raise failure  # outside of the handler, as above
+
+    @asynccontextmanager
     async def websocket(self, url: str, *, limit: int) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
         """A connection of which each message has at most `limit` bytes. Raises RemoteError, also for one that is lost
         or silent within the block."""
@@ -221,6 +256,22 @@ def _trusting(ca_file: str) -> ssl.SSLContext:
     except OSError:  # ssl.SSLError is one
         failure = RemoteError("ca_file: no certificates can be read from it", retry=False, sent=False)
     raise failure
+
+
+async def _pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    import aiohttp
+
+    while True:
+        try:
+            piece = await response.content.read(_PIECE)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            failure = network_error(error)
+        else:
+            if not piece:
+                return
+            yield piece
+            continue
+        raise failure
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int) -> tuple[bytes, bool]:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from monitor.verify.guard import Guard
+from monitor.common.guard import Guard
 from monitor.verify.request import MissingPartError
 
 __all__ = ["Login", "log_in"]

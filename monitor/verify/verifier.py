@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from monitor.common.guard import ForbiddenError, Guard
 from monitor.common.http import Http, RemoteError, Reply, loopback, proxy_for, retry_after
 from monitor.common.outside import ROOM, let_in, taken
 from monitor.common.text import quotable
 from monitor.incidents import Validity, Verified
 from monitor.verify.config import VerifyConfig
-from monitor.verify.guard import ForbiddenError, Guard
 from monitor.verify.place import Place, place_of
 from monitor.verify.postgres import log_in
 from monitor.verify.probe import Decision, Probe, Reading, fact, probe_of

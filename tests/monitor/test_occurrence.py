@@ -45,6 +45,18 @@ async def test_the_line_is_shown_with_every_secret_in_it_masked(scanner: Scanner
     assert (found.logged_at, found.service) == (1793627892.0, "shop")
 
 
+async def test_more_may_be_known_of_its_place_and_is_masked_as_any_text(scanner: Scanner) -> None:
+    found = await one(
+        scanner,
+        f"first\ntoken={token(1)}\n",
+        offset=100,
+        attributes={"job": "build"},
+        attributes_at=lambda offset: {"step": f"at {offset}: {token(2)}"},
+    )
+    assert found.labels["job"] == "build"
+    assert found.labels["step"] == f"at 112: {token(2)[:8]}…[40]"
+
+
 @pytest.mark.parametrize("before", ["", "plain ", "größe: ", "€ \udcff "])
 async def test_columns_count_characters(scanner: Scanner, before: str) -> None:
     found = await one(scanner, f"earlier\n{before}{token()} rest\n".encode("utf-8", "surrogateescape"))

@@ -202,3 +202,27 @@ async def test_a_websocket_that_is_none_is_told_without_its_address(http: Http) 
                 async with http.websocket(url, limit=1000):
                     raise AssertionError("it opened")
             assert "hidden" not in str(caught.value)
+
+
+async def all_of(http: Http, url: str) -> int:
+    async with http.stream(url, {"X-A": "b"}, total=60) as answer:
+        return sum([len(piece) async for piece in answer.pieces])
+
+
+async def test_what_may_be_large_comes_in_pieces_for_as_long_as_somebody_reads(http: Http) -> None:
+    async with FakeServer() as server:
+        server.faults.append(Fault(200, body="x" * 1_000_000))
+        assert await all_of(http, server.url + PATH) == 1_000_000
+        server.faults.append(Fault(200, body="x" * 10_000_000))
+        async with http.stream(server.url + PATH, total=60) as answer:
+            assert await anext(answer.pieces)
+        assert server.requests[0].headers["X-A"] == "b"
+
+
+async def test_a_body_that_breaks_off_is_an_error_that_names_no_url(http: Http) -> None:
+    async with FakeServer() as server:
+        server.faults.append(Fault(cut=True))
+        with pytest.raises(RemoteError) as caught:
+            await all_of(http, server.url + PATH)
+    assert caught.value.retry
+    assert PATH not in str(caught.value)

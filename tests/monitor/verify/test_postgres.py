@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+from monitor.common.guard import ForbiddenError, Guard
 from monitor.verify.config import VerifyConfig
-from monitor.verify.guard import ForbiddenError, Guard
 from monitor.verify.postgres import log_in
 from monitor.verify.request import MissingPartError
 from monitor.verify.verifier import Verifier

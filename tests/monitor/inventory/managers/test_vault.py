@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from monitor.actions.actor import Actor
 from monitor.actions.config import ActionConfig
 from monitor.clients.client import NoEffectError, ServiceError, together
+from monitor.common.guard import Guard
 from monitor.common.http import Http
 from monitor.config import parse
 from monitor.inventory.held import Held
@@ -34,7 +35,6 @@ from monitor.routing import Policy
 from monitor.runbook.progress import Procedure
 from monitor.runbook.shelf import load
 from monitor.store import Store
-from monitor.verify.guard import Guard
 from monitor.verify.postgres import log_in
 from tests.fakes.openbao import OpenBao, openbao
 from tests.fakes.postgres import Postgres, postgres_with_passwords

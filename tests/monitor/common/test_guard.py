@@ -4,8 +4,8 @@ import ipaddress
 
 import pytest
 
-from monitor.verify import guard as module
-from monitor.verify.guard import ForbiddenError, Guard, addresses, permitted
+from monitor.common import guard as module
+from monitor.common.guard import ForbiddenError, Guard, addresses, permitted
 
 
 @pytest.mark.parametrize(
