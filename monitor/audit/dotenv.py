@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
@@ -13,22 +12,15 @@ from monitor.audit.real import assigned, is_public, is_real, is_secret_name
 from monitor.audit.subject import Subject, unread
 from monitor.audit.tree import UnreadError
 from monitor.audit.verdict import Evidence, failed, passed, unknown
+from monitor.common.environments import environment_of, known_as
 from monitor.inventory.managers.dotenv import entries
 
 if TYPE_CHECKING:
     from monitor.audit.tree import Tree
 
-__all__ = ["Variable", "environment_of", "environments", "examples", "held", "variables"]
+__all__ = ["Variable", "environments", "examples", "held", "variables"]
 
 _LEAST = 8  # characters of a value that are no coincidence in two places
-_KNOWN = {
-    "production": ("production", "prod", "prd", "live"),
-    "staging": ("staging", "stage", "stg", "preprod", "pre-production", "uat"),
-    "development": ("development", "develop", "dev", "local"),
-    "test": ("test", "testing", "ci", "qa"),
-    "preview": ("preview",),
-}
-_ENVIRONMENTS = {word: name for name, words in _KNOWN.items() for word in words}
 
 
 class Variable(NamedTuple):
@@ -104,17 +96,6 @@ def _example(tree: Tree, name: str, real: dict[str, str]) -> Iterator[Evidence]:
         yield passed(f"{name}: {len(found)} variables, no real value", repeat, name)
 
 
-def environment_of(path: str) -> str | None:
-    """The environment that a file is of, by its own name, else by its folders, the nearest first."""
-    *folders, last = path.lower().split("/")
-    parts = [*re.split(r"[._-]", last)[::-1], *(part for folder in folders[::-1] for part in _pieces(folder))]
-    return next((_ENVIRONMENTS[part] for part in parts if part in _ENVIRONMENTS), None)
-
-
-def _pieces(folder: str) -> list[str]:
-    return [folder, *re.split(r"[._-]", folder)[::-1]]
-
-
 async def environments(subject: Subject) -> AsyncIterator[Evidence]:
     """No fingerprint in the .env files, or in the inventory, of two environments."""
     places: dict[str, dict[str, tuple[str, str, int | None]]] = defaultdict(dict)  # fingerprint → environment → where
@@ -133,7 +114,7 @@ async def environments(subject: Subject) -> AsyncIterator[Evidence]:
         for piece in unread(tree):
             yield piece
     for secret in await subject.store.inventory.secrets() if subject.store is not None else ():
-        environment = _ENVIRONMENTS.get(secret.environment.lower(), secret.environment.lower())
+        environment = known_as(secret.environment)
         current = secret.current
         for print_ in current.prints if current is not None and environment else ():
             places[print_.fingerprint].setdefault(environment, (f"{secret.entry}/{secret.name}", "", None))

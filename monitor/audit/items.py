@@ -71,6 +71,12 @@ ITEMS: dict[str, Item] = {
         "workflows:quiet",
         "Take the echo out, hand secrets over by standard input, and rotate what a log has shown.",
     ),
+    "deploy-guards": Item(
+        "Deploys to production are approved, from chosen branches, and tokens of workflows only read by default",
+        "deploys:guards",
+        "Set required reviewers without self-review, branches, and no bypass for administrators in the environment's "
+        "settings at GitHub, and read-only default permissions in Settings, Actions, General.",
+    ),
     "images": Item(
         "Nothing is baked into images",
         "images:baked",

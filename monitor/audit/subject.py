@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from monitor.actions.config import ActionConfig
     from monitor.audit.settings import AuditConfig, Waiver
     from monitor.audit.tree import Tree
+    from monitor.inventory.managers.base import ManagerConfig
     from monitor.rotation.settings import RotationConfig
     from monitor.runbook.settings import RunbookConfig
     from monitor.sources.base import SourceConfig
@@ -46,6 +47,10 @@ class AuditTables(Protocol):
     def rotation(self) -> RotationConfig: ...
     @property
     def runbook(self) -> RunbookConfig: ...
+    @property
+    def inventory(self) -> Sequence[ManagerConfig]: ...
+    @property
+    def state_dir(self) -> Path: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,9 @@ from githubkit_schemas.v2026_03_10.rest.search import SearchClient
 from githubkit_schemas.v2026_03_10.rest.secret_scanning import SecretScanningClient
 from pydantic import TypeAdapter, ValidationError, create_model
 
+from tests.fakes import github_deploys
+from tests.fakes.github_deploys import Deploys
+
 GENERIC = frozenset({"rsa_private_key", "postgres_connection_string", "http_basic_authentication_header", "password"})
 GHES_LACKS = {
     "3.17": ("publicly_leaked", "multi_repo", "provider", "provider_slug", "assigned_to", "is_base64_encoded",
@@ -142,6 +145,7 @@ QUERIES = {
     "members": _query(OrgsClient.list_members),
     "events": _query(ActivityClient.list_public_org_events),
     "gists": _query(GistsClient.list_for_user),
+    **{name: _query(method) for name, method in github_deploys.METHODS.items()},
 }
 ANSWERS = {
     "org": TypeAdapter(list[models.OrganizationSecretScanningAlert]),
@@ -161,6 +165,7 @@ ANSWERS = {
     "user": TypeAdapter(models.PublicUser),
     "repository": TypeAdapter(models.FullRepository),
     "error": TypeAdapter(models.BasicError),
+    **{name: TypeAdapter(model) for name, model in github_deploys.ANSWERS.items()},
 }
 ANSWERS["enterprise"] = ANSWERS["org"]
 PATCHES = TypeAdapter(
@@ -192,6 +197,7 @@ class FakeGitHub:
     events: list[dict[str, Any]] = field(default_factory=list)
     members: list[str] = field(default_factory=list)
     gists: dict[str, dict[str, Any]] = field(default_factory=dict)  # id → {"owner", "files": {name: text}, "updated"}
+    deploys: Deploys = field(default_factory=Deploys)
     mangle: Callable[[str, Any], Any] | None = None  # (kind, body) → what is really sent
     on_list: Callable[[int], None] | None = None  # called with the number of the list request before it is answered
     faults: deque[tuple[int, dict[str, str], Any]] = field(default_factory=deque)  # answers given first
@@ -259,6 +265,8 @@ class FakeGitHub:
             ("POST", "/app/installations/{id}/access_tokens", self._access_token),
         ):
             app.router.add_route(method, prefix + path, self._guarded(handler))
+        for path, handler in self.deploys.routes():
+            app.router.add_route("GET", prefix + path, self._guarded(self._strict(handler)))
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -296,6 +304,17 @@ class FakeGitHub:
             if self.mangle is not None and kind is not None:
                 body = self.mangle(kind, body)
             return self._answer(request, body, status, headers)
+
+        return serve
+
+    def _strict(self, handler: Any) -> Any:
+        """A handler of a part, which gets the parameters; they are held against those of the operation it answers."""
+
+        async def serve(request: web.Request) -> Any:
+            status, kind, body, headers = await handler(request, dict(request.query))
+            if status == 200:
+                self._query(request, kind)
+            return status, kind, body, headers
 
         return serve
 

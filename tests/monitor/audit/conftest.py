@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,16 @@ from detectors.rules.template import expand
 from monitor.audit.settings import AuditConfig
 from monitor.audit.subject import Subject
 from monitor.audit.tree import Tree
-from monitor.config import Config
+from monitor.audit.verdict import Evidence
+from monitor.config import Config, load
 from tests.detectors import texts
+from tests.fakes.github import FakeGitHub
 
 KEY = b"k" * 32
 # Passwords without a format of their own
 ONE, TWO, THREE, FOUR, FIVE = (expand("{alnum:14}", seed) for seed in range(11, 16))
 Make = Callable[..., Subject]
+Configured = Callable[..., Subject]
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +46,30 @@ def make(engine: Engine) -> Make:
         return Subject(trees, images, config, engine, KEY, None, "there is no database", now)
 
     return subject
+
+
+@pytest.fixture
+async def github() -> AsyncIterator[FakeGitHub]:
+    async with FakeGitHub() as fake:
+        yield fake
+        assert fake.violations == []
+
+
+@pytest.fixture
+def configured(make: Make, github: FakeGitHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Configured:
+    monkeypatch.setenv("GITHUB_TOKEN", FakeGitHub.token)
+
+    def subject(more: str = "", login: str = 'token = "env:GITHUB_TOKEN"', *roots: Path) -> Subject:
+        (tmp_path / "config.toml").write_text(
+            f'[[sources]]\nname = "gh"\ntype = "github"\norg = "acme"\nbase_url = "{github.url}"\n{login}\n{more}'
+        )
+        return replace(make(*roots), config=load(tmp_path / "config.toml"))
+
+    return subject
+
+
+async def verdicts(found: AsyncIterator[Evidence]) -> list[tuple[str, str]]:
+    return [(one.verdict, one.text) async for one in found]
 
 
 def write(folder: Path, files: dict[str, str | bytes]) -> Path:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from detectors.fingerprint import fingerprint
 from detectors.rules.template import expand
-from monitor.audit.dotenv import environment_of, environments, examples, variables
+from monitor.audit.dotenv import environments, examples, variables
 from monitor.store import Store
 from monitor.store.inventory import Kept, Print
 from tests.monitor.audit.conftest import FOUR, ONE, THREE, TWO, Make, write
@@ -45,15 +45,6 @@ def test_each_real_value_in_an_example_fails_once(make: Make, tmp_path: Path) ->
     assert "PG has the value of web/.env.local" in str(found)
     for value in (VALUE, token, TWO):
         assert value not in str(found)
-
-
-def test_environments_by_file_and_folder() -> None:
-    names = {
-        ".env.production": "production", "prod/.env": "production", "deploy/staging/web.env": "staging",
-        ".env.local": "development", ".env.production.local": "development", "api-dev/.env": "development",
-        ".env.test": "test", ".env": None, "product/.env": None,
-    }  # fmt: skip
-    assert {name: environment_of(name) for name in names} == names
 
 
 async def test_one_value_in_two_environments_fails_and_is_not_shown(make: Make, tmp_path: Path) -> None:

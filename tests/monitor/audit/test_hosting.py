@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,40 +9,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from detectors.rules.template import expand
 from monitor.audit.hosting import least_privilege, switches
-from monitor.audit.subject import Subject
-from monitor.audit.verdict import Evidence
 from monitor.config import load
 from tests.fakes.github import FakeGitHub
 from tests.fakes.issuer import FakeIssuer
-from tests.monitor.audit.conftest import Make, write
+from tests.monitor.audit.conftest import Configured, Make, verdicts, write
 from tests.monitor.cli.test_github import on
 
 ALL = ("secret_scanning", "secret_scanning_push_protection", "secret_scanning_validity_checks")
-Configured = Callable[..., Subject]
-
-
-@pytest.fixture
-async def github() -> AsyncIterator[FakeGitHub]:
-    async with FakeGitHub() as fake:
-        yield fake
-        assert fake.violations == []
-
-
-@pytest.fixture
-def configured(make: Make, github: FakeGitHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Configured:
-    monkeypatch.setenv("GITHUB_TOKEN", FakeGitHub.token)
-
-    def subject(more: str = "", login: str = 'token = "env:GITHUB_TOKEN"', *roots: Path) -> Subject:
-        (tmp_path / "config.toml").write_text(
-            f'[[sources]]\nname = "gh"\ntype = "github"\norg = "acme"\nbase_url = "{github.url}"\n{login}\n{more}'
-        )
-        return replace(make(*roots), config=load(tmp_path / "config.toml"))
-
-    return subject
-
-
-async def verdicts(found: AsyncIterator[Evidence]) -> list[tuple[str, str]]:
-    return [(one.verdict, one.text) async for one in found]
 
 
 async def test_switches_are_on_off_or_not_to_be_seen(github: FakeGitHub, configured: Configured) -> None:

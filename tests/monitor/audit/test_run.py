@@ -19,6 +19,7 @@ from monitor.model import Position
 from monitor.site import open_store, present_store
 from monitor.store.inventory import Kept
 from tests.fakes.github import FakeGitHub
+from tests.fakes.github_deploys import environment
 from tests.monitor.audit.conftest import KEY, ONE, TWO, git, repository, write
 from tests.monitor.audit.test_hosting import ALL as SWITCHES
 from tests.monitor.audit.test_images import saved
@@ -137,6 +138,8 @@ async def test_every_item_has_its_verdict(
     async with FakeGitHub() as github:
         github.scopes = "security_events, read:org" if well else "repo"
         github.repos = {"acme/app": on(*SWITCHES) if well else on()}
+        guarded = environment("production") if well else environment("production", reviewers=0)
+        github.deploys.environments["acme/app"] = [guarded]
         folder = (good if well else bad)(tmp_path / "repo")
         config = configured(folder, github)
         await history(config, well=well)
