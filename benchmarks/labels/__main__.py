@@ -133,7 +133,7 @@ def _bulk(kind: str, worker: Worker) -> Iterator[str]:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.labels")
-    parser.add_argument("kind", choices=["logs", "events", "code"])
+    parser.add_argument("kind", choices=["logs", "events", "committed", "code"])
     parser.add_argument("--sealed", action="store_true", help="the part that is kept for final figures")
     parser.add_argument("--peers", action="store_true", help="what other scanners find there")
     parser.add_argument("--bulk", action="store_true", help="whole files, without labels")

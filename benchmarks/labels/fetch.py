@@ -14,9 +14,10 @@ A member has a `glob` (of paths below the archive's top folder; packed files are
 their text what follows it), `start` (a place is a line that it finds and those before the next), `separator` (of lines)
 and `bulk` (a whole real file, to count false pages in). Of the registry `loghub` are the
 samples of 2,000 lines of LogHub, which are fetched by hand: into the folder that $LOGHUB names, or loghub/ of the cache.
-An origin of the registry `git` is one file of a repository at a `commit`, whose first lines are labelled; it is looked
+An origin of the registry `git` is one file of a repository at a `commit`, lines of which are labelled; it is looked
 for below the folder that $REPOSITORIES names, or repositories/ of the cache, as OWNER/NAME/PATH. `population-events.jsonl`
-has the packages those files were drawn from, in the order of drawing.
+has the packages those files were drawn from, in the order of drawing; `population-committed.jsonl` the names of logs
+that people commit with their work, and how of those that a public index lists some were drawn.
 """
 
 from __future__ import annotations
@@ -212,10 +213,11 @@ def _parts(member: dict[str, Any], data: bytes) -> Iterator[tuple[int, int, byte
 
 def labelled(kind: str, cache: Path = CACHE, folder: Path = HERE) -> Iterator[tuple[dict[str, Any], str]]:
     """Each labelled place with its text; ValueError where that is not the text that was labelled."""
-    known = {(place.origin, place.path, place.line, place.sha256): place for place in places(kind, cache, folder)}
+    # By their text: numbers of lines that a person counted in a long file may be a few off.
+    known = {(place.origin, place.path, place.sha256): place for place in places(kind, cache, folder)}
     for row in (folder / f"labels-{kind}.jsonl").read_text("utf-8").splitlines():
         label = json.loads(row)
-        place = known.get((label["origin"], label["path"], label["line"], label["sha256"]))
+        place = known.get((label["origin"], label["path"], label["sha256"]))
         if place is None:
             raise ValueError(f"{label['origin']}:{label['path']}:{label['line']}: not the text that was labelled")
         yield label, place.text

@@ -92,6 +92,8 @@ def test_a_label_is_given_with_its_text_and_refused_where_that_changed(tmp_path:
     label = {"origin": "top", "path": "a.log", "line": 1, "sha256": hashlib.sha256(b"hello").hexdigest()[:16]}
     (tmp_path / "labels-logs.jsonl").write_text(json.dumps(label) + "\n")
     assert list(labelled("logs", tmp_path, tmp_path)) == [(label, "hello")]
+    (tmp_path / "labels-logs.jsonl").write_text(json.dumps(label | {"line": 3}) + "\n")
+    assert [text for _, text in labelled("logs", tmp_path, tmp_path)] == ["hello"], "a line that was counted wrong"
     (tmp_path / "labels-logs.jsonl").write_text(json.dumps(label | {"sha256": "0" * 16}) + "\n")
     with pytest.raises(ValueError, match=r"top:a\.log:1: not the text that was labelled"):
         list(labelled("logs", tmp_path, tmp_path))
@@ -107,12 +109,13 @@ def test_every_origin_says_where_it_comes_from_and_no_name_twice() -> None:
         assert all(member["glob"] and member["product"] for member in origin["members"])
 
 
-def test_every_file_of_a_repository_is_named_once_and_labelled() -> None:
-    kept = origins("events")
+@pytest.mark.parametrize("kind", ["events", "committed"])
+def test_every_file_of_a_repository_is_named_once_and_labelled(kind: str) -> None:
+    kept = origins(kind)
     named = [(origin["origin"], member["glob"]) for origin in kept for member in origin["members"]]
     assert len(set(named)) == len(named) == len(kept)
     assert all(set(origin) == {"origin", "registry", "commit", "members"} for origin in kept)
-    rows = [json.loads(row) for row in (HERE / "labels-events.jsonl").read_text("utf-8").splitlines()]
+    rows = [json.loads(row) for row in (HERE / f"labels-{kind}.jsonl").read_text("utf-8").splitlines()]
     assert {(row["origin"], row["path"]) for row in rows} == set(named)
     assert all(row["sealed"] == sealed(row["product"]) for row in rows)
 
