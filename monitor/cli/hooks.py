@@ -28,7 +28,7 @@ from monitor.cli.common import (
     run_key,
 )
 from monitor.cli.scan_accept import books_in
-from monitor.cli.scan_git import commits, repository_at, staged
+from monitor.cli.scan_git import commits, kinds, repository_at, staged
 from monitor.cli.scan_session import Confidence, Form, Session
 
 if TYPE_CHECKING:
@@ -225,6 +225,7 @@ def _end(session: Session, hook: Hook) -> NoReturn:
 
 def _brought(git: Git, hook: Hook, arguments: Sequence[str], said: bytes) -> Range | None:
     """The commits that a push brings, by what git says of it."""
+    from monitor.clients.git import GitError
     from monitor.scan.history import Range
 
     remote = arguments[0] if arguments else os.environ.get("PRE_COMMIT_REMOTE_NAME", "")
@@ -240,7 +241,10 @@ def _brought(git: Git, hook: Hook, arguments: Sequence[str], said: bytes) -> Ran
     if not new:
         return None
     old = [name for _, name in pairs if name and not _ZERO.fullmatch(name)]
-    there = _kinds(git, [*new, *old])
+    try:
+        there = kinds(git, [*new, *old])
+    except GitError as error:
+        fail(printable(str(error)), 2)
     if odd := next((name for name in new if there.get(name) not in ("commit", "tag")), None):
         fail(f"{odd}: neither a commit nor a tag, so it was not checked for secrets", 2)
     return Range(
@@ -267,17 +271,6 @@ def _rows(said: bytes, count: int) -> Iterator[list[str]]:
             fail("standard input is not what git tells this hook", 2)
         if line:
             yield row
-
-
-def _kinds(git: Git, names: Sequence[str]) -> dict[str, str]:
-    from monitor.clients.git import GitError
-
-    try:
-        rows = git.ask("cat-file", "--batch-check", stdin="".join(f"{name}\n" for name in names).encode())
-    except GitError as error:
-        fail(printable(str(error)), 2)
-    found = (line.decode().split(" ") for line in rows.splitlines())
-    return {row[0]: row[1] for row in found}
 
 
 def _place(git: Git, *, shared: bool = True) -> Folder:

@@ -77,6 +77,10 @@ def scan(
         ),
     ] = None,
     form: Annotated[Form, typer.Option("--format", "-f", help="How to print the findings.")] = Form.text,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FORM=FILE", help="Also write json, sarif or gitlab to a file; may be repeated."),
+    ] = None,
     rule: Annotated[
         list[str] | None,
         typer.Option(
@@ -166,8 +170,11 @@ def scan(
     paths = _places(paths or [], history=history, staged=staged, since_last=since_last)
     named = [] if history or staged else paths
     unread = [path for path in named if path != "-" and not os.access(path, os.R_OK)]  # said when their turn comes
-    if write_baseline is not None and not os.access(write_baseline.parent, os.W_OK | os.X_OK):
-        fail(f"{printable(str(write_baseline))}: its folder is not one that this user may write to", 2)
+    documents = [_document(one) for one in also or ()]
+    written = [path for _, path in documents] + ([write_baseline] if write_baseline is not None else [])
+    for path in written:
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            fail(f"{printable(str(path))}: its folder is not one that this user may write to", 2)
     repository = None
     if history or staged:
         from monitor.cli.scan_git import repository_at
@@ -192,8 +199,9 @@ def scan(
         severities=frozenset(at_least(severity)),
         confidences=confidence.at_least,
         known=_read_baseline(baseline, key),
-        own={os.path.abspath(path) for path in (baseline, write_baseline) if path is not None},
-        keep=write_baseline is not None or report or form in (Form.json, Form.sarif),
+        own={os.path.abspath(path) for path in (baseline, *written) if path is not None},
+        keep=write_baseline is not None or report,
+        also=documents,
     )
     from monitor.scan.run import Options
 
@@ -237,6 +245,13 @@ def scan(
         raise typer.Exit(0)
     incomplete = unread or session.incomplete or (own and own.problems)
     raise typer.Exit(1 if session.shown and write_baseline is None else 2 if incomplete else 0)
+
+
+def _document(text: str) -> tuple[Form, Path]:
+    name, _, path = text.partition("=")
+    if name not in [form.value for form in Form if form.document] or not path:
+        fail("--also: write FORM=FILE, with json, sarif or gitlab as FORM", 2)
+    return Form(name), Path(path)
 
 
 def _places(paths: list[str], *, history: bool, staged: bool, since_last: bool) -> list[str]:

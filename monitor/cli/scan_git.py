@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from monitor.scan.search import Hit
     from monitor.store import Store
 
-__all__ = ["commits", "record", "repository_at", "run", "staged"]
+__all__ = ["commits", "kinds", "record", "repository_at", "run", "staged"]
 
 
 _AT_ONCE = 1000  # findings in one transaction
@@ -71,7 +71,10 @@ def run(
     except GitError as error:
         fail(printable(session.scrub(f"{' '.join(session.paths)}: {error}")), 2)
     everywhere = ("--all", "HEAD") if _born(git) else ("--all",)  # HEAD may stand on no branch
-    wanted = Range((), tuple(session.paths)) if session.paths else Range(everywhere, stashed(git), whole=True)
+    if session.paths:
+        wanted = Range((), tuple(session.paths), _tags(git, session.paths))
+    else:
+        wanted = Range(everywhere, stashed(git), whole=True)
     cursor = None
     if state is not None:
         wanted, cursor = _since(session, git, engine, wanted, state)
@@ -115,6 +118,19 @@ def record(session: Session, git: Git, settings: Config) -> None:
 
     with_store(settings, commit)
     typer.echo(f"{len(found):,} recorded", err=True)
+
+
+def kinds(git: Git, names: Sequence[str]) -> dict[str, str]:
+    """Of objects by their names; what is not there is none of a known kind. Raises GitError."""
+    rows = git.ask("cat-file", "--batch-check", stdin="".join(f"{name}\n" for name in names).encode())
+    found = (line.decode().split(" ") for line in rows.splitlines())
+    return {row[0]: row[1] for row in found}
+
+
+def _tags(git: Git, ranges: Sequence[str]) -> tuple[str, ...]:
+    """Annotated tags that these begin at, as their messages are brought, too."""
+    tips = [name for name in git.line("rev-parse", "--revs-only", *ranges, "--").split() if not name.startswith("^")]
+    return tuple(name for name, kind in kinds(git, tips).items() if kind == "tag")
 
 
 def _born(git: Git) -> bool:

@@ -11,8 +11,9 @@ from monitor.cli.common import json_text, paint, printable, severity_colour
 if TYPE_CHECKING:
     from monitor.scan.search import Hit
 
-__all__ = ["as_dict", "print_json", "print_text"]
+__all__ = ["annotation", "as_dict", "print_annotation", "print_json", "print_text"]
 
+_LEVELS = {"critical": "error", "high": "error", "medium": "warning", "low": "notice", "info": "notice"}
 _NAMED = 5  # branches and tags that are named to people
 
 
@@ -38,6 +39,29 @@ def as_dict(hit: Hit) -> dict[str, Any]:
 
 def print_json(hit: Hit) -> None:
     sys.stdout.write(json_text(as_dict(hit)) + "\n")
+
+
+def print_annotation(hit: Hit) -> None:
+    finding = hit.finding
+    came = f" ({_came(hit.git)})" if hit.git is not None else ""
+    message = f"{finding.path}:{finding.line}: {finding.name} [{finding.rule}] {finding.masked}{came}"
+    file, line = finding.path.removeprefix("./"), finding.line or 1
+    text = annotation(_LEVELS[finding.severity], message, file=file, line=line, title=finding.name)
+    sys.stdout.write(f"{text}\n")
+
+
+def annotation(level: str, message: str, **properties: str | int) -> str:
+    """A command to the runner of GitHub Actions, in which no text from outside can begin another one."""
+    pairs = ",".join(f"{key}={_property(str(value))}" for key, value in properties.items())
+    return f"::{level} {pairs}::{_data(message)}"
+
+
+def _data(text: str) -> str:
+    return printable(text).replace("%", "%25")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
 def print_text(hit: Hit) -> None:

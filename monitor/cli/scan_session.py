@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from monitor.cli.common import json_text, printable
-from monitor.cli.scan_lines import as_dict, print_json, print_text
+from monitor.cli.common import fail, json_text, printable
+from monitor.cli.scan_lines import annotation, as_dict, print_annotation, print_json, print_text
 
 if TYPE_CHECKING:
     from detectors.match.engine import Engine, Worker
@@ -26,12 +28,20 @@ __all__ = ["Confidence", "Form", "Session"]
 
 
 class Form(StrEnum):
-    """`text` for people, `json` for one document, `jsonl` for one object a line, `sarif` for code hosts and editors."""
+    """`text` for people, `json` for one document, `jsonl` for one object a line, `sarif` for code hosts and editors,
+    `github` for annotations on GitHub Actions, `gitlab` for GitLab's report of secret detection."""
 
     text = "text"
     json = "json"
     jsonl = "jsonl"
     sarif = "sarif"
+    github = "github"
+    gitlab = "gitlab"
+
+    @property
+    def document(self) -> bool:
+        """Whether it is written as a whole at the end."""
+        return self in (Form.json, Form.sarif, Form.gitlab)
 
 
 class Confidence(StrEnum):
@@ -58,9 +68,13 @@ class Session:
         known: frozenset[str],
         own: set[str],
         keep: bool,
+        also: Sequence[tuple[Form, Path]] = (),
     ) -> None:
-        """`own`: files that are ours and no part of the tree: baselines, full of digests."""
-        self.paths, self.form, self.keep, self.own = paths, form, keep, own
+        """`own`: files that are ours and no part of the tree: baselines, full of digests. `also`: documents that are
+        written beside what is printed."""
+        self.paths, self.form, self.own, self.also = paths, form, own, also
+        self.keep = keep or form.document or bool(also)
+        self.began = time.time()
         self.rules, self.severities, self.confidences, self.known = rules, severities, confidences, known
         self.all: list[Hit] = []  # only for what is written at the end: a document, a baseline
         self.honour = True  # what a file of the repository accepts
@@ -111,7 +125,8 @@ class Session:
         self.incomplete |= any(path == named or path.startswith(f"{named}!") for named in self.paths)
         path, message = self.scrub(path), self.scrub(message)
         self.problems.append((path, message))
-        typer.echo(printable(f"{path}: {message}"), err=True)
+        text = f"{path}: {message}"
+        typer.echo(annotation("warning", text) if self.form is Form.github else printable(text), err=True)
 
     def _skip(self, _path: str) -> None:
         self.skipped += 1
@@ -140,7 +155,9 @@ class Session:
                 print_text(hit)
             elif self.form is Form.jsonl:
                 print_json(hit)
-        if hits and self.form in (Form.text, Form.jsonl):
+            elif self.form is Form.github:
+                print_annotation(hit)
+        if hits and not self.form.document:
             sys.stdout.flush()
         if progress is not None:
             progress.resume()
@@ -163,16 +180,32 @@ class Session:
         return [hit for hit in self.all if hit.entry is None and hit.finding.fingerprint not in self.known]
 
     def finish(self) -> None:
-        new = self.new
-        if self.form is Form.json:
-            typer.echo(json_text([as_dict(hit) for hit in new], indent=True))
-        elif self.form is Form.sarif:
-            from monitor import __version__
-            from monitor.scan.sarif import document
-
-            typer.echo(json_text(document(new, self.problems, __version__), indent=True))
-        if self.problems or self.notes or (self.form is Form.text and (self.shown or not self.quiet)):
+        if self.form.document:
+            typer.echo(self._document(self.form))
+        spoken = self.form in (Form.text, Form.github)
+        if self.problems or self.notes or (spoken and (self.shown or not self.quiet)):
             typer.echo(self._summary(), err=True)
+        for form, path in self.also:
+            try:
+                path.write_text(self._document(form) + "\n", encoding="utf-8")
+            except OSError as error:
+                fail(printable(f"{path}: {error.strerror or 'cannot be written'}, so nobody gets this report"), 2)
+
+    def _document(self, form: Form) -> str:
+        from monitor import __version__
+
+        made: Any
+        if form is Form.json:
+            made = [as_dict(hit) for hit in self.new]
+        elif form is Form.sarif:
+            from monitor.scan import sarif
+
+            made = sarif.document(self.new, self.problems, __version__)
+        else:
+            from monitor.scan import gitlab
+
+            made = gitlab.document(self.new, self.problems, __version__, self.began, time.time())
+        return json_text(made, indent=True)
 
     def _summary(self) -> str:
         def count(number: int, what: str) -> str:

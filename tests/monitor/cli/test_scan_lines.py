@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from monitor.cli.scan_lines import as_dict, print_text
+from monitor.cli.scan_lines import annotation, as_dict, print_annotation, print_text
 from monitor.model import Finding
 from monitor.scan.search import Hit
 from tests.detectors import texts
@@ -48,3 +48,13 @@ def test_an_object_has_what_a_history_says_only_where_there_is_one() -> None:
 def test_a_history_in_words(git: dict[str, Any], says: str, capsys: pytest.CaptureFixture[str]) -> None:
     print_text(hit(**git))
     assert capsys.readouterr().out.splitlines()[1] == f"    {says}"
+
+
+def test_no_text_from_outside_begins_a_command_to_a_runner(capsys: pytest.CaptureFixture[str]) -> None:
+    print_annotation(hit())
+    assert capsys.readouterr().out == (
+        "::error file=a\\n\\udcff,line=2,title=A token::a\\n\\udcff:2: A token [github-pat] ghp_…[40]\n"
+    )
+    assert annotation("warning", "100%\n::stop-commands::x", file="a:b,c%") == (
+        "::warning file=a%3Ab%2Cc%25::100%25\\n::stop-commands::x"
+    )

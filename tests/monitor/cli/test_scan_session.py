@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import io
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from detectors.rules.template import expand
 from monitor.cli.scan_session import Confidence, Form, Session
@@ -59,3 +62,19 @@ def test_of_what_was_named_more_than_could_be_read(capsys: pytest.CaptureFixture
     one.problem("a.zip!b", "damaged")
     assert one.incomplete
     assert capsys.readouterr().err == "elsewhere: damaged\na.zip!b: damaged\n"
+
+
+def test_documents_are_written_beside_what_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = {form: tmp_path / form.value for form in Form if form.document}
+    one = session(form=Form.github, also=[*paths.items()])
+    one.problem("::a", "damaged")
+    found(expand("ghp_{alnum:30}{crc32}"), one)
+    told = capsys.readouterr()
+    assert told.out.startswith("::error file=-,line=1,title=GitHub personal access token::-:1: ")
+    assert told.err == "::warning ::::a: damaged\n1 finding in 1 file, 1 could not be read (in full)\n"
+    made = {form: json.loads(path.read_text()) for form, path in paths.items()}
+    assert [row["path"] for row in made[Form.json]] == ["-"]
+    assert len(made[Form.sarif]["runs"][0]["results"]) == len(made[Form.gitlab]["vulnerabilities"]) == 1
+    with pytest.raises(typer.Exit):
+        found("", session(also=[(Form.sarif, tmp_path / "none/x")]))
+    assert "none/x: No such file or directory, so nobody gets this report" in capsys.readouterr().err
