@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -10,14 +9,13 @@ from typing import TYPE_CHECKING
 from monitor.audit.real import assigned
 from monitor.audit.subject import Subject, unread
 from monitor.audit.tree import UnreadError
+from monitor.audit.units import SAFE, UNIT, settings, words
 from monitor.audit.verdict import Evidence, failed, passed, unknown
 
 if TYPE_CHECKING:
     from monitor.audit.tree import Tree
 
 __all__ = ["secrets"]
-
-_UNIT = re.compile(r"\.(?:service|socket|timer|container|pod|kube)$|\.(?:service|container)\.d/[^/]+\.conf$")
 
 
 def secrets(subject: Subject) -> Iterator[Evidence]:
@@ -59,52 +57,21 @@ def _code(tree: Tree) -> Iterator[Evidence]:
 
 
 def _units(tree: Tree) -> Iterator[Evidence]:
-    for name in tree.named(_UNIT, tree.code):
+    for name in tree.named(UNIT, tree.code):
         repeat = shlex.join(["grep", "-nE", "Environment|Credential", str(tree.base / name)])
         try:
             text = tree.text(name)
         except UnreadError:
             continue  # `unread` tells: the rules were to search it, too
         wrong = False
-        for line, key, value in _settings(text):
+        for line, key, value in settings(text):
             if key == "SetCredential":
                 wrong = True
                 yield failed(f"{name}:{line}: SetCredential= holds it in the clear", repeat, name, line)
-            for variable in assigned(_words(value)) if key == "Environment" else ():
+            for variable in assigned(words(value)) if key == "Environment" else ():
                 wrong = True
                 what = f"Environment={variable}= holds a value, which everybody reads with `systemctl show`"
                 yield failed(f"{name}:{line}: {what}", repeat, name, line)
         if not wrong:
-            ways = sorted({key for _, key, _ in _settings(text) if key in _GOOD})
+            ways = sorted({key for _, key, _ in settings(text) if key in SAFE})
             yield passed(f"{name}: {', '.join(ways) or 'no secret in Environment='}", repeat, name)
-
-
-_GOOD = ("LoadCredential", "LoadCredentialEncrypted", "SetCredentialEncrypted", "ImportCredential", "EnvironmentFile")
-
-
-def _settings(text: str) -> Iterator[tuple[int, str, str]]:
-    """Line, key and value of a unit file, continued lines joined."""
-    lines = text.split("\n")
-    number = 0
-    while number < len(lines):
-        start, whole = number, lines[number].strip()
-        number += 1
-        if whole.startswith(("#", ";")):
-            continue
-        parts = [whole]
-        while parts[-1].endswith("\\") and number < len(lines):
-            parts[-1] = parts[-1][:-1]
-            parts.append(lines[number].strip())
-            number += 1
-        key, mark, value = " ".join(parts).partition("=")
-        if mark:
-            yield start + 1, key.strip(), value.strip()
-
-
-def _words(value: str) -> list[tuple[str, str]]:
-    """`A=1 "B=two words"` as names and values."""
-    try:
-        words = shlex.split(value)
-    except ValueError:
-        words = value.split()
-    return [(name, text) for name, mark, text in (word.partition("=") for word in words) if mark]

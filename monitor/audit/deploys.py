@@ -5,12 +5,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from monitor.audit.verdict import Evidence, failed, passed, unknown
-from monitor.common.environments import environment_of
 from monitor.common.http import RemoteError
 from monitor.common.outside import taken
 from monitor.common.text import one_line
@@ -154,7 +152,7 @@ async def _environments(subject: Subject, client: Client, name: str, path: str) 
                 rules = _rules(body)
                 if rules is None:
                     yield unknown(f"{name}: an environment without a name", repeat)
-                elif _is_production(subject, rules.name):
+                elif subject.is_production(rules.name):
                     details += 1
                     await _look_closer(client, path, body, rules, ask=details <= _DETAILS)
                     for piece in _judged(name, rules, repeat):
@@ -169,12 +167,6 @@ async def _environments(subject: Subject, client: Client, name: str, path: str) 
     elif not details:
         what = "no environment that counts as production by its name or `audit.production`"
         yield unknown(f"{name}: {what}, so nothing guards a deploy there, if there is one", repeat)
-
-
-def _is_production(subject: Subject, name: str) -> bool:
-    return environment_of(name) == "production" or any(
-        fnmatchcase(name, pattern) for pattern in subject.settings.production
-    )
 
 
 def _rules(body: Any) -> _Rules | None:

@@ -19,7 +19,7 @@ from monitor.audit.settings import fits
 from monitor.audit.subject import Subject, unread
 from monitor.audit.tree import UnreadError
 from monitor.audit.verdict import Evidence, failed, passed, unknown
-from monitor.audit.yamls import YamlError, documents, items, lookup, scalars
+from monitor.audit.yamls import COMPOSE, YamlError, documents, items, lookup, scalars
 
 if TYPE_CHECKING:
     from monitor.audit.tree import Tree
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["jwt_secret", "service_role"]
 
 _PROSE = re.compile(r"(?i)\.(?:md|rst|adoc|txt)$")
-_COMPOSE = re.compile(r"(?i)(?:^|/)(?:docker-)?compose[\w.-]*\.ya?ml$")
 _YAML = re.compile(r"(?i)\.ya?ml$")
 _ENVIRONMENT_FILE = re.compile(r"(?m)^[ \t]*EnvironmentFile=-?(\S+)")
 _CHUNK = 1 << 20
@@ -115,7 +114,7 @@ def _holders(key: _Key, found: list[str]) -> Iterator[Evidence]:
     for name in _same_value(key, files):
         holds.setdefault(name, name)
     pieces = [piece for name, line in names for piece in _named(key, name, line, files)]
-    for name in tree.named(_COMPOSE, tree.code):  # which hand on whole files, without a name in them
+    for name in tree.named(COMPOSE, tree.code):  # which hand on whole files, without a name in them
         if name not in files:
             pieces += _through(key, name, files)
     others = [name for name in sorted(holds.keys() - set(files)) if not fits(key.allowed, name)]

@@ -71,6 +71,12 @@ ITEMS: dict[str, Item] = {
         "workflows:quiet",
         "Take the echo out, hand secrets over by standard input, and rotate what a log has shown.",
     ),
+    "secrets-at-rest": Item(
+        "No .env on a production host holds a secret in plain text",
+        "at_rest:plain",
+        "Hand it over with LoadCredentialEncrypted= or a manager at run time, or encrypt the file (sops, dotenvx); "
+        "rotate what others could read.",
+    ),
     "deploy-guards": Item(
         "Deploys to production are approved, from chosen branches, and tokens of workflows only read by default",
         "deploys:guards",

@@ -21,8 +21,8 @@ _DAY = 86_400.0
 class AuditConfig(BaseModel):
     """`gateway`: patterns as in .gitignore, for the files, and for the names of the services, that may hold the
     service-role key and the JWT secret. `production`: patterns of names of environments, beside those that say so
-    themselves. `logs`: how far back no secret may have been in a log; `drill`: how old the last one may be. Paths count
-    from the configuration's folder."""
+    themselves; `environment`: which one this host is of, where paths do not tell. `logs`: how far back no secret may
+    have been in a log; `drill`: how old the last one may be. Paths count from the configuration's folder."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -37,6 +37,7 @@ class AuditConfig(BaseModel):
     )
     jwt_secrets: tuple[str, ...] = ("SUPABASE_JWT_SECRET", "PGRST_JWT_SECRET", "GOTRUE_JWT_SECRET", "JWT_SECRET")
     production: tuple[str, ...] = ()
+    environment: str = ""
     rotation_document: Path | None = None
     emergency_document: Path | None = None
     logs: Annotated[Duration, Field(gt=0)] = 30 * _DAY

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from monitor.audit.verdict import Evidence, unknown
+from monitor.common.environments import environment_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,6 +71,11 @@ class Subject:
     @property
     def settings(self) -> AuditConfig:
         return self.config.audit
+
+    def is_production(self, environment: str) -> bool:
+        """By its name, or by `audit.production`."""
+        patterns = self.settings.production
+        return environment_of(environment) == "production" or any(fnmatchcase(environment, one) for one in patterns)
 
     @property
     def empty(self) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import yaml
 
-__all__ = ["YamlError", "documents", "items", "lookup", "scalars"]
+__all__ = ["COMPOSE", "YamlError", "documents", "items", "lookup", "scalars"]
 
+COMPOSE = re.compile(r"(?i)(?:^|/)(?:docker-)?compose[\w.-]*\.ya?ml$")  # files of services
 _LARGEST = 512 << 10  # characters; the parser takes seconds for more
 
 

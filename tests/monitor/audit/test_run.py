@@ -58,8 +58,8 @@ def good(folder: Path) -> Path:
             ".github/workflows/deploy.yml": WORKFLOW.format(permissions="contents: read", run="docker push x"),
         },
     )
-    write(folder, {".env.production": f"DB_PASSWORD={ONE}\n", ".env.staging": f"DB_PASSWORD={TWO}\n"})
-    write(folder, {"gateway/.env.production": KEYS})
+    write(folder, {".env.test": f"DB_PASSWORD={ONE}\n", ".env.staging": f"DB_PASSWORD={TWO}\n"})
+    write(folder, {"gateway/.env.staging": KEYS, ".env.production": "DB_PASSWORD=vault:secret/app#password\n"})
     saved(folder.parent / f"{folder.name}.tar", [{"app/main.py": b"import os\n"}])
     return folder
 

@@ -1,0 +1,198 @@
+"""Secrets at rest on a production host: `.env` files with values in plain text, whoever reads them."""
+
+from __future__ import annotations
+
+import glob
+import posixpath
+import re
+import shlex
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+import yaml
+
+from monitor.audit.dotenv import Variable, variables
+from monitor.audit.real import is_real, is_secret_name
+from monitor.audit.subject import Subject, unread
+from monitor.audit.tree import UnreadError
+from monitor.audit.units import SAFE, UNIT, settings
+from monitor.audit.verdict import Evidence, failed, passed, unknown
+from monitor.audit.yamls import COMPOSE, YamlError, documents, items, lookup
+from monitor.common.environments import environment_of
+from monitor.inventory.managers.dotenv import DotenvConfig
+
+if TYPE_CHECKING:
+    from detectors.match.engine import Worker
+    from monitor.audit.tree import Tree
+
+__all__ = ["plain"]
+
+_NAMED = 5  # variables of a file
+_ENCRYPTED = re.compile(r"ENC\[|encrypted:")  # as sops and dotenvx write a value
+_IN_MEMORY = ("/run/", "/dev/shm/")  # noqa: S108 - where managers render what they hand over at run time
+_AT_RUN_TIME = re.compile(
+    r"\b((?:vault|bao) agent|doppler run|op run|infisical run|sops exec-env|dotenvx run|chamber exec|teller run"
+    r"|aws-vault exec|envconsul|berglas exec)\b"
+)
+
+
+@dataclass(slots=True)
+class _File:
+    """`path`: relative to the folder, or absolute. `readers`: units and services that take it. `needed`: one of them
+    does not start without it."""
+
+    path: str
+    readers: list[str] = field(default_factory=list)
+    needed: bool = False
+
+
+def plain(subject: Subject) -> Iterator[Evidence]:
+    """Each `.env` of the folders, and each file that their units and compose files hand to a service."""
+    if not subject.trees:
+        yield unknown("no folder was named", "monitor audit PATH")
+    worker = subject.engine.worker()
+    for tree in subject.trees:
+        count = 0
+        for piece in (*_files(subject, tree, worker), *_ways(tree)):
+            count += 1
+            yield piece
+        if not count:
+            what = "no .env of production, and no unit that takes secrets from elsewhere"
+            yield unknown(f"{tree.root}: {what}", shlex.join(["find", str(tree.root), "-name", "*.env*"]))
+        yield from unread(tree)
+
+
+def _files(subject: Subject, tree: Tree, worker: Worker) -> Iterator[Evidence]:
+    found = {name: _File(name) for name in tree.environment}
+    for reader, path, needed in [*_of_units(tree), *_of_services(tree)]:
+        repeat = shlex.join(["grep", "-n", "-i", "env", str(tree.base / reader.partition(":")[0])])
+        if re.search(r"[%$]", path):
+            yield unknown(
+                f"{reader}: {path}: which file that is, is known when it runs", repeat, reader.partition(":")[0]
+            )
+            continue
+        for one in sorted(glob.glob(path)) if glob.has_magic(path) else [path]:
+            file = found.setdefault(tree.relative(one), _File(tree.relative(one)))
+            file.readers.append(reader)
+            file.needed = file.needed or needed
+    for file in found.values():
+        yield from _judged(subject, tree, file, worker)
+
+
+def _of_units(tree: Tree) -> Iterator[tuple[str, str, bool]]:
+    """Unit, file and whether it has to be there, by EnvironmentFile=."""
+    for name in tree.named(UNIT):
+        for line, key, value in _settings(tree, name):
+            if key == "EnvironmentFile" and value:
+                yield f"{name}:{line}", value.removeprefix("-").strip("\"'"), not value.startswith("-")
+
+
+def _of_services(tree: Tree) -> Iterator[tuple[str, str, bool]]:
+    """Compose file, file and whether it has to be there, by env_file."""
+    for name in tree.named(COMPOSE):
+        try:
+            found = documents(tree.text(name))
+        except (YamlError, UnreadError):
+            continue  # `unread`, and other items, say so
+        folder = posixpath.dirname(str(tree.base / name))
+        for _, service in [pair for document in found for pair in items(lookup(document, "services"))]:
+            for node, needed in _listed(lookup(service, "env_file")):
+                path = posixpath.normpath(posixpath.join(folder, node.value))
+                yield f"{name}:{node.start_mark.line + 1}", path, needed
+
+
+def _listed(node: yaml.Node | None) -> Iterator[tuple[yaml.ScalarNode, bool]]:
+    """Of `env_file`: a path, a list of them, or of mappings with `path` and `required`."""
+    for one in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+        required = lookup(one, "required")
+        path = lookup(one, "path") if isinstance(one, yaml.MappingNode) else one
+        if isinstance(path, yaml.ScalarNode):
+            yield path, not (isinstance(required, yaml.ScalarNode) and required.value == "false")
+
+
+def _judged(subject: Subject, tree: Tree, file: _File, worker: Worker) -> Iterator[Evidence]:
+    environment = _environment(subject, tree, file.path)
+    if environment not in ("production", ""):
+        return
+    whole = tree.base / file.path
+    repeat = shlex.join(["stat", "-c", "%a %U %n", str(whole)])
+    by = f", read by {', '.join(dict.fromkeys(file.readers))}" if file.readers else ""
+    if str(whole).startswith(_IN_MEMORY):
+        yield passed(f"{file.path}: made at run time, in memory{by}", repeat, file.path)
+        return
+    try:
+        mode = stat.S_IMODE(whole.lstat().st_mode)
+        found = list(variables(tree.text(file.path)))
+    except FileNotFoundError:
+        if file.needed:
+            yield unknown(f"{file.path}: not on this machine{by}", repeat, file.path)
+        return
+    except (OSError, ValueError, UnreadError) as error:
+        yield unknown(f"{file.path}: {getattr(error, 'strerror', None) or error}{by}", repeat, file.path)
+        return
+    sealed = sum(bool(_ENCRYPTED.match(one.value)) for one in found)
+    names = [one.name for one in found if not _ENCRYPTED.match(one.value) and _holds(one, worker)]
+    if not names:
+        yield passed(
+            f"{file.path}: no secret in plain text{f', {sealed} encrypted' if sealed else ''}{by}", repeat, file.path
+        )
+        return
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    text = f"{file.path}: {', '.join(names[:_NAMED])}{more} in plain text, mode {mode:04o}{by}"
+    if environment:
+        yield failed(text, repeat, file.path)
+    else:
+        yield unknown(
+            f"{text}; whether this is production says neither its name nor `audit.environment`", repeat, file.path
+        )
+
+
+def _environment(subject: Subject, tree: Tree, path: str) -> str:
+    """By the inventory, the configuration, or else its path, as folders on a host are called anything: `production` for
+    all that counts as that, empty where nothing tells."""
+    whole = str(tree.base / path)
+    named = next((entry.environment for entry in subject.config.inventory if _names(entry, whole)), "")
+    named = named or subject.settings.environment or environment_of(path.removeprefix("/usr/local/")) or ""
+    return "production" if subject.is_production(named) else named
+
+
+def _names(entry: object, path: str) -> bool:
+    """Whether an entry of the inventory reads this file, and says of which environment it is."""
+    if not isinstance(entry, DotenvConfig) or not entry.environment:
+        return False
+    return any(
+        path == one or fnmatchcase(path, one) or posixpath.dirname(path) == one.rstrip("/") for one in entry.path
+    )
+
+
+def _holds(one: Variable, worker: Worker) -> bool:
+    """By its name, or as the rules find it: a password in an address, say."""
+    if is_secret_name(one.name) and is_real(one.value):
+        return True
+    line = f"{one.name}={one.value}\n".encode("utf-8", "surrogateescape")
+    return any(
+        match.severity != "info" and match.confidence != "low" and match.rule.labels.get("public") is None
+        for match in worker.scan(line)
+    )
+
+
+def _ways(tree: Tree) -> Iterator[Evidence]:
+    """Units that take secrets as they should."""
+    for name in tree.named(UNIT):
+        found = list(_settings(tree, name))
+        ways = sorted({f"{key}=" for _, key, _ in found if key in SAFE and key != "EnvironmentFile"})
+        starts = " ".join(value for _, key, value in found if key.startswith("ExecStart"))
+        ways += sorted(set(_AT_RUN_TIME.findall(starts)))
+        if ways:
+            repeat = shlex.join(["grep", "-nE", "Credential|ExecStart", str(tree.base / name)])
+            yield passed(f"{name}: takes its secrets by {', '.join(ways)}", repeat, name)
+
+
+def _settings(tree: Tree, name: str) -> Iterator[tuple[int, str, str]]:
+    try:
+        yield from settings(tree.text(name))
+    except UnreadError:
+        return  # `unread` says so
