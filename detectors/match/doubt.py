@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from itertools import repeat
 from operator import mul
@@ -75,24 +75,29 @@ def surroundings(value: bytes, before: bytes, after: bytes) -> dict[str, float]:
     """What stands around a value, by name; absent ones are 0. Empty where nothing does, or a log.
 
     `before`, `after`: at most BACK and AHEAD bytes beside it."""
-    above, below = before.split(b"\n"), after.split(b"\n")
+    above, below = before.rsplit(b"\n", _NEAR + 1), after.split(b"\n", _NEAR + 1)
     if len(above) == 1 and len(below) == 1:  # a text in a string
-        above, below = before.split(b"\\n"), after.split(b"\\n")
+        above, below = before.rsplit(b"\\n", _NEAR + 1), after.split(b"\\n", _NEAR + 1)
     left, right = above.pop(), below.pop(0)
-    near = [line[:_WIDE] for line in (*above[-_NEAR:], *below[:_NEAR]) if line and not line.isspace()]
+    near = [one for one in map(_line, (*above[-_NEAR:], *below[:_NEAR])) if one is not None]
     if not near or (own := _of_line(left, right)) is None or _event(above, left, right, below):
         return {}
     out = {LINES: 1.0}
     _of_lines(left, value, right, near, out)
-    _of_words(own, b"\n".join(near), out)
+    _of_words(own, near, out)
     bare_ = not quoted(left)
     if bare_ and _IDENTIFIER.fullmatch(value):
         out["bare identifier"] = 1.0
         if _CODE.search(right) or right[:1] in b";,)(.[":
             out["bare in code"] = 1.0
-    if len(value) > 3 and (value in left[-_WIDE:] + b" " + right[:_WIDE] or any(value in line for line in near)):
+    # First where it mostly is not, either, at once.
+    if len(value) > 3 and (value in before or value in after) and _repeated(value, left, right, near):
         out["repeated, bare" if bare_ else "repeated, quoted"] = 1.0
     return out
+
+
+def _repeated(value: bytes, left: bytes, right: bytes, near: Iterable[_Line]) -> bool:
+    return value in left[-_WIDE:] or value in right[:_WIDE] or any(value in line.text for line in near)
 
 
 def _event(above: Sequence[bytes], left: bytes, right: bytes, below: Sequence[bytes]) -> bool:
@@ -102,24 +107,38 @@ def _event(above: Sequence[bytes], left: bytes, right: bytes, below: Sequence[by
     return bool(below) and right.rstrip().endswith(b"}") and below[0].startswith(_OPENED)
 
 
+class _Line(NamedTuple):
+    """A line near a value: what is looked at of it, its shape, what it opens with, whether it is code, and whether it
+    speaks of a user or a test."""
+
+    text: bytes
+    shape: bytes
+    opens: bytes
+    code: bool
+    user: bool
+    test: bool
+
+
 @lru_cache(maxsize=1024)  # a line stands near eight others
-def _line(line: bytes) -> tuple[bytes, bool]:
-    """The shape of a line near a value, and whether it is code."""
-    return _shape(line), _CODE.search(line) is not None
+def _line(line: bytes) -> _Line | None:
+    """None: it is blank."""
+    if not line or line.isspace():
+        return None
+    text = line[:_WIDE]
+    return _Line(text, _shape(text), text.lstrip()[:10], _CODE.search(text) is not None, _COMPANY(text), _TEST(text))
 
 
-def _of_lines(left: bytes, value: bytes, right: bytes, near: Sequence[bytes], out: dict[str, float]) -> None:
+def _of_lines(left: bytes, value: bytes, right: bytes, near: Sequence[_Line], out: dict[str, float]) -> None:
     """How the lines around resemble its own, and code."""
     shape = _shape(left[-_WIDE:] + value[:80] + right[:_WIDE])
-    lines = [_line(line) for line in near]
-    alike = [line[0] for line in lines].count(shape) if len(shape) > 2 else 0
+    alike = [line.shape for line in near].count(shape) if len(shape) > 2 else 0
     if alike:
         out["lines alike"] = min(1.0, alike / 4)
     opens = left.lstrip()[:10]
-    same = [line.lstrip().startswith(opens) for line in near].count(True) if len(opens) > 7 else 0
+    same = [line.opens.startswith(opens) for line in near].count(True) if len(opens) > 7 else 0
     if same:
         out["lines open alike"] = min(1.0, same / 4)
-    code = [line[1] for line in lines].count(True)
+    code = [line.code for line in near].count(True)
     if code:
         out["code"] = code / len(near)
 
@@ -145,14 +164,14 @@ def _of_line(left: bytes, right: bytes) -> Mapping[str, bool] | None:
     }
 
 
-def _of_words(own: Mapping[str, bool], text: bytes, out: dict[str, float]) -> None:
+def _of_words(own: Mapping[str, bool], near: Iterable[_Line], out: dict[str, float]) -> None:
     """What the words on its line, and those around, speak of."""
     for name, told in own.items():
         if told:
             out[name] = 1.0
-        elif name == _USER and _COMPANY(text):
+        elif name == _USER and any(line.user for line in near):
             out["user nearby"] = 1.0
-        elif name == _TESTS and _TEST(text):
+        elif name == _TESTS and any(line.test for line in near):
             out[name] = 1.0
 
 
