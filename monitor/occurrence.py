@@ -12,7 +12,6 @@ from dataclasses import replace
 from detectors.fingerprint import fingerprint
 from detectors.match.engine import Found, Match
 from detectors.match.exact import OWN
-from monitor import runbook
 from monitor.common.newlines import characters
 from monitor.common.outside import LABEL, PATH, let_in
 from monitor.common.severity import rank
@@ -76,6 +75,8 @@ def _finding(
     facts: Mapping[str, str],
     context: str | None,
 ) -> Finding:
+    from monitor.runbook import of  # what reads the files of users: slow to import, and most text holds nothing
+
     offset = block.offset + match.start if block.offset_at is None else block.offset_at(match.start)
     there = block.attributes_at(offset) if block.attributes_at is not None else {}
     at, generation, offset = block.place(offset)
@@ -105,7 +106,7 @@ def _finding(
         column=places.column(match),
         decode=match.decode,
         labels={**labels, **facts},
-        runbook=runbook.of(match.rule),
+        runbook=of(match.rule),
         url=scrub.address(block.url),
         service=None if service is None else let_in(service, scrub, LABEL),
         logged_at=record.logged_at if block.logged_at is None else block.logged_at,

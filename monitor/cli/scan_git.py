@@ -204,6 +204,9 @@ def _search(
         except GitError as error:
             session.incomplete = True
             session.problem(_name(git), str(error))
+    if gone := search.passed.gone():
+        session.incomplete = True
+        session.problem(_name(git), gone)
     session.files = search.commits if session.unit == "commit" else search.files
     for names, what in search.passed.told():
         session.notes.append(f"{len(names):,} {what}")

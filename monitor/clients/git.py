@@ -20,13 +20,14 @@ __all__ = ["DIFF", "Blob", "Blobs", "Git", "GitError", "command"]
 OLDEST = (2, 26)  # whose `config` says where a setting stands
 _SECONDS = 120.0
 _PIECE = 1 << 20
-# In a .git/config that came along each of these can name a program, lead elsewhere, or change the form of what is read.
+# In a .git/config that came along each of these can name a program, lead elsewhere, or change the form of what is read;
+# a commit-graph is believed, and one that came along can say of a commit that none came before it.
 _HARMLESS = (
     "core.fsmonitor=false", "core.hooksPath=/dev/null", "log.showSignature=false", "core.pager=cat",
     "protocol.allow=never", "core.excludesFile=/dev/null", "core.quotePath=true", "core.bigFileThreshold=32m",
-    "diff.orderFile=/dev/null", "diff.relative=false", "diff.suppressBlankEmpty=false", "diff.noprefix=false",
-    "diff.mnemonicPrefix=false", "diff.srcPrefix=a/", "diff.dstPrefix=b/", "log.showRoot=true", "log.follow=false",
-    "i18n.logOutputEncoding=UTF-8",
+    "core.commitGraph=false", "diff.orderFile=/dev/null", "diff.relative=false", "diff.suppressBlankEmpty=false",
+    "diff.noprefix=false", "diff.mnemonicPrefix=false", "diff.srcPrefix=a/", "diff.dstPrefix=b/", "log.showRoot=true",
+    "log.follow=false", "i18n.logOutputEncoding=UTF-8",
 )  # fmt: skip
 # Options of every comparison of contents. Renames are told as what they are: a new path with all its lines.
 DIFF = (
@@ -167,23 +168,29 @@ class _Process(subprocess.Popen[bytes]):
 
 
 class Blob:
-    """One content, to be read once. `size` in bytes."""
+    """One content, to be read once. `size` in bytes; `damaged`: its end could not be read."""
 
     def __init__(self, pipe: IO[bytes], size: int) -> None:
         self.size = self._left = size
+        self.damaged = False
         self._pipe = pipe
 
     def read(self, size: int = -1, /) -> bytes:
-        """Raises OSError where git ends in the midst of it."""
+        """Raises OSError where git ended in the midst of it."""
         wanted = min(self._left, _PIECE if size < 0 else size)
         piece = self._pipe.read(wanted) if wanted else b""
-        if len(piece) < wanted:
+        self.damaged |= len(piece) < wanted
+        if self.damaged and not piece:
             raise OSError(0, "cannot be read to its end: the repository is damaged")
         self._left -= len(piece)
         return piece
 
     def whole(self) -> bytes:
-        return b"".join(iter(self.read, b""))
+        """As far as it can be read."""
+        pieces: list[bytes] = []
+        with suppress(OSError):
+            pieces += iter(self.read, b"")
+        return b"".join(pieces)
 
     def seekable(self) -> bool:
         return False

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-__all__ = ["FORMAT", "Change", "Commit", "Hunk", "changes", "tag"]
+__all__ = ["FORMAT", "Change", "Commit", "Hunk", "changes", "parsed"]
 
 FORMAT = "--format=tformat:%x01%H%n %P%n %an%n %ae%n %at%n%w(0,1,1)%B%w()%x00"  # a NUL before %w would end it there
 _FIELDS = 5
@@ -23,7 +23,8 @@ _INDEX = re.compile(rb"^index ([0-9a-f,]+)\.\.([0-9a-f]+)(?: ([0-7]+))?$", re.MU
 _MODE = re.compile(rb"^(?:new file )?mode (?:[0-7,]+\.\.)?([0-7]{6})$", re.MULTILINE)
 _BINARY = re.compile(rb"^Binary files ", re.MULTILINE)
 _GONE = re.compile(rb"^deleted file mode ", re.MULTILINE)
-_TAGGER = re.compile(rb"^tagger ([^<\n]*?) ?<([^>\n]*)> (\d{1,12})", re.MULTILINE)
+_WRITTEN = re.compile(rb"^(?:author|tagger) ([^<\n]*?) ?<([^>\n]*)> (\d{1,12})", re.MULTILINE)
+_PARENT = re.compile(rb"^parent ([0-9a-f]+)$", re.MULTILINE)
 _REMOVED = re.compile(rb"\n[-\\][^\n]*")
 _ESCAPE = re.compile(rb"\\([abtnvfr\"\\]|[0-7]{3})")
 _ESCAPES = dict(zip(b'abtnvfr"\\', b'\a\b\t\n\v\f\r"\\', strict=True))
@@ -129,12 +130,13 @@ def _commit(section: bytes) -> Commit:
     return Commit(id_[1:], tuple(parents.split()), author, email, when, message)
 
 
-def tag(name: str, text: bytes) -> Commit:
-    """An annotated tag, of its object."""
+def parsed(name: str, kind: str, text: bytes) -> Commit:
+    """A commit, or an annotated tag, of its object."""
     head, _, message = text.partition(b"\n\n")
-    found = _TAGGER.search(head)
+    found = _WRITTEN.search(head)
     author, email, time = (part.decode("utf-8", "replace") for part in found.groups()) if found else ("", "", "0")
-    return Commit(name, (), author, email, int(time), message, "tag")
+    parents = tuple(parent.decode() for parent in _PARENT.findall(head))
+    return Commit(name, parents, author, email, int(time), message, kind)
 
 
 def _change(section: bytes, commit: Commit | None) -> Change | None:

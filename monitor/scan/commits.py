@@ -10,14 +10,14 @@ import io
 import re
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from monitor.blocks import Cutter
 from monitor.common.archive import HEAD, kind
 from monitor.records import GAP
-from monitor.scan.changes import Change, Commit, tag
+from monitor.scan.changes import Change, Commit, parsed
 from monitor.scan.run import scan_stream, searcher
 
 if TYPE_CHECKING:
@@ -79,6 +79,13 @@ class Passed:
         )
         return [(paths, what) for paths, what in words if paths]
 
+    def gone(self) -> str | None:
+        """What is missing, in words."""
+        if not self.missing:
+            return None
+        objects = "1 object is" if len(self.missing) == 1 else f"{len(self.missing):,} objects are"
+        return f"{objects} missing or damaged, so what is in them was not scanned"
+
 
 class CommitSearch:
     """Searches what git says that changed. `passed`, `commits`, `files` (changes of one each) and `size` count."""
@@ -114,22 +121,25 @@ class CommitSearch:
             self._known.move_to_end(key)
             return self._known[key]
         blob = self._blobs.get(name)
-        hits = None if blob is None else self._read(path, blob, large)
-        if blob is None:
+        try:
+            hits = None if blob is None else self._read(path, blob, large)
+        except OSError:  # damaged
+            hits = None
+        if blob is None or blob.damaged:
             self.passed.missing.add(name)
         self._known[key] = hits
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
         return hits
 
-    def tags(self, names: Iterable[str]) -> Iterator[Commit]:
-        """Annotated tags by the names of their objects."""
-        for name in names:
-            blob = self._blobs.get(name, b"tag")
-            if blob is None:
+    def named(self, names: Mapping[str, str]) -> Iterator[Commit]:
+        """Commits and annotated tags by the names of their objects, each with its kind."""
+        for name, what in names.items():
+            blob = self._blobs.get(name, what.encode())
+            if blob is not None:
+                yield parsed(name, what, blob.whole())
+            if blob is None or blob.damaged:
                 self.passed.missing.add(name)
-            else:
-                yield tag(name, blob.whole())
 
     def _texts(self, item: Commit | Change) -> Iterator[_Text]:
         if isinstance(item, Commit):

@@ -64,8 +64,8 @@ class History:
     problems: list[str] = field(default_factory=list)
 
     def search(self, search: CommitSearch) -> Iterator[Seen]:
-        """Raises GitError where nothing can be read."""
-        yield from search.search(search.tags(self._tags()))
+        """Raises GitError where nothing can be read. What is missing is in `search.passed` afterwards."""
+        yield from search.search(search.named(dict.fromkeys(self._tags(), "tag")))
         for name, ref in self._contents_named():
             yield from (Seen(None, hit, ref) for hit in search.version(ref, name, large=True) or ())
         if self.range.whole and self.git.line("rev-parse", "--is-shallow-repository") == "true":
@@ -114,22 +114,21 @@ class History:
         return bool(self.git.ask("config", "--get-regexp", keys, fine=(0, 1)))
 
     def _otherwise(self, search: CommitSearch) -> Iterator[Seen]:
-        """Each content that is there, by itself: git ends at the first one that is not."""
-        names, missing = self._listed()
-        yield from search.search(self._messages())
+        """Each object that is there, by itself: git ends at the first one that is not."""
+        missing = search.passed.missing
+        paths = self._listed(missing)
+        kinds = self._kinds(paths, missing)
+        written = {name: kind for name, kind in kinds.items() if kind in ("commit", "tag")}
+        yield from search.search(search.named(written))
         by = self._brought()
-        for name, path in self._contents(names):
-            commit, known = by.get(name, (None, path))
+        for name in (name for name, kind in kinds.items() if kind == "blob"):
+            commit, known = by.get(name, (None, paths[name]))
             place = known or name
             yield from (Seen(commit, hit, place) for hit in search.version(place, name, large=True) or ())
-        if gone := len(missing | search.passed.missing):
-            objects = "1 object is" if gone == 1 else f"{gone:,} objects are"
-            self.problems.append(f"{objects} missing or damaged, so what is in them was not scanned")
 
-    def _listed(self) -> tuple[dict[str, str], set[str]]:
-        """Names of objects with a path of each, and those that are missing."""
-        names: dict[str, str] = {}
-        missing = set()
+    def _listed(self, missing: set[str]) -> dict[str, str]:
+        """Names of objects with a path of each; those that are not there go to `missing`."""
+        paths: dict[str, str] = {}
         try:
             options = ("rev-list", "--objects", "--missing=print", "--stdin", *self.range.options, "--")
             for line in _lines(self.git.stream(*options, stdin=self.range.stdin)):
@@ -137,29 +136,25 @@ class History:
                 if name.startswith(b"?"):
                     missing.add(name[1:].decode())
                 else:
-                    names[name.decode()] = os.fsdecode(path)
+                    paths[name.decode()] = os.fsdecode(path)
         except GitError as error:
             self.problems.append(f"its objects could not be listed ({error}); those that are there are scanned")
-            for line in _lines(self.git.stream("cat-file", "--batch-all-objects", "--batch-check", "--unordered")):
-                names.setdefault(line.split(b" ")[0].decode(), "")
-        return names, missing
+            paths |= self._there()
+        # Nothing leads to what is behind one that is missing.
+        return self._there() | paths if self.range.whole and missing else paths
 
-    def _contents(self, names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-        """Of those the ones that are contents of files."""
+    def _there(self) -> dict[str, str]:
+        """All objects, of which no path is known."""
+        rows = self.git.stream("cat-file", "--batch-all-objects", "--batch-check=%(objectname)", "--unordered")
+        return dict.fromkeys(map(bytes.decode, _lines(rows)), "")
+
+    def _kinds(self, names: Iterable[str], missing: set[str]) -> dict[str, str]:
+        """Of each what it is."""
         asked = "".join(f"{name}\n" for name in names).encode()
-        with_types = self.git.ask("cat-file", "--batch-check", stdin=asked, seconds=None, fine=(0, 128))
-        for line in with_types.splitlines():
-            name, kind, *_ = line.decode().split(" ")
-            if kind == "blob":
-                yield name, names[name]
-
-    def _messages(self) -> Iterator[Commit]:
-        try:
-            for item in changes(self._log("--no-patch")):
-                if isinstance(item, Commit):
-                    yield item
-        except GitError:
-            return  # was said
+        told = self.git.ask("cat-file", "--batch-check", stdin=asked, seconds=None, fine=(0, 128))
+        rows = [line.decode().split(" ") for line in told.splitlines()]
+        missing.update(row[0] for row in rows if row[-1] == "missing")
+        return {name: kind for name, kind, *size in rows if size}
 
     def _brought(self) -> dict[str, tuple[Commit, str]]:
         """Which commit brought a content first, and under which path."""

@@ -109,9 +109,11 @@ def test_what_starting_does_not_need_is_not_imported() -> None:
     )
     start = "import monitor.cli.run as run; run._import_structlog(); import monitor.daemon; print(*sys.modules)"
     serve = "from monitor.web import hooks; hooks.load_vendors(); print(*sys.modules)"
-    text = f"{help_}; print(*sys.modules); {start}; {serve}"
+    scan = "import monitor.scan.run, monitor.scan.history; print(*sys.modules)"
+    text = f"{help_}; print(*sys.modules); {scan}; {start}; {serve}"
     answer = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, check=True)
-    helped, begun, serving = (set(line.split()) for line in answer.stdout.splitlines())
+    helped, scanning, begun, serving = (set(line.split()) for line in answer.stdout.splitlines())
     assert not {"monitor.config", "monitor.site", "pydantic"} & helped
+    assert not {"monitor.runbook", "monitor.matcher", "monitor.store", "pathspec", "zoneinfo"} & scanning
     assert not {"aiohttp", "cryptography", "rich", "sqlalchemy.dialects.postgresql"} & begun
     assert not {"cryptography", "jwt"} & serving  # of memory, too: many megabytes for as long as it runs

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from detectors.match.engine import Engine
+from detectors.rules.template import expand
 from monitor.clients.git import Git
 from monitor.scan.commits import CommitSearch
 from monitor.scan.history import History, Range, gathered, placed, staged, stashed
@@ -31,7 +34,7 @@ def look(engine: Engine, folder: Path, wanted: Range = ALL) -> tuple[list[Hit], 
         search = CommitSearch(engine, Options(KEY), blobs, lambda _, what: problems.append(what), everything=False)
         history = History(git, wanted)
         hits = list(placed(git, gathered(history.search(search)), search, str))
-    return hits, history.problems + problems
+    return hits, [*history.problems, *problems, *filter(None, [search.passed.gone()])]
 
 
 def paths(hits: list[Hit]) -> list[str]:
@@ -41,8 +44,6 @@ def paths(hits: list[Hit]) -> list[str]:
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """Two commits with a secret each, a third without: one is gone from HEAD, one stands on a branch of its own."""
-    from detectors.rules.template import expand
-
     token = [expand("ghp_{alnum:30}{crc32}", n) for n in range(4)]
     repository = Repository(tmp_path_factory.mktemp("history") / "source")
     repository.git("config", "uploadpack.allowFilter", "true")
@@ -132,31 +133,144 @@ def test_blobless_counts_what_is_not_there_and_fetches_nothing(
     assert Repository(tmp_path / "r").git("count-objects", "-v") == before
 
 
-def corrupt(repository: Repository, name: str) -> None:
+def test_treeless_counts_what_is_not_there_and_fetches_nothing(
+    engine: Engine, source: Repository, tmp_path: Path
+) -> None:
+    source.git("clone", "-q", "--filter=tree:0", f"file://{source.folder}", str(tmp_path / "r"))
+    hits, problems = look(engine, tmp_path / "r")
+    assert paths(hits) == ["src/a.py"]
+    assert problems == ["2 objects are missing or damaged, so what is in them was not scanned"]  # folders
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Repository, dict[str, str]]:
+    """A secret in each kind of object, with its place; and what of that is the second commit's."""
+    token = [expand("ghp_{alnum:30}{crc32}", n) for n in range(6)]
+    repository = Repository(tmp_path_factory.mktemp("whole") / "r")
+    repository.commit({"first": f"{token[0]}\n"})
+    files = {"blob": f"{token[1]}\n", "opaque": f"{token[2]}\n", ".gitattributes": "opaque -diff\n"}
+    second = repository.commit(files, f"a key: {token[3]}")
+    repository.commit({"last": f"{token[4]}\n"})
+    repository.git("tag", "-a", "v1", "-m", f"key {token[5]}")
+    asked = {"blob": ":blob", "opaque": ":opaque", "tree": f"{second}^{{tree}}", "commit": second, "tag": "v1"}
+    return repository, {what: repository.git("rev-parse", name) for what, name in asked.items()}
+
+
+def damage(repository: Repository, name: str, how: str) -> None:
     path = repository.folder / ".git/objects" / name[:2] / name[2:]
     path.chmod(0o644)
-    path.write_bytes(b"damaged")
-
-
-@pytest.mark.parametrize("how", ["removed", "damaged"])
-@pytest.mark.parametrize("what", ["blob", "tree", "commit"])
-def test_what_is_behind_a_damaged_object_is_read_all_the_same(
-    engine: Engine, source: Repository, tmp_path: Path, what: str, how: str
-) -> None:
-    """The one of the second commit, of three with a secret each."""
-    shutil.copytree(source.folder, tmp_path / "r")
-    repository = Repository(tmp_path / "r")
-    name = repository.git("rev-parse", {"blob": "main:src/a.py", "tree": "main^{tree}", "commit": "main"}[what])
-    corrupt(repository, name)
+    raw = path.read_bytes()
     if how == "removed":
-        (repository.folder / ".git/objects" / name[:2] / name[2:]).unlink()
+        path.unlink()
+    elif how == "of another kind":
+        text = zlib.decompress(raw).partition(b"\0")[2]
+        path.write_bytes(zlib.compress(b"tree %d\0" % len(text) + text))
+    else:
+        path.write_bytes({"cut": raw[: len(raw) // 2], "emptied": b"", "overwritten": b"damaged"}[how])
+
+
+@pytest.mark.parametrize(
+    ("what", "how", "lost"),
+    [
+        ("blob", "removed", {"blob"}),
+        ("blob", "emptied", {"blob"}),
+        ("blob", "of another kind", set()),  # git itself shows it
+        ("opaque", "cut", {"opaque"}),
+        ("opaque", "of another kind", {"opaque"}),
+        ("tree", "removed", set()),
+        ("tree", "overwritten", set()),
+        ("commit", "removed", {"(commit message)"}),
+        ("commit", "cut", {"(commit message)"}),
+        ("tag", "removed", {"(tag message)"}),
+        ("tag", "cut", {"(tag message)"}),
+    ],
+)
+def test_what_is_behind_a_damaged_object_is_read_all_the_same(
+    engine: Engine,
+    whole: tuple[Repository, dict[str, str]],
+    tmp_path: Path,
+    what: str,
+    how: str,
+    lost: set[str],
+) -> None:
+    there = {hit.finding.path: hit.finding.fingerprint for hit in look(engine, whole[0].folder)[0]}
+    assert set(there) == {"first", "blob", "opaque", "last", "(commit message)", "(tag message)"}
+    shutil.copytree(whole[0].folder, tmp_path / "r")
+    damage(Repository(tmp_path / "r"), whole[1][what], how)
+    hits, problems = look(engine, tmp_path / "r")
+    assert {there[path] for path in lost} == set(there.values()) - {hit.finding.fingerprint for hit in hits}
+    assert any("missing or damaged" in problem or "could not be listed" in problem for problem in problems)
+
+
+def test_a_pack_with_a_wrong_byte_loses_nothing_in_silence(
+    engine: Engine, whole: tuple[Repository, dict[str, str]], tmp_path: Path
+) -> None:
+    there = {hit.finding.fingerprint for hit in look(engine, whole[0].folder)[0]}
+    shutil.copytree(whole[0].folder, tmp_path / "r")
+    repository = Repository(tmp_path / "r")
+    repository.git("repack", "-adq")
+    (pack,) = (repository.folder / ".git/objects/pack").glob("*.pack")
+    pack.chmod(0o644)
+    raw = pack.read_bytes()
+    for at in range(12, len(raw) - 20, len(raw) // 6):
+        pack.write_bytes(raw[:at] + bytes([raw[at] ^ 0x41]) + raw[at + 1 :])
+        hits, problems = look(engine, repository.folder)
+        assert problems or {hit.finding.fingerprint for hit in hits} == there, at
+
+
+def test_what_is_behind_a_commit_that_is_gone_is_found_without_it(
+    engine: Engine, source: Repository, tmp_path: Path
+) -> None:
+    """Nothing leads there: that branch had one commit of its own."""
+    shutil.copytree(source.folder, tmp_path / "r")
+    damage(Repository(tmp_path / "r"), source.git("rev-parse", "topic"), "removed")
+    hits, problems = look(engine, tmp_path / "r")
+    assert len(hits) == 3
+    assert problems[-1] == "1 object is missing or damaged, so what is in them was not scanned"
+
+
+def lying(graph: bytes, name: str) -> bytes:
+    """A commit-graph that says of this commit that it has no parents."""
+    chunks = {graph[at : at + 4]: int.from_bytes(graph[at + 4 : at + 12]) for at in range(8, 8 + 12 * graph[6], 12)}
+    count = (chunks[b"CDAT"] - chunks[b"OIDL"]) // 20
+    names = [graph[chunks[b"OIDL"] + 20 * number :][:20].hex() for number in range(count)]
+    at = chunks[b"CDAT"] + 36 * names.index(name) + 20
+    body = graph[:at] + (0x70000000).to_bytes(4) + graph[at + 4 : -20]
+    return body + hashlib.sha1(body).digest()
+
+
+def test_what_says_that_there_was_nothing_before_is_not_believed(engine: Engine, token: Token, tmp_path: Path) -> None:
+    """Replacements, grafts, and a commit-graph; git itself believes each."""
+    repository = Repository(tmp_path / "r")
+    repository.commit({"a": f"{token(1)}\n"})
+    last = repository.commit({"a": "gone\n"})
+    repository.git("commit-graph", "write", "--reachable")
+    graph = repository.folder / ".git/objects/info/commit-graph"
+    graph.chmod(0o644)
+    graph.write_bytes(lying(graph.read_bytes(), last))
+    assert repository.git("rev-list", "--count", "main") == "1"
+    assert paths(look(engine, repository.folder)[0]) == ["a"]
+    graph.unlink()
+    repository.git("replace", "--graft", last)
+    assert repository.git("rev-list", "--count", "main") == "1"
+    assert paths(look(engine, repository.folder)[0]) == ["a"]
+    repository.git("replace", "-d", last)
+    (repository.folder / ".git/info/grafts").write_text(f"{last}\n")
+    assert repository.git("rev-list", "--count", "main") == "1"
+    assert look(engine, repository.folder)[1] == []
+    assert paths(look(engine, repository.folder)[0]) == ["a"]
+
+
+def test_symlinks(engine: Engine, token: Token, tmp_path: Path) -> None:
+    """Where one leads is its content; what lies there is no part of the history."""
+    repository = Repository(tmp_path / "r")
+    (tmp_path / "outside").write_text(f"{token(1)}\n")
+    (repository.folder / "out").symlink_to(tmp_path / "outside")
+    (repository.folder / "key").symlink_to(token(2))
+    repository.git("add", "out", "key")
+    repository.commit()
     hits, problems = look(engine, repository.folder)
-    assert problems
-    assert any("missing or damaged" in problem or "could not be" in problem for problem in problems)
-    found = {hit.finding.fingerprint for hit in hits}
-    whole = {hit.finding.path: hit.finding.fingerprint for hit in look(engine, source.folder)[0]}
-    assert {whole["old.py"], whole["src/free"]} - found == set()
-    assert (whole["src/a.py"] in found) is (what != "blob")
+    assert (paths(hits), problems) == (["key"], [])
 
 
 def test_tags_and_their_messages(engine: Engine, token: Token, tmp_path: Path) -> None:
