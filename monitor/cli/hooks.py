@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,7 +26,6 @@ from monitor.cli.common import (
     fail,
     printable,
     read_config,
-    run_key,
 )
 from monitor.cli.scan_accept import books_in
 from monitor.cli.scan_git import commits, kinds, repository_at, staged
@@ -99,7 +99,8 @@ def install_hooks(
             path = install(place, name, _program(), options)
         except (HookError, OSError) as error:
             failed = True
-            typer.echo(printable(f"{name}: {error if isinstance(error, HookError) else _why(error)}"), err=True)
+            why = str(error) if isinstance(error, HookError) else _why(error, place, name)
+            typer.echo(printable(f"{name}: {why}"), err=True)
             continue
         typer.echo(printable(f"{name}: {path}"))
         _notes(place, name)
@@ -150,7 +151,7 @@ def uninstall_hooks(
         try:
             path = uninstall(place, name)
         except OSError as error:
-            fail(printable(f"{name}: {_why(error)}"))
+            fail(printable(f"{name}: {_why(error, place, name)}"))
         if path is not None:
             done += 1
             typer.echo(printable(f"{name}: taken out of {path}"))
@@ -193,7 +194,8 @@ def run(
     )
     session.quiet = True
     tips = [name for name in wanted.names if not name.startswith("^")] if wanted is not None else []
-    options = Options(key=run_key(settings), context=True, books=books_in(git, tips))
+    # Nobody is shown a fingerprint, and whose hooks these are need not be who may read the host's key.
+    options = Options(key=secrets.token_bytes(32), context=True, books=books_in(git, tips))
     session.over = sum(book.over for book in options.books)
     try:
         if wanted is None:
@@ -209,8 +211,8 @@ def _end(session: Session, hook: Hook) -> NoReturn:
     """Says what to do, in three lines."""
     what = _WHAT[hook.value]
     if session.shown:
-        secrets = "a secret" if session.shown == 1 else f"{session.shown:,} secrets"
-        typer.echo(f"exposure-monitor stopped this {what}: it holds {secrets}.", err=True)
+        held = "a secret" if session.shown == 1 else f"{session.shown:,} secrets"
+        typer.echo(f"exposure-monitor stopped this {what}: it holds {held}.", err=True)
         typer.echo(_UNDO[hook.value], err=True)
         assert session.first is not None
         place = shlex.quote(printable(f"{session.first.path}:{session.first.line}"))
@@ -314,5 +316,5 @@ def _program() -> str:
     return str(beside if os.access(beside, os.X_OK) else Path(sys.argv[0]).absolute())
 
 
-def _why(error: OSError) -> str:
-    return f"{error.filename or ''}: {error.strerror or 'cannot be written'}"
+def _why(error: OSError, place: Folder, name: str) -> str:
+    return f"{error.filename or place.file(name)}: {error.strerror or 'cannot be written'}, so nothing was changed"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from monitor.clients.git import Git
+from monitor.clients.git import Git, GitError
 
 __all__ = ["NAMES", "Folder", "HookError", "Standing", "folder_of", "install", "standing", "uninstall"]
 
@@ -80,9 +80,14 @@ def folder_of(git: Git) -> Folder:
     )
     settings = [(os.fsdecode(scope), os.fsdecode(value)) for scope, value in zip(rows[::2], rows[1::2], strict=False)]
     settings = [(scope, value) for scope, value in settings if scope != "command"]  # ours
-    if not settings or not settings[-1][1]:
+    if not settings:
         return Folder(own, own)
     scope, value = settings[-1]
+    if not value:
+        raise GitError(
+            f"core.hooksPath of the {scope} configuration is empty, so git runs no hook here; "
+            f"to take that back: git config --{scope} --unset-all core.hooksPath"
+        )
     bare = git.line("rev-parse", "--is-bare-repository") == "true"
     top = common if bare else Path(git.line("rev-parse", "--show-toplevel"))
     path = (top / value).resolve()
@@ -96,17 +101,16 @@ def folder_of(git: Git) -> Folder:
 def install(folder: Folder, name: str, program: str, options: Sequence[str]) -> Path:
     """Our block in a hook, anew where there is one. `program`: ours, by its whole path. Raises HookError, OSError."""
     path = folder.file(name)
+    behind = path.with_name(path.name + _BEFORE)
     path.parent.mkdir(parents=True, exist_ok=True)
     text = _text(path, by_shell=folder.husky)
-    if text is None and os.path.lexists(path):
-        behind = path.with_name(path.name + _BEFORE)
-        if os.path.lexists(behind):
-            raise HookError(f"{path}: {behind} is there already: it was moved away once; put it back or remove it")
-        path.rename(behind)
+    moved = behind if text is None and os.path.lexists(path) else None
+    if moved and os.path.lexists(behind):
+        raise HookError(f"{path}: {behind} is there already: it was moved away once; put it back or remove it")
     if text is None:
-        text = "#!/bin/sh\n" + (_CHAIN if os.path.lexists(path.with_name(path.name + _BEFORE)) else "")
+        text = "#!/bin/sh\n" + (_CHAIN if moved or os.path.lexists(behind) else "")
     head, rest = _parted(_BLOCK.sub("", text))
-    _write(path, head + _block(name, "" if folder.tracked else program, options) + rest)
+    _write(path, head + _block(name, "" if folder.tracked else program, options) + rest, moved)
     return path
 
 
@@ -204,12 +208,15 @@ def _text(path: Path, *, by_shell: bool = False) -> str | None:
     return text if ours or by_shell or (_SHELL.match(text) and info.st_mode & 0o111) else None
 
 
-def _write(path: Path, text: str) -> None:
-    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o755
+def _write(path: Path, text: str, moved: Path | None = None) -> None:
+    """`moved`: where what is there goes, once the new one is whole: a full disk takes no hook away."""
+    mode = stat.S_IMODE(path.stat().st_mode) if moved is None and path.exists() else 0o755
     fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
         fresh.write_bytes(text.encode("utf-8", "surrogateescape"))
         fresh.chmod(mode)
+        if moved is not None:
+            path.rename(moved)
         fresh.replace(path)
     finally:
         fresh.unlink(missing_ok=True)

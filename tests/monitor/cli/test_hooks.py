@@ -186,6 +186,17 @@ def test_what_is_uncertain_stops_nobody_unless_that_is_asked_for(world: World, t
     assert world.monitor("hooks", "run", "--confidence", "low", "pre-commit", env=where).returncode == bool(found)
 
 
+def test_a_hook_needs_no_key_of_this_host_and_makes_none(world: World, tmp_path: Path) -> None:
+    """On a host of logs all have its configuration, and one user its key."""
+    config = tmp_path / "config.toml"
+    config.write_text(config.read_text().replace("[monitor]", '[monitor]\nfingerprint_key = "file:/nonexistent"'))
+    world.mine.write({"a": f"{token(1)}\n"})
+    where = {"GIT_DIR": str(world.mine.folder / ".git"), "GIT_WORK_TREE": str(world.mine.folder)}
+    answer = world.monitor("hooks", "run", "pre-commit", env=where)
+    assert (answer.returncode, "nonexistent" in answer.stderr) == (1, False)
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["cache"]
+
+
 def test_status_says_what_is_in_force(world: World) -> None:
     answer = world.monitor("hooks", "status", "-C", "mine")
     assert answer.returncode == 1

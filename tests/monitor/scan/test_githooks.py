@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import resource
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from monitor.clients.git import Git
+from monitor.clients.git import Git, GitError
 from monitor.scan.githooks import Folder, HookError, folder_of, install, standing, uninstall
 from tests.fakes.repository import Repository, environment
 
@@ -198,6 +199,25 @@ def test_a_folder_of_all_repositories_is_known_for_one(
     (tmp_path / ".gitconfig").write_text("[core]\nhooksPath = ~/hooks\n")
     place = folder(repository)
     assert (place.path, place.shared) == (tmp_path / "hooks", "core.hooksPath of the global configuration")
+
+
+def test_a_full_disk_takes_no_hook_away(repository: Repository, program: str) -> None:
+    theirs = hook(repository.folder / ".git/hooks/pre-commit", "#!/usr/bin/env python3\n")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            install(folder(repository), "pre-commit", program, [])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [path.name for path in theirs.parent.glob("pre-commit*") if path.suffix != ".sample"] == ["pre-commit"]
+    assert theirs.read_text() == "#!/usr/bin/env python3\n"
+
+
+def test_hooks_that_are_turned_off_are_known_for_that(repository: Repository) -> None:
+    repository.git("config", "core.hooksPath", "")
+    with pytest.raises(GitError, match=r"so git runs no hook here.*git config --local --unset-all core.hooksPath"):
+        folder(repository)
 
 
 def test_worktrees_and_submodules(repository: Repository, program: str, tmp_path: Path) -> None:
