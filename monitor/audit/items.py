@@ -71,6 +71,21 @@ ITEMS: dict[str, Item] = {
         "workflows:quiet",
         "Take the echo out, hand secrets over by standard input, and rotate what a log has shown.",
     ),
+    "push-hooks": Item(
+        "Secrets are looked for before every push",
+        "gates:hooks",
+        "Run `monitor hooks install` in each clone, or add a scanner to the hooks that the repository has.",
+    ),
+    "history": Item(
+        "The history of each repository is searched for secrets",
+        "gates:history",
+        "Revoke what an incident is about, and resolve it: `monitor scan --git --since-last --report` records them.",
+    ),
+    "secrets-set": Item(
+        "Every secret is set in production before a deploy, with a value of its own",
+        "gates:complete",
+        "Set it at its manager; let `monitor inventory check` run before each deploy.",
+    ),
     "secrets-at-rest": Item(
         "No .env on a production host holds a secret in plain text",
         "at_rest:plain",

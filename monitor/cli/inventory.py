@@ -24,6 +24,7 @@ from monitor.cli.common import (
     table,
     with_store,
 )
+from monitor.cli.inventory_check import EntriesArgument, check, entries_named
 from monitor.common.wording import stamp
 
 if TYPE_CHECKING:
@@ -37,10 +38,6 @@ app = command_app(
     help="Our own secrets by name: what [[inventory]] of the configuration holds. No value is kept or shown.",
     epilog="Example: monitor inventory sync",
 )
-
-EntriesArgument = Annotated[
-    list[str] | None, typer.Argument(metavar="[ENTRY]…", help="Names of [[inventory]] entries; none: all of them.")
-]
 
 
 @app.command(
@@ -62,7 +59,7 @@ def sync(
     from monitor.site import make_scrubber
 
     settings = read_config(config, enter=True, store_only="act", needs=("inventory",))
-    chosen = _chosen(settings, entries)
+    chosen = entries_named(settings, entries)
     key, scrub = state.key(settings), make_scrubber(settings)
 
     async def work(store: Store) -> list[dict[str, Any]]:
@@ -190,6 +187,16 @@ def as_dict(secret: Secret) -> dict[str, Any]:
     }
 
 
+app.command(
+    "check",
+    epilog="Examples:\n\n  monitor inventory check --names .env.example --environment production\n\n"
+    "  monitor inventory check --names .env.example --environment production --except 'NEXT_PUBLIC_*' --strict",
+    help="Before a deploy: every name of a file is set in an environment, none is empty or a placeholder, and none has "
+    "the value of another environment. The managers are asked now; no database or daemon is needed. Exit code 1: one "
+    "is not; 2: that could not be found out.",
+)(check)
+
+
 @app.command("show", epilog="Example: monitor inventory show DATABASE_URL", help="Show one secret and its versions.")
 def show(
     ref: Annotated[str, typer.Argument(metavar="SECRET", help="Its name, or ENTRY/NAME.")],
@@ -234,7 +241,7 @@ def show(
 )
 def doctor(entries: EntriesArgument = None, form: FormatOption = Format.text, config: ConfigOption = None) -> None:
     settings = read_config(config, enter=True, needs=("inventory",))
-    chosen = _chosen(settings, entries)
+    chosen = entries_named(settings, entries)
 
     async def work(store: Store | None) -> list[dict[str, Any]]:
         from monitor.inventory.read import faults
@@ -280,16 +287,6 @@ def forget(
     if not count:
         fail(f"nothing is known as {printable(scrubbed(settings, ref))!r}; `monitor inventory list` shows what is")
     typer.echo(f"forgotten: {count}")
-
-
-def _chosen(settings: Config, names: Sequence[str] | None) -> list[ManagerConfig]:
-    known = {entry.name: entry for entry in settings.inventory}
-    if not known:
-        fail("there is no [[inventory]] in the configuration; docs/inventory.md says how to write one", 2)
-    for name in names or ():
-        if name not in known:
-            fail(f"no [[inventory]] is named {printable(scrubbed(settings, name))!r}; there are {', '.join(known)}", 2)
-    return [known[name] for name in names or known]
 
 
 def _with_or_without(settings: Config, work: Any) -> list[dict[str, Any]]:

@@ -107,9 +107,9 @@ def _kept(cursor: Cursor) -> None:
 
 def record(session: Session, git: Git, settings: Config) -> None:
     """What was shown, as incidents."""
-    from monitor.scan.history import reported
+    from monitor.scan.history import called, reported
 
-    repository, now = session.scrub(_called(git)), time.time()
+    repository, now = session.scrub(called(git)), time.time()
     found = [reported(hit, repository, now) for hit in session.new]
 
     async def commit(store: Store) -> None:
@@ -171,12 +171,6 @@ def commits(
 
     session.unit = "commit"
     _search(session, git, engine, options, hits, everything=everything)
-
-
-def _called(git: Git) -> str:
-    """The name of its folder."""
-    common = (git.folder / git.line("rev-parse", "--git-common-dir")).resolve()
-    return (common.parent if common.name == ".git" else common).name.removesuffix(".git")
 
 
 def _name(git: Git) -> str:

@@ -50,15 +50,15 @@ def refusal(value: bytes) -> str | None:
     """Why a value is not enrolled, or None."""
     if not value:
         return "empty"
-    if len(value) < LEAST:
-        return f"shorter than {LEAST} bytes"
     if len(value) > LARGEST:
         return f"longer than {LARGEST} bytes"
+    text = alphabet(value) != "bytes"
+    if text and (why := placeholder(value)):
+        return "a placeholder" if "placeholder word" in why else "an expression, or a value that everybody knows"
+    if len(value) < LEAST:
+        return f"shorter than {LEAST} bytes"
     if _PUBLIC.match(value):
         return "a public key or certificate: it is meant to be seen"
-    text = alphabet(value) != "bytes"
-    if text and placeholder(value):
-        return "a placeholder or an expression"
     if text and words(value):
         return "words, a name, a path or an address: it stands in logs by itself"
     if bits(value) < LEAST_BITS:

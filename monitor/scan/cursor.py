@@ -63,6 +63,20 @@ class Cursor:
         tags = {row.split(" ")[1] for row in rows if row.startswith("tag ")} - set(before)
         return Range(everything.options, (*everything.names, *(f"^{name}" for name in there)), tuple(sorted(tags))), ""
 
+    def behind(self) -> str:
+        """Why not all is known of the history as it is now, in words; empty: it was looked at to its end."""
+        try:
+            known = orjson.loads(self.path.read_bytes())
+            rules, before = str(known["rules"]), {str(name) for name in known["tips"]}
+        except FileNotFoundError:
+            return "it was never searched"
+        except (OSError, ValueError, KeyError, TypeError):
+            return f"{self.path} cannot be read"
+        if rules != self.rules:
+            return "it was searched with other rules"
+        fresh = len(self.tips - before)
+        return f"{fresh:,} of its {len(self.tips):,} branches, tags and stashes have moved since" if fresh else ""
+
     def save(self) -> None:
         """Raises OSError."""
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

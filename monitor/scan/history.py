@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from monitor.model import Finding
     from monitor.scan.search import Hit
 
-__all__ = ["Found", "History", "Range", "gathered", "placed", "reported", "staged", "stashed"]
+__all__ = ["Found", "History", "Range", "called", "gathered", "placed", "reported", "staged", "stashed"]
 
 WIDTH = 3  # lines around a change by which a secret is known for one
 _EVERYTHING = 1 << 30  # lines: of what is staged all are there
@@ -241,6 +241,12 @@ def placed(
         still = any(hit.finding.fingerprint == one.hit.finding.fingerprint for hit in now or ())
         facts = {"in_head": still, **names, "refs": len(there), "owner": owner and scrub(owner)}
         yield replace(one.hit, git={**_when(one, scrub), **facts})
+
+
+def called(git: Git) -> str:
+    """What incidents call a repository: the name of its folder. Raises GitError."""
+    common = (git.folder / git.line("rev-parse", "--git-common-dir")).resolve()
+    return (common.parent if common.name == ".git" else common).name.removesuffix(".git")
 
 
 def reported(hit: Hit, repository: str, now: float) -> Finding:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
@@ -10,12 +11,16 @@ import pytest
 
 from detectors.match.engine import Engine
 from detectors.rules.template import expand
+from monitor import __version__
 from monitor.audit.items import ITEMS
 from monitor.audit.run import audit
 from monitor.audit.settings import AuditConfig, Waiver
 from monitor.audit.verdict import Judged
+from monitor.clients.git import Git
 from monitor.config import Config, MonitorConfig, load
-from monitor.model import Position
+from monitor.model import Position, Print
+from monitor.scan.cursor import Cursor, rules_digest
+from monitor.scan.githooks import folder_of, install
 from monitor.site import open_store, present_store
 from monitor.store.inventory import Kept
 from tests.fakes.github import FakeGitHub
@@ -103,17 +108,26 @@ def configured(folder: Path, github: FakeGitHub) -> Config:
     return load(file)
 
 
+def stopped_and_searched(folder: Path, config: Config, engine: Engine) -> None:
+    """Our hook is in the repository, and its history was looked at."""
+    repository = Git(folder)
+    install(folder_of(repository), "pre-push", sys.executable, [])
+    Cursor.of(repository, config.state_dir, rules_digest(engine.rules, __version__)).save()
+
+
 async def history(config: Config, *, well: bool) -> None:
     """What the monitor has on record."""
     async with await open_store(config) as store:
         await store.drills.plan([fingerprint("drill")], pages=False)
         age = 1 if well else 100
-        await store.inventory.save(
-            "vault", [Kept("db", "a", tags=("critical",), rotated=time.time() - age * 86_400)], whole=True
-        )
+        prints = (Print("f" * 32, "", 20, "hex"),) if well else ()
+        kept = Kept("db", "a", tags=("critical",), rotated=time.time() - age * 86_400)
+        held = Kept("DB_PASSWORD", "b", environment="production", prints=prints, refused="" if well else "empty")
+        await store.inventory.save("vault", [kept, held], whole=True)
+        leaked = finding("leaked", source="git", labels={"repository": "repo"})
         places = [Position("services", "/var/log/app.log", {"at": 1})]
         if not well:
-            await store.commit([finding("real", time=time.time())], places)
+            await store.commit([finding("real", time=time.time()), leaked], places)
             return
         await store.commit([finding("drill", time=time.time())], places)
         await store.incidents.transition(fingerprint("drill"), "ack", actor="a")
@@ -143,6 +157,8 @@ async def test_every_item_has_its_verdict(
         folder = (good if well else bad)(tmp_path / "repo")
         config = configured(folder, github)
         await history(config, well=well)
+        if well:
+            stopped_and_searched(folder, config, engine)
         found = {one.id: one for one in await audited([folder], config, engine, KEY, list(ITEMS))}
     assert list(found) == list(ITEMS)
     wanted = "pass" if well else "fail"

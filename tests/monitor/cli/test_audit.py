@@ -13,7 +13,7 @@ from monitor.audit.items import ITEMS
 from monitor.cli.audit import complete_items
 from monitor.cli.common import read_config
 from tests.fakes.refused import refused
-from tests.monitor.audit.conftest import repository, write
+from tests.monitor.audit.conftest import git, repository, write
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 SCHEMA = Path(__file__).parents[1] / "scan" / "sarif-schema-2.1.0.json"
@@ -115,3 +115,28 @@ def test_the_list_and_the_completion_of_items(monitor: Command) -> None:
     assert [line.split()[0] for line in listed] == list(ITEMS)
     assert [name for name, _ in complete_items("giti")] == ["gitignore"]
     assert [name for name, _ in complete_items("images,env-")] == ["images,env-example"]
+
+
+def test_the_history_as_the_commands_have_it(monitor: Command, tmp_path: Path) -> None:
+    """What `scan` keeps is what `audit` reads, with the same rules."""
+    folder = repository(tmp_path / "code", {"x": "1"})
+    (tmp_path / "config.toml").write_text('[monitor]\nstate_dir = "state"\n[rules]\npacks = ["vcs/github"]\n')
+
+    def said() -> str:
+        return (
+            monitor("audit", str(folder), "--only", "history", "--config", "config.toml").stdout.splitlines()[1].strip()
+        )
+
+    search = ("scan", "--git", "--since-last", "-C", str(folder), "--config", "config.toml")
+    assert said() == f"{folder}: it was never searched"
+    assert monitor(*search).returncode == 0
+    assert said() == f"{folder}: its history was searched to its end"
+    write(folder, {"y": "2"})
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", "second")
+    assert said() == f"{folder}: 1 of its 1 branches, tags and stashes have moved since"
+    (tmp_path / "config.toml").write_text('[monitor]\nstate_dir = "state"\n[rules]\npacks = ["keys"]\n')
+    assert said() == f"{folder}: it was searched with other rules"
+    (cursor,) = (tmp_path / "state" / "histories").iterdir()
+    cursor.write_text("[]")
+    assert said() == f"{folder}: {cursor} cannot be read"

@@ -1,0 +1,211 @@
+"""What a secret has to pass on its way: hooks before a push, a search of the history, a check before a deploy."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING
+
+from monitor.audit.real import is_secret_name
+from monitor.audit.subject import Subject
+from monitor.audit.tree import UnreadError
+from monitor.audit.verdict import Evidence, failed, passed, unknown
+from monitor.clients.git import Git, GitError, command
+from monitor.scan.githooks import Folder, folder_of, standing
+
+if TYPE_CHECKING:
+    from monitor.audit.tree import Tree
+    from monitor.inventory.complete import Checked, Holding
+    from monitor.store import Store
+
+__all__ = ["complete", "history", "hooks"]
+
+_OPEN = 10_000  # incidents that are read
+_LARGEST = 1 << 20  # bytes of a hook
+_SCANNERS = re.compile(
+    r"\b(git[- ]secrets|gitleaks|trufflehog|betterleaks|kingfisher|ggshield|detect-secrets|noseyparker|talisman"
+    r"|monitor hooks run|exposure-monitor)\b"
+)
+# What hooks of others say of themselves, and where they are told what to run.
+_DECLARED = {
+    "pre-commit": re.compile(r"^\.pre-commit-config\.ya?ml$"),
+    "lefthook": re.compile(r"^\.?lefthook(?:-local)?\.(?:ya?ml|toml|json)$"),
+    "overcommit": re.compile(r"^\.overcommit\.yml$"),
+    "husky": re.compile(r"^\.husky/[\w-]+$"),
+}
+
+
+def hooks(subject: Subject) -> Iterator[Evidence]:
+    """Git's own hooks of each clone: ours, or those of another program that looks for secrets."""
+    if not subject.trees:
+        yield unknown("no folder was named", "monitor audit PATH")
+    for tree in subject.trees:
+        repeat = shlex.join(["monitor", "hooks", "status", "-C", str(tree.root)])
+        git = tree.git
+        if isinstance(git, GitError):
+            yield unknown(f"{tree.root}: {git}", command(tree.root, "rev-parse", "--git-dir"))
+            continue
+        try:
+            yield (
+                _hooked(tree, git, repeat)
+                if _has_commits(git)
+                else unknown(f"{tree.root}: nothing to push yet", repeat)
+            )
+        except (GitError, OSError) as error:
+            yield unknown(f"{tree.root}: {error}", repeat)
+
+
+def _has_commits(git: Git) -> bool:
+    return bool(git.ask("rev-list", "--all", "--max-count=1").strip())
+
+
+def _hooked(tree: Tree, git: Git, repeat: str) -> Evidence:
+    bare = git.line("rev-parse", "--is-bare-repository") == "true"
+    place = folder_of(git)
+    ours = [standing(place, name) for name in (("pre-receive",) if bare else ("pre-push", "pre-commit"))]
+    if found := [one.hook for one in ours if one.state == "installed"]:
+        return passed(f"{tree.root}: {', '.join(found)} of exposure-monitor", repeat)
+    if wrong := next((one for one in ours if one.state != "missing"), None):
+        return failed(f"{tree.root}: {wrong.hook} is {wrong.state}: {wrong.note}", repeat)
+    declared = dict(_declared(tree))
+    for one in ours:
+        text = _text(place, one.hook)
+        if scanner := _SCANNERS.search(text):
+            return passed(f"{tree.root}: {one.hook} runs {scanner[1]}", repeat)
+        for manager, (name, runs) in declared.items():
+            if manager in text.lower():
+                return passed(f"{tree.root}: {one.hook} of {manager} runs {runs}, by {name}", repeat, name)
+    if declared:
+        manager, (name, runs) = next(iter(declared.items()))
+        return failed(f"{tree.root}: {name} names {runs}, and no hook of {manager} is installed here", repeat, name)
+    return failed(f"{tree.root}: no hook looks for secrets", repeat)
+
+
+def _declared(tree: Tree) -> Iterator[tuple[str, tuple[str, str]]]:
+    """By manager of hooks: the file that has it run a scanner, and which."""
+    for manager, pattern in _DECLARED.items():
+        for name in tree.named(pattern):
+            try:
+                runs = _SCANNERS.search(tree.text(name))
+            except UnreadError:
+                continue  # too large to be such a file
+            if runs is not None:
+                yield manager, (name, runs[1])
+
+
+def _text(place: Folder, name: str) -> str:
+    """Of a hook that git runs; empty for none."""
+    path = place.file(name)
+    try:
+        if not path.stat().st_mode & 0o111:
+            return ""
+        with path.open("rb") as file:
+            return file.read(_LARGEST).decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+async def history(subject: Subject) -> AsyncIterator[Evidence]:
+    """What `monitor scan --git --since-last` has looked at, and the incidents that it recorded."""
+    if not subject.trees:
+        yield unknown("no folder was named", "monitor audit PATH")
+    for tree in subject.trees:
+        repeat = shlex.join(["monitor", "scan", "--git", "--since-last", "-C", str(tree.root)])
+        git = tree.git
+        if isinstance(git, GitError):
+            yield unknown(f"{tree.root}: {git}", command(tree.root, "rev-parse", "--git-dir"))
+            continue
+        try:
+            async for piece in _searched(subject, tree, git, repeat):
+                yield piece
+        except (GitError, OSError) as error:
+            yield unknown(f"{tree.root}: {error}", repeat)
+
+
+async def _searched(subject: Subject, tree: Tree, git: Git, repeat: str) -> AsyncIterator[Evidence]:
+    from monitor import __version__
+    from monitor.scan.cursor import Cursor, rules_digest
+    from monitor.scan.history import called
+
+    if not _has_commits(git):
+        yield unknown(f"{tree.root}: it has no history yet", repeat)
+        return
+    if subject.store is not None:
+        name = called(git)
+        there = await subject.store.incidents.find(states=("open", "acknowledged"), source="git", limit=_OPEN)
+        for one in there:
+            if one.labels.get("repository") == name:
+                yield failed(f"{tree.root}: {one.name} [{one.rule}] {one.masked}: incident {one.id}", repeat)
+    why = Cursor.of(git, subject.config.state_dir, rules_digest(subject.engine.rules, __version__)).behind()
+    if why:
+        yield unknown(f"{tree.root}: {why}", repeat)
+    else:
+        yield passed(f"{tree.root}: its history was searched to its end", repeat)
+
+
+async def complete(subject: Subject) -> AsyncIterator[Evidence]:
+    """The secrets that examples name, against what the inventory holds of production."""
+    repeat = "monitor inventory check --stored --names .env.example --environment production"
+    if subject.store is None:
+        yield unknown(f"which secrets are set: {subject.no_store}", repeat)
+        return
+    holdings, unasked = await _held(subject, subject.store)
+    production = sorted({one.environment for one in holdings if subject.is_production(one.environment)})
+    if not production:
+        yield unknown("the inventory holds no secret of production", "monitor inventory sync")
+    names = 0
+    for tree in subject.trees:
+        for name in tree.examples:
+            for environment in production:
+                for piece in _example(tree, name, environment, holdings, unasked):
+                    names += 1
+                    yield piece
+    if production and not names:
+        yield unknown("no .env.example names a secret", "find . -name '.env*'")
+
+
+async def _held(subject: Subject, store: Store) -> tuple[list[Holding], dict[str, str]]:
+    from monitor.inventory.complete import of_secret
+
+    syncs = await store.inventory.syncs()
+    unasked = {name: one.error for name, one in syncs.items() if one.error}
+    unasked |= {one.name: "it was never read" for one in subject.config.inventory if one.name not in syncs}
+    held = [of_secret(one) for one in await store.inventory.secrets()]
+    return [one for one in held if one is not None], unasked
+
+
+def _example(
+    tree: Tree, name: str, environment: str, holdings: list[Holding], unasked: dict[str, str]
+) -> Iterator[Evidence]:
+    from monitor.inventory.complete import WRONG, NamesError, check, wanted
+
+    words = [
+        "monitor",
+        "inventory",
+        "check",
+        "--stored",
+        "--names",
+        str(tree.base / name),
+        "--environment",
+        environment,
+    ]
+    repeat = shlex.join(words)
+    try:
+        names = [one for one in wanted(tree.text(name).encode("utf-8", "replace")) if is_secret_name(one)]
+    except (UnreadError, NamesError) as error:
+        yield unknown(f"{name}: {error}", repeat, name)
+        return
+    found = check(names, environment, holdings, unasked, is_secret_name)
+    for one in found:
+        if one.state in WRONG:
+            yield failed(f"{name}: {_said(one, environment)}", repeat, name)
+        elif one.state != "set":
+            yield unknown(f"{name}: {_said(one, environment)}", repeat, name)
+    fine = sum(one.state == "set" for one in found)
+    if fine:
+        yield passed(f"{name}: {fine} of {len(found)} secrets are set in {environment}", repeat, name)
+
+
+def _said(one: Checked, environment: str) -> str:
+    return f"{one.name} in {environment} is {one.state}: {one.why}"
