@@ -164,15 +164,18 @@ _COLUMNS = (
     "(?:api|access|auth|private|signing|encryption|master|service|account|secure|webhook|license|app|secret|hmac)"
     "[_ .-]?key",
 )
-_SHORT_COLUMNS = ("pass", "pw", "psk")
+_SHORT_COLUMNS = "(?:pass|pw|psk)"
 _CELL_ENDS = (r"""\d?["'`]?[,;|\t]""", r"""["'`]? {0,32}\|?\r?\n""", r" {1,32}\|")
-COLUMN = f"(?:{'|'.join(_COLUMNS)}|(?:^|[_ .-])(?:{'|'.join(_SHORT_COLUMNS)}))".encode()
+# Behind a word, a blank and a short name: not `check pass; user unknown`, which PAM logs of any try.
+_WORDS_END = (r"""\d?["'`]?(?:[,|\t]|;[^ ])""", *_CELL_ENDS[1:])
+COLUMN = f"(?:{'|'.join(_COLUMNS)}|(?:^|[_ .-]){_SHORT_COLUMNS})".encode()
 
 
 def _column_triggers() -> Iterable[bytes]:
     """A name that ends a cell or a line: above what stands in the same place there may be more of its kind."""
-    for name in (*_COLUMNS, *(rf"""[_ .\-,;|\t\n"]{short}""" for short in _SHORT_COLUMNS)):
+    for name in (*_COLUMNS, rf"""(?:[_.\-,;|\t\n"]|[,;|\t"] ){_SHORT_COLUMNS}"""):
         yield from (rf"(?i:{name}){end}".encode() for end in _CELL_ENDS)
+    yield from (rf"(?i: {_SHORT_COLUMNS}){end}".encode() for end in _WORDS_END)
     yield rb"\)\s{0,8}(?i:values)\s{0,8}\("
 
 

@@ -36,6 +36,8 @@ TABLES = {
     "quotes where needed": table("name,access token,note", 'u%(n)s,%(it)s,"a note, of ""two"" parts"'),
     "a break in a cell": table("name,note,secret", 'u%(n)s,"a\nnote",%(it)s'),
     "semicolons": table("id;user;passwd", "%(n)s;u1000%(n)s;%(it)s"),
+    "semicolons and blanks": table("id; pass; role", "%(n)s; %(it)s; admin"),
+    "a word before a short name": table("id;user pass;role", "%(n)s;%(it)s;admin"),
     "tabs": table("user\tclient_secret\trole", "u%(n)s\t%(it)s\tadmin", "\r\n"),
     "markdown": table("| user | password |\n|------|:---:|", "| u1000%(n)s | `%(it)s` |"),
     "psql": table(" id | password | login \n----+------+------", "  %(n)s | %(it)s | u1000%(n)s"),
@@ -76,6 +78,14 @@ REFUSED = {
 @pytest.mark.parametrize("why", REFUSED)
 def test_what_is_no_cell_of_such_a_column_is_none(why: str) -> None:
     assert told(REFUSED[why]) == []
+
+
+def test_the_line_that_pam_writes_of_any_login_is_not_even_looked_at() -> None:
+    line = b"Jun 14 15:16:02 combo sshd(pam_unix)[19937]: check pass; user unknown\n"
+    told: list[int] = []
+    for part, scratch, _ in engine().worker()._parts:
+        part.database.scan(line * 9, match_event_handler=lambda number, *_: told.append(number), scratch=scratch)
+    assert told == []
 
 
 INSERTS = {
