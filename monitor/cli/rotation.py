@@ -28,6 +28,7 @@ from monitor.cli.common import (
     with_store,
 )
 from monitor.common.wording import stamp
+from monitor.rotation.reasons import Reason
 
 if TYPE_CHECKING:
     from monitor.config import Config
@@ -102,40 +103,39 @@ def plan(
     "start",
     epilog="Examples:\n\n  monitor rotation start vault/secret/app.KEY --note 'new vendor'\n\n"
     "  monitor rotation start --tag vendor-x --note 'their incident of 3 March'\n\n"
+    "  monitor rotation start NPM_TOKEN DEPLOY_KEY --reason dependency\n\n"
     "  monitor rotation start db/database/app --provider",
-    help="Open the rotation of a secret, or of all with a tag: an incident with a runbook of five steps.",
+    help="Open the rotation of secrets, or of all with a tag: each an incident with a runbook of five steps. Exit code "
+    "1 where one of them could not be opened.",
 )
 def start(
     *,
-    ref: Annotated[
-        str | None, typer.Argument(metavar="[SECRET]", help="ENTRY/NAME, or a name that only one entry has.")
+    refs: Annotated[
+        list[str] | None, typer.Argument(metavar="[SECRET]...", help="ENTRY/NAME, or a name that only one entry has.")
     ] = None,
     tag: Annotated[str | None, typer.Option(help="All with this tag.", show_default=False)] = None,
     provider: Annotated[
         bool, typer.Option("--provider", help="Have its provider make the new value now, where its entry has `rotate`.")
     ] = False,
+    reason: Annotated[
+        Reason | None, typer.Option("--reason", help="Why, for routes and reports.", show_default=False)
+    ] = None,
     note: NoteOption = "",
     form: FormatOption = Format.text,
     config: ConfigOption = None,
 ) -> None:
-    if (ref is None) == (tag is None):
-        fail("name a secret, or a tag with --tag", 2)
+    if (not refs) == (tag is None):
+        fail("name secrets, or a tag with --tag", 2)
     settings = read_config(config, store_only="act", needs=_NEEDS)
-    why = typed(settings, note) or "somebody asked for it"
-
-    async def choose(store: Store) -> list[Managed]:
-        from monitor.rotation.work import look, managed
-
-        if ref is not None:
-            return managed([await store.inventory.get(ref)], {})
-        return [one for one in await look(store) if tag in one.tags]
-
-    chosen = with_store(settings, choose)
+    why = typed(settings, note) or (reason.words if reason else "somebody asked for it")
+    chosen, unknown = with_store(settings, lambda store: _named(store, refs or ()) if refs else _tagged(store, tag))
+    unknown = {scrubbed(settings, ref): scrubbed(settings, problem) for ref, problem in unknown.items()}
     if not chosen:
-        none = f"no secret of the inventory has the tag {scrubbed(settings, tag)!r}" if tag is not None else ""
-        fail(none or f"{ref} is gone from its manager")
-    begun, refused = _begin(settings, [(one, why) for one in chosen])
-    if not begun and ref is not None:
+        none = f"no secret of the inventory has the tag {scrubbed(settings, tag or '')!r}"
+        fail(printable("; ".join(unknown.values()) or none))
+    begun, refused = _begin(settings, [(one, why) for one in chosen], reason)
+    refused |= unknown
+    if not begun and refs:
         fail(printable("; ".join(refused.values())))
     asked = _ask(settings, begun) if provider else {}
     _started(begun, refused, asked, form)
@@ -244,7 +244,7 @@ def departed(
     refused: dict[str, str] = {}
     if not look_only:
         chosen = {one.title: one for managed in owned.values() for one in managed}
-        opened, refused = _begin(settings, [(one, why) for one in chosen.values()])
+        opened, refused = _begin(settings, [(one, why) for one in chosen.values()], Reason.departure)
         begun = {one.title: id_ for one, id_, _ in opened}
     rows = [
         {
@@ -305,8 +305,32 @@ def _plan(settings: Config) -> list[Due]:
     return with_store(settings, work, missing=nothing)
 
 
+async def _tagged(store: Store, tag: str | None) -> tuple[list[Managed], dict[str, str]]:
+    from monitor.rotation.work import look
+
+    return [one for one in await look(store) if tag in one.tags], {}
+
+
+async def _named(store: Store, refs: Sequence[str]) -> tuple[list[Managed], dict[str, str]]:
+    """Those that there are, and why others are not."""
+    from monitor.rotation.work import managed
+
+    found: dict[str, Managed] = {}
+    unknown: dict[str, str] = {}
+    for ref in refs:
+        try:
+            there = managed([await store.inventory.get(ref)], {})
+        except LookupError as error:
+            unknown[ref] = str(error.args[0])
+            continue
+        found |= {one.title: one for one in there}
+        if not there:
+            unknown[ref] = f"{ref} is gone from its manager"
+    return list(found.values()), unknown
+
+
 def _begin(
-    settings: Config, chosen: Sequence[tuple[Managed, str]]
+    settings: Config, chosen: Sequence[tuple[Managed, str]], reason: Reason | None = None
 ) -> tuple[list[tuple[Managed, str, Run]], dict[str, str]]:
     """Their rotations, each with the id of its incident; and by the title of a secret why it has none."""
     from monitor import state
@@ -320,7 +344,7 @@ def _begin(
         found, refused = [], {}
         for secret, why in chosen:
             try:
-                incident, run = await begin(store, key, secret, why=why, actor=person())
+                incident, run = await begin(store, key, secret, why=why, actor=person(), reason=reason)
             except RunError as error:
                 refused[secret.title] = str(error)
             else:

@@ -12,6 +12,7 @@ from detectors.fingerprint import fingerprint
 from monitor.common.severity import Severity
 from monitor.incidents import Incident
 from monitor.model import Finding, Position
+from monitor.rotation.reasons import Reason
 from monitor.rotation.schedule import Due, Managed, calendar
 from monitor.rotation.settings import RotationConfig
 from monitor.runbook.progress import Run, RunError
@@ -128,22 +129,38 @@ async def rotation_of(store: Store, key: bytes, secret: Managed) -> Incident | N
 
 
 async def begin(
-    store: Store, key: bytes, secret: Managed, *, why: str, actor: str, severity: Severity = "low"
+    store: Store,
+    key: bytes,
+    secret: Managed,
+    *,
+    why: str,
+    actor: str,
+    severity: Severity = "low",
+    reason: Reason | None = None,
 ) -> tuple[Incident, Run]:
-    """Open the rotation of a secret, or find the one that is open, and start its run. Raises RunError."""
+    """Open the rotation of a secret, or find the one that is open, and start its run. `reason`: a label of it, the last
+    one given, and with `why` once in its history. Raises RunError."""
     known = await rotation_of(store, key, secret)
     if known is not None and known.state == "resolved":
         raise RunError(
             f"the rotation of this value of {secret.title} is closed ({known.id}): `monitor inventory sync` sees"
             f" whether it has another one, `monitor incidents reopen {known.id}` opens it again"
         )
-    finding = _finding(key, secret, STARTED, why, severity=severity, now=store.now())
+    finding = _finding(key, secret, STARTED, why, severity=severity, now=store.now(), reason=reason)
     await store.commit([finding])
     incident = await store.incidents.get(finding.fingerprint)
+    if reason is not None:
+        await _note(store, incident, f"{reason.value}: {why}", actor)
     run = await store.runs.get(incident.id)
     if run is not None and run.ended is None:
         return incident, run
     return incident, await store.runs.start(incident.id, actor=actor, book=BOOK, order="replace")
+
+
+async def _note(store: Store, incident: Incident, note: str, actor: str) -> None:
+    """Once: what calls us may do so at each merge."""
+    if not any(one.action == "noted" and one.note == note for one in await store.incidents.history(incident.id)):
+        await store.incidents.note(incident.id, note, actor=actor)
 
 
 async def under_way(store: Store, key: bytes, secrets: Sequence[Secret]) -> list[tuple[Incident, Shown]]:
@@ -222,9 +239,11 @@ async def sweep(
     return plan
 
 
-def _finding(key: bytes, secret: Managed, rule: str, why: str, *, severity: Severity, now: float) -> Finding:
+def _finding(
+    key: bytes, secret: Managed, rule: str, why: str, *, severity: Severity, now: float, reason: Reason | None = None
+) -> Finding:
     """One for a value: when it is rotated, the next one is another incident. Seen once for each severity, so that it
-    is told again when it gets worse."""
+    is told again when it gets worse, and for each reason."""
     print_ = _print(key, secret.entry, secret.name, secret.mark)
     labels = {
         "secret": secret.name,
@@ -232,9 +251,11 @@ def _finding(key: bytes, secret: Managed, rule: str, why: str, *, severity: Seve
         "environment": secret.environment,
         "owner": secret.owner,
         "consumers": ", ".join(secret.consumers)[:200],
+        "reason": reason.value if reason else "",
     }
+    seen = f"{print_}\0{rule}\0{severity}" + (f"\0{reason.value}" if reason else "")
     return Finding(
-        id=hashlib.blake2b(f"{print_}\0{rule}\0{severity}".encode(), digest_size=16).hexdigest(),
+        id=hashlib.blake2b(seen.encode(), digest_size=16).hexdigest(),
         rule=rule,
         name="Secret due for rotation" if rule == DUE else "Rotation of a secret",
         severity=severity,

@@ -24,7 +24,7 @@ from monitor.store.sealing import touch
 from monitor.store.trail import append, entries_of, entry
 from monitor.store.transaction import Desk, Transaction
 
-__all__ = ["Filter", "Incidents", "change_state", "update_incidents"]
+__all__ = ["Filter", "Incidents", "change_state", "remark", "update_incidents"]
 
 _LONGEST_LIST = 10_000
 _CHANGING = tuple(column.name for column in incidents.c if column.name not in ("id", "fingerprint"))
@@ -117,6 +117,15 @@ class Incidents:
         """Raises LookupError and TransitionError."""
         known = await self.get(ref)
         return await self._desk.write(lambda tx: assign(tx, known.id, person, actor=actor, note=note), durable=True)
+
+    async def note(self, ref: str, note: str, *, actor: str) -> None:
+        """Into its history. Raises LookupError."""
+        known = await self.get(ref)
+        await self._desk.write(lambda tx: remark(tx, known, actor=actor, note=note), durable=True)
+
+
+def remark(tx: Transaction, known: Incident, *, actor: str, note: str) -> None:
+    append(tx, [entry(known, known, "noted", actor=actor, note=note, now=tx.now)])
 
 
 def change_state(

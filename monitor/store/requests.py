@@ -20,13 +20,12 @@ from monitor.model import Resolution
 from monitor.runbook.progress import RunError
 from monitor.store import actions, runs
 from monitor.store.actions import ActionError
-from monitor.store.incidents import change_state
+from monitor.store.incidents import change_state, remark
 from monitor.store.pages import together
 from monitor.store.reminders import TOGETHER
 from monitor.store.rows import clean, insert_into, load_incidents
 from monitor.store.schema import audit, groups, incidents, members, receipts, requests
 from monitor.store.silences import hush, silenced_among
-from monitor.store.trail import append, entry
 from monitor.store.transaction import Desk, Transaction
 
 __all__ = ["TELL", "Answer", "Needed", "Requests"]
@@ -324,8 +323,7 @@ def _run(tx: Transaction, asked: Request, id_: str, needed: Needed) -> str:
 
 
 def _remark(tx: Transaction, asked: Request, id_: str, needed: Needed) -> str:
-    known = _incident(tx.connection, id_)
-    append(tx, [entry(known, known, "noted", actor=asked.actor, note=asked.note, now=tx.now)])
+    remark(tx, _incident(tx.connection, id_), actor=asked.actor, note=asked.note)
     return f"{id_}: noted"
 
 

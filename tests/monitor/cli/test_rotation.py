@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +19,7 @@ from monitor.rotation.work import begin, look
 from monitor.site import open_store
 from monitor.store.inventory import Kept, Print
 from tests.fakes.shell import in_process
+from tests.monitor.audit.conftest import git, repository, write
 from tests.monitor.cli.conftest import Command
 from tests.monitor.rotation.test_ics import nested, parsed
 from tests.monitor.store.helpers import fingerprint
@@ -239,3 +241,61 @@ def test_one_that_cannot_be_opened_keeps_no_other_from_it(monitor: Command, know
     answer = monitor("rotation", "departed", "anna")
     assert (answer.returncode, "env/OLD: not opened: the rotation of this value" in answer.stdout) == (1, True)
     assert "not opened" in next(line for line in answer.stdout.splitlines() if line.startswith("OLD "))
+
+
+def test_why_a_rotation_is_asked_for_is_a_label_and_stands_in_the_history_once(monitor: Command, known: Path) -> None:
+    [first, second, wrong] = rows(monitor, "start", "OLD", "SOON", "GONE", "--reason", "shared", code=1)
+    assert [row["secret"] for row in (first, second, wrong)] == ["env/OLD", "env/SOON", "GONE"]
+    assert (wrong["incident"], "no secret is called" in wrong["outcome"]) == (None, True)
+    rows(monitor, "start", "OLD", "--reason", "shared")
+    rows(monitor, "start", "OLD", "--reason", "dependency", "--note", "left-pad 1.4.0")
+    shown = json.loads(monitor("incidents", "show", first["incident"], "--format", "json").stdout)
+    assert shown["labels"]["reason"] == "dependency"
+    timeline = json.loads(monitor("incidents", "timeline", first["incident"], "--format", "json").stdout)
+    assert [row["note"] for row in timeline if row["what"] == "noted"] == [
+        "shared: it was known to others, or in use elsewhere",
+        "dependency: left-pad 1.4.0",
+    ]
+    report = monitor("incidents", "report", first["incident"], "--as", "markdown").stdout
+    assert "label reason" in report
+    assert "dependency: left-pad 1.4.0" in report
+    [left] = rows(monitor, "departed", "anna")
+    shown = json.loads(monitor("incidents", "show", left["rotations"][0], "--format", "json").stdout)
+    assert shown["labels"]["reason"] == "departure"
+    assert monitor("rotation", "start", "OLD", "--reason", "boredom").returncode == 2
+
+
+def test_the_recipe_opens_rotations_when_a_lock_file_changes(
+    monitor: Command, known: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the page has it, run by git at a pull."""
+    page = (Path(__file__).parents[3] / "docs" / "rotation.md").read_text(encoding="utf-8")
+    recipe = page.partition("<!-- recipe: post-merge -->\n```sh\n")[2].partition("```")[0]
+    folder, said = known.parent, known.parent / "said"
+    upstream, clone = folder / "upstream", folder / "clone"
+    program = folder / "bin" / "monitor"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >> {said}\n')
+    repository(upstream, {"web/package-lock.json": "1", "main.py": "1"})
+    git(folder, "clone", "-q", str(upstream), str(clone))
+    hook = clone / ".git" / "hooks" / "post-merge"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(recipe)
+    for one in (program, hook):
+        one.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+
+    def pull(name: str) -> None:
+        write(upstream, {name: str(time.time())})
+        git(upstream, "commit", "-q", "-a", "-m", "more")
+        git(clone, "pull", "-q", "--ff-only")
+
+    pull("main.py")
+    assert not said.exists()
+    pull("web/package-lock.json")
+    words = [word if word != "build" else "vendor-x" for word in said.read_text().splitlines()]
+    answer = monitor(*words, "--format", "json")
+    [row] = json.loads(answer.stdout)
+    assert row["secret"] == "env/NEVER"
+    shown = json.loads(monitor("incidents", "show", row["incident"], "--format", "json").stdout)
+    assert shown["labels"]["reason"] == "dependency"

@@ -1,0 +1,8 @@
+from __future__ import annotations
+
+from monitor.rotation.reasons import Reason
+
+
+def test_each_reason_has_its_words() -> None:
+    assert [reason.value for reason in Reason] == ["dependency", "shared", "departure", "policy"]
+    assert len({reason.words for reason in Reason}) == len(Reason)
