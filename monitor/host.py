@@ -27,7 +27,7 @@ from monitor.scanner import Gap
 from monitor.seal import Sealer
 from monitor.site import Site
 from monitor.store import StoreError
-from monitor.store.records import AlertBatch
+from monitor.store.records import AlertBatch, Notice
 
 __all__ = ["SourceIntake"]
 
@@ -292,6 +292,19 @@ class SourceIntake:
         new = await self._site.store.alerts.record(batch)
         self._kept()
         return new
+
+    async def tell(
+        self, title: str, text: str, positions: Iterable[Position], *, incidents: Sequence[str] = ()
+    ) -> None:
+        scrub = self._site.scanner.scrub
+        masked = let_in(title, scrub, NAME), let_in(text, scrub, PATH)
+        notice = Notice(*masked, "medium", key=f"source:{self._name}", incidents=tuple(incidents))
+        moved = self._sealer.seal(positions)
+        await self._site.store.commit((), list(moved), notices=[notice] if title else ())
+
+    async def note(self, incident: str, text: str, *, actor: str) -> None:
+        with contextlib.suppress(LookupError):  # it was forgotten meanwhile
+            await self._site.store.incidents.note(incident, let_in(text, self._site.scanner.scrub, PATH), actor=actor)
 
     async def known_alerts(self, ids: Iterable[str]) -> Mapping[str, KnownAlert]:
         return await self._site.store.alerts.known(ids)

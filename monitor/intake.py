@@ -116,6 +116,17 @@ class AlertIntake(Intake, Protocol):
         """
         ...
 
+    async def tell(
+        self, title: str, text: str, positions: Iterable[Position], *, incidents: Sequence[str] = ()
+    ) -> None:
+        """Commit a notification of medium severity, which goes where routes send that, with the positions that say
+        that it was told; without a title only those."""
+        ...
+
+    async def note(self, incident: str, text: str, *, actor: str) -> None:
+        """Into the history of an incident, unless it stands there."""
+        ...
+
     async def known_alerts(self, ids: Iterable[str]) -> Mapping[str, KnownAlert]:
         """Those of `ids` that the store has."""
         ...

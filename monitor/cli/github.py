@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,11 +23,12 @@ from monitor.cli.common import (
     spoken,
     table,
 )
+from monitor.cli.github_requests import requests
+from monitor.cli.github_session import SourceOption, client_of, incidents_of, reported, sources_of
 
 if TYPE_CHECKING:
     from monitor.common.severity import Severity
     from monitor.config import Config
-    from monitor.github.client import Client
     from monitor.github.source import GitHubConfig, GitHubSource
 
 app = command_app(
@@ -36,13 +37,7 @@ app = command_app(
     epilog="Example: monitor github doctor",
 )
 
-_T = TypeVar("_T")
-
 MOST_WRITES = 100_000  # a day's, at one a second
-
-SourceOption = Annotated[
-    str | None, typer.Option("--source", "-s", metavar="NAME", help="Only this source.", show_default=False)
-]
 
 
 class StateFilter(StrEnum):
@@ -71,7 +66,7 @@ def doctor(
     config: ConfigOption = None,
 ) -> None:
     rows: list[dict[str, Any]] = []
-    for one in _sources(read_config(config), source):
+    for one in sources_of(read_config(config), source):
         rows += asyncio.run(_examine(one))
 
     def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
@@ -125,8 +120,8 @@ def alerts(
     parameters |= {"is_publicly_leaked": "true"} if public else {}
     parameters |= {"is_multi_repo": "true"} if multi_repo else {}
     rows: list[dict[str, Any]] = []
-    for one in _sources(settings, source):
-        rows += asyncio.run(_reported(_list(settings, one, parameters, secret_type, limit)))
+    for one in sources_of(settings, source):
+        rows += asyncio.run(reported(_list(settings, one, parameters, secret_type, limit)))
 
     def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         if not rows:
@@ -152,6 +147,14 @@ def alerts(
     emit(rows, form, text)
 
 
+app.command(
+    "requests",
+    epilog="Example: monitor github requests --format jsonl",
+    help="List requests that wait for a reviewer: to push a secret past push protection, or to dismiss an alert; the "
+    "first to run out first, with the incident each is about. Exit code 1 where one of the listings cannot be read.",
+)(requests)
+
+
 @app.command(
     "backfill",
     epilog="Example: monitor github backfill --source github",
@@ -160,7 +163,7 @@ def alerts(
 def backfill(source: SourceOption = None, config: ConfigOption = None) -> None:
     settings = read_config(config)
     try:
-        whole = [asyncio.run(_backfill(settings, one)) for one in _sources(settings, source)]
+        whole = [asyncio.run(_backfill(settings, one)) for one in sources_of(settings, source)]
     except KeyboardInterrupt:
         fail("stopped; the next backfill, or `monitor run`, goes on here", 130)
     if not all(whole):
@@ -181,8 +184,8 @@ def write_back(
 ) -> None:
     settings = read_config(config)
     rows: list[dict[str, Any]] = []
-    for one in _sources(settings, source):
-        rows += asyncio.run(_reported(_write_back(settings, one, apply)))
+    for one in sources_of(settings, source):
+        rows += asyncio.run(reported(_write_back(settings, one, apply)))
 
     def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         if not rows:
@@ -196,46 +199,12 @@ def write_back(
         raise typer.Exit(1)
 
 
-def _sources(config: Config, name: str | None) -> list[GitHubConfig]:
-    from monitor.github.source import GitHubConfig
-
-    found = [source for source in config.sources if isinstance(source, GitHubConfig)]
-    if not found:
-        fail('there is no [[sources]] with type = "github" in the configuration')
-    if name is not None:
-        found = [source for source in found if source.name == name]
-        if not found:
-            fail(f"no GitHub source is named {printable(name)!r}", 2)
-    return found
-
-
-async def _reported(work: Awaitable[_T]) -> _T:
-    """Trouble with GitHub ends the command in one line."""
-    from monitor.common.http import RemoteError
-    from monitor.github.auth import AuthError
-
-    try:
-        return await work
-    except (RemoteError, AuthError) as error:
-        fail(str(error))
-
-
-def _client(source: GitHubConfig) -> Client:
-    def waiting(seconds: float) -> None:
-        if seconds > 0:
-            typer.echo(f"waiting {seconds:.0f} s for GitHub's rate limit", err=True)
-
-    client = source.client(on_wait=waiting)
-    client.attempts = 3
-    return client
-
-
 async def _examine(source: GitHubConfig) -> list[dict[str, Any]]:
     from monitor.common.credential import CredentialError
     from monitor.common.http import RemoteError
     from monitor.github.doctor import Check, examine, repositories
 
-    client = _client(source)
+    client = client_of(source)
     rows: list[dict[str, Any]] = []
 
     def add(check: Check) -> None:
@@ -280,7 +249,7 @@ async def _list(
     from monitor.github.alerts import Item, Malformed, item
 
     found: dict[str, Item] = {}
-    client = _client(source)
+    client = client_of(source)
     try:
         for stream in source.streams():
             wanted = secret_type or (",".join(source.generic_types) if stream.kind == "generic" else None)
@@ -301,7 +270,7 @@ async def _list(
                     break
     finally:
         await client.close()
-    incidents = await _incidents(config, list(found))
+    incidents = await incidents_of(config, list(found))
     rows = sorted(found.items(), key=lambda entry: -entry[1].updated)
     return [_row(source.name, name, one, incidents.get(name)) for name, one in rows]
 
@@ -326,25 +295,6 @@ def _row(source: str, name: str, one: Any, incident: str | None) -> dict[str, An
         "url": one.url,
         "incident": incident,
     }
-
-
-async def _incidents(config: Config, ids: Sequence[str]) -> Mapping[str, str]:
-    """Alert → incident, as far as there is a database that knows it."""
-    from pathlib import Path
-
-    from monitor.site import open_store
-    from monitor.state import database
-    from monitor.store import StoreError
-
-    url = database(config)
-    if isinstance(url, Path) and not url.exists():
-        return {}
-    try:
-        async with await open_store(config, repairs=False) as store:
-            return {name: known.incident for name, known in (await store.alerts.known(ids)).items()}
-    except StoreError as error:
-        typer.echo(f"incidents are not shown: {error}", err=True)
-        return {}
 
 
 @asynccontextmanager

@@ -124,6 +124,8 @@ def item(body: Any, now: float, repo: str | None = None) -> Item:
     labels |= {name: "true" for name, on in (("publicly_leaked", public), ("multi_repo", multi)) if on}
     if body.get("push_protection_bypassed") is True:
         labels["push_protection_bypassed"] = "true"
+    if asked := web_address(body.get("push_protection_bypass_request_html_url")):
+        labels["bypass_request"] = asked
     first = _first(body.get("first_location_detected"), where)
     return Item(
         repo=where,

@@ -17,13 +17,14 @@ import structlog
 
 from monitor.common.credential import Credential
 from monitor.common.inbound import Announced, HookDelivery, Owner, UnusableError, same
-from monitor.github.source import GitHubConfig
+from monitor.github.source import REVIEWS, GitHubConfig
 
 __all__ = ["GitHubHook", "signature"]
 
 log = structlog.get_logger(__name__)
 
-EVENTS = ("secret_scanning_alert", "secret_scanning_alert_location", "secret_scanning_scan")
+ALERTS = ("secret_scanning_alert", "secret_scanning_alert_location")
+EVENTS = (*ALERTS, "secret_scanning_scan", *REVIEWS)
 _DELIVERY = re.compile(r"[A-Za-z0-9-]{1,64}")
 _SIGNATURE = re.compile(r"sha256=[0-9a-f]{64}")
 _REPO = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}")
@@ -68,7 +69,7 @@ class GitHubHook:
             raise UnusableError(signed[0], "hook payload")
         repo, number = _subject(payload)
         source = _chosen(signed, repo)
-        if not number and event != "secret_scanning_scan":
+        if not number and event in ALERTS:
             raise UnusableError(source, "hook payload")
         delivery = HookDelivery(_once(event, body), source.name, event, repo, number)
         return Announced(delivery, answer="accepted\n", status=202)

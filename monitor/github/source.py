@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
@@ -20,11 +20,12 @@ from monitor.github.client import Client
 from monitor.github.exposure import Exposure
 from monitor.github.poll import Poller, Stream, later
 from monitor.github.redeliver import redeliver
+from monitor.github.reviews import Reviews
 from monitor.github.writeback import Mode, WriteBacks
 from monitor.intake import AlertIntake
 from monitor.sources.base import SourceConfig
 
-__all__ = ["GENERIC_TYPES", "AppConfig", "GitHubConfig", "GitHubSource"]
+__all__ = ["GENERIC_TYPES", "REVIEWS", "AppConfig", "GitHubConfig", "GitHubSource"]
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +47,9 @@ HOOK_PAUSE = 1.0  # seconds between looks for new hook deliveries …
 WORK_PAUSE = 5.0  # … and, without a webhook, for work that was put off
 WRITE_PAUSE = 15.0
 REDELIVER_EVERY = 600.0
+REVIEWS_EVERY = 300.0
+# Events of requests to reviewers, by either name that GitHub has for the first.
+REVIEWS = ("bypass_request_secret_scanning", "exemption_request_secret_scanning", "dismissal_request_secret_scanning")
 
 
 def _listed(value: object) -> object:
@@ -89,6 +93,7 @@ class GitHubConfig(SourceConfig):
     markers: tuple[_Marker, ...] = ()  # looked for in public code: host names, ids of keys; never a secret
     public_gists: bool = False
     public_events: bool = False
+    review_requests: bool = False  # to push past push protection, and to dismiss alerts
     exposure_interval: Annotated[Duration, Field(ge=60)] = 3600.0
 
     @field_validator("base_url")
@@ -126,12 +131,14 @@ class GitHubConfig(SourceConfig):
         host = urlsplit(self.base_url).hostname or ""
         return "github.com" if host == "api.github.com" else host
 
+    @property
+    def targets(self) -> tuple[str, ...]:
+        named = {"org": self.org, "repo": self.repo, "enterprise": self.enterprise}
+        return tuple(f"{kind}:{name}" for kind, names in named.items() for name in names)
+
     def streams(self) -> tuple[Stream, ...]:
-        targets = [f"org:{name}" for name in self.org]
-        targets += [f"repo:{name}" for name in self.repo]
-        targets += [f"enterprise:{name}" for name in self.enterprise]
-        default = [Stream(target, "default") for target in targets]
-        return (*default, *(Stream(target, "generic") for target in targets if self.generic_types))
+        default = [Stream(target, "default") for target in self.targets]
+        return (*default, *(Stream(target, "generic") for target in self.targets if self.generic_types))
 
     def client(self, **options: Any) -> Client:
         """A client that logs in as configured."""
@@ -168,7 +175,9 @@ class GitHubSource:
         )
         self.writes = WriteBacks(self.client, intake, self.poller, config.write_back, config.assignee)
         self.exposure = Exposure(config.name, self.client, intake, key, config.owners)
+        self.reviews = Reviews(config.name, self.client, intake, config.host, config.targets)
         self._told_wait = False
+        self._review = asyncio.Event()  # set: requests to reviewers are read next
         self._polls: list[asyncio.Event] = []  # set: that listing is read next, when its present walk has ended
 
     async def run(self, once: bool) -> None:
@@ -177,6 +186,8 @@ class GitHubSource:
                 for stream in self.streams:
                     await self.poll(stream)
                 await self._answer_hooks()
+                if self.config.review_requests:
+                    await self._guarded("review requests", self.reviews.look)
                 if self.config.write_back != "off":
                     await self._guarded("write-back", self.writes.resolve)
                 return
@@ -195,6 +206,9 @@ class GitHubSource:
             if config.webhook_secret is not None and config.app is not None:
                 again = partial(redeliver, self.client, self.intake, config.name)
                 tasks.create_task(self.intake.every(REDELIVER_EVERY, partial(self._guarded, "redelivery", again)))
+            if config.review_requests:
+                look = partial(self._guarded, "review requests", self.reviews.look)
+                tasks.create_task(self.intake.every(REVIEWS_EVERY, look, wake=self._review))
             for name, work in self._exposures():
                 interval = 60.0 if name == "public events" else config.exposure_interval
                 tasks.create_task(self.intake.every(interval, partial(self._guarded, name, work)))
@@ -226,17 +240,19 @@ class GitHubSource:
             if delivery.event == "assign":
                 work: Callable[[], Awaitable[object]] = partial(self.writes.assign, delivery)
             elif delivery.event == "secret_scanning_scan":
-                work = partial(self._scanned, delivery.id)
+                work = partial(self._wake, delivery.id, self._polls)
+            elif delivery.event in REVIEWS:
+                work = partial(self._wake, delivery.id, [self._review])
             else:
                 work = partial(self.poller.deliver, delivery)
             if await self._guarded("hooks", work) is not None:
                 # Whatever it is, it must not be the first thing we try every second.
                 await self.intake.postpone(delivery.id, later(delivery.attempts))
 
-    async def _scanned(self, delivery: str) -> None:
-        """A scan of a repository has ended: read what it found now, without keeping the other hooks waiting for it."""
-        for poll in self._polls:
-            poll.set()
+    async def _wake(self, delivery: str, listings: Sequence[asyncio.Event]) -> None:
+        """Something has changed in these: read it now, without keeping the other hooks waiting for it."""
+        for listing in listings:
+            listing.set()
         await self.intake.record_alerts([], [], [], handled=[delivery])
 
     async def _guarded(self, part: str, work: Callable[[], Awaitable[object]]) -> Exception | None:

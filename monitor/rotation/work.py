@@ -150,17 +150,11 @@ async def begin(
     await store.commit([finding])
     incident = await store.incidents.get(finding.fingerprint)
     if reason is not None:
-        await _note(store, incident, f"{reason.value}: {why}", actor)
+        await store.incidents.note(incident.id, f"{reason.value}: {why}", actor=actor)
     run = await store.runs.get(incident.id)
     if run is not None and run.ended is None:
         return incident, run
     return incident, await store.runs.start(incident.id, actor=actor, book=BOOK, order="replace")
-
-
-async def _note(store: Store, incident: Incident, note: str, actor: str) -> None:
-    """Once: what calls us may do so at each merge."""
-    if not any(one.action == "noted" and one.note == note for one in await store.incidents.history(incident.id)):
-        await store.incidents.note(incident.id, note, actor=actor)
 
 
 async def under_way(store: Store, key: bytes, secrets: Sequence[Secret]) -> list[tuple[Incident, Shown]]:

@@ -119,9 +119,10 @@ class Incidents:
         return await self._desk.write(lambda tx: assign(tx, known.id, person, actor=actor, note=note), durable=True)
 
     async def note(self, ref: str, note: str, *, actor: str) -> None:
-        """Into its history. Raises LookupError."""
+        """Into its history, unless it stands there: what notes may do so again after a crash. Raises LookupError."""
         known = await self.get(ref)
-        await self._desk.write(lambda tx: remark(tx, known, actor=actor, note=note), durable=True)
+        if not any(one.action == "noted" and one.note == note for one in await self.history(known.id)):
+            await self._desk.write(lambda tx: remark(tx, known, actor=actor, note=note), durable=True)
 
 
 def remark(tx: Transaction, known: Incident, *, actor: str, note: str) -> None:

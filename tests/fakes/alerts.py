@@ -38,6 +38,9 @@ class MemoryIntake:
         self.known_rules: dict[str, Rule] = {}
         self.broken: bytes | None = None  # texts with this break the engine
         self.identifies: Callable[[bytes], Sequence[Finding]] = lambda text: []
+        self.notices: list[tuple[str, str, tuple[str, ...]]] = []
+        self.notes: list[tuple[str, str]] = []
+        self.incidents: dict[str, str] = {}  # alert → incident
         self.commits = 0
         self.every = Scheduler().every
         self.crash_after: int | None = None
@@ -112,13 +115,24 @@ class MemoryIntake:
         shown = {finding.generation: finding for finding in reversed(self.findings.values())}
         return {
             name: KnownAlert(
-                alert.fingerprint, alert.provisional, alert.updated, "", alert.base,
+                alert.fingerprint, alert.provisional, alert.updated, self.incidents.get(name, ""), alert.base,
                 shown[name].rule, shown[name].name, shown[name].masked, shown[name].confidence, shown[name].runbook,
                 alert.read,
             )
             for name in ids
             if (alert := self.alerts.get(name)) is not None
         }  # fmt: skip
+
+    async def tell(
+        self, title: str, text: str, positions: Iterable[Position], *, incidents: Sequence[str] = ()
+    ) -> None:
+        self._commit([], positions)
+        if title:
+            self.notices.append((title, text, tuple(incidents)))
+
+    async def note(self, incident: str, text: str, *, actor: str) -> None:
+        if (incident, text) not in self.notes:
+            self.notes.append((incident, text))
 
     async def deliveries(self, limit: int = 50) -> Sequence[HookDelivery]:
         return [delivery for delivery in self.queue.values() if delivery.due <= time.time()][:limit]

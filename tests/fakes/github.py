@@ -32,8 +32,9 @@ from githubkit_schemas.v2026_03_10.rest.search import SearchClient
 from githubkit_schemas.v2026_03_10.rest.secret_scanning import SecretScanningClient
 from pydantic import TypeAdapter, ValidationError, create_model
 
-from tests.fakes import github_deploys
+from tests.fakes import github_deploys, github_reviews
 from tests.fakes.github_deploys import Deploys
+from tests.fakes.github_reviews import ReviewRequests
 
 GENERIC = frozenset({"rsa_private_key", "postgres_connection_string", "http_basic_authentication_header", "password"})
 GHES_LACKS = {
@@ -146,6 +147,7 @@ QUERIES = {
     "events": _query(ActivityClient.list_public_org_events),
     "gists": _query(GistsClient.list_for_user),
     **{name: _query(method) for name, method in github_deploys.METHODS.items()},
+    **github_reviews.QUERIES,
 }
 ANSWERS = {
     "org": TypeAdapter(list[models.OrganizationSecretScanningAlert]),
@@ -165,7 +167,7 @@ ANSWERS = {
     "user": TypeAdapter(models.PublicUser),
     "repository": TypeAdapter(models.FullRepository),
     "error": TypeAdapter(models.BasicError),
-    **{name: TypeAdapter(model) for name, model in github_deploys.ANSWERS.items()},
+    **{name: TypeAdapter(model) for name, model in {**github_deploys.ANSWERS, **github_reviews.ANSWERS}.items()},
 }
 ANSWERS["enterprise"] = ANSWERS["org"]
 PATCHES = TypeAdapter(
@@ -198,6 +200,7 @@ class FakeGitHub:
     members: list[str] = field(default_factory=list)
     gists: dict[str, dict[str, Any]] = field(default_factory=dict)  # id → {"owner", "files": {name: text}, "updated"}
     deploys: Deploys = field(default_factory=Deploys)
+    reviews: ReviewRequests = field(default_factory=ReviewRequests)
     mangle: Callable[[str, Any], Any] | None = None  # (kind, body) → what is really sent
     on_list: Callable[[int], None] | None = None  # called with the number of the list request before it is answered
     faults: deque[tuple[int, dict[str, str], Any]] = field(default_factory=deque)  # answers given first
@@ -265,7 +268,7 @@ class FakeGitHub:
             ("POST", "/app/installations/{id}/access_tokens", self._access_token),
         ):
             app.router.add_route(method, prefix + path, self._guarded(handler))
-        for path, handler in self.deploys.routes():
+        for path, handler in [*self.deploys.routes(), *self.reviews.routes()]:
             app.router.add_route("GET", prefix + path, self._guarded(self._strict(handler)))
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()

@@ -20,6 +20,7 @@ from monitor.store import StoreError
 from tests.fakes.audit import lines, month
 from tests.fakes.setup import Setup, incidents, notices, running, told, until
 from tests.fakes.webhook import FakeWebhook
+from tests.monitor.store.helpers import finding
 
 
 async def test_what_a_source_misses_is_counted_and_told_once(site: Setup, hook: FakeWebhook) -> None:
@@ -52,6 +53,28 @@ async def test_the_intake_keeps_positions(site: Setup) -> None:
         value = expand("acme_{lower:20}{digit:12}", 1)
         (finding,) = await intake.identify(f"is it {value}?".encode())
         assert finding.rule == "acme-acme"
+
+
+async def test_what_a_source_tells_goes_with_its_positions_and_holds_no_secret(site: Setup, hook: FakeWebhook) -> None:
+    value = expand("acme_{lower:20}{digit:12}", 3)
+    daemon = site.daemon()
+    async with running(daemon):
+        intake = SourceIntake(daemon.running.site, "gh")
+        await intake.tell(f"one of {value}", f"in {value}", [Position("gh", "a", {"told": 1})])
+        await told(hook, "one of acme_")
+        assert await intake.positions() == {"a": {"told": 1}}
+        await intake.tell("", "", [Position("gh", "a", {"told": 2})])
+        assert await intake.positions() == {"a": {"told": 2}}
+        await intake.note("gone", "nobody minds", actor="GitHub")
+        secret = finding("x")
+        await daemon.running.site.store.commit([secret])
+        incident = await daemon.running.site.store.incidents.get(secret.fingerprint)
+        for _ in range(2):
+            await intake.note(incident.id, f"dismiss {value}", actor="GitHub")
+        history = await daemon.running.site.store.incidents.history(incident.id)
+        (noted,) = [one for one in history if one.action == "noted"]
+        assert noted.note.startswith("dismiss acme_")
+    assert value[6:] not in str(notices(hook)) + noted.note
 
 
 async def test_many_findings_of_a_block_are_committed_in_parts_and_a_kill_between_them_loses_none(

@@ -64,6 +64,8 @@ def test_severity(base: Any, facts: dict[str, Any], expected: str) -> None:
 
 
 def test_what_github_knows_becomes_labels() -> None:
+    asked = read(push_protection_bypass_request_html_url="https://github.test/acme/web/security/bypass/3").labels
+    assert asked["bypass_request"] == "https://github.test/acme/web/security/bypass/3"
     labels = read(validity="active", publicly_leaked=True, multi_repo=True, push_protection_bypassed=True).labels
     assert labels == {
         "secret_type": "github_personal_access_token",

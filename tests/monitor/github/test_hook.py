@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 
 from monitor.common.inbound import Announced, HookDelivery
 from monitor.github.hook import GitHubHook, signature
-from monitor.github.source import GitHubConfig
+from monitor.github.source import REVIEWS, GitHubConfig
 from monitor.web import hooks as module
 from monitor.web.hooks import load_vendors, routes
 from tests.examples import examples
@@ -169,6 +169,16 @@ async def test_a_scan_needs_no_alert_and_a_ping_nothing(hooks: Hooks) -> None:
     assert (await hooks.post(b'{"zen": "x"}', event="ping", X_GitHub_Delivery="p")).status == 200
     assert (await hooks.post(b"{}", event="push", X_GitHub_Delivery="q")).status == 202
     assert [delivery.event for delivery in hooks.queue.values()] == ["secret_scanning_scan"]
+
+
+@pytest.mark.parametrize("event", REVIEWS)
+async def test_a_request_to_a_reviewer_needs_no_alert(event: str, hooks: Hooks) -> None:
+    request = {"id": 1, "status": "pending", "requester_comment": "a value"}
+    body = {"action": "created", "exemption_request": request, "repository": {"full_name": "twin/web"}}
+    assert (await hooks.post(json.dumps(body).encode(), event=event)).status == 202
+    (kept,) = hooks.queue.values()
+    assert (kept.event, kept.source, kept.repo, kept.number) == (event, "twin", "twin/web", 0)
+    assert "a value" not in str(kept)
 
 
 async def test_too_large_is_refused(hooks: Hooks) -> None:

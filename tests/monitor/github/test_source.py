@@ -152,6 +152,25 @@ async def test_a_hook_is_dealt_with_between_polls(github: FakeGitHub, intake: Me
         await eventually(lambda: intake.handled == {"d", "s"})
 
 
+async def test_requests_to_reviewers_are_read_where_that_is_wanted_and_at_once_by_a_hook(
+    github: FakeGitHub, intake: MemoryIntake
+) -> None:
+    github.reviews.add("bypass", "acme/web", 3 * 86_400)
+    await make(github, intake).run(once=True)
+    assert intake.notices == []
+    source = make(github, intake, review_requests=True, interval="1h", webhook_secret="env:HOOK_SECRET")
+    async with Running(source):
+        await eventually(lambda: len(intake.notices) == 1)
+        github.reviews.add("dismissal", "acme/web", 3 * 86_400)
+        event = "dismissal_request_secret_scanning"
+        intake.queue["r"] = HookDelivery("r", "github", event, "acme/web")
+        await eventually(lambda: len(intake.notices) == 2)
+        await eventually(lambda: intake.handled == {"r"})
+    github.reviews.refused = {"acme"}
+    await make(github, intake, review_requests=True).run(once=True)
+    assert "who asks must be a reviewer" in intake.problems["review requests"]
+
+
 async def test_a_scan_does_not_keep_other_hooks_waiting_for_a_long_walk(
     github: FakeGitHub, intake: MemoryIntake
 ) -> None:

@@ -1,0 +1,103 @@
+"""`monitor github requests`: what waits for a reviewer at GitHub."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from monitor.cli.common import ConfigOption, Format, FormatOption, emit, printable, read_config, spoken, table
+from monitor.cli.github_session import SourceOption, client_of, incidents_of, reported, sources_of
+
+if TYPE_CHECKING:
+    from monitor.config import Config
+    from monitor.github.source import GitHubConfig
+
+__all__ = ["requests"]
+
+
+def requests(source: SourceOption = None, form: FormatOption = Format.text, config: ConfigOption = None) -> None:
+    settings = read_config(config)
+    rows: list[dict[str, Any]] = []
+    unread: list[str] = []
+    for one in sources_of(settings, source):
+        found, problems = asyncio.run(reported(_waiting(settings, one)))
+        rows += found
+        unread += problems
+    rows.sort(key=lambda row: row["expires"] or "9")
+
+    def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+        if not rows:
+            yield "no request waits"
+            return
+        cells = [
+            (
+                spoken(row["expires"]),
+                row["kind"],
+                row["repository"],
+                row["requester"],
+                _asked(row),
+                row["incident"] or "-",
+                row["url"],
+            )
+            for row in rows
+        ]
+        yield from table(("until", "kind", "repository", "who", "what", "incident", "url"), cells)
+
+    emit(rows, form, text)
+    for problem in unread:
+        typer.echo(printable(problem), err=True)
+    if unread:
+        raise typer.Exit(1)
+
+
+def _asked(row: Mapping[str, Any]) -> str:
+    about = ", ".join(row["secret_types"]) or "a secret"
+    alert = f"#{row['alert']} " if row["alert"] else ""
+    places = f" in {', '.join(row['places'])}" if row["places"] else ""
+    reasons = f" ({', '.join(row['reasons'])})" if row["reasons"] else ""
+    return f"{alert}{about}{places}{reasons}"
+
+
+async def _waiting(config: Config, source: GitHubConfig) -> tuple[list[dict[str, Any]], list[str]]:
+    """The requests of each listing, and why one could not be read."""
+    from monitor.common.http import RemoteError
+    from monitor.common.wording import stamp
+    from monitor.github.reviews import KINDS, Review, open_reviews
+    from monitor.site import make_scrubber
+
+    scrub, client = make_scrubber(config), client_of(source)
+    found: list[Review] = []
+    unread: list[str] = []
+    try:
+        for target in source.targets:
+            for kind in KINDS:
+                try:
+                    found += [one async for one in open_reviews(client, target, kind) if one is not None]
+                except RemoteError as error:
+                    if error.status != 404:  # nobody has to ask there
+                        unread.append(f"{source.name}: {error}")
+    finally:
+        await client.close()
+    ids = {one: alert for one in found if (alert := one.alert_id(source.host))}
+    incidents = await incidents_of(config, list(ids.values()))
+    rows = [
+        {
+            "source": source.name,
+            "kind": one.kind,
+            "repository": one.repo,
+            "requester": scrub(one.who),
+            "secret_types": [scrub(name) for name in one.about],
+            "places": [scrub(place) for place in one.where],
+            "reasons": [scrub(reason) for reason in one.reasons],
+            "alert": one.alert or None,
+            "created": stamp(one.created),
+            "expires": stamp(one.expires),
+            "url": one.url,
+            "incident": incidents.get(ids.get(one, "")),
+        }
+        for one in dict.fromkeys(found)
+    ]
+    return rows, unread

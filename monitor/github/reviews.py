@@ -1,0 +1,225 @@
+"""Requests that wait for a reviewer at GitHub: to push a secret past push protection, or to dismiss an alert of one.
+
+What a requester writes is not taken: it may hold the secret, and the page behind the link has it.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import structlog
+
+from monitor.common.fields import instant
+from monitor.common.http import RemoteError
+from monitor.common.outside import taken
+from monitor.common.text import one_line, web_address
+from monitor.github.client import Client
+from monitor.intake import AlertIntake
+from monitor.model import Position
+
+__all__ = ["KINDS", "Review", "Reviews", "open_reviews"]
+
+log = structlog.get_logger(__name__)
+
+Kind = Literal["bypass", "dismissal"]
+KINDS: dict[Kind, str] = {"bypass": "bypass-requests", "dismissal": "dismissal-requests"}
+# GitHub lists those of the last day unless asked for more; they run out after seven.
+_OPEN = {"request_status": "open", "time_period": "month", "per_page": "100"}
+_SOON = 86_400.0  # seconds before one runs out in which it is told again
+_PAGES = 20
+_LISTED = 10  # requests that a notification names
+_REPOSITORY = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}")
+_ADVICE = (
+    "not permitted; who asks must be a reviewer, with the permission Secret scanning alerts, and for an organisation "
+    "also Organization bypass requests for secret scanning, each to read"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A request as it waits. `about`: types of secrets; `where`: files, each with its branch; `alert`: the number of
+    the alert that is to be dismissed; `expires`: None where GitHub does not say."""
+
+    kind: Kind
+    id: int
+    repo: str
+    who: str
+    about: tuple[str, ...]
+    where: tuple[str, ...]
+    reasons: tuple[str, ...]
+    alert: int
+    created: float | None
+    expires: float | None
+    url: str
+
+    @property
+    def words(self) -> str:
+        """One line, for people."""
+        what = ", ".join(self.about) or "a secret"
+        reasons = f" ({', '.join(self.reasons)})" if self.reasons else ""
+        places = f" in {', '.join(self.where[:3])}" if self.where else ""
+        asks = f"push {what}{places}" if self.kind == "bypass" else f"dismiss alert #{self.alert or '?'}, {what}"
+        return f"{self.repo}: {self.who} asks to {asks}{reasons}, to be answered {self.until}"
+
+    @property
+    def until(self) -> str:
+        return (
+            "some day"
+            if self.expires is None
+            else f"until {datetime.fromtimestamp(self.expires, UTC):%Y-%m-%d %H:%M} UTC"
+        )
+
+    def alert_id(self, host: str) -> str | None:
+        """As alerts are known."""
+        return f"{host}/{self.repo}#{self.alert}".lower() if self.kind == "dismissal" and self.alert else None
+
+
+async def open_reviews(client: Client, target: str, kind: Kind) -> AsyncIterator[Review | None]:
+    """Those that wait; None for one that cannot be read. `target`: `org:NAME`, `repo:OWNER/NAME` or `enterprise:NAME`.
+    Raises RemoteError; with status 404 where nobody has to ask, or nothing may be seen."""
+    place, _, name = target.partition(":")
+    pages = 0
+    async for answer in client.pages(
+        f"/{_FOLDERS[place]}/{name}/{KINDS[kind]}/secret-scanning", _OPEN, background=True
+    ):
+        if not isinstance(answer.body, list):
+            raise RemoteError(f"{KINDS[kind]} of {target}: the answer is not a list", retry=True)
+        for body in answer.body:
+            if not isinstance(body, dict) or body.get("status") in ("open", "pending"):
+                yield _review(body, kind, name if place == "repo" else None)
+        pages += 1
+        if pages >= _PAGES and answer.next:
+            raise RemoteError(
+                f"{KINDS[kind]} of {target}: more than {_PAGES * 100:,}; the rest is not read", retry=False
+            )
+
+
+_FOLDERS = {"org": "orgs", "repo": "repos", "enterprise": "enterprises"}
+
+
+def _review(body: Any, kind: Kind, repo: str | None) -> Review | None:
+    if not isinstance(body, dict):
+        return None
+    repository, requester = body.get("repository"), body.get("requester")
+    name = repository.get("full_name") if isinstance(repository, dict) else None
+    name = name if isinstance(name, str) else repo
+    number = body.get("id")
+    if name is None or not _REPOSITORY.fullmatch(name) or type(number) is not int:
+        return None
+    rows = (
+        [row for row in body.get("data") or () if isinstance(row, dict)] if isinstance(body.get("data"), list) else []
+    )
+    alerts = [row.get("alert_number") for row in rows] or [body.get("resource_identifier")]
+    return Review(
+        kind=kind,
+        id=number,
+        repo=name,
+        who=_text(requester.get("actor_name")) if isinstance(requester, dict) else "somebody",
+        about=_all(rows, "secret_type"),
+        where=tuple(dict.fromkeys(place for row in rows if (place := _place(row)))),
+        reasons=_all(rows, "bypass_reason" if kind == "bypass" else "reason"),
+        alert=_number(alerts[0]) if kind == "dismissal" else 0,
+        created=_time(body.get("created_at")),
+        expires=_time(body.get("expires_at")),
+        url=web_address(body.get("html_url")) or "",
+    )
+
+
+def _text(value: Any) -> str:
+    return one_line(taken(value), mark="?") if isinstance(value, str) and value else "somebody"
+
+
+def _all(rows: Sequence[dict[str, Any]], key: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_text(row[key]) for row in rows if isinstance(row.get(key), str) and row[key]))
+
+
+def _place(row: dict[str, Any]) -> str:
+    path, branch = row.get("path"), row.get("branch")
+    if not isinstance(path, str) or not path:
+        return ""
+    return _text(path) + (f" on {_text(branch)}" if isinstance(branch, str) and branch else "")
+
+
+def _number(value: Any) -> int:
+    """Of an alert; GitHub writes it as text."""
+    text = value if isinstance(value, str) else str(value) if type(value) is int else ""
+    return int(text) if re.fullmatch(r"[1-9][0-9]{0,14}", text) else 0
+
+
+def _time(value: Any) -> float | None:
+    moment = instant(value) if isinstance(value, str) and len(value) <= 40 else None
+    return moment if moment is not None and 0 <= moment < 2**33 else None
+
+
+class Reviews:
+    """Tells of requests as they come, and again before they run out. `host`: as it names alerts."""
+
+    def __init__(self, source: str, client: Client, intake: AlertIntake, host: str, targets: Sequence[str]) -> None:
+        self.source, self.client, self.intake, self.host = source, client, intake, host
+        self.targets = tuple(targets)
+
+    async def look(self) -> None:
+        """One round. Raises RemoteError at the end where a listing could not be read."""
+        problem: RemoteError | None = None
+        for target in self.targets:
+            for kind, listing in KINDS.items():
+                try:
+                    found = [one async for one in open_reviews(self.client, target, kind)]
+                except RemoteError as error:
+                    if error.status == 403:
+                        problem = RemoteError(f"{listing} of {target}: {_ADVICE}", retry=False, status=403)
+                    elif error.status != 404:  # nobody has to ask there
+                        problem = error
+                    continue
+                for _ in range(found.count(None)):
+                    self.intake.malformed("review request")
+                await self._take(f"{kind}:{target}", kind, [one for one in found if one is not None])
+        if problem is not None:
+            raise problem
+
+    async def _take(self, key: str, kind: Kind, found: Sequence[Review]) -> None:
+        """What was told of each lies beside the listing, and goes with it."""
+        told = (await self.intake.positions()).get(key, {}).get("told", {})
+        told = told if isinstance(told, dict) else {}
+        now = time.time() + self.client.skew
+        stages = {str(one.id): _stage(one, told.get(str(one.id)), now) for one in found}
+        if stages == told:
+            return
+        fresh = [one for one in found if stages[str(one.id)] != told.get(str(one.id))]
+        incidents = await self._noted(fresh)
+        title, text = _told(kind, fresh, stages)
+        await self.intake.tell(title, text, [Position(self.source, key, {"told": stages})], incidents=incidents)
+
+    async def _noted(self, fresh: Sequence[Review]) -> list[str]:
+        """The incidents of the alerts that are to be dismissed, whose history has it from here on."""
+        alerts = {one.id: alert for one in fresh if (alert := one.alert_id(self.host))}
+        known = await self.intake.known_alerts(set(alerts.values())) if alerts else {}
+        about = [(one, known[alerts[one.id]].incident) for one in fresh if alerts.get(one.id) in known]
+        for one, incident in about:
+            if incident:
+                await self.intake.note(incident, f"{one.words}: {one.url}", actor="GitHub")
+        return list(dict.fromkeys(incident for _, incident in about if incident))
+
+
+def _stage(one: Review, before: object, now: float) -> str:
+    """One that was told of as running out stays so, whatever clocks do."""
+    return "soon" if before == "soon" or (one.expires is not None and one.expires - now < _SOON) else "new"
+
+
+def _told(kind: Kind, fresh: Sequence[Review], stages: dict[str, str]) -> tuple[str, str]:
+    """Title and text; empty where there is nothing to say."""
+    if not fresh:
+        return "", ""
+    count, soon = len(fresh), sum(stages[str(one.id)] == "soon" for one in fresh)
+    what = "push a secret past push protection" if kind == "bypass" else "dismiss an alert of a secret"
+    ends = f", {soon} within a day" if soon else ""
+    title = f"{count} request{'' if count == 1 else 's'} to {what}: GitHub waits for a reviewer{ends}"
+    order = sorted(fresh, key=lambda one: one.expires or float("inf"))
+    lines = [f"{one.words}: {one.url or 'see Bypass requests there'}" for one in order[:_LISTED]]
+    more = [f"and {count - _LISTED} more: `monitor github requests` lists them"] if count > _LISTED else []
+    return title, "\n".join([*lines, *more])
