@@ -147,7 +147,7 @@ FLOORS = (
     "access blocks incidents inhibition intake ledger pacing runbook scrub seal",
     "mask occurrence records routing",
     "sources store",
-    "drill github scanner standing suppression_file view",
+    "drill github gitlab scanner standing suppression_file view",
     "delivery inventory report verify web",
     "actions rotation scan snapshot",
     "audit metrics",

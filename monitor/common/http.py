@@ -362,12 +362,12 @@ def retry_after(headers: Mapping[str, str], skew: float = 0.0) -> float | None:
 
 
 def limit_ends(reply: Reply) -> float | None:
-    """Seconds until a server takes more: `Retry-After`, or when its limit ends (`X-RateLimit-Reset`: the time, or how
-    long that is); at most an hour. None: it does not say."""
+    """Seconds until a server takes more: `Retry-After`, or when its limit ends (`X-RateLimit-Reset`, in GitLab without
+    the X: the time, or how long that is); at most an hour. None: it does not say."""
     after = retry_after(reply.headers)
     if after is not None or reply.status >= 500:
         return after
-    ends = reply.headers.get("X-RateLimit-Reset", "")
+    ends = reply.headers.get("X-RateLimit-Reset", reply.headers.get("RateLimit-Reset", ""))
     if not re.fullmatch(r"[0-9]{1,13}", ends):
         return None
     return min(float(ends) if float(ends) < 1e8 else max(float(ends) - time.time(), 0.0), MAX_WAIT)

@@ -29,6 +29,7 @@ _T = TypeVar("_T")
 # the last part of the address → "module:Class" of a Vendor, imported when the web server starts
 HOOKS: dict[str, str] = {
     "github": "monitor.github.hook:GitHubHook",
+    "gitlab": "monitor.gitlab.hook:GitLabHook",
     "pagerduty": "sinks.pagerduty.inbound:PagerDutyHook",
     "slack": "sinks.slack.inbound:SlackHook",
 }

@@ -16,6 +16,8 @@ import aiomqtt
 
 from tests.fakes.alertmanager import FakeAlertmanager
 from tests.fakes.github import FakeGitHub
+from tests.fakes.gitlab import TOKEN as GITLAB_TOKEN
+from tests.fakes.gitlab import FakeGitLab
 from tests.fakes.journal import Journal
 from tests.fakes.mosquitto import broker
 from tests.fakes.pagerduty import FakePagerDuty
@@ -55,6 +57,15 @@ token = "env:GITHUB_TOKEN"
 base_url = "{github}"
 webhook_secret = "env:GITHUB_HOOK_SECRET"
 write_back = "dry-run"
+[[sources]]
+name = "jobs"
+type = "gitlab-ci"
+group = "acme"
+token = "env:GITLAB_TOKEN"
+base_url = "{gitlab}"
+webhook_secret = "env:GITLAB_HOOK_SECRET"
+interval = "1s"
+start_at = "beginning"
 [[sources]]
 name = "journal"
 type = "journal"
@@ -112,6 +123,7 @@ class Receivers:
         self.hook_secret = "whsec_" + secrets.token_urlsafe(24).replace("-", "A").replace("_", "B")
         self.hook, self.slack, self.pager = FakeWebhook(self.hook_secret), FakeSlack(), FakePagerDuty()
         self.alertmanager, self.chat, self.github = FakeAlertmanager(), FakeServer(), FakeGitHub()
+        self.gitlab = FakeGitLab()
         self.ca, key = certificate(folder)
         self.smtp = FakeSmtp((self.ca, key))
         self.mqtt: list[bytes] = []
@@ -120,7 +132,16 @@ class Receivers:
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
-            servers = (self.hook, self.slack, self.pager, self.alertmanager, self.chat, self.github, self.smtp)
+            servers = (
+                self.hook,
+                self.slack,
+                self.pager,
+                self.alertmanager,
+                self.chat,
+                self.github,
+                self.gitlab,
+                self.smtp,
+            )
             for server in servers:
                 await stack.enter_async_context(server)  # type: ignore[arg-type]
             self.mqtt_port = await stack.enter_async_context(broker(self.folder))
@@ -159,6 +180,8 @@ class Receivers:
             (self.folder / "trail").mkdir()
             name = f"123456789012_CloudTrail_eu-west-1_{now:%Y%m%dT%H%MZ}_AbCdEf.json.gz"
             (self.folder / "trail.new").rename(self.folder / "trail" / name)
+        elif kind == "gitlab-ci":
+            self.gitlab.ran(71, "".join(f"{line}\n" for line in lines).encode(), name=f"job {lines[0]}")
         elif kind == "syslog":
             _, writer = await asyncio.open_connection("127.0.0.1", self.syslog)
             writer.writelines(f"<13>1 - web-1 app - - - {line}\n".encode() for line in lines)
@@ -206,7 +229,7 @@ class Receivers:
         names = [name.replace(" ", "-") for name in SINK_TABLES]
         quoted = ", ".join(f'"{name}"' for name in names)
         ports = {"syslog": self.syslog, "http": self.http, "mqtt": self.mqtt_port}
-        text = CONFIG.format(github=self.github.url, names=quoted, folder=self.folder, **ports)
+        text = CONFIG.format(github=self.github.url, gitlab=self.gitlab.url, names=quoted, folder=self.folder, **ports)
         for name, (kind, table) in zip(names, SINK_TABLES.items(), strict=True):
             text += f'[[sinks]]\nname = "{name}"\ntype = "{kind.split()[0]}"\n{table.format(**places)}\n'
         return text
@@ -221,6 +244,8 @@ class Receivers:
             "SLACK_URL": f"{self.slack.url}{self.slack.webhook}",
             "PAGER_KEY": "p" * 32,
             "GITHUB_TOKEN": self.github.token,
+            "GITLAB_TOKEN": GITLAB_TOKEN,
+            "GITLAB_HOOK_SECRET": "another hook secret of the test",
             "GITHUB_HOOK_SECRET": "hook secret of the test",
         }
 

@@ -67,7 +67,7 @@ def test_every_sink_is_tried() -> None:
 
 def test_every_source_is_tried() -> None:
     told = {"feed"}  # what it reads is public, and no log
-    assert set(re.findall(r'(?m)^type = "(\w+)"', CONFIG)) - {"dotenv", "command"} | told == set(SOURCES)
+    assert set(re.findall(r'(?m)^type = "([\w-]+)"', CONFIG)) - {"dotenv", "command"} | told == set(SOURCES)
 
 
 def test_every_command_is_tried(search: Search) -> None:
@@ -105,7 +105,7 @@ async def test_no_secret_leaves_the_process(tmp_path: Path, search: Search, fork
             inside = secrets.choice(canaries[:half])
             (logs / f"{names[1]}.log").write_text(f"{filler}{inside.text}\n{filler}")
             log.flush()
-            kinds = ("container", "journal", "cloudtrail", "syslog", "http", "mqtt")
+            kinds = ("container", "journal", "cloudtrail", "gitlab-ci", "syslog", "http", "mqtt")
             for number, kind in enumerate(kinds):
                 await receivers.feed(kind, [canary.text for canary in canaries[half + number :: len(kinds) + 1]])
             for canary in canaries[half + len(kinds) :: len(kinds) + 1]:

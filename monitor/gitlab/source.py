@@ -1,0 +1,310 @@
+"""Logs of GitLab's jobs as they end, by webhooks, and looked for besides, so that a hook that is lost loses none.
+
+What ended is found by its pipeline, which changes with it, also where a job is played by hand weeks later. How far a
+project has come is the time of its newest pipeline that was read whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import urlsplit
+
+import structlog
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+
+from monitor.clients.client import ServiceError
+from monitor.common.backoff import backoff
+from monitor.common.credential import Credential
+from monitor.common.duration import Duration
+from monitor.common.fields import ServerUrl
+from monitor.common.inbound import HookDelivery
+from monitor.gitlab.client import GitLab, GoneError, encoded
+from monitor.gitlab.jobs import ENDED, SECTION, job_of, key_of, moment, number, unfolded
+from monitor.intake import AlertIntake
+from monitor.model import Position
+from monitor.sources.base import SourceConfig, Where
+from monitor.sources.joblog import Job, JobLogs, where
+
+__all__ = ["GitLabConfig", "GitLabSource"]
+
+log = structlog.get_logger(__name__)
+
+_PROJECT = "project:"
+HOOK_PAUSE = 1.0  # seconds between looks for new hooks
+AGAIN_AFTER = 60.0  # seconds until a hook is tried again; doubles, up to a day
+_OVERLAP = 600.0  # seconds before the newest pipeline that are looked at again: clocks, and transactions under way
+_STORED = 14 * 86_400.0  # seconds for which a job is known by itself as read
+_SETTLED = 60.0  # seconds for which the runner of a job that was cancelled may still write
+_PATIENCE = 86_400.0  # seconds for which a log that cannot be read is tried again
+_AT_ONCE = 4  # projects
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+_Path = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$")]
+
+
+class GitLabConfig(SourceConfig):
+    """`[[sources]]` with `type = "gitlab-ci"`: groups with all below them, projects, or both."""
+
+    reach: ClassVar[tuple[str, ...]] = ("group", "project", "base_url")
+    type: Literal["gitlab-ci"]
+    group: Annotated[tuple[_Path, ...], BeforeValidator(_listed)] = ()
+    project: Annotated[tuple[_Path, ...], BeforeValidator(_listed)] = ()
+    token: Credential
+    base_url: ServerUrl = "https://gitlab.com"
+    interval: Annotated[Duration, Field(ge=1)] = 60.0
+    webhook_secret: Credential | None = None
+    start_at: Literal["end", "beginning"] = "end"
+
+    @model_validator(mode="after")
+    def _something(self) -> GitLabConfig:
+        if not self.group and not self.project:
+            raise ValueError("give at least one of group and project")
+        return self
+
+    @property
+    def server(self) -> str:
+        """How findings name it."""
+        parts = urlsplit(self.base_url)
+        return f"{parts.netloc}{parts.path}"
+
+    def follows(self, project: str) -> bool:
+        """Whether that project is one of them, by its full path."""
+        name = project.lower()
+        groups = (f"{group.lower()}/" for group in self.group)
+        return name in (one.lower() for one in self.project) or any(name.startswith(one) for one in groups)
+
+
+class GitLabSource:
+    """Looks on a schedule and answers hooks; each log is known as read with its findings."""
+
+    Config: ClassVar[type[SourceConfig]] = GitLabConfig
+
+    def __init__(self, config: GitLabConfig, intake: AlertIntake, key: bytes) -> None:
+        self.config = config
+        self._intake = intake
+        self._gitlab = GitLab(f"source {config.name}", config.base_url, config.token)
+        self._logs = JobLogs(config.name, intake, SECTION)
+        self._seen: dict[
+            int, Mapping[int, str]
+        ] = {}  # project → pipelines of late that were read whole, and as of when
+        self._failing: dict[str, float] = {}  # job → since when its log cannot be read
+
+    @staticmethod
+    def where(positions: Mapping[str, Mapping[str, Any]]) -> Where:
+        return where(positions)
+
+    async def run(self, once: bool) -> None:
+        try:
+            self._logs.restore(await self._intake.positions())
+            if once:
+                await self.look()
+                await self._answer_hooks()
+                return
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._intake.every(self.config.interval, self.look))
+                if self.config.webhook_secret is not None:
+                    tasks.create_task(self._hooks())
+        finally:
+            await self._gitlab.close()
+
+    async def look(self) -> None:
+        """One round. Trouble is reported and never ends the source."""
+        saved = await self._intake.positions()
+        gate = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(project: int, path: str) -> str | None:
+            async with gate:
+                return await self._guarded(self._project(project, path, saved.get(f"{_PROJECT}{project}", {})))
+
+        projects: dict[int, str] = {}
+        problems = [await self._guarded(self._projects(projects))]
+        problems += await asyncio.gather(*(one(project, path) for project, path in projects.items()))
+        found = [problem for problem in problems if problem]
+        more = f", and {len(found) - 1:,} more" if len(found) > 1 else ""
+        self._intake.degraded("jobs", f"{found[0]}{more}" if found else None)
+        if not found:
+            await self._forget(projects)
+
+    async def _guarded(self, work: Awaitable[object]) -> str | None:
+        """What is wrong, in words that show nothing of an answer."""
+        try:
+            await work
+        except ServiceError as error:
+            return str(error)
+        except Exception as error:  # noqa: BLE001 - supervision: no answer, however odd, may stop the source
+            self._intake.malformed("answer")
+            log.error("internal error", source=self.config.name, error=type(error).__name__)
+            return f"internal error: {type(error).__name__}"
+        return None
+
+    async def _projects(self, found: dict[int, str]) -> None:
+        """Id → path. Those that could be listed are in it even where others could not."""
+        failure = None
+        for path in self.config.project:
+            try:
+                self._project_of(await self._gitlab.one(f"project {path}", f"projects/{encoded(path)}"), found)
+            except ServiceError as error:
+                failure = failure or error
+        for path in self.config.group:
+            where = f"groups/{encoded(path)}/projects"
+            try:
+                async for rows in self._gitlab.pages(
+                    f"projects of {path}", where, include_subgroups="true", with_shared="false", archived="false"
+                ):
+                    for row in rows:
+                        self._project_of(row, found)
+            except ServiceError as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
+
+    def _project_of(self, row: Mapping[str, Any], found: dict[int, str]) -> None:
+        project, path = number(row.get("id")), row.get("path_with_namespace")
+        if project is None or not isinstance(path, str):
+            self._intake.malformed("project")
+        elif row.get("builds_access_level") != "disabled":
+            found[project] = path
+
+    async def _project(self, project: int, path: str, state: Mapping[str, Any]) -> None:
+        """What has ended there since. Raises ServiceError where that is not all."""
+        began, upto = state.get("from"), state.get("upto")
+        if not isinstance(began, int | float) or not isinstance(upto, int | float):
+            began = upto = self._gitlab.now if self.config.start_at == "end" else 0.0
+            await self._keep(project, began, upto)
+        before, seen = self._seen.get(project, {}), dict[int, str]()
+        newest, failure = upto, None
+        async for row in self._pipelines(project, path, upto - _OVERLAP):
+            pipeline, changed = number(row.get("id")), moment(row.get("updated_at"))
+            if pipeline is None or changed is None:
+                self._intake.malformed("pipeline")
+                continue
+            newest = max(newest, changed)
+            if before.get(pipeline) != row["updated_at"]:
+                try:
+                    if not await self._pipeline(project, path, pipeline, max(began, upto - _STORED)):
+                        continue
+                except ServiceError as error:
+                    failure = failure or error
+                    continue
+            seen[pipeline] = row["updated_at"]
+        self._seen[project] = seen
+        if failure is not None:
+            raise failure
+        if newest > upto:
+            await self._keep(project, began, newest)
+
+    async def _pipelines(self, project: int, path: str, since: float) -> AsyncIterator[Mapping[str, Any]]:
+        """Those that changed since. Raises ServiceError."""
+        asked = {"updated_after": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(max(0.0, since)))}
+        asked |= {
+            "order_by": "id",
+            "sort": "desc",
+        }  # one that comes while we read moves others onward, so none is missed
+        what, place = f"pipelines of {path}", f"projects/{project}/pipelines"
+        async for rows in self._gitlab.pages(what, place, **asked):
+            for row in rows:
+                yield row
+        async for rows in self._gitlab.pages(what, place, **asked, source="parent_pipeline"):  # or they are left out
+            for row in rows:
+                yield row
+
+    async def _keep(self, project: int, began: float, upto: float) -> None:
+        place = Position(self.config.name, f"{_PROJECT}{project}", {"from": began, "upto": upto})
+        await self._intake.record((), [place])
+
+    async def _pipeline(self, project: int, path: str, pipeline: int, began: float) -> bool:
+        """Jobs of it that ended after `began`; False: for one it is too early. Raises ServiceError where one could not
+        be read, after the others."""
+        whole, failure = True, None
+        place = f"projects/{project}/pipelines/{pipeline}/jobs"
+        asked = {"scope": ",".join(ENDED), "include_retried": "true"}
+        async for rows in self._gitlab.pages(f"jobs of {path}", place, **asked):
+            for row in rows:
+                try:
+                    whole &= await self._ended(project, path, row, began)
+                except ServiceError as error:
+                    failure = failure or error
+        if failure is not None:
+            raise failure
+        return whole
+
+    async def _ended(self, project: int, path: str, row: Mapping[str, Any], began: float) -> bool:
+        """Read the log of one; False: it is too early. Raises ServiceError."""
+        job = job_of(row, project, path, self.config.server)
+        if job is None:
+            if row.get("status") not in ENDED or number(row.get("id")) is None:
+                self._intake.malformed("job")
+            return True
+        if job.ended < began or self._logs.knows(job.key):
+            return True
+        if row.get("status") == "canceled" and job.ended > self._gitlab.now - _SETTLED:
+            return False
+        if row.get("erased_at") is not None:
+            await self._logs.lose(job, "erased")
+            return True
+        await self._read(project, int(row["id"]), job)
+        return True
+
+    async def _read(self, project: int, number: int, job: Job) -> None:
+        async def take(pieces: AsyncIterator[bytes]) -> None:
+            await self._logs.read(job, unfolded(pieces))
+
+        try:
+            await self._gitlab.log(f"the log of {job.path}", project, number, take)
+        except GoneError:
+            await self._logs.lose(job, "expired")
+        except ServiceError:
+            since = self._failing.setdefault(job.key, time.monotonic())
+            if time.monotonic() - since < _PATIENCE:
+                raise
+            await self._logs.lose(job, "unreadable")
+        self._failing.pop(job.key, None)
+
+    async def _forget(self, projects: Mapping[int, str]) -> None:
+        """What no look asks for any more."""
+        saved = await self._intake.positions()
+        upto = [saved.get(f"{_PROJECT}{project}", {}).get("upto", 0.0) for project in projects]
+        if old := self._logs.forget(min(upto, default=0.0) - _STORED - _OVERLAP):
+            await self._intake.record((), old)
+
+    async def _hooks(self) -> None:
+        while True:
+            self._intake.degraded("hooks", await self._guarded(self._answer_hooks()))
+            await asyncio.sleep(HOOK_PAUSE)
+
+    async def _answer_hooks(self) -> None:
+        failure = None
+        for delivery in await self._intake.deliveries():
+            try:
+                again = await self._told(delivery)
+            except ServiceError as error:
+                again, failure = backoff(delivery.attempts + 1, AGAIN_AFTER, 86_400.0), failure or error
+            if again:
+                await self._intake.postpone(delivery.id, again)
+            else:
+                await self._intake.record_alerts([], [], [], handled=[delivery.id])
+        if failure is not None:
+            raise failure
+
+    async def _told(self, delivery: HookDelivery) -> float:
+        """Seconds after which to look again; 0: it is done. Raises ServiceError."""
+        project = int(delivery.repo)
+        if self._logs.knows(key_of(project, delivery.number)):
+            return 0.0
+        try:
+            about = await self._gitlab.one(f"project {project}", f"projects/{project}")
+            path = about.get("path_with_namespace")
+            if not isinstance(path, str) or not self.config.follows(path):
+                return 0.0
+            where = f"projects/{project}/jobs/{delivery.number}"
+            row = await self._gitlab.one(f"job {delivery.number} of {path}", where)
+        except GoneError:
+            return 0.0  # or it is not for us; what of it is, a look finds
+        return 0.0 if await self._ended(project, path, row, 0.0) else _SETTLED

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from monitor.clients.client import ServiceError
+from monitor.common.credential import Credential
+from monitor.gitlab.client import GitLab, GoneError, encoded
+from tests.fakes.gitlab import TOKEN, FakeGitLab
+from tests.fakes.server import Fault
+
+
+@pytest.fixture
+async def gitlab(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeGitLab]:
+    monkeypatch.setenv("GITLAB_TOKEN", TOKEN)
+    async with FakeGitLab() as server:
+        yield server
+
+
+@pytest.fixture
+async def client(gitlab: FakeGitLab) -> AsyncIterator[GitLab]:
+    made = GitLab("source ci", gitlab.url, Credential("env:GITLAB_TOKEN"))
+    made.first_retry = 0.001
+    yield made
+    await made.close()
+
+
+async def test_a_list_is_read_by_its_links(gitlab: FakeGitLab, client: GitLab) -> None:
+    gitlab.size = 2
+    gitlab.projects = {number: f"acme/p{number}" for number in range(1, 6)}
+    rows = [
+        [row["id"] for row in page] async for page in client.pages("projects", f"groups/{encoded('acme')}/projects")
+    ]
+    assert rows == [[5, 4], [3, 2], [1]]
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (Fault(200, body="<html>"), "not JSON"),
+        (Fault(302, headers={"Location": "http://127.0.0.1:9/"}), "leads elsewhere"),
+        (Fault(403, echo=True), "needs read_api"),
+        (
+            Fault(200, body="[]", headers={"Link": '<{url}/api/v4/groups/a/projects?per_page=100>; rel="next"'}),
+            "lead on",
+        ),
+    ],
+)
+async def test_what_is_wrong_is_said_with_what_to_do(
+    gitlab: FakeGitLab, client: GitLab, fault: Fault, says: str
+) -> None:
+    headers = {name: value.replace("{url}", gitlab.url) for name, value in fault.headers.items()}
+    gitlab.always = Fault(fault.status, headers=headers, body=fault.body, echo=fault.echo)
+    with pytest.raises(ServiceError, match=says) as caught:
+        [page async for page in client.pages("projects", "groups/a/projects")]
+    assert TOKEN not in str(caught.value)
+
+
+async def test_a_limit_is_waited_out_and_the_clock_is_theirs(gitlab: FakeGitLab, client: GitLab) -> None:
+    ends = {"RateLimit-Reset": "0.0", "Retry-After": "0.001"}
+    gitlab.faults.extend([Fault(429, headers=ends), None])
+    await client.one("project", "projects/7")
+    assert abs(client.now - gitlab.now) < 60
+    gitlab.ran(71, b"<1>").faults = [Fault(429, headers=ends)]
+    got = bytearray()
+
+    async def take(pieces: AsyncIterator[bytes]) -> None:
+        async for piece in pieces:
+            got.extend(piece)
+
+    await client.log("log", 7, 71, take)
+    assert got == b"<1>"
+    gitlab.ran(72, None)
+    with pytest.raises(GoneError):
+        await client.log("log", 7, 72, take)
+    gitlab.always = Fault(429, headers={"Retry-After": "3000"})
+    with pytest.raises(ServiceError, match="HTTP 429"):
+        await client.log("log", 7, 71, take)
