@@ -49,14 +49,24 @@ class _File:
     needed: bool = False
 
 
+@dataclass(slots=True)
+class _Readers:
+    """What of a folder takes files, or secrets by other ways. `units`: their settings, by file; `services`: what a
+    compose file hands to each, with its line and whether it has to be there."""
+
+    units: dict[str, list[tuple[int, str, str]]] = field(default_factory=dict)
+    services: dict[str, list[tuple[int, str, bool]]] = field(default_factory=dict)
+    unread: list[Evidence] = field(default_factory=list)
+
+
 def plain(subject: Subject) -> Iterator[Evidence]:
     """Each `.env` of the folders, and each file that their units and compose files hand to a service."""
     if not subject.trees:
         yield unknown("no folder was named", "monitor audit PATH")
     worker = subject.engine.worker()
     for tree in subject.trees:
-        count = 0
-        for piece in (*_files(subject, tree, worker), *_ways(tree)):
+        readers, count = _readers(tree), 0
+        for piece in (*readers.unread, *_files(subject, tree, readers, worker), *_ways(tree, readers)):
             count += 1
             yield piece
         if not count:
@@ -65,43 +75,55 @@ def plain(subject: Subject) -> Iterator[Evidence]:
         yield from unread(tree)
 
 
-def _files(subject: Subject, tree: Tree, worker: Worker) -> Iterator[Evidence]:
+def _readers(tree: Tree) -> _Readers:
+    found = _Readers()
+    for name in [*tree.named(UNIT), *tree.named(COMPOSE)]:
+        try:
+            if UNIT.search(name):
+                found.units[name] = list(settings(tree.text(name)))
+            else:
+                found.services[name] = list(_handed(tree, name))
+        except (YamlError, UnreadError) as error:
+            repeat = shlex.join(["ls", "-l", str(tree.base / name)])
+            found.unread.append(unknown(f"{name}: which files it hands over: {error}", repeat, name))
+    return found
+
+
+def _handed(tree: Tree, name: str) -> Iterator[tuple[int, str, bool]]:
+    """By env_file. Raises YamlError and UnreadError."""
+    folder = posixpath.dirname(str(tree.base / name))
+    for document in documents(tree.text(name)):
+        for _, service in items(lookup(document, "services")):
+            for node, needed in _listed(lookup(service, "env_file")):
+                path = posixpath.normpath(posixpath.join(folder, node.value))
+                yield node.start_mark.line + 1, path, needed
+
+
+def _files(subject: Subject, tree: Tree, readers: _Readers, worker: Worker) -> Iterator[Evidence]:
     found = {name: _File(name) for name in tree.environment}
-    for reader, path, needed in [*_of_units(tree), *_of_services(tree)]:
-        repeat = shlex.join(["grep", "-n", "-i", "env", str(tree.base / reader.partition(":")[0])])
-        if re.search(r"[%$]", path):
-            yield unknown(
-                f"{reader}: {path}: which file that is, is known when it runs", repeat, reader.partition(":")[0]
-            )
+    for name, line, path, needed in _named(readers):
+        if re.search(r"[%$]", path) or glob.has_magic(posixpath.dirname(path)):
+            repeat = shlex.join(["sed", "-n", f"{line}p", str(tree.base / name)])
+            yield unknown(f"{name}:{line}: {path}: which files that are is known when it runs", repeat, name, line)
             continue
         for one in sorted(glob.glob(path)) if glob.has_magic(path) else [path]:
             file = found.setdefault(tree.relative(one), _File(tree.relative(one)))
-            file.readers.append(reader)
+            file.readers.append(f"{name}:{line}")
             file.needed = file.needed or needed
     for file in found.values():
         yield from _judged(subject, tree, file, worker)
 
 
-def _of_units(tree: Tree) -> Iterator[tuple[str, str, bool]]:
-    """Unit, file and whether it has to be there, by EnvironmentFile=."""
-    for name in tree.named(UNIT):
-        for line, key, value in _settings(tree, name):
+def _named(readers: _Readers) -> Iterator[tuple[str, int, str, bool]]:
+    """Unit or compose file, line, the file that it hands over, and whether that has to be there."""
+    for name, rows in readers.units.items():
+        for line, key, value in rows:
             if key == "EnvironmentFile" and value:
-                yield f"{name}:{line}", value.removeprefix("-").strip("\"'"), not value.startswith("-")
-
-
-def _of_services(tree: Tree) -> Iterator[tuple[str, str, bool]]:
-    """Compose file, file and whether it has to be there, by env_file."""
-    for name in tree.named(COMPOSE):
-        try:
-            found = documents(tree.text(name))
-        except (YamlError, UnreadError):
-            continue  # `unread`, and other items, say so
-        folder = posixpath.dirname(str(tree.base / name))
-        for _, service in [pair for document in found for pair in items(lookup(document, "services"))]:
-            for node, needed in _listed(lookup(service, "env_file")):
-                path = posixpath.normpath(posixpath.join(folder, node.value))
-                yield f"{name}:{node.start_mark.line + 1}", path, needed
+                path = posixpath.normpath(value.removeprefix("-").strip("\"'"))
+                yield name, line, path, not value.startswith("-")
+    for name, services in readers.services.items():
+        for line, path, needed in services:
+            yield name, line, path, needed
 
 
 def _listed(node: yaml.Node | None) -> Iterator[tuple[yaml.ScalarNode, bool]]:
@@ -124,7 +146,9 @@ def _judged(subject: Subject, tree: Tree, file: _File, worker: Worker) -> Iterat
         yield passed(f"{file.path}: made at run time, in memory{by}", repeat, file.path)
         return
     try:
-        mode = stat.S_IMODE(whole.lstat().st_mode)
+        mode = whole.lstat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+            raise UnreadError("no ordinary file")
         found = list(variables(tree.text(file.path)))
     except FileNotFoundError:
         if file.needed:
@@ -141,12 +165,12 @@ def _judged(subject: Subject, tree: Tree, file: _File, worker: Worker) -> Iterat
         )
         return
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    text = f"{file.path}: {', '.join(names[:_NAMED])}{more} in plain text, mode {mode:04o}{by}"
+    text = f"{file.path}: {', '.join(names[:_NAMED])}{more} in plain text, mode {stat.S_IMODE(mode):04o}{by}"
     if environment:
         yield failed(text, repeat, file.path)
     else:
         yield unknown(
-            f"{text}; whether this is production says neither its name nor `audit.environment`", repeat, file.path
+            f"{text}; neither its path nor `audit.environment` says whether that is production", repeat, file.path
         )
 
 
@@ -179,20 +203,12 @@ def _holds(one: Variable, worker: Worker) -> bool:
     )
 
 
-def _ways(tree: Tree) -> Iterator[Evidence]:
+def _ways(tree: Tree, readers: _Readers) -> Iterator[Evidence]:
     """Units that take secrets as they should."""
-    for name in tree.named(UNIT):
-        found = list(_settings(tree, name))
-        ways = sorted({f"{key}=" for _, key, _ in found if key in SAFE and key != "EnvironmentFile"})
-        starts = " ".join(value for _, key, value in found if key.startswith("ExecStart"))
+    for name, rows in readers.units.items():
+        ways = sorted({f"{key}=" for _, key, _ in rows if key in SAFE and key != "EnvironmentFile"})
+        starts = " ".join(value for _, key, value in rows if key.startswith("ExecStart"))
         ways += sorted(set(_AT_RUN_TIME.findall(starts)))
         if ways:
             repeat = shlex.join(["grep", "-nE", "Credential|ExecStart", str(tree.base / name)])
             yield passed(f"{name}: takes its secrets by {', '.join(ways)}", repeat, name)
-
-
-def _settings(tree: Tree, name: str) -> Iterator[tuple[int, str, str]]:
-    try:
-        yield from settings(tree.text(name))
-    except UnreadError:
-        return  # `unread` says so

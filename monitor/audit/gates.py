@@ -27,6 +27,7 @@ _SCANNERS = re.compile(
     r"\b(git[- ]secrets|gitleaks|trufflehog|betterleaks|kingfisher|ggshield|detect-secrets|noseyparker|talisman"
     r"|monitor hooks run|exposure-monitor)\b"
 )
+_COMMENT = re.compile(r"(?m)^\s*#.*$")
 # What hooks of others say of themselves, and where they are told what to run.
 _DECLARED = {
     "pre-commit": re.compile(r"^\.pre-commit-config\.ya?ml$"),
@@ -71,10 +72,10 @@ def _hooked(tree: Tree, git: Git, repeat: str) -> Evidence:
     declared = dict(_declared(tree))
     for one in ours:
         text = _text(place, one.hook)
-        if scanner := _SCANNERS.search(text):
+        if scanner := _SCANNERS.search(_COMMENT.sub("", text)):
             return passed(f"{tree.root}: {one.hook} runs {scanner[1]}", repeat)
         for manager, (name, runs) in declared.items():
-            if manager in text.lower():
+            if manager in text.lower():  # which says so in a comment
                 return passed(f"{tree.root}: {one.hook} of {manager} runs {runs}, by {name}", repeat, name)
     if declared:
         manager, (name, runs) = next(iter(declared.items()))
@@ -87,7 +88,7 @@ def _declared(tree: Tree) -> Iterator[tuple[str, tuple[str, str]]]:
     for manager, pattern in _DECLARED.items():
         for name in tree.named(pattern):
             try:
-                runs = _SCANNERS.search(tree.text(name))
+                runs = _SCANNERS.search(_COMMENT.sub("", tree.text(name)))
             except UnreadError:
                 continue  # too large to be such a file
             if runs is not None:
@@ -98,7 +99,7 @@ def _text(place: Folder, name: str) -> str:
     """Of a hook that git runs; empty for none."""
     path = place.file(name)
     try:
-        if not path.stat().st_mode & 0o111:
+        if not place.husky and not path.stat().st_mode & 0o111:
             return ""
         with path.open("rb") as file:
             return file.read(_LARGEST).decode("utf-8", "replace")

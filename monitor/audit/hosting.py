@@ -29,9 +29,13 @@ _ASKED = {
     "push_protection": "push protection",
     "validity_checks": "validity checks",
 }
-# What reading alerts, members and switches needs, and no more.
+# What reading alerts, members, switches, environments and requests to reviewers needs, and no more.
 _CLASSIC = frozenset({"security_events", "read:org", "read:user", "user:email"})
-_APP = frozenset({"metadata", "secret_scanning_alerts", "members", "administration", "organization_hooks", "contents"})
+_APP = frozenset({
+    "metadata", "secret_scanning_alerts", "members", "administration", "organization_hooks", "contents", "actions",
+    "organization_administration",
+})  # fmt: skip
+_REVIEWS = "bypass_requests"  # in the name of the permission that reading those of an organisation needs
 _BROAD = re.compile(
     r"(?i)(?:^|[\s,:;._/-])(?:\*|admin\w*|root|owner|superuser|full[_-]?access|write-all|delete_repo|all|everything)(?=$|[\s,:;._/-])"
 )
@@ -123,7 +127,7 @@ async def _login(source: GitHubConfig) -> AsyncIterator[Evidence]:
             more = [
                 f"{name}={level}"
                 for name, level in sorted(held.items())
-                if name not in _APP or (level != "read" and name not in writes)
+                if (name not in _APP and _REVIEWS not in name) or (level != "read" and name not in writes)
             ]
             shown = ", ".join(f"{name}={level}" for name, level in sorted(held.items()))
         else:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sys
+import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +25,7 @@ from monitor.cli.common import (
     scrubbed,
     with_store,
 )
+from monitor.common.wording import stamp
 
 if TYPE_CHECKING:
     from monitor.config import Config
@@ -65,17 +67,19 @@ def check(
     from monitor.audit.real import is_secret_name
     from monitor.inventory.complete import WRONG
     from monitor.inventory.complete import check as held_against
+    from monitor.site import make_scrubber
 
     wanted = _wanted(names, without or ())
     settings = read_config(config, enter=True, store_only="look" if stored else None, needs=("inventory",))
     asked = entries_named(settings, entries)
-    holdings, unasked = _stored(settings, asked) if stored else _fresh(settings, asked)
+    scrub = make_scrubber(settings)
+    holdings, unasked = _stored(settings, asked) if stored else _fresh(asked, scrub)
     if not unasked:
         _known(settings, environment, asked, holdings)
     found = held_against(wanted, environment, holdings, unasked, is_secret_name)
-    rows = [_row(one) for one in found]
+    rows = [_row(one, scrub) for one in found]
     rows += [{"kind": "entry", "name": name, "state": "unknown", "where": [], "why": unasked[name]} for name in unasked]
-    emit(rows, form, lambda rows: _text(rows, scrubbed(settings, environment)))
+    emit(rows, form, lambda rows: _text(rows, scrub(environment)))
     states = {one.state for one in found}
     if states & set(WRONG):
         raise typer.Exit(1)
@@ -105,13 +109,12 @@ def _wanted(file: Path, without: Sequence[str]) -> list[str]:
     return found
 
 
-def _fresh(settings: Config, entries: Sequence[ManagerConfig]) -> tuple[list[Holding], dict[str, str]]:
+def _fresh(entries: Sequence[ManagerConfig], scrub: Callable[[str], str]) -> tuple[list[Holding], dict[str, str]]:
     """What the managers have now, and why one could not be read. Values are compared by a key of this run."""
     from monitor.inventory.complete import of_kept
     from monitor.inventory.read import read
-    from monitor.site import make_scrubber
 
-    key, scrub = secrets.token_bytes(32), make_scrubber(settings)
+    key = secrets.token_bytes(32)
     found: list[Holding] = []
 
     async def one(entry: ManagerConfig) -> str:
@@ -138,7 +141,11 @@ def _stored(settings: Config, entries: Sequence[ManagerConfig]) -> tuple[list[Ho
         held = [of_secret(one) for one in await store.inventory.secrets() if one.entry in names]
         syncs = await store.inventory.syncs()
         unasked = {name: syncs[name].error for name in names & syncs.keys() if syncs[name].error}
-        unasked |= dict.fromkeys(sorted(names - syncs.keys()), "it was never read: `monitor inventory sync` reads it")
+        unasked |= {name: f"inventory {name}: it was never read" for name in names - syncs.keys()}
+        for entry in entries:
+            sync = syncs.get(entry.name)
+            if sync is not None and sync.whole_at is not None and time.time() - sync.whole_at > entry.stale_after:
+                typer.echo(f"note: {entry.name} was last read {stamp(sync.whole_at)}", err=True)
         return [one for one in held if one is not None], unasked
 
     return with_store(settings, work)
@@ -154,8 +161,15 @@ def _known(settings: Config, environment: str, entries: Sequence[ManagerConfig],
         fail(f"no [[inventory]] is of the environment {printable(scrubbed(settings, environment))!r}; {others}", 2)
 
 
-def _row(one: Checked) -> dict[str, Any]:
-    return {"kind": "name", "name": one.name, "state": one.state, "where": list(one.where), "why": one.why or None}
+def _row(one: Checked, scrub: Callable[[str], str]) -> dict[str, Any]:
+    """The names too: of a file that holds secrets itself each line may be one."""
+    return {
+        "kind": "name",
+        "name": scrub(one.name),
+        "state": one.state,
+        "where": list(one.where),
+        "why": one.why or None,
+    }
 
 
 def _text(rows: Iterable[Mapping[str, Any]], environment: str) -> Iterable[str]:

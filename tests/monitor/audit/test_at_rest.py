@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def test_what_units_read_from_anywhere(make: Make, tmp_path: Path) -> None:
         [
             ("fail", f"{etc}/app.env: DB_PASSWORD, URL in plain text, mode 0600, read by app.service:2, b/b.service:2"),
             ("unknown", f"{etc}/needed.env: not on this machine, read by app.service:4"),
-            ("unknown", "app.service:5: /etc/%i.env: which file that is, is known when it runs"),
+            ("unknown", "app.service:5: /etc/%i.env: which files that are is known when it runs"),
             ("fail", f"{etc}/conf.d/a.env: DB_PASSWORD, URL in plain text, mode 0644, read by app.service:6"),
             ("pass", f"{etc}/conf.d/b.env: no secret in plain text, read by app.service:6"),
             ("pass", "/run/vault/app.env: made at run time, in memory, read by app.service:7"),
@@ -92,7 +93,7 @@ def test_what_compose_files_read(make: Make, tmp_path: Path) -> None:
             "unknown",
             "deploy/compose.yaml:9: "
             + str(tmp_path)
-            + "/deploy/${STAGE}.env: which file that is, is known when it runs",
+            + "/deploy/${STAGE}.env: which files that are is known when it runs",
         ),
     ]
 
@@ -112,17 +113,18 @@ def test_ways_that_leave_nothing_at_rest(line: str, way: str, make: Make, tmp_pa
 
 
 def test_hostile_files_are_unknown(make: Make, tmp_path: Path) -> None:
-    write(
-        tmp_path,
-        {
-            "real": PLAIN,
-            "prod/big.env": b"A=b\n" * 300_000,
-            "prod/compose.yml": "services: [",
-            "x.service": "[Service]\n",
-        },
-    )
-    (tmp_path / "x.service").write_text(f"[Service]\nEnvironmentFile={tmp_path}/link.env\nEnvironmentFile={tmp_path}\n")
+    units = {"a.service": "link.env", "b.service": "", "c.service": "pipe", "d.service": "*/*.env", "e.service": "a\0b"}
+    files = {name: f"[Service]\nEnvironmentFile={tmp_path}/{path}\n" for name, path in units.items()}
+    write(tmp_path, {**files, "real": PLAIN, "prod/big.env": b"A=b\n" * 300_000, "prod/compose.yml": "services: ["})
     (tmp_path / "link.env").symlink_to("real")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "f.service").write_bytes(b"x" * (2 << 20))
     found = verdicts(make(tmp_path, environment="production"))
     assert {verdict for verdict, _ in found} == {"unknown"}
-    assert len(found) == 3
+    said = "\n".join(text for _, text in found)
+    for why in (
+        "prod/compose.yml: which files it hands over: broken YAML", "f.service: which files it hands over: larger",
+        "*/*.env: which files that are", "big.env: larger", "link.env: Too many levels", "pipe: no ordinary file",
+        f"{tmp_path}: no ordinary file, read by b.service:2", "embedded null",
+    ):  # fmt: skip
+        assert why in said

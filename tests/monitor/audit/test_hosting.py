@@ -64,6 +64,10 @@ async def test_the_permissions_of_an_app(github: FakeGitHub, configured: Configu
     login = f'app = {{ id = 4242, private_key = "file:{tmp_path}/app.pem" }}'
     ((verdict, text),) = await verdicts(least_privilege(configured("", login)))
     assert (verdict, "secret_scanning_alerts=read" in text) == ("pass", True)
+    reads = dict.fromkeys(("actions", "organization_administration", "organization_bypass_requests"), "read")
+    github.mangle = lambda kind, body: {**body, "permissions": reads} if kind == "installation" else body
+    ((verdict, _),) = await verdicts(least_privilege(configured("", login)))
+    assert verdict == "pass"  # what deploy guards and requests to reviewers need
     more = {"secret_scanning_alerts": "write", "contents": "read", "workflows": "write"}
     github.mangle = lambda kind, body: {**body, "permissions": more} if kind == "installation" else body
     ((verdict, text),) = await verdicts(least_privilege(configured("", login)))

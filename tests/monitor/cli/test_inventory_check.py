@@ -104,6 +104,6 @@ def test_mistakes_are_told(names: str | None, environment: str, said: str, monit
     answer = monitor(*CHECK[:-1], environment)
     assert (answer.returncode, said in answer.stderr) == (2, True), answer.stderr
     token = expand("ghp_{alnum:30}{crc32}", 3)
-    (place / ".env.example").write_text("A=1\n")
-    answer = monitor(*CHECK[:-1], token)
-    assert token[8:] not in answer.stdout + answer.stderr
+    (place / ".env.example").write_text(f"A=1\n{token}\n")  # a list of values in place of one of names
+    for answer in (monitor(*CHECK[:-1], token), monitor(*CHECK), monitor(*CHECK, "--format", "json")):
+        assert token[8:] not in answer.stdout + answer.stderr
