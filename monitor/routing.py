@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal, NamedTuple
@@ -19,8 +19,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from detectors.rules.load import rule_families, rule_forms
 from monitor.common.duration import Duration, parse_duration
-from monitor.common.notification import Reason, State
-from monitor.common.severity import Severity, rank
+from monitor.common.severity import Severity
 from monitor.incidents import Incident
 from monitor.inhibition import Inhibition
 from monitor.matcher import Matcher
@@ -28,33 +27,19 @@ from monitor.mute import MuteTime, muted_until
 from monitor.pacing import PAUSE
 
 __all__ = [
-    "Decision",
-    "Group",
     "GroupKind",
-    "Member",
     "Place",
     "Policy",
     "Rate",
     "Route",
     "Silence",
     "Target",
-    "Told",
     "Verdict",
     "default_routes",
-    "digest_hold",
     "labels",
-    "needs_notify",
-    "speaks",
-    "stronger",
 ]
 
 GroupKind = Literal["incident", "group", "digest"]
-
-# A burst rarely ends in the same instant: collect this long before the first digest, so that it is worth reading.
-_DIGEST_WAIT = 10.0
-# A stored time further ahead than this comes from a clock that has since been put back: it must not mute anything.
-_CLOCK_SLACK = 60.0
-_CRITICAL_FOLD = 60.0  # seconds between the messages of a thread of critical ones, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,184 +294,3 @@ def labels(incident: Incident, source: str, path: str, host: str = "", service: 
         "path": path,
         **{name: value for name, value in (("host", own.get("host") or host), ("service", service)) if value},
     }
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What a sink was last told about an incident."""
-
-    state: State
-    severity: Severity
-    occurrences: int
-    reopens: int
-    validity: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """An incident in a group, now and as last told. `route` is None when no route leads it here any more."""
-
-    state: State
-    severity: Severity
-    occurrences: int
-    reopens: int
-    told: Told | None
-    route: Route | None
-    validity: str | None = None
-    silenced_until: float | None = None
-    by_hand: bool = False  # open because somebody took its acknowledgement or resolution back
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """What one sink knows under one key. `hold_until`: not before this the first time; `sent_at`: last told. `fold`: a
-    thread of incidents that keep coming in one shape."""
-
-    kind: GroupKind
-    hold_until: float
-    sent_at: float | None = None
-    fold: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """`reason` None: nothing to say now. `due`: look again then; None: only when something happens."""
-
-    reason: Reason | None
-    due: float | None
-
-
-def needs_notify(group: Group, members: Sequence[Member], now: float) -> Decision:
-    """Whether the group's sink must be told now, why, and when to ask again."""
-    wakes = [member.silenced_until for member in members if member.silenced_until not in (None, float("inf"))]
-    wake: float | None = min((end for end in wakes if end is not None), default=None)
-    audible = [member for member in members if member.silenced_until is None]
-    routed = [member for member in audible if member.route is not None]
-    route = next((member.route for member in routed if member.route is not None), None)
-
-    unheard = [member for member in routed if member.told is None and member.state != "resolved"]
-    if group.sent_at is None:
-        if not unheard:
-            return Decision(None, wake)
-        if now < group.hold_until <= now + _longest_hold(group, route):
-            return Decision(None, _sooner(group.hold_until, wake))
-        if group.kind == "digest":
-            return Decision("digest", wake)
-        # What the sink was told of it before may have been forgotten since: it is no news that there was such a secret.
-        return Decision("reopened" if all(member.reopens for member in unheard) else "new", wake)
-
-    sent_at = group.sent_at if group.sent_at <= now + _CLOCK_SLACK else float("-inf")
-    gathers = group.fold or (route is not None and route.digest is not None)  # many that nobody follows one by one
-    quiet_until = sent_at + _interval(group, route, unheard)
-
-    # Alarms of their own: they wait for nobody.
-    told = [(member, member.told) for member in audible if member.told is not None]
-    if any(member.state != "resolved" and member.reopens > was.reopens for member, was in told):
-        return Decision("reopened", wake)
-    if any(
-        (member.state != "resolved" and rank(member.severity) > rank(was.severity))
-        # Nothing else opens what somebody has acknowledged: it is public now, or live, and critical before.
-        or (member.state == "open" and was.state == "acknowledged" and not member.by_hand)
-        for member, was in told
-    ):
-        return Decision("escalated", wake)
-    if any(member.state == "open" and was.state != "open" and member.by_hand for member, was in told):
-        return Decision("reopened_by_hand", wake)
-
-    # The rest in Alertmanager's order: firing beyond what was sent, then no longer firing, then repeats.
-    reason: Reason | None = None
-    heard = max((rank(was.severity) for _, was in told), default=rank("high"))
-    if not group.fold and any(rank(member.severity) > heard for member in unheard):
-        return Decision("new", wake)  # nothing lower holds it back; a thread has those of one severity
-    if unheard:
-        reason = "digest" if group.fold else "new"
-    elif gathers and any(member.state == "open" for member in audible):
-        reason = None  # of its end it is told once
-    elif any(member.state == "resolved" and was.state != "resolved" for member, was in told):
-        reason = "acknowledged" if gathers and any(member.state != "resolved" for member in audible) else "resolved"
-    elif any(member.state == "acknowledged" and was.state == "open" for member, was in told):
-        reason = "acknowledged"
-    elif any(
-        member.state == "open"
-        and member.route is not None
-        and (member.occurrences > was.occurrences or member.validity not in (was.validity, "unknown", None))
-        for member, was in told
-    ):
-        reason = "update"
-    # A person's decision is passed on at once where it leaves nothing open: somebody may still be called for it.
-    settled = group.kind == "incident" or all(member.state != "open" for member in audible)
-    at_once = settled and reason in ("resolved", "acknowledged")
-    if reason is not None:
-        if at_once or now >= quiet_until:
-            return Decision(reason, wake)
-        return Decision(None, _sooner(quiet_until, wake))
-
-    if route is not None and route.digest is None and any(member.state == "open" for member in routed):
-        repeat = sent_at + route.repeat_interval
-        # A repeat sooner than the group interval would make the latter meaningless.
-        repeat = max(repeat, quiet_until)
-        if now >= repeat:
-            return Decision("repeat", wake)
-        return Decision(None, _sooner(repeat, wake))
-    return Decision(None, wake)
-
-
-def _interval(group: Group, route: Route | None, unheard: Sequence[Member]) -> float:
-    """Seconds from one message of the group to the next. More of what is critical does not wait as long in a thread."""
-    if route is None:
-        return 0.0
-    if group.fold and any(member.severity == "critical" for member in unheard):
-        return min(_CRITICAL_FOLD, route.group_interval)
-    return route.group_interval
-
-
-def speaks(group: Group, member: Member, reason: Reason) -> bool:
-    """Whether a notification of the group for this reason shows this incident."""
-    if member.silenced_until is not None:
-        return False
-    was = member.told
-    if was is None:
-        return member.route is not None and member.state != "resolved"
-    changed = (member.state, member.severity, member.reopens) != (was.state, was.severity, was.reopens)
-    if group.fold and reason != "repeat":
-        return changed and reason != "digest"  # one of thousands: what was told before is not told again
-    return member.route is not None or changed
-
-
-def digest_hold(now: float, route: Route, last: tuple[float, float] | None) -> float:
-    """When the next digest of a budget may leave. `last`: when the one before left, and the seconds it had collected.
-
-    While a flood goes on, ever more rarely, up to once a group_interval: most floods are over in a minute.
-    """
-    first = min(_DIGEST_WAIT, route.group_interval)
-    if last is None:
-        return now + first
-    left, collected = last
-    if left > now + _CLOCK_SLACK or now >= left + route.group_interval:
-        return now + first
-    return now + min(max(2 * collected, PAUSE), route.group_interval)
-
-
-_STRENGTH: tuple[Reason, ...] = (
-    "progress", "repeat", "update", "acknowledged", "resolved", "reopened_by_hand", "escalated", "reopened",
-    "digest", "new",
-)  # fmt: skip
-
-
-def stronger(reasons: Iterable[Reason]) -> Reason:
-    """The one reason for a notification that stands for several not sent yet."""
-    return max(reasons, key=_STRENGTH.index)
-
-
-def _longest_hold(group: Group, route: Route | None) -> float:
-    # A hold that could not have been set by this policy comes from a clock that was put back.
-    if route is None:
-        return float("inf")
-    own = route.group_wait
-    if group.kind == "digest":
-        own = max(route.group_interval + _DIGEST_WAIT, route.digest or 0.0)
-    return own + _CLOCK_SLACK
-
-
-def _sooner(first: float, second: float | None) -> float:
-    return first if second is None else min(first, second)

@@ -146,6 +146,7 @@ FLOORS = (
     "clients folding matcher model process retention",
     "access blocks incidents inhibition intake ledger pacing runbook scrub seal",
     "mask occurrence records routing",
+    "notify",
     "sources store",
     "drill github gitlab scanner standing suppression_file view",
     "delivery inventory report verify web",
@@ -198,7 +199,14 @@ def test_a_client_imports_no_source() -> None:
 
 
 def test_sources_decisions_the_store_and_scan_import_no_sink() -> None:
-    rooms = ["monitor.sources", "monitor.github", "monitor.incidents", "monitor.routing", "monitor.model"]
+    rooms = [
+        "monitor.sources",
+        "monitor.github",
+        "monitor.incidents",
+        "monitor.routing",
+        "monitor.model",
+        "monitor.notify",
+    ]
     assert not offences([*rooms, "monitor.store", "monitor.scan"], lambda _, name: not within(name, "sinks"))
 
 
@@ -349,7 +357,7 @@ def test_incidents_and_routing_are_pure() -> None:
     forbidden = {"asyncio", "aiohttp", "sqlalchemy", "threading", "time", "socket", "os"}
     wrong = [
         f"{name}: {module}"
-        for name in ("incidents.py", "routing.py", "view.py", "runbook/progress.py", "runbook/book.py")
+        for name in ("incidents.py", "routing.py", "notify.py", "view.py", "runbook/progress.py", "runbook/book.py")
         for module in imports(ROOT / "monitor" / name)
         if module.split(".")[0] in forbidden
     ]

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, and_, bindparam, func, not_, select, update
 
+from monitor.common.notification import Reason
 from monitor.common.severity import worst
 from monitor.folding import FOLD
 from monitor.incidents import Incident
+from monitor.notify import Group, Member, Settled, Told, settle, stronger
 from monitor.pacing import shares
-from monitor.routing import Group, Member, Place, Policy, Route, Told, labels, needs_notify, speaks, stronger
+from monitor.routing import Place, Policy, Route, labels
 from monitor.store.held import Quiet
 from monitor.store.parcels import NEW_ROW, new_row
 from monitor.store.rows import any_of, chunks, incident_from, latest_decision
@@ -65,6 +66,11 @@ class _Standing(NamedTuple):
     place: Place | None = None
 
 
+class _Inside(NamedTuple):
+    incident: Incident
+    member: Member
+
+
 def reconsider(tx: Transaction, ids: Iterable[int], *, flush: bool = False) -> None:
     """Decide about these groups and put into the outbox what their sinks must be told."""
     for chunk in chunks(ids):
@@ -72,20 +78,31 @@ def reconsider(tx: Transaction, ids: Iterable[int], *, flush: bool = False) -> N
 
 
 def _reconsider(tx: Transaction, ids: list[int], flush: bool) -> None:
-    connection, now = tx.connection, tx.now
-    rows = {row.id: row for row in connection.execute(_GROUPS, {"ids": ids})}
-    inside: dict[int, list[tuple[Incident, Row[Any], Member]]] = {id_: [] for id_ in rows}
-    joined = list(connection.execute(_INSIDE, {"ids": list(rows)}))
+    rows = {row.id: row for row in tx.connection.execute(_GROUPS, {"ids": ids})}
+    joined = list(tx.connection.execute(_INSIDE, {"ids": list(rows)}))
+    standing = _standing(tx, rows, joined)
+    inside = _members(tx.connection, rows, joined, standing)
+    decided = {
+        id_: settle(_group(row, flush), [one.member for one in inside[id_]], tx.now) for id_, row in rows.items()
+    }
+    _write_places(tx, standing)
+    _write_notifications(tx, rows, inside, decided)
+    _write_decisions(tx, inside, decided)
+
+
+def _group(row: Row[Any], flush: bool) -> Group:
+    hold = row.hold_until if not flush else float("-inf")
+    return Group(row.kind, hold, row.sent_at, fold=row.key.startswith(FOLD))
+
+
+def _members(
+    connection: Connection, rows: Iterable[int], joined: Sequence[Row[Any]], standing: Iterable[_Standing]
+) -> dict[int, list[_Inside]]:
+    """Of each group who is in it, as a decision sees them."""
     undone = [row.id for row in joined if row.state == "open" and row.told_state in ("acknowledged", "resolved")]
     by_hand = _reopened_by_hand(connection, undone)
-    held: list[dict[str, Any]] = []
-    moved: list[dict[str, Any]] = []
-    for row, incident, route, until, by, place in _standing(tx, rows, joined):
-        if by != row.held:
-            held.append({"_group": row.group, "_incident": incident.id, "_held": by})
-        if place is not None:
-            now_at = {f"_{name}": value for name, value in place._asdict().items()}
-            moved.append({"_group": row.group, "_incident": incident.id, **now_at})
+    inside: dict[int, list[_Inside]] = {id_: [] for id_ in rows}
+    for row, incident, route, until, _, _ in standing:
         told = None
         if row.told_state is not None:
             told = Told(row.told_state, row.told_severity, row.told_occurrences, row.told_reopens, row.told_validity)
@@ -100,91 +117,94 @@ def _reconsider(tx: Transaction, ids: list[int], flush: bool) -> None:
             by_hand=incident.id in by_hand,
             silenced_until=until,
         )
-        inside[row.group].append((incident, row, member))
+        inside[row.group].append(_Inside(incident, member))
+    return inside
 
+
+def _write_places(tx: Transaction, standing: Iterable[_Standing]) -> None:
+    """Where each stands from now on, and which worse one holds it back."""
+    held: list[dict[str, Any]] = []
+    moved: list[dict[str, Any]] = []
+    for row, incident, _, _, by, place in standing:
+        if by != row.held:
+            held.append({"_group": row.group, "_incident": incident.id, "_held": by})
+        if place is not None:
+            now_at = {f"_{name}": value for name, value in place._asdict().items()}
+            moved.append({"_group": row.group, "_incident": incident.id, **now_at})
     if moved:
-        connection.execute(_MOVED, moved)
+        tx.connection.execute(_MOVED, moved)
         tx.changed()
     if held:
-        connection.execute(_HELD, held)
+        tx.connection.execute(_HELD, held)
 
-    waiting = _waiting(connection, {row.key for row in rows.values()})
+
+def _write_notifications(
+    tx: Transaction, rows: Mapping[int, Row[Any]], inside: Mapping[int, list[_Inside]], decided: Mapping[int, Settled]
+) -> None:
+    waiting = _waiting(tx.connection, {row.key for row in rows.values()})
     added: list[dict[str, Any]] = []
-    told_rows: list[dict[str, Any]] = []
-    group_rows: list[dict[str, Any]] = []
     for id_, row in rows.items():
-        found = inside[id_]
-        hold = row.hold_until if not flush else float("-inf")
-        group = Group(row.kind, hold, row.sent_at, fold=row.key.startswith(FOLD))
-        decision = needs_notify(group, [member for _, _, member in found], now)
-        sent_at, due = row.sent_at, decision.due
-        if decision.reason is not None:
-            about = [incident for incident, _, member in found if speaks(group, member, decision.reason)]
-            pending = waiting.get((row.sink, row.key))
-            if pending is not None:
-                # Not sent yet, so one message says it all: it shows the incidents as they are when it leaves.
-                reason = stronger([pending.reason, decision.reason])
-                pager = row.sink in tx.policy.pagers
-                if pager and all(member.state != "open" for _, _, member in found):
-                    reason = decision.reason  # nobody need be called: that does not wait for a turn
-                everyone = dict.fromkeys([*json.loads(pending.incidents), *(incident.id for incident in about)])
-                connection.execute(
-                    update(outbox)
-                    .where(outbox.c.id == pending.id)
-                    .values(
-                        reason=reason,
-                        next_at=pending.next_at if shares(reason, row.key, pager=pager) else now,
-                        incidents=json.dumps(list(everyone)),
-                        severity=worst([pending.severity, *(incident.severity for incident in about)]),
-                    )
-                )
-            else:
-                added.append(
-                    new_row(
-                        sink=row.sink,
-                        key=row.key,
-                        reason=decision.reason,
-                        incidents=[incident.id for incident in about],
-                        severity=worst(incident.severity for incident in about),
-                        now=now,
-                    )
-                )
-            names = {incident.id for incident in about}
-            after = []
-            for incident, _, member in found:
-                if incident.id not in names:
-                    after.append(member)
-                    continue
-                after.append(
-                    replace(
-                        member,
-                        told=Told(member.state, member.severity, member.occurrences, member.reopens, member.validity),
-                    )
-                )
-                told_rows.append(
-                    {
-                        "_group": id_,
-                        "_incident": incident.id,
-                        "_state": member.state,
-                        "_severity": member.severity,
-                        "_occurrences": member.occurrences,
-                        "_reopens": member.reopens,
-                        "_validity": member.validity,
-                    }
-                )
-            sent_at = now
-            following = needs_notify(replace(group, sent_at=now), after, now)
-            # Nothing is left to say at this instant; a reason here would be a decision that does not settle.
-            due = following.due if following.reason is None else now + 1.0
-        group_rows.append({"_id": id_, "_sent": sent_at, "_due": due})
-
+        one = decided[id_]
+        if one.reason is None:
+            continue
+        about = [each.incident for each, shown in zip(inside[id_], one.shown, strict=True) if shown]
+        pending = waiting.get((row.sink, row.key))
+        if pending is None:
+            level = worst(incident.severity for incident in about)
+            ids = [incident.id for incident in about]
+            added.append(
+                new_row(sink=row.sink, key=row.key, reason=one.reason, incidents=ids, severity=level, now=tx.now)
+            )
+        else:
+            quiet = all(each.member.state != "open" for each in inside[id_])
+            _join(tx, row, pending, one.reason, about, quiet=quiet)
     if added:
-        connection.execute(NEW_ROW, added)
+        tx.connection.execute(NEW_ROW, added)
         tx.announce()
-    if told_rows:
-        connection.execute(_TOLD, told_rows)
-    if group_rows:
-        connection.execute(_DECIDED, group_rows)
+
+
+def _join(
+    tx: Transaction, row: Row[Any], pending: Row[Any], reason: Reason, about: Sequence[Incident], *, quiet: bool
+) -> None:
+    """One is not sent yet, so it says it all: it shows the incidents as they are when it leaves. `quiet`: nothing of
+    the group is open."""
+    pager = row.sink in tx.policy.pagers
+    if not (pager and quiet):  # where nobody need be called any more, that does not wait for a turn
+        reason = stronger([pending.reason, reason])
+    everyone = dict.fromkeys([*json.loads(pending.incidents), *(incident.id for incident in about)])
+    tx.connection.execute(
+        update(outbox)
+        .where(outbox.c.id == pending.id)
+        .values(
+            reason=reason,
+            next_at=pending.next_at if shares(reason, row.key, pager=pager) else tx.now,
+            incidents=json.dumps(list(everyone)),
+            severity=worst([pending.severity, *(incident.severity for incident in about)]),
+        )
+    )
+
+
+def _write_decisions(tx: Transaction, inside: Mapping[int, list[_Inside]], decided: Mapping[int, Settled]) -> None:
+    """What each sink knows now, and when to look again."""
+    told = [
+        {
+            "_group": id_,
+            "_incident": incident.id,
+            "_state": member.state,
+            "_severity": member.severity,
+            "_occurrences": member.occurrences,
+            "_reopens": member.reopens,
+            "_validity": member.validity,
+        }
+        for id_, one in decided.items()
+        for (incident, member), shown in zip(inside[id_], one.shown, strict=True)
+        if shown
+    ]
+    if told:
+        tx.connection.execute(_TOLD, told)
+    if decided:
+        rows = [{"_id": id_, "_sent": one.sent_at, "_due": one.due} for id_, one in decided.items()]
+        tx.connection.execute(_DECIDED, rows)
 
 
 def _reopened_by_hand(connection: Connection, ids: Iterable[str]) -> set[str]:

@@ -11,7 +11,8 @@ from sqlalchemy import Row, and_, bindparam, delete, func, insert, select, updat
 
 from monitor.common.severity import Severity, rank
 from monitor.incidents import Incident
-from monitor.routing import Place, Route, Target, digest_hold, labels
+from monitor.notify import digest_hold
+from monitor.routing import Place, Route, Target, labels
 from monitor.store import pages
 from monitor.store.decide import reconsider, route_of
 from monitor.store.drills import drills_among, paging
