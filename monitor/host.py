@@ -293,7 +293,7 @@ class SourceIntake:
         self._kept()
         return new
 
-    async def tell(
+    async def notify(
         self, title: str, text: str, positions: Iterable[Position], *, incidents: Sequence[str] = ()
     ) -> None:
         scrub = self._site.scanner.scrub

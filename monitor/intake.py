@@ -116,11 +116,11 @@ class AlertIntake(Intake, Protocol):
         """
         ...
 
-    async def tell(
+    async def notify(
         self, title: str, text: str, positions: Iterable[Position], *, incidents: Sequence[str] = ()
     ) -> None:
         """Commit a notification of medium severity, which goes where routes send that, with the positions that say
-        that it was told; without a title only those."""
+        that it was sent; without a title only those."""
         ...
 
     async def note(self, incident: str, text: str, *, actor: str) -> None:

@@ -16,7 +16,6 @@ from monitor.common.text import one_line
 if TYPE_CHECKING:
     from monitor.audit.subject import Subject
     from monitor.github.client import Client
-    from monitor.github.poll import Stream
 
 __all__ = ["guards"]
 
@@ -39,9 +38,6 @@ class _Place:
     client: Client
     org: tuple[str, ...]
     repo: tuple[str, ...]
-
-    def streams(self) -> tuple[Stream, ...]:
-        return ()
 
 
 @dataclass(slots=True)

@@ -12,8 +12,9 @@ from monitor.github.auth import AppAuth, AuthError
 from monitor.github.client import Client
 from monitor.github.links import web
 from monitor.github.poll import Stream
+from monitor.github.reviews import KINDS, REVIEWER, Kind, open_reviews
 
-__all__ = ["Check", "Examined", "Repository", "Switch", "examine", "repositories"]
+__all__ = ["Check", "Examined", "Owning", "Repository", "Switch", "examine", "repositories"]
 
 Switch = Literal["on", "off", "unknown"]
 # What each name in `security_and_analysis` is called here.
@@ -44,13 +45,22 @@ class Repository:
     switches: dict[str, Switch] = field(default_factory=dict)
 
 
-class Examined(Protocol):
-    """The part of a source's configuration that is looked at."""
+class Owning(Protocol):
+    """Whose repositories are looked at."""
 
     @property
     def org(self) -> tuple[str, ...]: ...
     @property
     def repo(self) -> tuple[str, ...]: ...
+
+
+class Examined(Owning, Protocol):
+    """The part of a source's configuration that is looked at."""
+
+    @property
+    def targets(self) -> tuple[str, ...]: ...
+    @property
+    def review_requests(self) -> bool: ...
     def streams(self) -> tuple[Stream, ...]: ...
 
 
@@ -66,6 +76,20 @@ async def examine(config: Examined, client: Client, *, writes: bool) -> AsyncIte
     for stream in config.streams():
         if stream.kind == "default":  # the generic types need the same permission
             yield await _readable(stream, client)
+    for target in config.targets if config.review_requests else ():
+        for kind in KINDS:
+            yield await _reviewable(target, kind, client)
+
+
+async def _reviewable(target: str, kind: Kind, client: Client) -> Check:
+    what = f"{KINDS[kind]} of {target}"
+    try:
+        count = len([one async for one in open_reviews(client, target, kind)])
+    except (RemoteError, AuthError) as error:
+        if isinstance(error, RemoteError) and error.status == 404:
+            return Check(what, None, "nobody has to ask there, or the token may not see it")
+        return Check(what, False, REVIEWER if isinstance(error, RemoteError) and error.status == 403 else str(error))
+    return Check(what, True, f"readable, {count or 'none'} waiting")
 
 
 async def _login(client: Client, writes: bool) -> AsyncIterator[Check]:
@@ -120,7 +144,7 @@ async def _readable(stream: Stream, client: Client) -> Check:
     return Check(f"alerts of {stream.target}", True, "readable" + ("" if some else ", none yet"))
 
 
-async def repositories(config: Examined, client: Client) -> AsyncIterator[Repository]:
+async def repositories(config: Owning, client: Client) -> AsyncIterator[Repository]:
     """Every repository of the configured organisations and each one named. Raises RemoteError."""
     for org in config.org:
         async for answer in client.pages(f"/orgs/{org}/repos", {"per_page": "100", "type": "all"}, background=True):

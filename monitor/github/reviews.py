@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-import structlog
-
 from monitor.common.fields import instant
 from monitor.common.http import RemoteError
 from monitor.common.outside import taken
@@ -22,21 +20,19 @@ from monitor.github.client import Client
 from monitor.intake import AlertIntake
 from monitor.model import Position
 
-__all__ = ["KINDS", "Review", "Reviews", "open_reviews"]
-
-log = structlog.get_logger(__name__)
+__all__ = ["KINDS", "REVIEWER", "Kind", "Review", "Reviews", "open_reviews"]
 
 Kind = Literal["bypass", "dismissal"]
 KINDS: dict[Kind, str] = {"bypass": "bypass-requests", "dismissal": "dismissal-requests"}
 # GitHub lists those of the last day unless asked for more; they run out after seven.
 _OPEN = {"request_status": "open", "time_period": "month", "per_page": "100"}
-_SOON = 86_400.0  # seconds before one runs out in which it is told again
+_SOON = 86_400.0  # seconds before one runs out in which it is reported again
 _PAGES = 20
 _LISTED = 10  # requests that a notification names
 _REPOSITORY = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}")
-_ADVICE = (
-    "not permitted; who asks must be a reviewer, with the permission Secret scanning alerts, and for an organisation "
-    "also Organization bypass requests for secret scanning, each to read"
+REVIEWER = (
+    "not permitted; the token must be of a reviewer, with the permission Secret scanning alerts, and of an "
+    "organisation also Organization bypass requests for secret scanning, each to read"
 )
 
 
@@ -119,7 +115,7 @@ def _review(body: Any, kind: Kind, repo: str | None) -> Review | None:
         kind=kind,
         id=number,
         repo=name,
-        who=_text(requester.get("actor_name")) if isinstance(requester, dict) else "somebody",
+        who=_text(requester.get("actor_name") if isinstance(requester, dict) else None),
         about=_all(rows, "secret_type"),
         where=tuple(dict.fromkeys(place for row in rows if (place := _place(row)))),
         reasons=_all(rows, "bypass_reason" if kind == "bypass" else "reason"),
@@ -157,7 +153,7 @@ def _time(value: Any) -> float | None:
 
 
 class Reviews:
-    """Tells of requests as they come, and again before they run out. `host`: as it names alerts."""
+    """Reports requests as they come, and again before they run out. `host`: as it names alerts."""
 
     def __init__(self, source: str, client: Client, intake: AlertIntake, host: str, targets: Sequence[str]) -> None:
         self.source, self.client, self.intake, self.host = source, client, intake, host
@@ -172,7 +168,7 @@ class Reviews:
                     found = [one async for one in open_reviews(self.client, target, kind)]
                 except RemoteError as error:
                     if error.status == 403:
-                        problem = RemoteError(f"{listing} of {target}: {_ADVICE}", retry=False, status=403)
+                        problem = RemoteError(f"{listing} of {target}: {REVIEWER}", retry=False, status=403)
                     elif error.status != 404:  # nobody has to ask there
                         problem = error
                     continue
@@ -183,17 +179,18 @@ class Reviews:
             raise problem
 
     async def _take(self, key: str, kind: Kind, found: Sequence[Review]) -> None:
-        """What was told of each lies beside the listing, and goes with it."""
-        told = (await self.intake.positions()).get(key, {}).get("told", {})
-        told = told if isinstance(told, dict) else {}
+        """What was reported of each is saved with the notification that says so."""
+        before = (await self.intake.positions()).get(key, {}).get("reported", {})
+        before = before if isinstance(before, dict) else {}
         now = time.time() + self.client.skew
-        stages = {str(one.id): _stage(one, told.get(str(one.id)), now) for one in found}
-        if stages == told:
+        stages = {str(one.id): _stage(one, before.get(str(one.id)), now) for one in found}
+        if stages == before:
             return
-        fresh = [one for one in found if stages[str(one.id)] != told.get(str(one.id))]
+        fresh = [one for one in found if stages[str(one.id)] != before.get(str(one.id))]
         incidents = await self._noted(fresh)
-        title, text = _told(kind, fresh, stages)
-        await self.intake.tell(title, text, [Position(self.source, key, {"told": stages})], incidents=incidents)
+        title, text = _words(kind, fresh, sum(stages[str(one.id)] == "soon" for one in fresh))
+        position = Position(self.source, key, {"reported": stages})
+        await self.intake.notify(title, text, [position], incidents=incidents)
 
     async def _noted(self, fresh: Sequence[Review]) -> list[str]:
         """The incidents of the alerts that are to be dismissed, whose history has it from here on."""
@@ -207,19 +204,19 @@ class Reviews:
 
 
 def _stage(one: Review, before: object, now: float) -> str:
-    """One that was told of as running out stays so, whatever clocks do."""
+    """One that was reported as running out stays so, whatever clocks do."""
     return "soon" if before == "soon" or (one.expires is not None and one.expires - now < _SOON) else "new"
 
 
-def _told(kind: Kind, fresh: Sequence[Review], stages: dict[str, str]) -> tuple[str, str]:
-    """Title and text; empty where there is nothing to say."""
+def _words(kind: Kind, fresh: Sequence[Review], soon: int) -> tuple[str, str]:
+    """Title and text; empty where there is nothing to say. `soon`: how many run out within a day."""
     if not fresh:
         return "", ""
-    count, soon = len(fresh), sum(stages[str(one.id)] == "soon" for one in fresh)
+    count = len(fresh)
     what = "push a secret past push protection" if kind == "bypass" else "dismiss an alert of a secret"
     ends = f", {soon} within a day" if soon else ""
     title = f"{count} request{'' if count == 1 else 's'} to {what}: GitHub waits for a reviewer{ends}"
     order = sorted(fresh, key=lambda one: one.expires or float("inf"))
-    lines = [f"{one.words}: {one.url or 'see Bypass requests there'}" for one in order[:_LISTED]]
+    lines = [f"{one.words}: {one.url or f'see {KINDS[kind]} at GitHub'}" for one in order[:_LISTED]]
     more = [f"and {count - _LISTED} more: `monitor github requests` lists them"] if count > _LISTED else []
     return title, "\n".join([*lines, *more])

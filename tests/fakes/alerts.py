@@ -123,7 +123,7 @@ class MemoryIntake:
             if (alert := self.alerts.get(name)) is not None
         }  # fmt: skip
 
-    async def tell(
+    async def notify(
         self, title: str, text: str, positions: Iterable[Position], *, incidents: Sequence[str] = ()
     ) -> None:
         self._commit([], positions)

@@ -55,16 +55,18 @@ async def test_the_intake_keeps_positions(site: Setup) -> None:
         assert finding.rule == "acme-acme"
 
 
-async def test_what_a_source_tells_goes_with_its_positions_and_holds_no_secret(site: Setup, hook: FakeWebhook) -> None:
+async def test_what_a_source_reports_goes_with_its_positions_and_holds_no_secret(
+    site: Setup, hook: FakeWebhook
+) -> None:
     value = expand("acme_{lower:20}{digit:12}", 3)
     daemon = site.daemon()
     async with running(daemon):
         intake = SourceIntake(daemon.running.site, "gh")
-        await intake.tell(f"one of {value}", f"in {value}", [Position("gh", "a", {"told": 1})])
+        await intake.notify(f"one of {value}", f"in {value}", [Position("gh", "a", {"reported": 1})])
         await told(hook, "one of acme_")
-        assert await intake.positions() == {"a": {"told": 1}}
-        await intake.tell("", "", [Position("gh", "a", {"told": 2})])
-        assert await intake.positions() == {"a": {"told": 2}}
+        assert await intake.positions() == {"a": {"reported": 1}}
+        await intake.notify("", "", [Position("gh", "a", {"reported": 2})])
+        assert await intake.positions() == {"a": {"reported": 2}}
         await intake.note("gone", "nobody minds", actor="GitHub")
         secret = finding("x")
         await daemon.running.site.store.commit([secret])

@@ -18,6 +18,8 @@ from tests.fakes.github import FakeGitHub
 class Looked:
     org: tuple[str, ...] = ("acme",)
     repo: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ("org:acme",)
+    review_requests: bool = False
 
     def streams(self) -> tuple[Stream, ...]:
         return (Stream("org:acme", "default"), Stream("org:acme", "generic"))
@@ -32,8 +34,9 @@ async def client(github: FakeGitHub, monkeypatch: pytest.MonkeyPatch):
     await client.close()
 
 
-async def checks(client: Client, *, writes: bool = False) -> dict[str, tuple[bool | None, str]]:
-    return {check.name: (check.ok, check.detail) async for check in examine(Looked(), client, writes=writes)}
+async def checks(client: Client, *, writes: bool = False, reviews: bool = False) -> dict[str, tuple[bool | None, str]]:
+    looked = Looked(review_requests=reviews)
+    return {check.name: (check.ok, check.detail) async for check in examine(looked, client, writes=writes)}
 
 
 async def test_each_question_has_its_answer(github: FakeGitHub, client: Client) -> None:
@@ -43,6 +46,19 @@ async def test_each_question_has_its_answer(github: FakeGitHub, client: Client) 
     assert found["scopes"][0] is True
     assert found["rate limit"][0] is False  # nearly used up
     assert found["alerts of org:acme"] == (True, "readable, none yet")
+
+
+async def test_requests_to_reviewers_are_asked_for_where_they_are_wanted(github: FakeGitHub, client: Client) -> None:
+    names = ("bypass-requests of org:acme", "dismissal-requests of org:acme")
+    assert not (await checks(client)).keys() & set(names)
+    github.reviews.add("bypass", "acme/web", 86_400.0)
+    found = await checks(client, reviews=True)
+    assert [found[name] for name in names] == [(True, "readable, 1 waiting"), (True, "readable, none waiting")]
+    github.reviews.off = {"acme"}
+    assert {found[0] for name, found in (await checks(client, reviews=True)).items() if name in names} == {None}
+    github.reviews.off, github.reviews.refused = set(), {"acme"}
+    found = await checks(client, reviews=True)
+    assert (found[names[0]][0], "must be of a reviewer" in found[names[0]][1]) == (False, True)
 
 
 async def test_what_makes_no_sense_is_unknown(github: FakeGitHub, client: Client) -> None:

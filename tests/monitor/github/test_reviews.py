@@ -71,7 +71,7 @@ async def test_each_is_told_when_it_comes_and_before_it_runs_out(
     assert len(intake.notices) == 2
     github.reviews.requests["bypass"].clear()
     await reviews.look()
-    assert intake.saved["bypass:org:acme"] == {"told": {}}
+    assert intake.saved["bypass:org:acme"] == {"reported": {}}
     commits = intake.commits
     await reviews.look()
     assert (len(intake.notices), intake.commits) == (2, commits)
@@ -106,7 +106,7 @@ async def test_where_nobody_has_to_ask_it_is_silent_and_without_the_right_it_say
     github.reviews.add("bypass", "acme/web", DAY * 3)
     with pytest.raises(RemoteError, match="bypass request") as caught:
         await reviews.look()
-    assert "org:closed: not permitted; who asks must be a reviewer" in str(caught.value)
+    assert "org:closed: not permitted; the token must be of a reviewer" in str(caught.value)
     assert len(intake.notices) == 1  # the others are read all the same
 
 

@@ -168,7 +168,7 @@ async def test_requests_to_reviewers_are_read_where_that_is_wanted_and_at_once_b
         await eventually(lambda: intake.handled == {"r"})
     github.reviews.refused = {"acme"}
     await make(github, intake, review_requests=True).run(once=True)
-    assert "who asks must be a reviewer" in intake.problems["review requests"]
+    assert "the token must be of a reviewer" in intake.problems["review requests"]
 
 
 async def test_a_scan_does_not_keep_other_hooks_waiting_for_a_long_walk(
