@@ -44,14 +44,22 @@ class Answer:
 
 
 class Client:
-    """`on_wait(seconds)` is called before a long wait for a limit and with 0 after it."""
+    """`on_wait(seconds)` is called before a long wait for a limit and with 0 after it. `advice`: what a status means to
+    whoever asks, in place of what it means where alerts are asked for."""
 
     def __init__(
-        self, base_url: str, auth: Auth | None, *, timeout: float = 30.0, on_wait: Callable[[float], None] | None = None
+        self,
+        base_url: str,
+        auth: Auth | None,
+        *,
+        timeout: float = 30.0,
+        on_wait: Callable[[float], None] | None = None,
+        advice: Mapping[int, str] | None = None,
     ) -> None:
         self.base = URL(base_url.rstrip("/"))
         self.auth = auth
         self.on_wait = on_wait
+        self._advice = {**_ADVICE, **(advice or {})}
         self.attempts = ATTEMPTS
         self.first_retry = 1.0  # seconds; doubles
         self.skew = 0.0
@@ -160,6 +168,15 @@ class Client:
             answer = await self.get(answer.next, background=background)
             yield answer
 
+    async def location(self, where: str, *, background: bool = False) -> str:
+        """Where the content of this lies: read there without what logs in here. Raises RemoteError."""
+        url = self.url(where)
+        answer = await self._request("GET", url, background=background, follow=False)
+        location = answer.headers.get("location", "")
+        if answer.status != 302 or not location:
+            raise RemoteError(f"GET {url.path}: no address of its content in the answer; check base_url", retry=True)
+        return location
+
     async def write(self, method: str, where: str, body: Mapping[str, Any] | None = None) -> Answer:
         """Change something; at most one a second over all users of the token."""
         return await self._request(method, self.url(where), body=body)
@@ -179,6 +196,7 @@ class Client:
         etag: tuple[int, str] | None = None,
         background: bool = False,
         resource: str = "core",
+        follow: bool = True,
     ) -> Answer:
         assert self.auth is not None
         budget = await self.budget()
@@ -193,7 +211,9 @@ class Client:
                 # ETags belong to a token: after a rotation they would only cost a lookup that cannot hit.
                 match = etag[1] if etag and etag[0] == generation else None
                 try:
-                    answer = await self._send(method, url, token, body=body, etag=match, generation=generation)
+                    answer = await self._send(
+                        method, url, token, body=body, etag=match, generation=generation, follow=follow
+                    )
                 except RemoteError as error:
                     failures += 1
                     if not error.retry or failures >= self.attempts:
@@ -205,7 +225,7 @@ class Client:
             if answer is None or answer.status >= 500:
                 failures += answer is not None
                 if failures >= self.attempts:
-                    raise _failure(method, url, answer)
+                    raise self._failure(method, url, answer)
                 delay = backoff(failures, self.first_retry, 60.0)
                 if answer is not None and (told := retry_after(answer.headers, self.skew)):
                     self._waiting(told)
@@ -217,7 +237,7 @@ class Client:
             elif answer.status in (403, 429) and _limited(answer):
                 budget.refused(answer.headers, resource=resource)
             elif answer.status >= 400:
-                raise _failure(method, url, answer)
+                raise self._failure(method, url, answer)
             else:
                 return answer
 
@@ -237,7 +257,7 @@ class Client:
                 continue
             break
         if answer.status >= 400:
-            failure = _failure(method, url, answer)
+            failure = self._failure(method, url, answer)
             failure.retry = failure.retry or (answer.status in (403, 429) and _limited(answer))
             raise failure
         return answer
@@ -251,7 +271,9 @@ class Client:
         body: Mapping[str, Any] | None = None,
         etag: str | None = None,
         generation: int = 0,
+        follow: bool = True,
     ) -> Answer:
+        """`follow`: also a redirect that says where the content is, not only where this is asked by now."""
         headers = {
             "Accept": "application/vnd.github+json",
             "X-GitHub-Api-Version": API_VERSION,
@@ -268,14 +290,15 @@ class Client:
                 reply = await self._http.request(method, target, data, headers, limit=BODY_LIMIT, whole=True)
             except RemoteError as error:
                 raise RemoteError(f"{method} {url.path}: {error}", retry=error.retry) from None
-            if reply.status in (301, 302, 307, 308) and (location := reply.headers.get("location")):
+            moved = (301, 302, 307, 308) if follow else (301, 307, 308)
+            if reply.status in moved and (location := reply.headers.get("location")):
                 target = self._target(target, location)
                 continue
             return Answer(
                 str(url),
                 reply.status,
                 reply.headers,
-                _json(reply.body, reply.status, method, url),
+                None if reply.status == 302 else _json(reply.body, reply.status, method, url),
                 _next(reply.headers.getall("link", [])),
                 generation,
             )
@@ -287,6 +310,14 @@ class Client:
         except ValueError:
             raise RemoteError(f"{here.path}: a redirect leads to no web address", retry=True) from None
         return self.url(str(there))
+
+    def _failure(self, method: str, url: URL, answer: Answer | None) -> RemoteError:
+        status = answer.status if answer is not None else 0
+        advice = self._advice.get(status, "")
+        if answer is not None and "x-github-sso" in answer.headers:
+            advice = "authorise the token for the organisation's single sign-on"
+        text = f"{method} {url.path}: {status or 'no answer'}"
+        return RemoteError(f"{text} ({advice})" if advice else text, status=status, retry=status == 0 or status >= 500)
 
 
 def _json(raw: bytes, status: int, method: str, url: URL) -> Any:
@@ -325,12 +356,3 @@ _ADVICE = {
     422: "GitHub did not accept the values",
     503: "secret scanning is unavailable",
 }
-
-
-def _failure(method: str, url: URL, answer: Answer | None) -> RemoteError:
-    status = answer.status if answer is not None else 0
-    advice = _ADVICE.get(status, "")
-    if answer is not None and "x-github-sso" in answer.headers:
-        advice = "authorise the token for the organisation's single sign-on"
-    text = f"{method} {url.path}: {status or 'no answer'}"
-    return RemoteError(f"{text} ({advice})" if advice else text, status=status, retry=status == 0 or status >= 500)

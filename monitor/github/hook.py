@@ -1,6 +1,7 @@
 """What GitHub's webhooks say, for the door `/hooks/github` (monitor.web.hooks).
 
-Nothing of a payload is kept but which alert of which repository it is about: its present state is read over the API.
+Nothing of a payload is kept but which alert or job of which repository it is about: its present state is read over the
+API.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ import structlog
 
 from monitor.common.credential import Credential
 from monitor.common.inbound import Announced, HookDelivery, Owner, UnusableError, same
+from monitor.github.ci import EVENT as JOB
+from monitor.github.ci import GitHubActionsConfig
+from monitor.github.login import GitHubLogin
 from monitor.github.source import REVIEWS, GitHubConfig
 
 __all__ = ["GitHubHook", "signature"]
@@ -24,7 +28,7 @@ __all__ = ["GitHubHook", "signature"]
 log = structlog.get_logger(__name__)
 
 ALERTS = ("secret_scanning_alert", "secret_scanning_alert_location")
-EVENTS = (*ALERTS, "secret_scanning_scan", *REVIEWS)
+EVENTS = (*ALERTS, "secret_scanning_scan", *REVIEWS, JOB)
 _DELIVERY = re.compile(r"[A-Za-z0-9-]{1,64}")
 _SIGNATURE = re.compile(r"sha256=[0-9a-f]{64}")
 _REPO = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}")
@@ -46,7 +50,7 @@ class GitHubHook:
         return False
 
     def secrets(self, owner: Owner) -> Sequence[Credential]:
-        return (owner.webhook_secret,) if isinstance(owner, GitHubConfig) and owner.webhook_secret else ()
+        return (owner.webhook_secret,) if isinstance(owner, GitHubLogin) and owner.webhook_secret else ()
 
     def well_formed(self, headers: Mapping[str, str], now: float) -> bool:
         return _SIGNATURE.fullmatch(headers.get(self.header, "")) is not None
@@ -61,16 +65,22 @@ class GitHubHook:
         if event == "ping":
             log.info("webhook is set up", source=signed[0].name)
             return Announced(answer="pong\n")
-        if event not in EVENTS:
+        wanted = GitHubActionsConfig if event == JOB else GitHubConfig
+        owners = [one for one in signed if isinstance(one, wanted)]
+        if event not in EVENTS or not owners:
             return Announced(answer="not an event we use\n", status=202)
 
         payload = _payload(body, headers.get("Content-Type", ""))
         if payload is None:
-            raise UnusableError(signed[0], "hook payload")
-        repo, number = _subject(payload)
-        source = _chosen(signed, repo)
-        if not number and event in ALERTS:
+            raise UnusableError(owners[0], "hook payload")
+        if event == JOB and payload.get("action") != "completed":
+            return Announced(answer="not an event we use\n", status=202)
+        repo, number = _subject(payload, event)
+        source = next((one for one in owners if one.watches(repo)), owners[0])
+        if not number and event in (*ALERTS, JOB):
             raise UnusableError(source, "hook payload")
+        if event == JOB and not source.watches(repo):
+            return Announced(answer="no source reads this repository\n", status=202)
         delivery = HookDelivery(_once(event, body), source.name, event, repo, number)
         return Announced(delivery, answer="accepted\n", status=202)
 
@@ -91,23 +101,14 @@ def _payload(body: bytes | bytearray, content_type: str) -> dict[str, Any] | Non
     return payload if isinstance(payload, dict) else None
 
 
-def _subject(payload: dict[str, Any]) -> tuple[str, int]:
-    """Repository and alert number, empty and 0 when they are not there."""
-    repository, alert = payload.get("repository"), payload.get("alert")
+def _subject(payload: dict[str, Any], event: str) -> tuple[str, int]:
+    """Repository, and number of the alert or of the job, empty and 0 when they are not there."""
+    about, called = (JOB, "id") if event == JOB else ("alert", "number")
+    repository, subject = payload.get("repository"), payload.get(about)
     name = repository.get("full_name") if isinstance(repository, dict) else None
-    number = alert.get("number") if isinstance(alert, dict) else None
+    number = subject.get(called) if isinstance(subject, dict) else None
     if not isinstance(name, str) or not _REPO.fullmatch(name):
         return "", 0
     if not isinstance(number, int) or isinstance(number, bool) or not 0 < number < 2**53:
         return name, 0
     return name, number
-
-
-def _chosen(signed: Sequence[Owner], repo: str) -> Owner:
-    """Where several sources share a secret: the one that watches the repository or its owner."""
-    owner = repo.partition("/")[0].lower()
-    for source in signed:
-        assert isinstance(source, GitHubConfig)
-        if repo.lower() in (name.lower() for name in source.repo) or owner in (name.lower() for name in source.org):
-            return source
-    return signed[0]

@@ -10,7 +10,7 @@ import structlog
 
 from monitor.common.http import RemoteError
 from monitor.github.client import Client
-from monitor.intake import AlertIntake
+from monitor.intake import Intake
 from monitor.model import Position
 
 __all__ = ["redeliver"]
@@ -22,8 +22,9 @@ FINAL = (400, 413)  # our hook's word on what it cannot use: it would say the sa
 PAGES = 10  # of 100: deliveries are kept for three days; polling has recovered what is older
 
 
-async def redeliver(client: Client, intake: AlertIntake, source: str) -> None:
-    """Ask again for what failed since the last look, unless a later attempt succeeded. Raises RemoteError."""
+async def redeliver(client: Client, intake: Intake, source: str, events: str) -> None:
+    """Ask again for what failed since the last look, unless a later attempt succeeded. `events`: how the names of
+    those begin that the source deals with. Raises RemoteError."""
     last = (await intake.positions()).get(KEY, {}).get("last")
     limit = newest = last if isinstance(last, int) else 0
     delivered: set[str] = set()
@@ -43,7 +44,7 @@ async def redeliver(client: Client, intake: AlertIntake, source: str) -> None:
             numbers.append(number)
             if 200 <= status < 300:
                 delivered.add(guid)
-            elif number > limit and event.startswith("secret_scanning") and status not in FINAL:
+            elif number > limit and event.startswith(events) and status not in FINAL:
                 failed.setdefault(guid, number)
         newest = max([newest, *numbers])
         where, parameters = (answer.next, None) if numbers and min(numbers) > limit else (None, None)

@@ -5,29 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
-from typing import Annotated, Any, ClassVar, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, ClassVar, Literal
 
-import structlog
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
-from monitor.common.credential import Credential
 from monitor.common.duration import Duration
 from monitor.common.every import every
-from monitor.common.http import CLEAR, RemoteError, in_the_clear
-from monitor.github.auth import AuthError
-from monitor.github.client import Client
+from monitor.common.http import RemoteError
 from monitor.github.exposure import Exposure
+from monitor.github.login import GitHubLogin, Name, listed
 from monitor.github.poll import Poller, Stream, later
 from monitor.github.redeliver import redeliver
 from monitor.github.reviews import Reviews
+from monitor.github.rounds import Rounds
 from monitor.github.writeback import Mode, WriteBacks
 from monitor.intake import AlertIntake
 from monitor.sources.base import SourceConfig
 
-__all__ = ["GENERIC_TYPES", "REVIEWS", "AppConfig", "GitHubConfig", "GitHubSource"]
-
-log = structlog.get_logger(__name__)
+__all__ = ["GENERIC_TYPES", "REVIEWS", "GitHubConfig", "GitHubSource"]
 
 # GitHub leaves these out of a listing that does not name them.
 GENERIC_TYPES = (
@@ -52,84 +47,36 @@ REVIEWS_EVERY = 300.0
 REVIEWS = ("bypass_request_secret_scanning", "exemption_request_secret_scanning", "dismissal_request_secret_scanning")
 
 
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-_Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
-_Repo = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}/[A-Za-z0-9._-]{1,100}$")]
 _Marker = Annotated[str, StringConstraints(min_length=4, max_length=128, pattern=r"^[^\r\n\t]+$")]
 
 
-class AppConfig(BaseModel):
-    """A GitHub App to log in as. `installation` is found by the owner's name when it is not given."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    id: Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
-    private_key: Credential
-    installation: int | None = None
-
-
-class GitHubConfig(SourceConfig):
+class GitHubConfig(GitHubLogin):
     """`[[sources]]` with `type = "github"`: at least one of org, repo and enterprise, and one way to log in."""
 
     reach: ClassVar[tuple[str, ...]] = ("org", "repo", "enterprise", "base_url")
     type: Literal["github"]
-    org: Annotated[tuple[_Name, ...], BeforeValidator(_listed)] = ()
-    repo: Annotated[tuple[_Repo, ...], BeforeValidator(_listed)] = ()
-    enterprise: Annotated[tuple[_Name, ...], BeforeValidator(_listed)] = ()
-    token: Credential | None = None
-    app: AppConfig | None = None
-    base_url: str = "https://api.github.com"  # GHES: https://HOST/api/v3
-    insecure: bool = False  # True: the token may go over the network unencrypted
+    enterprise: Annotated[tuple[Name, ...], BeforeValidator(listed)] = ()
     interval: Annotated[Duration, Field(ge=1)] = 60.0
-    generic_types: tuple[_Name, ...] = GENERIC_TYPES  # (): no second poll
+    generic_types: tuple[Name, ...] = GENERIC_TYPES  # (): no second poll
     quiet_after: Duration = 7 * 86_400.0  # alerts older than this open without a notification of their own
     sweep: Duration = 86_400.0  # once in so long everything is read, not only what changed
-    webhook_secret: Credential | None = None
     write_back: Mode = "off"
-    assignee: _Name | None = None  # GitHub login that new alerts are assigned to (needs write_back)
+    assignee: Name | None = None  # GitHub login that new alerts are assigned to (needs write_back)
     markers: tuple[_Marker, ...] = ()  # looked for in public code: host names, ids of keys; never a secret
     public_gists: bool = False
     public_events: bool = False
     review_requests: bool = False  # to push past push protection, and to dismiss alerts
     exposure_interval: Annotated[Duration, Field(ge=60)] = 3600.0
 
-    @field_validator("base_url")
-    @classmethod
-    def _base_url(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or "@" in parts.netloc:
-            raise ValueError('must be an address such as "https://api.github.com" or "https://HOST/api/v3"')
-        return value.rstrip("/")
-
     @model_validator(mode="after")
     def _whole(self) -> GitHubConfig:
-        if not self.insecure and in_the_clear(self.base_url):
-            raise ValueError(f"base_url: the token {CLEAR}")
         if not (self.org or self.repo or self.enterprise):
             raise ValueError("give at least one of org, repo and enterprise")
-        if (self.token is None) == (self.app is None):
-            raise ValueError("give one of token and app")
-        if self.app is not None:
-            if self.enterprise:
-                raise ValueError("GitHub does not let an App read an enterprise's alerts; use a token")
-            if len({owner.lower() for owner in self.owners}) > 1:
-                raise ValueError("an App is installed for one owner: use one source for each")
+        if self.app is not None and self.enterprise:
+            raise ValueError("GitHub does not let an App read an enterprise's alerts; use a token")
         if self.assignee and self.write_back == "off":
             raise ValueError('assignee needs write_back = "on" (or "dry-run")')
         return self
-
-    @property
-    def owners(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys([*self.org, *(repo.partition("/")[0] for repo in self.repo)]))
-
-    @property
-    def host(self) -> str:
-        """How alert ids name the server."""
-        host = urlsplit(self.base_url).hostname or ""
-        return "github.com" if host == "api.github.com" else host
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -140,17 +87,6 @@ class GitHubConfig(SourceConfig):
         default = [Stream(target, "default") for target in self.targets]
         return (*default, *(Stream(target, "generic") for target in self.targets if self.generic_types))
 
-    def client(self, **options: Any) -> Client:
-        """A client that logs in as configured."""
-        if self.app is not None:
-            where = f"orgs/{self.org[0]}" if self.org else f"repos/{self.repo[0]}"
-            app = self.app
-            return Client.with_app(
-                self.base_url, app.id, app.private_key, where, installation=app.installation, **options
-            )
-        assert self.token is not None
-        return Client.with_token(self.base_url, self.token, **options)
-
 
 class GitHubSource:
     """Polls, answers hooks and, where configured, writes back and looks for what is public."""
@@ -160,7 +96,8 @@ class GitHubSource:
     def __init__(self, config: GitHubConfig, intake: AlertIntake, key: bytes) -> None:
         self.config = config
         self.intake = intake
-        self.client = config.client(on_wait=self._waiting)
+        self._rounds = Rounds(config.name, intake)
+        self.client = config.client(on_wait=self._rounds.waiting)
         self.streams = config.streams()
         self.poller = Poller(
             source=config.name,
@@ -176,7 +113,6 @@ class GitHubSource:
         self.writes = WriteBacks(self.client, intake, self.poller, config.write_back, config.assignee)
         self.exposure = Exposure(config.name, self.client, intake, key, config.owners)
         self.reviews = Reviews(config.name, self.client, intake, config.host, config.targets)
-        self._told_wait = False
         self._review = asyncio.Event()  # set: requests to reviewers are read next
         self._polls: list[asyncio.Event] = []  # set: that listing is read next, when its present walk has ended
 
@@ -187,9 +123,9 @@ class GitHubSource:
                     await self.poll(stream)
                 await self._answer_hooks()
                 if self.config.review_requests:
-                    await self._guarded("review requests", self.reviews.look)
+                    await self._rounds.guarded("review requests", self.reviews.look)
                 if self.config.write_back != "off":
-                    await self._guarded("write-back", self.writes.resolve)
+                    await self._rounds.guarded("write-back", self.writes.resolve)
                 return
             await self._follow()
         finally:
@@ -202,16 +138,18 @@ class GitHubSource:
             for stream, wake in zip(self.streams, self._polls, strict=True):
                 tasks.create_task(self.intake.every(config.interval, partial(self.poll, stream), wake=wake))
             if config.write_back != "off":
-                tasks.create_task(every(WRITE_PAUSE, partial(self._guarded, "write-back", self.writes.resolve)))
+                tasks.create_task(every(WRITE_PAUSE, partial(self._rounds.guarded, "write-back", self.writes.resolve)))
             if config.webhook_secret is not None and config.app is not None:
-                again = partial(redeliver, self.client, self.intake, config.name)
-                tasks.create_task(self.intake.every(REDELIVER_EVERY, partial(self._guarded, "redelivery", again)))
+                again = partial(redeliver, self.client, self.intake, config.name, "secret_scanning")
+                tasks.create_task(
+                    self.intake.every(REDELIVER_EVERY, partial(self._rounds.guarded, "redelivery", again))
+                )
             if config.review_requests:
-                look = partial(self._guarded, "review requests", self.reviews.look)
+                look = partial(self._rounds.guarded, "review requests", self.reviews.look)
                 tasks.create_task(self.intake.every(REVIEWS_EVERY, look, wake=self._review))
             for name, work in self._exposures():
                 interval = 60.0 if name == "public events" else config.exposure_interval
-                tasks.create_task(self.intake.every(interval, partial(self._guarded, name, work)))
+                tasks.create_task(self.intake.every(interval, partial(self._rounds.guarded, name, work)))
             tasks.create_task(self._hooks())
 
     def _exposures(self) -> Iterable[tuple[str, Callable[[], Awaitable[None]]]]:
@@ -224,15 +162,15 @@ class GitHubSource:
 
     async def poll(self, stream: Stream, *, full: bool = False) -> bool:
         """Bring one listing up to date; False (and degraded) when GitHub does not let us."""
-        error = await self._guarded(stream.key, partial(self.poller.poll, stream, self.streams, full=full))
+        error = await self._rounds.guarded(stream.key, partial(self.poller.poll, stream, self.streams, full=full))
         if error is not None and not (isinstance(error, RemoteError) and error.retry):
-            await self._guarded("summary", partial(self.poller.give_up, stream, self.streams))
+            await self._rounds.guarded("summary", partial(self.poller.give_up, stream, self.streams))
         return error is None
 
     async def _hooks(self) -> None:
         pause = WORK_PAUSE if self.config.webhook_secret is None else HOOK_PAUSE
         while True:
-            await self._guarded("hook queue", self._answer_hooks)
+            await self._rounds.guarded("hook queue", self._answer_hooks)
             await asyncio.sleep(pause)
 
     async def _answer_hooks(self) -> None:
@@ -245,7 +183,7 @@ class GitHubSource:
                 work = partial(self._wake, delivery.id, [self._review])
             else:
                 work = partial(self.poller.deliver, delivery)
-            if await self._guarded("hooks", work) is not None:
+            if await self._rounds.guarded("hooks", work) is not None:
                 # Whatever it is, it must not be the first thing we try every second.
                 await self.intake.postpone(delivery.id, later(delivery.attempts))
 
@@ -254,26 +192,3 @@ class GitHubSource:
         for listing in listings:
             listing.set()
         await self.intake.record_alerts([], [], [], handled=[delivery])
-
-    async def _guarded(self, part: str, work: Callable[[], Awaitable[object]]) -> Exception | None:
-        """Run one round of a part; its failure is told and never ends the source."""
-        try:
-            await work()
-        except (RemoteError, AuthError) as error:
-            self.intake.degraded(part, str(error))
-            log.warning("GitHub", source=self.config.name, part=part, problem=str(error))
-            return error
-        except Exception as error:  # noqa: BLE001 - supervision: no answer, however odd, may stop the source
-            # Not its text: it may quote the answer, and that may hold a secret.
-            self.intake.malformed("answer")
-            self.intake.degraded(part, f"internal error: {type(error).__name__}")
-            log.error("internal error", source=self.config.name, part=part, error=type(error).__name__)
-            return error
-        self.intake.degraded(part, None)
-        return None
-
-    def _waiting(self, seconds: float) -> None:
-        if seconds > 0 or self._told_wait:
-            self._told_wait = seconds > 0
-            message = f"waiting {seconds:.0f} s for GitHub's rate limit" if seconds > 0 else None
-            self.intake.degraded("rate limit", message)

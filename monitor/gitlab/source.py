@@ -7,6 +7,7 @@ project has come is the time of its newest pipeline that was read whole.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from typing import Annotated, Any, ClassVar, Literal
@@ -254,7 +255,7 @@ class GitLabSource:
 
     async def _read(self, project: int, number: int, job: Job) -> None:
         async def take(pieces: AsyncIterator[bytes]) -> None:
-            await self._logs.read(job, unfolded(pieces))
+            await self._logs.read(job, contextlib.nullcontext(unfolded(pieces)))
 
         try:
             await self._gitlab.log(f"the log of {job.path}", project, number, take)
@@ -271,7 +272,7 @@ class GitLabSource:
         """What no look asks for any more."""
         saved = await self._intake.positions()
         upto = [saved.get(f"{_PROJECT}{project}", {}).get("upto", 0.0) for project in projects]
-        if old := self._logs.forget(min(upto, default=0.0) - _STORED - _OVERLAP):
+        if old := self._logs.forget("", min(upto, default=0.0) - _STORED - _OVERLAP):
             await self._intake.record((), old)
 
     async def _hooks(self) -> None:

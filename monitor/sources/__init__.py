@@ -29,6 +29,7 @@ SOURCES: dict[str, str] = {
     "feed": "monitor.sources.feed:FeedSource",
     "file": "monitor.sources.file.source:FileSource",
     "github": "monitor.github.source:GitHubSource",
+    "github-actions": "monitor.github.ci:GitHubActionsSource",
     "gitlab-ci": "monitor.gitlab.source:GitLabSource",
     "http": "monitor.sources.http:HttpSource",
     "journal": "monitor.sources.journal.source:JournalSource",

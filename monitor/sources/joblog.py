@@ -10,6 +10,7 @@ import re
 import time
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -66,22 +67,27 @@ class JobLogs:
         """Whether it was read, is given up, or is being read now."""
         return key in self._read or key in self._at_work
 
-    async def read(self, job: Job, pieces: AsyncIterator[bytes]) -> None:
-        """Scan a log; once this returns it is known as read. Raises what `pieces` raises: nothing is lost then."""
+    async def read(self, job: Job, log: AbstractAsyncContextManager[AsyncIterator[bytes]]) -> None:
+        """Scan a log; once this returns it is known as read, or somebody else is at it. Raises what opening and reading
+        it raises: nothing is lost then."""
         if self.knows(job.key):
             return
         self._at_work.add(job.key)
         try:
-            reading = _Reading(self._source, job, self._section)
-            async for piece in pieces:
-                await self._scan(job, reading.feed(piece))
-                if reading.bytes > LARGEST:
-                    self._intake.missed("too_large", 0, job.path)
-                    break
-            await self._scan(job, reading.rest(), self._row(job))
+            async with log as pieces:
+                await self._through(job, pieces)
             self._read[job.key] = job.ended
         finally:
             self._at_work.discard(job.key)
+
+    async def _through(self, job: Job, pieces: AsyncIterator[bytes]) -> None:
+        reading = _Reading(self._source, job, self._section)
+        async for piece in pieces:
+            await self._scan(job, reading.feed(piece))
+            if reading.bytes > LARGEST:
+                self._intake.missed("too_large", 0, job.path)
+                break
+        await self._scan(job, reading.rest(), self._row(job))
 
     async def lose(self, job: Job, reason: str) -> None:
         """Its log is not to be had any more: that is entered into the ledger, and it is known as read."""
@@ -93,9 +99,10 @@ class JobLogs:
         await self._intake.record((), self._row(job))
         self._read[job.key] = job.ended
 
-    def forget(self, before: float) -> list[Position]:
-        """What of it is not to be stored any longer: of jobs that ended before a time at which no look begins again."""
-        old = [key for key, ended in self._read.items() if ended < before]
+    def forget(self, prefix: str, before: float) -> list[Position]:
+        """What is not to be stored any longer: of jobs whose keys begin so, and that ended before any that are still
+        looked at."""
+        old = [key for key, ended in self._read.items() if ended < before and key.startswith(prefix)]
         for key in old:
             del self._read[key]
         return [Position(self._source, f"{_ROW}{key}", None) for key in old]

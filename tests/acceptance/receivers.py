@@ -15,7 +15,7 @@ import aiohttp
 import aiomqtt
 
 from tests.fakes.alertmanager import FakeAlertmanager
-from tests.fakes.github import FakeGitHub
+from tests.fakes.github_actions import FakeActions
 from tests.fakes.gitlab import TOKEN as GITLAB_TOKEN
 from tests.fakes.gitlab import FakeGitLab
 from tests.fakes.journal import Journal
@@ -66,6 +66,14 @@ base_url = "{gitlab}"
 webhook_secret = "env:GITLAB_HOOK_SECRET"
 interval = "1s"
 start_at = "beginning"
+[[sources]]
+name = "ci"
+type = "github-actions"
+org = "acme"
+token = "env:GITHUB_TOKEN"
+base_url = "{github}"
+start_at = "beginning"
+interval = "1s"
 [[sources]]
 name = "journal"
 type = "journal"
@@ -122,7 +130,7 @@ class Receivers:
         self.folder = folder
         self.hook_secret = "whsec_" + secrets.token_urlsafe(24).replace("-", "A").replace("_", "B")
         self.hook, self.slack, self.pager = FakeWebhook(self.hook_secret), FakeSlack(), FakePagerDuty()
-        self.alertmanager, self.chat, self.github = FakeAlertmanager(), FakeServer(), FakeGitHub()
+        self.alertmanager, self.chat, self.github = FakeAlertmanager(), FakeServer(), FakeActions()
         self.gitlab = FakeGitLab()
         self.ca, key = certificate(folder)
         self.smtp = FakeSmtp((self.ca, key))
@@ -182,6 +190,10 @@ class Receivers:
             (self.folder / "trail.new").rename(self.folder / "trail" / name)
         elif kind == "gitlab-ci":
             self.gitlab.ran(71, "".join(f"{line}\n" for line in lines).encode(), name=f"job {lines[0]}")
+        elif kind == "github-actions":
+            run = self.github.add_run("acme/web", name=lines[0])
+            log = "".join(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.0000000Z} {line}\n" for line in lines)
+            self.github.add_job(run, f"\ufeff{log}", name=lines[-1], steps=[(lines[-1], run.created)])
         elif kind == "syslog":
             _, writer = await asyncio.open_connection("127.0.0.1", self.syslog)
             writer.writelines(f"<13>1 - web-1 app - - - {line}\n".encode() for line in lines)

@@ -105,7 +105,7 @@ async def test_no_secret_leaves_the_process(tmp_path: Path, search: Search, fork
             inside = secrets.choice(canaries[:half])
             (logs / f"{names[1]}.log").write_text(f"{filler}{inside.text}\n{filler}")
             log.flush()
-            kinds = ("container", "journal", "cloudtrail", "gitlab-ci", "syslog", "http", "mqtt")
+            kinds = ("container", "journal", "cloudtrail", "github-actions", "gitlab-ci", "syslog", "http", "mqtt")
             for number, kind in enumerate(kinds):
                 await receivers.feed(kind, [canary.text for canary in canaries[half + number :: len(kinds) + 1]])
             for canary in canaries[half + len(kinds) :: len(kinds) + 1]:

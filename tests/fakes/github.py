@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import formatdate
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import jwt
 from aiohttp import web
@@ -124,7 +124,7 @@ def issue(number: int, repo: str = "acme/web") -> dict[str, Any]:
     return {"type": "issue_body", "details": {"issue_body_url": api, "html_url": html}}
 
 
-def _query(method: Any) -> Any:
+def query(method: Any) -> Any:
     """A model of the query parameters that githubkit's method of this operation takes."""
     names = {"Literal": Literal, "Missing": Missing, "_dt": datetime_module}
     fields: dict[str, Any] = {}
@@ -136,17 +136,17 @@ def _query(method: Any) -> Any:
 
 
 QUERIES = {
-    "org": _query(SecretScanningClient.list_alerts_for_org),
-    "repo": _query(SecretScanningClient.list_alerts_for_repo),
-    "one": _query(SecretScanningClient.get_alert),
-    "locations": _query(SecretScanningClient.list_locations_for_alert),
-    "deliveries": _query(AppsClient.list_webhook_deliveries),
-    "code": _query(SearchClient.code),
-    "repos": _query(ReposClient.list_for_org),
-    "members": _query(OrgsClient.list_members),
-    "events": _query(ActivityClient.list_public_org_events),
-    "gists": _query(GistsClient.list_for_user),
-    **{name: _query(method) for name, method in github_deploys.METHODS.items()},
+    "org": query(SecretScanningClient.list_alerts_for_org),
+    "repo": query(SecretScanningClient.list_alerts_for_repo),
+    "one": query(SecretScanningClient.get_alert),
+    "locations": query(SecretScanningClient.list_locations_for_alert),
+    "deliveries": query(AppsClient.list_webhook_deliveries),
+    "code": query(SearchClient.code),
+    "repos": query(ReposClient.list_for_org),
+    "members": query(OrgsClient.list_members),
+    "events": query(ActivityClient.list_public_org_events),
+    "gists": query(GistsClient.list_for_user),
+    **{name: query(method) for name, method in github_deploys.METHODS.items()},
     **github_reviews.QUERIES,
 }
 ANSWERS = {
@@ -241,10 +241,23 @@ class FakeGitHub:
             setattr(alert, name, value)
         alert.updated = self.now()
 
-    async def __aenter__(self) -> FakeGitHub:
+    async def __aenter__(self) -> Self:
         prefix = "/api/v3" if self.ghes else ""
         app = web.Application()
-        for method, path, handler in (
+        for method, path, handler in self._routes():
+            app.router.add_route(method, prefix + path, self._guarded(handler))
+        for path, handler in [*self.deploys.routes(), *self.reviews.routes()]:
+            app.router.add_route("GET", prefix + path, self._guarded(self._strict(handler)))
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        host, port = self._runner.addresses[0][:2]
+        self.url = f"http://{host}:{port}{prefix}"
+        return self
+
+    def _routes(self) -> tuple[tuple[str, str, Any], ...]:
+        return (
             ("GET", "/orgs/{org}/secret-scanning/alerts", self._org),
             ("GET", "/enterprises/{enterprise}/secret-scanning/alerts", self._enterprise),
             ("GET", "/repos/{owner}/{repo}/secret-scanning/alerts", self._repo),
@@ -266,17 +279,7 @@ class FakeGitHub:
             ("GET", "/repos/{owner}/{repo}/installation", self._installation),
             ("GET", "/app/installations/{id}", self._installation),
             ("POST", "/app/installations/{id}/access_tokens", self._access_token),
-        ):
-            app.router.add_route(method, prefix + path, self._guarded(handler))
-        for path, handler in [*self.deploys.routes(), *self.reviews.routes()]:
-            app.router.add_route("GET", prefix + path, self._guarded(self._strict(handler)))
-        self._runner = web.AppRunner(app, access_log=None)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        host, port = self._runner.addresses[0][:2]
-        self.url = f"http://{host}:{port}{prefix}"
-        return self
+        )
 
     async def __aexit__(self, *_: object) -> None:
         assert self._runner is not None

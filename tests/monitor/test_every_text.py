@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +20,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from detectors.rules.template import expand
 from monitor.access.reader import Reader
 from monitor.common.outside import LABEL, NAME, PATH
-from monitor.github import alerts
+from monitor.github import alerts, runs
 from monitor.github.exposure import Exposure
 from monitor.github.join import Identity
 from monitor.github.join import record as joined
@@ -29,6 +31,7 @@ from monitor.report.dossier import Dossier
 from monitor.site import Site
 from monitor.sources import container, entries, lines, loki, otlp
 from monitor.sources.feed import FeedConfig, FeedSource
+from monitor.sources.joblog import Job, JobLogs
 from monitor.sources.journal.config import JournalConfig
 from monitor.sources.journal.entries import Entry
 from monitor.sources.journal.records import Records
@@ -38,13 +41,14 @@ from monitor.sources.syslog import SyslogConfig, SyslogSource
 from monitor.verify.config import VerifyConfig
 from monitor.verify.probe import Reading, fact, probe_of
 from monitor.verify.verifier import Verifier
+from tests.fakes.github_actions import FakeActions
 from tests.fakes.setup import Setup, running, until
 from tests.fakes.webhook import FakeWebhook
 
 CUTS = sorted({LABEL, NAME, PATH, 40, 80, 120, 200, 512, 1000, 2000})  # at least as far apart as a token is long
 KEY = b"k" * 32
 SEEN = 12  # characters of a secret, behind the word that its rule begins with, that nothing may show
-NAMES = "lines loki otlp journal syslog mqtt container feed github exposure access verdict lost".split()
+NAMES = "lines loki otlp journal syslog mqtt container feed github ci exposure access verdict lost".split()
 TOKENS = {name: expand("acme_{lower:20}{digit:12}", name) for name in NAMES}
 
 
@@ -211,6 +215,30 @@ async def record_github(intake: SourceIntake, token: str) -> None:
         await intake.record_alerts([found[0]], found[1], [])
 
 
+async def record_ci(intake: SourceIntake, token: str) -> None:
+    @asynccontextmanager
+    async def log(number: int) -> AsyncIterator[AsyncIterator[bytes]]:
+        async def pieces() -> AsyncIterator[bytes]:
+            secret = expand("acme_{lower:20}{digit:12}", f"ci {number}")
+            yield f"T ##[group]Run {text(token)}\ntoken={secret}\n".encode()
+
+        yield pieces()
+
+    fake = FakeActions()
+    run = fake.add_run("acme/web")
+    of, job = fake.body_of_run(run), fake.body_of_job(fake.add_job(run, steps=[("Build", run.created)]))
+    logs = JobLogs("c", intake, re.compile(rb"(?m)^T ##\[group\](.*)$"))
+    put = text(token)
+    said: dict[str, Any] = dict.fromkeys(("name", "workflow_name", "head_branch", "event", "path"), put)
+    said |= {"triggering_actor": {"login": put}, "html_url": f"https://github.example/{put}"}
+    for number, more in enumerate((said, dict.fromkeys(("workflow_name", "head_branch"), None))):
+        about, ended = runs.run(of | said, "acme/web"), runs.job(job | more | {"id": number + 1}, "acme/web")
+        assert ended is not None
+        named, place = runs.labels(ended, about), runs.path(ended, about)
+        await logs.read(Job(ended.key, "h", place, ended.ended, named, ended.url), log(number))
+        await logs.lose(Job(f"{number}", "h", place, ended.ended), "expired")
+
+
 async def record_exposure(intake: SourceIntake, token: str) -> None:
     exposure = Exposure("g", SimpleNamespace(), intake, KEY, ["acme"])  # type: ignore[arg-type]
     result = {"repository": {"full_name": "a/b"}, "path": "p", "html_url": "https://github.example/x"}
@@ -305,6 +333,7 @@ async def test_no_part_of_a_secret_that_stands_across_a_cut_gets_anywhere(
             assert await intake.scan(list(take(TOKENS[name])), lambda: []) > 1
         await record_feed(intake, TOKENS["feed"])
         await record_github(intake, TOKENS["github"])
+        await record_ci(intake, TOKENS["ci"])
         await record_exposure(intake, TOKENS["exposure"])
         await record_access(intake, TOKENS["access"], inner)
         intake.missed("truncated", 7, text(TOKENS["lost"]))

@@ -16,12 +16,15 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from monitor.common.inbound import Announced, HookDelivery
+from monitor.github.ci import GitHubActionsConfig
 from monitor.github.hook import GitHubHook, signature
+from monitor.github.login import GitHubLogin
 from monitor.github.source import REVIEWS, GitHubConfig
 from monitor.web import hooks as module
 from monitor.web.hooks import load_vendors, routes
 from tests.examples import examples
 from tests.fakes.github import FakeGitHub, repository, user
+from tests.fakes.github_actions import FakeActions
 
 WITHIN = module.ANSWER_WITHIN
 SECRET = "It's a Secret to Everybody"
@@ -40,7 +43,7 @@ class Hooks:
         self.malformed: Counter[tuple[str, str]] = Counter()
         self.troubled: dict[str, str] = {}
         self.delay = 0.0
-        self.sources: list[GitHubConfig] = []
+        self.sources: list[GitHubLogin] = []
         self.client: TestClient[Any, Any]
 
     async def keep(self, said: Announced) -> bool:
@@ -179,6 +182,38 @@ async def test_a_request_to_a_reviewer_needs_no_alert(event: str, hooks: Hooks) 
     (kept,) = hooks.queue.values()
     assert (kept.event, kept.source, kept.repo, kept.number) == (event, "twin", "twin/web", 0)
     assert "a value" not in str(kept)
+
+
+async def test_a_job_that_has_ended_is_for_the_source_that_reads_its_log(hooks: Hooks) -> None:
+    fake = FakeActions()
+    job = fake.body_of_job(fake.add_job(fake.add_run()))
+    body = {"action": "completed", "workflow_job": job, "repository": repository("acme/web", models.RepositoryWebhooks)}
+    body["repository"] |= {"license": None, "mirror_url": None}
+    body |= {"sender": user("octocat")}
+    TypeAdapter(models.WebhookWorkflowJobCompleted).validate_python(body)
+    sent = json.dumps(body).encode()
+    assert await (await hooks.post(sent, event="workflow_job")).text() == "not an event we use\n"  # no such source
+    hooks.sources.append(
+        GitHubActionsConfig.model_validate(
+            {
+                "name": "ci",
+                "type": "github-actions",
+                "org": "acme",
+                "token": "env:X",
+                "webhook_secret": "env:HOOK_SECRET",
+            }
+        )
+    )
+    answers = [
+        (await hooks.post(json.dumps(body | more).encode(), event="workflow_job")).status
+        for more in ({}, {"action": "queued"}, {"repository": {"full_name": "other/x"}}, {"workflow_job": {}})
+    ]
+    assert answers == [202, 202, 202, 400]
+    [delivery] = hooks.queue.values()
+    assert (delivery.source, delivery.event, delivery.repo, delivery.number) == ("ci", "workflow_job", "acme/web", 1)
+    assert hooks.malformed == {("ci", "hook payload"): 1}
+    await hooks.post(json.dumps(payload()).encode())
+    assert sorted(one.source for one in hooks.queue.values()) == ["ci", "github"]
 
 
 async def test_too_large_is_refused(hooks: Hooks) -> None:

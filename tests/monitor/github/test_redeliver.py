@@ -41,12 +41,12 @@ async def test_what_failed_is_asked_for_once(github: FakeGitHub, client: Client)
         delivery(5, "d", 500, event="push"),
         delivery(6, "e", 0),
     ]
-    await redeliver(client, intake, "github")
+    await redeliver(client, intake, "github", "secret_scanning")
     assert sorted(github.redelivered) == [1, 6]
-    await redeliver(client, intake, "github")
+    await redeliver(client, intake, "github", "secret_scanning")
     assert sorted(github.redelivered) == [1, 6]
     github.deliveries.append(delivery(7, "f", 500))
-    await redeliver(client, intake, "github")
+    await redeliver(client, intake, "github", "secret_scanning")
     assert sorted(github.redelivered) == [1, 6, 7]
 
 
@@ -59,10 +59,10 @@ async def test_one_that_github_does_not_repeat_does_not_hold_up_the_others(githu
         return body
 
     github.mangle = refuse
-    await redeliver(client, intake, "github")
+    await redeliver(client, intake, "github", "secret_scanning")
     assert github.redelivered == [1]  # the newest was refused; 400 is what our own hook says for good
     github.mangle = None
-    await redeliver(client, intake, "github")
+    await redeliver(client, intake, "github", "secret_scanning")
     assert github.redelivered == [1]
 
 
@@ -70,10 +70,10 @@ async def test_all_pages_back_to_the_last_look_are_read(github: FakeGitHub, clie
     intake = MemoryIntake()
     github.deliveries = [delivery(number, f"g{number}", 202) for number in range(1, 250)]
     github.deliveries[9]["status_code"] = 500
-    await redeliver(client, intake, "github")
+    await redeliver(client, intake, "github", "secret_scanning")
     assert github.redelivered == [10]
     github.requests.clear()
-    await redeliver(client, intake, "github")
+    await redeliver(client, intake, "github", "secret_scanning")
     assert len(github.requests) == 1
 
 
@@ -81,6 +81,6 @@ async def test_entries_that_make_no_sense_are_counted(github: FakeGitHub, client
     intake = MemoryIntake()
     github.deliveries = [delivery(1, "a", 500)]
     github.mangle = lambda kind, body: [None, {}, {"id": "x"}, *body] if kind == "deliveries" else body
-    await redeliver(client, intake, "github")
+    await redeliver(client, intake, "github", "secret_scanning")
     assert github.redelivered == [1]
     assert intake.malformed_counts["delivery"] == 3

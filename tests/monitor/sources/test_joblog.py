@@ -4,6 +4,7 @@ import asyncio
 import random
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
@@ -17,13 +18,24 @@ SECTION = re.compile(rb"^\S+ ##\[group\]([^\r\n]*)", re.MULTILINE)
 JOB = Job("acme/web/7/1/70", "github.com", "acme/web:actions/CI/build", 100.0, {"job": "build"}, "https://h/70")
 
 
-async def pieces(data: bytes, sizes: Iterable[int] = (), fail: bool = False) -> AsyncIterator[bytes]:
+@asynccontextmanager
+async def opened(log: AsyncIterator[bytes]) -> AsyncIterator[AsyncIterator[bytes]]:
+    yield log
+
+
+async def _pieces(data: bytes, sizes: Iterable[int] = (), fail: bool = False) -> AsyncIterator[bytes]:
     for size in sizes:
         yield data[:size]
         data = data[size:]
     yield data
     if fail:
         raise RemoteError("it broke off", retry=True)
+
+
+def pieces(
+    data: bytes, sizes: Iterable[int] = (), fail: bool = False
+) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+    return opened(_pieces(data, sizes, fail))
 
 
 def logs(intake: FakeIntake) -> JobLogs:
@@ -123,7 +135,7 @@ async def test_one_without_an_end_is_cut_and_that_is_told(monkeypatch: pytest.Mo
         while True:
             yield b"<1> " + b"x" * 200 + b"\n"
 
-    await logs(intake).read(JOB, endless())
+    await logs(intake).read(JOB, opened(endless()))
     assert intake.lost == [("too_large", 0, JOB.path)]
     assert intake.marks == [1] * len(intake.found)
     assert intake.scanned < 2000
@@ -147,7 +159,7 @@ async def test_what_is_not_to_be_had_is_entered_and_not_asked_for_again() -> Non
     await reader.read(Job("empty", "h", "p", 60.0), pieces(b""))
     assert intake.lost == [("expired", 1, JOB.path)]
     assert all(logs(intake).knows(key) for key in (JOB.key, "k", "empty"))
-    await intake.record((), reader.forget(60.0))
+    await intake.record((), [*reader.forget("", 60.0), *reader.forget("other/", 999.0)])
     assert [logs(intake).knows(key) for key in (JOB.key, "k", "empty")] == [True, False, True]
 
 
@@ -159,7 +171,7 @@ async def test_two_who_want_the_same_read_it_once() -> None:
         await reader.read(JOB, pieces(b"<2>"))  # comes in between
         yield b"<1>"
 
-    await reader.read(JOB, first())
+    await reader.read(JOB, opened(first()))
     assert intake.marks == [1]
 
 

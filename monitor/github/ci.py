@@ -1,0 +1,282 @@
+"""Logs of GitHub Actions, followed: of each job once it has ended. Set-up, cost and limits: docs/ci.md.
+
+A webhook names a job that has ended; polling finds those of which none came. GitHub lists runs for each repository
+alone, so a repository is asked the more seldom the longer it has run nothing; an answer that has not changed costs
+nothing of the quota. A run that goes on is remembered until it is over, as it may go on for a month. What is run again
+stands far back in the listing: once a day all is looked at that can still be run again.
+
+A job whose log cannot be read for now becomes work for later, as hooks are: no listing waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import urlsplit
+
+import structlog
+from pydantic import Field, model_validator
+
+from monitor.clients.storage import Storage, StorageError
+from monitor.common.duration import Duration
+from monitor.common.http import RemoteError
+from monitor.common.inbound import HookDelivery
+from monitor.github.listing import ADVICE, Listing
+from monitor.github.login import GitHubLogin
+from monitor.github.poll import later
+from monitor.github.redeliver import redeliver
+from monitor.github.rounds import Rounds
+from monitor.github.runs import SECTION, EndedJob, Run, labels, path, step_at
+from monitor.github.watch import OVERLAP, Progress, Watched
+from monitor.intake import AlertIntake
+from monitor.model import Position
+from monitor.sources.base import SourceConfig, Where
+from monitor.sources.joblog import Job, JobLogs, where
+
+__all__ = ["GitHubActionsConfig", "GitHubActionsSource"]
+
+log = structlog.get_logger(__name__)
+
+EVENT = "workflow_job"
+LISTED = 600.0  # seconds between looks for new repositories
+AT_ONCE = 4  # logs
+SETTLES = 900.0  # seconds for which a log may be on its way after its job has ended
+TRIES = 9  # of one log, of which the last is a day after the first
+REMEMBERED = 256  # runs of which hooks have told
+_LISTED, _REPOSITORY = "repositories", "repository:"  # keys of positions
+HOOK_PAUSE, WORK_PAUSE, REDELIVER_EVERY = 1.0, 5.0, 600.0  # seconds, as for alerts
+
+
+class GitHubActionsConfig(GitHubLogin):
+    """`[[sources]]` with `type = "github-actions"`: at least one of org and repo, and one way to log in."""
+
+    type: Literal["github-actions"]
+    interval: Annotated[Duration, Field(ge=1)] = 300.0
+    start_at: Literal["end", "beginning"] = "end"
+    since: Annotated[Duration, Field(gt=0)] | None = None  # how far back a first start reads
+    environment: str = ""
+
+    @model_validator(mode="after")
+    def _whole(self) -> GitHubActionsConfig:
+        if not (self.org or self.repo):
+            raise ValueError("give at least one of org and repo")
+        if self.since is not None and "start_at" in self.model_fields_set:
+            raise ValueError("give one of since and start_at")
+        return self
+
+    def began(self, now: float) -> float:
+        """From when on jobs are read, at a first start."""
+        if self.since is not None:
+            return now - self.since
+        return now if self.start_at == "end" else 0.0
+
+
+class _LaterError(Exception):
+    """A log that cannot be read for now, which is nobody else's trouble. The message is safe to show."""
+
+
+class GitHubActionsSource:
+    """Polls, and answers hooks."""
+
+    Config: ClassVar[type[SourceConfig]] = GitHubActionsConfig
+
+    def __init__(self, config: GitHubActionsConfig, intake: AlertIntake, key: bytes) -> None:
+        self.config, self.intake = config, intake
+        self._rounds = Rounds(config.name, intake)
+        self.client = config.client(on_wait=self._rounds.waiting, advice=ADVICE)
+        self._storage = Storage(private=not config.cloud, clear=urlsplit(config.base_url).scheme == "http")
+        self._listing = Listing(self.client, self._storage, intake.malformed)
+        self._logs = JobLogs(config.name, intake, SECTION)
+        self._watched: dict[str, Watched] = {}
+        self._progress: dict[str, Progress] = {}  # also of repositories that are not there for now
+        self._listed: float | None = None  # when repositories were looked for last
+        self._born = time.monotonic()
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._failed: Counter[str] = Counter()  # jobs that are work for later, and how often their logs failed
+        self._runs: OrderedDict[tuple[str, int, int], Run | None] = OrderedDict()
+
+    @staticmethod
+    def where(positions: Mapping[str, Mapping[str, Any]]) -> Where:
+        """How far it has come, for people."""
+        return where(positions)
+
+    async def run(self, once: bool) -> None:
+        try:
+            await self._restore()
+            if once:
+                await self._rounds.guarded("repositories", self._list)
+                for one in self._watched.values():
+                    await self._turn(one)
+                await self._answer_hooks()
+                return
+            await self._follow()
+        finally:
+            await self._storage.close()
+            await self.client.close()
+
+    async def _restore(self) -> None:
+        saved = await self.intake.positions()
+        self._logs.restore(saved)
+        for key, state in saved.items():
+            if key.startswith(_REPOSITORY):
+                with contextlib.suppress(ValueError):
+                    self._progress[key.removeprefix(_REPOSITORY)] = Progress.restored(state)
+        listed = saved.get(_LISTED, {}).get("at")
+        self._listed = float(listed) if isinstance(listed, int | float) else None
+
+    async def _follow(self) -> None:
+        config, followed = self.config, dict[str, asyncio.Task[None]]()
+        async with asyncio.TaskGroup() as tasks:
+
+            async def listed() -> None:
+                await self._rounds.guarded("repositories", self._list)
+                for key in followed.keys() - self._watched.keys():
+                    followed.pop(key).cancel()
+                for key in self._watched.keys() - followed.keys():
+                    turn = functools.partial(self._turn, self._watched[key])
+                    followed[key] = tasks.create_task(self.intake.every(config.interval, turn))
+
+            tasks.create_task(self.intake.every(min(LISTED, config.interval), listed))
+            if config.webhook_secret is not None and config.app is not None:
+                again = functools.partial(redeliver, self.client, self.intake, config.name, EVENT)
+                guarded = functools.partial(self._rounds.guarded, "redelivery", again)
+                tasks.create_task(self.intake.every(REDELIVER_EVERY, guarded))
+            tasks.create_task(self._hooks())
+
+    def _now(self) -> float:
+        """By GitHub's clock."""
+        return time.time() + self.client.skew
+
+    # --- repositories ---------------------------------------------------------------------------------------------
+
+    async def _list(self) -> None:
+        """Which repositories there are. One that is new in an organisation is read from the last look on."""
+        if self._watched and (not self.config.org or -OVERLAP <= self._now() - (self._listed or 0.0) < LISTED):
+            return
+        found = {name.lower(): name for org in self.config.org for name in await self._listing.repositories(org)}
+        named = {name.lower(): name for name in self.config.repo}
+        if named.keys() - self._progress.keys():
+            await self._ask_the_time()
+        now = self._now()
+        began = self.config.began(now - (time.monotonic() - self._born))
+        fresh = dict.fromkeys(found, began if self._listed is None else self._listed - OVERLAP)
+        fresh |= dict.fromkeys(named, began)
+        new = {key: Progress.fresh(since) for key, since in fresh.items() if key not in self._progress}
+        rows = [self._row(key, progress) for key, progress in new.items()]
+        await self.intake.record((), [*rows, Position(self.config.name, _LISTED, {"at": now})])
+        self._progress |= new
+        self._listed = now
+        self._watch(found | named)
+
+    async def _ask_the_time(self) -> None:
+        """A first start reads from now on, by GitHub's clock: ours may be ahead of it."""
+        try:
+            await self.client.get("/rate_limit")
+        except RemoteError as error:
+            if not error.status:  # any answer tells the time
+                raise
+
+    def _watch(self, names: Mapping[str, str]) -> None:
+        for key in self._watched.keys() - names.keys():
+            self.intake.degraded(self._watched.pop(key).name, None)
+        for key in names.keys() - self._watched.keys():
+            self._watched[key] = Watched(names[key], self._progress[key], self._listing, self._take, self._save)
+
+    async def _turn(self, one: Watched) -> None:
+        await self._rounds.guarded(one.name, functools.partial(one.turn, self._now()))
+
+    async def _save(self, one: Watched) -> None:
+        key = one.name.lower()
+        swept = one.progress.swept != self._progress[key].swept
+        gone = self._logs.forget(f"{key}/", one.progress.floor) if swept else []
+        await self.intake.record((), [self._row(key, one.progress), *gone])
+        self._progress[key] = one.progress
+
+    def _row(self, key: str, progress: Progress) -> Position:
+        return Position(self.config.name, f"{_REPOSITORY}{key}", progress.row())
+
+    # --- logs -----------------------------------------------------------------------------------------------------
+
+    async def _take(self, ended: EndedJob, of: Run | None) -> None:
+        """Of a listing, which goes on whatever becomes of one log."""
+        if ended.key in self._failed:
+            return
+        try:
+            await self._read(ended, of)
+        except _LaterError as error:
+            log.warning("log for later", source=self.config.name, job=ended.id, reason=str(error))
+            due = time.time() + later(0)
+            again = HookDelivery(f"log:{ended.key}:{int(due)}", self.config.name, EVENT, ended.repo, ended.id, due, 1)
+            await self.intake.record_alerts([], [], [], again=[again])
+
+    async def _read(self, ended: EndedJob, of: Run | None) -> None:
+        """Raises _LaterError, and RemoteError where it is not about this log alone."""
+        if ended.silent or self._logs.knows(ended.key):
+            return
+        job = self._job(ended, of)
+        async with self._slots:
+            try:
+                await self._logs.read(job, self._listing.log(ended))
+            except StorageError as error:
+                failure = str(error)
+            except RemoteError as error:
+                if error.status == 410 or (error.status == 404 and self._now() - ended.ended > SETTLES):
+                    await self._logs.lose(job, "expired" if error.status == 410 else "deleted")
+                    return
+                if error.status in (0, 401, 403):
+                    raise
+                failure = str(error)
+            else:
+                self._failed.pop(ended.key, None)
+                return
+        self._failed[ended.key] += 1
+        raise _LaterError(failure)
+
+    def _job(self, ended: EndedJob, of: Run | None = None) -> Job:
+        step = functools.partial(step_at, ended.steps)
+        return Job(ended.key, self.config.host, path(ended, of), ended.ended, labels(ended, of), ended.url, step)
+
+    # --- hooks ----------------------------------------------------------------------------------------------------
+
+    async def _hooks(self) -> None:
+        pause = WORK_PAUSE if self.config.webhook_secret is None else HOOK_PAUSE
+        while True:
+            await self._rounds.guarded("hook queue", self._answer_hooks)
+            await asyncio.sleep(pause)
+
+    async def _answer_hooks(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for delivery in await self.intake.deliveries():
+                tasks.create_task(self._answer(delivery))
+
+    async def _answer(self, delivery: HookDelivery) -> None:
+        part = f"job {delivery.number} of {delivery.repo}"
+        if await self._rounds.guarded(part, functools.partial(self._deliver, delivery)) is not None:
+            await self.intake.postpone(delivery.id, later(delivery.attempts))
+
+    async def _deliver(self, delivery: HookDelivery) -> None:
+        """A hook only names a job, whose present state is read from the API. Raises RemoteError: try again later."""
+        ended = await self._listing.job(delivery.repo, delivery.number)
+        if ended is not None and not self._logs.knows(ended.key):
+            try:
+                await self._read(ended, await self._run_of(ended))
+            except _LaterError as error:
+                # Whether it is the log's fault is known once it has failed while others did not.
+                if delivery.attempts < TRIES or self._failed[ended.key] < 2:
+                    raise RemoteError(str(error), retry=True) from None
+                await self._logs.lose(self._job(ended), "unreadable")
+                del self._failed[ended.key]
+        await self.intake.record_alerts([], [], [], handled=[delivery.id])
+
+    async def _run_of(self, ended: EndedJob) -> Run | None:
+        key = ended.repo, ended.run, ended.attempt
+        if key not in self._runs:
+            self._runs[key] = await self._listing.run(*key)
+            if len(self._runs) > REMEMBERED:
+                self._runs.popitem(last=False)
+        return self._runs[key]

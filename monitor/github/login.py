@@ -1,0 +1,96 @@
+"""How a source speaks to GitHub: what it watches there, and how it logs in. Shared by all that ask GitHub."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, field_validator, model_validator
+
+from monitor.common.credential import Credential
+from monitor.common.http import CLEAR, in_the_clear
+from monitor.github.client import Client
+from monitor.sources.base import SourceConfig
+
+__all__ = ["AppConfig", "GitHubLogin", "Name", "listed"]
+
+_CLOUD = ("api.github.com", ".ghe.com")  # GitHub's own servers
+
+
+def listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+_Repo = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}/[A-Za-z0-9._-]{1,100}$")]
+
+
+class AppConfig(BaseModel):
+    """A GitHub App to log in as. `installation` is found by the owner's name when it is not given."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    id: Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
+    private_key: Credential
+    installation: int | None = None
+
+
+class GitHubLogin(SourceConfig):
+    """Keys of every source that asks GitHub: what of it, and one way to log in."""
+
+    reach: ClassVar[tuple[str, ...]] = ("org", "repo", "base_url")
+    org: Annotated[tuple[Name, ...], BeforeValidator(listed)] = ()
+    repo: Annotated[tuple[_Repo, ...], BeforeValidator(listed)] = ()
+    token: Credential | None = None
+    app: AppConfig | None = None
+    base_url: str = "https://api.github.com"  # GHES: https://HOST/api/v3
+    insecure: bool = False  # True: the token may go over the network unencrypted
+    webhook_secret: Credential | None = None
+
+    @field_validator("base_url")
+    @classmethod
+    def _base_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or "@" in parts.netloc:
+            raise ValueError('must be an address such as "https://api.github.com" or "https://HOST/api/v3"')
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> GitHubLogin:
+        if not self.insecure and in_the_clear(self.base_url):
+            raise ValueError(f"base_url: the token {CLEAR}")
+        if (self.token is None) == (self.app is None):
+            raise ValueError("give one of token and app")
+        if self.app is not None and len({owner.lower() for owner in self.owners}) > 1:
+            raise ValueError("an App is installed for one owner: use one source for each")
+        return self
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys([*self.org, *(repo.partition("/")[0] for repo in self.repo)]))
+
+    @property
+    def host(self) -> str:
+        """How ids name the server."""
+        host = urlsplit(self.base_url).hostname or ""
+        return "github.com" if host == "api.github.com" else host
+
+    @property
+    def cloud(self) -> bool:
+        """Whether it is GitHub's own server, which stands in no private network, nor sends anybody there."""
+        return (urlsplit(self.base_url).hostname or "").endswith(_CLOUD)
+
+    def watches(self, repo: str) -> bool:
+        owner = repo.partition("/")[0].lower()
+        return repo.lower() in (name.lower() for name in self.repo) or owner in (name.lower() for name in self.org)
+
+    def client(self, **options: Any) -> Client:
+        """A client that logs in as configured."""
+        if self.app is not None:
+            where = f"orgs/{self.org[0]}" if self.org else f"repos/{self.repo[0]}"
+            app = self.app
+            return Client.with_app(
+                self.base_url, app.id, app.private_key, where, installation=app.installation, **options
+            )
+        assert self.token is not None
+        return Client.with_token(self.base_url, self.token, **options)

@@ -1,0 +1,188 @@
+"""What GitHub says of workflow runs and their jobs, in our words. Pure; reads defensively, as alerts are read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from monitor.common.fields import instant
+from monitor.common.outside import taken
+from monitor.common.text import web_address
+from monitor.github.alerts import Malformed
+
+__all__ = ["SECTION", "EndedJob", "Run", "job", "labels", "path", "repository", "run", "step_at"]
+
+# A line of a log that begins a section, behind its time.
+SECTION = re.compile(
+    rb"^\d{4}-\d\d-\d\dT[\d:.]+Z (?:##\[group\](?=Run )|(?=Post job cleanup\.))([^\r\n]*)", re.MULTILINE
+)
+_REPO = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}")
+_SHA = re.compile(r"[0-9a-f]{40,64}")
+_MOST = 2**53
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One workflow run as its latest attempt stands. Times are GitHub's, in seconds since the epoch."""
+
+    repo: str
+    id: int
+    attempt: int
+    workflow: str
+    branch: str
+    commit: str
+    event: str
+    actor: str
+    status: str
+    created: float
+    updated: float
+
+    @property
+    def over(self) -> bool:
+        return self.status == "completed"
+
+    @property
+    def seen(self) -> tuple[int, float, str]:
+        """What changes when a look at its jobs is due."""
+        return self.attempt, self.updated, self.status
+
+
+@dataclass(frozen=True, slots=True)
+class EndedJob:
+    """One job that has ended, of one attempt of a run. `steps`: begin (seconds since the epoch) and name, in order.
+    `silent`: it never ran, so that it has no log."""
+
+    repo: str
+    id: int
+    run: int
+    attempt: int
+    name: str
+    ended: float
+    url: str | None
+    steps: Sequence[tuple[float, str]]
+    silent: bool
+    workflow: str = ""
+    branch: str = ""
+    commit: str = ""
+
+    @property
+    def key(self) -> str:
+        """Its name among all of its server."""
+        return f"{self.repo}/{self.run}/{self.attempt}/{self.id}".lower()
+
+
+def run(body: Any, repo: str) -> Run:
+    """Of a listing, or alone. Raises Malformed."""
+    if not isinstance(body, dict):
+        raise Malformed("not an object")
+    created = instant(body.get("created_at"))
+    if created is None:
+        raise Malformed("created_at")
+    begun, updated = instant(body.get("run_started_at")), instant(body.get("updated_at"))
+    who = body.get("triggering_actor") or body.get("actor")
+    return Run(
+        repo=repo,
+        id=_number(body, "id"),
+        attempt=_number(body, "run_attempt", 1),
+        workflow=_text(body, "name") or _text(body, "path"),
+        branch=_text(body, "head_branch"),
+        commit=_commit(body),
+        event=_text(body, "event"),
+        actor=_text(who, "login") if isinstance(who, dict) else "",
+        status=_text(body, "status"),
+        created=created,
+        updated=max(created, begun or 0.0, updated or 0.0),
+    )
+
+
+def job(body: Any, repo: str) -> EndedJob | None:
+    """None: it has not ended. Raises Malformed."""
+    if not isinstance(body, dict):
+        raise Malformed("not an object")
+    if body.get("status") != "completed":
+        return None
+    ended = instant(body.get("completed_at")) or instant(body.get("started_at"))
+    if ended is None:
+        raise Malformed("completed_at")
+    listed = body.get("steps")
+    steps = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    begun = [(instant(one.get("started_at")), _text(one, "name")) for one in steps]
+    return EndedJob(
+        repo=repo,
+        id=_number(body, "id"),
+        run=_number(body, "run_id"),
+        attempt=_number(body, "run_attempt", 1),
+        name=_text(body, "name"),
+        ended=ended,
+        url=web_address(body.get("html_url")),
+        steps=sorted((at, name) for at, name in begun if at is not None and name),
+        silent=body.get("conclusion") == "skipped" or (not steps and not body.get("runner_id")),
+        workflow=_text(body, "workflow_name"),
+        branch=_text(body, "head_branch"),
+        commit=_commit(body),
+    )
+
+
+def path(ended: EndedJob, of: Run | None) -> str:
+    """Where it is, as alerts show it."""
+    workflow = ended.workflow or (of.workflow if of else "") or "workflow"
+    return f"{ended.repo}:actions/{workflow}/{ended.name}"
+
+
+def labels(ended: EndedJob, of: Run | None) -> dict[str, str]:
+    """What an incident says of the job."""
+    found = {
+        "service": ended.repo,
+        "repository": ended.repo,
+        "workflow": ended.workflow or (of.workflow if of else ""),
+        "job": ended.name,
+        "run": str(ended.run),
+        "attempt": str(ended.attempt),
+        "commit": ended.commit or (of.commit if of else ""),
+        "branch": ended.branch or (of.branch if of else ""),
+        "actor": of.actor if of else "",
+        "event": of.event if of else "",
+    }
+    return {name: text for name, text in found.items() if text}
+
+
+def step_at(steps: Sequence[tuple[float, str]], title: str, begun: float | None) -> str:
+    """The name of the step that a section of this title, begun at this time, is of.
+
+    GitHub's times of steps are whole seconds. Where several begin in one, the title tells them apart, or is all there
+    is to say; a section of a step's own (a composite action's) is of the step in which it begins.
+    """
+    if begun is None or not steps:
+        return title
+    last = sum(at <= int(begun) for at, _ in steps)
+    alike = [name for at, name in steps[:last] if at == steps[last - 1][0]] if last else []
+    if title in alike or len(alike) != 1:
+        return title
+    return alike[0]
+
+
+def repository(body: Any) -> str | None:
+    """The full name of a repository of a listing."""
+    name = body.get("full_name") if isinstance(body, dict) else None
+    return name if isinstance(name, str) and _REPO.fullmatch(name) else None
+
+
+def _number(body: Mapping[str, Any], name: str, default: int | None = None) -> int:
+    value = body.get(name)
+    if value is None and default is not None:
+        return default
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < _MOST:
+        raise Malformed(name)
+    return value
+
+
+def _text(body: Mapping[str, Any], name: str) -> str:
+    value = body.get(name)
+    return taken(value) if isinstance(value, str) else ""
+
+
+def _commit(body: Mapping[str, Any]) -> str:
+    found = body.get("head_sha")
+    return found if isinstance(found, str) and _SHA.fullmatch(found) else ""
