@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 from detectors.match.chance import amid_others, unwritten
 from detectors.match.parts import secret_part
 from detectors.match.quick import first, found, quick
-from detectors.match.score import HEX, UUID, different, entropy, surprise
+from detectors.match.score import HEX, UUID, different, entropy, stands_for_password, surprise
 
 __all__ = [
     "LABEL",
@@ -412,6 +412,8 @@ def words(value: bytes, before: bytes = b"") -> str | None:
             continue
         if pattern.fullmatch(value) and (odd == math.inf or not _random(value, odd)):
             if pattern is _NUMBERED and (not _spelt(value) or _many_digits(value)):
+                continue
+            if pattern in (_NUMBERED, _NAME) and stands_for_password(value, before):
                 continue
             if pattern is _PATH and unwritten(value):
                 continue

@@ -35,7 +35,7 @@ _WHOSE = frozenset("account login user".split())
 # Before the word token or code: that it says how far something came, or that a page or a process is the same.
 _TELLS_APART = frozenset(
     "aggregation channel continuation correlation csrf cursor dedup deduplication idempotency next page pagination "
-    "paging prev previous resume scroll starting sync xsrf".split()
+    "paging pipe prev previous resume scroll starting sync xsrf".split()
 )
 _KEYS = frozenset("key keys pin sig auth".split())
 _TOKENS = frozenset("token tokens code codes".split())
@@ -57,7 +57,8 @@ def identifies(name: bytes) -> bool:
     *before, last = _words(name)
     if last in _IDS:
         return not _HELD_BY_ID & {*before}
-    return last in _TOKENS and bool(_TELLS_APART & {*before}) and not _OPENS & {*before}
+    # The word right before it decides: a `service_channel_token` is one of a channel.
+    return last in _TOKENS and bool(_TELLS_APART & {*before}) and (before[-1] in _TELLS_APART or not _OPENS & {*before})
 
 
 def bare(name: bytes) -> bool:

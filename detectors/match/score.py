@@ -25,20 +25,8 @@ from detectors.match.names import named
 from detectors.match.quick import found, quick
 from detectors.rules.rule import Confidence
 
-__all__ = [
-    "AHEAD",
-    "BACK",
-    "HEX",
-    "UUID",
-    "Score",
-    "confidence",
-    "entropy",
-    "features",
-    "randomness",
-    "score",
-    "surprise",
-]
-__all__ += ["plain", "plain_odds", "table", "total"]
+__all__ = ["AHEAD", "BACK", "HEX", "UUID", "Score", "confidence", "different", "entropy", "features", "plain"]
+__all__ += ["plain_odds", "randomness", "score", "stands_for_password", "surprise", "table", "total"]
 
 BACK, AHEAD = 160, 48  # bytes left and right of a value that the score looks at
 RANDOM = math.log2(26)  # bits a letter of random text has
@@ -410,6 +398,12 @@ def _of_context(value: bytes, before: bytes, after: bytes, out: dict[str, float]
 
 def _of_passwords(kind: str, value: bytes) -> bool:
     return kind in ("name password", "name pass") or (kind == "name secret" and value[:1].isupper())
+
+
+def stands_for_password(value: bytes, before: bytes) -> bool:
+    """Whether the name of a password stands before it, and people make one so or it spells no words in quotes."""
+    likely = chosen(value) or (before[-1:] in (b'"', b"'") and surprise(value)[0] > 0)
+    return likely and _of_passwords(_of_name(named(before[-NAME:]), b"")[0], value)
 
 
 # What a test or a page does with a value, and what makes a text of one: the name stands before it.

@@ -157,7 +157,7 @@ def test_to_turn_a_rule_off_or_put_ones_own_in_its_place_compiles_none(
     subject = Engine.build(load_rules(disable=off, paths=[own]), tmp_path / "cache")
     assert made == [1], "the own one"
     assert len(subject.rules) == len(every) - len(off)
-    templates = [rule.examples[0] for rule in every[::40]]
+    templates = [rule.examples[0] for rule in every[::40] if rule.id != "slack-bot-token"]  # which is the own one
     text = "\n\n".join(
         expand(template, 4) for template in (*templates, "ghp_{alnum:30}{crc32}", "key acme_{lownum:12}")
     ).encode()

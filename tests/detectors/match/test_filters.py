@@ -252,6 +252,17 @@ def test_passwords_that_people_choose_are_values(value: str) -> None:
     assert not words(value.encode())
 
 
+@each("value", ["Kestrel85-shi", "qnent416JR", "Falcon10.tel", "LetOCql"])
+def test_what_looks_like_a_name_is_a_value_behind_that_of_a_password(value: str) -> None:
+    assert not words(value.encode(), b"user=admin password='")
+    assert words(value.encode(), b"user=admin component='")
+    assert words(b"database", b"password='")
+
+
+def test_letters_that_spell_no_word_are_a_variable_without_quotes() -> None:
+    assert words(b"LetOCql", b"password=")
+
+
 def test_bytes_that_no_text_has_are_no_value() -> None:
     assert words(b"^UUP\xff3k\x819")
     assert words(b"k3j9\x80\xbfX2")

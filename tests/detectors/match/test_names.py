@@ -62,7 +62,7 @@ def test_what_tells_things_apart_is_no_key_whatever_it_is_called() -> None:
     for word in ("user", "login", "account", "member"):  # whose it is
         for name in (f"{word}Key", f"event.{word.upper()}_KEY", f"{word}key"):
             assert bare(name.encode()), name
-    for word in ("page", "continuation", "csrf", "dedup"):
+    for word in ("page", "continuation", "csrf", "dedup", "pipe", "service-request-channel-"):
         for name in (f"{word}Token", f"{word}_token", f"{word}token"):
             assert identifies(name.encode()), name
     for name in ("object_id", "correlationId", "SESSION_ID", "sid", "request-uuid", "cookie"):
@@ -75,6 +75,7 @@ def test_what_opens_something_says_so() -> None:
         assert not bare(name.encode()), name
     opens = (
         "token accessToken refresh_token password secret_id token_id db_pass CI_JOB_TOKEN group_token sync_access_token"
+        " channel_access_token page-access-token"
     )
     for name in (*opens.split(), ""):
         assert not identifies(name.encode()), name
