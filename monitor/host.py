@@ -33,6 +33,7 @@ __all__ = ["SourceIntake"]
 
 log = structlog.get_logger(__name__)
 
+_LINE = 1000  # characters of a line of what a source reports
 _AT_ONCE = 4096  # findings of one transaction, which holds up all others
 _REMEMBERED = 1000  # places of losses, as they may be shown
 _TOGETHER = 1.0  # seconds in which parts of a source that have the same to say are gathered
@@ -297,8 +298,11 @@ class SourceIntake:
         self, title: str, text: str, positions: Iterable[Position], *, incidents: Sequence[str] = ()
     ) -> None:
         scrub = self._site.scanner.scrub
-        masked = let_in(title, scrub, NAME), let_in(text, scrub, PATH)
-        notice = Notice(*masked, "medium", key=f"source:{self._name}", incidents=tuple(incidents))
+        # Line by line: one that is too long to be searched must not withhold the others.
+        lines = "\n".join(let_in(line, scrub, _LINE) for line in text.splitlines())
+        notice = Notice(
+            let_in(title, scrub, NAME), lines, "medium", key=f"source:{self._name}", incidents=tuple(incidents)
+        )
         moved = self._sealer.seal(positions)
         await self._site.store.commit((), list(moved), notices=[notice] if title else ())
 

@@ -65,11 +65,11 @@ async def _waiting(config: Config, source: GitHubConfig) -> tuple[list[dict[str,
     """The requests of each listing, and why one could not be read."""
     from monitor.common.http import RemoteError
     from monitor.common.wording import stamp
-    from monitor.github.reviews import KINDS, Review, open_reviews
+    from monitor.github.reviews import KINDS, ReviewRequest, open_reviews
     from monitor.site import make_scrubber
 
     scrub, client = make_scrubber(config), client_of(source)
-    found: list[Review] = []
+    found: list[ReviewRequest] = []
     unread: list[str] = []
     try:
         for target in source.targets:

@@ -28,7 +28,7 @@ from monitor.cli.common import (
     with_store,
 )
 from monitor.common.wording import stamp
-from monitor.rotation.reasons import Reason
+from monitor.rotation.reasons import RotationReason
 
 if TYPE_CHECKING:
     from monitor.config import Config
@@ -118,7 +118,7 @@ def start(
         bool, typer.Option("--provider", help="Have its provider make the new value now, where its entry has `rotate`.")
     ] = False,
     reason: Annotated[
-        Reason | None, typer.Option("--reason", help="Why, for routes and reports.", show_default=False)
+        RotationReason | None, typer.Option("--reason", help="Why, for routes and reports.", show_default=False)
     ] = None,
     note: NoteOption = "",
     form: FormatOption = Format.text,
@@ -244,7 +244,7 @@ def departed(
     refused: dict[str, str] = {}
     if not look_only:
         chosen = {one.title: one for managed in owned.values() for one in managed}
-        opened, refused = _begin(settings, [(one, why) for one in chosen.values()], Reason.departure)
+        opened, refused = _begin(settings, [(one, why) for one in chosen.values()], RotationReason.departure)
         begun = {one.title: id_ for one, id_, _ in opened}
     rows = [
         {
@@ -330,7 +330,7 @@ async def _named(store: Store, refs: Sequence[str]) -> tuple[list[Managed], dict
 
 
 def _begin(
-    settings: Config, chosen: Sequence[tuple[Managed, str]], reason: Reason | None = None
+    settings: Config, chosen: Sequence[tuple[Managed, str]], reason: RotationReason | None = None
 ) -> tuple[list[tuple[Managed, str, Run]], dict[str, str]]:
     """Their rotations, each with the id of its incident; and by the title of a secret why it has none."""
     from monitor import state

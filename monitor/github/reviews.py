@@ -20,7 +20,7 @@ from monitor.github.client import Client
 from monitor.intake import AlertIntake
 from monitor.model import Position
 
-__all__ = ["KINDS", "REVIEWER", "Kind", "Review", "Reviews", "open_reviews"]
+__all__ = ["KINDS", "REVIEWER", "Kind", "ReviewRequest", "Reviews", "open_reviews"]
 
 Kind = Literal["bypass", "dismissal"]
 KINDS: dict[Kind, str] = {"bypass": "bypass-requests", "dismissal": "dismissal-requests"}
@@ -37,7 +37,7 @@ REVIEWER = (
 
 
 @dataclass(frozen=True, slots=True)
-class Review:
+class ReviewRequest:
     """A request as it waits. `about`: types of secrets; `where`: files, each with its branch; `alert`: the number of
     the alert that is to be dismissed; `expires`: None where GitHub does not say."""
 
@@ -64,18 +64,16 @@ class Review:
 
     @property
     def until(self) -> str:
-        return (
-            "some day"
-            if self.expires is None
-            else f"until {datetime.fromtimestamp(self.expires, UTC):%Y-%m-%d %H:%M} UTC"
-        )
+        if self.expires is None:
+            return "some day"
+        return f"until {datetime.fromtimestamp(self.expires, UTC):%Y-%m-%d %H:%M} UTC"
 
     def alert_id(self, host: str) -> str | None:
         """As alerts are known."""
         return f"{host}/{self.repo}#{self.alert}".lower() if self.kind == "dismissal" and self.alert else None
 
 
-async def open_reviews(client: Client, target: str, kind: Kind) -> AsyncIterator[Review | None]:
+async def open_reviews(client: Client, target: str, kind: Kind) -> AsyncIterator[ReviewRequest | None]:
     """Those that wait; None for one that cannot be read. `target`: `org:NAME`, `repo:OWNER/NAME` or `enterprise:NAME`.
     Raises RemoteError; with status 404 where nobody has to ask, or nothing may be seen."""
     place, _, name = target.partition(":")
@@ -98,7 +96,7 @@ async def open_reviews(client: Client, target: str, kind: Kind) -> AsyncIterator
 _FOLDERS = {"org": "orgs", "repo": "repos", "enterprise": "enterprises"}
 
 
-def _review(body: Any, kind: Kind, repo: str | None) -> Review | None:
+def _review(body: Any, kind: Kind, repo: str | None) -> ReviewRequest | None:
     if not isinstance(body, dict):
         return None
     repository, requester = body.get("repository"), body.get("requester")
@@ -111,7 +109,7 @@ def _review(body: Any, kind: Kind, repo: str | None) -> Review | None:
         [row for row in body.get("data") or () if isinstance(row, dict)] if isinstance(body.get("data"), list) else []
     )
     alerts = [row.get("alert_number") for row in rows] or [body.get("resource_identifier")]
-    return Review(
+    return ReviewRequest(
         kind=kind,
         id=number,
         repo=name,
@@ -178,7 +176,7 @@ class Reviews:
         if problem is not None:
             raise problem
 
-    async def _take(self, key: str, kind: Kind, found: Sequence[Review]) -> None:
+    async def _take(self, key: str, kind: Kind, found: Sequence[ReviewRequest]) -> None:
         """What was reported of each is saved with the notification that says so."""
         before = (await self.intake.positions()).get(key, {}).get("reported", {})
         before = before if isinstance(before, dict) else {}
@@ -192,7 +190,7 @@ class Reviews:
         position = Position(self.source, key, {"reported": stages})
         await self.intake.notify(title, text, [position], incidents=incidents)
 
-    async def _noted(self, fresh: Sequence[Review]) -> list[str]:
+    async def _noted(self, fresh: Sequence[ReviewRequest]) -> list[str]:
         """The incidents of the alerts that are to be dismissed, whose history has it from here on."""
         alerts = {one.id: alert for one in fresh if (alert := one.alert_id(self.host))}
         known = await self.intake.known_alerts(set(alerts.values())) if alerts else {}
@@ -203,12 +201,12 @@ class Reviews:
         return list(dict.fromkeys(incident for _, incident in about if incident))
 
 
-def _stage(one: Review, before: object, now: float) -> str:
+def _stage(one: ReviewRequest, before: object, now: float) -> str:
     """One that was reported as running out stays so, whatever clocks do."""
     return "soon" if before == "soon" or (one.expires is not None and one.expires - now < _SOON) else "new"
 
 
-def _words(kind: Kind, fresh: Sequence[Review], soon: int) -> tuple[str, str]:
+def _words(kind: Kind, fresh: Sequence[ReviewRequest], soon: int) -> tuple[str, str]:
     """Title and text; empty where there is nothing to say. `soon`: how many run out within a day."""
     if not fresh:
         return "", ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["Reason"]
+__all__ = ["RotationReason"]
 
 _WORDS = {
     "dependency": "a dependency that could read it has changed",
@@ -14,7 +14,7 @@ _WORDS = {
 }
 
 
-class Reason(StrEnum):
+class RotationReason(StrEnum):
     dependency = "dependency"
     shared = "shared"
     departure = "departure"

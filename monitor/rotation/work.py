@@ -12,7 +12,7 @@ from detectors.fingerprint import fingerprint
 from monitor.common.severity import Severity
 from monitor.incidents import Incident
 from monitor.model import Finding, Position
-from monitor.rotation.reasons import Reason
+from monitor.rotation.reasons import RotationReason
 from monitor.rotation.schedule import Due, Managed, calendar
 from monitor.rotation.settings import RotationConfig
 from monitor.runbook.progress import Run, RunError
@@ -136,7 +136,7 @@ async def begin(
     why: str,
     actor: str,
     severity: Severity = "low",
-    reason: Reason | None = None,
+    reason: RotationReason | None = None,
 ) -> tuple[Incident, Run]:
     """Open the rotation of a secret, or find the one that is open, and start its run. `reason`: a label of it, the last
     one given, and with `why` once in its history. Raises RunError."""
@@ -234,7 +234,14 @@ async def sweep(
 
 
 def _finding(
-    key: bytes, secret: Managed, rule: str, why: str, *, severity: Severity, now: float, reason: Reason | None = None
+    key: bytes,
+    secret: Managed,
+    rule: str,
+    why: str,
+    *,
+    severity: Severity,
+    now: float,
+    reason: RotationReason | None = None,
 ) -> Finding:
     """One for a value: when it is rotated, the next one is another incident. Seen once for each severity, so that it
     is told again when it gets worse, and for each reason."""

@@ -62,8 +62,10 @@ async def test_what_a_source_reports_goes_with_its_positions_and_holds_no_secret
     daemon = site.daemon()
     async with running(daemon):
         intake = SourceIntake(daemon.running.site, "gh")
-        await intake.notify(f"one of {value}", f"in {value}", [Position("gh", "a", {"reported": 1})])
+        lines = f"in {value}\n{'x' * 20_000}\nthe last"
+        await intake.notify(f"one of {value}", lines, [Position("gh", "a", {"reported": 1})])
         await told(hook, "one of acme_")
+        assert [notice.splitlines()[2] for notice in notices(hook)] == ["the last"]
         assert await intake.positions() == {"a": {"reported": 1}}
         await intake.notify("", "", [Position("gh", "a", {"reported": 2})])
         assert await intake.positions() == {"a": {"reported": 2}}

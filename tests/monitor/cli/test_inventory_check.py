@@ -1,17 +1,23 @@
 from __future__ import annotations
 
 import json
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from detectors.rules.template import expand
+from tests.detectors import texts
+from tests.fakes.shell import in_process
+from tests.monitor.cli.conftest import Command
 
-Command = Callable[..., subprocess.CompletedProcess[str]]
 ONE, TWO, THREE = (expand("{alnum:30}", number) for number in (21, 22, 23))
 CHECK = ("inventory", "check", "--names", ".env.example", "--environment", "production")
+
+
+@pytest.fixture
+def monitor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    texts.lend(tmp_path / "state" / "cache")
+    return in_process(tmp_path, monkeypatch)
 
 
 @pytest.fixture

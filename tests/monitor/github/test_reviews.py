@@ -7,7 +7,7 @@ import pytest
 from detectors.rules.template import expand
 from monitor.common.http import RemoteError
 from monitor.github.client import Client
-from monitor.github.reviews import Review, Reviews, open_reviews
+from monitor.github.reviews import ReviewRequest, Reviews, open_reviews
 from tests.fakes.alerts import KilledError, MemoryIntake
 from tests.fakes.github import FakeGitHub
 from tests.monitor.store.helpers import finding
@@ -22,7 +22,7 @@ def reviews(client: Client, intake: MemoryIntake) -> Reviews:
     return Reviews("gh", client, intake, "github.com", ["org:acme"])
 
 
-async def listed(client: Client, target: str, kind: Any = "bypass") -> list[Review | None]:
+async def listed(client: Client, target: str, kind: Any = "bypass") -> list[ReviewRequest | None]:
     return [one async for one in open_reviews(client, target, kind)]
 
 
