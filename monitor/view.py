@@ -21,7 +21,8 @@ __all__ = ["FIRST_STEP", "Books", "Links", "Offers", "view"]
 
 FIRST_STEP = "Revoke the secret where it was issued, then replace it wherever it is used."
 
-Offers = Callable[[str], Sequence[tuple[str, int]]]  # rule → actions that may be asked for, how many have to approve
+# Of an incident: actions that may be asked for, and how many have to approve.
+Offers = Callable[[Incident], Sequence[tuple[str, int]]]
 Books = Callable[[str | None], Runbook | None]  # a runbook by its name
 
 
@@ -83,7 +84,7 @@ def view(
         options=links.program.options,
         drill=incident.fingerprint in beside.drills,
         run=None if run is None or run.ended is not None else _progress(run),
-        offers=_offers(offers(incident.rule), beside.actions.get(incident.id, ())) if offers else (),
+        offers=_offers(offers(incident), beside.actions.get(incident.id, ())) if offers else (),
         **_answer(incident.verified),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 import tomllib
 from collections.abc import Mapping
 from functools import cache, cached_property
@@ -40,13 +41,16 @@ class Step(Exchange):
 
 
 class Ready(BaseModel):
-    """A ready-made action: one `[[action]]` table."""
+    """A ready-made action: one `[[action]]` table. With `rules` it is about secrets of these, with `labels` about where
+    one was seen, and is never told the secret: label of an incident → what it has to look like, whose named groups are
+    what requests are made of."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     name: str
-    rules: tuple[str, ...] = Field(min_length=1)
+    rules: tuple[str, ...] = ()
+    labels: Mapping[str, str] = {}
     docs: str = Field(pattern=r"^https://")
     credential: str = ""  # what it needs beside the secret, in words; empty: nothing
     shape: str | None = None  # named groups take the secret apart
@@ -59,6 +63,23 @@ class Ready(BaseModel):
         if self.many > 1 and (len(self.steps) > 1 or first.json_ is None or first.names):
             raise ValueError("many: only one request with a JSON body of nothing but values takes several secrets")
         return self
+
+    @model_validator(mode="after")
+    def _one_subject(self) -> Ready:
+        if bool(self.rules) == bool(self.labels):
+            raise ValueError("needs `rules`, or `labels`, and not both")
+        told = [f"{step.url}{step.json_}{step.form}{step.auth}{step.headers}" for step in self.steps]
+        own = all(step.auth.startswith("header ") and "{credential}" in step.auth for step in self.steps)
+        if self.labels and (not own or any("{value}" in text for text in told)):
+            raise ValueError("labels: what is about a place is not told the secret, and logs in with a credential")
+        return self
+
+    def place(self, labels: Mapping[str, str]) -> dict[str, str] | None:
+        """What requests are made of, of an incident's labels; None: it is about another kind of place."""
+        found = [re.fullmatch(pattern, labels.get(label, "")) for label, pattern in self.labels.items()]
+        if not found or None in found:
+            return None
+        return {name: text for one in found if one for name, text in one.groupdict().items() if text}
 
 
 @cache
@@ -188,17 +209,28 @@ class ActionConfig(BaseModel):
             ),
         )
 
-    def fits(self, rule: str) -> bool:
-        """Whether it is for secrets of this rule. For a canary only what names it: it looks like a secret, and opens
-        nothing."""
+    @property
+    def about_place(self) -> bool:
+        """About where the secret was seen, whatever it is: it is not told the secret."""
+        return self.ready is not None and bool(self.ready.labels)
+
+    def place(self, labels: Mapping[str, str]) -> Mapping[str, str]:
+        """What its requests are made of beside `parts`, of an incident's labels."""
+        return (self.ready.place(labels) or {}) if self.ready is not None else {}
+
+    def fits(self, rule: str, labels: Mapping[str, str]) -> bool:
+        """Whether it is for an incident of this rule with these labels. For a canary only what names it: it looks like
+        a secret, and opens nothing."""
+        if self.about_place and not self.place(labels):
+            return False
         if rule == CANARY:
             return CANARY in self.rules
         if self.rules:
             return any(fnmatch.fnmatchcase(name, pattern) for name in names(rule) for pattern in self.rules)
-        return self.ready is None or heir(rule) in self.ready.rules
+        return self.ready is None or self.about_place or heir(rule) in self.ready.rules
 
     def wants(self, labels: Mapping[str, str]) -> bool:
         """Whether it is planned by itself for an incident with these labels."""
-        if not self.automatic or labels.get("confidence") == "low" or not self.fits(labels.get("rule", "")):
+        if not self.automatic or labels.get("confidence") == "low" or not self.fits(labels.get("rule", ""), labels):
             return False
         return all(matcher.matches(labels) for matcher in self.automatic)

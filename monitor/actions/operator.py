@@ -79,13 +79,13 @@ class Operator:
 
     def fitting(self, incident: Incident) -> Sequence[ActionConfig]:
         """What may be done about an incident."""
-        return [action for action in self._tables().actions if action.fits(incident.rule)]
+        return [action for action in self._tables().actions if action.fits(incident.rule, incident.labels)]
 
     async def preview(self, run: ActionRun, value: str | None = None) -> list[str]:
         """What `run` would do. Raises ActionError, WrongValueError, MissingPartError and LookupError."""
         action, incident = self.action(run.action), await self._store.incidents.get(run.incident)
-        value, _ = await self._value(incident, value)
-        return self._actor.preview(action, value, {**public(incident.labels), **run.parts})
+        value = "" if action.about_place else (await self._value(incident, value))[0]
+        return self._actor.preview(action, value, _parts(action, incident, run))
 
     async def run(self, run: ActionRun, *, actor: str, value: str | None = None) -> ActionRun:
         """Run it, once; then see what its issuer says of the secret. `value`: None takes it from where it lies. What
@@ -108,7 +108,7 @@ class Operator:
         outcome = await self._actor.run(
             action,
             first.value,
-            {**public(first.incident.labels), **first.run.parts},
+            _parts(action, first.incident, first.run),
             others=[one.value for one in others],
             on_step=lambda number: actions.step(ids, number),
         )
@@ -124,9 +124,11 @@ class Operator:
             else:
                 await self._fire(action, charges[half:], actor)
             return
+        # Of a place nobody has to see later whether it is refused.
+        state = "completed" if action.about_place and outcome.state == "accepted" else outcome.state
         for id_ in ids:
-            await actions.finish(id_, outcome.state, outcome.reason, actor=actor)
-        if outcome.state != "failed":
+            await actions.finish(id_, state, outcome.reason, actor=actor)
+        if not action.about_place and outcome.state != "failed":
             await self._follow(charges, taken=outcome.state == "accepted" and action.ready is not None)
         for id_ in ids:
             done = await actions.get(id_)
@@ -141,6 +143,8 @@ class Operator:
         self, action: ActionConfig, run: ActionRun, incident: Incident, value: str | None = None
     ) -> _Charge:
         """Raises ActionError where the secret may be another server's than the one that would be asked."""
+        if action.about_place:
+            return _Charge(run, incident, "")
         value, around = await self._value(incident, value)
         if why := self._astray(action, incident.rule, [*surroundings(incident), *around]):
             raise ActionError(why)
@@ -323,6 +327,11 @@ class Operator:
             await self._store.actions.begin(run.id, ACTOR)
             await self._store.actions.finish(run.id, outcome.state, outcome.reason, actor=ACTOR)
             self._count(run.action, outcome.state)
+
+
+def _parts(action: ActionConfig, incident: Incident, run: ActionRun) -> dict[str, str]:
+    """What its requests are made of beside the secret."""
+    return {**public(incident.labels), **action.place(incident.labels), **run.parts}
 
 
 def _still_open(incident: Incident) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from monitor.actions.config import ActionConfig
     from monitor.actions.operator import Operator
     from monitor.config import Config
+    from monitor.incidents import Incident
     from monitor.store import Store
     from monitor.store.records import ActionRun
 
@@ -118,8 +119,9 @@ def plan(
 
     async def work(store: Store) -> ActionRun:
         about = await store.incidents.get(incident)
-        if not chosen.fits(about.rule):
-            fail(f"{chosen.name} is not for secrets of {about.rule}", 2)
+        if not chosen.fits(about.rule, about.labels):
+            what = "where this one was seen" if chosen.about_place else f"secrets of {about.rule}"
+            fail(f"{chosen.name} is not for {what}", 2)
         return await store.actions.plan(about.id, chosen.name, actor=person(), needed=chosen.approvals, parts=parts)
 
     _print(_told(settings, work), form)
@@ -219,14 +221,13 @@ def _fitting(settings: Config, ref: str, form: Format) -> None:
     from monitor import runbook
     from monitor.actions.config import load_ready
 
-    async def read(store: Store) -> tuple[str, str | None]:
-        found = await store.incidents.get(ref)
-        return found.rule, found.runbook
+    async def read(store: Store) -> Incident:
+        return await store.incidents.get(ref)
 
-    rule, book_name = with_store(settings, read)
-    configured = [one for one in settings.actions if one.fits(rule)]
-    ready = [one for one in load_ready().values() if rule in one.rules]
-    book = runbook.load(book_name)
+    about = with_store(settings, read)
+    configured = [one for one in settings.actions if one.fits(about.rule, about.labels)]
+    ready = [one for one in load_ready().values() if about.rule in one.rules or one.place(about.labels)]
+    book = runbook.load(about.runbook)
     rows: list[dict[str, Any]] = [
         {"action": one.name, "configured": True, "does": _does(one), "approvals": one.approvals} for one in configured
     ]

@@ -277,7 +277,7 @@ def run(
         if under_way is None:
             raise RunError(f"no runbook is under way for incident {incident.id}")
         task = under_way.task(step)
-        chosen = _actions(settings, under_way, task, incident.rule)
+        chosen = _actions(settings, under_way, task, incident)
         if not chosen:
             by_hand = f"`monitor runbook show {incident.id}` says how it is done by hand"
             raise RunError(f"step {step} has no action that is configured for {incident.rule}; {by_hand}")
@@ -299,13 +299,16 @@ def run(
     emit(rows, form, text)
 
 
-def _actions(settings: Config, run: Run, task: Task, rule: str) -> list[ActionConfig]:
-    """Those that the step names, else, of the step that revokes, those configured for secrets of this rule."""
+def _actions(settings: Config, run: Run, task: Task, incident: Incident) -> list[ActionConfig]:
+    """Those that the step names; else, of the step that revokes, those configured for such secrets, and of one that
+    takes away where it can be read, those for such a place."""
     book = settings.shelf.load(run.book)
     step = book.step(task.id) if book else None
+    fitting = [one for one in settings.actions if one.fits(incident.rule, incident.labels)]
     if step is not None and step.actions:
-        return [one for one in settings.actions if one.name in step.actions and one.fits(rule)]
-    return [one for one in settings.actions if task.claims == "revoked" and one.fits(rule)]
+        return [one for one in fitting if one.name in step.actions]
+    wanted = {False} if task.claims == "revoked" else {True} if step is not None and step.erases else set()
+    return [one for one in fitting if one.about_place in wanted]
 
 
 @app.command(

@@ -40,6 +40,7 @@ from monitor.daemon.status import Status
 from monitor.daemon.supervise import Sources, present
 from monitor.daemon.watched import Watched
 from monitor.delivery import Delivery
+from monitor.incidents import Incident
 from monitor.process import notify, spare_memory
 from monitor.program import invocation
 from monitor.runbook import Runbook
@@ -273,8 +274,9 @@ class Daemon:
     def _book(self, name: str | None) -> Runbook | None:
         return self.running.site.store.procedure.book(name)  # of the configuration in force
 
-    def _offers(self, rule: str) -> list[tuple[str, int]]:
-        return [(one.name, one.approvals) for one in self.config.actions if one.fits(rule)]
+    def _offers(self, incident: Incident) -> list[tuple[str, int]]:
+        fits = (one for one in self.config.actions if one.fits(incident.rule, incident.labels))
+        return [(one.name, one.approvals) for one in fits]
 
     def _at(self) -> str | None:
         return None if self.phase == "watching" else f"at {self.phase}"

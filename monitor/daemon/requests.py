@@ -118,8 +118,8 @@ class Requests:
         return _LOOK
 
     def _needed(self, incident: Incident, name: str) -> int | None:
-        found = (one for one in self._running.config.actions if one.name == name and one.fits(incident.rule))
-        return next((one.approvals for one in found), None)
+        named = (one for one in self._running.config.actions if one.name == name)
+        return next((one.approvals for one in named if one.fits(incident.rule, incident.labels)), None)
 
     async def _tell(self) -> float:
         self._telling = {name: task for name, task in self._telling.items() if not task.done()}

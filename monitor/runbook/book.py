@@ -131,7 +131,8 @@ class Case(_Table):
 
 class Step(_Table):
     """One step. `within`: seconds after the run began; `needs`: steps that must be done before it; `when`: it is part
-    of a run only where all these hold of the incident; `claims`: what is wrong if the secret is seen again later."""
+    of a run only where all these hold of the incident; `claims`: what is wrong if the secret is seen again later;
+    `erases`: it takes away where the secret can still be read, and its actions are those about such a place."""
 
     id: _Id
     title: _Text
@@ -145,6 +146,7 @@ class Step(_Table):
     links: tuple[Link, ...] = ()
     queries: tuple[Query, ...] = ()
     claims: Literal["revoked", "unused"] | None = None
+    erases: bool = False
     verify: Verify | None = None
     actions: tuple[_Id, ...] = ()
     replace_first: ReplaceFirst = ReplaceFirst()

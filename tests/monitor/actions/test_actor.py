@@ -23,12 +23,14 @@ from tests.monitor.verify.test_verifier import PARTS, body_for
 
 VALUE, ADMIN = "canary0123456789", "admin9876543210"
 MORE = {
+    "account": "acme",
     "api_key_id": "k1",
     "key_id": "k1",
     "key_sid": "SK1",
     "lease_id": "database/creds/app/l1",
     "private_key_id": "p1",
     "project_id": "proj_1",
+    "run": "42",
 }
 
 
@@ -47,6 +49,9 @@ def configured(kind: str, server: str, /, **keys: object) -> ActionConfig:
 # hand, so that a slip in a table is seen. AWS and Vault are not here: moto and a real OpenBao judge those.
 _P = "abcdefghijklmnopqrst"
 DOCUMENTED: Mapping[str, tuple[tuple[str, str, Mapping[str, str], object], ...]] = {
+    "github-run-logs-delete": (
+        ("DELETE", f"/repos/acme/{_P}/actions/runs/42/logs", {"Authorization": f"Bearer {ADMIN}"}, None),
+    ),
     "github-revoke": (("POST", "/credentials/revoke", {}, {"credentials": [VALUE]}),),
     "supabase-key-delete": (
         ("GET", f"/v1/projects/{_P}/api-keys?reveal=true", {"Authorization": f"Bearer {ADMIN}"}, None),

@@ -3,6 +3,7 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
+from pydantic import ValidationError
 
 from monitor.actions.config import ActionConfig, Ready, load_ready
 from monitor.config import ConfigError, parse
@@ -23,14 +24,15 @@ def problems(text: str) -> str:
 
 
 def action(**keys: object) -> ActionConfig:
-    return ActionConfig.model_validate({"name": "a", "type": "http", "url": "https://x.example"} | keys)
+    given = {"name": "a", "type": "http", "url": "https://x.example"} | keys
+    return ActionConfig.model_validate({name: value for name, value in given.items() if value is not None})
 
 
 @pytest.mark.parametrize("ready", load_ready().values(), ids=lambda ready: ready.id)
 def test_a_ready_made_action_is_whole(ready: Ready) -> None:
     assert set(ready.rules) <= rule_ids()
     asked = {name for step in ready.steps for name in step.parts}
-    shape = ready.shape or ""
+    shape = f"{ready.shape}{ready.labels}"
     kept: set[str] = set()
     for step in ready.steps:
         assert step.means_taken
@@ -44,8 +46,41 @@ def test_a_ready_made_action_is_whole(ready: Ready) -> None:
     assert len(load_ready()) >= 15
 
 
+def test_what_is_about_a_place_fits_where_its_labels_say_which() -> None:
+    delete = action(type="github-run-logs-delete", url=None, credential="env:X")
+    there = {"repository": "acme/web.js", "run": "42", "workflow": "CI"}
+    assert delete.about_place
+    assert delete.place(there) == {"account": "acme", "project": "web.js", "run": "42"}
+    assert delete.fits("openai-project-key", there)
+    hostile = [{"repository": "acme/.."}, {"repository": "../web"}, {"run": "42/../7"}, {"run": ""}, {"workflow": ""}]
+    for change in (*hostile, {"repository": "a/b/c"}):
+        assert not delete.fits("openai-project-key", there | change)
+    assert not delete.fits("openai-project-key", {})
+    assert not delete.fits("canary", there)
+    assert not action(type="github-revoke", url=None).about_place
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rules": ["github-pat"]},
+        {"labels": {}},
+        {"steps": [{"url": "https://x.example/{value}", "auth": "header A {credential}", "expect": ["200"]}]},
+        {"steps": [{"url": "https://x.example/", "auth": "bearer", "expect": ["200"]}]},
+    ],
+)
+def test_what_is_about_a_place_is_never_told_the_secret(change: dict[str, object]) -> None:
+    step = {"url": "https://x.example/", "auth": "header A {credential}", "expect": ["200"]}
+    whole = {"id": "a", "name": "A", "docs": "https://x.example", "labels": {"run": "(?P<run>.+)"}, "steps": [step]}
+    Ready.model_validate(whole)
+    with pytest.raises(ValidationError, match="labels"):
+        Ready.model_validate(whole | change)
+
+
 def test_what_a_revocation_did_can_be_seen_by_a_probe() -> None:
-    seen = {ready.id for ready in load_ready().values() if all(probe_of(rule) for rule in ready.rules[:1])}
+    seen = {
+        ready.id for ready in load_ready().values() if ready.rules and all(probe_of(rule) for rule in ready.rules[:1])
+    }
     assert {"github-revoke", "aws-key-deactivate", "slack-revoke", "vault-revoke-self", "supabase-key-delete"} <= seen
 
 
@@ -84,20 +119,20 @@ def test_names_are_unique() -> None:
 
 
 def test_an_action_is_for_some_rules() -> None:
-    assert action().fits("anything")
-    assert action(rules=["acme-*"]).fits("acme-token")
-    assert not action(rules=["acme-*"]).fits("github-pat")
-    assert action(rules=["apify-token"]).fits("apify-api-token")  # by an id that the rule had
-    assert action(rules=["apify-api-token"]).fits("apify-token")  # of an incident from then
+    assert action().fits("anything", {})
+    assert action(rules=["acme-*"]).fits("acme-token", {})
+    assert not action(rules=["acme-*"]).fits("github-pat", {})
+    assert action(rules=["apify-token"]).fits("apify-api-token", {})  # by an id that the rule had
+    assert action(rules=["apify-api-token"]).fits("apify-token", {})  # of an incident from then
     github = ActionConfig(name="a", type="github-revoke")
-    assert github.fits("github-pat")
-    assert not github.fits("openai-project-key")
+    assert github.fits("github-pat", {})
+    assert not github.fits("openai-project-key", {})
 
 
 def test_nothing_is_done_about_a_canary_unless_it_is_named() -> None:
-    assert not action().fits("canary")
-    assert not action(rules=["*", "can*"]).fits("canary")
-    assert action(rules=["*", "canary"]).fits("canary")
+    assert not action().fits("canary", {})
+    assert not action(rules=["*", "can*"]).fits("canary", {})
+    assert action(rules=["*", "canary"]).fits("canary", {})
     automatic = action(automatic=['severity="critical"', 'rule=~".*"'])
     assert not automatic.wants({"rule": "canary", "severity": "critical", "confidence": "high"})
 

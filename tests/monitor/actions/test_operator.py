@@ -33,6 +33,7 @@ from monitor.verify.config import VerifyConfig
 from tests.acceptance.harness import Monitor
 from tests.acceptance.harness import until as waited
 from tests.fakes.forks import Forks
+from tests.fakes.github_actions import FakeActions
 from tests.fakes.revoker import FakeRevoker
 from tests.fakes.server import Fault
 from tests.fakes.webhook import FakeWebhook
@@ -252,6 +253,38 @@ async def test_what_an_issuer_takes_no_more_of_waits_and_runs_when_that_is_over(
         assert moments[1] - moments[0] >= 0.3
         history = [one.note for one in await store.incidents.history(planned[0].incident)]
         assert any("put off: the answer is HTTP 403: its issuer takes no more before" in note for note in history)
+
+
+async def test_the_logs_of_a_run_are_deleted_without_the_secret_and_of_others_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN", FakeActions.token)
+    labels = {"repository": "acme/web", "workflow": "CI", "job": "build", "run": "1001"}
+    asker = cast("Asker", SimpleNamespace())  # nobody asks for the secret, nor whether it still works
+    async with FakeActions() as github, await Store.open(tmp_path / "state.db", Policy(sinks=("chat",))) as store:
+        for _ in range(2):
+            github.add_run()
+        given = {"name": "logs", "type": "github-run-logs-delete", "server": github.url, "private": True}
+        action = ActionConfig.model_validate(given | {"credential": "env:TOKEN"})
+        config: Any = SimpleNamespace(actions=[action], verify=VerifyConfig())
+        operator = Operator(store, asker, Actor(), lambda: config)
+        await store.commit([finding("a", labels=labels), finding("b")])
+        seen, elsewhere = [await store.incidents.get(fingerprint(name)[:16]) for name in "ab"]
+        assert (list(operator.fitting(seen)), list(operator.fitting(elsewhere))) == ([action], [])
+
+        first = await store.actions.plan(seen.id, "logs", actor="ada", needed=1)
+        with pytest.raises(ActionError, match="1 more to approve it"):
+            await operator.run(first, actor="ada")
+        await store.actions.approve(first.id, "grace")
+        assert await operator.preview(first) == [f"DELETE {github.url}/repos/acme/web/actions/runs/1001/logs"]
+        done = await operator.run(await store.actions.get(first.id), actor="ada")
+        assert (done.state, github.deleted) == ("completed", [1001])
+
+        other = await store.actions.plan(seen.id, "logs", actor="ada", needed=0, parts={"run": "1000"})
+        assert (await operator.run(other, actor="ada")).state == "completed"
+        gone = await store.actions.plan(seen.id, "logs", actor="ada", needed=0, parts={"run": "7"})
+        assert (await operator.run(gone, actor="ada")).state == "failed"
+        assert (github.deleted, github.violations) == ([1001, 1000], [])
 
 
 class Together(FakeRevoker):
