@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 import time
 from collections.abc import Mapping
@@ -50,6 +52,7 @@ class Ran:
     erased: bool = False
     name: str = "unit tests"
     faults: list[Fault] = field(default_factory=list)  # of its log
+    rest: asyncio.Event | None = None  # without which the second half of its log does not come
 
 
 class FakeGitLab(FakeServer):
@@ -59,6 +62,7 @@ class FakeGitLab(FakeServer):
         self.pipelines: dict[int, dict[str, Any]] = {}
         self.jobs: dict[int, Ran] = {}
         self.size = 100  # most of a page
+        self.halves = 0  # of logs that were sent
         self.now = time.time()
         self.root = ""  # where it is installed below its host
 
@@ -182,6 +186,16 @@ class FakeGitLab(FakeServer):
             return web.Response(status=fault.status, headers=fault.headers)
         if one.log is None:
             return web.json_response({"message": "404 Not found"}, status=404)
+        if one.rest is not None and not one.rest.is_set():
+            half = len(one.log) // 2
+            streamed = web.StreamResponse(headers={"Content-Length": str(len(one.log))})
+            await streamed.prepare(request)
+            await streamed.write(one.log[:half])
+            self.halves += 1
+            await one.rest.wait()
+            with contextlib.suppress(ConnectionError):  # who asked was killed
+                await streamed.write(one.log[half:])
+            return streamed
         return web.Response(body=one.log, content_type="text/plain")
 
     async def _erase(self, request: web.Request, project: str, job: str) -> web.Response:
