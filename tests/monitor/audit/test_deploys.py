@@ -93,6 +93,15 @@ async def test_production_by_configuration_and_without_any(app: FakeGitHub, conf
     assert found[-1] == ("fail", "acme/app: environment kunden-1: nobody has to approve a deploy")
 
 
+async def test_a_waiver_is_for_an_environment_by_its_path(app: FakeGitHub, configured: Configured) -> None:
+    app.deploys.environments["acme/app"] = [environment("prod/a", bypass=True), environment("prod/b", bypass=True)]
+    waiver = "[[waivers]]\nitem = 'deploy-guards'\nreason = 'two people'\nexpires = 2999-01-01\n"
+    for paths, accepted in (("acme/app/prod/a", False), ("acme/app/prod/*", True)):
+        subject = configured(f"{waiver}paths = ['{paths}']\n")
+        (one,) = await audit([], subject.config, subject.engine, KEY, ["deploy-guards"], store=None)
+        assert (one.verdict, one.waived, one.accepted) == ("fail", 1 + accepted, accepted)
+
+
 async def test_an_entry_of_the_inventory_is_asked_with_its_own_token(
     app: FakeGitHub, make: Make, tmp_path: Path
 ) -> None:
