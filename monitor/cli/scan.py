@@ -51,6 +51,8 @@ monitor scan . --gitignore --baseline .secrets-baseline.json
 journalctl -o cat | monitor scan --format jsonl -
 
 monitor scan /srv/backup.tar.gz --severity high --format sarif > findings.sarif
+
+monitor scan --actions acme/web --since 30d
 """
 
 
@@ -106,6 +108,30 @@ def scan(
     since_last: Annotated[
         bool, typer.Option("--since-last", help="With --git: commits that came since this was last asked for.")
     ] = False,
+    actions: Annotated[
+        str | None,
+        typer.Option(
+            "--actions", metavar="OWNER/REPO", help="The logs of jobs of GitHub Actions there.", show_default=False
+        ),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since", metavar="DURATION", help="With --actions: of jobs that ended since.", show_default="30d"
+        ),
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            "--token",
+            metavar="REFERENCE",
+            help="With --actions: env:NAME or file:PATH of the log-in.",
+            show_default="env:GITHUB_TOKEN",
+        ),
+    ] = None,
+    base_url: Annotated[
+        str, typer.Option("--base-url", metavar="URL", help="With --actions: GitHub Enterprise Server.")
+    ] = "https://api.github.com",
     report: Annotated[
         bool, typer.Option("--report", help="With --git: record it as incidents, in the state of the configuration.")
     ] = False,
@@ -165,10 +191,19 @@ def scan(
     if reveal and form is not Form.text:
         fail("--reveal is for --format text", 2)
     for_files = {"--gitignore": gitignore, "--git-folders": git, "--max-size": max_size, "--threads": threads}
-    if (history or staged) and (odd := [name for name, value in for_files.items() if value]):
-        fail(f"{odd[0]} is for files, not for {'--git' if history else '--staged'}", 2)
-    paths = _places(paths or [], history=history, staged=staged, since_last=since_last)
-    named = [] if history or staged else paths
+    other = "--git" if history else "--staged" if staged else "--actions" if actions else ""
+    if other and (odd := [name for name, value in for_files.items() if value]):
+        fail(f"{odd[0]} is for files, not for {other}", 2)
+    if since and not actions:
+        fail("--since goes with --actions", 2)
+    ended = None
+    if actions:
+        from monitor.cli.scan_actions import asked_for
+
+        ended = asked_for(actions, paths or [], since=since, token=token, base_url=base_url, other=history or staged)
+        paths = [actions]
+    paths = paths or [] if ended else _places(paths or [], history=history, staged=staged, since_last=since_last)
+    named = [] if other else paths
     unread = [path for path in named if path != "-" and not os.access(path, os.R_OK)]  # said when their turn comes
     documents = [_document(one) for one in also or ()]
     written = [path for _, path in documents] + ([write_baseline] if write_baseline is not None else [])
@@ -218,7 +253,7 @@ def scan(
         archives=archives,
         max_unpacked=max_unpacked,
         owners=own.owners if own else {},
-        books=_books(paths, repository) if suppressions else (),
+        books=_books(paths, repository) if suppressions and ended is None else (),
         accepting=None if wanted is None else wanted.accepting,
     )
     session.over = sum(book.over for book in options.books)
@@ -229,6 +264,10 @@ def scan(
 
             state = settings.state_dir if since_last else None
             run(session, repository, engine, options, only_staged=staged, everything=everything, state=state)
+        elif ended is not None:
+            from monitor.cli.scan_actions import scan_logs
+
+            scan_logs(session, ended, engine, options)
         else:
             session.run(engine, options, threads or settings.workers, gitignore=gitignore, git=git, max_size=max_size)
     except KeyboardInterrupt:

@@ -38,7 +38,7 @@ from monitor.model import Position
 from monitor.sources.base import SourceConfig, Where
 from monitor.sources.joblog import Job, JobLogs, where
 
-__all__ = ["GitHubActionsConfig", "GitHubActionsSource"]
+__all__ = ["EVENT", "GitHubActionsConfig", "GitHubActionsSource", "job_of"]
 
 log = structlog.get_logger(__name__)
 
@@ -218,7 +218,7 @@ class GitHubActionsSource:
         """Raises _LaterError, and RemoteError where it is not about this log alone."""
         if ended.silent or self._logs.knows(ended.key):
             return
-        job = self._job(ended, of)
+        job = job_of(ended, of, self.config.host)
         async with self._slots:
             try:
                 await self._logs.read(job, self._listing.log(ended))
@@ -236,10 +236,6 @@ class GitHubActionsSource:
                 return
         self._failed[ended.key] += 1
         raise _LaterError(failure)
-
-    def _job(self, ended: EndedJob, of: Run | None = None) -> Job:
-        step = functools.partial(step_at, ended.steps)
-        return Job(ended.key, self.config.host, path(ended, of), ended.ended, labels(ended, of), ended.url, step)
 
     # --- hooks ----------------------------------------------------------------------------------------------------
 
@@ -269,7 +265,7 @@ class GitHubActionsSource:
                 # Whether it is the log's fault is known once it has failed while others did not.
                 if delivery.attempts < TRIES or self._failed[ended.key] < 2:
                     raise RemoteError(str(error), retry=True) from None
-                await self._logs.lose(self._job(ended), "unreadable")
+                await self._logs.lose(job_of(ended, None, self.config.host), "unreadable")
                 del self._failed[ended.key]
         await self.intake.record_alerts([], [], [], handled=[delivery.id])
 
@@ -280,3 +276,9 @@ class GitHubActionsSource:
             if len(self._runs) > REMEMBERED:
                 self._runs.popitem(last=False)
         return self._runs[key]
+
+
+def job_of(ended: EndedJob, of: Run | None, host: str) -> Job:
+    """What is read of it. `of`: its run, where that attempt is known; `host`: how ids name the server."""
+    step = functools.partial(step_at, ended.steps)
+    return Job(ended.key, host, path(ended, of), ended.ended, labels(ended, of), ended.url, step)

@@ -21,7 +21,7 @@ from monitor.model import Block, Position
 from monitor.record import record
 from monitor.sources.base import Where
 
-__all__ = ["LARGEST", "Job", "JobLogs", "titled", "where"]
+__all__ = ["LARGEST", "Job", "JobLogs", "Reading", "titled", "where"]
 
 LARGEST = 1 << 30  # bytes of a log; what is beyond them is entered as lost
 _ROW = "job:"
@@ -81,7 +81,7 @@ class JobLogs:
             self._at_work.discard(job.key)
 
     async def _through(self, job: Job, pieces: AsyncIterator[bytes]) -> None:
-        reading = _Reading(self._source, job, self._section)
+        reading = Reading(self._source, job, self._section)
         async for piece in pieces:
             await self._scan(job, reading.feed(piece))
             if reading.bytes > LARGEST:
@@ -128,8 +128,8 @@ def where(positions: Mapping[str, Mapping[str, Any]]) -> Where:
     return Where(f"{len(ended):,} jobs of late", upto=max(ended, default=None))
 
 
-class _Reading:
-    """One log on its way: bytes in, blocks out."""
+class Reading:
+    """One log on its way: bytes in, blocks out. `bytes`: that came."""
 
     def __init__(self, source: str, job: Job, section: re.Pattern[bytes]) -> None:
         self.bytes = 0

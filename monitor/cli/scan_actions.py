@@ -1,0 +1,202 @@
+"""`monitor scan --actions`: what the logs of jobs of GitHub Actions show, of one repository."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import typer
+
+from monitor.cli.common import fail, printable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from detectors.match.engine import Engine
+    from monitor.cli.scan_session import Session
+    from monitor.github.ci import GitHubActionsConfig
+    from monitor.github.listing import Listing
+    from monitor.github.runs import EndedJob, Run
+    from monitor.model import Block
+    from monitor.scan.run import Options
+    from monitor.scan.search import Searcher
+    from monitor.sources.joblog import Reading
+
+__all__ = ["Asked", "asked_for", "scan_logs"]
+
+_SINCE = 30 * 86_400.0  # seconds
+_AT_ONCE = 4  # logs
+_TOKEN = "env:GITHUB_TOKEN"  # noqa: S105 - a reference
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which logs: of whose jobs, how one logs in, and of the last how many seconds."""
+
+    config: GitHubActionsConfig
+    repo: str
+    since: float
+
+
+def asked_for(
+    repo: str, paths: list[str], *, since: str | None, token: str | None, base_url: str, other: bool
+) -> Asked:
+    """What does not make sense ends the command with exit code 2. `other`: so does --git or --staged."""
+    from pydantic import ValidationError
+
+    from monitor.common.duration import parse_duration
+    from monitor.common.http import in_the_clear
+    from monitor.github.ci import GitHubActionsConfig
+
+    if other or paths:
+        fail("--actions goes alone: without paths, --git and --staged", 2)
+    if in_the_clear(base_url):
+        fail("--base-url: the token would go over the network unencrypted: use https", 2)
+    keys = {"name": "scan", "type": "github-actions", "repo": repo, "token": token or _TOKEN, "base_url": base_url}
+    options = {"repo": "--actions", "token": "--token", "base_url": "--base-url"}
+    try:
+        config = GitHubActionsConfig.model_validate(keys)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        option = next((options[str(part)] for part in first["loc"] if part in options), "--base-url")
+        why = "write OWNER/REPO" if option == "--actions" else first["msg"].removeprefix("Value error, ")
+        fail(f"{option}: {why}", 2)
+    try:
+        return Asked(config, repo, _SINCE if since is None else parse_duration(since))
+    except ValueError as error:
+        fail(f"--since: {error}", 2)
+
+
+def scan_logs(session: Session, asked: Asked, engine: Engine, options: Options) -> None:
+    """All logs of jobs that ended since, a few at a time; what is gone is counted."""
+    from monitor.scan.run import searcher
+
+    session.unit = "log"
+    by = searcher(engine, options)
+    session.begin(by.worker)
+    asyncio.run(_Logs(session, asked, by).all())
+    session.finish()
+
+
+class _Logs:
+    def __init__(self, session: Session, asked: Asked, by: Searcher) -> None:
+        self._session, self._asked, self._by = session, asked, by
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._talks = sys.stderr.isatty()
+        self._gone = 0
+        self._over = False  # nothing more is to be had of GitHub
+
+    async def all(self) -> None:
+        from monitor.clients.storage import Storage
+        from monitor.common.http import RemoteError
+        from monitor.github.auth import AuthError
+        from monitor.github.listing import ADVICE, Listing
+
+        config = self._asked.config
+        client = config.client(on_wait=self._waiting, advice=ADVICE)
+        client.attempts = 3
+        storage = Storage(private=not config.cloud, clear=urlsplit(config.base_url).scheme == "http")
+        try:
+            await self._runs(Listing(client, storage, self._odd))
+        except (RemoteError, AuthError) as error:
+            self._stop(error)
+        finally:
+            await storage.close()
+            await client.close()
+            self._say("")
+        if self._gone:
+            self._session.incomplete = True
+            self._session.notes.append(f"{self._gone:,} logs are gone (retention over, or deleted)")
+
+    async def _runs(self, listing: Listing) -> None:
+        from monitor.github.listing import Look
+        from monitor.github.watch import AGAIN
+
+        look, since = Look(listing, self._asked.repo), time.time() + listing.client.skew - self._asked.since
+        seen: set[int] = set()  # pages overlap
+        # What was created before may have been run again since.
+        async for page in look.runs(max(0.0, since - AGAIN), again=False):
+            for one in page:
+                if self._over:
+                    return
+                if one.id not in seen and (one.updated >= since or not one.over):
+                    await self._jobs(listing, one, [job for job in await look.jobs(one) if job.ended >= since])
+                seen.add(one.id)
+
+    async def _jobs(self, listing: Listing, of: Run, ended: list[EndedJob]) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for one in ended:
+                if not one.silent:
+                    tasks.create_task(self._log(listing, one, of if one.attempt == of.attempt else None))
+
+    async def _log(self, listing: Listing, ended: EndedJob, of: Run | None) -> None:
+        from monitor.clients.storage import StorageError
+        from monitor.common.http import RemoteError
+        from monitor.github.ci import job_of
+        from monitor.github.runs import SECTION
+        from monitor.sources.joblog import Reading
+
+        job = job_of(ended, of, self._asked.config.host)
+        reading = Reading("", job, SECTION)
+        async with self._slots:
+            if self._over:
+                return
+            try:
+                async with listing.log(ended) as pieces:
+                    await self._search(reading, pieces, job.path)
+            except RemoteError as error:
+                if error.status in (404, 410):
+                    self._gone += 1
+                elif error.status in (0, 401, 403):
+                    self._stop(error)
+                else:
+                    self._problem(job.path, str(error))
+                return
+            except StorageError as error:
+                self._problem(job.path, str(error))
+                return
+        self._session.files += 1
+        self._say(f"{self._session.files:,} logs")
+
+    async def _search(self, reading: Reading, pieces: AsyncIterator[bytes], path: str) -> None:
+        from monitor.sources.joblog import LARGEST
+
+        async for piece in pieces:
+            self._block(reading.feed(piece))
+            if reading.bytes > LARGEST:
+                self._problem(path, f"what is beyond {LARGEST >> 30} GiB of it was not read")
+                break
+        self._block(reading.rest())
+
+    def _block(self, block: Block | None) -> None:
+        from monitor.scan.run import Outcome
+
+        if block is not None:
+            self._session.take(Outcome(hits=list(self._by.search([block], report=self._problem))))
+
+    def _stop(self, error: Exception) -> None:
+        """It is said once, not for each log."""
+        if not self._over:
+            self._problem(self._asked.repo, str(error))
+        self._over = True
+
+    def _problem(self, path: str, what: str) -> None:
+        self._session.incomplete = True
+        self._session.problem(path, what)
+
+    def _odd(self, what: str) -> None:
+        self._problem(self._asked.repo, f"one of its {what} is not as GitHub describes it, and was passed over")
+
+    def _waiting(self, seconds: float) -> None:
+        if seconds > 0:
+            typer.echo(printable(f"waiting {seconds:.0f} s for GitHub's rate limit"), err=True)
+
+    def _say(self, text: str) -> None:
+        """How far it is, on a terminal."""
+        if self._talks:
+            sys.stderr.write(f"\r\x1b[K{text}")
+            sys.stderr.flush()
