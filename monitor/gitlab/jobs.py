@@ -36,7 +36,8 @@ def moment(value: object) -> float | None:
     return found.timestamp() if found.tzinfo is not None else None
 
 
-def key_of(project: int, job: int) -> str:
+def key_of(project: int, job: int | str = "") -> str:
+    """Without a job: how those of all of them begin."""
     return f"{project}/{job}"
 
 
@@ -48,6 +49,7 @@ def job_of(row: Mapping[str, Any], project: int, repository: str, server: str) -
     pipeline, user = _inside(row, "pipeline"), _inside(row, "user")
     name, stage = _text(row.get("name")), _text(row.get("stage"))
     labels = {
+        "service": repository,
         "repository": repository,
         "job": name,
         "stage": stage,
@@ -55,6 +57,8 @@ def job_of(row: Mapping[str, Any], project: int, repository: str, server: str) -
         "commit": _text(pipeline.get("sha")),
         "tag" if row.get("tag") is True else "branch": _text(row.get("ref")),
         "actor": _text(user.get("username")),
+        "project_id": str(project),
+        "job_id": str(job),
     }
     return Job(
         key=key_of(project, job),

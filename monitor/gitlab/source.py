@@ -130,8 +130,6 @@ class GitLabSource:
         found = [problem for problem in problems if problem]
         more = f", and {len(found) - 1:,} more" if len(found) > 1 else ""
         self._intake.degraded("jobs", f"{found[0]}{more}" if found else None)
-        if not found:
-            await self._forget(projects)
 
     async def _guarded(self, work: Awaitable[object]) -> str | None:
         """What is wrong, in words that show nothing of an answer."""
@@ -217,8 +215,10 @@ class GitLabSource:
                 yield row
 
     async def _keep(self, project: int, began: float, upto: float) -> None:
+        """How far it has come; jobs that no look asks for from there on are known by themselves no longer."""
         place = Position(self.config.name, f"{_PROJECT}{project}", {"from": began, "upto": upto})
-        await self._intake.record((), [place])
+        old = self._logs.forget(key_of(project), upto - _STORED - _OVERLAP)
+        await self._intake.record((), [place, *old])
 
     async def _pipeline(self, project: int, path: str, pipeline: int, began: float) -> bool:
         """Jobs of it that ended after `began`; False: for one it is too early. Raises ServiceError where one could not
@@ -267,13 +267,6 @@ class GitLabSource:
                 raise
             await self._logs.lose(job, "unreadable")
         self._failing.pop(job.key, None)
-
-    async def _forget(self, projects: Mapping[int, str]) -> None:
-        """What no look asks for any more."""
-        saved = await self._intake.positions()
-        upto = [saved.get(f"{_PROJECT}{project}", {}).get("upto", 0.0) for project in projects]
-        if old := self._logs.forget("", min(upto, default=0.0) - _STORED - _OVERLAP):
-            await self._intake.record((), old)
 
     async def _hooks(self) -> None:
         while True:

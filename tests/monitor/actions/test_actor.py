@@ -25,6 +25,8 @@ VALUE, ADMIN = "canary0123456789", "admin9876543210"
 MORE = {
     "account": "acme",
     "api_key_id": "k1",
+    "gitlab_job": "71",
+    "gitlab_project": "7",
     "key_id": "k1",
     "key_sid": "SK1",
     "lease_id": "database/creds/app/l1",
@@ -71,6 +73,7 @@ DOCUMENTED: Mapping[str, tuple[tuple[str, str, Mapping[str, str], object], ...]]
     ),
     "gcp-token-revoke": (("POST", "/revoke", {}, {"token": [VALUE]}),),
     "npm-revoke": (("DELETE", f"/-/npm/v1/tokens/token/{VALUE}", {"Authorization": f"Bearer {VALUE}"}, None),),
+    "gitlab-job-erase": (("POST", "/api/v4/projects/7/jobs/71/erase", {"PRIVATE-TOKEN": ADMIN}, None),),
     "gitlab-revoke-self": (("DELETE", "/api/v4/personal_access_tokens/self", {"PRIVATE-TOKEN": VALUE}, None),),
     "doppler-revoke": (("POST", "/v3/auth/revoke", {}, {"token": VALUE}),),
     "discord-webhook-delete": (("DELETE", f"/api/v10/webhooks/123456789012345678/{VALUE}", {}, None),),

@@ -34,6 +34,8 @@ from tests.acceptance.harness import Monitor
 from tests.acceptance.harness import until as waited
 from tests.fakes.forks import Forks
 from tests.fakes.github_actions import FakeActions
+from tests.fakes.gitlab import TOKEN as GITLAB_TOKEN
+from tests.fakes.gitlab import FakeGitLab
 from tests.fakes.revoker import FakeRevoker
 from tests.fakes.server import Fault
 from tests.fakes.webhook import FakeWebhook
@@ -285,6 +287,27 @@ async def test_the_logs_of_a_run_are_deleted_without_the_secret_and_of_others_th
         gone = await store.actions.plan(seen.id, "logs", actor="ada", needed=0, parts={"run": "7"})
         assert (await operator.run(gone, actor="ada")).state == "failed"
         assert (github.deleted, github.violations) == ([1001, 1000], [])
+
+
+async def test_the_log_of_a_job_is_erased_at_its_own_server_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN", GITLAB_TOKEN)
+    async with FakeGitLab() as gitlab, await Store.open(tmp_path / "state.db", Policy(sinks=("chat",))) as store:
+        job = gitlab.ran(71, b"a secret")
+        given = {"name": "log", "type": "gitlab-job-erase", "server": gitlab.url, "private": True}
+        action = ActionConfig.model_validate(given | {"credential": "env:TOKEN"})
+        config: Any = SimpleNamespace(actions=[action], verify=VerifyConfig())
+        operator = Operator(store, cast("Asker", SimpleNamespace()), Actor(), lambda: config)
+        labels = {"stage": "test", "project_id": "7", "job_id": "71"}
+        await store.commit([finding("a", labels=labels), finding("b", labels={**labels, "job_id": "71/../2"})])
+        seen, odd = [await store.incidents.get(fingerprint(name)[:16]) for name in "ab"]
+        assert (list(operator.fitting(seen)), list(operator.fitting(odd))) == ([action], [])
+        states = []
+        for _ in range(2):
+            run = await store.actions.plan(seen.id, "log", actor="ada", needed=0)
+            states.append((await operator.run(run, actor="ada")).state)
+        assert (states, job.erased, job.log) == (["completed", "failed"], True, b"")
 
 
 class Together(FakeRevoker):

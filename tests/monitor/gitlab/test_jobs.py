@@ -21,7 +21,8 @@ def test_a_job_that_has_ended_and_has_run() -> None:
     assert (job.key, job.path, job.url) == ("7/3", "acme/web:jobs/test/unit", None)
     assert job.ended == 1796047260.5
     assert job.labels == {
-        "repository": "acme/web", "job": "unit", "stage": "test", "pipeline": "9", "commit": "ab", "tag": "v1"
+        "service": "acme/web", "repository": "acme/web", "job": "unit", "stage": "test", "pipeline": "9",
+        "commit": "ab", "tag": "v1", "project_id": "7", "job_id": "3",
     }  # fmt: skip
 
 

@@ -84,8 +84,8 @@ async def test_each_log_is_read_once_with_what_is_known_of_its_job(gitlab: FakeG
     assert (block.path, block.url) == ("acme/web:jobs/test/unit tests", "https://gitlab.example/acme/web/-/jobs/71")
     assert block.generation == f"{gitlab.address.removeprefix('http://')}/7/71"
     assert dict(block.attributes) == {
-        "repository": "acme/web", "job": "unit tests", "stage": "test", "pipeline": "1", "commit": "c" * 40,
-        "branch": "main", "actor": "ann",
+        "service": "acme/web", "repository": "acme/web", "job": "unit tests", "stage": "test", "pipeline": "1",
+        "commit": "c" * 40, "branch": "main", "actor": "ann", "project_id": "7", "job_id": "71",
     }  # fmt: skip
     assert block.attributes_at(60) == {"step": "step_script"}
     source = made(gitlab, intake)
@@ -291,9 +291,10 @@ async def test_killed_at_any_commit_nothing_is_missed_and_nothing_is_there_twice
 
 async def test_what_no_look_asks_for_any_more_is_forgotten(gitlab: FakeGitLab) -> None:
     intake = Intake()
+    gitlab.projects[8] = "acme/idle"
     gitlab.ran(71, b"<1>").ended = gitlab.now - 20 * 86_400
     gitlab.ran(72, b"<2>")
-    source = made(gitlab, intake)
+    source = made(gitlab, intake, group="acme")
     await source.look()
     assert sorted(key for key in intake.saved if key.startswith("job:")) == ["job:7/72"]
     gitlab.ran(73, b"<3>")
