@@ -75,7 +75,8 @@ async def _waiting(config: Config, source: GitHubConfig) -> tuple[list[dict[str,
         for target in source.targets:
             for kind in KINDS:
                 try:
-                    found += [one async for one in open_reviews(client, target, kind) if one is not None]
+                    async for one in open_reviews(client, target, kind):
+                        found += [one] if one is not None else []
                 except RemoteError as error:
                     if error.status != 404:  # nobody has to ask there
                         unread.append(f"{source.name}: {error}")

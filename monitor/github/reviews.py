@@ -162,26 +162,31 @@ class Reviews:
         problem: RemoteError | None = None
         for target in self.targets:
             for kind, listing in KINDS.items():
+                found: list[ReviewRequest | None] = []
+                failed: RemoteError | None = None
                 try:
-                    found = [one async for one in open_reviews(self.client, target, kind)]
+                    async for one in open_reviews(self.client, target, kind):
+                        found.append(one)  # noqa: PERF401 - what came before a failure is reported all the same
                 except RemoteError as error:
-                    if error.status == 403:
-                        problem = RemoteError(f"{listing} of {target}: {REVIEWER}", retry=False, status=403)
-                    elif error.status != 404:  # nobody has to ask there
-                        problem = error
-                    continue
+                    failed = error
                 for _ in range(found.count(None)):
                     self.intake.malformed("review request")
-                await self._take(f"{kind}:{target}", kind, [one for one in found if one is not None])
+                whole = failed is None
+                await self._take(f"{kind}:{target}", kind, [one for one in found if one is not None], whole=whole)
+                if failed is not None and failed.status == 403:
+                    problem = RemoteError(f"{listing} of {target}: {REVIEWER}", retry=False, status=403)
+                elif failed is not None and failed.status != 404:  # nobody has to ask there
+                    problem = failed
         if problem is not None:
             raise problem
 
-    async def _take(self, key: str, kind: Kind, found: Sequence[ReviewRequest]) -> None:
-        """What was reported of each is saved with the notification that says so."""
+    async def _take(self, key: str, kind: Kind, found: Sequence[ReviewRequest], *, whole: bool) -> None:
+        """What was reported of each is saved with the notification that says so. `whole`: no other waits there."""
         before = (await self.intake.positions()).get(key, {}).get("reported", {})
         before = before if isinstance(before, dict) else {}
         now = time.time() + self.client.skew
-        stages = {str(one.id): _stage(one, before.get(str(one.id)), now) for one in found}
+        stages = {} if whole else dict(before)
+        stages |= {str(one.id): _stage(one, before.get(str(one.id)), now) for one in found}
         if stages == before:
             return
         fresh = [one for one in found if stages[str(one.id)] != before.get(str(one.id))]

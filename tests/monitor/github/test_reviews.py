@@ -145,13 +145,31 @@ async def test_odd_answers_are_read_as_far_as_they_go(github: FakeGitHub, client
         await reviews.look()
 
 
-async def test_ten_thousand_are_read_up_to_a_limit(github: FakeGitHub, client: Client, intake: MemoryIntake) -> None:
+async def test_of_ten_thousand_those_up_to_a_limit_are_reported_and_that_is_said(
+    github: FakeGitHub, client: Client, intake: MemoryIntake, reviews: Reviews
+) -> None:
     github.check = False
     made = github.reviews.add("bypass", "acme/web", 3 * DAY)
     github.reviews.requests["bypass"] = [{**made, "id": number} for number in range(10_000)]
-    with pytest.raises(RemoteError, match="more than 2,000; the rest is not read"):
-        await Reviews("gh", client, intake, "github.com", ["org:acme"]).look()
-    github.reviews.requests["bypass"] = github.reviews.requests["bypass"][:150]
-    await Reviews("gh", client, intake, "github.com", ["org:acme"]).look()
-    assert intake.notices[0][1].count("\n") == 10
-    assert "and 140 more" in intake.notices[0][1]
+    for _ in range(2):
+        with pytest.raises(RemoteError, match="more than 2,000; the rest is not read"):
+            await reviews.look()
+    ((title, text, _),) = intake.notices
+    assert title.startswith("2000 requests")
+    assert text.count("\n") == 10
+    assert "and 1990 more" in text
+
+
+async def test_a_listing_that_breaks_off_forgets_nothing(
+    github: FakeGitHub, client: Client, intake: MemoryIntake, reviews: Reviews
+) -> None:
+    github.check = False
+    made = github.reviews.add("bypass", "acme/web", 3 * DAY)
+    github.reviews.requests["bypass"] = [{**made, "id": number} for number in range(150)]
+    await reviews.look()
+    link = f'<{github.url}/orgs/acme/bypass-requests/secret-scanning?page=2>; rel="next"'
+    github.faults.extend([(200, {"Link": link}, []), (422, {}, {"message": "no"})])
+    with pytest.raises(RemoteError):
+        await reviews.look()
+    await reviews.look()
+    assert len(intake.notices) == 1
