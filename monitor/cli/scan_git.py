@@ -142,7 +142,7 @@ def staged(session: Session, git: Git, engine: Engine, options: Options) -> None
     from monitor.scan.history import staged as changed
 
     def hits(search: CommitSearch) -> Iterator[Hit]:
-        yield from (seen.hit for seen in search.search(changed(git)))
+        yield from (seen.hit for seen in changed(git, search))
 
     session.unit = "staged file"
     _search(session, git, engine, options, hits, everything=True)

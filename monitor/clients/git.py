@@ -10,7 +10,7 @@ import os
 import re
 import shlex
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -20,6 +20,7 @@ __all__ = ["DIFF", "Blob", "Blobs", "Git", "GitError", "command"]
 OLDEST = (2, 26)  # whose `config` says where a setting stands
 _SECONDS = 120.0
 _PIECE = 1 << 20
+_TOGETHER = 60  # names that fit into the smallest pipe
 # In a .git/config that came along each of these can name a program, lead elsewhere, or change the form of what is read;
 # a commit-graph is believed, and one that came along can say of a commit that none came before it.
 _HARMLESS = (
@@ -187,10 +188,11 @@ class Blob:
 
     def whole(self) -> bytes:
         """As far as it can be read."""
-        pieces: list[bytes] = []
-        with suppress(OSError):
-            pieces += iter(self.read, b"")
-        return b"".join(pieces)
+        wanted = self._left
+        text = self._pipe.read(wanted)
+        self._left -= len(text)
+        self.damaged |= len(text) < wanted
+        return text
 
     def seekable(self) -> bool:
         return False
@@ -213,34 +215,59 @@ class Blobs:
 
     def get(self, name: str, kind: bytes = b"blob") -> Blob | None:
         """None: it is not there, cannot be read, or is of another kind."""
+        self._pass_over()
+        self._ask([name])
+        return self._answer(kind)
+
+    def several(self, names: Sequence[str]) -> Iterator[tuple[str, Blob | None]]:
+        """The same of each. Asked for together, so that git does not wait for us; none of others meanwhile."""
+        done = False
         try:
-            self._pass_over()
-        except OSError:
-            self.close()
+            for start in range(0, len(names), _TOGETHER):
+                some = names[start : start + _TOGETHER]
+                asked = False
+                for number, name in enumerate(some):
+                    self._pass_over()
+                    if not asked or self._process is None:  # a damaged one ended it
+                        self._ask(some[number:])
+                        asked = True
+                    yield name, self._answer(b"blob")
+            done = True
+        finally:
+            if not done:
+                self.close()  # there are answers that nobody reads
+
+    def _ask(self, names: Iterable[str]) -> None:
         process = self._process or self._start()
         assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            process.stdin.write(name.encode() + b"\n")
+        with suppress(BrokenPipeError):  # then it has no answer
+            process.stdin.write("".join(f"{name}\n" for name in names).encode())
             process.stdin.flush()
-            head = process.stdout.readline().split()
-        except BrokenPipeError:
-            head = []
+
+    def _answer(self, kind: bytes) -> Blob | None:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        head = self._process.stdout.readline().split()
         if not head:  # a damaged one ends the process
             self.close()
             return None
         if len(head) != 3 or not head[2].isdigit():  # "NAME missing"
             return None
-        self._last = Blob(process.stdout, int(head[2]))
+        self._last = Blob(self._process.stdout, int(head[2]))
         return self._last if head[1] == kind else None
 
     def _pass_over(self) -> None:
+        """What is left of the last one."""
         last, self._last = self._last, None
         process = self._process
-        if last is not None and process is not None and process.stdout is not None:
+        if last is None or process is None or process.stdout is None:
+            return
+        try:
             while last.read():
                 pass
             process.stdout.read(1)  # a newline behind each
+        except OSError:
+            self.close()
 
     def _start(self) -> _Process:
         self._process = self._open.enter_context(self._git._started("cat-file", "--batch"))

@@ -1,6 +1,8 @@
-"""What git says that commits changed, as texts: the new side of each hunk, without the marks before its lines.
+"""What git says that commits changed: which files, and as texts the new side of each hunk, without the marks before
+its lines.
 
-    SOH commit, a line each for parents, author, e-mail and time, the message, NUL; for each file a section of a diff
+    SOH commit, a line each for parents, author, e-mail and time, the message, NUL; for each file a row (`--raw`) or a
+    section of a diff (`-p`)
 
 No line of a commit, of a hunk or of a header begins as a section or a commit does: those of commits are indented, and
 each of a hunk has its mark. So what is in them can fool nobody, and one search for how a line begins tells them apart.
@@ -25,10 +27,11 @@ _BINARY = re.compile(rb"^Binary files ", re.MULTILINE)
 _GONE = re.compile(rb"^deleted file mode ", re.MULTILINE)
 _WRITTEN = re.compile(rb"^(?:author|tagger) ([^<\n]*?) ?<([^>\n]*)> (\d{1,12})", re.MULTILINE)
 _PARENT = re.compile(rb"^parent ([0-9a-f]+)$", re.MULTILINE)
+_ROW = re.compile(rb"^:+([0-7]{6}(?: [0-7]{6})+) ([0-9a-f]{40,}(?: [0-9a-f]{40,})+) [A-Z]+\t([^\n]+)$", re.MULTILINE)
 _REMOVED = re.compile(rb"\n[-\\][^\n]*")
 _ESCAPE = re.compile(rb"\\([abtnvfr\"\\]|[0-7]{3})")
 _ESCAPES = dict(zip(b'abtnvfr"\\', b'\a\b\t\n\v\f\r"\\', strict=True))
-_LINK = "160000"  # the mode of a submodule
+_LINK = b"160000"  # the mode of a submodule
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ def _lines(raw: bytes) -> Iterator[bytes]:
 @dataclass(frozen=True, slots=True)
 class Change:
     """Of one file in one commit (None: not committed). `old`, `new`: names of its contents. `opaque`: git compares it
-    no lines, so there are no hunks. `link`: it is a submodule."""
+    no lines; there are no hunks then, nor in a row. `link`: it is a submodule."""
 
     commit: Commit | None
     path: str
@@ -102,7 +105,11 @@ def changes(pieces: Iterable[bytes]) -> Iterator[Commit | Change]:
     commit: Commit | None = None
     for section in _sections(pieces):
         if section.startswith(b"\x01"):
-            yield (commit := _commit(section))
+            head, _, rows = section.partition(b"\0")
+            yield (commit := _commit(head))
+            yield from _rows(rows, commit)
+        elif section.startswith(b":"):
+            yield from _rows(section, commit)
         elif section.startswith(b"diff --"):
             change = _change(section, commit)
             if change is not None:
@@ -123,8 +130,8 @@ def _sections(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield rest
 
 
-def _commit(section: bytes) -> Commit:
-    *fields, message = section.partition(b"\0")[0].replace(b"\n ", b"\n").split(b"\n", _FIELDS)
+def _commit(head: bytes) -> Commit:
+    *fields, message = head.replace(b"\n ", b"\n").split(b"\n", _FIELDS)
     id_, parents, author, email, time = (field.decode("utf-8", "replace") for field in fields)
     when = int(time) if time.lstrip("-").isdecimal() else 0
     return Commit(id_[1:], tuple(parents.split()), author, email, when, message)
@@ -137,6 +144,13 @@ def parsed(name: str, kind: str, text: bytes) -> Commit:
     author, email, time = (part.decode("utf-8", "replace") for part in found.groups()) if found else ("", "", "0")
     parents = tuple(parent.decode() for parent in _PARENT.findall(head))
     return Commit(name, parents, author, email, int(time), message, kind)
+
+
+def _rows(rows: bytes, commit: Commit | None) -> Iterator[Change]:
+    for modes, names, path in _ROW.findall(rows):
+        *old, new = names.decode().split(" ")
+        if new.strip("0") and new not in old:  # not deleted, and not of its mode alone
+            yield Change(commit, _name(path), tuple(old), new, False, modes.endswith(_LINK), ())
 
 
 def _change(section: bytes, commit: Commit | None) -> Change | None:
@@ -153,7 +167,7 @@ def _change(section: bytes, commit: Commit | None) -> Change | None:
         tuple(index[1].decode().split(",")),
         index[2].decode(),
         _BINARY.search(head) is not None,
-        mode.decode() == _LINK,
+        mode == _LINK,
         tuple(_hunks(section, first)) if first is not None else (),
     )
 
@@ -175,6 +189,11 @@ def _path(line: bytes) -> str:
         prefix = 2
     else:
         name, prefix = names, 0
+    return _name(name, prefix)
+
+
+def _name(name: bytes, prefix: int = 0) -> str:
+    """`prefix`: characters that stand before it."""
     if name.startswith(b'"'):
         name = _ESCAPE.sub(_unescaped, name[1:-1])
     return os.fsdecode(name[prefix:])

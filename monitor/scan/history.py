@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -20,18 +20,29 @@ if TYPE_CHECKING:
 
 __all__ = ["Found", "History", "Range", "called", "gathered", "placed", "reported", "staged", "stashed"]
 
-WIDTH = 3  # lines around a change by which a secret is known for one
-_EVERYTHING = 1 << 30  # lines: of what is staged all are there
+WIDTH = 3  # lines around a change that is searched alone
 _AT_ONCE = 256  # commits whose places are looked for in one walk
 _REFS = 50  # names that are told of a secret
 _SHALLOW = "the repository is shallow: commits before its oldest ones are not there, and were not scanned"
-_RAW = re.compile(rb"^:+[0-7 ]*[0-7]{6} [0-9a-f .]*?([0-9a-f]{40,64}) [A-Z]+\t([^\n]+)$", re.MULTILINE)
 _OWNERS = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS", ".gitlab/CODEOWNERS")
 
 
-def staged(git: Git) -> Iterator[Commit | Change]:
-    """What the next commit would bring, each file whole. Raises GitError."""
-    return changes(git.stream("diff", "--cached", "-p", f"-U{_EVERYTHING}", *DIFF))
+def staged(git: Git, search: CommitSearch) -> Iterator[Seen]:
+    """What the next commit would bring. Raises GitError."""
+
+    def lines(some: Sequence[Change]) -> Iterator[Change]:
+        yield from _changed(git.stream("diff", "--cached", "-p", f"-U{WIDTH}", *DIFF, "--", *_named(some)))
+
+    yield from search.search(changes(git.stream("diff", "--cached", "--raw", "--no-abbrev", *DIFF)), lines)
+
+
+def _changed(pieces: Iterable[bytes]) -> Iterator[Change]:
+    yield from (item for item in changes(pieces) if isinstance(item, Change))
+
+
+def _named(some: Iterable[Change]) -> Iterator[str]:
+    """Their paths, as git takes them in any folder."""
+    yield from dict.fromkeys(f":(top,literal){change.path}" for change in some)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +81,18 @@ class History:
             yield from (Seen(None, hit, ref) for hit in search.version(ref, name, large=True) or ())
         if self.range.whole and self.git.line("rev-parse", "--is-shallow-repository") == "true":
             self.problems.append(_SHALLOW)
-        if self._partial():
-            yield from self._otherwise(search)
-            return
-        log = self.git.stream(
-            "log", "-c", "-p", f"-U{WIDTH}", *DIFF, FORMAT, "--stdin", *self.range.options, "--", stdin=self.range.stdin
-        )
         try:
-            yield from search.search(changes(log))
+            yield from search.search(changes(self._log("-c", "--raw", "--no-abbrev", *DIFF)), self._lines)
         except GitError as error:
             self.problems.append(f"the history could not be read to its end ({error})")
             yield from self._otherwise(search)
+
+    def _lines(self, some: Sequence[Change]) -> Iterator[Change]:
+        """Them with their hunks, as far as git can read both sides of each."""
+        asked = "".join(f"{name}\n" for name in dict.fromkeys(one.commit.id for one in some if one.commit is not None))
+        options = ("--stdin", "--root", "-c", "-p", f"-U{WIDTH}", *DIFF, FORMAT, "--", *_named(some))
+        with suppress(GitError):
+            yield from _changed(self.git.stream("diff-tree", *options, stdin=asked.encode()))
 
     def _tags(self) -> Iterable[str]:
         if not self.range.whole:
@@ -108,11 +120,6 @@ class History:
             elif "tree" in (kind, inner):
                 self.problems.append(f"{ref} leads to a folder, which was not scanned")
 
-    def _partial(self) -> bool:
-        """Whether objects are missing on purpose."""
-        keys = r"^(remote\..*\.promisor|extensions\.partialclone)$"
-        return bool(self.git.ask("config", "--get-regexp", keys, fine=(0, 1)))
-
     def _otherwise(self, search: CommitSearch) -> Iterator[Seen]:
         """Each object that is there, by itself: git ends at the first one that is not."""
         missing = search.passed.missing
@@ -131,7 +138,7 @@ class History:
         paths: dict[str, str] = {}
         try:
             options = ("rev-list", "--objects", "--missing=print", "--stdin", *self.range.options, "--")
-            for line in _lines(self.git.stream(*options, stdin=self.range.stdin)):
+            for line in _rows(self.git.stream(*options, stdin=self.range.stdin)):
                 name, _, path = line.partition(b" ")
                 if name.startswith(b"?"):
                     missing.add(name[1:].decode())
@@ -146,7 +153,7 @@ class History:
     def _there(self) -> dict[str, str]:
         """All objects, of which no path is known."""
         rows = self.git.stream("cat-file", "--batch-all-objects", "--batch-check=%(objectname)", "--unordered")
-        return dict.fromkeys(map(bytes.decode, _lines(rows)), "")
+        return dict.fromkeys(map(bytes.decode, _rows(rows)), "")
 
     def _kinds(self, names: Iterable[str], missing: set[str]) -> dict[str, str]:
         """Of each what it is."""
@@ -160,9 +167,9 @@ class History:
         """Which commit brought a content first, and under which path."""
         by: dict[str, tuple[Commit, str]] = {}
         try:
-            for commit, rows in _sections(self._log("--raw", "--no-abbrev", "-m", "--no-renames")):
-                for found in _RAW.finditer(rows):
-                    by[found[1].decode()] = commit, os.fsdecode(found[2])
+            for change in _changed(self._log("--raw", "--no-abbrev", "-m", *DIFF)):
+                if change.commit is not None:
+                    by[change.new] = change.commit, change.path
         except GitError:
             return by  # of the rest it is not known
         return by
@@ -171,16 +178,7 @@ class History:
         return self.git.stream("log", *options, FORMAT, "--stdin", *self.range.options, "--", stdin=self.range.stdin)
 
 
-def _sections(pieces: Iterable[bytes]) -> Iterator[tuple[Commit, bytes]]:
-    whole = b"".join(pieces)
-    for section in whole.split(b"\n\x01") if whole else ():
-        head, _, rows = section.partition(b"\0")
-        for item in changes([b"\x01" + head.removeprefix(b"\x01") + b"\0"]):
-            assert isinstance(item, Commit)
-            yield item, rows
-
-
-def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def _rows(pieces: Iterable[bytes]) -> Iterator[bytes]:
     rest = b""
     for piece in pieces:
         *lines, rest = (rest + piece).split(b"\n")
@@ -231,15 +229,19 @@ def placed(
     owners = _Owners(git, head)
     for one in found:
         path, first = one.path, one.first
-        now = search.version(path, head[path], large=True) if path in head else None
+        now = search.prints(path, head[path]) if path in head else frozenset()
         there = [] if first is None else refs.get(first.id, [])
         owner = owners.of(path) or (f"{first.author} <{first.email}>" if first is not None else None)
         names = {
             field: [scrub(name) for kind, name in there if kind == folder][:_REFS]
             for field, folder in (("branches", "heads"), ("tags", "tags"), ("remotes", "remotes"))
         }
-        still = any(hit.finding.fingerprint == one.hit.finding.fingerprint for hit in now or ())
-        facts = {"in_head": still, **names, "refs": len(there), "owner": owner and scrub(owner)}
+        facts = {
+            "in_head": one.hit.finding.fingerprint in now,
+            **names,
+            "refs": len(there),
+            "owner": owner and scrub(owner),
+        }
         yield replace(one.hit, git={**_when(one, scrub), **facts})
 
 
@@ -319,7 +321,7 @@ def _reaches(git: Git, bits: dict[str, int]) -> dict[str, int]:
     """Commit → bits of those it can reach; parents come before their children."""
     reaches: dict[str, int] = {}
     try:
-        for line in _lines(git.stream("rev-list", "--parents", "--topo-order", "--reverse", "--all")):
+        for line in _rows(git.stream("rev-list", "--parents", "--topo-order", "--reverse", "--all")):
             name, *parents = line.decode().split(" ")
             mine = bits.get(name, 0)
             for parent in parents:

@@ -10,7 +10,7 @@ import pytest
 
 from detectors.match.engine import Engine
 from monitor.clients.git import Git
-from monitor.scan.commits import CommitSearch, generated
+from monitor.scan.commits import CommitSearch
 from monitor.scan.history import History, Range, gathered
 from monitor.scan.run import Options
 from tests.fakes.repository import Repository
@@ -178,7 +178,7 @@ def test_a_long_change_is_searched_in_pieces(
     engine: Engine, token: Token, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("monitor.scan.commits._WHOLE", 1000)
-    monkeypatch.setattr("monitor.scan.commits._BATCH", 2000)
+    monkeypatch.setattr("monitor.scan.prefilter._LONG", 2000)
     repository = Repository(tmp_path / "r")
     lines = [f"line {n}\n" for n in range(900)]
     lines[450] = f"key {token(1)}\n"
@@ -192,21 +192,6 @@ def test_a_secret_that_becomes_one_by_the_line_above_is_new(engine: Engine, toke
     repository.commit({"f": f"a\n{value[:20]}\\\n{value[20:]}\n"}, "in halves")
     repository.commit({"f": f"a\n{value}\n"}, "whole")
     assert look(engine, repository)[0] == [("f", 2, "whole")]
-
-
-@pytest.mark.parametrize(
-    ("path", "whether"),
-    [
-        ("yarn.lock", True),
-        ("a/b/go.sum", True),
-        ("x.min.css", True),
-        ("lock", False),
-        ("min.js", False),
-        ("a.js", False),
-    ],
-)
-def test_names_of_what_programs_write(path: str, whether: bool) -> None:
-    assert generated(path) is whether
 
 
 def test_many_small_texts_are_one_search(engine: Engine, token: Token, tmp_path: Path) -> None:

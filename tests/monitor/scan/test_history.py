@@ -139,7 +139,7 @@ def test_treeless_counts_what_is_not_there_and_fetches_nothing(
     source.git("clone", "-q", "--filter=tree:0", f"file://{source.folder}", str(tmp_path / "r"))
     hits, problems = look(engine, tmp_path / "r")
     assert paths(hits) == ["src/a.py"]
-    assert problems == ["2 objects are missing or damaged, so what is in them was not scanned"]  # folders
+    assert problems[-1] == "2 objects are missing or damaged, so what is in them was not scanned"  # folders
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +174,7 @@ def damage(repository: Repository, name: str, how: str) -> None:
     [
         ("blob", "removed", {"blob"}),
         ("blob", "emptied", {"blob"}),
-        ("blob", "of another kind", set()),  # git itself shows it
+        ("blob", "of another kind", {"blob"}),
         ("opaque", "cut", {"opaque"}),
         ("opaque", "of another kind", {"opaque"}),
         ("tree", "removed", set()),
@@ -315,7 +315,7 @@ def test_what_is_staged(engine: Engine, token: Token, tmp_path: Path) -> None:
         git = Git(repository.folder)
         with git.blobs() as blobs:
             search = CommitSearch(engine, Options(KEY), blobs, lambda *_: None, everything=True)
-            return [(one.hit.finding.path, one.hit.finding.line) for one in search.search(staged(git))]
+            return [(one.hit.finding.path, one.hit.finding.line) for one in staged(git, search)]
 
     repository.write({"a": f"{lines}{token(1)}\n{lines}", "go.sum": token(2)})
     assert rows() == [("a", 51), ("go.sum", 1)]  # before the first commit
