@@ -190,7 +190,7 @@ def _take(rule: dict[str, Any], found: _Rules) -> None:
         found.wait = rule["wait_timer"]
     if rule.get("type") != "required_reviewers" or not isinstance(rule.get("reviewers"), list):
         return
-    found.reviewers = (found.reviewers or 0) + len(rule["reviewers"])
+    found.reviewers = (found.reviewers or 0) + sum(isinstance(one, dict) for one in rule["reviewers"])
     alone = rule.get("prevent_self_review")
     if alone is False:
         found.wrong.append("who starts a deploy may approve it")
@@ -213,20 +213,20 @@ async def _look_closer(client: Client, path: str, body: Any, rules: _Rules, *, a
     policy = body.get("deployment_branch_policy", "")
     if policy is None:
         rules.wrong.append("any branch deploys")
-    elif not isinstance(policy, dict):
-        rules.unclear.append("which branches deploy is not shown")
-    elif policy.get("protected_branches") is True:
+    elif isinstance(policy, dict) and policy.get("protected_branches") is True:
         branches = await _listed(client, f"{path}/branches", None, ask, protected="true", per_page="1")
         if isinstance(branches, str):
             rules.unclear.append(f"protected branches deploy, and whether there is one: {branches}")
         elif not branches:  # GitHub then lets all of them deploy
             rules.wrong.append("any branch deploys: none is protected")
-    else:
+    elif isinstance(policy, dict) and policy.get("custom_branch_policies") is True:
         named = await _listed(client, f"{at}/deployment-branch-policies", "branch_policies", ask, per_page="100")
         if isinstance(named, str):
             rules.unclear.append(f"which branches deploy: {named}")
         elif any(isinstance(one, dict) and one.get("name") in _EVERY for one in named):
             rules.wrong.append("any branch deploys: a pattern fits all")
+    else:
+        rules.unclear.append("which branches deploy is not shown")
 
 
 async def _listed(client: Client, path: str, key: str | None, ask: bool, **query: str) -> list[Any] | str:

@@ -170,9 +170,10 @@ async def _held(subject: Subject, store: Store) -> tuple[list[Holding], dict[str
     from monitor.inventory.complete import of_secret
 
     syncs = await store.inventory.syncs()
-    unasked = {name: one.error for name, one in syncs.items() if one.error}
-    unasked |= {one.name: "it was never read" for one in subject.config.inventory if one.name not in syncs}
-    held = [of_secret(one) for one in await store.inventory.secrets()]
+    names = {one.name for one in subject.config.inventory} or syncs.keys()  # what is not configured any more is over
+    unasked = {name: syncs[name].error for name in names & syncs.keys() if syncs[name].error}
+    unasked |= dict.fromkeys(names - syncs.keys(), "it was never read")
+    held = [of_secret(one) for one in await store.inventory.secrets() if one.entry in names]
     return [one for one in held if one is not None], unasked
 
 

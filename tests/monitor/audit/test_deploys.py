@@ -137,6 +137,8 @@ async def test_ten_thousand_environments_page_by_page(app: FakeGitHub, configure
         ("environments", {"total_count": 1, "environments": [{"name": ""}]}),
         ("environments", {"total_count": 3, "environments": []}),
         ("environments", {"total_count": 1, "environments": [{"name": "production", "protection_rules": [1]}]}),
+        ("environments", {"total_count": 1, "environments": [{**environment("live"), "deployment_branch_policy": {}}]}),
+        ("environments", {"total_count": 1, "environments": [{**environment("live"), "protection_rules": None}]}),
         ("workflow", "read"),
         ("workflow", {"default_workflow_permissions": "read"}),
         ("branches", {"protected": True}),
@@ -150,6 +152,16 @@ async def test_a_peer_that_answers_nonsense_is_unknown(
     found = {verdict for verdict, _ in await verdicts(guards(configured()))}
     assert "unknown" in found
     assert "fail" not in found
+
+
+async def test_a_reviewer_that_is_none_is_none(app: FakeGitHub, configured: Configured) -> None:
+    app.deploys.environments["acme/app"] = [environment("production")]
+    rule = {"type": "required_reviewers", "prevent_self_review": True, "reviewers": [1, None]}
+    answer = {"total_count": 1, "environments": [{**environment("live"), "protection_rules": [rule]}]}
+    app.mangle = lambda which, body: answer if which == "environments" else body
+    assert ("fail", "acme/app: environment live: nobody has to approve a deploy") in await verdicts(
+        guards(configured())
+    )
 
 
 async def test_pages_in_circles_and_fewer_than_it_says(app: FakeGitHub, configured: Configured) -> None:

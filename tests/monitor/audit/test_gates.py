@@ -10,6 +10,7 @@ import pytest
 from monitor.audit.gates import complete, history, hooks
 from monitor.audit.subject import Subject
 from monitor.clients.git import Git
+from monitor.config import load
 from monitor.model import Kept, Print
 from monitor.scan.githooks import folder_of, install
 from monitor.store import Store
@@ -130,6 +131,22 @@ async def test_secrets_of_examples_against_the_inventory(make: Make, tmp_path: P
     write(tmp_path / "a", {".env.example": "= x\n"})
     ((verdict, text),) = await verdicts(complete(subject))
     assert (verdict, "line 1 is neither" in text) == ("unknown", True)
+
+
+async def test_an_entry_that_is_not_configured_any_more_is_over_and_one_that_was_not_read_is_unknown(
+    make: Make, tmp_path: Path, store: Store
+) -> None:
+    write(tmp_path / "a", {".env.example": "API_KEY=\nDB_PASSWORD=\n"})
+    prints = (Print("a" * 32, "", 20, "hex"),)
+    for entry, name in (("old", "DB_PASSWORD"), ("new", "API_KEY")):
+        await store.inventory.save(entry, [Kept(name, "1", environment="live", prints=prints)], whole=True)
+    rows = '[[inventory]]\nname = "{}"\ntype = "dotenv"\npath = ["x"]\n'
+    (tmp_path / "config.toml").write_text(rows.format("new"))
+    subject = replace(make(tmp_path / "a"), store=store, config=load(tmp_path / "config.toml"))
+    assert [verdict for verdict, _ in await verdicts(complete(subject))] == ["fail", "pass"]
+    (tmp_path / "config.toml").write_text(rows.format("new") + rows.format("next"))
+    subject = replace(subject, config=load(tmp_path / "config.toml"))
+    assert [verdict for verdict, _ in await verdicts(complete(subject))] == ["unknown", "pass"]
 
 
 async def test_without_a_database_or_an_example_it_is_unknown(make: Make, tmp_path: Path, store: Store) -> None:
