@@ -40,8 +40,9 @@ _PUBLIC = found(
     rb"(?i:salt|nonce|\biv\b|\baad\b|challenge|accept|public|pub_?key|cert|log_id|pin\b|hostkey|wrong|seq|sort|cache"
     rb"|(?:bad|invalid|incorrect)[ _-]?(?:pass|pw|token|secret|key))"
 )
-_COMPANY = found(rb"(?i:user(?:name)?\b|\blogin|\buid\b|\bhost\b|e-?mail|\baccount|client_?id|realm|endpoint|connect)")
-_TEST = found(rb"(?i:\btest|_test|test_|\bspec\b|describe|fixture|mock|assert|expect)")
+_OF_COMPANY = rb"(?i:user(?:name)?\b|\blogin|\buid\b|\bhost\b|e-?mail|\baccount|client_?id|realm|endpoint|connect)"
+_OF_TESTS = rb"(?i:\btest|_test|test_|\bspec\b|describe|fixture|mock|assert|expect)"
+_COMPANY, _TEST, _SPEAKS = found(_OF_COMPANY), found(_OF_TESTS), found(_OF_COMPANY + b"|" + _OF_TESTS)
 _SETTING = re.compile(rb"\s*[\"']?[\w.\[\]/-]{1,60}[\"']?\s{0,20}[:=]\s{0,4}[\"']?")
 _SET = (b"", b'"', b"'", b",", b'",', b"',")  # what ends such a line
 _DECLARED = found(
@@ -124,13 +125,18 @@ def _line(line: bytes) -> _Line | None:
     """None: it is blank."""
     if not line or line.isspace():
         return None
-    text = line[:_WIDE]
-    return _Line(text, _shape(text), text.lstrip()[:10], _CODE.search(text) is not None, _COMPANY(text), _TEST(text))
+    text, user, test = line[:_WIDE], False, False
+    if _SPEAKS(text):  # of one of them, as most lines do not
+        user, test = _COMPANY(text), _TEST(text)
+    return _Line(text, _shape(text), text.lstrip()[:10], _CODE.search(text) is not None, user, test)
 
 
 def _of_lines(left: bytes, value: bytes, right: bytes, near: Sequence[_Line], out: dict[str, float]) -> None:
     """How the lines around resemble its own, and code."""
-    shape = _shape(left[-_WIDE:] + value[:80] + right[:_WIDE])
+    whole = left[-_WIDE:] + value[:80] + right[:_WIDE]
+    # Others that stand near it look at it as well.
+    line = _line(whole) if len(whole) <= _WIDE else None
+    shape = line.shape if line is not None else _shape(whole)
     alike = [line.shape for line in near].count(shape) if len(shape) > 2 else 0
     if alike:
         out["lines alike"] = min(1.0, alike / 4)

@@ -142,25 +142,29 @@ def table() -> Mapping[str, Any]:
 
 
 class _Bits(dict[int, tuple[float, "_Bits"]]):
-    """By the next letter, in either case, the bits that it carries behind the two before it, and those behind it."""
+    """By the next letter, in either case, the bits that it carries behind the two before it, and those behind it. Made
+    as they are asked for: there are 18,000, and a start asks for few."""
+
+    def __init__(self, before: int, last: int) -> None:
+        self._at, self._last = 26 * (27 + 26 * before + last), last
+
+    def __missing__(self, letter: int) -> tuple[float, _Bits]:
+        one = (letter | 32) - ord("a")
+        self[letter] = out = int(table()["letters"][self._at + one], 36) / 2, _behind(self._last, one)
+        return out
 
 
 @cache
-def _words() -> _Bits:
-    """Of the first letter of a word."""
-    values, start, alphabet = iter(table()["letters"]), ord("^"), string.ascii_lowercase.encode()
-    after = {(a, b): _Bits() for a in (start, *alphabet) for b in (start, *alphabet) if b != start or a == b}
-    for (_, before), bits in after.items():
-        for one in alphabet:
-            bits[one] = bits[one - 32] = int(next(values), 36) / 2, after[before, one]
-    return after[start, start]
+def _behind(before: int, last: int) -> _Bits:
+    """Behind two letters, by their places in the alphabet; -1: none, where a word begins."""
+    return _Bits(before, last)
 
 
 @lru_cache(maxsize=2)  # filters ask for it, and the score does
 def surprise(value: bytes) -> tuple[float, int]:
     """Bits that the letters of `value` carry beyond those of words, positive for random ones, and how many they are."""
     bits, letters = 0.0, 0
-    start = _words()
+    start = _behind(-1, -1)
     for run in _LETTERS.findall(value):
         # Case counts where it changes oddly: `getToken` are two words, `gEtoK` five.
         humps = (run,) if run.islower() or run.isupper() else HUMP.findall(run)

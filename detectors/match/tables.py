@@ -119,7 +119,7 @@ def _list_before(data: Buffer, end: int) -> _Header | None:
 
 def elsewhere(before: bytes, after: bytes) -> bool:
     """Whether what stands between the two is a value of another column than those that are called after a secret."""
-    if row := _IN_ROW.search(before):
+    if b"(" in before and (row := _IN_ROW.search(before)):
         return _listed(row[1]).elsewhere(_LITERAL.sub(b"", row[2]).count(b","))
     above, line_break, left = before.rpartition(b"\n")
     header = _header(above[above.rfind(b"\n") + 1 :]) if line_break else None
