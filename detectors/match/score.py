@@ -25,8 +25,8 @@ from detectors.match.names import named
 from detectors.match.quick import found, quick
 from detectors.rules.rule import Confidence
 
-__all__ = ["AHEAD", "BACK", "HEX", "UUID", "Score", "confidence", "different", "entropy", "features", "plain"]
-__all__ += ["plain_odds", "randomness", "score", "stands_for_password", "surprise", "table", "total"]
+__all__ = ["AHEAD", "BACK", "HEX", "UUID", "Score", "confidence", "entropy", "features", "plain", "plain_odds"]
+__all__ += ["randomness", "score", "surprise", "table", "total"]
 
 BACK, AHEAD = 160, 48  # bytes left and right of a value that the score looks at
 RANDOM = math.log2(26)  # bits a letter of random text has
@@ -44,6 +44,7 @@ _CLASSES = bytes(
 _TABLE = Path(__file__).with_name("score.json")
 _LETTERS = re.compile(rb"[A-Za-z]{3,}")
 _CHANGES = (b"aA", b"a0", b"Aa", b"A0", b"0a", b"0A")  # in classes
+_TAIL = 24  # bytes left of a value that hold its sign
 _BRACKETS = b"(){}[]<>"
 _SIGNS = (b"$", b"%", b"@", b"#", b"<", b"{", b":", b"&", b"*", b"-", b"(", b"[", b"!")
 _PATHS = (b"/", b".", b"~")
@@ -368,26 +369,11 @@ def _of_context(value: bytes, before: bytes, after: bytes, out: dict[str, float]
         if last in _SLOTS and _of_name(further, b"")[0] == "name none":
             break
         name = further or name
-    tail = before[-24:]
     name = b"Password" if name == b"PasswordText" and b" Type=" in before else name  # in a header of SOAP
-    kind, about, plain = _of_name(name, b"" if name else tail)
-    out[kind] = 1.0
-    quote = tail[-1:] in (b'"', b"'", b"`")
-    out["quoted" if quote else "bare"] = 1.0
-    if b"_" in name and name.isupper():
-        out["name in capitals"] = 1.0
-    if quote and b"." in name:
-        out["name with dots"] = 1.0
-    operator = (tail[len(name) :] if name in tail else tail).rstrip(b" \"'`\\")[-2:]
-    if b"==" in tail[-6:] or b"!=" in tail[-6:]:
-        out["compared"] = 1.0
-    sign = _OPERATORS.get(operator[-1:])
-    if sign is not None and (sign != "in markup" or after[:2] == b"</"):
-        out[sign] = 1.0
-    if about and not (sign == "handed over" and _BESIDE.search(tail)):
-        out["name about it"] = 1.0
-    if not quote and (after[:1] in (b"(", b"[", b"{", b"+") or (after[:1] == b"." and after[1:2].isalnum())):
-        out["goes on as code"] = 1.0
+    left = before[before.rfind(b"\n") + 1 :][-_TAIL:]
+    tail = left if name and name in left else before[-_TAIL:]
+    kind, about, plain, place = _of_place(name, tail, after[:2] if after[:1] in (b".", b"<") else after[:1])
+    out.update(place)
     if _NEARBY(b"%b\n%b" % (before, after)):
         if _TEST(before):
             out["test nearby"] = 1.0
@@ -398,6 +384,29 @@ def _of_context(value: bytes, before: bytes, after: bytes, out: dict[str, float]
     elif not about and _of_passwords(kind, value) and chosen(value):
         for feature in _WORDLIKE:  # of a password they say nothing
             out.pop(feature, None)
+
+
+@lru_cache(maxsize=1024)  # in dense text the same for one value after another
+def _of_place(name: bytes, tail: bytes, behind: bytes) -> tuple[str, bool, bytes, Mapping[str, float]]:
+    """As `_of_name`, with what the name and the signs around a value come to. `tail`, `behind`: right beside it."""
+    kind, about, plain = _of_name(name, b"" if name else tail)
+    quote = tail[-1:] in (b'"', b"'", b"`")
+    out = {kind: 1.0, "quoted" if quote else "bare": 1.0}
+    if b"_" in name and name.isupper():
+        out["name in capitals"] = 1.0
+    if quote and b"." in name:
+        out["name with dots"] = 1.0
+    operator = (tail[len(name) :] if name in tail else tail).rstrip(b" \"'`\\")[-1:]
+    if b"==" in tail[-6:] or b"!=" in tail[-6:]:
+        out["compared"] = 1.0
+    sign = _OPERATORS.get(operator)
+    if sign is not None and (sign != "in markup" or behind == b"</"):
+        out[sign] = 1.0
+    if about and not (sign == "handed over" and _BESIDE.search(tail)):
+        out["name about it"] = 1.0
+    if not quote and (behind in (b"(", b"[", b"{", b"+") or (behind[:1] == b"." and behind[1:].isalnum())):
+        out["goes on as code"] = 1.0
+    return kind, about, plain, out
 
 
 def _of_passwords(kind: str, value: bytes) -> bool:

@@ -122,8 +122,8 @@ def elsewhere(before: bytes, after: bytes) -> bool:
     if b"(" in before and (row := _IN_ROW.search(before)):
         return _listed(row[1]).elsewhere(_LITERAL.sub(b"", row[2]).count(b","))
     above, line_break, left = before.rpartition(b"\n")
-    header = _header(above[above.rfind(b"\n") + 1 :]) if line_break else None
-    if header is None:
+    names = above[above.rfind(b"\n") + 1 :]
+    if not line_break or names.translate(None, _OF_NAMES) or (header := _header(names)) is None:
         return False
     right, line_break, _ = after.partition(b"\n")
     count = left.count(header.sign) + right.count(header.sign) + 1

@@ -235,3 +235,8 @@ def test_the_name_of_a_password_is_found_in_other_languages_and_before_what_is_d
 def test_what_comes_behind_a_map_is_handed_over_beside_it() -> None:
     value = expand("{hex:64}", 1).encode()
     assert confidence(value, b"jwt.sign({ id: user.id }, '", b"', { expiresIn") is not None
+
+
+def test_signs_at_the_end_of_the_line_above_compare_nothing() -> None:
+    assert "compared" not in features(b"k3J9x2M4qL8z", b"seed: cGFkZGVkIHRleHQ==\npw=", b"")
+    assert "compared" in features(b"k3J9x2M4qL8z", b"\nif pw == '", b"'")
