@@ -124,3 +124,13 @@ async def test_lists_of_very_many_incidents_read_indexes(
         await store.incidents.find(**filters)  # type: ignore[arg-type]
     assert reads in seen
     assert "SCAN findings" not in seen
+
+
+async def test_a_note_is_in_the_history_once(store: Store) -> None:
+    await store.commit([finding("a")])
+    for note in ("asked for", "asked for", "asked again"):
+        await store.incidents.note(fingerprint("a"), note, actor="ada")
+    noted = [one for one in await store.incidents.history(fingerprint("a")) if one.action == "noted"]
+    assert [(one.actor, one.note) for one in noted] == [("ada", "asked for"), ("ada", "asked again")]
+    with pytest.raises(LookupError):
+        await store.incidents.note("none", "x", actor="ada")
