@@ -92,9 +92,8 @@ class GitLabSource:
         self._intake = intake
         self._gitlab = GitLab(f"source {config.name}", config.base_url, config.token)
         self._logs = JobLogs(config.name, intake, SECTION)
-        self._seen: dict[
-            int, Mapping[int, str]
-        ] = {}  # project → pipelines of late that were read whole, and as of when
+        # Project → its pipelines of late that were read whole, as of when.
+        self._seen: dict[int, Mapping[int, str]] = {}
         self._failing: dict[str, float] = {}  # job → since when its log cannot be read
 
     @staticmethod
@@ -152,11 +151,10 @@ class GitLabSource:
             except ServiceError as error:
                 failure = failure or error
         for path in self.config.group:
-            where = f"groups/{encoded(path)}/projects"
+            place = f"groups/{encoded(path)}/projects"
+            asked = {"include_subgroups": "true", "with_shared": "false", "archived": "false"}
             try:
-                async for rows in self._gitlab.pages(
-                    f"projects of {path}", where, include_subgroups="true", with_shared="false", archived="false"
-                ):
+                async for rows in self._gitlab.pages(f"projects of {path}", place, **asked):
                     for row in rows:
                         self._project_of(row, found)
             except ServiceError as error:
@@ -184,7 +182,7 @@ class GitLabSource:
             if pipeline is None or changed is None:
                 self._intake.malformed("pipeline")
                 continue
-            newest = max(newest, changed)
+            newest = max(newest, min(changed, self._gitlab.now))  # of what lies ahead nothing would be asked for
             if before.get(pipeline) != row["updated_at"]:
                 try:
                     if not await self._pipeline(project, path, pipeline, max(began, upto - _STORED)):
@@ -201,18 +199,23 @@ class GitLabSource:
 
     async def _pipelines(self, project: int, path: str, since: float) -> AsyncIterator[Mapping[str, Any]]:
         """Those that changed since. Raises ServiceError."""
-        asked = {"updated_after": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(max(0.0, since)))}
-        asked |= {
-            "order_by": "id",
-            "sort": "desc",
-        }  # one that comes while we read moves others onward, so none is missed
+        after = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(max(0.0, since)))
+        asked = {"updated_after": after, "order_by": "id", "sort": "desc"}
         what, place = f"pipelines of {path}", f"projects/{project}/pipelines"
-        async for rows in self._gitlab.pages(what, place, **asked):
-            for row in rows:
-                yield row
-        async for rows in self._gitlab.pages(what, place, **asked, source="parent_pipeline"):  # or they are left out
-            for row in rows:
-                yield row
+        known: set[int | None] = set()
+        for source in ({}, {"source": "parent_pipeline"}):  # child pipelines are listed only where they are asked for
+            new = True
+            # One that is deleted while we read moves another to a page that was read: so once more, until none is new.
+            while new:
+                pages, new = 0, False
+                async for rows in self._gitlab.pages(what, place, **asked, **source):
+                    pages += 1
+                    for row in rows:
+                        if (pipeline := number(row.get("id"))) not in known:
+                            known.add(pipeline)
+                            new = True
+                            yield row
+                new = new and pages > 1
 
     async def _keep(self, project: int, began: float, upto: float) -> None:
         """How far it has come; jobs that no look asks for from there on are known by themselves no longer."""
@@ -253,12 +256,12 @@ class GitLabSource:
         await self._read(project, int(row["id"]), job)
         return True
 
-    async def _read(self, project: int, number: int, job: Job) -> None:
+    async def _read(self, project: int, job_id: int, job: Job) -> None:
         async def take(pieces: AsyncIterator[bytes]) -> None:
             await self._logs.read(job, contextlib.nullcontext(unfolded(pieces)))
 
         try:
-            await self._gitlab.log(f"the log of {job.path}", project, number, take)
+            await self._gitlab.log(f"the log of {job.path}", project, job_id, take)
         except GoneError:
             await self._logs.lose(job, "expired")
         except ServiceError:
@@ -297,8 +300,8 @@ class GitLabSource:
             path = about.get("path_with_namespace")
             if not isinstance(path, str) or not self.config.follows(path):
                 return 0.0
-            where = f"projects/{project}/jobs/{delivery.number}"
-            row = await self._gitlab.one(f"job {delivery.number} of {path}", where)
+            place = f"projects/{project}/jobs/{delivery.number}"
+            row = await self._gitlab.one(f"job {delivery.number} of {path}", place)
         except GoneError:
             return 0.0  # or it is not for us; what of it is, a look finds
         return 0.0 if await self._ended(project, path, row, 0.0) else _SETTLED

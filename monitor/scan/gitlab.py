@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["document"]
 
 VERSION = "15.0.6"
+_LONGEST = 255  # characters of a name
 _NO_COMMIT = "0000000"  # as its own analyzers write where they look at files
 
 
@@ -48,7 +49,7 @@ def _vulnerability(hit: Hit) -> dict[str, Any]:
     finding = hit.finding
     return {
         "id": finding.id,
-        "name": finding.name,
+        "name": finding.name[:_LONGEST],
         "description": f"{finding.name}: {finding.masked} ({finding.confidence} confidence)",
         "severity": finding.severity.capitalize(),
         "identifiers": [

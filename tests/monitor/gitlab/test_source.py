@@ -146,6 +146,36 @@ async def test_pages_that_shift_while_they_are_read_lose_none(gitlab: FakeGitLab
     assert intake.marks == sorted(gitlab.jobs)
 
 
+async def test_one_that_is_deleted_while_pages_are_read_hides_no_other(gitlab: FakeGitLab) -> None:
+    intake = Intake()
+    gitlab.size = 2
+    for job in range(1, 6):
+        gitlab.ran(job, b"<%d>" % job, pipeline=job)
+    source = made(gitlab, intake)
+    pages = source._gitlab.pages
+
+    async def shrinking(what: str, path: str, **parameters: str) -> AsyncIterator[list[dict[str, Any]]]:
+        async for rows in pages(what, path, **parameters):
+            yield rows
+            if path.endswith("/pipelines"):
+                gitlab.pipelines.pop(5, None)
+
+    source._gitlab.pages = shrinking  # type: ignore[method-assign]
+    await source.look()
+    assert intake.marks == [1, 2, 3, 4, 5]
+
+
+async def test_a_pipeline_of_the_future_hides_none_of_the_present(gitlab: FakeGitLab) -> None:
+    intake = Intake()
+    gitlab.ran(71, b"<1>")
+    gitlab.pipelines[1]["updated"] = gitlab.now + 10 * 365 * 86_400
+    source = made(gitlab, intake)
+    await source.look()
+    gitlab.ran(72, b"<2>", pipeline=2)
+    await source.look()
+    assert intake.marks == [1, 2]
+
+
 async def test_what_is_gone_is_entered_as_lost_and_not_asked_for_again(gitlab: FakeGitLab) -> None:
     intake = Intake()
     gitlab.ran(71, None)
