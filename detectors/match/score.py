@@ -427,13 +427,8 @@ _VERBS = frozenset(
 _SLOTS = (b"value", b"Value", b"string")  # `name: DB_PASSWORD`, and a line further `value: …`
 _BESIDE = re.compile(rb"[\w)}\]],\s*[bu@]?\\?[\"'`]?$")  # another argument before it, not its name in quotes
 _REVERSED = re.compile(rb"\\{0,3}[\"'`]\s?(?:\.equals(?:IgnoreCase)?\(|[!=]==?)\s?[A-Za-z_$]")
-_OPERATORS = {
-    b"(": "handed over",
-    b",": "handed over",
-    b":": "after a colon",
-    b"=": "after an equals sign",
-    b">": "in markup",
-}
+_OPERATORS = {b"(": "handed over", b",": "handed over", b">": "in markup"}
+_OPERATORS |= {b":": "after a colon", b"=": "after an equals sign"}
 
 
 @lru_cache(maxsize=1024)
