@@ -46,6 +46,7 @@ EVENT = "workflow_job"
 LISTED = 600.0  # seconds between looks for new repositories
 AT_ONCE = 4  # logs
 SETTLES = 900.0  # seconds for which a log may be on its way after its job has ended
+SOON = 20.0  # seconds until it is looked for again
 TRIES = 9  # of one log, of which the last is a day after the first
 REMEMBERED = 256  # runs of which hooks have told
 _LISTED, _REPOSITORY = "repositories", "repository:"  # keys of positions
@@ -77,7 +78,12 @@ class GitHubActionsConfig(GitHubLogin):
 
 
 class _LaterError(Exception):
-    """A log that cannot be read for now, which is nobody else's trouble. The message is safe to show."""
+    """A log that cannot be read for now, which is nobody else's trouble. The message is safe to show. `early`: nothing
+    is wrong, it is on its way."""
+
+    def __init__(self, message: str, *, early: bool = False) -> None:
+        super().__init__(message)
+        self.early = early
 
 
 class GitHubActionsSource:
@@ -97,7 +103,8 @@ class GitHubActionsSource:
         self._listed: float | None = None  # when repositories were looked for last
         self._born = time.monotonic()
         self._slots = asyncio.Semaphore(AT_ONCE)
-        self._failed: Counter[str] = Counter()  # jobs that are work for later, and how often their logs failed
+        self._failed: Counter[str] = Counter()  # jobs whose logs could not be read, and how often
+        self._postponed: set[str] = set()  # those that are work for later
         self._runs: OrderedDict[tuple[str, int, int], Run | None] = OrderedDict()
 
     @staticmethod
@@ -204,15 +211,16 @@ class GitHubActionsSource:
 
     async def _take(self, ended: EndedJob, of: Run | None) -> None:
         """Of a listing, which goes on whatever becomes of one log."""
-        if ended.key in self._failed:
+        if ended.key in self._postponed:
             return
         try:
             await self._read(ended, of)
         except _LaterError as error:
-            log.warning("log for later", source=self.config.name, job=ended.id, reason=str(error))
+            log.info("log for later", source=self.config.name, job=ended.id, reason=str(error))
             due = time.time() + later(0)
             again = HookDelivery(f"log:{ended.key}:{int(due)}", self.config.name, EVENT, ended.repo, ended.id, due, 1)
             await self.intake.record_alerts([], [], [], again=[again])
+            self._postponed.add(ended.key)
 
     async def _read(self, ended: EndedJob, of: Run | None) -> None:
         """Raises _LaterError, and RemoteError where it is not about this log alone."""
@@ -223,19 +231,29 @@ class GitHubActionsSource:
             try:
                 await self._logs.read(job, self._listing.log(ended))
             except StorageError as error:
-                failure = str(error)
+                failure = _LaterError(str(error))
             except RemoteError as error:
-                if error.status == 410 or (error.status == 404 and self._now() - ended.ended > SETTLES):
-                    await self._logs.lose(job, "expired" if error.status == 410 else "deleted")
+                early = error.status == 404 and self._now() - ended.ended <= SETTLES
+                if error.status in (404, 410) and not early:
+                    await self._lose(job, "expired" if error.status == 410 else "deleted")
                     return
                 if error.status in (0, 401, 403):
                     raise
-                failure = str(error)
+                failure = _LaterError(str(error), early=early)
             else:
-                self._failed.pop(ended.key, None)
+                self._forget(job)
                 return
-        self._failed[ended.key] += 1
-        raise _LaterError(failure)
+        self._failed[ended.key] += not failure.early
+        raise failure
+
+    async def _lose(self, job: Job, reason: str) -> None:
+        await self._logs.lose(job, reason)
+        self._forget(job)
+
+    def _forget(self, job: Job) -> None:
+        """It is dealt with."""
+        self._failed.pop(job.key, None)
+        self._postponed.discard(job.key)
 
     # --- hooks ----------------------------------------------------------------------------------------------------
 
@@ -262,11 +280,13 @@ class GitHubActionsSource:
             try:
                 await self._read(ended, await self._run_of(ended))
             except _LaterError as error:
+                if error.early:
+                    await self.intake.postpone(delivery.id, SOON if not delivery.attempts else later(delivery.attempts))
+                    return
                 # Whether it is the log's fault is known once it has failed while others did not.
                 if delivery.attempts < TRIES or self._failed[ended.key] < 2:
                     raise RemoteError(str(error), retry=True) from None
-                await self._logs.lose(job_of(ended, None, self.config.host), "unreadable")
-                del self._failed[ended.key]
+                await self._lose(job_of(ended, None, self.config.host), "unreadable")
         await self.intake.record_alerts([], [], [], handled=[delivery.id])
 
     async def _run_of(self, ended: EndedJob) -> Run | None:

@@ -60,7 +60,7 @@ class Listing:
 
     async def _one(self, where: str) -> Any:
         try:
-            return (await self.client.get(where)).body
+            return (await self.client.get(where, background=True)).body
         except RemoteError as error:
             if error.status in (404, 410):
                 return None

@@ -14,8 +14,6 @@ from monitor.sources.base import SourceConfig
 
 __all__ = ["AppConfig", "GitHubLogin", "Name", "listed"]
 
-_CLOUD = ("api.github.com", ".ghe.com")  # GitHub's own servers
-
 
 def listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
@@ -78,7 +76,8 @@ class GitHubLogin(SourceConfig):
     @property
     def cloud(self) -> bool:
         """Whether it is GitHub's own server, which stands in no private network, nor sends anybody there."""
-        return (urlsplit(self.base_url).hostname or "").endswith(_CLOUD)
+        host = urlsplit(self.base_url).hostname or ""
+        return host == "api.github.com" or host.endswith(".ghe.com")
 
     def watches(self, repo: str) -> bool:
         owner = repo.partition("/")[0].lower()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from pydantic import ValidationError
@@ -12,6 +14,7 @@ from pydantic import ValidationError
 from monitor.github import ci
 from monitor.github.ci import GitHubActionsConfig, GitHubActionsSource
 from monitor.sources import joblog
+from monitor.store import StoreError
 from tests.fakes.github_actions import ActionsIntake, FakeActions
 from tests.fakes.intake import running, until
 
@@ -289,6 +292,41 @@ async def test_a_log_that_is_gone_is_entered_and_asked_for_no_more(actions: Fake
     intake.hurry()
     await once(actions, intake)
     assert (intake.marks, len(intake.lost), deleted.log) == ([3], 2, None)
+
+
+async def test_one_that_is_on_its_way_when_its_hook_comes_is_no_trouble(
+    actions: FakeActions, intake: ActionsIntake
+) -> None:
+    job = actions.add_job(actions.add_run(), None)
+    intake.announce(job)
+    source = make(actions, intake, start_at="end", org=(), repo="acme/other")
+    await source._answer_hooks()
+    assert (intake.problems, intake.handled, intake.queue["hook:0"].attempts) == ({}, set(), 1)
+    assert intake.queue["hook:0"].due < time.time() + ci.SOON + 1
+    job.log = b"<1>"
+    intake.hurry()
+    await source._answer_hooks()
+    assert (intake.marks, intake.handled) == ([1], {"hook:0"})
+    await source._storage.close()
+    await source.client.close()
+
+
+async def test_what_could_not_be_put_off_is_read_at_the_next_look(actions: FakeActions, intake: ActionsIntake) -> None:
+    actions.add_job(actions.add_run(), "<1>")
+    actions.faults_of_storage.append(503)
+    source = make(actions, intake)
+    stored, intake.record_alerts = intake.record_alerts, AsyncMock(side_effect=StoreError("full"))  # type: ignore[method-assign]
+    await source._restore()
+    await source._list()
+    for one in source._watched.values():
+        await source._turn(one)
+    assert "StoreError" in intake.problems["acme/web"]
+    intake.record_alerts = stored  # type: ignore[method-assign]
+    for one in source._watched.values():
+        await source._turn(one)
+    assert (intake.marks, intake.problems, intake.queue) == ([1], {}, {})
+    await source._storage.close()
+    await source.client.close()
 
 
 async def test_one_that_never_can_be_read_is_given_up_after_a_day(actions: FakeActions, intake: ActionsIntake) -> None:
