@@ -5,10 +5,9 @@ The storage takes nothing that logs in at GitHub, and each address for a minute 
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -83,7 +82,7 @@ class FakeActions(FakeGitHub):
     clock: float = 0.0  # of the storage, in seconds
     storage: str = ""
     chunk: int = 1 << 16
-    on_chunk: Callable[[int], None] | None = None
+    on_chunk: Callable[[int], Awaitable[object]] | None = None  # told how much of a log was sent; its end waits for it
     _storage: web.AppRunner | None = None
     _signed: dict[str, float] = field(default_factory=dict)
 
@@ -271,8 +270,7 @@ class FakeActions(FakeGitHub):
             await answer.write(piece)
             sent += len(piece)
             if self.on_chunk is not None:
-                self.on_chunk(sent)
-                await asyncio.sleep(0)
+                await self.on_chunk(sent)
         if fault == "short":
             request.transport.close()  # type: ignore[union-attr]
             return answer
