@@ -5,6 +5,7 @@ The storage takes nothing that logs in at GitHub, and each address for a minute 
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -264,6 +265,11 @@ class FakeActions(FakeGitHub):
         answer = web.StreamResponse(headers={"Content-Type": "text/plain"})
         answer.content_length = None if fault == "endless" else len(log) + 10 * (fault == "short")
         await answer.prepare(request)
+        with contextlib.suppress(ConnectionResetError):  # whoever reads was killed
+            await self._pieces(request, answer, log, fault)
+        return answer
+
+    async def _pieces(self, request: web.Request, answer: web.StreamResponse, log: bytes, fault: int | str) -> None:
         sent = 0
         while sent < len(log) or fault == "endless":
             piece = log[sent : sent + self.chunk] if fault != "endless" else b"endless\n" * 8192
@@ -273,10 +279,9 @@ class FakeActions(FakeGitHub):
                 await self.on_chunk(sent)
         if fault == "short":
             request.transport.close()  # type: ignore[union-attr]
-            return answer
+            return
         await answer.write_eof()
-        self.read[number] += 1
-        return answer
+        self.read[int(request.match_info["job"])] += 1
 
 
 class ActionsIntake(MortalIntake):

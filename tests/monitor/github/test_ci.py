@@ -77,6 +77,9 @@ async def test_each_log_is_read_once_and_says_where_it_is(actions: FakeActions, 
         f"127.0.0.1/{name}" for name in ("acme/web/1000/1/1", "acme/web/1000/1/2", "acme/api/1001/1/4")
     }
     assert (sum(actions.read.values()), intake.lost, intake.problems) == (3, [], {})
+    other_host = ActionsIntake()
+    await once(actions, other_host)
+    assert other_host.found.keys() == intake.found.keys()  # on a database that both share they are there once
 
 
 async def test_what_ended_before_the_first_start_is_passed_over(actions: FakeActions, intake: ActionsIntake) -> None:
