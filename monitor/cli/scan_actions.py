@@ -124,7 +124,8 @@ class _Logs:
                 if self._over:
                     return
                 if one.id not in seen and (one.updated >= since or not one.over):
-                    await self._jobs(listing, one, [job for job in await look.jobs(one) if job.ended >= since])
+                    ended, _ = await look.jobs(one)
+                    await self._jobs(listing, one, [job for job in ended if job.ended >= since])
                 seen.add(one.id)
 
     async def _jobs(self, listing: Listing, of: Run, ended: list[EndedJob]) -> None:

@@ -11,7 +11,7 @@ from monitor.clients.storage import Storage, StorageError
 from monitor.common.http import RemoteError
 from monitor.github.alerts import Malformed
 from monitor.github.client import Answer, Client
-from monitor.github.runs import EndedJob, Run, job, repository, run
+from monitor.github.runs import EndedJob, Run, job, repository, run, unended
 
 __all__ = ["ADVICE", "Listing", "Look"]
 
@@ -54,7 +54,7 @@ class Listing:
     async def job(self, repo: str, number: int) -> EndedJob | None:
         """None: it is gone, or of no use. Raises RemoteError, also while it has not ended."""
         body = await self._one(f"/repos/{repo}/actions/jobs/{number}")
-        if isinstance(body, dict) and body.get("status") != "completed":
+        if isinstance(body, dict) and unended(body):
             raise RemoteError(f"the job {number} of {repo} has not ended yet", retry=True)
         return self._usable("job", lambda: job(body, repo)) if body is not None else None
 
@@ -148,20 +148,24 @@ class Look:
                 return
         raise RemoteError(f"{where}: the pages lead in circles", retry=False)
 
-    async def jobs(self, of: Run) -> list[EndedJob]:
-        """Those of all attempts of a run that have ended. Of a run that goes on, none where nothing has changed."""
+    async def jobs(self, of: Run) -> tuple[list[EndedJob], bool]:
+        """Those of all attempts of a run that have ended, and whether any goes on. Of a run that goes on, none where
+        nothing has changed."""
         client, where = self._listing.client, f"/repos/{self._repo}/actions/runs/{of.id}/jobs"
         params = {"filter": "all", "per_page": "100"}
         answer = await client.get(where, params, conditional=not of.over, background=True)
         if answer.status == 304:
-            return []
+            return [], True
         found: list[EndedJob] = []
+        goes_on = not of.over
         alone = answer.next is None and not of.over
         (self._answers.append if alone else client.forget)(answer)
         while True:
             found += self._listing.items(answer, "jobs", lambda body: job(body, self._repo))
+            # A run may be called over a moment before the last of its jobs is.
+            goes_on |= any(isinstance(body, dict) and unended(body) for body in answer.body["jobs"])
             if answer.next is None:
-                return found
+                return found, goes_on
             answer = await client.get(answer.next, background=True)
 
 

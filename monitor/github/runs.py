@@ -12,7 +12,7 @@ from monitor.common.outside import taken
 from monitor.common.text import web_address
 from monitor.github.alerts import Malformed
 
-__all__ = ["SECTION", "EndedJob", "Run", "job", "labels", "path", "repository", "run", "step_at"]
+__all__ = ["SECTION", "EndedJob", "Run", "job", "labels", "path", "repository", "run", "step_at", "unended"]
 
 # A line of a log that begins a section, behind its time.
 SECTION = re.compile(
@@ -77,10 +77,10 @@ def run(body: Any, repo: str) -> Run:
     """Of a listing, or alone. Raises Malformed."""
     if not isinstance(body, dict):
         raise Malformed("not an object")
-    created = instant(body.get("created_at"))
+    created = _time(body.get("created_at"))
     if created is None:
         raise Malformed("created_at")
-    begun, updated = instant(body.get("run_started_at")), instant(body.get("updated_at"))
+    begun, updated = _time(body.get("run_started_at")), _time(body.get("updated_at"))
     who = body.get("triggering_actor") or body.get("actor")
     return Run(
         repo=repo,
@@ -101,14 +101,14 @@ def job(body: Any, repo: str) -> EndedJob | None:
     """None: it has not ended. Raises Malformed."""
     if not isinstance(body, dict):
         raise Malformed("not an object")
-    if body.get("status") != "completed":
+    if unended(body):
         return None
-    ended = instant(body.get("completed_at")) or instant(body.get("started_at"))
+    ended = _time(body.get("completed_at")) or _time(body.get("started_at"))
     if ended is None:
         raise Malformed("completed_at")
     listed = body.get("steps")
     steps = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
-    begun = [(instant(one.get("started_at")), _text(one, "name")) for one in steps]
+    begun = [(_time(one.get("started_at")), _text(one, "name")) for one in steps]
     return EndedJob(
         repo=repo,
         id=_number(body, "id"),
@@ -123,6 +123,11 @@ def job(body: Any, repo: str) -> EndedJob | None:
         branch=_text(body, "head_branch"),
         commit=_commit(body),
     )
+
+
+def unended(body: Mapping[str, Any]) -> bool:
+    """Whether a job goes on, or has not begun."""
+    return body.get("status") != "completed"
 
 
 def path(ended: EndedJob, of: Run | None) -> str:
@@ -167,6 +172,11 @@ def repository(body: Any) -> str | None:
     """The full name of a repository of a listing."""
     name = body.get("full_name") if isinstance(body, dict) else None
     return name if isinstance(name, str) and _REPO.fullmatch(name) else None
+
+
+def _time(value: object) -> float | None:
+    """As GitHub writes it, and in no other way."""
+    return instant(value) if isinstance(value, str) else None
 
 
 def _number(body: Mapping[str, Any], name: str, default: int | None = None) -> int:

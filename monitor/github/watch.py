@@ -60,6 +60,13 @@ class Progress:
         walk = None if self.walk is None else list(self.walk)
         return {"since": self.since, "mark": self.mark, "swept": self.swept, "open": list(self.open), "walk": walk}
 
+    def plausible(self, now: float) -> Progress:
+        """Without what lies ahead, of a server that once was wrong about the time: what came since is looked at again."""
+        ahead, back = now + OVERLAP, max(self.since, now - 2 * SWEEP)
+        walk = self.walk if self.walk is None or self.walk[0] <= ahead else None
+        mark, swept = (at if at <= ahead else back for at in (self.mark, self.swept))
+        return replace(self, mark=mark, swept=swept, walk=walk)
+
     @property
     def floor(self) -> float:
         """Jobs that ended before were dealt with, or are not to be."""
@@ -86,6 +93,7 @@ class Watched:
     async def look(self, now: float) -> None:
         """`now`: by GitHub's clock."""
         look = Look(self._listing, self.name)
+        self.progress = self.progress.plausible(now)
         if self.progress.walk is not None or not -OVERLAP <= now - self.progress.swept < SWEEP:
             await self._sweep(look, now)
         else:
@@ -111,6 +119,7 @@ class Watched:
         """In order, and from where it was ended before."""
         before = self.progress
         began, down = before.walk or (now, None)
+        self._seen.clear()  # so that it catches what no reasoning foresaw
         open_ = set(before.open if before.walk else ())
         since = before.swept - OVERLAP
         async for page in look.runs(min(before.swept, began) - AGAIN, down, again=False):
@@ -120,18 +129,20 @@ class Watched:
                 self.progress = replace(before, open=tuple(sorted(open_)), walk=walk)
                 await self._save(self)
         self.progress = Progress(before.since, began, began, tuple(sorted(open_)))
-        self._seen.clear()
 
     async def _jobs(self, look: Look, runs: list[Run]) -> set[int]:
         """Take those that have ended; which runs go on."""
-        floor = self.progress.floor
+        floor, open_ = self.progress.floor, set[int]()
         for one in runs:
             self._last = max(self._last, one.updated)
             if self._seen.get(one.id) == one.seen:
                 continue
-            for ended in await look.jobs(one):
+            jobs, goes_on = await look.jobs(one)
+            for ended in jobs:
                 if ended.ended >= floor:
                     await self._take(ended, one if ended.attempt == one.attempt else None)
-            if one.over:
+            if not one.over or (goes_on and one.updated >= floor):  # for a day at most: what is over ends nothing more
+                open_.add(one.id)
+            else:
                 self._seen[one.id] = one.seen
-        return {one.id for one in runs if not one.over}
+        return open_

@@ -19,7 +19,8 @@ async def test_jobs_of_all_attempts_and_all_pages(actions: FakeActions, listing:
     actions.add_job(run, age=None)
     of = await listing.run(REPO, run.id)
     assert of is not None
-    assert len(await Look(listing, REPO).jobs(of)) == 131
+    jobs, goes_on = await Look(listing, REPO).jobs(of)
+    assert (len(jobs), goes_on) == (131, True)
 
 
 async def test_a_look_that_was_not_settled_is_answered_again(actions: FakeActions, listing: Listing) -> None:
@@ -31,7 +32,7 @@ async def test_a_look_that_was_not_settled_is_answered_again(actions: FakeAction
     async def look(settle: bool) -> tuple[int, int]:
         look = Look(listing, REPO)
         runs = [len(page) async for page in look.runs(0.0, again=True)]
-        jobs = await look.jobs(of)
+        jobs, _ = await look.jobs(of)
         if settle:
             look.settled()
         return sum(runs), len(jobs)

@@ -19,6 +19,14 @@ def test_progress_is_stored_and_read_again() -> None:
     assert Progress(0.0, 0.0, 10_000.0).floor == 10_000.0 - OVERLAP
 
 
+def test_a_time_that_lies_ahead_is_not_believed() -> None:
+    now, day = 1.8e9, SWEEP
+    assert Progress(0.0, now + 1, now, (), (now, 5.0)).plausible(now) == Progress(0.0, now + 1, now, (), (now, 5.0))
+    back = now - 2 * day
+    assert Progress(0.0, now + day, now + day, (), (now + day, 5.0)).plausible(now) == Progress(0.0, back, back)
+    assert Progress(now - 9, now + day, now, ()).plausible(now) == Progress(now - 9, now - 9, now)
+
+
 @pytest.mark.parametrize("row", [{}, {"since": None}, {"since": 1, "mark": 1, "swept": 1, "open": 7}])
 def test_a_row_that_is_none_is_an_error(row: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="no progress"):
@@ -89,6 +97,19 @@ async def test_how_far_it_is_is_stored_when_something_came_and_now_and_then(
     assert [round(progress.mark - one.now) for progress in one.saved] == [0, RARE + 3]
     await one.watched.look(one.now + SWEEP + 1)
     assert one.watched.progress.swept == one.now + SWEEP + 1
+
+
+async def test_a_run_that_is_called_over_before_its_last_job_is_looked_at_again(
+    actions: FakeActions, listing: Listing
+) -> None:
+    run = actions.add_run()
+    late = actions.add_job(run, age=None)
+    one = Taken(actions, listing, Progress(0.0, actions.now(), actions.now()))
+    await one.watched.look(one.now)
+    assert (one.jobs, one.watched.progress.open) == ([], (run.id,))
+    actions.end(late)
+    await one.watched.look(one.now + 1)
+    assert (one.jobs, one.watched.progress.open) == ([1], ())
 
 
 async def test_who_started_an_earlier_attempt_is_not_said(actions: FakeActions, listing: Listing) -> None:
