@@ -61,7 +61,7 @@ class Progress:
         return {"since": self.since, "mark": self.mark, "swept": self.swept, "open": list(self.open), "walk": walk}
 
     def plausible(self, now: float) -> Progress:
-        """Without what lies ahead, of a server that once was wrong about the time: what came since is looked at again."""
+        """Without what lies ahead, of a server that was wrong about the time: what came since is looked at again."""
         ahead, back = now + OVERLAP, max(self.since, now - 2 * SWEEP)
         walk = self.walk if self.walk is None or self.walk[0] <= ahead else None
         mark, swept = (at if at <= ahead else back for at in (self.mark, self.swept))
