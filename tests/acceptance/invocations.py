@@ -151,6 +151,9 @@ def invocations(canaries: list[Canary], incident: Callable[[], str]) -> dict[tup
         ("inventory", "list"): [(["inventory", "list", "--format", "json"], b""), (["inventory", "list"], b"")],
         ("inventory", "show"): [(["inventory", "show", "env/KEY_0"], b"")],
         ("inventory", "doctor"): [(["inventory", "doctor"], b"")],
+        ("inventory", "check"): each(
+            "inventory", "check", "--names", "-", "--environment", "production", stdin=b"KEY_0\n" + pat.encode()
+        ),
         ("inventory", "forget"): [(["inventory", "forget", "env/KEY_1"], b"")],
         ("drill",): each("drill", "nobody"),
         ("outbox", "list"): each("outbox", "list", "--state", "all"),
@@ -167,6 +170,7 @@ def invocations(canaries: list[Canary], incident: Callable[[], str]) -> dict[tup
         ("sinks", "test"): [(["sinks", "test", name.replace(" ", "-")], b"") for name in SINK_TABLES],
         ("github", "doctor"): each("github", "doctor", "--repositories"),
         ("github", "alerts"): each("github", "alerts"),
+        ("github", "requests"): each("github", "requests"),
         ("github", "backfill"): [(["github", "backfill"], b"")],
         ("github", "write-back"): each("github", "write-back"),
     }  # fmt: skip
