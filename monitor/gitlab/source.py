@@ -280,7 +280,7 @@ class GitLabSource:
         failure = None
         for delivery in await self._intake.deliveries():
             try:
-                again = await self._told(delivery)
+                again = await self._announced(delivery)
             except ServiceError as error:
                 again, failure = backoff(delivery.attempts + 1, AGAIN_AFTER, 86_400.0), failure or error
             if again:
@@ -290,7 +290,7 @@ class GitLabSource:
         if failure is not None:
             raise failure
 
-    async def _told(self, delivery: HookDelivery) -> float:
+    async def _announced(self, delivery: HookDelivery) -> float:
         """Seconds after which to look again; 0: it is done. Raises ServiceError."""
         project = int(delivery.repo)
         if self._logs.knows(key_of(project, delivery.number)):
