@@ -1,4 +1,4 @@
-"""What an interface says lies elsewhere, at an address that is its own permission: read there, and nowhere else.
+"""What an interface says is stored elsewhere, at an address that is its own permission: read there, and nowhere else.
 
 Nothing that logs in at the interface goes there: no header, no cookie. Where it leads is judged, as an answer that was
 tampered with may name any machine. No error holds an address: it would let whoever reads the error in.
@@ -43,7 +43,7 @@ class Storage:
 
     @asynccontextmanager
     async def open(self, address: str) -> AsyncIterator[AsyncIterator[bytes]]:
-        """What lies there, as it comes. Raises StorageError, also out of what it gives."""
+        """What is stored there, as it comes. Raises StorageError, also out of what it gives."""
         url = self._address(address)
         for _ in range(REDIRECTS + 1):
             await self._allow(url)

@@ -3,7 +3,7 @@
 A webhook names a job that has ended; polling finds those of which none came. GitHub lists runs for each repository
 alone, so a repository is asked the more seldom the longer it has run nothing; an answer that has not changed costs
 nothing of the quota. A run that goes on is remembered until it is over, as it may go on for a month. What is run again
-stands far back in the listing: once a day all is looked at that can still be run again.
+is far back in the listing: once a day all is looked at that can still be run again.
 
 A job whose log cannot be read for now becomes work for later, as hooks are: no listing waits for it.
 """
@@ -48,7 +48,7 @@ AT_ONCE = 4  # logs
 SETTLES = 900.0  # seconds for which a log may be on its way after its job has ended
 SOON = 20.0  # seconds until it is looked for again
 TRIES = 9  # of one log, of which the last is a day after the first
-REMEMBERED = 256  # runs of which hooks have told
+REMEMBERED = 256  # runs of jobs that hooks announced
 _LISTED, _REPOSITORY = "repositories", "repository:"  # keys of positions
 HOOK_PAUSE, WORK_PAUSE, REDELIVER_EVERY = 1.0, 5.0, 600.0  # seconds, as for alerts
 

@@ -30,7 +30,7 @@ ADVICE = {
 
 
 class Listing:
-    """What is asked of one GitHub. `malformed` is told the kind of what cannot be used."""
+    """What is asked of one GitHub. `malformed` counts, by kind, what cannot be used."""
 
     def __init__(self, client: Client, storage: Storage, malformed: Callable[[str], object]) -> None:
         self.client, self._storage, self._malformed = client, storage, malformed
@@ -46,7 +46,7 @@ class Listing:
         return found
 
     async def run(self, repo: str, number: int, attempt: int | None = None) -> Run | None:
-        """One attempt, or as the latest stands; None: it is gone. Raises RemoteError."""
+        """One attempt, or as the latest is; None: it is gone. Raises RemoteError."""
         of = "" if attempt is None else f"/attempts/{attempt}"
         body = await self._one(f"/repos/{repo}/actions/runs/{number}{of}")
         return self._usable("run", lambda: run(body, repo)) if body is not None else None
@@ -68,7 +68,7 @@ class Listing:
 
     @asynccontextmanager
     async def log(self, ended: EndedJob) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The log of a job, as it comes. Raises RemoteError of GitHub, StorageError of where it lies."""
+        """The log of a job, as it comes. Raises RemoteError of GitHub, StorageError of where it is stored."""
         async with AsyncExitStack() as stack:
             yield await self._opened(ended, stack)
 

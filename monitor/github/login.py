@@ -75,7 +75,7 @@ class GitHubLogin(SourceConfig):
 
     @property
     def cloud(self) -> bool:
-        """Whether it is GitHub's own server, which stands in no private network, nor sends anybody there."""
+        """Whether it is GitHub's own server, which is in no private network, nor sends anybody there."""
         host = urlsplit(self.base_url).hostname or ""
         return host == "api.github.com" or host.endswith(".ghe.com")
 

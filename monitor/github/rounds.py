@@ -20,7 +20,7 @@ class Rounds:
 
     def __init__(self, source: str, intake: Intake) -> None:
         self._source, self._intake = source, intake
-        self._told_wait = False
+        self._reported_wait = False
 
     async def guarded(self, part: str, work: Callable[[], Awaitable[object]]) -> Exception | None:
         """Run one round of a part. Returns what went wrong."""
@@ -41,7 +41,7 @@ class Rounds:
 
     def waiting(self, seconds: float) -> None:
         """For `on_wait` of a client."""
-        if seconds > 0 or self._told_wait:
-            self._told_wait = seconds > 0
+        if seconds > 0 or self._reported_wait:
+            self._reported_wait = seconds > 0
             message = f"waiting {seconds:.0f} s for GitHub's rate limit" if seconds > 0 else None
             self._intake.degraded("rate limit", message)

@@ -25,7 +25,7 @@ _MOST = 2**53
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One workflow run as its latest attempt stands. Times are GitHub's, in seconds since the epoch."""
+    """One workflow run as its latest attempt is. Times are GitHub's, in seconds since the epoch."""
 
     repo: str
     id: int

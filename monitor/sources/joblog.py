@@ -1,4 +1,4 @@
-"""Logs of jobs that have ended, whoever ran them: scanned as they come, and known as read with what was found.
+"""Logs of jobs that have ended, of any CI system: scanned as they come, and known as read with what was found.
 
 That one was read is a row of its own, committed with its last findings. One that breaks off, or whose reader is killed,
 is read again from its beginning, where the same findings have the same ids: none is missed, and none is there twice.
