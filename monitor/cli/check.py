@@ -206,12 +206,12 @@ def _unheard(config: Config) -> Iterator[Finding]:
     """What other systems are to announce to a door that is not there."""
     if config.http.listen:
         return
-    from monitor.web.hooks import load_vendors
+    from monitor.web.hooks import Vendors
 
     tables: list[tuple[str, Sequence[Owner]]] = [("sources", config.sources), ("sinks", config.sinks)]
     for table, owners in tables:
         for index, owner in enumerate(owners):
-            for door, vendor in load_vendors().items():
+            for door, vendor in Vendors().items():
                 if vendor.secrets(owner):
                     message = f'"{owner.name}" expects what is announced to /hooks/{door}, and http.listen is empty'
                     yield Finding("notice", f"{table}[{index}]", message)

@@ -239,7 +239,7 @@ class Daemon:
         config = self._config
         host, port = split_listen(config.http.listen)
         doors = hooks.routes(
-            hooks.load_vendors(),
+            hooks.Vendors(),
             lambda: (*self.config.sources, *self.config.sinks),
             keeper.keep,
             lambda source, what: self.snapshot.malformed.update([(source, what)]),

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from importlib import import_module
 from typing import TypeVar
 
@@ -20,13 +21,13 @@ from monitor.common.credential import Credential, CredentialError
 from monitor.common.httpd import Bodies
 from monitor.common.inbound import ASKING, Announced, Owner, UnusableError, Vendor
 
-__all__ = ["HOOKS", "load_vendors", "routes"]
+__all__ = ["HOOKS", "Vendors", "routes"]
 
 log = structlog.get_logger(__name__)
 
 _T = TypeVar("_T")
 
-# the last part of the address → "module:Class" of a Vendor, imported when the web server starts
+# the last part of the address → "module:Class" of a Vendor, imported at the first request
 HOOKS: dict[str, str] = {
     "github": "monitor.github.hook:GitHubHook",
     "gitlab": "monitor.gitlab.hook:GitLabHook",
@@ -38,13 +39,23 @@ ANSWER_WITHIN = 0.9  # seconds for the database; a slow disk is better told than
 BIG = 1 << 20  # bytes; from here on hashing and parsing leave the event loop
 
 
-def load_vendors() -> dict[str, Vendor]:
-    """Those of the table."""
-    found: dict[str, Vendor] = {}
-    for name, entry in HOOKS.items():
-        module, _, attribute = entry.partition(":")
-        found[name] = getattr(import_module(module), attribute)()
-    return found
+class Vendors(Mapping[str, Vendor]):
+    """Those of the table, each imported when it is first asked for: to most hosts none of them announces anything."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Vendor] = {}
+
+    def __getitem__(self, name: str) -> Vendor:
+        if name not in self._loaded:
+            module, _, attribute = HOOKS[name].partition(":")
+            self._loaded[name] = getattr(import_module(module), attribute)()
+        return self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(HOOKS)
+
+    def __len__(self) -> int:
+        return len(HOOKS)
 
 
 Owners = Callable[[], Iterable[Owner]]
@@ -66,14 +77,15 @@ def routes(
     was announced durably and says whether it is new; `malformed(owner, what)` counts what cannot be used;
     `trouble(owner, why)` is told when a secret cannot be read, and with None when it can; `now`: in seconds since the
     epoch."""
-    doors = {name: _Door(vendor, owners, keep, malformed, trouble=trouble, now=now) for name, vendor in vendors.items()}
+    doors = {name: _Door(vendors, name, owners, keep, malformed, trouble=trouble, now=now) for name in vendors}
     return [web.post(f"/hooks/{name}", door.receive) for name, door in doors.items()]
 
 
 class _Door:
     def __init__(
         self,
-        vendor: Vendor,
+        vendors: Mapping[str, Vendor],
+        name: str,
         owners: Owners,
         keep: Keep,
         malformed: Malformed,
@@ -81,11 +93,18 @@ class _Door:
         trouble: Trouble,
         now: Callable[[], float],
     ) -> None:
-        self._vendor = vendor
+        self._vendors, self._name = vendors, name
         self._owners, self._keep, self._malformed, self._now = owners, keep, malformed, now
         self._trouble = trouble
         self._unreadable: Mapping[str, str] = {}  # owner → why, as it was told
-        self._bodies = Bodies(vendor.most)
+
+    @cached_property
+    def _vendor(self) -> Vendor:
+        return self._vendors[self._name]
+
+    @cached_property
+    def _bodies(self) -> Bodies:
+        return Bodies(self._vendor.most)
 
     async def receive(self, request: web.Request) -> web.Response:
         vendor = self._vendor

@@ -9,6 +9,7 @@ import pytest
 
 from monitor import __main__ as entry
 from monitor.config import ConfigError, Problem
+from monitor.web.hooks import HOOKS
 from tests.detectors import texts
 
 ROOT = Path(__file__).parents[2]
@@ -108,12 +109,14 @@ def test_what_starting_does_not_need_is_not_imported() -> None:
         "import sys, importlib, monitor.cli as cli; [importlib.import_module(name) for name in cli.COMMANDS.values()]"
     )
     start = "import monitor.cli.run as run; run._import_structlog(); import monitor.daemon; print(*sys.modules)"
-    serve = "from monitor.web import hooks; hooks.load_vendors(); print(*sys.modules)"
+    serve = "from monitor.web.hooks import *; routes(Vendors(), *[list] * 3, trouble=list); print(*sys.modules)"
+    announced = "dict(Vendors()); print(*sys.modules)"
     scan = "import monitor.scan.run, monitor.scan.history; print(*sys.modules)"
-    text = f"{help_}; print(*sys.modules); {scan}; {start}; {serve}"
+    text = f"{help_}; print(*sys.modules); {scan}; {start}; {serve}; {announced}"
     answer = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, check=True)
-    helped, scanning, begun, serving = (set(line.split()) for line in answer.stdout.splitlines())
+    helped, scanning, begun, serving, announced_to = (set(line.split()) for line in answer.stdout.splitlines())
     assert not {"monitor.config", "monitor.site", "pydantic"} & helped
     assert not {"monitor.runbook", "monitor.matcher", "monitor.store", "pathspec", "zoneinfo"} & scanning
     assert not {"aiohttp", "cryptography", "rich", "sqlalchemy.dialects.postgresql"} & begun
-    assert not {"cryptography", "jwt"} & serving  # of memory, too: many megabytes for as long as it runs
+    assert not {entry.partition(":")[0] for entry in HOOKS.values()} & serving
+    assert not {"cryptography", "jwt"} & announced_to  # of memory, too: many megabytes for as long as it runs

@@ -21,7 +21,7 @@ from monitor.github.hook import GitHubHook, signature
 from monitor.github.login import GitHubLogin
 from monitor.github.source import REVIEWS, GitHubConfig
 from monitor.web import hooks as module
-from monitor.web.hooks import load_vendors, routes
+from monitor.web.hooks import Vendors, routes
 from tests.examples import examples
 from tests.fakes.github import FakeGitHub, repository, user
 from tests.fakes.github_actions import FakeActions
@@ -82,7 +82,7 @@ async def hooks(aiohttp_client: Any, monkeypatch: pytest.MonkeyPatch) -> Hooks:
     other = config("other", org="umbrella", webhook_secret="env:OTHER_SECRET")
     hooks.sources = [config(), other, config("twin", org="twin")]
     app = web.Application(client_max_size=26 << 20)
-    app.add_routes(routes(load_vendors(), lambda: hooks.sources, hooks.keep, hooks.count, trouble=hooks.trouble))
+    app.add_routes(routes(Vendors(), lambda: hooks.sources, hooks.keep, hooks.count, trouble=hooks.trouble))
     hooks.client = await aiohttp_client(app)
     return hooks
 

@@ -14,7 +14,7 @@ from monitor.common.credential import Credential
 from monitor.common.inbound import Announced, HookDelivery, Owner, Request, UnusableError, same
 from monitor.sources.base import SourceConfig
 from monitor.web import hooks
-from monitor.web.hooks import HOOKS, load_vendors, routes
+from monitor.web.hooks import HOOKS, Vendors, routes
 from sinks.pagerduty.config import PagerDutyConfig
 from sinks.pagerduty.inbound import signature
 from sinks.slack.config import SlackConfig
@@ -152,7 +152,7 @@ async def test_slack_tries_the_certificate_without_a_signature(
     sink, door, app = SlackConfig.model_validate(values | {"people": {"U0ADA": "ada"}}), Door(), web.Application()
     counted: list[str] = []
     app.add_routes(
-        routes(load_vendors(), lambda: [sink], door.keep, lambda _, what: counted.append(what), trouble=lambda *_: None)
+        routes(Vendors(), lambda: [sink], door.keep, lambda _, what: counted.append(what), trouble=lambda *_: None)
     )
     client = await aiohttp_client(app)
     # As Slack's page on slash commands has it: a form with ssl_check=1 and the (deprecated) token, nothing else.
@@ -220,7 +220,7 @@ async def test_a_secret_that_is_configured_no_more_is_no_trouble(door: Door, mon
 
 
 def test_the_vendors_of_the_table_are_there() -> None:
-    assert load_vendors().keys() == HOOKS.keys()
+    assert dict(Vendors()).keys() == HOOKS.keys()
 
 
 async def test_pagerduty_forged_replayed_and_oversized(aiohttp_client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,7 +231,7 @@ async def test_pagerduty_forged_replayed_and_oversized(aiohttp_client: Any, monk
     counted: list[str] = []
     sink = PagerDutyConfig.model_validate(values)
     app.add_routes(
-        routes(load_vendors(), lambda: [sink], door.keep, lambda _, what: counted.append(what), trouble=lambda *_: None)
+        routes(Vendors(), lambda: [sink], door.keep, lambda _, what: counted.append(what), trouble=lambda *_: None)
     )
     client = await aiohttp_client(app)
 
