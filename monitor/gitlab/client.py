@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -20,12 +20,13 @@ from monitor.clients.client import Client, ServiceError
 from monitor.common.backoff import backoff
 from monitor.common.credential import Credential
 from monitor.common.http import Http, RemoteError, Reply, limit_ends
+from monitor.gitlab.jobs import unfolded
 
 __all__ = ["GitLab", "GoneError", "encoded"]
 
 PAGE = 100
 MOST = 10_000  # pages of one list
-ATTEMPTS = 4  # of one log
+ATTEMPTS = 4  # to open one log
 PATIENCE = 300.0  # seconds that one log waits for limits
 PIECE, WHOLE = 60.0, 3600.0  # seconds for a piece of a log, and for all of it
 _NEXT = re.compile(r'<([^<>]+)>\s*;[^,<]*\brel="?next"?')
@@ -84,28 +85,42 @@ class GitLab:
                 return
         raise self._client.error(what, f"the list has more than {MOST:,} pages")
 
-    async def log(
-        self, what: str, project: int, job: int, take: Callable[[AsyncIterator[bytes]], Awaitable[None]]
-    ) -> None:
-        """Give the log of a job that has ended to `take`, piece by piece, from its beginning again where it breaks off.
-        Raises ServiceError, GoneError."""
-        url, waited = f"{self._api}projects/{project}/jobs/{job}/trace", 0.0
-        for attempt in range(1, ATTEMPTS + 1):
-            headers, wait = await self._headers(), None
-            try:
-                async with self._logs.stream(url, headers, total=WHOLE) as answer:
+    @asynccontextmanager
+    async def log(self, what: str, project: int, job: int) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The log of a job that has ended, in pieces, which raise ServiceError where it breaks off. Raises
+        ServiceError, GoneError."""
+        url, tries, waited = f"{self._api}projects/{project}/jobs/{job}/trace", 0, 0.0
+        async with AsyncExitStack() as stack:
+            while True:
+                tries += 1
+                wait: float | None = None
+                try:
+                    stream = self._logs.stream(url, await self._headers(), total=WHOLE)
+                    answer = await stack.enter_async_context(stream)
+                except RemoteError as error:
+                    failure = self._client.error(what, str(error))
+                else:
                     if answer.status == 200:
-                        await take(answer.pieces)
-                        return
+                        break
                     reply = Reply(answer.status, answer.headers, b"")
                     self._check(what, reply)
                     failure, wait = self._client.error(what, f"HTTP {answer.status}"), limit_ends(reply)
-            except RemoteError as error:
-                failure = self._client.error(what, str(error))
-            waited += wait or 0.0
-            if attempt == ATTEMPTS or waited > PATIENCE:
-                raise failure
-            await asyncio.sleep(wait or backoff(attempt, self.first_retry, 60.0))
+                    await stack.aclose()
+                waited += wait or 0.0
+                if tries == ATTEMPTS or waited > PATIENCE:
+                    raise failure
+                await asyncio.sleep(wait or backoff(tries, self.first_retry, 60.0))
+            yield unfolded(self._pieces(what, answer.pieces))
+
+    async def _pieces(self, what: str, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        try:
+            async for piece in pieces:
+                yield piece
+        except RemoteError as error:
+            failure = self._client.error(what, str(error))
+        else:
+            return
+        raise failure
 
     async def _ask(self, what: str, url: str) -> Reply:
         reply = await self._client.ask(what, "GET", url, await self._headers())

@@ -7,7 +7,6 @@ project has come is the time of its newest pipeline that was read whole.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from typing import Annotated, Any, ClassVar, Literal
@@ -23,7 +22,7 @@ from monitor.common.duration import Duration
 from monitor.common.fields import ServerUrl
 from monitor.common.inbound import HookDelivery
 from monitor.gitlab.client import GitLab, GoneError, encoded
-from monitor.gitlab.jobs import ENDED, SECTION, job_of, key_of, moment, number, unfolded
+from monitor.gitlab.jobs import ENDED, SECTION, job_of, key_of, moment, number
 from monitor.intake import AlertIntake
 from monitor.model import Position
 from monitor.sources.base import SourceConfig, Where
@@ -257,11 +256,8 @@ class GitLabSource:
         return True
 
     async def _read(self, project: int, job_id: int, job: Job) -> None:
-        async def take(pieces: AsyncIterator[bytes]) -> None:
-            await self._logs.read(job, contextlib.nullcontext(unfolded(pieces)))
-
         try:
-            await self._gitlab.log(f"the log of {job.path}", project, job_id, take)
+            await self._logs.read(job, self._gitlab.log(f"the log of {job.path}", project, job_id))
         except GoneError:
             await self._logs.lose(job, "expired")
         except ServiceError:

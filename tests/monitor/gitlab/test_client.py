@@ -63,17 +63,18 @@ async def test_a_limit_is_waited_out_and_the_clock_is_theirs(gitlab: FakeGitLab,
     await client.one("project", "projects/7")
     assert abs(client.now - gitlab.now) < 60
     gitlab.ran(71, b"<1>").faults = [Fault(429, headers=ends)]
-    got = bytearray()
-
-    async def take(pieces: AsyncIterator[bytes]) -> None:
-        async for piece in pieces:
-            got.extend(piece)
-
-    await client.log("log", 7, 71, take)
-    assert got == b"<1>"
+    assert await whole(client, 71) == b"<1>"
     gitlab.ran(72, None)
     with pytest.raises(GoneError):
-        await client.log("log", 7, 72, take)
+        await whole(client, 72)
+    gitlab.ran(73, b"<3>").faults = [Fault(cut=True)]
+    with pytest.raises(ServiceError, match="source ci: log: "):
+        await whole(client, 73)
     gitlab.always = Fault(429, headers={"Retry-After": "3000"})
     with pytest.raises(ServiceError, match="HTTP 429"):
-        await client.log("log", 7, 71, take)
+        await whole(client, 71)
+
+
+async def whole(client: GitLab, job: int) -> bytes:
+    async with client.log("log", 7, job) as pieces:
+        return b"".join([piece async for piece in pieces])

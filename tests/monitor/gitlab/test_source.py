@@ -200,7 +200,7 @@ async def test_a_job_that_was_cancelled_may_write_for_a_moment(gitlab: FakeGitLa
 
 
 @pytest.mark.parametrize(
-    ("name", "status"), [("429", ""), ("503", ""), ("cut", ""), ("redirect", "HTTP 307"), ("401", "HTTP 401")]
+    ("name", "status"), [("429", ""), ("503", ""), ("cut", "the log of"), ("redirect", "HTTP 307"), ("401", "HTTP 401")]
 )
 async def test_a_log_that_fails_is_read_another_time_and_the_others_are(
     gitlab: FakeGitLab, name: str, status: str, monkeypatch: pytest.MonkeyPatch
