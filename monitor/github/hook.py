@@ -73,7 +73,7 @@ class GitHubHook:
         payload = _payload(body, headers.get("Content-Type", ""))
         if payload is None:
             raise UnusableError(owners[0], "hook payload")
-        if event == JOB and payload.get("action") != "completed":
+        if event == JOB and not _has_log(payload):
             return Announced(answer="not an event we use\n", status=202)
         repo, number = _subject(payload, event)
         source = next((one for one in owners if one.watches(repo)), owners[0])
@@ -99,6 +99,13 @@ def _payload(body: bytes | bytearray, content_type: str) -> dict[str, Any] | Non
     except (ValueError, RecursionError):  # a decoding error is a ValueError too
         return None
     return payload if isinstance(payload, dict) else None
+
+
+def _has_log(payload: dict[str, Any]) -> bool:
+    """Of a job: it has ended, and was not skipped."""
+    job = payload.get(JOB)
+    skipped = isinstance(job, dict) and job.get("conclusion") == "skipped"
+    return payload.get("action") == "completed" and not skipped
 
 
 def _subject(payload: dict[str, Any], event: str) -> tuple[str, int]:

@@ -15,9 +15,8 @@ from monitor.github.alerts import Malformed
 __all__ = ["SECTION", "EndedJob", "Run", "job", "labels", "path", "repository", "run", "step_at", "unended"]
 
 # A line of a log that begins a section, behind its time.
-SECTION = re.compile(
-    rb"^\d{4}-\d\d-\d\dT[\d:.]+Z (?:##\[group\](?=Run )|(?=Post job cleanup\.))([^\r\n]*)", re.MULTILINE
-)
+_STAMP, _ENDS = rb"\d{4}-\d\d-\d\dT[\d:.]+Z ", rb"Post job cleanup\.|Cleaning up orphan"
+SECTION = re.compile(rb"(?m)^" + _STAMP + rb"(?:##\[group\](?=Run )|(?=" + _ENDS + rb"))([^\r\n]*)")
 _REPO = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}")
 _SHA = re.compile(r"[0-9a-f]{40,64}")
 _MOST = 2**53

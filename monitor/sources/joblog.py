@@ -175,6 +175,9 @@ class _Steps:
     def feed(self, data: bytes) -> None:
         data = self._open + data
         end = data.rfind(b"\n") + 1
+        if not self._offset and end and not self._names[0]:
+            begun = record(data[: data.find(b"\n")], self._now).logged_at
+            self._names[0] = self._step("", begun)  # before the first section
         for found in self._section.finditer(data, 0, end):
             self._begins.append(self._offset + found.start())
             begun = record(found[0], self._now).logged_at

@@ -206,9 +206,15 @@ async def test_a_job_that_has_ended_is_for_the_source_that_reads_its_log(hooks: 
     )
     answers = [
         (await hooks.post(json.dumps(body | more).encode(), event="workflow_job")).status
-        for more in ({}, {"action": "queued"}, {"repository": {"full_name": "other/x"}}, {"workflow_job": {}})
+        for more in (
+            {},
+            {"action": "queued"},
+            {"workflow_job": job | {"conclusion": "skipped"}},
+            {"repository": {"full_name": "other/x"}},
+            {"workflow_job": {}},
+        )
     ]
-    assert answers == [202, 202, 202, 400]
+    assert answers == [202, 202, 202, 202, 400]
     [delivery] = hooks.queue.values()
     assert (delivery.source, delivery.event, delivery.repo, delivery.number) == ("ci", "workflow_job", "acme/web", 1)
     assert hooks.malformed == {("ci", "hook payload"): 1}

@@ -72,6 +72,8 @@ STEPS = ((100.0, "Set up job"), (102.0, "Build"), (105.0, "Run make test"), (105
         ("Post job cleanup.", 109.0, "Post Build"),
         ("Run early", 99.0, "Run early"),
         ("Run make", None, "Run make"),
+        ("", 100.2, "Set up job"),
+        ("", 105.3, ""),
     ],
 )
 def test_a_section_is_of_the_step_that_was_under_way(title: str, begun: float | None, step: str) -> None:
@@ -81,6 +83,13 @@ def test_a_section_is_of_the_step_that_was_under_way(title: str, begun: float | 
 
 def test_which_lines_begin_a_section() -> None:
     time = b"2026-11-30T16:00:00.1234567Z "
-    lines = [b"##[group]Run npm test\r", b"##[group]Fetching", b"Post job cleanup.", b"echo ##[group]Run x", b"Run y"]
+    lines = [
+        b"##[group]Run npm test\r",
+        b"##[group]Fetching",
+        b"Post job cleanup.",
+        b"Cleaning up orphan processes",
+        b"echo ##[group]Run x",
+        b"Run y",
+    ]
     text = b"\n".join([*(time + line for line in lines), b"##[group]Run without its time"])
-    assert SECTION.findall(text) == [b"Run npm test", b"Post job cleanup."]
+    assert SECTION.findall(text) == [b"Run npm test", b"Post job cleanup.", b"Cleaning up orphan processes"]

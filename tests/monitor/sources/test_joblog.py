@@ -109,10 +109,10 @@ async def test_a_step_is_told_by_its_section_and_when_that_began() -> None:
 
     intake = Watching()
     job = Job("k", "h", "p", 1.0, step=step)
-    text = b"T <1>\n2026-11-30T16:00:00.5000000Z ##[group]Run make\r\n<2>\nno ##[group]time\n"
+    text = b"2026-11-30T15:59:59Z <1>\n2026-11-30T16:00:00.5000000Z ##[group]Run make\r\n<2>\nno ##[group]time\n"
     await logs(intake).read(job, pieces(text))
-    assert asked == [("Run make", 1796054400.5), ("time", None)]
-    assert intake.places == {1: {}, 2: {"step": "Build"}}
+    assert asked == [("", 1796054399.0), ("Run make", 1796054400.5), ("time", None)]
+    assert intake.places == {1: {"step": "Build"}, 2: {"step": "Build"}}
 
 
 async def test_one_that_breaks_off_is_read_again_from_its_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
