@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 from benchmarks.labels import draw_code, fetch, peers
@@ -24,9 +25,10 @@ from detectors.match.engine import Engine, Match, Worker
 from detectors.rules.load import load_rules
 from monitor.common.text import clip
 
-__all__ = ["Judged", "compare", "judged", "rules", "table"]
+__all__ = ["Judged", "behind_others", "compare", "judged", "rules", "table"]
 
 PIECE = 2 << 20  # bytes of a whole file that are searched at a time
+BEFORE = 5  # lines of a committed log that are searched with one of it: what a record names may stand in the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,10 @@ class Judged:
 
 
 def judged(kind: str, sealed: bool) -> Iterator[Judged]:
-    """The labelled places of one part; of code within their whole file."""
+    """The labelled places of one part; of code within their whole file, of committed logs with the lines before them."""
+    if kind == "committed":
+        yield from behind_others(sealed)
+        return
     if kind != "code":
         for place, text in fetch.labelled(kind):
             if place["sealed"] == sealed:
@@ -54,6 +59,23 @@ def judged(kind: str, sealed: bool) -> Iterator[Judged]:
             labels = [(begins[one.get("line", number) - 1], one) for one in place["labels"]]
             at = tuple((base + one["start"], base + one["end"], one) for base, one in labels)
             yield Judged("\n".join(lines), *spans, at)
+
+
+def behind_others(sealed: bool, folder: Path = fetch.HERE) -> Iterator[Judged]:
+    """The labelled lines of committed logs of one part, each with those before it."""
+    files = {
+        (origin["origin"], path): file.read_text("utf-8", "replace").split("\n")
+        for origin in fetch.origins("committed", folder)
+        for _, path, file in fetch.texts(origin)
+    }
+    for place, text in fetch.labelled("committed", folder=folder):
+        if place["sealed"] == sealed:
+            lines = files[place["origin"], place["path"]]
+            same = (at for at, line in enumerate(lines) if line.removesuffix("\r") == text)
+            at = min(same, key=lambda at: abs(at + 1 - place["line"]))
+            before = "".join(f"{line}\n" for line in lines[max(0, at - BEFORE) : at])
+            labels = ((len(before) + one["start"], len(before) + one["end"], one) for one in place["labels"])
+            yield Judged(before + text, len(before), len(before + text), tuple(labels))
 
 
 def compare(places: Iterable[Judged], find: Find) -> Counter[tuple[str, ...]]:

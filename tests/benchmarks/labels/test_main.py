@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from pathlib import Path
 from typing import Any
 
-from benchmarks.labels.__main__ import Judged, compare, rules, table
+import pytest
+
+from benchmarks.labels.__main__ import Judged, behind_others, compare, rules, table
 from detectors.rules.template import expand
 from tests.detectors import texts
 
@@ -45,3 +50,22 @@ def test_of_a_file_only_what_was_labelled_counts() -> None:
     line = text.index("b =")
     counted = compare([Judged(text, line, len(text) - 1, ())], rules(texts.engine().worker()))
     assert [*counted.items()] == [(("high or critical", "high", "nothing"), 1)]
+
+
+def test_a_line_of_a_committed_log_is_searched_with_those_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = expand("{hex:64}")
+    origin = {"origin": "o/r", "registry": "git", "members": [{"glob": "a.log", "product": "o/r"}]}
+    label = {"start": 0, "end": 64, "kind": "secret"}
+    digest = hashlib.sha256(key.encode()).hexdigest()[:16]
+    place = {"origin": "o/r", "path": "a.log", "line": 3, "sha256": digest, "sealed": False, "labels": [label]}
+    (tmp_path / "origins-committed.jsonl").write_text(json.dumps(origin) + "\n")
+    (tmp_path / "labels-committed.jsonl").write_text(json.dumps(place) + "\n")
+    (tmp_path / "o/r").mkdir(parents=True)
+    (tmp_path / "o/r/a.log").write_text(f"[init] begins\n[upload-certs] Using certificate key:\r\n{key}\r\nends\n")
+    monkeypatch.setenv("REPOSITORIES", str(tmp_path))
+    (one,) = behind_others(False, tmp_path)
+    assert one.text[one.start : one.end] == key
+    assert next(table(compare([one], rules(texts.engine().worker())))).startswith("medium high or critical 100 % right")
+    assert not [*behind_others(True, tmp_path)]
