@@ -3,6 +3,7 @@
 python -m benchmarks.labels KIND [--sealed]   findings by level against the labels of the open or the sealed part
 python -m benchmarks.labels KIND --peers      the same of Kingfisher and betterleaks, where they are installed
 python -m benchmarks.labels logs --bulk       what is found in whole real log files, which nobody has labelled
+python -m benchmarks.labels code --bulk       the same in all files of both kinds' packages that are named as logs are
 
 A finding is right where it touches a label `secret`; `unsure` counts neither way; a stand-in is counted by itself, and so is
 what no label says. Found are labels `secret` that a finding touches, but for ids of keys.
@@ -11,6 +12,7 @@ what no label says. Found are labels `secret` that a finding touches, but for id
 from __future__ import annotations
 
 import argparse
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -25,9 +27,12 @@ from detectors.match.engine import Engine, Match, Worker
 from detectors.rules.load import load_rules
 from monitor.common.text import clip
 
-__all__ = ["Judged", "behind_others", "compare", "judged", "rules", "table"]
+__all__ = ["LOGS", "Judged", "behind_others", "compare", "judged", "rules", "table", "wholes"]
 
 PIECE = 2 << 20  # bytes of a whole file that are searched at a time
+LOGS = re.compile(
+    r"(?i)(?:\.(?:log|out|err|trace|stderr|stdout|ndjson|jsonl)(?:\.\d+)?|(?<!change)[._-]?logs?\.txt)(?:\.(?:gz|bz2|xz))?\Z"
+)
 BEFORE = 5  # lines of a committed log that are searched with one of it: what a record names may stand in the next
 
 
@@ -137,19 +142,32 @@ def table(counted: Counter[tuple[str, ...]]) -> Iterator[str]:
     yield f"found {found} of {found + missed} secrets; {100 * precision:.0f} % right in all, F1 {100 * both:.0f}"
 
 
+def wholes(kind: str) -> Iterator[tuple[str, str, bytes]]:
+    """Whole real logs as (origin, path, bytes): those that are marked so; of code what is named as logs are."""
+    if kind != "code":
+        for origin in fetch.origins(kind):
+            for member, path, file in fetch.texts(origin):
+                if member.get("bulk"):
+                    yield origin["origin"], path, file.read_bytes()
+        return
+    for origin in (*fetch.origins("code"), *fetch.origins("logs")):
+        if origin["registry"] != "loghub":
+            for path, _, read in draw_code.members(fetch.archive(origin)):
+                if LOGS.search(path) and b"\0" not in (data := fetch.UNPACK.get(Path(path).suffix, bytes)(read())):
+                    yield origin["origin"], path, data
+
+
 def _bulk(kind: str, worker: Worker) -> Iterator[str]:
     """Each finding once, masked, and of how many bytes."""
     size, seen = 0, set()
-    for origin in fetch.origins(kind):
-        for member, path, file in fetch.texts(origin):
-            data = file.read_bytes() if member.get("bulk") else b""
-            size += len(data)
-            for at in range(0, len(data), PIECE):
-                for match in worker.scan(data[at : at + PIECE]):
-                    if (match.rule.id, match.secret) not in seen:
-                        seen.add((match.rule.id, match.secret))
-                        said = f"{match.severity} {match.confidence} {match.rule.id} {match.masked}"
-                        yield f"{origin['origin']}:{clip(path, 80)}: {said}"
+    for origin, path, data in wholes(kind):
+        size += len(data)
+        for at in range(0, len(data), PIECE):
+            for match in worker.scan(data[at : at + PIECE]):
+                if (match.rule.id, match.secret) not in seen:
+                    seen.add((match.rule.id, match.secret))
+                    said = f"{match.severity} {match.confidence} {match.rule.id} {match.masked}"
+                    yield f"{origin}:{clip(path, 80)}: {said}"
     yield f"{len(seen)} in {size / 1e6:.1f} MB"
 
 

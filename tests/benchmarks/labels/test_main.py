@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.labels.__main__ import Judged, behind_others, compare, rules, table
+from benchmarks.labels.__main__ import LOGS, Judged, behind_others, compare, rules, table
 from detectors.rules.template import expand
 from tests.detectors import texts
 
@@ -69,3 +69,8 @@ def test_a_line_of_a_committed_log_is_searched_with_those_before_it(
     assert one.text[one.start : one.end] == key
     assert next(table(compare([one], rules(texts.engine().worker())))).startswith("medium high or critical 100 % right")
     assert not [*behind_others(True, tmp_path)]
+
+
+def test_what_is_named_as_logs_are_is_one() -> None:
+    assert all(map(LOGS.search, "a/x.log y.LOG.1.gz test/z.out build-log.txt events.ndjson x.stderr".split()))
+    assert not any(map(LOGS.search, "changelog.txt log.py catalog.xml logs/readme.md x.logic dialogs.json".split()))
