@@ -174,7 +174,8 @@ class Client:
         answer = await self._request("GET", url, background=background, follow=False)
         location = answer.headers.get("location", "")
         if answer.status != 302 or not location:
-            raise RemoteError(f"GET {url.path}: no address of its content in the answer; check base_url", retry=True)
+            what = f"GET {url.path}: no address of its content in the answer; check base_url"
+            raise RemoteError(what, status=answer.status, retry=True)
         return location
 
     async def write(self, method: str, where: str, body: Mapping[str, Any] | None = None) -> Answer:

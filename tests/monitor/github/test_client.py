@@ -295,3 +295,29 @@ async def test_a_bad_key_file_is_named_without_its_content(github: FakeGitHub, t
         await client.get(ORG)
     assert "not a key at all" not in repr(caught.value)
     await client.close()
+
+
+async def test_where_content_is_stored_is_given_and_not_followed(github: FakeGitHub, client: Client) -> None:
+    moved = {"Location": f"{github.url}/repos/acme/new"}
+    github.faults.extend(
+        [(301, moved, None), (302, {"Location": "https://storage.example/a?sig=b%2F"}, b"<html>elsewhere</html>")]
+    )
+    assert await client.location("/repos/acme/web") == "https://storage.example/a?sig=b%2F"
+    assert [path for _, path, _ in github.requests] == ["/repos/acme/web", "/repos/acme/new"]
+    for status, headers in ((200, {}), (302, {})):
+        github.faults.append((status, headers, {}))
+        with pytest.raises(RemoteError, match="no address of its content") as caught:
+            await client.location("/repos/acme/web")
+        assert caught.value.status == status
+
+
+async def test_a_client_may_know_better_what_a_status_means(
+    github: FakeGitHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_GITHUB_TOKEN", FakeGitHub.token)
+    client = Client.with_token(github.url, Credential("env:FAKE_GITHUB_TOKEN"), advice={403: "ask for another right"})
+    for status, said in ((403, "ask for another right"), (422, "GitHub did not accept the values")):
+        github.faults.append((status, {}, {"message": "no"}))
+        with pytest.raises(RemoteError, match=said):
+            await client.get("/repos/acme/web")
+    await client.close()
