@@ -91,7 +91,7 @@ def surroundings(value: bytes, before: bytes, after: bytes) -> dict[str, float]:
         out["bare identifier"] = 1.0
         if _CODE.search(right) or right[:1] in b";,)(.[":
             out["bare in code"] = 1.0
-    # First where it mostly is not, either, at once.
+    # Mostly it stands nowhere else at all, as one look at either side tells.
     if len(value) > 3 and (value in before or value in after) and _repeated(value, left, right, near):
         out["repeated, bare" if bare_ else "repeated, quoted"] = 1.0
     return out
@@ -125,18 +125,16 @@ def _line(line: bytes) -> _Line | None:
     """None: it is blank."""
     if not line or line.isspace():
         return None
-    text, user, test = line[:_WIDE], False, False
-    if _SPEAKS(text):  # of one of them, as most lines do not
-        user, test = _COMPANY(text), _TEST(text)
+    text = line[:_WIDE]
+    user, test = (_COMPANY(text), _TEST(text)) if _SPEAKS(text) else (False, False)  # one look, as most say neither
     return _Line(text, _shape(text), text.lstrip()[:10], _CODE.search(text) is not None, user, test)
 
 
 def _of_lines(left: bytes, value: bytes, right: bytes, near: Sequence[_Line], out: dict[str, float]) -> None:
     """How the lines around resemble its own, and code."""
     whole = left[-_WIDE:] + value[:80] + right[:_WIDE]
-    # Others that stand near it look at it as well.
-    line = _line(whole) if len(whole) <= _WIDE else None
-    shape = line.shape if line is not None else _shape(whole)
+    own = _line(whole) if len(whole) <= _WIDE else None  # which is remembered: values near this one look at it, too
+    shape = own.shape if own is not None else _shape(whole)
     alike = [line.shape for line in near].count(shape) if len(shape) > 2 else 0
     if alike:
         out["lines alike"] = min(1.0, alike / 4)
