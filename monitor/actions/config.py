@@ -177,6 +177,8 @@ class ActionConfig(BaseModel):
         if self.type in load_ready() and load_ready()[self.type].credential and self.credential is None:
             raise ValueError(f"it needs a credential: {load_ready()[self.type].credential}")
         named = {matcher.label for matcher in self.automatic}
+        if self.automatic and self.about_place:
+            raise ValueError("automatic: people plan what is about a place, as whoever writes a log may name one")
         if self.automatic and not named >= {"rule", "severity"}:
             raise ValueError("automatic must say for which rule and which severity: a matcher on each")
         return self

@@ -194,8 +194,10 @@ def scan(
     other = "--git" if history else "--staged" if staged else "--actions" if actions else ""
     if other and (odd := [name for name, value in for_files.items() if value]):
         fail(f"{odd[0]} is for files, not for {other}", 2)
-    if since and not actions:
-        fail("--since goes with --actions", 2)
+    if actions and accept:
+        fail("--accept is for files and commits, not for --actions", 2)
+    if (since or token) and not actions:
+        fail(f"{'--since' if since else '--token'} goes with --actions", 2)
     ended = None
     if actions:
         from monitor.cli.scan_actions import asked_for

@@ -58,6 +58,8 @@ def test_what_is_about_a_place_fits_where_its_labels_say_which() -> None:
     assert not delete.fits("openai-project-key", {})
     assert not delete.fits("canary", there)
     assert not action(type="github-revoke", url=None).about_place
+    with pytest.raises(ValidationError, match="people plan what is about a place"):
+        action(type="github-run-logs-delete", url=None, credential="env:X", automatic=['rule="a"', 'severity="low"'])
 
 
 @pytest.mark.parametrize(

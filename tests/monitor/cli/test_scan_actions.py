@@ -117,6 +117,8 @@ async def test_without_the_right_it_says_so_once(
     ("arguments", "said"),
     [
         (("scan", "--since", "3d", "."), "--since goes with --actions"),
+        (("scan", "--token", "env:X", "."), "--token goes with --actions"),
+        (("scan", "--actions", "acme/web", "--accept", "a:1"), "--accept is for files and commits"),
         (("scan", "--actions", "acme", "--since", "3d"), "--actions: write OWNER/REPO"),
         (("scan", "--actions", "acme/web", "."), "--actions goes alone"),
         (("scan", "--actions", "acme/web", "--staged"), "--actions goes alone"),
