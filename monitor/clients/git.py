@@ -106,14 +106,8 @@ class Git:
 
     def stream(self, *arguments: str, stdin: bytes = b"") -> Iterator[bytes]:
         """Its standard output piece by piece. Raises GitError at the end of one that failed."""
-        with self._started(*arguments) as process:
-            assert process.stdin is not None
+        with _in_memory(stdin) as asked, self._started(*arguments, stdin=asked) as process:
             assert process.stdout is not None
-            try:
-                with process.stdin as asked:
-                    asked.write(stdin)  # names of commits, which git reads before it says anything
-            except BrokenPipeError:
-                pass  # its end says why
             while piece := process.stdout.read(_PIECE):
                 yield piece
             code, errors = process.wait(), process.said()
@@ -130,10 +124,11 @@ class Git:
             one.close()
 
     @contextmanager
-    def _started(self, *arguments: str) -> Iterator[_Process]:
-        with os.fdopen(os.memfd_create("git"), "w+b") as errors:  # a pipe that nobody reads would stop it
+    def _started(self, *arguments: str, stdin: IO[bytes] | None = None) -> Iterator[_Process]:
+        """`stdin`: None: a pipe."""
+        with _in_memory() as errors:
             try:
-                process = _Process(self._command(*arguments), self._environment, errors)
+                process = _Process(self._command(*arguments), self._environment, stdin, errors)
             except (OSError, ValueError) as error:
                 raise GitError(_unrunnable(error)) from None
             try:
@@ -146,11 +141,27 @@ class Git:
         return ["git", "-C", str(self.folder), *options, "--no-pager", *arguments]
 
 
+@contextmanager
+def _in_memory(text: bytes = b"") -> Iterator[IO[bytes]]:
+    """A file: a pipe that nobody reads, or that both wait for, would stop git."""
+    with os.fdopen(os.memfd_create("git"), "w+b") as file:
+        file.write(text)
+        file.seek(0)
+        yield file
+
+
 class _Process(subprocess.Popen[bytes]):
-    def __init__(self, arguments: list[str], environment: Mapping[str, str], errors: IO[bytes]) -> None:
+    def __init__(
+        self, arguments: list[str], environment: Mapping[str, str], stdin: IO[bytes] | None, errors: IO[bytes]
+    ) -> None:
         self._told = errors
         super().__init__(
-            arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=environment, bufsize=_PIECE
+            arguments,
+            stdin=subprocess.PIPE if stdin is None else stdin,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=environment,
+            bufsize=_PIECE,
         )
 
     def said(self) -> bytes:

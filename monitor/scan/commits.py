@@ -34,7 +34,7 @@ _PRINTS = 50_000  # versions of which it is known which secrets are in them
 _PATHS, _PATH = 30_000, 20  # bytes of all paths in one question; of what stands beside one
 
 Report = Callable[[str, str], None]
-Lines = Callable[[Sequence[Change]], Iterable[Change]]
+Hunks = Callable[[Sequence[Change]], Iterable[Change]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +68,18 @@ class CommitSearch:
         """Changes of one each."""
         return self._filter.files
 
-    def search(self, items: Iterable[Commit | Change], lines: Lines | None = None) -> Iterator[Seen]:
-        """What is new in each, in their order. `lines`: gives changes anew, with their hunks."""
-        for some in _groups(self._filter.telling(items)):
+    def search(self, items: Iterable[Commit | Change], hunks: Hunks | None = None) -> Iterator[Seen]:
+        """What is new in each, in their order. `hunks`: gives changes anew, with theirs."""
+        for some in _groups(self._filter.candidates(items)):
             asked = [item for item in some if isinstance(item, Change) and not item.opaque]
-            hunks = {_key(change): change for change in lines(asked)} if lines is not None and asked else {}
+            anew = {_key(change): change for change in hunks(asked)} if hunks is not None and asked else {}
             for item in some:
                 if isinstance(item, Commit):
                     for hit in self._alone(path := f"({item.kind} message)", item.message, 1):
                         yield Seen(item, hit, path)
                     continue
                 # Of what git gives no lines all that was not there before is new.
-                for hit in self._new(hunks.get(_key(item)) or replace(item, opaque=True)):
+                for hit in self._new(anew.get(_key(item)) or replace(item, opaque=True)):
                     yield Seen(item.commit, hit, item.path)
 
     def version(self, path: str, name: str, *, large: bool = False) -> list[Hit] | None:

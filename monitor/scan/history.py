@@ -30,10 +30,10 @@ _OWNERS = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS", ".gitlab/CODEO
 def staged(git: Git, search: CommitSearch) -> Iterator[Seen]:
     """What the next commit would bring. Raises GitError."""
 
-    def lines(some: Sequence[Change]) -> Iterator[Change]:
+    def hunks(some: Sequence[Change]) -> Iterator[Change]:
         yield from _changed(git.stream("diff", "--cached", "-p", f"-U{WIDTH}", *DIFF, "--", *_named(some)))
 
-    yield from search.search(changes(git.stream("diff", "--cached", "--raw", "--no-abbrev", *DIFF)), lines)
+    yield from search.search(changes(git.stream("diff", "--cached", "--raw", "--no-abbrev", *DIFF)), hunks)
 
 
 def _changed(pieces: Iterable[bytes]) -> Iterator[Change]:
@@ -82,12 +82,12 @@ class History:
         if self.range.whole and self.git.line("rev-parse", "--is-shallow-repository") == "true":
             self.problems.append(_SHALLOW)
         try:
-            yield from search.search(changes(self._log("-c", "--raw", "--no-abbrev", *DIFF)), self._lines)
+            yield from search.search(changes(self._log("-c", "--raw", "--no-abbrev", *DIFF)), self._hunks)
         except GitError as error:
             self.problems.append(f"the history could not be read to its end ({error})")
             yield from self._otherwise(search)
 
-    def _lines(self, some: Sequence[Change]) -> Iterator[Change]:
+    def _hunks(self, some: Sequence[Change]) -> Iterator[Change]:
         """Them with their hunks, as far as git can read both sides of each."""
         asked = "".join(f"{name}\n" for name in dict.fromkeys(one.commit.id for one in some if one.commit is not None))
         options = ("--stdin", "--root", "-c", "-p", f"-U{WIDTH}", *DIFF, FORMAT, "--", *_named(some))

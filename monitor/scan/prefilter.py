@@ -106,15 +106,15 @@ class Prefilter:
         # key of this process: that two share one is rarer than what disks do.
         self._seen: dict[str, set[int]] = {}
         self._room = _PARTS
-        self._holding: set[int] = set()  # those in which something may be
-        self._held: dict[str, frozenset[int]] = {}  # contents → those in them
+        self._suspect: set[int] = set()  # those in which something may be
+        self._suspects: dict[str, frozenset[int]] = {}  # contents → those in them
         self._whole: set[str] = set()  # contents that have no lines
         self._pointers: set[str] = set()
         self._batch: list[_Run | tuple[int, bytes]] = []
         self._size = 0
         self._pending: list[tuple[str, list[int]]] = []  # contents that wait for what their parts hold
 
-    def telling(self, items: Iterable[Commit | Change]) -> list[Commit | Change]:
+    def candidates(self, items: Iterable[Commit | Change]) -> list[Commit | Change]:
         """Those in which something may be, in their order; `opaque` where it has no lines."""
         found: list[Commit | Change] = []
         group: list[Commit | Change] = []
@@ -163,14 +163,14 @@ class Prefilter:
                 self._passed.pointers.add(item.path)
             if item.new in self._whole:
                 yield replace(item, opaque=True)
-            elif item.new in self._held:
+            elif item.new in self._suspects:
                 yield item
 
     def _new_in(self, change: Change) -> bool:
         """Whether a part in which something may be was in none of the versions before. Finer marks than parts, lines
         around a place, lost what is known for a secret by what stands further away."""
-        before = [self._held[name] for name in change.old if name in self._held]
-        return change.opaque or not self._held[change.new] <= frozenset().union(*before)
+        before = [self._suspects[name] for name in change.old if name in self._suspects]
+        return change.opaque or not self._suspects[change.new] <= frozenset().union(*before)
 
     def _content(self, name: str, path: str, blob: Blob | None, messages: set[int]) -> None:
         if blob is None:
@@ -206,7 +206,7 @@ class Prefilter:
 
     def _add(self, what: _Run | tuple[int, bytes], size: int, messages: set[int]) -> None:
         if size >= _LONG and isinstance(what, _Run):
-            self._holding.update(what.parts)
+            self._suspect.update(what.parts)
             return
         self._batch.append(what)
         self._size += size + len(GAP)
@@ -224,12 +224,12 @@ class Prefilter:
             for number in range(bisect_right(starts, start) - 1, min(len(texts), bisect_right(starts, last))):
                 one = self._batch[number]
                 if isinstance(one, _Run):
-                    self._holding.add(one.owner(max(0, start - starts[number])))
+                    self._suspect.add(one.owner(max(0, start - starts[number])))
                 else:
                     messages.add(one[0])
-        for name, hashes in self._pending if self._holding else ():
-            if held := self._holding.intersection(hashes):
-                self._held[name] = frozenset(held)
+        for name, hashes in self._pending if self._suspect else ():
+            if some := self._suspect.intersection(hashes):
+                self._suspects[name] = frozenset(some)
         self._batch, self._size, self._pending = [], 0, []
 
 

@@ -54,6 +54,14 @@ def test_the_trap_is_one(hostile: Repository, tmp_path: Path) -> None:
     assert (tmp_path / "ran").exists()
 
 
+def test_what_is_asked_and_what_is_answered_may_both_be_more_than_pipes_hold(tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "r")
+    name = repository.commit({"a": "a line\n" * 20})
+    asked = f"{name}\n".encode() * 3000
+    answer = Git(repository.folder).stream("diff-tree", "--stdin", "--root", "-p", stdin=asked)
+    assert b"".join(answer).count(name.encode()) == 3000
+
+
 def test_contents_by_name_from_one_process(tmp_path: Path) -> None:
     repository = Repository(tmp_path / "r")
     repository.commit({"a": "one\n", "b": "two" * 1000, "c": ""})

@@ -126,8 +126,8 @@ def test_what_was_in_another_version_is_not_searched_again(engine: Engine, token
         passed = Passed()
         prefilter = Prefilter(worker, blobs, passed, archives=True, everything=False)
         log = git.stream("log", "--all", "-c", "--raw", "--no-abbrev", *DIFF, FORMAT)
-        telling = prefilter.telling(changes(log))
-    assert [(item.path, item.commit and item.commit.time) for item in telling if isinstance(item, Change)] == [
+        found = prefilter.candidates(changes(log))
+    assert [(item.path, item.commit and item.commit.time) for item in found if isinstance(item, Change)] == [
         ("f.py", 20)
     ]
     assert sum(sizes) < 3 * len(versions[0]["f.py"])
