@@ -27,6 +27,7 @@ HARMLESS = {
     "data[:HEAD]": "hashed",
     "data[-MARK:]": "hashed",
     "last[-MARK:]": "hashed",
+    "order[:_LISTED]": "a list",
     "findings[:_AT_ONCE]": "a list",
     "head[:_HEAD]": "compared",
     "heard[-20:]": "a list",
