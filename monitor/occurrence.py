@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from detectors.fingerprint import fingerprint
 from detectors.match.engine import Found, Match
@@ -18,12 +19,13 @@ from monitor.common.severity import rank
 from monitor.common.text import one_line
 from monitor.connection import AROUND, connection
 from monitor.excerpt import around, narrowed
-from monitor.incidents import labels_of, own_title, worth_of
 from monitor.model import Block, Finding, Owned
 from monitor.pairs import pair
-from monitor.record import Record, record
 from monitor.scrub import WITHHELD, Scrubber
 from monitor.service import service_of
+
+if TYPE_CHECKING:
+    from monitor.record import Record
 
 __all__ = ["finding_id", "occurrences"]
 
@@ -119,6 +121,8 @@ def _named(finding: Finding, owned: Sequence[Owned]) -> Finding:
     no more, is low; what a rule knows may still work at its issuer."""
     if not owned:
         return finding
+    from monitor.incidents import labels_of, own_title, worth_of  # slow to import, as below
+
     labels, worth = labels_of(owned), worth_of(owned)
     return replace(
         finding,
@@ -203,6 +207,8 @@ class _Places:
 
     def record(self) -> Record:
         """What the record says of itself."""
+        from monitor.record import Record, record
+
         begin = self._begin
         if begin is None or not self._block.time:
             return Record()

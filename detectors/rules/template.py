@@ -20,7 +20,6 @@ Fields
 from __future__ import annotations
 
 import base64
-import gzip
 import hashlib
 import random
 import re
@@ -59,13 +58,21 @@ _CHARSETS: dict[str, str] = {
     "word": string.ascii_letters + string.digits + "_",
     "ascii": string.ascii_letters + string.digits + "!#$%&*+-.=?@^_~",
 }
+
+
+def _gz64(text: str) -> str:
+    import gzip  # slow to import, and every start comes by
+
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+
+
 _FIELD = re.compile(r"\{([A-Za-z][A-Za-z0-9-]*)(?::([^{}]*)|\(((?:[^{}()]|\{[^{}]*\})*)\))?\}")
 _WRAPPERS: dict[str, Callable[[str], str]] = {
     "b64": lambda text: base64.b64encode(text.encode()).decode(),
     "b64url": lambda text: base64.urlsafe_b64encode(text.encode()).decode().rstrip("="),
     "hexof": lambda text: text.encode().hex(),
     "pct": lambda text: quote(text, safe=""),
-    "gz64": lambda text: base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode(),
+    "gz64": _gz64,
 }
 
 
