@@ -30,6 +30,7 @@ _CODE = re.compile(rb"[;{}(),\]]\s*\Z|[;{}]\s*(?://|/\*|#)")
 _IDENTIFIER = re.compile(rb"[A-Za-z_]\w*")
 BACK, AHEAD = 640, 320  # bytes left and right of a value that are looked at
 _WIDE = 200  # bytes of a line
+_HEAD = 64  # of a long one: where a log's has its time
 _WORD = re.compile(rb"w+")
 _SIGNS = bytes(119 if chr(c).isascii() and (chr(c).isalnum() or c == 95) else c for c in range(256))  # letters as `w`
 _DIGEST = found(
@@ -50,7 +51,8 @@ _DECLARED = found(
 )
 # Lines of a log, which are alike, and of which none is code.
 _RECORD = found(
-    rb"\d\d:\d\d:\d\d|\blevel[\"']?[=:]|\b(?:INFO|WARN(?:ING)?|ERROR|DEBUG|NOTICE|TRACE|FATAL)\b|\"(?:ts|time|timestamp|msg)\":"
+    rb"\d\d:\d\d:\d\d|\(\d{1,6}\.\d{1,3} ?ms\)|\blevel[\"']?[=:]"
+    rb"|\b(?:INFO|WARN(?:ING)?|ERROR|DEBUG|NOTICE|TRACE|FATAL)\b|\"(?:ts|time|timestamp|msg)\":"
 )
 _OPENED = (b'{"', b'{ "')
 LINES = "lines"  # that there are any, which is not weighed
@@ -156,7 +158,7 @@ _DIGESTS, _PUBLICS, _USER, _TESTS, _DECLARES, _SETS = (
 def _of_line(left: bytes, right: bytes) -> Mapping[str, bool] | None:
     """What the line of a value says without it; None: it is one of a log."""
     own = left[-_WIDE:] + b" " + right[:_WIDE]
-    if _RECORD(own):
+    if _RECORD(own) or (len(left) > _WIDE and _RECORD(left[:_HEAD])):
         return None
     return {
         _DIGESTS: _DIGEST(own),

@@ -65,6 +65,14 @@ def test_nothing_is_doubted_alone_or_in_a_log(text: str) -> None:
     assert doubt("high", b"@@", text.partition("@@")[0].encode(), b"", ()) == ("high", "")
 
 
+@pytest.mark.parametrize("head", ["  SQL (26.9ms)  INSERT", "2026-11-30 12:00:01 INSERT", '{"time": 1, "sql": "INSERT'])
+def test_the_head_of_a_long_line_says_that_it_is_of_a_log(head: str) -> None:
+    columns = " INTO users VALUES ($1, $2, $3)" * 9
+    text = f'BEGIN\n{head}{columns} ["token", "@@"]\nCOMMIT\n'
+    assert around("", text=text) == {}
+    assert around("", text=text.replace(head, "run INSERT"))
+
+
 def test_events_are_a_log_wherever_their_time_stands() -> None:
     key = '"actor": {"key": "@@", "name": "Ada"}'
     for text in (f'{{"a": 1, {key}}}\n{{"b": 2}}\n', f'{{"b": 2}}\n{{ {key}, "a": 1'):
