@@ -11,7 +11,6 @@ import ipaddress
 import os
 import re
 import socket
-import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -25,8 +24,10 @@ from urllib.parse import urlsplit
 
 import orjson
 
-# aiohttp is imported with the first request: it is a tenth of the start, and most commands send nothing.
+# aiohttp and ssl are imported with the first request: they are a tenth of the start, and most commands send nothing.
 if TYPE_CHECKING:
+    import ssl
+
     import aiohttp
     from aiohttp.abc import AbstractResolver
     from multidict import CIMultiDictProxy
@@ -251,6 +252,8 @@ class Http:
 
 
 def _trusting(ca_file: str) -> ssl.SSLContext:
+    import ssl
+
     try:
         return ssl.create_default_context(cafile=ca_file)
     except OSError:  # ssl.SSLError is one
@@ -375,6 +378,8 @@ def limit_ends(reply: Reply) -> float | None:
 
 def network_error(error: BaseException) -> RemoteError:
     """A failure to reach a server as a RemoteError: its kind, never its text, which may hold an address or a URL."""
+    import ssl
+
     import aiohttp
 
     if isinstance(error, TimeoutError):
