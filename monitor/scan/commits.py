@@ -107,9 +107,10 @@ class CommitSearch:
 
     def prints(self, path: str, name: str, *, large: bool = True) -> frozenset[str]:
         """Fingerprints in a version of a file."""
-        if (path, name) not in self._prints and self.version(path, name, large=large) is None:
-            return frozenset()
-        return self._prints[path, name]
+        known = self._prints.get((path, name))
+        if known is None:
+            known = frozenset(hit.finding.fingerprint for hit in self.version(path, name, large=large) or ())
+        return known
 
     def named(self, names: Mapping[str, str]) -> Iterator[Commit]:
         """Commits and annotated tags by the names of their objects, each with its kind."""

@@ -94,6 +94,7 @@ def test_each_secret_is_found_where_it_came_in(
     """Also where parts are forgotten, where they are too long, and where contents are looked at one by one."""
     if bound is not None:
         monkeypatch.setattr(f"monitor.scan.prefilter.{bound}", {"_PARTS": 5, "_LONG": 60, "_AT_ONCE": 1}[bound])
+        monkeypatch.setattr("monitor.scan.commits._PRINTS", 1)
     for one in [seed] if isinstance(seed, int) else seed:
         chance = random.Random(one)
         tree = {name: "\n".join(f"{name} {n}" if n % 4 else "" for n in range(30)) for name in "abc"}
