@@ -50,6 +50,19 @@ def test_what_is_read_is_what_was_committed(made: Repository) -> None:
     assert paths == set(NAMES)
 
 
+def test_rows_name_what_sections_name(made: Repository) -> None:
+    def names(items: list[Commit | Change]) -> list[tuple[object, ...]]:
+        changed = [item for item in items if isinstance(item, Change)]
+        return [(one.commit and one.commit.id, one.path, one.old, one.new, one.link) for one in changed]
+
+    data = b"".join(Git(made.folder).stream("log", "-c", "--raw", "--no-abbrev", *DIFF, FORMAT, "--all"))
+    rows = list(changes([data]))
+    sections = read(made)
+    assert names(rows) == names(sections)
+    assert [one for one in rows if isinstance(one, Commit)] == [one for one in sections if isinstance(one, Commit)]
+    assert any(len(one.old) == 2 for one in rows if isinstance(one, Change))
+
+
 def test_how_the_output_is_cut_changes_nothing(made: Repository) -> None:
     whole = read(made, "-U3")
     for size in (1, 7, 100, 999):
