@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import functools
 import time
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
@@ -79,11 +79,11 @@ class GitHubActionsConfig(GitHubLogin):
 
 class _LaterError(Exception):
     """A log that cannot be read for now, which is nobody else's trouble. The message is safe to show. `early`: nothing
-    is wrong, it is on its way."""
+    is wrong, it is on its way; `alone`: since it failed first, others were read."""
 
-    def __init__(self, message: str, *, early: bool = False) -> None:
+    def __init__(self, message: str, *, early: bool = False, alone: bool = False) -> None:
         super().__init__(message)
-        self.early = early
+        self.early, self.alone = early, alone
 
 
 class GitHubActionsSource:
@@ -97,13 +97,12 @@ class GitHubActionsSource:
         self.client = config.client(on_wait=self._rounds.waiting, advice=ADVICE)
         self._storage = Storage(private=not config.cloud, clear=urlsplit(config.base_url).scheme == "http")
         self._listing = Listing(self.client, self._storage, intake.malformed)
-        self._logs = JobLogs(config.name, intake, SECTION)
+        self._logs = JobLogs(config.name, intake, SECTION, parts=2)
         self._watched: dict[str, Watched] = {}
         self._progress: dict[str, Progress] = {}  # also of repositories that are not there for now
         self._listed: float | None = None  # when repositories were looked for last
         self._born = time.monotonic()
         self._slots = asyncio.Semaphore(AT_ONCE)
-        self._failed: Counter[str] = Counter()  # jobs whose logs could not be read, and how often
         self._postponed: set[str] = set()  # those that are work for later
         self._runs: OrderedDict[tuple[str, int, int], Run | None] = OrderedDict()
 
@@ -200,7 +199,7 @@ class GitHubActionsSource:
     async def _save(self, one: Watched) -> None:
         key = one.name.lower()
         swept = one.progress.swept != self._progress[key].swept
-        gone = self._logs.forget(f"{key}/", one.progress.floor) if swept else []
+        gone = self._logs.forget(key, one.progress.floor) if swept else []
         await self.intake.record((), [self._row(key, one.progress), *gone])
         self._progress[key] = one.progress
 
@@ -231,7 +230,7 @@ class GitHubActionsSource:
             try:
                 await self._logs.read(job, self._listing.log(ended))
             except StorageError as error:
-                failure = _LaterError(str(error))
+                failure = _LaterError(str(error), alone=self._logs.failed(ended.key))
             except RemoteError as error:
                 early = error.status == 404 and self._now() - ended.ended <= SETTLES
                 if error.status in (404, 410) and not early:
@@ -239,20 +238,15 @@ class GitHubActionsSource:
                     return
                 if error.status in (0, 401, 403):
                     raise
-                failure = _LaterError(str(error), early=early)
+                alone = not early and self._logs.failed(ended.key)
+                failure = _LaterError(str(error), early=early, alone=alone)
             else:
-                self._forget(job)
+                self._postponed.discard(ended.key)
                 return
-        self._failed[ended.key] += not failure.early
         raise failure
 
     async def _lose(self, job: Job, reason: str) -> None:
         await self._logs.lose(job, reason)
-        self._forget(job)
-
-    def _forget(self, job: Job) -> None:
-        """It is dealt with."""
-        self._failed.pop(job.key, None)
         self._postponed.discard(job.key)
 
     # --- hooks ----------------------------------------------------------------------------------------------------
@@ -283,8 +277,7 @@ class GitHubActionsSource:
                 if error.early:
                     await self.intake.postpone(delivery.id, SOON if not delivery.attempts else later(delivery.attempts))
                     return
-                # Whether it is the log's fault is known once it has failed while others did not.
-                if delivery.attempts < TRIES or self._failed[ended.key] < 2:
+                if delivery.attempts < TRIES or not error.alone:
                     raise RemoteError(str(error), retry=True) from None
                 await self._lose(job_of(ended, None, self.config.host), "unreadable")
         await self.intake.record_alerts([], [], [], handled=[delivery.id])

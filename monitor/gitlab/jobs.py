@@ -36,8 +36,7 @@ def moment(value: object) -> float | None:
     return found.timestamp() if found.tzinfo is not None else None
 
 
-def key_of(project: int, job: int | str = "") -> str:
-    """Without a job: how those of all of them begin."""
+def key_of(project: int, job: int) -> str:
     return f"{project}/{job}"
 
 

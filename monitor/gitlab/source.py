@@ -90,9 +90,10 @@ class GitLabSource:
         self.config = config
         self._intake = intake
         self._gitlab = GitLab(f"source {config.name}", config.base_url, config.token)
-        self._logs = JobLogs(config.name, intake, SECTION)
+        self._logs = JobLogs(config.name, intake, SECTION, parts=1)
         # Project → its pipelines of late that were read whole, as of when.
         self._seen: dict[int, Mapping[int, str]] = {}
+        self._places: dict[int, tuple[float, float]] = {}  # project → from when on it is read, and how far it was
         self._failing: dict[str, float] = {}  # job → since when its log cannot be read
 
     @staticmethod
@@ -101,7 +102,7 @@ class GitLabSource:
 
     async def run(self, once: bool) -> None:
         try:
-            self._logs.restore(await self._intake.positions())
+            await self._restore()
             if once:
                 await self.look()
                 await self._answer_hooks()
@@ -113,14 +114,21 @@ class GitLabSource:
         finally:
             await self._gitlab.close()
 
+    async def _restore(self) -> None:
+        saved = await self._intake.positions()
+        self._logs.restore(saved)
+        for key, state in saved.items():
+            began, upto = state.get("from"), state.get("upto")
+            if key.startswith(_PROJECT) and isinstance(began, int | float) and isinstance(upto, int | float):
+                self._places[int(key.removeprefix(_PROJECT))] = float(began), float(upto)
+
     async def look(self) -> None:
         """One round. Trouble is reported and never ends the source."""
-        saved = await self._intake.positions()
         gate = asyncio.Semaphore(_AT_ONCE)
 
         async def one(project: int, path: str) -> str | None:
             async with gate:
-                return await self._guarded(self._project(project, path, saved.get(f"{_PROJECT}{project}", {})))
+                return await self._guarded(self._project(project, path))
 
         projects: dict[int, str] = {}
         problems = [await self._guarded(self._projects(projects))]
@@ -168,12 +176,12 @@ class GitLabSource:
         elif row.get("builds_access_level") != "disabled":
             found[project] = path
 
-    async def _project(self, project: int, path: str, state: Mapping[str, Any]) -> None:
+    async def _project(self, project: int, path: str) -> None:
         """What has ended there since. Raises ServiceError where that is not all."""
-        began, upto = state.get("from"), state.get("upto")
-        if not isinstance(began, int | float) or not isinstance(upto, int | float):
-            began = upto = self._gitlab.now if self.config.start_at == "end" else 0.0
-            await self._keep(project, began, upto)
+        if project not in self._places:
+            first = self._gitlab.now if self.config.start_at == "end" else 0.0
+            await self._keep(project, first, first)
+        began, upto = self._places[project]
         before, seen = self._seen.get(project, {}), dict[int, str]()
         newest, failure = upto, None
         async for row in self._pipelines(project, path, upto - _OVERLAP):
@@ -219,8 +227,9 @@ class GitLabSource:
     async def _keep(self, project: int, began: float, upto: float) -> None:
         """How far it has come; jobs that no look asks for from there on are known by themselves no longer."""
         place = Position(self.config.name, f"{_PROJECT}{project}", {"from": began, "upto": upto})
-        old = self._logs.forget(key_of(project), upto - _STORED - _OVERLAP)
+        old = self._logs.forget(str(project), upto - _STORED - _OVERLAP)
         await self._intake.record((), [place, *old])
+        self._places[project] = began, upto
 
     async def _pipeline(self, project: int, path: str, pipeline: int, began: float) -> bool:
         """Jobs of it that ended after `began`; False: for one it is too early. Raises ServiceError where one could not
@@ -262,7 +271,8 @@ class GitLabSource:
             await self._logs.lose(job, "expired")
         except ServiceError:
             since = self._failing.setdefault(job.key, time.monotonic())
-            if time.monotonic() - since < _PATIENCE:
+            alone = self._logs.failed(job.key)
+            if not alone or time.monotonic() - since < _PATIENCE:
                 raise
             await self._logs.lose(job, "unreadable")
         self._failing.pop(job.key, None)

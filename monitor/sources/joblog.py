@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 from bisect import bisect_right
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
@@ -52,20 +53,28 @@ class Job:
 class JobLogs:
     """Which jobs of one source were read, and how the next one is."""
 
-    def __init__(self, source: str, intake: Intake, section: re.Pattern[bytes]) -> None:
-        """`section`: a line that begins a section of a log, with its title as the only group."""
-        self._source, self._intake, self._section = source, intake, section
-        self._read: dict[str, float] = {}
+    def __init__(self, source: str, intake: Intake, section: re.Pattern[bytes], parts: int) -> None:
+        """`section`: a line that begins a section of a log, with its title as the only group. `parts`: of a key, as far
+        as they name the repository."""
+        self._source, self._intake, self._section, self._parts = source, intake, section, parts
+        self._read: defaultdict[str, dict[str, float]] = defaultdict(dict)  # repository → job → when it ended
         self._at_work: set[str] = set()
+        self._whole: Counter[str] = Counter()  # logs of a repository that were read
+        self._failed: dict[str, int] = {}  # job → how many had been when its log failed first
 
     def restore(self, saved: Mapping[str, Mapping[str, Any]]) -> None:
         """From the positions of the source."""
         rows = {key.removeprefix(_ROW): state.get("ended") for key, state in saved.items() if key.startswith(_ROW)}
-        self._read = {key: float(ended) for key, ended in rows.items() if isinstance(ended, int | float)}
+        for key, ended in rows.items():
+            if isinstance(ended, int | float):
+                self._read[self._of(key)][key] = float(ended)
 
     def knows(self, key: str) -> bool:
         """Whether it was read, is given up, or is being read now."""
-        return key in self._read or key in self._at_work
+        return key in self._read.get(self._of(key), ()) or key in self._at_work
+
+    def _of(self, key: str) -> str:
+        return "/".join(key.split("/", self._parts)[: self._parts])
 
     async def read(self, job: Job, log: AbstractAsyncContextManager[AsyncIterator[bytes]]) -> None:
         """Scan a log; once this returns it is known as read, or somebody else is at it. Raises what opening and reading
@@ -76,7 +85,8 @@ class JobLogs:
         try:
             async with log as pieces:
                 await self._through(job, pieces)
-            self._read[job.key] = job.ended
+            self._whole[self._of(job.key)] += 1
+            self._known(job)
         finally:
             self._at_work.discard(job.key)
 
@@ -97,14 +107,24 @@ class JobLogs:
     async def pass_over(self, job: Job) -> None:
         """It has no log."""
         await self._intake.record((), self._row(job))
-        self._read[job.key] = job.ended
+        self._known(job)
 
-    def forget(self, prefix: str, before: float) -> list[Position]:
-        """What is not to be stored any longer: of jobs whose keys begin so, and that ended before any that are still
-        looked at."""
-        old = [key for key, ended in self._read.items() if ended < before and key.startswith(prefix)]
+    def failed(self, key: str) -> bool:
+        """Its log cannot be read for now. Whether that is about it alone: others of its repository were read since it
+        failed first. Where none can be, it is the way there or the right to read, and nothing is to be given up."""
+        whole = self._whole[self._of(key)]
+        return whole > self._failed.setdefault(key, whole)
+
+    def _known(self, job: Job) -> None:
+        self._read[self._of(job.key)][job.key] = job.ended
+        self._failed.pop(job.key, None)
+
+    def forget(self, of: str, before: float) -> list[Position]:
+        """What is not to be stored any more: of jobs of a repository that ended before any that is still looked at."""
+        read = self._read.get(of, {})
+        old = [key for key, ended in read.items() if ended < before]
         for key in old:
-            del self._read[key]
+            del read[key]
         return [Position(self._source, f"{_ROW}{key}", None) for key in old]
 
     def _row(self, job: Job) -> tuple[Position, ...]:

@@ -227,7 +227,7 @@ async def record_ci(intake: SourceIntake, token: str) -> None:
     fake = FakeActions()
     run = fake.add_run("acme/web")
     of, job = fake.body_of_run(run), fake.body_of_job(fake.add_job(run, steps=[("Build", run.created)]))
-    logs = JobLogs("c", intake, re.compile(rb"(?m)^T ##\[group\](.*)$"))
+    logs = JobLogs("c", intake, re.compile(rb"(?m)^T ##\[group\](.*)$"), parts=1)
     put = text(token)
     said: dict[str, Any] = dict.fromkeys(("name", "workflow_name", "head_branch", "event", "path"), put)
     said |= {"triggering_actor": {"login": put}, "html_url": f"https://github.example/{put}"}

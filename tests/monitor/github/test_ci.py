@@ -332,7 +332,9 @@ async def test_what_could_not_be_put_off_is_read_at_the_next_look(actions: FakeA
     await source.client.close()
 
 
-async def test_one_that_never_can_be_read_is_given_up_after_a_day(actions: FakeActions, intake: ActionsIntake) -> None:
+async def test_one_that_never_can_be_read_is_given_up_after_a_day_while_others_can(
+    actions: FakeActions, intake: ActionsIntake
+) -> None:
     actions.add_job(actions.add_run(), "<1>")
     actions.faults_of_storage.extend([503] * 99)
     source = make(actions, intake)
@@ -340,6 +342,14 @@ async def test_one_that_never_can_be_read_is_given_up_after_a_day(actions: FakeA
     for _ in range(ci.TRIES + 2):
         intake.hurry()
         await source._answer_hooks()
+    assert intake.lost == []  # none can be read: that is not about this one
+    actions.faults_of_storage.clear()
+    intake.announce(actions.add_job(actions.add_run("acme/web"), "<2>"))
+    await source._answer_hooks()
+    actions.faults_of_storage.append(503)
+    intake.hurry()
+    await source._answer_hooks()
+    assert intake.marks == [2]
     assert intake.lost == [("unreadable", 1, "acme/web:actions/CI/build")]
     assert intake.queue.keys() == intake.handled
     await source._storage.close()

@@ -223,7 +223,12 @@ async def test_a_log_that_fails_is_read_another_time_and_the_others_are(
     one.log = b"<1>\n<2>\n<9>"
     monkeypatch.setattr(module, "_PATIENCE", 0.0)
     bad = gitlab.ran(72, b"<4>")
-    bad.faults = [Fault(401)]
+    bad.faults = [Fault(403)] * 4
+    for _ in range(2):
+        await source.look()
+        assert (intake.lost, "HTTP 403" in intake.problems["jobs"]) == ([], True)  # none can be read
+    gitlab.ran(69, b"<5>")
+    await source.look()
     await source.look()
     assert [reason for reason, _, _ in intake.lost] == ["unreadable"]
 

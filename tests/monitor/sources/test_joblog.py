@@ -39,7 +39,7 @@ def pieces(
 
 
 def logs(intake: FakeIntake) -> JobLogs:
-    found = JobLogs("ci", intake, SECTION)
+    found = JobLogs("ci", intake, SECTION, parts=2)
     found.restore(intake.saved)
     return found
 
@@ -159,7 +159,7 @@ async def test_what_is_not_to_be_had_is_entered_and_not_asked_for_again() -> Non
     await reader.read(Job("empty", "h", "p", 60.0), pieces(b""))
     assert intake.lost == [("expired", 1, JOB.path)]
     assert all(logs(intake).knows(key) for key in (JOB.key, "k", "empty"))
-    await intake.record((), [*reader.forget("", 60.0), *reader.forget("other/", 999.0)])
+    await intake.record((), [*reader.forget("k", 60.0), *reader.forget("empty", 60.0), *reader.forget("acme", 999.0)])
     assert [logs(intake).knows(key) for key in (JOB.key, "k", "empty")] == [True, False, True]
 
 
