@@ -59,7 +59,8 @@ def wanted(text: bytes, without: Sequence[str] = ()) -> list[str]:
     """The names of a file such as `.env.example`, or one a line, but those that fit a pattern. Raises NamesError."""
     found: dict[str, None] = {}
     for name, _, begin in entries(text):
-        line = text[begin:].partition(b"\n")[0].strip()
+        end = text.find(b"\n", begin)
+        line = text[begin : end if end >= 0 else None].strip()
         if not name and not _NAME.fullmatch(line):
             number = text.count(b"\n", 0, begin) + 1
             raise NamesError(f"line {number} is neither NAME=value, nor a name, nor a comment")

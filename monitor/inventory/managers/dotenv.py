@@ -26,7 +26,7 @@ _NAME = re.compile(rb"[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_.-]*)[ \t]*[=:
 _DOUBLE = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _SINGLE = re.compile(rb"'([^']*)'|`([^`]*)`", re.DOTALL)
 _PLAIN = re.compile(rb"[^\r\n]*")
-_COMMENT = re.compile(rb"(?:^|[ \t]+)#.*")
+_COMMENT = re.compile(rb"(?:^|(?<![ \t])[ \t]+)#.*")  # so that a run of spaces is looked at once
 _ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 _LINE = re.compile(rb"[^\n]*\n?")
 
@@ -144,8 +144,7 @@ def parse(text: bytes) -> dict[str, bytes]:
 
 def entries(text: bytes) -> Iterator[tuple[str, bytes, int]]:
     """Name, value, and where its line begins; an empty name for a line that is none."""
-    text = text.removeprefix(b"\xef\xbb\xbf")
-    at, size = 0, len(text)
+    at, size = 3 if text.startswith(b"\xef\xbb\xbf") else 0, len(text)
     while at < size:
         line = _LINE.match(text, at)
         assert line is not None

@@ -26,6 +26,11 @@ def test_names_of_a_file() -> None:
             wanted(wrong)
 
 
+def test_names_behind_a_byte_order_mark_and_many_of_them() -> None:
+    assert wanted(b"\xef\xbb\xbfA\nB=1\nCD\n") == ["A", "B", "CD"]
+    assert len(wanted(b"".join(b"N%d\n" % number for number in range(120_000)))) == 120_000  # took seconds, by copies
+
+
 def test_a_name_is_found_whatever_stands_before_it() -> None:
     names = ["DB_PASSWORD"]
     for name in (
