@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
+import stat
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 
 from monitor.audit.real import is_secret_name
-from monitor.audit.subject import Subject
+from monitor.audit.subject import Subject, unread
 from monitor.audit.tree import UnreadError
 from monitor.audit.verdict import Evidence, failed, passed, unknown
 from monitor.clients.git import Git, GitError, command
@@ -99,7 +100,8 @@ def _text(place: Folder, name: str) -> str:
     """Of a hook that git runs; empty for none."""
     path = place.file(name)
     try:
-        if not place.husky and not path.stat().st_mode & 0o111:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode) or not (place.husky or mode & 0o111):
             return ""
         with path.open("rb") as file:
             return file.read(_LARGEST).decode("utf-8", "replace")
@@ -128,16 +130,17 @@ async def _searched(subject: Subject, tree: Tree, git: Git, repeat: str) -> Asyn
     from monitor import __version__
     from monitor.scan.cursor import Cursor, rules_digest
     from monitor.scan.history import called
+    from monitor.scrub import Scrubber
 
     if not _has_commits(git):
         yield unknown(f"{tree.root}: it has no history yet", repeat)
         return
-    if subject.store is not None:
-        name = called(git)
-        there = await subject.store.incidents.find(states=("open", "acknowledged"), source="git", limit=_OPEN)
-        for one in there:
-            if one.labels.get("repository") == name:
-                yield failed(f"{tree.root}: {one.name} [{one.rule}] {one.masked}: incident {one.id}", repeat)
+    if subject.store is None:
+        yield unknown(f"{tree.root}: whether an incident of it is open: {subject.no_store}", repeat)
+    else:
+        name = Scrubber(subject.engine.worker())(called(git))
+        for one in await subject.store.incidents.find(states=("open", "acknowledged"), repository=name, limit=_OPEN):
+            yield failed(f"{tree.root}: {one.name} [{one.rule}] {one.masked}: incident {one.id}", repeat)
     why = Cursor.of(git, subject.config.state_dir, rules_digest(subject.engine.rules, __version__)).behind()
     if why:
         yield unknown(f"{tree.root}: {why}", repeat)
@@ -162,6 +165,8 @@ async def complete(subject: Subject) -> AsyncIterator[Evidence]:
                 for piece in _example(tree, name, environment, holdings, unasked):
                     names += 1
                     yield piece
+        for piece in unread(tree):
+            yield piece
     if production and not names:
         yield unknown("no .env.example names a secret", "find . -name '.env*'")
 

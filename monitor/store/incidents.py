@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, fun
 
 from monitor.common.notification import State
 from monitor.common.severity import Severity
+from monitor.common.text import clean
 from monitor.incidents import Action, Change, Incident, transition
 from monitor.incidents import assign as hand_to
 from monitor.model import Resolution
@@ -42,6 +43,7 @@ class Filter(TypedDict, total=False):
     severities: Collection[Severity]
     rules: Collection[str]
     source: str | None
+    repository: str | None  # seen in its history
     since: float | None  # seen at or after
     search: str | None  # in name, rule, path, preview
 
@@ -220,6 +222,10 @@ def _filtered(connection: Connection, filters: Filter) -> Select[Any]:
         query = query.where(columns.last_seen >= since)
     if (source := filters.get("source")) is not None:
         query = query.where(columns.id.in_(select(findings.c.incident).where(findings.c.source == source)))
+    if repository := filters.get("repository"):
+        begin = clean(f"{repository}:")  # exactly: LIKE takes `Code` for `code`
+        there = (findings.c.source == "git") & (func.substr(findings.c.generation, 1, len(begin)) == begin)
+        query = query.where(columns.id.in_(select(findings.c.incident).where(there)))
     if search := filters.get("search"):
         # SQLite's LIKE disregards case by itself; with lower() around both it takes twice as long.
         within = ColumnElement.contains if connection.dialect.name == "sqlite" else ColumnElement.icontains

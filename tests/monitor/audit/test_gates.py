@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from monitor.clients.git import Git
 from monitor.config import load
 from monitor.model import Kept, Print
 from monitor.scan.githooks import folder_of, install
+from monitor.scrub import Scrubber
 from monitor.store import Store
 from tests.monitor.audit.conftest import Make, git, repository, verdicts, write
 from tests.monitor.store.helpers import finding
@@ -81,6 +83,13 @@ def test_hooks_of_others(
         assert one(make(folder))[0] == "fail"
 
 
+def test_a_pipe_in_place_of_a_hook_holds_up_nothing(make: Make, tmp_path: Path) -> None:
+    folder = repository(tmp_path / "a", {"x": "1"})
+    (folder / ".git/hooks").mkdir(exist_ok=True)
+    os.mkfifo(folder / ".git/hooks/pre-push", 0o755)
+    assert one(make(folder)) == ("fail", "no hook looks for secrets")
+
+
 def test_a_bare_repository_and_what_is_none(make: Make, tmp_path: Path) -> None:
     folder = repository(tmp_path / "a", {"x": "1"})
     git(tmp_path, "clone", "-q", "--bare", "a", "b.git")
@@ -101,12 +110,24 @@ async def test_without_a_folder_it_is_unknown(form: str, make: Make) -> None:
 
 async def test_open_incidents_of_a_history_fail(make: Make, tmp_path: Path, store: Store) -> None:
     folder = repository(tmp_path / "code", {"x": "1"})
-    found = [finding(name, source="git", labels={"repository": name}) for name in ("code", "other")]
-    await store.commit(found, [])
+    found = [finding(name, source="git", generation=f"{name}:c:x") for name in ("code", "other", "Code", "code2")]
+    # One secret in two repositories: the incident has the label of the last.
+    again = finding("code", source="git", generation="other:c:y", labels={"repository": "other"})
+    await store.commit([*found, again], [])
     subject = replace(make(folder), store=store)
     assert [verdict for verdict, _ in await verdicts(history(subject))] == ["fail", "unknown"]
     await store.incidents.transition(found[0].fingerprint, "resolve", actor="a", resolution="revoked")
     assert [verdict for verdict, _ in await verdicts(history(subject))] == ["unknown"]
+
+
+async def test_incidents_are_found_by_the_masked_name_of_a_folder_and_are_unknown_without_a_database(
+    make: Make, tmp_path: Path, store: Store, token: Callable[[int], str]
+) -> None:
+    subject = make(repository(tmp_path / token(1), {"x": "1"}))
+    assert "whether an incident of it is open: there is no database" in (await verdicts(history(subject)))[0][1]
+    name = Scrubber(subject.engine.worker())(token(1))
+    await store.commit([finding("x", source="git", generation=f"{name}:c:x")], [])
+    assert [one for one, _ in await verdicts(history(replace(subject, store=store)))] == ["fail", "unknown"]
 
 
 async def test_secrets_of_examples_against_the_inventory(make: Make, tmp_path: Path, store: Store) -> None:
@@ -128,6 +149,9 @@ async def test_secrets_of_examples_against_the_inventory(make: Make, tmp_path: P
         ("pass", ".env.example: 1 of 4 secrets are set in Prod"),
         ("unknown", ".env.example: TOKEN in Prod is unread: its value was not compared: its manager does not give it"),
     ]
+    subject.trees[0].problems.append(("b", "Permission denied"))  # where another example may be
+    assert ("unknown", "b: Permission denied") in await verdicts(complete(subject))
+    subject.trees[0].problems.clear()
     write(tmp_path / "a", {".env.example": "= x\n"})
     ((verdict, text),) = await verdicts(complete(subject))
     assert (verdict, "line 1 is neither" in text) == ("unknown", True)

@@ -124,7 +124,7 @@ async def history(config: Config, *, well: bool) -> None:
         kept = Kept("db", "a", tags=("critical",), rotated=time.time() - age * 86_400)
         held = Kept("DB_PASSWORD", "b", environment="production", prints=prints, refused="" if well else "empty")
         await store.inventory.save("vault", [kept, held], whole=True)
-        leaked = finding("leaked", source="git", labels={"repository": "repo"})
+        leaked = finding("leaked", source="git", generation="repo:c:x")
         places = [Position("services", "/var/log/app.log", {"at": 1})]
         if not well:
             await store.commit([finding("real", time=time.time()), leaked], places)
