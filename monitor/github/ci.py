@@ -233,6 +233,8 @@ class GitHubActionsSource:
                 failure = _LaterError(str(error), alone=self._logs.failed(ended.key))
             except RemoteError as error:
                 early = error.status == 404 and self._now() - ended.ended <= SETTLES
+                if error.status == 404 and not early and not await self._listing.shows(ended.repo):
+                    raise
                 if error.status in (404, 410) and not early:
                     await self._lose(job, "expired" if error.status == 410 else "deleted")
                     return
@@ -269,7 +271,15 @@ class GitHubActionsSource:
 
     async def _deliver(self, delivery: HookDelivery) -> None:
         """A hook only names a job, whose present state is read from the API. Raises RemoteError: try again later."""
-        ended = await self._listing.job(delivery.repo, delivery.number)
+        ended = None
+        try:
+            ended = await self._listing.job(delivery.repo, delivery.number)
+        except RemoteError as error:
+            if error.status not in (404, 410):
+                raise
+            if not await self._gone(delivery):
+                await self.intake.postpone(delivery.id, later(delivery.attempts))
+                return
         if ended is not None and not self._logs.knows(ended.key):
             try:
                 await self._read(ended, await self._run_of(ended))
@@ -281,6 +291,19 @@ class GitHubActionsSource:
                     raise RemoteError(str(error), retry=True) from None
                 await self._lose(job_of(ended, None, self.config.host), "unreadable")
         await self.intake.record_alerts([], [], [], handled=[delivery.id])
+
+    async def _gone(self, delivery: HookDelivery) -> bool:
+        """Whether a job that GitHub does not show is dealt with. Where its repository is shown, it was deleted; where
+        it is not, the right to read may come back: it is given up once nothing lists the repository any more."""
+        shown, repo = await self._listing.shows(delivery.repo), delivery.repo.lower()
+        if delivery.attempts < (1 if shown else TRIES) or (not shown and repo in self._watched):
+            return False
+        if not self._logs.has(repo, str(delivery.number)):
+            unknown = Job(f"{repo}/{delivery.number}", self.config.host, delivery.repo, self._now())
+            await self._logs.lose(unknown, "deleted")
+        ours = [key for key in self._postponed if key.startswith(f"{repo}/") and key.endswith(f"/{delivery.number}")]
+        self._postponed.difference_update(ours)
+        return True
 
     async def _run_of(self, ended: EndedJob) -> Run | None:
         key = ended.repo, ended.run, ended.attempt

@@ -52,11 +52,15 @@ class Listing:
         return self._usable("run", lambda: run(body, repo)) if body is not None else None
 
     async def job(self, repo: str, number: int) -> EndedJob | None:
-        """None: it is gone, or of no use. Raises RemoteError, also while it has not ended."""
-        body = await self._one(f"/repos/{repo}/actions/jobs/{number}")
+        """None: it is of no use. Raises RemoteError, also while it has not ended."""
+        body = (await self.client.get(f"/repos/{repo}/actions/jobs/{number}", background=True)).body
         if isinstance(body, dict) and unended(body):
             raise RemoteError(f"the job {number} of {repo} has not ended yet", retry=True)
-        return self._usable("job", lambda: job(body, repo)) if body is not None else None
+        return self._usable("job", lambda: job(body, repo))
+
+    async def shows(self, repo: str) -> bool:
+        """Whether its runs may be read. Raises RemoteError."""
+        return await self._one(f"/repos/{repo}/actions/runs?per_page=1") is not None
 
     async def _one(self, where: str) -> Any:
         try:

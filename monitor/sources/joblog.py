@@ -73,6 +73,10 @@ class JobLogs:
         """Whether it was read, is given up, or is being read now."""
         return key in self._read.get(self._of(key), ()) or key in self._at_work
 
+    def has(self, of: str, last: str) -> bool:
+        """Whether one of a repository was read, or is given up, by the last part of its key."""
+        return any(key.endswith(f"/{last}") for key in self._read.get(of, ()))
+
     def _of(self, key: str) -> str:
         return "/".join(key.split("/", self._parts)[: self._parts])
 

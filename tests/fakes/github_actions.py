@@ -79,6 +79,7 @@ class FakeActions(FakeGitHub):
     listings: int = 0
     most_found: int = 1000  # runs that a search with `created` shows
     read: Counter[int] = field(default_factory=Counter)  # job → how often its log was read whole
+    hidden: set[str] = field(default_factory=set)  # repositories that the token may not see
     deleted: list[int] = field(default_factory=list)  # runs whose logs were
     clock: float = 0.0  # of the storage, in seconds
     storage: str = ""
@@ -180,6 +181,8 @@ class FakeActions(FakeGitHub):
         if self.on_runs is not None:
             self.on_runs(self.listings)
         name = f"{request.match_info['owner']}/{request.match_info['repo']}"
+        if name in self.hidden:
+            return 404, "error", {"message": "Not Found"}, {}
         found = [run for run in self.runs.values() if run.repo.lower() == name.lower()]
         if created := params.get("created"):
             assert created.startswith("<="), created
@@ -222,6 +225,8 @@ class FakeActions(FakeGitHub):
     async def _job(self, request: web.Request) -> Any:
         self._query(request, "job")
         job = self.jobs.get(int(request.match_info["job"]))
+        if job is not None and self.runs[job.run].repo in self.hidden:
+            job = None
         return (200, "job", self.body_of_job(job), {}) if job else (404, "error", {"message": "Not Found"}, {})
 
     async def _log(self, request: web.Request) -> Any:

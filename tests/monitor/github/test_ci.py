@@ -297,6 +297,44 @@ async def test_a_log_that_is_gone_is_entered_and_asked_for_no_more(actions: Fake
     assert (intake.marks, len(intake.lost), deleted.log) == ([3], 2, None)
 
 
+async def test_a_job_that_is_not_shown_any_more_is_given_up_only_where_its_repository_is(
+    actions: FakeActions, intake: ActionsIntake
+) -> None:
+    run = actions.add_run()
+    late, gone = actions.add_job(run, None), actions.add_job(run, None)
+    source = make(actions, intake, org=(), repo="acme/web")
+    await source.run(once=True)  # their logs are on their way
+    actions.hidden.add("acme/web")
+    for _ in range(ci.TRIES + 2):
+        intake.hurry()
+        await source._answer_hooks()
+    assert (intake.lost, intake.handled) == ([], set())
+    actions.hidden.clear()
+    late.log = b"<1>"
+    del actions.jobs[gone.id]
+    intake.announce(gone)
+    for _ in range(3):
+        intake.hurry()
+        await source._answer_hooks()
+    assert (intake.marks, intake.lost, intake.problems) == ([1], [("deleted", 1, "acme/web")], {})
+    assert (intake.queue.keys(), source._postponed) == (intake.handled, set())
+    await source._storage.close()
+    await source.client.close()
+
+
+async def test_a_log_that_is_not_shown_is_not_given_up_once_its_repository_is_not_either(
+    actions: FakeActions, intake: ActionsIntake
+) -> None:
+    job = actions.add_job(actions.add_run(age=5000), None, age=4000)
+    source = make(actions, intake, org=(), repo="acme/web")
+    source._listing.shows = AsyncMock(return_value=False)  # type: ignore[method-assign]
+    await source.run(once=True)
+    assert (intake.lost, "no access" in intake.problems["acme/web"]) == ([], True)
+    job.log = b"<1>"
+    await once(actions, intake)
+    assert (intake.marks, intake.lost) == ([1], [])
+
+
 async def test_one_that_is_on_its_way_when_its_hook_comes_is_no_trouble(
     actions: FakeActions, intake: ActionsIntake
 ) -> None:

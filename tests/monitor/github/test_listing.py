@@ -44,8 +44,11 @@ async def test_a_look_that_was_not_settled_is_answered_again(actions: FakeAction
 
 async def test_what_is_gone_is_none_and_what_goes_on_is_for_later(actions: FakeActions, listing: Listing) -> None:
     job = actions.add_job(actions.add_run(), age=None)
-    assert await listing.job(REPO, 99) is None
     assert await listing.run(REPO, 99) is None
+    assert await listing.shows(REPO)
+    actions.hidden.add(REPO)
+    assert not await listing.shows(REPO)
+    actions.hidden.clear()
     with pytest.raises(RemoteError, match="has not ended yet") as caught:
         await listing.job(REPO, job.id)
     assert caught.value.retry
