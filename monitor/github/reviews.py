@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -182,14 +182,19 @@ class Reviews:
 
     async def _take(self, key: str, kind: Kind, found: Sequence[ReviewRequest], *, whole: bool) -> None:
         """What was reported of each is saved with the notification that says so. `whole`: no other waits there."""
-        before = (await self.intake.positions()).get(key, {}).get("reported", {})
-        before = before if isinstance(before, dict) else {}
+        positions = await self.intake.positions()
+        before = _reported(positions.get(key))
+        elsewhere = [_reported(positions.get(f"{kind}:{target}")) for target in self.targets]  # an org, and its repo
         now = time.time() + self.client.skew
         stages = {} if whole else dict(before)
         stages |= {str(one.id): _stage(one, before.get(str(one.id)), now) for one in found}
         if stages == before:
             return
-        fresh = [one for one in found if stages[str(one.id)] != before.get(str(one.id))]
+        fresh = [
+            one
+            for one in found
+            if (stage := stages[str(one.id)]) != "over" and all(row.get(str(one.id)) != stage for row in elsewhere)
+        ]
         incidents = await self._noted(fresh)
         title, text = _words(kind, fresh, sum(stages[str(one.id)] == "soon" for one in fresh))
         position = Position(self.source, key, {"reported": stages})
@@ -206,9 +211,18 @@ class Reviews:
         return list(dict.fromkeys(incident for _, incident in about if incident))
 
 
+def _reported(state: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """By the id of a request: what was reported of it last."""
+    found = (state or {}).get("reported")
+    return found if isinstance(found, dict) else {}
+
+
 def _stage(one: ReviewRequest, before: object, now: float) -> str:
-    """One that was reported as running out stays so, whatever clocks do."""
-    return "soon" if before == "soon" or (one.expires is not None and one.expires - now < _SOON) else "new"
+    """One that was reported as running out stays so, whatever clocks do; one that has run out is listed late."""
+    left = float("inf") if one.expires is None else one.expires - now
+    if before == "soon":
+        return "soon"
+    return "over" if left <= 0 else "soon" if left < _SOON else "new"
 
 
 def _words(kind: Kind, fresh: Sequence[ReviewRequest], soon: int) -> tuple[str, str]:

@@ -77,6 +77,32 @@ async def test_each_is_told_when_it_comes_and_before_it_runs_out(
     assert (len(intake.notices), intake.commits) == (2, commits)
 
 
+async def test_one_that_has_run_out_and_is_still_listed_is_not_reported(
+    github: FakeGitHub, intake: MemoryIntake, reviews: Reviews
+) -> None:
+    made = github.reviews.add("bypass", "acme/web", -HOUR)
+    await reviews.look()
+    assert intake.notices == []
+    made["expires_at"] = "2999-01-01T00:00:00Z"  # it waits after all
+    for _ in range(2):
+        await reviews.look()
+    assert len(intake.notices) == 1
+
+
+async def test_one_that_is_listed_of_an_organisation_and_of_its_repository_is_reported_once(
+    github: FakeGitHub, client: Client, intake: MemoryIntake
+) -> None:
+    late = github.reviews.add("bypass", "acme/web", 3 * DAY)
+    for _ in range(2):  # as after a restart
+        reviews = Reviews("gh", client, intake, "github.com", ["org:acme", "repo:acme/web"])
+        await reviews.look()
+    assert len(intake.notices) == 1
+    late["expires_at"] = github.reviews.add("bypass", "acme/web", HOUR)["expires_at"]
+    await reviews.look()
+    await reviews.look()
+    assert len(intake.notices) == 2
+
+
 async def test_a_request_to_dismiss_stands_in_the_history_of_the_incident(
     github: FakeGitHub, intake: MemoryIntake, reviews: Reviews
 ) -> None:
