@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import glob
+import os
 import posixpath
 import re
 import shlex
@@ -106,12 +108,35 @@ def _files(subject: Subject, tree: Tree, readers: _Readers, worker: Worker) -> I
             repeat = shlex.join(["sed", "-n", f"{line}p", str(tree.base / name)])
             yield unknown(f"{name}:{line}: {path}: which files that are is known when it runs", repeat, name, line)
             continue
-        for one in sorted(glob.glob(path)) if glob.has_magic(path) else [path]:
+        try:
+            fitting = _fitting(path)
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+            if needed or not isinstance(error, FileNotFoundError):
+                repeat = shlex.join(["ls", "-l", posixpath.dirname(path)])
+                why = getattr(error, "strerror", None) or "cannot be read"
+                yield unknown(f"{name}:{line}: {path}: {why}", repeat, name, line)
+            continue
+        for one in fitting:
             file = found.setdefault(tree.relative(one), _File(tree.relative(one)))
             file.readers.append(f"{name}:{line}")
             file.needed = file.needed or needed
     for file in found.values():
         yield from _judged(subject, tree, file, worker)
+    for name in tree.linked_environment:
+        if _environment(subject, tree, name) in ("production", ""):
+            repeat = shlex.join(["readlink", "-f", str(tree.base / name)])
+            yield unknown(f"{name}: a link, which is not followed: audit where it leads to", repeat, name)
+
+
+def _fitting(path: str) -> list[str]:
+    """The files of a pattern. Raises OSError, and ValueError for a NUL, where there is none or none can be seen."""
+    if not glob.has_magic(path):
+        return [path]
+    os.listdir(posixpath.dirname(path))  # which says why, unlike glob
+    found = sorted(glob.glob(path))
+    if not found:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    return found
 
 
 def _named(readers: _Readers) -> Iterator[tuple[str, int, str, bool]]:

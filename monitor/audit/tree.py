@@ -62,6 +62,7 @@ class Tree:
         self.root = root
         self.base = root if root.is_dir() else root.parent
         self.problems: list[tuple[str, str]] = []  # relative path, why it could not be looked at
+        self._links: list[str] = []
         self.engine, self.key, self.threads = engine, key, threads
         self._prefix = f"{str(self.base).rstrip('/')}/"
 
@@ -78,7 +79,11 @@ class Tree:
     @cached_property
     def sizes(self) -> dict[str, int]:
         """Every ordinary file, ignored or not, with its size; links are not followed."""
-        entries = walk([str(self.root)], lambda path, why: self.problems.append((self.relative(path), why)))
+        entries = walk(
+            [str(self.root)],
+            lambda path, why: self.problems.append((self.relative(path), why)),
+            linked=lambda path: self._links.append(self.relative(path)),
+        )
         return {self.relative(entry.path): entry.size for entry in entries if entry.size is not None}
 
     @cached_property
@@ -119,6 +124,13 @@ class Tree:
     def environment(self) -> list[str]:
         """The .env files, whether ignored or not; not their examples, nor those of packages that were installed."""
         return [name for name in self.sizes if self.is_environment(name) and "node_modules/" not in name]
+
+    @property
+    def linked_environment(self) -> list[str]:
+        """Links of such names to what is not looked at by a name of its own."""
+        known = {os.path.realpath(self.base / name) for name in self.environment}
+        links = (name for name in self._links if self.is_environment(name) and "node_modules/" not in name)
+        return [name for name in links if os.path.realpath(self.base / name) not in known]
 
     @cached_property
     def examples(self) -> list[str]:

@@ -33,11 +33,12 @@ def walk(
     git: bool = False,
     max_size: int | None = None,
     skipped: Callable[[str], None] = lambda _: None,
+    linked: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Entry]:
     """Files below `paths`, sorted within each folder.
 
     A path that is itself a link is followed, as somebody asked for it. `git`: also what lies in `.git`. What cannot be
-    read goes to `report`, what is larger than `max_size` bytes to `skipped`.
+    read goes to `report`, what is larger than `max_size` bytes to `skipped`, links to `linked`.
     """
     for path in paths:
         try:
@@ -46,7 +47,9 @@ def walk(
             report(path, error.strerror or "cannot be read")
             continue
         if stat.S_ISDIR(info.st_mode):
-            yield from _folder(path, report, gitignore=gitignore, git=git, max_size=max_size, skipped=skipped)
+            yield from _folder(
+                path, report, gitignore=gitignore, git=git, max_size=max_size, skipped=skipped, linked=linked
+            )
         elif not stat.S_ISREG(info.st_mode) or not info.st_size:
             yield Entry(path, None)
         elif max_size is not None and info.st_size > max_size:
@@ -56,7 +59,14 @@ def walk(
 
 
 def _folder(
-    top: str, report: Report, *, gitignore: bool, git: bool, max_size: int | None, skipped: Callable[[str], None]
+    top: str,
+    report: Report,
+    *,
+    gitignore: bool,
+    git: bool,
+    max_size: int | None,
+    skipped: Callable[[str], None],
+    linked: Callable[[str], None],
 ) -> Iterator[Entry]:
     ignore = _Ignore(top) if gitignore else None
     pending = [top]  # a stack of our own: a tree may be deeper than Python recurses
@@ -74,6 +84,7 @@ def _folder(
         for entry in entries:
             try:
                 if entry.is_symlink():
+                    linked(entry.path)
                     continue
                 is_folder = entry.is_dir(follow_symlinks=False)
                 if is_folder and entry.name == ".git" and not git:

@@ -80,6 +80,22 @@ def test_what_units_read_from_anywhere(make: Make, tmp_path: Path) -> None:
     )
 
 
+def test_a_pattern_that_no_file_fits_and_a_link_are_not_passed_over(make: Make, tmp_path: Path) -> None:
+    unit = f"[Service]\nEnvironmentFile={tmp_path}/etc/*.env\nEnvironmentFile=-{tmp_path}/a/*.none\n"
+    unit += f"EnvironmentFile=-{tmp_path}/gone/*.env\nEnvironmentFile=-{tmp_path}/real/*.env\n"
+    write(tmp_path, {"a/app.service": unit, "a/prod/.env": "PORT=1\n", "a/x/.env": "PORT=1\n", "real": PLAIN})
+    (tmp_path / "a/.env.production").symlink_to("../real")
+    (tmp_path / "a/.env.staging").symlink_to("../real")
+    (tmp_path / "a/.env").symlink_to("prod/.env")  # looked at by that name
+    assert sorted(verdicts(make(tmp_path / "a"))) == [
+        ("pass", "prod/.env: no secret in plain text"),
+        ("pass", "x/.env: no secret in plain text"),
+        ("unknown", ".env.production: a link, which is not followed: audit where it leads to"),
+        ("unknown", f"app.service:2: {tmp_path}/etc/*.env: No such file or directory"),
+        ("unknown", f"app.service:5: {tmp_path}/real/*.env: Not a directory"),
+    ]
+
+
 def test_what_compose_files_read(make: Make, tmp_path: Path) -> None:
     services = (
         "services:\n  a:\n    env_file: ../shared/a.env\n  b:\n    env_file:\n      - b.list\n"
