@@ -32,7 +32,7 @@ __all__ = ["GitLabConfig", "GitLabSource"]
 
 log = structlog.get_logger(__name__)
 
-_PROJECT = "project:"
+_LISTED, _PROJECT = "projects", "project:"  # keys of positions
 HOOK_PAUSE = 1.0  # seconds between looks for new hooks
 AGAIN_AFTER = 60.0  # seconds until a hook is tried again; doubles, up to a day
 _OVERLAP = 600.0  # seconds before the newest pipeline that are looked at again: clocks, and transactions under way
@@ -94,6 +94,7 @@ class GitLabSource:
         # Project → its pipelines of late that were read whole, as of when.
         self._seen: dict[int, Mapping[int, str]] = {}
         self._places: dict[int, tuple[float, float]] = {}  # project → from when on it is read, and how far it was
+        self._listed: float | None = None  # when each project that there was then was known
         self._failing: dict[str, float] = {}  # job → since when its log cannot be read
 
     @staticmethod
@@ -117,6 +118,8 @@ class GitLabSource:
     async def _restore(self) -> None:
         saved = await self._intake.positions()
         self._logs.restore(saved)
+        listed = saved.get(_LISTED, {}).get("at")
+        self._listed = float(listed) if isinstance(listed, int | float) else None
         for key, state in saved.items():
             began, upto = state.get("from"), state.get("upto")
             if key.startswith(_PROJECT) and isinstance(began, int | float) and isinstance(upto, int | float):
@@ -132,10 +135,18 @@ class GitLabSource:
 
         projects: dict[int, str] = {}
         problems = [await self._guarded(self._projects(projects))]
+        listed = self._gitlab.now
         problems += await asyncio.gather(*(one(project, path) for project, path in projects.items()))
+        if problems[0] is None and projects.keys() <= self._places.keys():
+            await self._note(listed)
         found = [problem for problem in problems if problem]
         more = f", and {len(found) - 1:,} more" if len(found) > 1 else ""
         self._intake.degraded("jobs", f"{found[0]}{more}" if found else None)
+
+    async def _note(self, listed: float) -> None:
+        if self._listed is None or abs(listed - self._listed) >= _OVERLAP / 2:
+            await self._intake.record((), [Position(self.config.name, _LISTED, {"at": listed})])
+            self._listed = listed
 
     async def _guarded(self, work: Awaitable[object]) -> str | None:
         """What is wrong, in words that show nothing of an answer."""
@@ -179,7 +190,7 @@ class GitLabSource:
     async def _project(self, project: int, path: str) -> None:
         """What has ended there since. Raises ServiceError where that is not all."""
         if project not in self._places:
-            first = self._gitlab.now if self.config.start_at == "end" else 0.0
+            first = self._first(path)
             await self._keep(project, first, first)
         began, upto = self._places[project]
         before, seen = self._seen.get(project, {}), dict[int, str]()
@@ -203,6 +214,14 @@ class GitLabSource:
             raise failure
         if newest > upto:
             await self._keep(project, began, newest)
+
+    def _first(self, path: str) -> float:
+        """From when on a project is read that is not known yet: from its first job on, where it is new in a group."""
+        if self.config.start_at == "beginning":
+            return 0.0
+        if self._listed is None or path.lower() in (one.lower() for one in self.config.project):
+            return self._gitlab.now
+        return min(self._listed, self._gitlab.now) - _OVERLAP
 
     async def _pipelines(self, project: int, path: str, since: float) -> AsyncIterator[Mapping[str, Any]]:
         """Those that changed since. Raises ServiceError."""
@@ -268,6 +287,7 @@ class GitLabSource:
         try:
             await self._logs.read(job, self._gitlab.log(f"the log of {job.path}", project, job_id))
         except GoneError:
+            await self._gitlab.one(f"the project of {job.path}", f"projects/{project}")  # or it is not shown, either
             await self._logs.lose(job, "expired")
         except ServiceError:
             since = self._failing.setdefault(job.key, time.monotonic())

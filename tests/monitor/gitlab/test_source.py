@@ -4,12 +4,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from pydantic import ValidationError
 
 from monitor.common.inbound import HookDelivery
 from monitor.gitlab import source as module
+from monitor.gitlab.client import GoneError
 from monitor.gitlab.source import GitLabConfig, GitLabSource
 from tests.fakes.gitlab import TOKEN, FakeGitLab
 from tests.fakes.intake import FakeIntake, MortalIntake, running, until
@@ -123,6 +125,33 @@ async def test_what_ended_before_the_first_start_is_left_alone(gitlab: FakeGitLa
     gitlab.ran(71, b"<2>")
     await look(gitlab, intake, start_at="end")
     assert intake.marks == [2]
+
+
+async def test_one_that_is_new_in_a_group_is_read_from_its_first_job_on(gitlab: FakeGitLab) -> None:
+    intake = Intake()
+    gitlab.now -= 60
+    gitlab.ran(70, b"<1>")
+    await look(gitlab, intake, start_at="end", project=(), group="acme")
+    gitlab.projects |= {8: "acme/new", 9: "other/named"}
+    gitlab.ran(81, b"<2>", pipeline=2, project=8)
+    gitlab.ran(91, b"<3>", pipeline=3, project=9)
+    await look(gitlab, intake, start_at="end", project="other/named", group="acme")
+    assert intake.marks == [2]
+
+
+async def test_a_log_is_not_given_up_while_its_project_is_not_shown(gitlab: FakeGitLab) -> None:
+    intake = Intake()
+    job = gitlab.ran(71, None)
+    source = made(gitlab, intake)
+    one, source._gitlab.one = (
+        source._gitlab.one,
+        AsyncMock(side_effect=[{"id": 7, "path_with_namespace": "acme/web"}, GoneError("404")]),
+    )  # type: ignore[method-assign]
+    await source.look()
+    assert (intake.lost, intake.problems) == ([], {"jobs": "404"})
+    source._gitlab.one, job.log = one, b"<1>"  # type: ignore[method-assign]
+    await source.look()
+    assert (intake.marks, intake.lost, intake.problems) == ([1], [], {})
 
 
 async def test_pages_that_shift_while_they_are_read_lose_none(gitlab: FakeGitLab) -> None:
