@@ -21,6 +21,7 @@ __all__ = ["guards"]
 
 _REPOSITORIES = 1000  # that are asked about of one organisation
 _PAGES = 200  # of 100 environments of a repository: a listing that goes on longer goes round in circles
+_LISTED = 1000  # patterns, or Apps, of an environment
 _DETAILS = 100  # environments of a repository of which more is asked than what the listing says
 _EVERY = frozenset(("*", "**", "**/*", "*/**"))  # patterns that any branch fits
 _DOCTOR = "monitor github doctor --repositories"
@@ -223,7 +224,9 @@ async def _look_closer(client: Client, path: str, body: Any, rules: _Rules, *, a
         named = await _listed(client, f"{at}/deployment-branch-policies", "branch_policies", ask, per_page="100")
         if isinstance(named, str):
             rules.unclear.append(f"which branches deploy: {named}")
-        elif any(isinstance(one, dict) and one.get("name") in _EVERY for one in named):
+        elif not all(isinstance(one, dict) and isinstance(one.get("name"), str) for one in named):
+            rules.unclear.append("which branches deploy: the answer could not be read")
+        elif any(one["name"] in _EVERY for one in named):
             rules.wrong.append("any branch deploys: a pattern fits all")
     else:
         rules.unclear.append("which branches deploy is not shown")
@@ -240,8 +243,10 @@ async def _listed(client: Client, path: str, key: str | None, ask: bool, **query
             if not isinstance(rows, list):
                 return "the answer could not be read"
             found += rows
-            if key is None or len(found) > _PAGES:  # one branch is enough; of patterns nobody has so many
+            if key is None:  # one branch is enough
                 return found
+            if len(found) > _LISTED:
+                return f"more than {_LISTED} came, and no more were read"
     except RemoteError as error:
         return _why(error)
     return found

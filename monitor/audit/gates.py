@@ -155,6 +155,8 @@ async def complete(subject: Subject) -> AsyncIterator[Evidence]:
         yield unknown(f"which secrets are set: {subject.no_store}", repeat)
         return
     holdings, unasked = await _held(subject, subject.store)
+    for entry, why in unasked.items():  # what it has may be missing, or the same as in another environment
+        yield unknown(f"{entry}: {why}", shlex.join(["monitor", "inventory", "doctor", entry]))
     production = sorted({one.environment for one in holdings if subject.is_production(one.environment)})
     if not production:
         yield unknown("the inventory holds no secret of production", "monitor inventory sync")

@@ -74,12 +74,17 @@ async def _waiting(config: Config, source: GitHubConfig) -> tuple[list[dict[str,
     try:
         for target in source.targets:
             for kind in KINDS:
+                odd = 0
                 try:
                     async for one in open_reviews(client, target, kind):
                         found += [one] if one is not None else []
+                        odd += one is None
                 except RemoteError as error:
                     if error.status != 404:  # nobody has to ask there
                         unread.append(f"{source.name}: {error}")
+                if odd:
+                    why = f"{odd:,} could not be read; look for them at GitHub itself"
+                    unread.append(f"{source.name}: {KINDS[kind]} of {target}: {why}")
     finally:
         await client.close()
     ids = {one: alert for one in found if (alert := one.alert_id(source.host))}

@@ -73,6 +73,20 @@ async def test_branches_and_apps_are_asked_for(app: FakeGitHub, configured: Conf
     ]
 
 
+async def test_of_many_patterns_all_are_read_or_that_is_said(app: FakeGitHub, configured: Configured) -> None:
+    many = [f"release/{number}" for number in range(1_100)]
+    app.deploys.environments["acme/app"] = [environment(name, branches="custom") for name in ("prod/a", "prod/b")]
+    app.deploys.policies = {("acme/app", "prod/a"): [*many[:400], "*"], ("acme/app", "prod/b"): [*many, "*"]}
+    found = [one for one in await verdicts(guards(configured())) if "environment" in one[1]]
+    assert found == [
+        ("fail", "acme/app: environment prod/a: any branch deploys: a pattern fits all"),
+        (
+            "unknown",
+            "acme/app: environment prod/b: which branches deploy: more than 1000 came, and no more were read",
+        ),
+    ]
+
+
 async def test_tokens_of_workflows(app: FakeGitHub, configured: Configured) -> None:
     app.deploys.environments["acme/app"] = [environment("production")]
     app.deploys.workflow = {"acme": ("write", True), "acme/app": None}

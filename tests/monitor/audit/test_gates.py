@@ -170,7 +170,9 @@ async def test_an_entry_that_is_not_configured_any_more_is_over_and_one_that_was
     assert [verdict for verdict, _ in await verdicts(complete(subject))] == ["fail", "pass"]
     (tmp_path / "config.toml").write_text(rows.format("new") + rows.format("next"))
     subject = replace(subject, config=load(tmp_path / "config.toml"))
-    assert [verdict for verdict, _ in await verdicts(complete(subject))] == ["unknown", "pass"]
+    assert [verdict for verdict, _ in await verdicts(complete(subject))] == ["unknown", "unknown", "pass"]
+    write(tmp_path / "a", {".env.example": "API_KEY=\n"})  # which another environment may have, too
+    assert ("unknown", "next: it was never read") in await verdicts(complete(subject))
 
 
 async def test_without_a_database_or_an_example_it_is_unknown(make: Make, tmp_path: Path, store: Store) -> None:

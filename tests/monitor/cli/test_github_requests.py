@@ -53,3 +53,10 @@ async def test_a_listing_that_cannot_be_read_is_exit_code_1(github: FakeGitHub, 
     answer = await run("requests")
     assert (answer.returncode, answer.stdout) == (1, "no request waits\n")
     assert answer.stderr.count("gh: GET /orgs/acme/") == 2
+
+
+async def test_a_request_that_cannot_be_read_is_counted(github: FakeGitHub, run: Callable[..., Any]) -> None:
+    github.mangle = lambda kind, body: [{"status": "open", "id": "x"}] if kind == "bypass" else body
+    answer = await run("requests")
+    assert (answer.returncode, answer.stdout) == (1, "no request waits\n")
+    assert answer.stderr.startswith("gh: bypass-requests of org:acme: 1 could not be read")
