@@ -137,6 +137,7 @@ class _Logs:
     async def _log(self, listing: Listing, ended: EndedJob, of: Run | None) -> None:
         from monitor.clients.storage import StorageError
         from monitor.common.http import RemoteError
+        from monitor.github.auth import AuthError
         from monitor.github.ci import job_of
         from monitor.github.runs import SECTION
         from monitor.sources.joblog import Reading
@@ -159,6 +160,9 @@ class _Logs:
                 return
             except StorageError as error:
                 self._problem(job.path, str(error))
+                return
+            except AuthError as error:
+                self._stop(error)
                 return
         self._session.files += 1
         self._say(f"{self._session.files:,} logs")

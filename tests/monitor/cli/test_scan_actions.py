@@ -7,10 +7,13 @@ import json
 import subprocess
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from detectors.rules.template import expand
+from monitor.github.auth import AuthError
+from monitor.github.listing import Listing
 from tests.fakes.github_actions import FakeActions
 from tests.fakes.shell import in_process
 
@@ -51,6 +54,16 @@ def log(*values: str) -> str:
         *(f"2026-11-30T16:00:01.0Z t={v}" for v in values),
     ]
     return "\ufeff" + "".join(f"{line}\n" for line in lines)
+
+
+async def test_a_token_that_is_gone_meanwhile_ends_it_with_a_reason(
+    scan: Scan, actions: FakeActions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1, 2):
+        actions.add_job(actions.add_run(), log(token(number)))
+    monkeypatch.setattr(Listing, "log", Mock(side_effect=AuthError("env:GITHUB_TOKEN is not set")))
+    answer = await scan()
+    assert (answer.returncode, answer.stderr.count("env:GITHUB_TOKEN is not set")) == (2, 1)
 
 
 async def test_what_logs_show_in_every_form(scan: Scan, actions: FakeActions) -> None:
