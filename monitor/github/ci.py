@@ -104,6 +104,7 @@ class GitHubActionsSource:
         self._born = time.monotonic()
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._postponed: set[str] = set()  # those that are work for later
+        self._asked: int | None = None  # up to which delivery of a hook GitHub was asked to repeat it
         self._runs: OrderedDict[tuple[str, int, int], Run | None] = OrderedDict()
 
     @staticmethod
@@ -149,10 +150,12 @@ class GitHubActionsSource:
 
             tasks.create_task(self.intake.every(min(LISTED, config.interval), listed))
             if config.webhook_secret is not None and config.app is not None:
-                again = functools.partial(redeliver, self.client, self.intake, config.name, EVENT)
-                guarded = functools.partial(self._rounds.guarded, "redelivery", again)
+                guarded = functools.partial(self._rounds.guarded, "redelivery", self._redeliver)
                 tasks.create_task(self.intake.every(REDELIVER_EVERY, guarded))
             tasks.create_task(self._hooks())
+
+    async def _redeliver(self) -> None:
+        self._asked = await redeliver(self.client, self.intake, self.config.name, EVENT, self._asked)
 
     def _now(self) -> float:
         """By GitHub's clock."""

@@ -22,10 +22,12 @@ FINAL = (400, 413)  # our hook's word on what it cannot use: it would say the sa
 PAGES = 10  # of 100: deliveries are kept for three days; polling has recovered what is older
 
 
-async def redeliver(client: Client, intake: Intake, source: str, events: str) -> None:
+async def redeliver(client: Client, intake: Intake, source: str, events: str, last: int | None = None) -> int:
     """Ask again for what failed since the last look, unless a later attempt succeeded. `events`: how the names of
-    those begin that the source deals with. Raises RemoteError."""
-    last = (await intake.positions()).get(KEY, {}).get("last")
+    those begin that the source deals with; `last`: what the last look returned, None: it is read from the positions,
+    which may be many. Raises RemoteError."""
+    if last is None:
+        last = (await intake.positions()).get(KEY, {}).get("last")
     limit = newest = last if isinstance(last, int) else 0
     delivered: set[str] = set()
     failed: dict[str, int] = {}
@@ -60,6 +62,7 @@ async def redeliver(client: Client, intake: Intake, source: str, events: str) ->
                 log.warning("GitHub does not deliver again", source=source, delivery=number, reason=str(error))
             await asyncio.sleep(1.0)  # GitHub asks for a second between writes
     await intake.record([], [Position(source, KEY, {"last": newest, "at": time.time()})])
+    return newest
 
 
 def _entry(body: Any) -> tuple[int, str, int, str] | None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from unittest.mock import AsyncMock
+
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -46,8 +48,12 @@ async def test_what_failed_is_asked_for_once(github: FakeGitHub, client: Client)
     await redeliver(client, intake, "github", "secret_scanning")
     assert sorted(github.redelivered) == [1, 6]
     github.deliveries.append(delivery(7, "f", 500))
-    await redeliver(client, intake, "github", "secret_scanning")
+    assert await redeliver(client, intake, "github", "secret_scanning") == 7
     assert sorted(github.redelivered) == [1, 6, 7]
+    github.deliveries.append(delivery(8, "g", 500))
+    intake.positions = AsyncMock(side_effect=AssertionError("they may be many"))  # type: ignore[method-assign]
+    assert await redeliver(client, intake, "github", "secret_scanning", 7) == 8
+    assert sorted(github.redelivered) == [1, 6, 7, 8]
 
 
 async def test_one_that_github_does_not_repeat_does_not_hold_up_the_others(github: FakeGitHub, client: Client) -> None:
