@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from monitor.cli.common import fail, printable
+from monitor.cli.common import fail, printable, scrubbed
 
 if TYPE_CHECKING:
     from monitor.config import Config
@@ -32,7 +32,7 @@ def sources_of(config: Config, name: str | None) -> list[GitHubConfig]:
     if name is not None:
         found = [source for source in found if source.name == name]
         if not found:
-            fail(f"no GitHub source is named {printable(name)!r}", 2)
+            fail(f"no GitHub source is named {printable(scrubbed(config, name))!r}", 2)
     return found
 
 

@@ -69,10 +69,12 @@ def check(
     from monitor.inventory.complete import check as held_against
     from monitor.site import make_scrubber
 
-    wanted = _wanted(names, without or ())
+    wanted, problem = _wanted(names, without or ())  # before the configuration's folder is entered
     settings = read_config(config, enter=True, store_only="look" if stored else None, needs=("inventory",))
-    asked = entries_named(settings, entries)
     scrub = make_scrubber(settings)
+    if problem:
+        fail(printable(scrub(f"{names}: {problem}")), 2)
+    asked = entries_named(settings, entries)
     holdings, unasked = _stored(settings, asked) if stored else _fresh(asked, scrub)
     if not unasked:
         _known(settings, environment, asked, holdings)
@@ -87,26 +89,24 @@ def check(
         raise typer.Exit(2)
 
 
-def _wanted(file: Path, without: Sequence[str]) -> list[str]:
+def _wanted(file: Path, without: Sequence[str]) -> tuple[list[str], str]:
+    """The names of a file, or why there are none."""
     from monitor.inventory.complete import NamesError, wanted
 
-    shown = printable(str(file))
     try:
         if str(file) == "-":
             text = sys.stdin.buffer.read(_LARGEST + 1)
         else:
             with file.open("rb") as stream:
                 text = stream.read(_LARGEST + 1)
-        if len(text) > _LARGEST:
-            fail(f"{shown}: larger than 1 MiB, so no list of names", 2)
-        found = wanted(text, without)
-    except OSError as error:
-        fail(f"{shown}: {error.strerror or 'cannot be read'}", 2)
+        found = wanted(text, without) if len(text) <= _LARGEST else []
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        return [], getattr(error, "strerror", None) or "cannot be read"
     except NamesError as error:
-        fail(f"{shown}: {error}", 2)
-    if not found:
-        fail(f"{shown} names nothing that could be checked", 2)
-    return found
+        return [], str(error)
+    if len(text) > _LARGEST:
+        return [], "larger than 1 MiB, so no list of names"
+    return found, "" if found else "names nothing that could be checked"
 
 
 def _fresh(entries: Sequence[ManagerConfig], scrub: Callable[[str], str]) -> tuple[list[Holding], dict[str, str]]:
@@ -148,7 +148,10 @@ def _stored(settings: Config, entries: Sequence[ManagerConfig]) -> tuple[list[Ho
                 typer.echo(f"note: {entry.name} was last read {stamp(sync.whole_at)}", err=True)
         return [one for one in held if one is not None], unasked
 
-    return with_store(settings, work)
+    try:
+        return with_store(settings, work)
+    except typer.Exit:  # why was said; no name is wrong for that
+        raise typer.Exit(2) from None
 
 
 def _known(settings: Config, environment: str, entries: Sequence[ManagerConfig], holdings: Sequence[Holding]) -> None:

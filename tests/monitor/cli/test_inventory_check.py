@@ -73,7 +73,7 @@ def test_what_cannot_be_asked_is_exit_code_2_and_no_name_is_called_missing(monit
 
 def test_what_was_stored_last(monitor: Command, place: Path) -> None:
     answer = monitor(*CHECK, "--stored")
-    assert (answer.returncode, "there is no database" in answer.stderr) == (1, True)
+    assert (answer.returncode, "there is no database" in answer.stderr) == (2, True)
     assert monitor("inventory", "sync").returncode == 0
     (place / "production.env").write_text("")
     assert monitor(*CHECK, "--stored").stdout == "production: 3 of 3 names are set\n"
@@ -111,5 +111,7 @@ def test_mistakes_are_told(names: str | None, environment: str, said: str, monit
     assert (answer.returncode, said in answer.stderr) == (2, True), answer.stderr
     token = expand("ghp_{alnum:30}{crc32}", 3)
     (place / ".env.example").write_text(f"A=1\n{token}\n")  # a list of values in place of one of names
-    for answer in (monitor(*CHECK[:-1], token), monitor(*CHECK), monitor(*CHECK, "--format", "json")):
+    gone = monitor("inventory", "check", "--names", f"{token}.env", *CHECK[4:])
+    assert (gone.returncode, gone.stderr.endswith(".env: No such file or directory\n")) == (2, True), gone.stderr
+    for answer in (gone, monitor(*CHECK[:-1], token), monitor(*CHECK), monitor(*CHECK, "--format", "json")):
         assert token[8:] not in answer.stdout + answer.stderr
