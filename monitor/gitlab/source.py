@@ -303,11 +303,11 @@ class GitLabSource:
             await asyncio.sleep(HOOK_PAUSE)
 
     async def _answer_hooks(self) -> None:
-        failure = None
+        failure: Exception | None = None
         for delivery in await self._intake.deliveries():
             try:
                 again = await self._announced(delivery)
-            except ServiceError as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, it must not be the first thing tried every second
                 again, failure = backoff(delivery.attempts + 1, AGAIN_AFTER, 86_400.0), failure or error
             if again:
                 await self._intake.postpone(delivery.id, again)

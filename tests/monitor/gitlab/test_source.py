@@ -331,6 +331,16 @@ async def test_a_hook_brings_its_job_at_once(gitlab: FakeGitLab, monkeypatch: py
     assert intake.marks == [1, 3]  # what was cancelled just now is for the next look
 
 
+async def test_a_hook_that_we_fail_on_holds_up_no_other(gitlab: FakeGitLab) -> None:
+    intake = Intake()
+    source = made(gitlab, intake)
+    for job in (70, 71):
+        intake.waiting[f"hook:{job}"] = HookDelivery(f"hook:{job}", "ci", "build", "7", job)
+    source._announced = AsyncMock(side_effect=[ValueError("odd"), 0.0])  # type: ignore[method-assign]
+    assert await source._guarded(source._answer_hooks()) == "internal error: ValueError"
+    assert (intake.waiting, len(intake.later)) == ({}, 1)
+
+
 @pytest.mark.parametrize("left", range(8))
 async def test_killed_at_any_commit_nothing_is_missed_and_nothing_is_there_twice(gitlab: FakeGitLab, left: int) -> None:
     class Mortal(Queue, MortalIntake):
