@@ -32,7 +32,7 @@ from monitor.github.poll import later
 from monitor.github.redeliver import redeliver
 from monitor.github.rounds import Rounds
 from monitor.github.runs import SECTION, EndedJob, Run, labels, path, step_at
-from monitor.github.watch import OVERLAP, Progress, Watched
+from monitor.github.watch import OVERLAP, SWEEP, Progress, Watched
 from monitor.intake import AlertIntake
 from monitor.model import Position
 from monitor.sources.base import SourceConfig, Where
@@ -173,7 +173,7 @@ class GitHubActionsSource:
             await self._ask_the_time()
         now = self._now()
         began = self.config.began(now - (time.monotonic() - self._born))
-        fresh = dict.fromkeys(found, began if self._listed is None else self._listed - OVERLAP)
+        fresh = dict.fromkeys(found, began if self._listed is None else self._looked({*found, *named}, self._listed))
         fresh |= dict.fromkeys(named, began)
         new = {key: Progress.fresh(since) for key, since in fresh.items() if key not in self._progress}
         rows = [self._row(key, progress) for key, progress in new.items()]
@@ -181,6 +181,13 @@ class GitHubActionsSource:
         self._progress |= new
         self._listed = now
         self._watch(found | named)
+
+    def _looked(self, names: set[str], listed: float) -> float:
+        """From when on one that is new in an organisation is read: it may be one of those that are there no more, which
+        was renamed since somebody looked at it last."""
+        gone = {key: progress for key, progress in self._progress.items() if key not in names}
+        gone |= {key: one.progress for key, one in self._watched.items() if key not in names}
+        return min([listed, *(one.mark for one in gone.values() if one.mark > listed - SWEEP)]) - OVERLAP
 
     async def _ask_the_time(self) -> None:
         """A first start reads from now on, by GitHub's clock: ours may be ahead of it."""

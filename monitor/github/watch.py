@@ -14,7 +14,7 @@ from typing import Any
 from monitor.github.listing import Listing, Look
 from monitor.github.runs import EndedJob, Run
 
-__all__ = ["OVERLAP", "Progress", "Watched"]
+__all__ = ["OVERLAP", "SWEEP", "Progress", "Watched"]
 
 OVERLAP = 600.0  # seconds looked at again, for what GitHub shows late
 SWEEP = 86_400.0  # once in so long everything is looked at that may have been run again …

@@ -99,6 +99,21 @@ async def test_what_ended_before_the_first_start_is_passed_over(actions: FakeAct
     assert intake.marks == [2, 3]
 
 
+async def test_one_that_is_renamed_is_read_from_the_last_look_on(actions: FakeActions, intake: ActionsIntake) -> None:
+    run = actions.add_run("acme/old", age=9000)
+    await once(actions, intake, start_at="end")
+    looked = intake.saved["repository:acme/old"]
+    at = looked["mark"] - 3000
+    intake.saved["repository:acme/old"] = {**looked, "since": at, "mark": at, "swept": at}
+    intake.saved["repositories"] = {"at": looked["mark"] - 700}
+    actions.repos["acme/renamed"] = actions.repos.pop("acme/old")
+    run.repo = "acme/renamed"
+    actions.add_job(run, "<1>", age=2000)
+    run.updated = actions.now() - 2000
+    await once(actions, intake, start_at="end")
+    assert intake.marks == [1]
+
+
 async def test_a_first_start_goes_by_githubs_clock(actions: FakeActions, intake: ActionsIntake) -> None:
     actions.skew = -3600.0
     await once(actions, intake, start_at="end", org=(), repo="Acme/Web")
