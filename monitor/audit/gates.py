@@ -28,7 +28,7 @@ _SCANNERS = re.compile(
     r"\b(git[- ]secrets|gitleaks|trufflehog|betterleaks|kingfisher|ggshield|detect-secrets|noseyparker|talisman"
     r"|monitor hooks run|exposure-monitor)\b"
 )
-_COMMENT = re.compile(r"(?m)^\s*#.*$")
+_COMMENT = re.compile(r"(?m)^[ \t]*#.*$")  # no newlines: of many, each would be looked at for every one before it
 # What hooks of others say of themselves, and where they are told what to run.
 _DECLARED = {
     "pre-commit": re.compile(r"^\.pre-commit-config\.ya?ml$"),

@@ -90,6 +90,13 @@ def test_a_pipe_in_place_of_a_hook_holds_up_nothing(make: Make, tmp_path: Path) 
     assert one(make(folder)) == ("fail", "no hook looks for secrets")
 
 
+def test_a_comment_names_no_scanner_and_many_empty_lines_take_no_time(make: Make, tmp_path: Path) -> None:
+    text = "\n" * 500_000 + "\t # gitleaks\n"  # took minutes
+    folder = repository(tmp_path / "a", {"lefthook.yml": text})
+    script(folder, "pre-push", text)
+    assert one(make(folder)) == ("fail", "no hook looks for secrets")
+
+
 def test_a_bare_repository_and_what_is_none(make: Make, tmp_path: Path) -> None:
     folder = repository(tmp_path / "a", {"x": "1"})
     git(tmp_path, "clone", "-q", "--bare", "a", "b.git")
