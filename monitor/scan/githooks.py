@@ -22,7 +22,8 @@ __all__ = ["NAMES", "Folder", "HookError", "Standing", "folder_of", "install", "
 NAMES = ("pre-commit", "pre-push", "pre-receive")
 _BEGIN = "# >>> exposure-monitor: `monitor hooks uninstall` takes this away"
 _END = "# <<< exposure-monitor"
-_BLOCK = re.compile(rf"^{re.escape(_BEGIN)}\n.*?^{re.escape(_END)}\n", re.MULTILINE | re.DOTALL)
+# Up to the next beginning: a file that comes with a repository may have any number of them, and no end.
+_BLOCK = re.compile(rf"^{re.escape(_BEGIN)}\n(?:(?!{re.escape(_BEGIN)}).*\n)*?{re.escape(_END)}\n", re.MULTILINE)
 _SHELL = re.compile(r"#! ?(?:/usr)?/bin/(?:env )?(?:sh|bash|dash|ash|ksh)(?: -[a-z]+)?\s*\n")
 _BEFORE = ".before-exposure-monitor"  # what was there, behind its name
 _CHAIN = f'[ ! -x "$0{_BEFORE}" ] || exec "$0{_BEFORE}" "$@"\n'

@@ -231,3 +231,12 @@ def test_worktrees_and_submodules(repository: Repository, program: str, tmp_path
     assert install(place, "pre-commit", program, []).exists()
     bare = Repository(tmp_path / "bare", "--bare")
     assert folder(bare).path == tmp_path / "bare/hooks"
+
+
+def test_many_beginnings_of_our_lines_without_an_end_take_no_time(repository: Repository) -> None:
+    place = folder_of(Git(repository.folder))
+    begin = "# >>> exposure-monitor: `monitor hooks uninstall` takes this away\n"
+    path = hook(place.file("pre-push"), "#!/bin/sh\n" + (begin + "x\n") * 14_000)  # took minutes
+    assert standing(place, "pre-push").state == "missing"
+    path.write_text(f"#!/bin/sh\n{begin}{begin}exposure_monitor=\n# <<< exposure-monitor\n")
+    assert standing(place, "pre-push").state == "installed"
