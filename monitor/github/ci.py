@@ -50,6 +50,7 @@ SOON = 20.0  # seconds until it is looked for again
 TRIES = 9  # of one log, of which the last is a day after the first
 REMEMBERED = 256  # runs of jobs that hooks announced
 _LISTED, _REPOSITORY = "repositories", "repository:"  # keys of positions
+_LOG = "log:"  # begins the id of work for later
 HOOK_PAUSE, WORK_PAUSE, REDELIVER_EVERY = 1.0, 5.0, 600.0  # seconds, as for alerts
 
 
@@ -227,7 +228,7 @@ class GitHubActionsSource:
         except _LaterError as error:
             log.info("log for later", source=self.config.name, job=ended.id, reason=str(error))
             due = time.time() + later(0)
-            again = HookDelivery(f"log:{ended.key}:{int(due)}", self.config.name, EVENT, ended.repo, ended.id, due, 1)
+            again = HookDelivery(f"{_LOG}{ended.key}:{int(due)}", self.config.name, EVENT, ended.repo, ended.id, due, 1)
             await self.intake.record_alerts([], [], [], again=[again])
             self._postponed.add(ended.key)
 
@@ -306,6 +307,8 @@ class GitHubActionsSource:
         """Whether a job that GitHub does not show is dealt with. Where its repository is shown, it was deleted; where
         it is not, the right to read may come back: it is given up once nothing lists the repository any more."""
         shown, repo = await self._listing.shows(delivery.repo), delivery.repo.lower()
+        if not shown and not delivery.id.startswith(_LOG):
+            return True  # announced, and not for us, or a look finds it
         if delivery.attempts < (1 if shown else TRIES) or (not shown and repo in self._watched):
             return False
         if not self._logs.has(repo, str(delivery.number)):
