@@ -11,7 +11,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import TYPE_CHECKING
 
 from monitor.common.archive import HEAD, kind
@@ -84,13 +84,14 @@ class _Run:
     parts: Sequence[int]
     fresh: Set[int]
 
-    def owner(self, start: int) -> int:
-        """The fresh part by which what begins there is found: there, before, or else behind it."""
+    def owners(self, places: Iterable[int]) -> Iterator[int]:
+        """The fresh part by which what begins at each place is found: there, before, or else behind it."""
         lengths = map(len, self.text.split(_END))
         starts = [*accumulate((length + len(_END) for length in lengths), initial=0)]
-        number = min(bisect_right(starts, start), len(self.parts)) - 1
-        nearest = (*reversed(self.parts[: number + 1]), *self.parts[number + 1 :])
-        return next(part for part in nearest if part in self.fresh)
+        for start in places:
+            number = min(bisect_right(starts, start), len(self.parts)) - 1
+            nearest = chain(range(number, -1, -1), range(number + 1, len(self.parts)))
+            yield next(part for part in map(self.parts.__getitem__, nearest) if part in self.fresh)
 
 
 class Prefilter:
@@ -219,14 +220,17 @@ class Prefilter:
         starts = [*accumulate((len(text) + len(GAP) for text in texts), initial=0)]
         found = self._worker.search(GAP.join(texts))
         spans = [(one.start, one.end) for one in found.matches] + [(one.start, one.end) for one in found.unsearched]
+        places: dict[int, list[int]] = {}
         for start, end in spans:
             last = max(start, end - 1)
             for number in range(bisect_right(starts, start) - 1, min(len(texts), bisect_right(starts, last))):
-                one = self._batch[number]
-                if isinstance(one, _Run):
-                    self._suspect.add(one.owner(max(0, start - starts[number])))
-                else:
-                    messages.add(one[0])
+                places.setdefault(number, []).append(max(0, start - starts[number]))
+        for number, some in places.items():
+            one = self._batch[number]
+            if isinstance(one, _Run):
+                self._suspect.update(one.owners(some))
+            else:
+                messages.add(one[0])
         for name, hashes in self._pending if self._suspect else ():
             if some := self._suspect.intersection(hashes):
                 self._suspects[name] = frozenset(some)
