@@ -225,10 +225,10 @@ class Prefilter:
             last = max(start, end - 1)
             for number in range(bisect_right(starts, start) - 1, min(len(texts), bisect_right(starts, last))):
                 places.setdefault(number, []).append(max(0, start - starts[number]))
-        for number, some in places.items():
+        for number, begins in places.items():
             one = self._batch[number]
             if isinstance(one, _Run):
-                self._suspect.update(one.owners(some))
+                self._suspect.update(one.owners(begins))
             else:
                 messages.add(one[0])
         for name, hashes in self._pending if self._suspect else ():
