@@ -30,7 +30,7 @@ from detectors import cache as made_before
 from detectors.match.engine import Engine
 from detectors.rules.load import load_rules
 from detectors.rules.template import expand
-from monitor.state import DATABASE_FILE
+from monitor.config.state import DATABASE_FILE
 
 BLOCK = 512 << 10
 FILES = 5  # that real logs are repeated into

@@ -202,7 +202,7 @@ class Choice:
         return texts[:40]
 
 
-def options(run: anchors.Run) -> dict[str, set[Entry]]:
+def options(run: anchors.LiteralRun) -> dict[str, set[Entry]]:
     """Anchors that a literal may have, the usual one first."""
     text = run.text
     found = {

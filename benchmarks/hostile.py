@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 
 from benchmarks import loggen
-from detectors.match.cost import Work
+from detectors.match.cost import BlockCost
 from detectors.match.engine import Engine, Worker
 from detectors.match.outcome import resolve
 from detectors.rules.load import load_rules
@@ -61,7 +61,7 @@ def text(line: Callable[[random.Random], str], size: int) -> bytes:
 
 def once(worker: Worker, data: bytes) -> tuple[float, str]:
     """(seconds, what there was)."""
-    work, start = Work(len(data), None), time.thread_time()
+    work, start = BlockCost(len(data), None), time.thread_time()
     matches = [match for match, _ in resolve(worker.decide(data, work))]
     spent = time.thread_time() - start
     told = [(m.rule.id, m.start, m.end, m.secret, m.masked, m.severity, m.confidence, m.decode) for m in matches]

@@ -32,8 +32,8 @@ from detectors.match.engine import Engine
 from detectors.match.exact import OWN, Exact, anchor
 from detectors.rules.load import load_rules
 from detectors.rules.template import expand
-from monitor.inventory.child import width
-from monitor.scan.run import Options, scan
+from monitor.inventory.reader_process import width
+from monitor.scan.run import ScanOptions, scan
 from monitor.scan.walk import walk
 
 KEY = b"k" * 32
@@ -184,7 +184,7 @@ def recall(rules: Engine, own: Sequence[str], pems: Sequence[str], total: int, s
 def _count(engine: Engine, path: Path, plants: Sequence[Plant], prints: set[str], outcome: Recall) -> None:
     outcome.planted.update(one.form for one in plants)
     starts, seen = [one.start for one in plants], set()
-    for part in scan(walk([str(path)], lambda *_: None), engine, Options(KEY), 1):
+    for part in scan(walk([str(path)], lambda *_: None), engine, ScanOptions(KEY), 1):
         for hit in part.hits:
             offset, print_ = hit.finding.offset, hit.finding.fingerprint
             if print_ not in prints and hit.rule is not OWN:

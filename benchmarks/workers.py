@@ -24,7 +24,7 @@ from pathlib import Path
 
 from benchmarks import loggen
 from benchmarks.__main__ import measure
-from monitor.state import DATABASE_FILE
+from monitor.config.state import DATABASE_FILE
 
 # What is there is found by its folder, so that each process has its half.
 CONFIG = """

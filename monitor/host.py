@@ -13,18 +13,18 @@ from typing import Any
 import structlog
 
 from detectors.rules.rule import Rule
-from monitor import ledger
 from monitor.access.reader import Reader
 from monitor.access.reading import Reading
 from monitor.common.inbound import HookDelivery
 from monitor.common.outside import NAME, PATH, let_in
 from monitor.common.scheduler import Scheduler
-from monitor.intake import Behind
-from monitor.inventory.misuse import elsewhere, placed
-from monitor.ledger import Ledger, Loss
-from monitor.model import Alert, Block, Finding, KnownAlert, Position, WriteBack
-from monitor.scanner import Gap
-from monitor.seal import Sealer
+from monitor.domain.model import Alert, Block, Finding, KnownAlert, Position, WriteBack
+from monitor.intake import ledger
+from monitor.intake.encrypt_position import Sealer
+from monitor.intake.ledger import Ledger, Loss
+from monitor.intake.protocol import Behind
+from monitor.inventory.wrong_environment import elsewhere, placed
+from monitor.scanning.scanner import Gap
 from monitor.site import Site
 from monitor.store import StoreError
 from monitor.store.records import AlertBatch, Notice

@@ -16,21 +16,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from monitor import state
 from monitor.common.backoff import backoff
 from monitor.common.severity import Severity
-from monitor.config import Config, ConfigError, Problem
+from monitor.config import state
+from monitor.config.config import Config, ConfigError, Problem
 
 if TYPE_CHECKING:
     import asyncio
 
     from detectors.match.engine import Engine
     from detectors.rules.rule import Rule
-    from monitor.scanner import Scanner
-    from monitor.scrub import Scrubber
+    from monitor.scanning.redact import Redactor
+    from monitor.scanning.scanner import Scanner
     from monitor.snapshot import Snapshot
     from monitor.store import Store
-    from monitor.store.mark import BlockMarks
+    from monitor.store.crash_mark import BlockMarks
 
 __all__ = [
     "Site",
@@ -125,18 +125,18 @@ def build_engine(config: Config) -> Engine:
     return engine
 
 
-def make_scrubber(config: Config) -> Scrubber:
+def make_scrubber(config: Config) -> Redactor:
     """What masks texts that people type. With the shipped rules alone where one's own cannot be read: a note about an
     incident must not wait for a mended rule file. Blocking."""
     from detectors.match.engine import Engine
     from detectors.rules.load import load_rules
-    from monitor.scrub import Scrubber
+    from monitor.scanning.redact import Redactor
 
     try:
         rules = read_rules(config)
     except ConfigError:
         rules = load_rules()
-    return Scrubber(Engine.build(rules, config.state_dir / "cache").worker())
+    return Redactor(Engine.build(rules, config.state_dir / "cache").worker())
 
 
 def check_books(config: Config) -> None:
@@ -204,7 +204,7 @@ async def present_store(config: Config) -> AsyncIterator[tuple[Store | None, str
 
 def make_scanner(engine: Engine, key: bytes, workers: int = 1, marks: BlockMarks | None = None) -> Scanner:
     """A scanner; close it. For commands that scan without a store."""
-    from monitor.scanner import Scanner
+    from monitor.scanning.scanner import Scanner
 
     return Scanner(engine, key, workers, marks)
 
@@ -224,9 +224,9 @@ async def open_site(
     """
     import asyncio
 
-    from monitor.process import mask_logs
+    from monitor.common.process import mask_logs
     from monitor.snapshot import Snapshot
-    from monitor.store.mark import BlockMarks
+    from monitor.store.crash_mark import BlockMarks
 
     snapshot = snapshot or Snapshot()
     key = await _with_room(lambda: state.key(config), waiting)

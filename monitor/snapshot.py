@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from monitor.delivery import SinkStats
-from monitor.intake import Behind
+from monitor.intake.protocol import Behind
 from monitor.inventory.known import Known
-from monitor.scanner import ScannerStats
-from monitor.store import Stats
+from monitor.scanning.scanner import ScannerStats
+from monitor.store import StoreStats
 
 __all__ = ["Snapshot"]
 
@@ -20,7 +20,7 @@ class Snapshot:
     """What the daemon shows. Replaced or counted up by it, read by a scrape."""
 
     scanner: ScannerStats = field(default_factory=ScannerStats)
-    store: Stats = field(default_factory=Stats)
+    store: StoreStats = field(default_factory=StoreStats)
     sinks: dict[str, SinkStats] = field(default_factory=dict)
     rules: int = 0
     started: float = 0.0

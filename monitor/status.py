@@ -9,20 +9,20 @@ from dataclasses import asdict
 from typing import Any
 
 from monitor import __version__
-from monitor.config import Config
+from monitor.config.config import Config
 from monitor.delivery import SinkStats
-from monitor.intake import Behind
+from monitor.intake.protocol import Behind
 from monitor.snapshot import Snapshot
-from monitor.standing import Standing
+from monitor.sources.standing import SourceStanding
 
-__all__ = ["Pace", "document"]
+__all__ = ["Rates", "document"]
 
 OVER = 10.0  # seconds over which a rate is taken
 _WORST = 5  # places of a source that are named, those with the most unread
 _PROBLEMS = 20  # parts of a source that are named
 
 
-class Pace:
+class Rates:
     """How much of each a second, of counters that only grow. `note` them every few seconds."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Pace:
 def document(
     config: Config,
     snapshot: Snapshot,
-    standings: Iterable[Standing],
+    standings: Iterable[SourceStanding],
     *,
     host: str,
     daemon: Mapping[str, Any] | None = None,

@@ -9,7 +9,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from monitor.common.http import CLEAR, RemoteError, in_the_clear
-from monitor.common.inbound import Request
+from monitor.common.inbound import InboundRequest
 from monitor.common.notification import Notification, Receipt
 from monitor.common.text import token_like
 
@@ -87,7 +87,7 @@ class Listens(Protocol):
 
     async def listen(
         self,
-        ask: Callable[[Sequence[Request]], Awaitable[bool]],
+        ask: Callable[[Sequence[InboundRequest]], Awaitable[bool]],
         trouble: Callable[[str | None], None],
         sinks: Sequence[SinkConfig],
     ) -> None:
@@ -100,7 +100,7 @@ class Listens(Protocol):
 class Answers(Protocol):
     """A sink through whose system people ask for something, and who are told there what came of it."""
 
-    async def answer(self, request: Request, text: str, *, done: bool) -> None:
+    async def answer(self, request: InboundRequest, text: str, *, done: bool) -> None:
         """Tell whoever asked: `text` says what was done, or why it was refused. Raises RemoteError."""
         ...
 
@@ -109,7 +109,7 @@ class Answers(Protocol):
 class Asks(Protocol):
     """A sink that can ask whoever wants something for their words first."""
 
-    async def ask(self, request: Request) -> bool:
+    async def ask(self, request: InboundRequest) -> bool:
         """By its `window`. True: they are asked, and another request brings the words, if any comes. False: they cannot
         be asked (any more)."""
         ...

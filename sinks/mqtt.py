@@ -18,13 +18,13 @@ from sinks.base import Limits, SinkConfig
 from sinks.text import NAME
 from sinks.webhook import MOST, encode
 
-__all__ = ["Mqtt", "MqttConfig", "topic"]
+__all__ = ["Mqtt", "MqttSinkConfig", "topic"]
 
 FIELDS = ("severity", "reason", "rule", "source")  # what a topic template may name
 BODY = 128 * 1024  # bytes of a payload: what the tightest of the hosted brokers takes
 
 
-class MqttConfig(SinkConfig, BrokerKeys):
+class MqttSinkConfig(SinkConfig, BrokerKeys):
     """`topic` may hold `{severity}`, `{reason}`, `{rule}` and `{source}`.
 
     `version`: in MQTT 3.1.1 a broker has no way to say that it refuses a message (by its access rules, say).
@@ -50,10 +50,10 @@ class MqttConfig(SinkConfig, BrokerKeys):
 class Mqtt:
     """Connects for each message: alerts are few, and a connection that is not kept cannot be lost unnoticed."""
 
-    Config: ClassVar[type[SinkConfig]] = MqttConfig
+    Config: ClassVar[type[SinkConfig]] = MqttSinkConfig
     limits = Limits(BODY, MOST)
 
-    def __init__(self, config: MqttConfig, http: Http) -> None:
+    def __init__(self, config: MqttSinkConfig, http: Http) -> None:
         self._config = config
         # One session a sink and host: the broker drops a connection of ours that hangs when the next one comes.
         self._identifier = f"{NAME}-{socket.gethostname()}-{config.name}"

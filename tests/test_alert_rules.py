@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.monitor.test_metrics import FULL, printed
+from tests.monitor.daemon.test_metrics import FULL, printed
 
 FOLDER = Path(__file__).parent.parent / "docs" / "operations"
 RULES = (FOLDER / "alerts.yml").read_text(encoding="utf-8")

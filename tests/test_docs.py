@@ -21,14 +21,14 @@ from monitor.actions.config import ActionConfig
 from monitor.audit.settings import AuditConfig, Waiver
 from monitor.cli import COMMANDS
 from monitor.cli.rules import _markdown as markdown
-from monitor.config import HttpConfig, MonitorConfig, RulesConfig, load, parse
-from monitor.inhibition import Inhibition
+from monitor.config.config import HttpConfig, MonitorConfig, RulesConfig, load, parse
+from monitor.domain.retention import RetentionConfig
 from monitor.inventory.managers import MANAGERS, load_manager
 from monitor.inventory.managers.base import ManagerConfig
-from monitor.mute import MuteTime
-from monitor.retention import Retention
 from monitor.rotation.settings import RotationConfig
-from monitor.routing import Route, Silence
+from monitor.routing.inhibit import Inhibition
+from monitor.routing.mute import MuteTime
+from monitor.routing.routes import Route, Silence
 from monitor.runbook.settings import Escalation, RunbookConfig
 from monitor.sources import SOURCES, load_source
 from monitor.store import Store
@@ -51,7 +51,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "monitor": MonitorConfig,
     "http": HttpConfig,
     "rules": RulesConfig,
-    "retention": Retention,
+    "retention": RetentionConfig,
     "verify": VerifyConfig,
     "runbook": RunbookConfig,
     "rotation": RotationConfig,

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import orjson
 
-from detectors.match.engine import Decision, Engine, Worker
+from detectors.match.engine import CandidateDecision, Engine, Worker
 from detectors.rules.rule import Rule
 from detectors.rules.template import TemplateError, expand
 
@@ -114,7 +114,7 @@ def shadowed(engine: Engine, rules: Sequence[Rule]) -> list[str]:
     return notes
 
 
-def _found(rule: Rule, decisions: Sequence[Decision]) -> bool:
+def _found(rule: Rule, decisions: Sequence[CandidateDecision]) -> bool:
     """Reported by the rule itself, or by one that is meant to win over it on that span.
 
     A user's rule may lose to any: the secret is found, which is what counts. A shipped one may lose to none by chance.
@@ -132,7 +132,7 @@ def _found(rule: Rule, decisions: Sequence[Decision]) -> bool:
     )
 
 
-def _why(rule: Rule, decisions: Sequence[Decision]) -> str:
+def _why(rule: Rule, decisions: Sequence[CandidateDecision]) -> str:
     own = [d for d in decisions if d.rule.id == rule.id]
     if own:
         last = own[-1]

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from detectors.rules.history import FILE, Entry, Mark, compose, entries
+from detectors.rules.history import FILE, Mark, RuleEntry, compose, entries
 
 __all__ = ["marks"]
 
@@ -31,7 +31,7 @@ def marks(root: Path) -> Iterator[Mark]:
     commits = list(_commits(root))
     packs = _parsed(root, commits)
     versions = _versions(root)
-    files: dict[str, tuple[tuple[str, Entry], ...]] = {}
+    files: dict[str, tuple[tuple[str, RuleEntry], ...]] = {}
     last: Mark | None = None
     for commit in commits:
         for path, blob in commit.files.items():
@@ -64,7 +64,7 @@ def _commits(root: Path) -> Iterator[_Commit]:
 class _Packs(NamedTuple):
     texts: dict[str, bytes]
 
-    def __call__(self, path: str, blob: str) -> tuple[tuple[str, Entry], ...]:
+    def __call__(self, path: str, blob: str) -> tuple[tuple[str, RuleEntry], ...]:
         pack = path.removeprefix(f"{_PACKS}/").removesuffix(".toml")
         return tuple(entries(pack, tomllib.loads(self.texts[blob].decode()).get("rule", [])))
 

@@ -18,7 +18,7 @@ from detectors.author.tune import anchor, log_text, megabytes_a_second, warnings
 from detectors.fingerprint import mask
 from detectors.match.engine import Engine, Worker
 from detectors.match.filters import entropy
-from detectors.match.outcome import Decision, Match
+from detectors.match.outcome import CandidateDecision, Match
 from detectors.rules.rule import PACKS, Rule
 from monitor.common.cuts import CONTEXT, carried, settled
 from monitor.common.regex import compile_re2
@@ -119,7 +119,7 @@ def _runs(rule: Rule, piece: bytes, low: int, high: int) -> Iterator[tuple[int, 
             yield m.start(), m.end(), end
 
 
-def _candidates(rule: Rule, worker: Worker, piece: bytes) -> list[Decision]:
+def _candidates(rule: Rule, worker: Worker, piece: bytes) -> list[CandidateDecision]:
     """What the rule decided on, and its near misses: places that have its literal, where the pattern does not match."""
     decisions = [decision for decision in worker.explain(piece) if decision.rule.id == rule.id]
     literals = sorted(rule.shape.literals, key=len, reverse=True)
@@ -139,7 +139,7 @@ def _candidates(rule: Rule, worker: Worker, piece: bytes) -> list[Decision]:
             continue
         word = next(w for w in literals if piece[start : start + len(w)].decode("latin-1").lower() == w.lower())
         why = f"has {word!r}, but the pattern does not match there"
-        decisions.append(Decision(rule, start, end, False, "pattern", why))
+        decisions.append(CandidateDecision(rule, start, end, False, "pattern", why))
     return sorted(decisions, key=lambda d: d.start)
 
 
@@ -168,7 +168,7 @@ class _Seen:
 
 def _enter(
     report: Report,
-    decision: Decision,
+    decision: CandidateDecision,
     piece: bytes,
     seen: _Seen,
     *,
@@ -293,7 +293,7 @@ def _regex(pattern: str) -> Any:
     return compile_re2(pattern)
 
 
-def _around(decision: Decision, piece: bytes) -> tuple[bytes, bytes, bytes] | None:
+def _around(decision: CandidateDecision, piece: bytes) -> tuple[bytes, bytes, bytes] | None:
     """The whole match as (text before the value, the value, text after it); None for a decoded one."""
     match = _match(decision, piece)
     if match is None:
@@ -302,7 +302,7 @@ def _around(decision: Decision, piece: bytes) -> tuple[bytes, bytes, bytes] | No
     return piece[match.start() : start], piece[start:end], piece[end : match.end()]
 
 
-def _groups(decision: Decision, piece: bytes) -> dict[str, tuple[int, int]]:
+def _groups(decision: CandidateDecision, piece: bytes) -> dict[str, tuple[int, int]]:
     """Where the groups of the pattern are, by name or number, those left out that took no part."""
     match = _match(decision, piece)
     if match is None:
@@ -318,7 +318,7 @@ def _span(match: Any) -> tuple[int, int]:
     return start, end
 
 
-def _match(decision: Decision, piece: bytes) -> Any:
+def _match(decision: CandidateDecision, piece: bytes) -> Any:
     if decision.decode:
         return None
     at = max(0, decision.start - decision.rule.shape.back - decision.rule.shape.ahead)

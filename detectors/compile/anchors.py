@@ -19,7 +19,7 @@ import orjson
 
 from detectors.rules.pattern import emit, parse
 
-__all__ = ["LEAST", "SIZE", "Run", "anchored", "choices", "ways"]
+__all__ = ["LEAST", "SIZE", "LiteralRun", "anchored", "choices", "ways"]
 
 SIZE, LEAST = 8, 5  # characters the matcher looks at, and of the shortest anchor: shorter ones are met too often
 _BESIDE = 4  # characters of a literal that is looked for, whatever stands beside it
@@ -31,7 +31,7 @@ _NEWLINE = 10  # which `.` is not
 Nodes = list[tuple[Any, Any]]
 
 
-class Run(NamedTuple):
+class LiteralRun(NamedTuple):
     """A literal that stands in every match of an expression: `nodes[start:end]`."""
 
     text: str
@@ -103,7 +103,7 @@ def _longest(nodes: Nodes) -> int:
     return max((len(run.text) for run in _runs(nodes, caseless=False)), default=0)
 
 
-def choices(expression: bytes) -> list[Run]:
+def choices(expression: bytes) -> list[LiteralRun]:
     """The literals of an expression in which an anchor may lie."""
     nodes, flags = _read(expression)
     return _long(nodes, flags)
@@ -119,7 +119,7 @@ def _text(nodes: Nodes, flags: int) -> bytes:
     return (f"(?i:{text})" if flags & re.IGNORECASE else text).encode("latin-1")
 
 
-def _long(nodes: Nodes, flags: int) -> list[Run]:
+def _long(nodes: Nodes, flags: int) -> list[LiteralRun]:
     return [run for run in _runs(nodes, bool(flags & re.IGNORECASE)) if len(run.text) > LEAST]
 
 
@@ -142,13 +142,13 @@ def _flat(nodes: Any) -> Nodes:
     return out
 
 
-def _runs(nodes: Nodes, caseless: bool) -> Iterator[Run]:
+def _runs(nodes: Nodes, caseless: bool) -> Iterator[LiteralRun]:
     start = 0
     for number, (op, arg) in enumerate([*nodes, (None, None)]):
         if op is _c.LITERAL:
             continue
         if number > start:
-            yield Run("".join(chr(code) for _, code in nodes[start:number]), nodes, start, number, caseless)
+            yield LiteralRun("".join(chr(code) for _, code in nodes[start:number]), nodes, start, number, caseless)
         start = number + 1
         if op is _c.SUBPATTERN:
             yield from _runs(arg[3], caseless or bool(arg[1] & re.IGNORECASE))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from detectors.match.judge import Judge, Verdict
 
-__all__ = ["PACE", "UNHURRIED", "Budget", "Known", "Pace", "Settled", "Spent", "TooSlowError", "Work"]
+__all__ = ["PACE", "UNHURRIED", "BlockCost", "DecodeBudget", "Known", "Pace", "Settled", "Spent", "TooSlowError"]
 
 # Bytes that may be decoded of a block, over all depths, and for each byte of it: more than any log comes to.
 DECODED_LEAST, DECODED_MOST = 1 << 20, 8
@@ -46,7 +46,7 @@ class Spent:
     seconds: float = 0.0
 
 
-class Budget:
+class DecodeBudget:
     """What decoding a block may cost over all depths: `left` bytes of decoded text. `skipped`: the spans, in the text
     at hand, of what was not decoded, or not to its end."""
 
@@ -74,7 +74,7 @@ Settled = dict["tuple[Judge, int, int]", "Verdict"]
 Known = dict["tuple[Judge, bytes, bytes, bytes]", "Verdict"]
 
 
-class Work:
+class BlockCost:
     """What one block has cost so far, over all depths of decoding. `candidates`: places where a pattern matched;
     `judged`: different values among them, with what stands beside them; `spent`: by number of the rule."""
 
@@ -89,7 +89,7 @@ class Work:
     ) -> None:
         """`known`: verdicts of an earlier try of the same text. `accounts`: say what each rule has cost, which costs
         more than most of them do."""
-        self.budget = Budget(size)
+        self.budget = DecodeBudget(size)
         self.explain = explain
         self.candidates = self.judged = 0
         self.spent: dict[int, Spent] = {}

@@ -12,9 +12,9 @@ from urllib.parse import unquote_to_bytes
 
 from detectors.compile.codecs import Codec, ends_here
 from detectors.match.chance import by_chance
-from detectors.match.cost import Budget
+from detectors.match.cost import DecodeBudget
 from detectors.match.quick import span
-from detectors.match.records import Said, around, text_of
+from detectors.match.records import RecordText, around, text_of
 from detectors.match.region import REACH_AHEAD, REACH_BACK, Buffer, Marks, Region, run_ahead, run_back
 from detectors.match.tables import assigned
 
@@ -82,7 +82,7 @@ _B64_BREAK = re.compile(rb"(?:(?:\\r)?\\n|\r?\n)[ \t]*")
 _URLSAFE = bytes.maketrans(b"-_", b"+/")
 
 
-def _base64(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget) -> Iterable[Region]:
+def _base64(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: DecodeBudget) -> Iterable[Region]:
     done: dict[int, int] = {}  # phase of the run in the data → end of what is decoded
     for codec, end in sorted(hits, key=lambda h: h[1]):
         group = end - codec.length - codec.phase  # a group of four starts here
@@ -103,7 +103,7 @@ def _base64(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget) -> 
         yield Region(low, high, text, (4, 3), marks)
 
 
-def _gzip(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget) -> Iterable[Region]:
+def _gzip(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: DecodeBudget) -> Iterable[Region]:
     done = -1
     known: dict[bytes, bytes] = {}  # packed → text, so that a bomb repeated is unpacked once
     for codec, end in sorted(hits, key=lambda h: h[1]):
@@ -128,7 +128,7 @@ def _gzip(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget) -> It
         yield Region(low, high, text)
 
 
-def _hex(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget) -> Iterable[Region]:
+def _hex(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: DecodeBudget) -> Iterable[Region]:
     done = [-1, -1]
     for codec, end in sorted(hits, key=lambda h: h[1]):
         start = end - codec.length
@@ -164,7 +164,7 @@ def _escapes(
     `back`: `run` as it is read backwards, where that makes a difference.
     """
 
-    def regions(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget) -> Iterable[Region]:
+    def regions(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: DecodeBudget) -> Iterable[Region]:
         done = -1
         for _, end in sorted(hits, key=lambda h: h[1]):
             if end <= done:
@@ -238,7 +238,7 @@ _QUOTED_WIDTHS = range(72, 78)  # of a line that goes on in the next one, with t
 _quoted_text = _escapes(_QUOTED_RUN, _QUOTED, lambda m: b"" if m[0][-1:] == b"\n" else _unquote(m), back=_QUOTED_BACK)
 
 
-def _quoted(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget) -> Iterable[Region]:
+def _quoted(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: DecodeBudget) -> Iterable[Region]:
     """Lines of quoted-printable with those that they go on in."""
     return _quoted_text(data, [hit for hit in hits if _goes_on(data, hit[1])], budget)
 
@@ -258,13 +258,13 @@ _TO_THE_END = 16  # bytes behind what a record says up to where a hit may end in
 _OF_A_KEY = 600  # records that a key may take
 
 
-def _lines(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget) -> Iterable[Region]:
+def _lines(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: DecodeBudget) -> Iterable[Region]:
     """What is printed line by line and stands in a log record each (syslog, CRI, Docker), put together again: what
     follows a name that ends its line, and a PEM."""
     last = {end: bytes(data[end - 2 : end]) for _, end in hits}
     yield from _keys(data, (end for end in last if last[end] == b"--"), budget)
     done = -1
-    known: dict[tuple[int, int], list[Said]] = {}
+    known: dict[tuple[int, int], list[RecordText]] = {}
     for end in sorted(end for end in last if last[end] != b"--"):
         # In the record that asks for a value: where it is not the one that the hit ends in, its line break.
         at = end - 1 if ends_here(last[end]) or last[end][-1:] == b"\n" else end - 2
@@ -282,7 +282,7 @@ def _lines(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget) -> I
             yield Region(low, high, text, marks=places.copy)
 
 
-def _keys(data: Buffer, ends: Iterable[int], budget: Budget) -> Iterable[Region]:
+def _keys(data: Buffer, ends: Iterable[int], budget: DecodeBudget) -> Iterable[Region]:
     done = clear = -1
     for end in sorted(ends):
         if end <= done:
@@ -335,7 +335,7 @@ _COMMON = b" \nabcdefghijklmnopqrstuvwxyz"
 
 
 def _utf16(
-    data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget, within: tuple[int, int] | None = None
+    data: Buffer, hits: Sequence[tuple[Codec, int]], budget: DecodeBudget, within: tuple[int, int] | None = None
 ) -> Iterable[Region]:
     """Every run of characters of one byte with a zero beside each, in either order and at any offset, with what stands
     around it: hits say only that there are some."""
@@ -415,14 +415,14 @@ def _characters(text: str, start: int, end: int) -> Callable[[int, int], tuple[i
     return place
 
 
-def _table(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget) -> Iterable[Region]:
+def _table(data: Buffer, hits: Sequence[tuple[Codec, int]], budget: DecodeBudget) -> Iterable[Region]:
     """The cells that begin right before the hits, as one text."""
     text, marks = assigned(data, hits)
     if text and budget.take(len(text), marks[0][1], marks[-1][1]):
         yield Region(marks[0][1], marks[-1][1], text, marks=marks.copy)
 
 
-_REGIONS: dict[str, Callable[[Buffer, Sequence[tuple[Codec, int]], Budget], Iterable[Region]]] = {
+_REGIONS: dict[str, Callable[[Buffer, Sequence[tuple[Codec, int]], DecodeBudget], Iterable[Region]]] = {
     "base64": _base64,
     "gzip": _gzip,
     "hex": _hex,
@@ -440,12 +440,12 @@ def regions(
     codec: Codec,
     data: Buffer,
     hits: Sequence[tuple[Codec, int]],
-    budget: Budget | None = None,
+    budget: DecodeBudget | None = None,
     within: tuple[int, int] | None = None,
 ) -> Iterable[Region]:
     """Decoded regions around the hits of codecs of this one's kind. `within`: of a codec that is hit `once`, wherever
     there is something to decode, what to look at; None: all."""
-    budget = budget or Budget(len(data))
+    budget = budget or DecodeBudget(len(data))
     return _utf16(data, hits, budget, within) if codec.once else _REGIONS[codec.name](data, hits, budget)
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from detectors.match.cost import Work
-from detectors.match.outcome import Decision
+from detectors.match.cost import BlockCost
+from detectors.match.outcome import CandidateDecision
 
 __all__ = ["Buffer", "Detector", "Placed"]
 
 Buffer = bytes | bytearray | memoryview
-Placed = tuple[Decision, int]  # with the end of what was read for it, where `scan` counts it
+Placed = tuple[CandidateDecision, int]  # with the end of what was read for it, where `scan` counts it
 
 
 class Detector(Protocol):
     """On behalf of one thread."""
 
-    def decide(self, data: Buffer, work: Work, /) -> list[Placed]:
+    def decide(self, data: Buffer, work: BlockCost, /) -> list[Placed]:
         """What it says of each candidate, in any order. Raises TooSlowError."""
         ...

@@ -21,21 +21,32 @@ import hyperscan
 
 from detectors.compile.codecs import VALUE, Codec
 from detectors.compile.plan import Compiled, compiled, tried
-from detectors.match.cost import PACE, UNHURRIED, Pace, TooSlowError, Work
+from detectors.match.cost import PACE, UNHURRIED, BlockCost, Pace, TooSlowError
 from detectors.match.decode import Region, encoded_values, regions
 from detectors.match.detector import Buffer, Detector, Placed
 from detectors.match.exact import Exact
 from detectors.match.filters import LABEL, masked_before
 from detectors.match.judge import Judge, Verdict
-from detectors.match.outcome import Decision, Found, Match, Unsearched, moved, rank, resolve, through
-from detectors.match.search import Hits, Part, Search, Text
+from detectors.match.outcome import CandidateDecision, Match, ScanResult, Unsearched, moved, rank, resolve, through
+from detectors.match.search import BlockPart, Hits, Search, Text
 from detectors.match.tables import cells
 from detectors.match.windows import NEAR, Ends, named, share, thinned, windows
 from detectors.rules.rule import HINT_AHEAD, HINT_BACK, Rule, RuleError
 from detectors.rules.syntax import diagnose, re2_problem
 from monitor.common.regex import NOWHERE, UNANCHORED, RegexError
 
-__all__ = ["PACE", "Decision", "Engine", "Found", "Match", "Pace", "Search", "TooSlowError", "Unsearched", "Worker"]
+__all__ = [
+    "PACE",
+    "CandidateDecision",
+    "Engine",
+    "Match",
+    "Pace",
+    "ScanResult",
+    "Search",
+    "TooSlowError",
+    "Unsearched",
+    "Worker",
+]
 
 MAX_DEPTH = 3  # of decoding
 # What can be read as it stands: only what is found in it has to be hidden.
@@ -145,13 +156,13 @@ class Worker:
 
     def search(
         self, data: Buffer, fresh: int = 0, limit: int | None = None, pace: Pace | None = None, head: bytes = b""
-    ) -> Found:
+    ) -> ScanResult:
         """The same with what must not be shown, and what was given up as it alone takes longer than it may; not with
         what rules have `spent`. `head`: the first line of what the data is a part of, where it may name the columns of
         a table."""
         hits = self.hits(data, head)
         if not (hits.ends or hits.encoded or self.beside):
-            return Found([])  # as of most files of a tree
+            return ScanResult([])  # as of most files of a tree
         search = Search(data, fresh, limit, pace or PACE, head, hits=hits, accounts=False)
         while search.left:
             search.step(self)
@@ -163,13 +174,13 @@ class Worker:
         """The same, to be done turn by turn, between which others may have theirs; with what rules have `spent`."""
         return Search(data, fresh, limit, pace or PACE, head)
 
-    def decide(self, data: Buffer, work: Work) -> list[Placed]:
+    def decide(self, data: Buffer, work: BlockCost) -> list[Placed]:
         """By the rules."""
         text = Text(data, work)
-        self.examine(text, self.hits(data), Part(0, len(data)))
+        self.examine(text, self.hits(data), BlockPart(0, len(data)))
         return text.out
 
-    def examine(self, text: Text, hits: Hits, part: Part, *, plain: bool = True) -> None:
+    def examine(self, text: Text, hits: Hits, part: BlockPart, *, plain: bool = True) -> None:
         """Add to `text` what the rules say in a part of it: as it stands if `plain`, and decoded.
 
         Raises TooSlowError.
@@ -179,9 +190,9 @@ class Worker:
         if hits.encoded:
             self._decode_all(text, hits.encoded, 0, part)
 
-    def explain(self, data: Buffer) -> list[Decision]:
+    def explain(self, data: Buffer) -> list[CandidateDecision]:
         """Every candidate with the stage that accepted or rejected it, by position."""
-        decided = self.decide(data, Work(len(data), None, explain=True))
+        decided = self.decide(data, BlockCost(len(data), None, explain=True))
         kept = {id(m) for m, _ in resolve(decided)}
         out = []
         for decision, _ in decided:
@@ -298,16 +309,16 @@ class Worker:
                 taken.setdefault((start, end), priority)
                 v = verdict
                 match = Match(rule, start, end, v.secret, v.masked, v.severity, v.confidence, (), v.labels)
-                text.out.append((Decision(rule, start, end, True, v.stage, v.reason, match), last))
+                text.out.append((CandidateDecision(rule, start, end, True, v.stage, v.reason, match), last))
                 at = max(end, at + 1)
                 continue
             if explain:
-                text.out.append((Decision(rule, start, end, False, verdict.stage, verdict.reason), last))
+                text.out.append((CandidateDecision(rule, start, end, False, verdict.stage, verdict.reason), last))
             # A rejected candidate may hide a real one that starts inside it.
             at = max(middle, at + 1)
         if explain and not found:
             why = "the trigger was hit but the pattern does not match around it"
-            text.out.append((Decision(rule, low, min(high, len(data)), False, "pattern", why), high))
+            text.out.append((CandidateDecision(rule, low, min(high, len(data)), False, "pattern", why), high))
 
     def _verdict(self, text: Text, judge: Judge, start: int, end: int) -> Verdict:
         """What the rule says to the value here: remembered of its like, but for what only its own place can tell."""
@@ -334,7 +345,7 @@ class Worker:
         return verdict
 
     def _decode_all(
-        self, text: Text, encoded: list[tuple[Codec, Sequence[int]]], depth: int, part: Part | None = None
+        self, text: Text, encoded: list[tuple[Codec, Sequence[int]]], depth: int, part: BlockPart | None = None
     ) -> None:
         told: dict[tuple[int, int, str, bytes], int] = {}  # place, rule and secret → rank
         work = text.work

@@ -25,12 +25,12 @@ import hyperscan
 import orjson
 
 from detectors.fingerprint import b64decode, fingerprint, normalise
-from detectors.match.cost import Work
+from detectors.match.cost import BlockCost
 from detectors.match.detector import Buffer, Placed
-from detectors.match.outcome import Decision, Match, resolve
+from detectors.match.outcome import CandidateDecision, Match, resolve
 from detectors.rules.rule import Rule
 
-__all__ = ["OWN", "Anchor", "Exact", "ExactWorker", "Owned", "anchor", "settled"]
+__all__ = ["OWN", "Anchor", "Exact", "ExactMatch", "ExactWorker", "anchor", "settled"]
 
 # What findings of values that no rule has found name. Where it overlaps with a rule's match of another value it wins.
 OWN = Rule("own-secret", "secret of our own", pattern="", severity="high", priority=1 << 16)
@@ -47,7 +47,7 @@ _ENTITIES = [(b"&", b"&amp;"), (b"<", b"&lt;"), (b">", b"&gt;"), (b'"', b"&quot;
 _OFTEN = 256  # candidates after which the clock is looked at
 
 
-class Shape(NamedTuple):
+class ValueShape(NamedTuple):
     """A way in which a value may be written: so many bytes before the anchor, so many in all."""
 
     how: str
@@ -64,10 +64,10 @@ class Anchor:
     piece: bytes = field(repr=False)
     at: int
     size: int
-    shapes: tuple[Shape, ...] = ()
+    shapes: tuple[ValueShape, ...] = ()
 
 
-class Owned(NamedTuple):
+class ExactMatch(NamedTuple):
     """A value that was found: its span in the text, the value, and what it was decoded from."""
 
     start: int
@@ -82,7 +82,7 @@ def anchor(value: bytes, print_: str, width: int, key: bytes) -> Anchor:
     pieces = ((at, value[at : at + width]) for at in _places(value, width))
     at, piece = max(pieces, key=lambda place: (_oddity(place[1]), _lot(key, print_, place[0])))
     shapes = dict.fromkeys(
-        Shape(how, len(write(value[:at])), len(whole))
+        ValueShape(how, len(write(value[:at])), len(whole))
         for how, write in _WRITTEN.items()
         if (whole := write(value)) != value
     )
@@ -177,12 +177,12 @@ class _Look(NamedTuple):
     how: str
     phase: int = 0
     first: int = 0
-    shapes: tuple[Shape, ...] = ()
+    shapes: tuple[ValueShape, ...] = ()
 
 
 def _literals(one: Anchor) -> Iterator[tuple[bytes, _Look]]:
     piece = one.piece
-    written: dict[bytes, tuple[Shape, ...]] = {piece: one.shapes}
+    written: dict[bytes, tuple[ValueShape, ...]] = {piece: one.shapes}
     if not _plain(piece):
         written[piece] = ()
         for shape in one.shapes:
@@ -236,16 +236,18 @@ class ExactWorker:
         self._exact = exact
         self._scratch = hyperscan.Scratch(exact.database) if exact.database is not None else None
 
-    def decide(self, data: Buffer, work: Work) -> list[Placed]:
+    def decide(self, data: Buffer, work: BlockCost) -> list[Placed]:
         out = []
         for one in self.search(data, work.check):
             masked = f"…[{len(one.value)}]"  # its name says more than its beginning
             match = Match(OWN, one.start, one.end, one.value, masked, OWN.severity, "high", one.decode)
-            decision = Decision(OWN, one.start, one.end, True, "accepted", "a secret of our own", match, one.decode)
+            decision = CandidateDecision(
+                OWN, one.start, one.end, True, "accepted", "a secret of our own", match, one.decode
+            )
             out.append((decision, one.end))
         return out
 
-    def search(self, data: Buffer, check: Callable[[], None] = lambda: None) -> list[Owned]:
+    def search(self, data: Buffer, check: Callable[[], None] = lambda: None) -> list[ExactMatch]:
         """What stands in `data`, by position, each span once. `check` is called now and then, and may raise."""
         if self._scratch is None:
             return []
@@ -253,7 +255,7 @@ class ExactWorker:
         self._exact.database.scan(
             data, match_event_handler=lambda number, _start, end, *_: hits.append((number, end)), scratch=self._scratch
         )
-        found: dict[tuple[int, int], Owned] = {}
+        found: dict[tuple[int, int], ExactMatch] = {}
         asked = 0
         for number, end in hits:
             start = end - len(self._exact.literals[number])
@@ -264,19 +266,19 @@ class ExactWorker:
                     found.setdefault((owned.start, owned.end), owned)
         return sorted(found.values())
 
-    def _owned(self, data: Buffer, start: int, look: _Look) -> Owned | None:
+    def _owned(self, data: Buffer, start: int, look: _Look) -> ExactMatch | None:
         one = look.anchor
         if look.how == "base64":
             return self._base64(data, start, look)
         if look.how == "hex":
-            return self._decoded(data, Shape("hex", 2 * one.at, 2 * one.size), start, one)
-        raw = (Shape("raw", one.at, one.size),) if look.how == "raw" else ()
+            return self._decoded(data, ValueShape("hex", 2 * one.at, 2 * one.size), start, one)
+        raw = (ValueShape("raw", one.at, one.size),) if look.how == "raw" else ()
         for shape in (*raw, *look.shapes):
             if (owned := self._decoded(data, shape, start, one)) is not None:
                 return owned
         return None
 
-    def _decoded(self, data: Buffer, shape: Shape, start: int, one: Anchor) -> Owned | None:
+    def _decoded(self, data: Buffer, shape: ValueShape, start: int, one: Anchor) -> ExactMatch | None:
         """The value, if it stands around an anchor at `start`, written so."""
         low, high = start - shape.before, start - shape.before + shape.size
         if low < 0 or high > len(data):
@@ -293,7 +295,7 @@ class ExactWorker:
             chain = (_CHAIN.get(how, how),)
         return self._verified(low, high, value, one, chain)
 
-    def _base64(self, data: Buffer, start: int, look: _Look) -> Owned | None:
+    def _base64(self, data: Buffer, start: int, look: _Look) -> ExactMatch | None:
         one = look.anchor
         groups, skip = divmod(look.phase - one.at, 3)  # groups, and bytes of the first, before the value
         low = start - look.first + 4 * groups
@@ -308,12 +310,12 @@ class ExactWorker:
             return None
         return self._verified(low, high, decoded[skip : skip + one.size], one, ("base64",))
 
-    def _verified(self, low: int, high: int, value: bytes, one: Anchor, chain: tuple[str, ...]) -> Owned | None:
+    def _verified(self, low: int, high: int, value: bytes, one: Anchor, chain: tuple[str, ...]) -> ExactMatch | None:
         if len(value) != one.size and chain != ("escape",):
             return None
         if fingerprint(self._exact.key, value) != one.fingerprint:
             return None
-        return Owned(low, high, value, one.fingerprint, chain)
+        return ExactMatch(low, high, value, one.fingerprint, chain)
 
 
 def settled(decided: Sequence[Placed]) -> Sequence[Placed]:

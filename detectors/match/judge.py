@@ -16,7 +16,7 @@ from detectors.match.score import confidence as confidence_of
 from detectors.match.spans import searcher
 from detectors.match.tables import elsewhere
 from detectors.match.weak import in_object, weak
-from detectors.rules.checksums import CARRIERS, CHECKS, Check, proven
+from detectors.rules.checksums import CARRIERS, CHECKS, ChecksumResult, proven
 from detectors.rules.rule import Confidence, Requires, Rule
 from monitor.common.regex import NOWHERE, UNANCHORED, Search, compile_search
 from monitor.common.severity import Severity
@@ -144,7 +144,7 @@ class Judge:
             return _no("column", "the names of the columns say that it is none")
         return None
 
-    def _checked(self, check: Check, secret: bytes, confidence: Confidence, why: str) -> Verdict:
+    def _checked(self, check: ChecksumResult, secret: bytes, confidence: Confidence, why: str) -> Verdict:
         """What check digits or claims make of it."""
         rule, severity = self.rule, self.rule.severity
         if check.reject:

@@ -14,10 +14,10 @@ from monitor.common.severity import Severity
 
 __all__ = [
     "REASONS",
+    "CandidateDecision",
     "Cover",
-    "Decision",
-    "Found",
     "Match",
+    "ScanResult",
     "Unsearched",
     "covered",
     "merged",
@@ -54,7 +54,7 @@ class Match:
 
 
 @dataclass(slots=True)
-class Decision:
+class CandidateDecision:
     """What became of one candidate, for people who tune a rule. `stage` is the stage that decided."""
 
     rule: Rule
@@ -92,7 +92,7 @@ class Cover(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ScanResult:
     """What came of a block. `hidden`: spans, disjoint and by position, of all that is or may hold a secret: what lost
     to another rule on its span, every stretch of encoded text that was decoded, and all that is `unsearched`. `spent`:
     by rule id. `covers`: by position, also of matches that lost to another."""
@@ -104,16 +104,16 @@ class Found:
     covers: list[Cover] = field(default_factory=list)
 
 
-def moved(decoder: str, decision: Decision, start: int, end: int) -> Decision:
+def moved(decoder: str, decision: CandidateDecision, start: int, end: int) -> CandidateDecision:
     """The decision on decoded text, at the place of the encoded."""
     d, m = decision, decision.match
     if m is not None:
         chain = (decoder, *m.decode)
         m = Match(m.rule, start, end, m.secret, m.masked, m.severity, m.confidence, chain, m.labels)
-    return Decision(d.rule, start, end, d.accepted, d.stage, d.reason, m, (decoder, *d.decode))
+    return CandidateDecision(d.rule, start, end, d.accepted, d.stage, d.reason, m, (decoder, *d.decode))
 
 
-def through(decoder: str, decision: Decision) -> Decision:
+def through(decoder: str, decision: CandidateDecision) -> CandidateDecision:
     """The decision, refused if its rule is not for what `decoder` decodes."""
     wanted = decision.rule.decode
     if not decision.accepted or wanted is None or decoder in wanted:
@@ -153,7 +153,7 @@ def merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return out
 
 
-def resolve(decided: Sequence[tuple[Decision, int]]) -> list[tuple[Match, int]]:
+def resolve(decided: Sequence[tuple[CandidateDecision, int]]) -> list[tuple[Match, int]]:
     """One match a span: the highest priority wins, then the plain over the decoded, the longer, the earlier."""
     ordered = [(decision.match, end) for decision, end in decided if decision.match is not None]
     ordered.sort(key=lambda pair: pair[0].start)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-__all__ = ["Said", "around", "text_of"]
+__all__ = ["RecordText", "around", "text_of"]
 
 Buffer = bytes | bytearray | memoryview
 _LONGEST = 8192  # bytes of a record that are looked at
@@ -49,7 +49,7 @@ _ESCAPE = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _SIMPLE = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"b": b"\b", b"f": b"\f"}
 
 
-class Said(NamedTuple):
+class RecordText(NamedTuple):
     """What one record says: data[start:end]. `frame`: what is alike in the records of one writer. `escaped`: it is a
     string of JSON. `more`: the next record goes on with the same line."""
 
@@ -60,7 +60,7 @@ class Said(NamedTuple):
     more: bool = False
 
 
-def _readings(data: Buffer, low: int, high: int) -> list[Said]:
+def _readings(data: Buffer, low: int, high: int) -> list[RecordText]:
     """Of the record data[low:high], the most telling first."""
     line = bytes(data[low : min(high, low + _LONGEST)]).rstrip(b"\r")
     end = low + len(line)
@@ -70,19 +70,19 @@ def _readings(data: Buffer, low: int, high: int) -> list[Said]:
         frame = line[:1] + held[1] + (stream[0] if stream else b"")
         # Docker writes the end of a line as one; where there is none, the line goes on.
         more = held[1] == b"log" and not held[2].endswith(b"\\n")
-        return [Said(low + held.start(2), low + held.end(2), frame, True, more)]
+        return [RecordText(low + held.start(2), low + held.end(2), frame, True, more)]
     head = _HEAD.match(line)
     if head is None or not (head[1] or head[3]):
         return []
     who = _NUMBER.sub(b"0", head[1] or b"") + (b"<" if head[2] else b"")
     if head[3] is None:
-        return [Said(low + head.end(), end, who)]
+        return [RecordText(low + head.end(), end, who)]
     if stream := _STREAM.match(line, head.end()):
-        return [Said(low + stream.end(), end, who + stream[0][:8], False, stream[1] == b"P")]
+        return [RecordText(low + stream.end(), end, who + stream[0][:8], False, stream[1] == b"P")]
     out = []
     for number, tail in enumerate(_TAILS):
         if found := tail.match(line, head.end()):
-            out.append(Said(low + found.end(), end, b"%b%d%b" % (who, number, _NUMBER.sub(b"0", found[0]))))
+            out.append(RecordText(low + found.end(), end, b"%b%d%b" % (who, number, _NUMBER.sub(b"0", found[0]))))
     return out
 
 
@@ -115,20 +115,20 @@ def _back(data: Buffer, at: int, limit: int) -> Iterator[tuple[int, int]]:
 def around(
     data: Buffer,
     at: int,
-    known: dict[tuple[int, int], list[Said]],
+    known: dict[tuple[int, int], list[RecordText]],
     *,
     before: int,
     after: int,
     back: int,
     ahead: int,
-) -> list[Said]:
+) -> list[RecordText]:
     """What the record at `at` says with those of its kind among so many lines and bytes before and after it.
 
     Empty where nothing tells what of it is text: no other record is framed as it is. `known`: readings of this data,
     so that a line is read once, however many records there are that it stands beside.
     """
 
-    def readings(line: tuple[int, int]) -> list[Said]:
+    def readings(line: tuple[int, int]) -> list[RecordText]:
         if line not in known:
             known[line] = _readings(data, *line)
         return known[line]
@@ -160,7 +160,7 @@ def _plain(escape: re.Match[bytes]) -> bytes:
     return _SIMPLE.get(escape[2], escape[2])
 
 
-def text_of(data: Buffer, said: list[Said]) -> tuple[bytes, list[tuple[int, int]]]:
+def text_of(data: Buffer, said: list[RecordText]) -> tuple[bytes, list[tuple[int, int]]]:
     """What they say as one text, and where its pieces stand in the data (see Region)."""
     out = bytearray()
     marks: list[tuple[int, int]] = []

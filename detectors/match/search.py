@@ -12,27 +12,27 @@ from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 from detectors.compile.codecs import Codec
-from detectors.match.cost import Known, Pace, Settled, Spent, TooSlowError, Work
+from detectors.match.cost import BlockCost, Known, Pace, Settled, Spent, TooSlowError
 from detectors.match.detector import Buffer, Detector, Placed
 from detectors.match.exact import settled
-from detectors.match.outcome import REASONS, Found, Unsearched, merged, resolve
+from detectors.match.outcome import REASONS, ScanResult, Unsearched, merged, resolve
 from detectors.match.runs import covers
 from detectors.rules.rule import Rule
 
-__all__ = ["Hits", "Part", "Search", "Text"]
+__all__ = ["BlockPart", "Hits", "Search", "Text"]
 
 _AROUND = 32 << 10  # bytes beside a piece that a detector of known values sees: more than the longest of them
 
 
-class Part(NamedTuple):
+class BlockPart(NamedTuple):
     """Of a block: what triggers ended in it, `low` < end <= `high`."""
 
     low: int
     high: int
 
-    def halves(self) -> tuple[Part, Part]:
+    def halves(self) -> tuple[BlockPart, BlockPart]:
         middle = (self.low + self.high) // 2
-        return Part(self.low, middle), Part(middle, self.high)
+        return BlockPart(self.low, middle), BlockPart(middle, self.high)
 
     def of(self, ends: Sequence[int]) -> list[int]:
         return [end for end in ends if self.low < end <= self.high]
@@ -44,7 +44,7 @@ class Hits(NamedTuple):
     ends: dict[int, list[int]]
     encoded: list[tuple[Codec, Sequence[int]]]
 
-    def within(self, part: Part) -> Hits:
+    def within(self, part: BlockPart) -> Hits:
         lists: dict[int, list[int]] = {}  # rules that share a trigger go on sharing its positions
         ends = {}
         for number, positions in self.ends.items():
@@ -64,7 +64,7 @@ class Text:
 
     __slots__ = ("data", "hiding", "out", "plain", "settled", "skipped", "taken", "work")
 
-    def __init__(self, data: Buffer, work: Work, settled: Settled | None = None) -> None:
+    def __init__(self, data: Buffer, work: BlockCost, settled: Settled | None = None) -> None:
         self.data, self.work = data, work
         self.settled: Settled = {} if settled is None else settled
         self.out: list[Placed] = []
@@ -74,7 +74,7 @@ class Text:
         self.plain = False
 
 
-class Worker(Protocol):
+class BlockSearcher(Protocol):
     """What searches: `detectors.match.engine.Worker`."""
 
     @property
@@ -85,7 +85,7 @@ class Worker(Protocol):
 
     def hits(self, data: Buffer, head: bytes = b"") -> Hits: ...
 
-    def examine(self, text: Text, hits: Hits, part: Part, *, plain: bool) -> None:
+    def examine(self, text: Text, hits: Hits, part: BlockPart, *, plain: bool) -> None:
         """Add to `text` what the rules say in a part of it: as it stands if `plain`, and decoded."""
         ...
 
@@ -94,7 +94,7 @@ class _Task(NamedTuple):
     """`beside`: which of the detectors beside the rules; None: the rules. `plain`: the text is to be read as it stands,
     and not only decoded."""
 
-    part: Part
+    part: BlockPart
     beside: int | None = None
     plain: bool = True
 
@@ -114,10 +114,10 @@ class Search:
         hits: Hits | None = None,
         accounts: bool = True,
     ) -> None:
-        """`hits`: of the data, where they are known. `accounts`: see `Work`."""
+        """`hits`: of the data, where they are known. `accounts`: see `BlockCost`."""
         self._data, self._pace, self._head, self._accounts = data, pace, head, accounts
         self._fresh, self._limit = fresh, len(data) if limit is None else limit
-        self._tasks = [_Task(Part(0, len(data)))]
+        self._tasks = [_Task(BlockPart(0, len(data)))]
         self._started, self._asked = False, hits is not None
         self._rules: Sequence[Rule] = ()
         self._hits = hits or Hits({}, [])
@@ -132,7 +132,7 @@ class Search:
     def left(self) -> bool:
         return bool(self._tasks)
 
-    def step(self, worker: Worker) -> None:
+    def step(self, worker: BlockSearcher) -> None:
         """One turn."""
         if not self._started:
             self._started, self._rules = True, worker.rules
@@ -145,7 +145,7 @@ class Search:
         task = self._tasks.pop()
         last = task.part.high - task.part.low <= self._pace.least
         seconds = self._pace.piece if last else self._pace.turn
-        work = Work(task.part.high - task.part.low, seconds, known=self._known, accounts=self._accounts)
+        work = BlockCost(task.part.high - task.part.low, seconds, known=self._known, accounts=self._accounts)
         text = Text(self._data, work, self._settled)
         try:
             self._try(worker, task, text)
@@ -164,7 +164,7 @@ class Search:
         self._hidden += text.hiding
         self._unsearched += [Unsearched(low, high, "undecoded") for low, high in text.skipped]
 
-    def _try(self, worker: Worker, task: _Task, text: Text) -> None:
+    def _try(self, worker: BlockSearcher, task: _Task, text: Text) -> None:
         part = task.part
         if task.beside is not None:
             low, high = max(0, part.low - _AROUND), min(len(self._data), part.high + _AROUND)
@@ -175,25 +175,25 @@ class Search:
         text.plain = not task.plain
         worker.examine(text, self._hits if whole else self._hits.within(part), part, plain=task.plain)
 
-    def _charge(self, work: Work) -> None:
+    def _charge(self, work: BlockCost) -> None:
         for number, cost in work.spent.items():
             account = self._spent.setdefault(number, Spent())
             account.looks += cost.looks
             account.seconds += cost.seconds
 
-    def found(self) -> Found:
+    def found(self) -> ScanResult:
         """What came of it."""
         fresh, limit = self._fresh, self._limit
         spent = {self._rules[number].id: cost for number, cost in self._spent.items()}
         if not (self._decided or self._hidden or self._unsearched):
-            return Found([], [], [], spent, [])
+            return ScanResult([], [], [], spent, [])
         decided = settled(self._decided)
         matches = [m for m, end in resolve(decided) if fresh - m.rule.awaits < end <= limit]
         hiding = covers(self._data, [decision.match for decision, _ in decided if decision.match is not None])
         spans = [(cover.start, cover.end) for cover in hiding]
         missed = [(one.start, one.end) for one in self._unsearched]
         hidden = merged(spans + self._hidden + missed)
-        return Found(matches, hidden, _clipped(self._unsearched, fresh, limit), spent, hiding)
+        return ScanResult(matches, hidden, _clipped(self._unsearched, fresh, limit), spent, hiding)
 
 
 def _clipped(unsearched: Iterable[Unsearched], low: int, high: int) -> list[Unsearched]:

@@ -20,11 +20,11 @@ from detectors.rules.rule import Confidence
 from detectors.rules.template import base62_crc32
 from monitor.common.severity import Severity
 
-__all__ = ["CARRIERS", "CHECKS", "Check", "proven"]
+__all__ = ["CARRIERS", "CHECKS", "ChecksumResult", "proven"]
 
 
 @dataclass(slots=True)  # not frozen: to set each field past that lock takes four times as long
-class Check:
+class ChecksumResult:
     """`valid`: True proven, False disproven, None nothing to prove. `reject`: cannot be a secret at all.
 
     `value` replaces the secret when the text only carries it (the password inside Basic credentials).
@@ -39,11 +39,11 @@ class Check:
     value: bytes | None = None
 
 
-def _proof(ok: bool, what: str) -> Check:
-    return Check(valid=ok, reason=f"{what} {'matches' if ok else 'does not match'}")
+def _proof(ok: bool, what: str) -> ChecksumResult:
+    return ChecksumResult(valid=ok, reason=f"{what} {'matches' if ok else 'does not match'}")
 
 
-def github_crc32(secret: bytes) -> Check:
+def github_crc32(secret: bytes) -> ChecksumResult:
     """GitHub, npm: the last six characters are the base62 CRC32 of those between prefix and them.
 
     Source: https://github.blog/engineering/behind-githubs-new-authentication-token-formats/
@@ -52,37 +52,39 @@ def github_crc32(secret: bytes) -> Check:
     return _proof(base62_crc32(body[:-6]) == body[-6:].decode("ascii", "replace"), "base62 CRC32")
 
 
-def github_token(secret: bytes) -> Check:
+def github_token(secret: bytes) -> ChecksumResult:
     """A token whose check characters GitHub has not published, or that has none; with what its audit log calls it.
 
     The hash gives nothing away: a token has 160 bits and more. Source: GitHub's documentation, "Identifying audit log
     events performed by an access token".
     """
     hashed = base64.b64encode(hashlib.sha256(secret).digest()).decode("ascii")
-    return Check(reason="hashed for GitHub's audit log", labels={"hashed_token": hashed})
+    return ChecksumResult(reason="hashed for GitHub's audit log", labels={"hashed_token": hashed})
 
 
-def github_issued(secret: bytes) -> Check:
+def github_issued(secret: bytes) -> ChecksumResult:
     """As `github_crc32`, with what GitHub's audit log calls the token."""
     check = github_crc32(secret)
     return replace(check, labels=github_token(secret).labels) if check.valid else check
 
 
-def hex_crc32(secret: bytes) -> Check:
+def hex_crc32(secret: bytes) -> ChecksumResult:
     """Grafana, Cloudflare: eight hex digits of the CRC32 of what stands before them, with or without the prefix."""
     head, tail = secret[:-8].rstrip(b"_"), secret[-8:].lower().decode("ascii", "replace")
     bodies = (head, head.rpartition(b"_")[2], secret[:-8])
     return _proof(any(f"{zlib.crc32(body):08x}" == tail for body in bodies), "CRC32")
 
 
-def supabase_key(secret: bytes) -> Check:
+def supabase_key(secret: bytes) -> ChecksumResult:
     """Self-hosted keys end in eight characters of a hash of the rest; the rule of hosted ones is not published."""
     head, _, tail = secret[:-9], secret[-9:-8], secret[-8:]
     prefix, rand = head[:-22], head[-22:]
     digest = hashlib.sha256(b"supabase-self-hosted|" + prefix + rand).digest()
     if base64.urlsafe_b64encode(digest)[:8] == tail:
-        return Check(valid=True, reason="self-hosted check characters match", labels={"hosting": "self-hosted"})
-    return Check(reason="not a self-hosted key: nothing to check offline")
+        return ChecksumResult(
+            valid=True, reason="self-hosted check characters match", labels={"hosting": "self-hosted"}
+        )
+    return ChecksumResult(reason="not a self-hosted key: nothing to check offline")
 
 
 def _json_part(part: bytes) -> dict[str, object] | None:
@@ -129,48 +131,50 @@ def _public_claims(claims: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def jwt(secret: bytes) -> Check:
+def jwt(secret: bytes) -> ChecksumResult:
     """Header and claims must be JSON (RFC 7519). A Supabase role sets the severity: `service_role` bypasses every
     policy, `anon` is public by design. An expired token is low."""
     parts = secret.split(b".")
     header = _json_part(parts[0])
     claims = _json_part(parts[1]) if len(parts) > 1 else None
     if header is None or not ({"alg", "typ", "kid", "enc"} & header.keys()):
-        return Check(reject=True, reason="the header is not a JOSE header")
+        return ChecksumResult(reject=True, reason="the header is not a JOSE header")
     if claims is None:
         if "enc" in header:
-            return Check(reason="encrypted token: claims cannot be read", labels={"type": "JWE"})
-        return Check(reject=True, reason="the claims are not JSON")
+            return ChecksumResult(reason="encrypted token: claims cannot be read", labels={"type": "JWE"})
+        return ChecksumResult(reject=True, reason="the claims are not JSON")
     labels = _public_claims(claims)
     severity = _ROLE_SEVERITY.get(labels.get("role", ""))
     if labels.get("iss") == "supabase-demo":
-        return Check(reason="the local demo key of the Supabase CLI", labels=labels, severity="info")
+        return ChecksumResult(reason="the local demo key of the Supabase CLI", labels=labels, severity="info")
     expires = claims.get("exp")
     if isinstance(expires, int | float) and expires < time.time():
-        return Check(
+        return ChecksumResult(
             reason="expired", labels=labels | {"expired": "true"}, severity="info" if severity == "info" else "low"
         )
     if str(header.get("alg", "")) == "HS256" and len(parts) == 3 and _signed_with_printed_key(parts):
         # Whoever reads the manual can sign another one, so this one is an example, or no protection at all.
         labels |= {"signing_key": "printed in manuals"}
-        return Check(reason="signed with the key of an example", labels=labels, severity="low", confidence="low")
+        return ChecksumResult(
+            reason="signed with the key of an example", labels=labels, severity="low", confidence="low"
+        )
     if claims.get("sub") == "1234567890" and (claims.get("iat") == 1516239022 or claims.get("name") == "John Doe"):
-        return Check(reason="the claims of an example", labels=labels, severity="low", confidence="low")
+        return ChecksumResult(reason="the claims of an example", labels=labels, severity="low", confidence="low")
     if severity is None and str(header.get("alg", "")).lower() == "none":
-        return Check(reason="unsigned token", labels=labels | {"alg": "none"}, severity="low")
-    return Check(reason="header and claims decode", labels=labels, severity=severity)
+        return ChecksumResult(reason="unsigned token", labels=labels | {"alg": "none"}, severity="low")
+    return ChecksumResult(reason="header and claims decode", labels=labels, severity=severity)
 
 
 _UNSIGNED = re.compile(rb"eyJ[\w-]+\.eyJ[\w-]+\.?")
 
 
-def bearer(secret: bytes) -> Check:
+def bearer(secret: bytes) -> ChecksumResult:
     """A JWT without its signature opens nothing, nor do the messages of NTLM before the answer."""
     if secret.startswith((b"TlRMTVNTUAAB", b"TlRMTVNTUAAC")):
-        return Check(reject=True, reason="an NTLM message that carries no answer")
+        return ChecksumResult(reject=True, reason="an NTLM message that carries no answer")
     if _UNSIGNED.fullmatch(secret):
-        return Check(reason="a token without its signature", severity="low", confidence="low")
-    return Check()
+        return ChecksumResult(reason="a token without its signature", severity="low", confidence="low")
+    return ChecksumResult()
 
 
 # Accounts that canary tokens are issued from (Thinkst's, and known look-alikes): a use rings somebody's bell, so the
@@ -183,58 +187,60 @@ _CANARY_ACCOUNTS = frozenset(
 )
 
 
-def aws_account(secret: bytes) -> Check:
+def aws_account(secret: bytes) -> ChecksumResult:
     """The account id is bits 7–46 of the first six bytes of the base32 body (keys issued since 2019)."""
     body = secret[4:20]
     try:
         number = int.from_bytes(base64.b32decode(body + b"=" * (-len(body) % 8))[:6], "big")
     except ValueError:
-        return Check(reason="an old key id: no account in it")
+        return ChecksumResult(reason="an old key id: no account in it")
     account = f"{(number & 0x7FFFFFFFFF80) >> 7:012d}"
     if account in _CANARY_ACCOUNTS:
-        return Check(reason="a canary account", labels={"account": account, "canary": "true"}, severity="info")
-    return Check(reason=f"account {account}", labels={"account": account})
+        return ChecksumResult(reason="a canary account", labels={"account": account, "canary": "true"}, severity="info")
+    return ChecksumResult(reason=f"account {account}", labels={"account": account})
 
 
-def basic_auth(secret: bytes) -> Check:
+def basic_auth(secret: bytes) -> ChecksumResult:
     """RFC 7617: base64 of `user:password`; the password is the secret."""
     raw = b64decode(secret)
     if raw is None or b":" not in raw or not raw.isascii() or not raw.decode("ascii").isprintable():
-        return Check(reject=True, reason="not base64 of user:password")
+        return ChecksumResult(reject=True, reason="not base64 of user:password")
     user, _, password = raw.partition(b":")
     if len(password) < 3 and len(user) < 16:
-        return Check(reject=True, reason="no password in the credentials")
+        return ChecksumResult(reject=True, reason="no password in the credentials")
     # Many APIs take the key as user name with an empty or dummy password.
     value = password if len(password) >= 6 else user
-    return Check(valid=True, reason="base64 of user:password", value=value)
+    return ChecksumResult(valid=True, reason="base64 of user:password", value=value)
 
 
-def uri_password(secret: bytes) -> Check:
+def uri_password(secret: bytes) -> ChecksumResult:
     """Userinfo is percent-encoded (RFC 3986 §3.2.1): the decoded password is the secret."""
-    return Check(value=unquote_to_bytes(secret)) if b"%" in secret else Check()
+    return ChecksumResult(value=unquote_to_bytes(secret)) if b"%" in secret else ChecksumResult()
 
 
-def base64_json(secret: bytes) -> Check:
+def base64_json(secret: bytes) -> ChecksumResult:
     """After the prefix stands base64 of a JSON object (1Password, Grafana Cloud, Railway, …)."""
     start = secret.find(b"eyJ")
     ok = start >= 0 and _json_part(secret[start:].split(b".")[0]) is not None
-    return _proof(ok, "base64 JSON") if not secret.endswith(b"=") or ok else Check(reason="cut short")
+    return _proof(ok, "base64 JSON") if not secret.endswith(b"=") or ok else ChecksumResult(reason="cut short")
 
 
-def base64_text(secret: bytes) -> Check:
+def base64_text(secret: bytes) -> ChecksumResult:
     """The whole value is base64."""
-    return Check() if b64decode(secret) is not None else Check(reject=True, reason="not base64")
+    return ChecksumResult() if b64decode(secret) is not None else ChecksumResult(reject=True, reason="not base64")
 
 
-def discord_bot(secret: bytes) -> Check:
+def discord_bot(secret: bytes) -> ChecksumResult:
     """The first part is base64 of the bot's numeric id."""
     raw = b64decode(secret.split(b".")[0])
     return (
-        Check(valid=True, reason="bot id decodes") if raw and raw.isdigit() else Check(reject=True, reason="no bot id")
+        ChecksumResult(valid=True, reason="bot id decodes")
+        if raw and raw.isdigit()
+        else ChecksumResult(reject=True, reason="no bot id")
     )
 
 
-def pypi_macaroon(secret: bytes) -> Check:
+def pypi_macaroon(secret: bytes) -> ChecksumResult:
     """`pypi-` and a macaroon whose location is pypi.org or test.pypi.org."""
     raw = b64decode(secret[5:]) or b64decode(secret[5 : 5 + (len(secret) - 5) // 4 * 4]) or b""
     return _proof(b"pypi.org" in raw[:40], "macaroon location")
@@ -252,7 +258,7 @@ _PUBLISHED_KEYS = frozenset(
 _BODY = re.compile(rb"[A-Za-z0-9+/]{24}")  # longer than names in code mostly are
 
 
-def pem(secret: bytes) -> Check:
+def pem(secret: bytes) -> ChecksumResult:
     """The body of a PEM is base64 of one DER SEQUENCE of the length it declares (RFC 5208, 5915, 8017), or opens with
     `openssh-key-v1`. Damaged, shortened and invented ones are still reported, with less confidence."""
     _, _, text = normalise(secret).partition(b" ")
@@ -260,19 +266,21 @@ def pem(secret: bytes) -> Check:
     raw = b64decode(body)
     if raw is not None and hashlib.sha256(raw).hexdigest()[:16] in _PUBLISHED_KEYS:
         reason = "published for tests: everybody has it"
-        return Check(reason=reason, severity="info", confidence="low", labels={"published": "true"})
+        return ChecksumResult(reason=reason, severity="info", confidence="low", labels={"published": "true"})
     if raw is not None and (raw.startswith(b"openssh-key-v1\0") or _der_length(raw) == len(raw)):
-        return Check(valid=True, reason="the body is a whole key")
+        return ChecksumResult(valid=True, reason="the body is a whole key")
     if not _BODY.search(secret):
-        return Check(reason="no body of a key", confidence="low")  # code that reads or writes one
+        return ChecksumResult(reason="no body of a key", confidence="low")  # code that reads or writes one
     if b"..." in secret:
-        return Check(reason="parts of the key are left out", confidence="low")
-    return Check(reason=f"the body is not {'whole base64' if raw is None else 'a whole key'}", confidence="medium")
+        return ChecksumResult(reason="parts of the key are left out", confidence="low")
+    return ChecksumResult(
+        reason=f"the body is not {'whole base64' if raw is None else 'a whole key'}", confidence="medium"
+    )
 
 
-def pem_body(secret: bytes) -> Check:
+def pem_body(secret: bytes) -> ChecksumResult:
     """Between the lines that frame it stands base64, not the code that reads or writes one."""
-    return Check() if _BODY.search(secret) else Check(reason="no body of a key", confidence="low")
+    return ChecksumResult() if _BODY.search(secret) else ChecksumResult(reason="no body of a key", confidence="low")
 
 
 def _der_length(raw: bytes) -> int:
@@ -288,22 +296,22 @@ def _der_length(raw: bytes) -> int:
 _TEST_MODE = re.compile(rb"^[a-z]{2}_test_|_test_|^sandbox")
 
 
-def test_mode(secret: bytes) -> Check:
+def test_mode(secret: bytes) -> ChecksumResult:
     """Keys of a vendor's test mode move no money and reach no customer."""
     if _TEST_MODE.search(secret):
-        return Check(reason="a test-mode key", severity="info", labels={"mode": "test"})
-    return Check()
+        return ChecksumResult(reason="a test-mode key", severity="info", labels={"mode": "test"})
+    return ChecksumResult()
 
 
 _JOINT = re.compile(rb"[\"']\s*[+.&]?\s*[\"']")
 
 
-def joined(secret: bytes) -> Check:
+def joined(secret: bytes) -> ChecksumResult:
     """Literals that a program puts together: the value is what comes of it."""
-    return Check(value=_JOINT.sub(b"", secret))
+    return ChecksumResult(value=_JOINT.sub(b"", secret))
 
 
-CHECKS: dict[str, Callable[[bytes], Check]] = {
+CHECKS: dict[str, Callable[[bytes], ChecksumResult]] = {
     "joined": joined,
     "github-crc32": github_crc32,
     "github-issued": github_issued,

@@ -19,7 +19,19 @@ from detectors.rules.load import OFF_BY_DEFAULT
 from detectors.rules.rule import PACKS, Confidence
 from monitor.common.severity import SEVERITIES, Severity
 
-__all__ = ["FILE", "Change", "Entry", "Mark", "Rules", "VersionError", "changes", "compose", "now", "read", "since"]
+__all__ = [
+    "FILE",
+    "Mark",
+    "RuleChange",
+    "RuleEntry",
+    "Rules",
+    "VersionError",
+    "changes",
+    "compose",
+    "now",
+    "read",
+    "since",
+]
 
 FILE = Path(__file__).with_suffix(".txt")
 HEAD = "# Made by `make rules-history`: `=` for each change of the packs (when, commit, versions), then what changed."
@@ -30,7 +42,7 @@ _COMMIT = re.compile(r"[0-9a-f]{7,40}")
 Kind = Literal["gone", "renamed", "moved", "changed", "added"]
 
 
-class Entry(NamedTuple):
+class RuleEntry(NamedTuple):
     """A rule as it was. `pack`: as [rules] packs names its file. `finds`: the digest of what decides what is found."""
 
     pack: str
@@ -44,7 +56,7 @@ class Entry(NamedTuple):
         return self.pack.partition("/")[0] not in OFF_BY_DEFAULT
 
 
-Rules = Mapping[str, Entry]
+Rules = Mapping[str, RuleEntry]
 
 
 class Mark(NamedTuple):
@@ -56,14 +68,14 @@ class Mark(NamedTuple):
     rules: Rules
 
 
-class Change(NamedTuple):
+class RuleChange(NamedTuple):
     """Of one rule, between then and now. `heir`: the id it has now, where that is another. `instead`: where it has
     none, the broader rule that finds what it found."""
 
     rule: str
     kind: Kind
-    before: Entry | None
-    now: Entry | None
+    before: RuleEntry | None
+    now: RuleEntry | None
     heir: str = ""
     instead: str = ""
 
@@ -72,18 +84,18 @@ class VersionError(LookupError):
     """There is no such version; the message says which there are."""
 
 
-def entries(pack: str, tables: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, Entry]]:
+def entries(pack: str, tables: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, RuleEntry]]:
     """Of the tables of a pack file, as they stand there; defaults as in packfile.to_rule."""
     by_name = pack.partition("/")[0] in ("generic", "wide")
     for table in tables:
         sure: Confidence = table.get("confidence") or ("medium" if by_name or "value" in table else "high")
         decides = repr(sorted((key, value) for key, value in table.items() if key not in _BESIDE))
-        yield table["id"], Entry(pack, table["severity"], sure, hashlib.sha256(decides.encode()).hexdigest()[:6])
+        yield table["id"], RuleEntry(pack, table["severity"], sure, hashlib.sha256(decides.encode()).hexdigest()[:6])
 
 
-def now(packs: Path = PACKS) -> dict[str, Entry]:
+def now(packs: Path = PACKS) -> dict[str, RuleEntry]:
     """The rules of all packs that we ship, on or off."""
-    found: dict[str, Entry] = {}
+    found: dict[str, RuleEntry] = {}
     for file in sorted(packs.glob("*/*.toml")):
         tables = tomllib.loads(file.read_text(encoding="utf-8")).get("rule", [])
         found.update(entries(f"{file.parent.name}/{file.stem}", tables))
@@ -92,7 +104,7 @@ def now(packs: Path = PACKS) -> dict[str, Entry]:
 
 def compose(marks: Iterable[Mark]) -> str:
     """The file that `read` reads."""
-    lines, before = [HEAD], dict[str, Entry]()
+    lines, before = [HEAD], dict[str, RuleEntry]()
     for mark in marks:
         lines.append(" ".join(("=", f"{mark.at:%Y-%m-%dT%H:%M:%SZ}", mark.commit, *mark.versions)))
         lines += [f"- {rule_id}" for rule_id in sorted(before.keys() - mark.rules.keys())]
@@ -107,7 +119,7 @@ def compose(marks: Iterable[Mark]) -> str:
 def read(text: str | None = None) -> list[Mark]:
     """Every mark of the file, the oldest first."""
     marks: list[Mark] = []
-    rules: dict[str, Entry] = {}
+    rules: dict[str, RuleEntry] = {}
     for line in (FILE.read_text(encoding="utf-8") if text is None else text).splitlines()[1:]:
         first, *rest = line.split(" ")
         if first == "=":
@@ -118,7 +130,7 @@ def read(text: str | None = None) -> list[Mark]:
             del rules[rest[0]]
         else:
             pack, level, finds = rest
-            rules[first] = Entry(pack, SEVERITIES[int(level[0])], _CONFIDENCES[int(level[1])], finds)
+            rules[first] = RuleEntry(pack, SEVERITIES[int(level[0])], _CONFIDENCES[int(level[1])], finds)
     return marks
 
 
@@ -152,20 +164,20 @@ def _moment(text: str) -> datetime | None:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def changes(before: Rules, after: Rules) -> list[Change]:
+def changes(before: Rules, after: Rules) -> list[RuleChange]:
     """What is different, by kind and id. A rule that moved or has another name may also find otherwise."""
     found, heirs = [], set()
     for rule_id in before.keys() - after.keys():
         gone = GONE.get(rule_id)
         if gone is None or not gone.heir:
-            found.append(Change(rule_id, "gone", before[rule_id], None, instead=gone.instead if gone else ""))
+            found.append(RuleChange(rule_id, "gone", before[rule_id], None, instead=gone.instead if gone else ""))
         else:
             heirs.add(gone.heir)
-            found.append(Change(rule_id, "renamed", before[rule_id], after.get(gone.heir), gone.heir))
-    found += [Change(new, "added", None, after[new]) for new in after.keys() - before.keys() - heirs]
+            found.append(RuleChange(rule_id, "renamed", before[rule_id], after.get(gone.heir), gone.heir))
+    found += [RuleChange(new, "added", None, after[new]) for new in after.keys() - before.keys() - heirs]
     for rule_id in after.keys() & before.keys():
         was, is_now = before[rule_id], after[rule_id]
         if was != is_now:
-            found.append(Change(rule_id, "moved" if was.pack != is_now.pack else "changed", was, is_now))
+            found.append(RuleChange(rule_id, "moved" if was.pack != is_now.pack else "changed", was, is_now))
     order = get_args(Kind)
     return sorted(found, key=lambda change: (order.index(change.kind), change.rule))

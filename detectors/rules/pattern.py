@@ -18,7 +18,7 @@ from re import _constants as _c  # type: ignore[attr-defined]
 from re import _parser as _p  # type: ignore[attr-defined]
 from typing import Any, NamedTuple
 
-__all__ = ["Shape", "emit", "groups", "matches_empty", "parse", "says_words", "shape", "unbounded"]
+__all__ = ["PatternShape", "emit", "groups", "matches_empty", "parse", "says_words", "shape", "unbounded"]
 
 Nodes = Sequence[tuple[Any, Any]]
 UNBOUNDED = 4096  # bytes a `*`, `+` or `{n,}` may add to the confirm window
@@ -41,7 +41,7 @@ _CATEGORIES = {
 _FLAGS = (("i", re.I), ("s", re.S), ("m", re.M))
 
 
-class Shape(NamedTuple):
+class PatternShape(NamedTuple):
     """`trigger`: Hyperscan expression; `triggers`: the same as one or more, each with a start of its own.
 
     `back`, `ahead`: bytes of window before and after a trigger's end. `literals`: one of them stands in every match
@@ -105,7 +105,7 @@ def matches_empty(pattern: str) -> bool:
     return _can_be_empty(list(parse(pattern)))
 
 
-def shape(pattern: str, trigger: str | None = None, anywhere: bool = False) -> Shape:
+def shape(pattern: str, trigger: str | None = None, anywhere: bool = False) -> PatternShape:
     """Analyse `pattern`. Raises re.error (with a column) on what the common syntax does not allow.
 
     `anywhere`: what points at a match may be any part of it, so the window is the match's own width both ways.
@@ -121,7 +121,7 @@ def shape(pattern: str, trigger: str | None = None, anywhere: bool = False) -> S
         # Its author's own boundaries stay, though what is derived from a pattern goes without any.
         text, ways = trigger, [trigger] if _anchored(core) else ways
     literals, caseless = _literals(core, bool(flags))
-    return Shape(
+    return PatternShape(
         trigger=text,
         triggers=tuple(ways) if len(ways) > 1 else (text,),
         back=_width(nodes) if anywhere else _width(core) + head,

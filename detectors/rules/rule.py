@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from detectors.rules.pattern import Shape, shape
+from detectors.rules.pattern import PatternShape, shape
 from detectors.rules.triggers import TRIGGERS
 from monitor.common.severity import Severity
 
@@ -120,7 +120,7 @@ class Rule:
         return other
 
     @cached_property
-    def shape(self) -> Shape:
+    def shape(self) -> PatternShape:
         """Trigger, widths and literals of the pattern. Raises re.error."""
         shared = TRIGGERS.get(self.trigger or "")
         if shared is not None:

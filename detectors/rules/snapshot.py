@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from detectors import cache
-from detectors.rules.pattern import Shape
+from detectors.rules.pattern import PatternShape
 from detectors.rules.rule import Requires, Rule
 from detectors.rules.triggers import TRIGGERS
 
@@ -69,7 +69,7 @@ def _rule(values: list[Any], shape: list[Any]) -> Rule:
     if shared is not None:
         trigger, triggers = "|".join(shared), shared
     # Where cached_property keeps it.
-    data["shape"] = Shape(trigger, tuple(triggers), back, ahead, tuple(literals), *others)
+    data["shape"] = PatternShape(trigger, tuple(triggers), back, ahead, tuple(literals), *others)
     return rule
 
 
@@ -89,7 +89,7 @@ def _values(rule: Rule) -> list[Any]:
     ]
 
 
-def _shape(rule: Rule) -> Shape:
+def _shape(rule: Rule) -> PatternShape:
     if rule.trigger in TRIGGERS:  # tens of thousands of characters, the same for each
         return rule.shape._replace(trigger="", triggers=())
     return rule.shape

@@ -14,7 +14,7 @@ from monitor.access.forms.fields import MalformedError, identity
 from monitor.access.reading import Reading
 from monitor.common.outside import NAME, let_in
 from monitor.common.text import one_line
-from monitor.model import Block
+from monitor.domain.model import Block
 
 __all__ = ["Reader"]
 

@@ -11,14 +11,14 @@ from typing import Literal
 import orjson
 
 from monitor.actions.command import execute
-from monitor.actions.config import ActionConfig, Step
+from monitor.actions.config import ActionConfig, ActionStep
 from monitor.common.credential import Credential
 from monitor.common.guard import ForbiddenError, Guard
 from monitor.common.http import Http, RemoteError, Reply, limit_ends, proxy_for
-from monitor.verify.probe import Reading, at, fact
+from monitor.verify.probe import ProbeResponse, at, fact
 from monitor.verify.request import MissingPartError, build, host_of, parts_of
 
-__all__ = ["Actor", "Outcome"]
+__all__ = ["ActionOutcome", "Actor"]
 
 OnStep = Callable[[int], Awaitable[object]]
 
@@ -26,7 +26,7 @@ _PAUSE = 60.0  # seconds, where an issuer does not say when it takes more
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ActionOutcome:
     """`accepted`: the issuer took it, which is not yet that the secret is refused; `failed`: it had no effect, or its
     later steps had none; `unknown`: it was sent, and nobody knows; `limited`: nothing was done, as the issuer takes no
     more for another `wait` seconds. `reason` is safe to show. `apart`: one secret alone may fare otherwise.
@@ -63,14 +63,14 @@ class Actor:
         *,
         others: Sequence[str] = (),
         on_step: OnStep = _no_step,
-    ) -> Outcome:
+    ) -> ActionOutcome:
         """`parts`: names and public ids that it may need. `others`: more secrets for the same request, where the action
         takes `many`. `on_step` is told the number (from 1) of each request before it is sent. Raises nothing but what
         `on_step` does."""
         try:
             credential = action.credential.resolve() if action.credential else None
         except RemoteError as error:
-            return Outcome("failed", str(error))
+            return ActionOutcome("failed", str(error))
         shape = action.ready.shape if action.ready else None
         filled = parts_of(shape, value, {**(parts or {}), **action.parts})
         if credential is not None:
@@ -78,7 +78,7 @@ class Actor:
         if action.type == "command":
             await on_step(1)
             ended = await execute(action, filled, self._scrub)
-            return Outcome(ended.state, ended.reason)
+            return ActionOutcome(ended.state, ended.reason)
 
         guard = Guard()
         for number, step in enumerate(action.steps, 1):
@@ -96,8 +96,8 @@ class Actor:
         return outcome
 
     async def _step(
-        self, action: ActionConfig, step: Step, parts: Sequence[Mapping[str, str]], guard: Guard
-    ) -> tuple[Outcome, Mapping[str, str]]:
+        self, action: ActionConfig, step: ActionStep, parts: Sequence[Mapping[str, str]], guard: Guard
+    ) -> tuple[ActionOutcome, Mapping[str, str]]:
         """Its outcome, and what later steps need of the answer. `parts`: of each secret."""
         sent = False
         try:
@@ -112,29 +112,31 @@ class Actor:
                 finally:
                     await http.close()
         except MissingPartError as error:
-            return Outcome("failed", str(error), apart=True), {}
+            return ActionOutcome("failed", str(error), apart=True), {}
         except ForbiddenError as error:
-            return Outcome("failed", str(error)), {}
+            return ActionOutcome("failed", str(error)), {}
         except RemoteError as error:
             return _lost(str(error), sent=sent and error.sent), {}
         except TimeoutError:
             return _lost("no answer in time", sent=sent), {}
         except OSError:
-            return Outcome("failed", "the host name cannot be resolved"), {}
+            return ActionOutcome("failed", "the host name cannot be resolved"), {}
 
         headers = {name.lower(): text for name, text in reply.headers.items()}
-        reading = Reading(reply.status, headers, reply.body.decode("utf-8", "replace"), {})
+        reading = ProbeResponse(reply.status, headers, reply.body.decode("utf-8", "replace"), {})
         # A page in the place of an issuer's interface has taken nothing back.
         page = action.ready is not None and reading.page
         if page or not any(answer.fits(reading) for answer in step.means_taken):
             said = f"the answer is HTTP {reply.status}"
             if _limited(reply):
-                return Outcome("limited", said, limit_ends(reply) or _PAUSE), {}
-            return (_lost(said, sent=True) if reply.status >= 500 else Outcome("failed", said, apart=True)), {}
+                return ActionOutcome("limited", said, limit_ends(reply) or _PAUSE), {}
+            return (_lost(said, sent=True) if reply.status >= 500 else ActionOutcome("failed", said, apart=True)), {}
         kept = {name: _kept(reading, place, parts[0]) for name, place in step.keep.items()}
         if missing := [name for name, text in kept.items() if not text]:
-            return Outcome("failed", f"the issuer does not say its {' and '.join(missing)}: is it this one's?"), {}
-        return Outcome("accepted", f"the issuer has taken it (HTTP {reply.status})"), kept
+            return ActionOutcome(
+                "failed", f"the issuer does not say its {' and '.join(missing)}: is it this one's?"
+            ), {}
+        return ActionOutcome("accepted", f"the issuer has taken it (HTTP {reply.status})"), kept
 
     async def _way(self, url: str, action: ActionConfig, guard: Guard) -> str | None:
         own = self._proxy()
@@ -183,13 +185,15 @@ def _limited(reply: Reply) -> bool:
     return reply.status == 429 or (reply.status == 403 and (left == "0" or "Retry-After" in reply.headers))
 
 
-def _lost(why: str, *, sent: bool) -> Outcome:
+def _lost(why: str, *, sent: bool) -> ActionOutcome:
     if not sent:
-        return Outcome("failed", f"{why}: nothing was sent")
-    return Outcome("unknown", f"{why}: whether it took effect cannot be known; verify the secret before you try again")
+        return ActionOutcome("failed", f"{why}: nothing was sent")
+    return ActionOutcome(
+        "unknown", f"{why}: whether it took effect cannot be known; verify the secret before you try again"
+    )
 
 
-def _kept(reading: Reading, place: str, parts: Mapping[str, str]) -> str:
+def _kept(reading: ProbeResponse, place: str, parts: Mapping[str, str]) -> str:
     """As `fact`; `find:KEY=PART:NAME` is the NAME of that item of a list whose KEY is this part."""
     if not place.startswith("find:"):
         return fact(reading, place)

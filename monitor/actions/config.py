@@ -17,11 +17,11 @@ from detectors.rules.gone import heir, names
 from monitor.common.credential import Credential
 from monitor.common.duration import Duration
 from monitor.common.http import loopback
-from monitor.matcher import Matcher
-from monitor.model import CANARY
-from monitor.verify.probe import AUTHS, Answer, Exchange
+from monitor.domain.model import CANARY
+from monitor.routing.match import Matcher
+from monitor.verify.probe import AUTHS, AnswerCondition, Exchange
 
-__all__ = ["ActionConfig", "Ready", "Step", "load_ready"]
+__all__ = ["ActionConfig", "ActionStep", "Ready", "load_ready"]
 
 _FOLDER = Path(__file__).parent / "ready"
 _HTTP = ("method", "url", "headers", "json", "form", "auth", "expect")
@@ -29,15 +29,15 @@ _COMMAND = ("command", "value")
 _SHORTEST, _LONGEST = 0.1, 600.0  # seconds; all requests of an action end well within store/actions' hour
 
 
-class Step(Exchange):
+class ActionStep(Exchange):
     """One request. `expect`: answers that mean it was taken; `keep`: part → where it stands in the answer."""
 
     expect: tuple[str, ...] = Field(min_length=1)
     keep: Mapping[str, str] = {}
 
     @cached_property
-    def means_taken(self) -> tuple[Answer, ...]:
-        return tuple(map(Answer.parse, self.expect))
+    def means_taken(self) -> tuple[AnswerCondition, ...]:
+        return tuple(map(AnswerCondition.parse, self.expect))
 
 
 class Ready(BaseModel):
@@ -54,7 +54,7 @@ class Ready(BaseModel):
     docs: str = Field(pattern=r"^https://")
     credential: str = ""  # what it needs beside the secret, in words; empty: nothing
     shape: str | None = None  # named groups take the secret apart
-    steps: tuple[Step, ...] = Field(min_length=1)
+    steps: tuple[ActionStep, ...] = Field(min_length=1)
     many: int = Field(default=1, ge=1)  # secrets that one request takes: their JSON bodies are put together
 
     @model_validator(mode="after")
@@ -157,7 +157,7 @@ class ActionConfig(BaseModel):
     @classmethod
     def _answers(cls, expect: tuple[str, ...]) -> tuple[str, ...]:
         for answer in expect:
-            Answer.parse(answer)
+            AnswerCondition.parse(answer)
         return expect
 
     @model_validator(mode="after")
@@ -193,14 +193,14 @@ class ActionConfig(BaseModel):
         return self.ready.many if self.ready else 1
 
     @property
-    def steps(self) -> tuple[Step, ...]:
+    def steps(self) -> tuple[ActionStep, ...]:
         """Its requests, in order; none for a command."""
         if self.ready is not None:
             return self.ready.steps
         if self.url is None:
             return ()
         return (
-            Step(
+            ActionStep(
                 url=self.url,
                 method=self.method,
                 headers=self.headers,

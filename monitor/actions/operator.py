@@ -12,9 +12,9 @@ from typing import NoReturn, Protocol
 
 import structlog
 
-from monitor.actions.actor import Actor, Outcome
+from monitor.actions.actor import ActionOutcome, Actor
 from monitor.actions.config import ActionConfig
-from monitor.incidents import Incident
+from monitor.domain.incidents import Incident
 from monitor.store import Store, StoreError
 from monitor.store.actions import ActionError, UnsealedError
 from monitor.store.records import ActionRun
@@ -120,7 +120,7 @@ class Operator:
             half = len(charges) // 2
             await self._fire(action, charges[:half], actor)
             if self._rest(action.type):
-                await self._put_back(charges[half:], Outcome("limited", outcome.reason, self._rest(action.type)))
+                await self._put_back(charges[half:], ActionOutcome("limited", outcome.reason, self._rest(action.type)))
             else:
                 await self._fire(action, charges[half:], actor)
             return
@@ -134,7 +134,7 @@ class Operator:
             done = await actions.get(id_)
             self._count(done.action, done.state)
 
-    async def _put_back(self, charges: Sequence[_Charge], outcome: Outcome) -> None:
+    async def _put_back(self, charges: Sequence[_Charge], outcome: ActionOutcome) -> None:
         why = f"{outcome.reason}: its issuer takes no more before {_clock(self._store.now() + outcome.wait)}"
         for one in charges:
             await self._store.actions.put_back(one.run.id, why)
@@ -322,7 +322,7 @@ class Operator:
 
     async def _refuse(self, run: ActionRun, why: str) -> None:
         """It cannot be run here: said once, instead of being tried again and again."""
-        outcome = Outcome("failed", f"{why}: nothing was sent")
+        outcome = ActionOutcome("failed", f"{why}: nothing was sent")
         with contextlib.suppress(ActionError, LookupError):
             await self._store.actions.begin(run.id, ACTOR)
             await self._store.actions.finish(run.id, outcome.state, outcome.reason, actor=ACTOR)

@@ -15,7 +15,7 @@ from monitor.common.text import one_line
 
 if TYPE_CHECKING:
     from monitor.audit.subject import Subject
-    from monitor.github.client import Client
+    from monitor.github.client import GitHubClient
 
 __all__ = ["guards"]
 
@@ -36,7 +36,7 @@ class _Place:
     """Whose repositories are asked about: those of a source, or of an entry of the inventory."""
 
     title: str
-    client: Client
+    client: GitHubClient
     org: tuple[str, ...]
     repo: tuple[str, ...]
 
@@ -72,13 +72,13 @@ async def guards(subject: Subject) -> AsyncIterator[Evidence]:
 
 def _places(subject: Subject) -> Iterator[_Place]:
     """Entries of the inventory first: their tokens are made to read environments."""
-    from monitor.github.client import Client
+    from monitor.github.client import GitHubClient
     from monitor.github.source import GitHubConfig
     from monitor.inventory.managers.github import GitHubActionsConfig
 
     for entry in subject.config.inventory:
         if isinstance(entry, GitHubActionsConfig):
-            client = Client.with_token(entry.base_url, entry.token)
+            client = GitHubClient.with_token(entry.base_url, entry.token)
             client.attempts = 3
             yield _Place(entry.whose, client, _some(entry.org), _some(entry.repo))
     for source in subject.config.sources:
@@ -117,7 +117,7 @@ async def _asked(subject: Subject, place: _Place, seen: set[str]) -> AsyncIterat
         yield unknown(f"{place.title}: it shows no repository", _DOCTOR)
 
 
-async def _tokens(client: Client, whose: str, path: str) -> Evidence:
+async def _tokens(client: GitHubClient, whose: str, path: str) -> Evidence:
     """What the token of each run of a workflow may do where the workflow does not say."""
     repeat = shlex.join(["gh", "api", path.removeprefix("/")])
     try:
@@ -135,7 +135,7 @@ async def _tokens(client: Client, whose: str, path: str) -> Evidence:
     return passed(f"{whose}: tokens of workflows only read by default, and approve nothing", repeat)
 
 
-async def _environments(subject: Subject, client: Client, name: str, path: str) -> AsyncIterator[Evidence]:
+async def _environments(subject: Subject, client: GitHubClient, name: str, path: str) -> AsyncIterator[Evidence]:
     repeat = shlex.join(["gh", "api", "--paginate", f"{path.removeprefix('/')}/environments"])
     count, total, pages, details = 0, 0, 0, 0
     try:
@@ -199,7 +199,7 @@ def _take(rule: dict[str, Any], found: _Rules) -> None:
         found.unclear.append("whether who starts a deploy may approve it is not shown")
 
 
-async def _look_closer(client: Client, path: str, body: Any, rules: _Rules, *, ask: bool) -> None:
+async def _look_closer(client: GitHubClient, path: str, body: Any, rules: _Rules, *, ask: bool) -> None:
     """What the listing does not say: an App that decides in place of a reviewer, and which branches deploy."""
     at = f"{path}/environments/{quote(rules.name, safe='')}"
     if rules.reviewers == 0:
@@ -232,7 +232,7 @@ async def _look_closer(client: Client, path: str, body: Any, rules: _Rules, *, a
         rules.unclear.append("which branches deploy is not shown")
 
 
-async def _listed(client: Client, path: str, key: str | None, ask: bool, **query: str) -> list[Any] | str:
+async def _listed(client: GitHubClient, path: str, key: str | None, ask: bool, **query: str) -> list[Any] | str:
     """The rows of a list, every page of it; or why they are not known."""
     if not ask:
         return f"not asked, as of {_DETAILS} environments before it"

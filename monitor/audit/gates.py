@@ -130,7 +130,7 @@ async def _searched(subject: Subject, tree: Tree, git: Git, repeat: str) -> Asyn
     from monitor import __version__
     from monitor.scan.cursor import Cursor, rules_digest
     from monitor.scan.history import called
-    from monitor.scrub import Scrubber
+    from monitor.scanning.redact import Redactor
 
     if not _has_commits(git):
         yield unknown(f"{tree.root}: it has no history yet", repeat)
@@ -138,7 +138,7 @@ async def _searched(subject: Subject, tree: Tree, git: Git, repeat: str) -> Asyn
     if subject.store is None:
         yield unknown(f"{tree.root}: whether an incident of it is open: {subject.no_store}", repeat)
     else:
-        name = Scrubber(subject.engine.worker())(called(git))
+        name = Redactor(subject.engine.worker())(called(git))
         for one in await subject.store.incidents.find(states=("open", "acknowledged"), repository=name, limit=_OPEN):
             yield failed(f"{tree.root}: {one.name} [{one.rule}] {one.masked}: incident {one.id}", repeat)
     why = Cursor.of(git, subject.config.state_dir, rules_digest(subject.engine.rules, __version__)).behind()

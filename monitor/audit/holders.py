@@ -23,7 +23,7 @@ from monitor.audit.yamls import COMPOSE, YamlError, documents, items, lookup, sc
 
 if TYPE_CHECKING:
     from monitor.audit.tree import Tree
-    from monitor.model import Finding
+    from monitor.domain.model import Finding
 
 __all__ = ["jwt_secret", "service_role"]
 

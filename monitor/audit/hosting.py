@@ -19,7 +19,7 @@ from monitor.common.http import RemoteError
 
 if TYPE_CHECKING:
     from monitor.audit.tree import Tree
-    from monitor.github.client import Client
+    from monitor.github.client import GitHubClient
     from monitor.github.source import GitHubConfig
 
 __all__ = ["least_privilege", "switches"]
@@ -104,7 +104,7 @@ def _sources(subject: Subject) -> Iterator[GitHubConfig]:
     yield from (source for source in subject.config.sources if isinstance(source, GitHubConfig))
 
 
-def _client(source: GitHubConfig) -> Client:
+def _client(source: GitHubConfig) -> GitHubClient:
     client = source.client()
     client.attempts = 3
     return client
@@ -176,14 +176,14 @@ def _permissions(tree: Tree, name: str) -> Iterator[Evidence]:
 
 async def _issuers(subject: Subject) -> AsyncIterator[Evidence]:
     """Each credential of the configuration whose issuer may be asked."""
-    from monitor.scrub import Scrubber
+    from monitor.scanning.redact import Redactor
     from monitor.verify.probe import probe_of
     from monitor.verify.verifier import Verifier
 
     if not subject.config.verify.providers:
         return
     worker = subject.engine.worker()
-    verifier = Verifier(subject.config.verify, scrub=Scrubber(worker))
+    verifier = Verifier(subject.config.verify, scrub=Redactor(worker))
     for where, credential in _credentials(subject):
         try:
             value = credential.resolve()

@@ -20,11 +20,11 @@ from monitor.audit.dockerfile import dockerfiles
 from monitor.audit.real import assigned
 from monitor.audit.subject import Subject
 from monitor.audit.verdict import Evidence, failed, passed, unknown
-from monitor.common.archive import ArchiveError, Budget, Stream, leaves
+from monitor.common.archive import ArchiveBudget, ArchiveError, ByteStream, leaves
 from monitor.scan.search import Searcher, stream_blocks
 
 if TYPE_CHECKING:
-    from monitor.model import Finding
+    from monitor.domain.model import Finding
 
 __all__ = ["baked"]
 
@@ -99,9 +99,9 @@ def _inside(path: Path, blob: str) -> str:
     return shlex.join(["cat", str(path / blob)] if path.is_dir() else ["tar", "-xOf", str(path), blob])
 
 
-def _members(path: Path, image: _Image) -> Iterator[tuple[str, Stream]]:
+def _members(path: Path, image: _Image) -> Iterator[tuple[str, ByteStream]]:
     """Each file of it as "blob!name in the layer" or "blob". Raises OSError and ArchiveError."""
-    budget = Budget()
+    budget = ArchiveBudget()
     if not path.is_dir():
         with path.open("rb") as file:
             prefix = f"{path}!"
@@ -121,14 +121,14 @@ def _members(path: Path, image: _Image) -> Iterator[tuple[str, Stream]]:
             yield from leaves(name, file, budget, image.report)
 
 
-def _look(name: str, stream: Stream, searcher: Searcher, image: _Image) -> None:
+def _look(name: str, stream: ByteStream, searcher: Searcher, image: _Image) -> None:
     blob, mark, inner = name.partition("!")
     image.blobs.add(blob)
     if not mark:  # no layer
         data = stream.take(_DOCUMENT)
         if data[:1] in b"{[":
             image.documents[blob] = data
-        stream = Stream(itertools.chain([data] if data else [], iter(stream.read, b"")))
+        stream = ByteStream(itertools.chain([data] if data else [], iter(stream.read, b"")))
     folder, _, last = inner.rpartition("/")
     if last.startswith(".wh."):
         gone = "" if last == ".wh..wh..opq" else last.removeprefix(".wh.")

@@ -15,7 +15,7 @@ from monitor.audit.verdict import Evidence, failed, passed, unknown
 from monitor.sources.base import LogConfig
 
 if TYPE_CHECKING:
-    from monitor.incidents import Incident
+    from monitor.domain.incidents import Incident
     from monitor.store import Store
 
 __all__ = ["emergency", "logs", "trail"]

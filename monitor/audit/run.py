@@ -37,9 +37,9 @@ async def audit(
     """The items asked for, in the order of the checklist. `paths`: folders, files and images, absolute. `store` None:
     there is none, and `no_store` says why."""
     from monitor.common.text import clean
-    from monitor.scrub import Scrubber
+    from monitor.scanning.redact import Redactor
 
-    scrub = Scrubber(engine.worker())
+    scrub = Redactor(engine.worker())
     trees = [Tree(path, engine, key, config.workers) for path in paths]
     images = [tree.root for tree in trees if tree.is_image]
     when = time.time() if now is None else now

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-__all__ = ["DIRECT", "Reach", "Said", "read"]
+__all__ = ["DIRECT", "PrintedSecret", "Reach", "read"]
 
 # An expression that yields a secret, `${{ secrets.X }}`, `${{ toJSON(secrets) }}`, `${{ github.token }}`.
 _NEAR = r"(?:(?!\}\}).){0,200}"  # bounded: a script may be full of beginnings without an end
@@ -75,7 +75,7 @@ _INNER = re.compile(r"[$<]\(([^()`]{1,500})\)|`([^`]{1,500})`")
 _DEEPEST, _MOST = 4, 20  # commands within a command
 
 
-class Said(NamedTuple):
+class PrintedSecret(NamedTuple):
     """`line` from 0. `sure`: it prints a secret; else nobody has looked at what it prints."""
 
     line: int
@@ -111,7 +111,7 @@ class Reach:
         return next((name for name in sorted(self.files) if name in words), "")
 
 
-def read(script: str, secret: Collection[str], shell: str = "", reach: Reach | None = None) -> Iterator[Said]:
+def read(script: str, secret: Collection[str], shell: str = "", reach: Reach | None = None) -> Iterator[PrintedSecret]:
     """What it prints of secrets, and what nobody can tell. `secret`: variables that hold one; `shell`: how the script
     is run; `reach`: what earlier steps have put somewhere, and this one will."""
     kept = reach if reach is not None else Reach()
@@ -120,7 +120,7 @@ def read(script: str, secret: Collection[str], shell: str = "", reach: Reach | N
         return
     how = shell.replace("{0}", "").strip()
     if _TRACES.match(how):
-        yield Said(0, "its shell traces each command (-x) with the secrets in it", True)
+        yield PrintedSecret(0, "its shell traces each command (-x) with the secrets in it", True)
     word = _word(how.partition(" ")[0])
     if word and not re.fullmatch(r"(?:ba|z|k|da)?sh|pwsh|powershell", word):
         yield _code(0, word, script, here)
@@ -129,12 +129,14 @@ def read(script: str, secret: Collection[str], shell: str = "", reach: Reach | N
         yield from _command(line, command, body, here, kept)
 
 
-def _command(line: int, command: str, body: str, reach: Reach, later: Reach, *, depth: int = 0) -> Iterator[Said]:
+def _command(
+    line: int, command: str, body: str, reach: Reach, later: Reach, *, depth: int = 0
+) -> Iterator[PrintedSecret]:
     for number in itertools.count():
         if (inner := _INNER.search(command)) is None:
             break
         if depth == _DEEPEST or number == _MOST:
-            yield Said(line, "so many commands within a command were not looked at", False)
+            yield PrintedSecret(line, "so many commands within a command were not looked at", False)
             return
         said = [
             one
@@ -155,15 +157,15 @@ def _command(line: int, command: str, body: str, reach: Reach, later: Reach, *, 
     answer = _says(first, body, reach, loud=loud)
     _hand_on(command, body, reach, later)
     if answer is not None:
-        yield Said(line, *answer)
+        yield PrintedSecret(line, *answer)
         if answer[1]:
             return
     if ">(" in command:
-        yield Said(line, *_unseen("a command that is handed output"))
+        yield PrintedSecret(line, *_unseen("a command that is handed output"))
     for part in parts[1:]:
         text = _PREFIX.sub("", part.strip())
         if (answer := _says(text, "", reach, loud=loud)) is not None:
-            yield Said(line, *answer)
+            yield PrintedSecret(line, *answer)
 
 
 def _says(first: str, body: str, reach: Reach, *, loud: bool) -> tuple[str, bool] | None:
@@ -211,13 +213,13 @@ def _unseen(what: str) -> tuple[str, bool]:
     return f"{what} has secrets in its reach, and what it prints was not looked at", False
 
 
-def _code(line: int, word: str, code: str, reach: Reach) -> Said:
+def _code(line: int, word: str, code: str, reach: Reach) -> PrintedSecret:
     """Code of another language, which is not read: but who names a secret and prints is not hard to see."""
     names = next((name for name in sorted(reach.variables) if re.search(rf"\b{re.escape(name)}\b", code)), None)
     named = reach.held(code) or (names and f"the secret in {names}")
     if named and _CODE_PRINTS.search(code):
-        return Said(line, f"code of {word} prints {named}", True)
-    return Said(line, f"{word} runs code that was not looked at, with secrets in its reach", False)
+        return PrintedSecret(line, f"code of {word} prints {named}", True)
+    return PrintedSecret(line, f"{word} runs code that was not looked at, with secrets in its reach", False)
 
 
 def _hand_on(command: str, body: str, reach: Reach, later: Reach) -> None:

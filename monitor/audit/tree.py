@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from monitor.clients.git import Git, GitError
-from monitor.common.archive import HEAD, ArchiveError, Budget, kind, leaves
-from monitor.scan.run import Options, scan
-from monitor.scan.walk import Entry, walk
+from monitor.common.archive import HEAD, ArchiveBudget, ArchiveError, kind, leaves
+from monitor.scan.run import ScanOptions, scan
+from monitor.scan.walk import FileEntry, walk
 
 if TYPE_CHECKING:
     from detectors.match.engine import Engine
-    from monitor.model import Finding
+    from monitor.domain.model import Finding
 
 __all__ = ["DOTENV", "EXAMPLE", "Scanned", "Tree", "UnreadError", "is_image"]
 
@@ -35,7 +35,7 @@ def is_image(path: Path) -> bool:
     """Whether an archive starts as images do."""
     try:
         with path.open("rb") as file:
-            members = leaves("", file, Budget(64 << 20), lambda name, why: None)
+            members = leaves("", file, ArchiveBudget(64 << 20), lambda name, why: None)
             return any(_FIRST.match(name.removeprefix("!")) for name, _ in itertools.islice(members, 8))
     except (OSError, ArchiveError):
         return False
@@ -183,8 +183,8 @@ class Tree:
         """What the rules find in code and .env files, but for keys that are public by design."""
         names = dict.fromkeys([*self.code, *self.environment, *self.examples])
         out = Scanned()
-        entries = (Entry(str(self.base / name), self.sizes[name]) for name in names)
-        options = Options(self.key, max_unpacked=_UNPACKED)
+        entries = (FileEntry(str(self.base / name), self.sizes[name]) for name in names)
+        options = ScanOptions(self.key, max_unpacked=_UNPACKED)
         for outcome in scan(entries, self.engine, options, self.threads):
             out.files += outcome.files
             out.problems += [(self.relative(path), why) for path, why in outcome.problems]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from monitor.audit.shell import DIRECT, Reach, Said, read
+from monitor.audit.shell import DIRECT, PrintedSecret, Reach, read
 from monitor.audit.subject import Subject, unread
 from monitor.audit.tree import UnreadError
 from monitor.audit.verdict import Evidence, failed, passed, unknown
@@ -70,7 +70,7 @@ def _workflow(tree: Tree, name: str) -> Iterator[Evidence]:
         yield tell(f"{name}:{line}: {what}", repeat, name, line)
 
 
-def _steps(document: yaml.Node) -> Iterator[Said]:
+def _steps(document: yaml.Node) -> Iterator[PrintedSecret]:
     """What is wrong, or nobody looked at, over all jobs, or the steps of an action; lines from 1."""
     top = _secret_variables(lookup(document, "env"))
     shell = _text(lookup(document, "defaults", "run", "shell"))
@@ -94,7 +94,7 @@ def _steps(document: yaml.Node) -> Iterator[Said]:
     yield from _handed_over(items(lookup(document, "env")))
 
 
-def _elsewhere(node: yaml.Node | None, held: Collection[str]) -> Iterator[Said]:
+def _elsewhere(node: yaml.Node | None, held: Collection[str]) -> Iterator[PrintedSecret]:
     """Code that is not in the file: an action or a workflow that is handed secrets, or the program of an action."""
     uses, using = lookup(node, "uses"), lookup(node, "using")
     if isinstance(uses, yaml.ScalarNode) and not uses.value.startswith(_GITHUBS_OWN):
@@ -102,15 +102,17 @@ def _elsewhere(node: yaml.Node | None, held: Collection[str]) -> Iterator[Said]:
         values = [value for _, value in given if isinstance(value, yaml.ScalarNode)]
         if held or any(DIRECT.search(one.value) or one.value == "inherit" for one in values):
             text = f"{uses.value} has secrets in its reach, and what it prints was not looked at"
-            yield Said(uses.start_mark.line + 1, text, False)
+            yield PrintedSecret(uses.start_mark.line + 1, text, False)
     if isinstance(using, yaml.ScalarNode) and using.value != "composite":
-        yield Said(using.start_mark.line + 1, f"the program of the action ({using.value}) was not looked at", False)
+        yield PrintedSecret(
+            using.start_mark.line + 1, f"the program of the action ({using.value}) was not looked at", False
+        )
 
 
-def _handed_over(values: Iterable[tuple[str, yaml.Node]]) -> Iterator[Said]:
+def _handed_over(values: Iterable[tuple[str, yaml.Node]]) -> Iterator[PrintedSecret]:
     for key, value in values:
         if isinstance(value, yaml.ScalarNode) and _ALL.search(value.value):
-            yield Said(value.start_mark.line + 1, f"{key} gets every secret at once", True)
+            yield PrintedSecret(value.start_mark.line + 1, f"{key} gets every secret at once", True)
 
 
 def _secret_variables(node: yaml.Node | None) -> frozenset[str]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from monitor.access.baseline import Habit
     from monitor.access.policy import AccessConfig
     from monitor.access.reading import Reading
-    from monitor.incidents import Incident
+    from monitor.domain.incidents import Incident
     from monitor.store import Store, Use
 
 app = command_app(

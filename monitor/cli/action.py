@@ -27,8 +27,8 @@ from monitor.common.wording import moment, stamp
 if TYPE_CHECKING:
     from monitor.actions.config import ActionConfig
     from monitor.actions.operator import Operator
-    from monitor.config import Config
-    from monitor.incidents import Incident
+    from monitor.config.config import Config
+    from monitor.domain.incidents import Incident
     from monitor.store import Store
     from monitor.store.records import ActionRun
 
@@ -258,16 +258,16 @@ def _does(action: ActionConfig) -> str:
 
 
 def _operator(settings: Config, store: Store) -> Operator:
-    from monitor import state
     from monitor.actions.actor import Actor
     from monitor.actions.operator import Operator
-    from monitor.scrub import Scrubber
+    from monitor.config import state
+    from monitor.scanning.redact import Redactor
     from monitor.site import build_engine
     from monitor.verify.asker import Asker
     from monitor.verify.verifier import Verifier
 
     engine = build_engine(settings)
-    scrub = Scrubber(engine.worker())
+    scrub = Redactor(engine.worker())
     verifier = Verifier(settings.verify, scrub=scrub)
     asker = Asker(store, verifier, state.key(settings), lambda: engine, lambda: settings)
     return Operator(store, asker, Actor(proxy=lambda: settings.verify.proxy, scrub=scrub), lambda: settings)

@@ -41,7 +41,7 @@ monitor audit . --only gitignore,workflows --format sarif > audit.sarif
 """
 
 
-class Form(StrEnum):
+class AuditFormat(StrEnum):
     """`text` for people, `json` for scripts, `sarif` for code hosts, `markdown` for auditors."""
 
     text = "text"
@@ -78,7 +78,7 @@ def audit(
             "--only", metavar="ID,...", help="Only these items.", autocompletion=complete_items, show_default=False
         ),
     ] = None,
-    form: Annotated[Form, typer.Option("--format", "-f", help="How to print the result.")] = Form.text,
+    form: Annotated[AuditFormat, typer.Option("--format", "-f", help="How to print the result.")] = AuditFormat.text,
     listing: Annotated[bool, typer.Option("--list", help="Print the items and end.")] = False,
     config: ConfigOption = None,
 ) -> None:
@@ -107,20 +107,20 @@ def audit(
             return await judge(looked_at, settings, engine, key, items, store=store, no_store=no_store, now=now)
 
     judged = asyncio.run(work())
-    if form is Form.text:
+    if form is AuditFormat.text:
         for line in _text(judged):
             typer.echo(line)
     else:
         from monitor.audit import report
 
-        if form is Form.json:
+        if form is AuditFormat.json:
             typer.echo(json_text([report.row(one) for one in judged], indent=True))
-        elif form is Form.sarif:
+        elif form is AuditFormat.sarif:
             typer.echo(json_text(report.sarif(judged, __version__), indent=True))
         else:
-            from monitor.scrub import Scrubber
+            from monitor.scanning.redact import Redactor
 
-            scrub = Scrubber(engine.worker())
+            scrub = Redactor(engine.worker())
             typer.echo(report.markdown(judged, now, __version__, [scrub(str(path)) for path in looked_at]), nl=False)
     if any(one.verdict == "fail" and not one.accepted for one in judged):
         raise typer.Exit(1)

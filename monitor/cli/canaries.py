@@ -15,7 +15,7 @@ from monitor.common.wording import stamp
 
 if TYPE_CHECKING:
     from monitor.cli.sample import Ammunition
-    from monitor.config import Config
+    from monitor.config.config import Config
     from monitor.store import Store
     from monitor.store.canaries import Canary
 

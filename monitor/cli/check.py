@@ -27,7 +27,7 @@ from monitor.common.text import veiled
 if TYPE_CHECKING:
     from monitor.common.credential import Credential
     from monitor.common.inbound import Owner
-    from monitor.config import Config
+    from monitor.config.config import Config
 
 app = command_app()
 
@@ -36,7 +36,7 @@ _KINDS = ("configuration", "rules", "environment", "notice")  # what ends `monit
 _NAMED = 6  # rules named in one note
 
 
-class Finding(NamedTuple):
+class CheckFinding(NamedTuple):
     """`kind` decides the exit code: configuration and rules 78, environment 1, notice 0."""
 
     kind: Literal["configuration", "rules", "environment", "notice"]
@@ -59,9 +59,9 @@ def check(
     form: FormatOption = Format.text,
     config: ConfigOption = None,
 ) -> None:
-    from monitor.config import ConfigError, lines
+    from monitor.config.config import ConfigError, lines
 
-    findings: list[Finding] = []
+    findings: list[CheckFinding] = []
     settings: Config | None = None
     name = ""
     try:
@@ -76,7 +76,7 @@ def check(
         findings += _rules(settings)
     except ConfigError as error:
         name = str(error.path or "configuration")
-        findings += [Finding("configuration", p.key, p.message, error.line(p.key)) for p in error.problems]
+        findings += [CheckFinding("configuration", p.key, p.message, error.line(p.key)) for p in error.problems]
         if error.rest is not None:  # mistakes in rules are shown too, not at the next attempt
             findings += _rules_as_read(error.rest)
             broken = {_table(problem.key) for problem in error.problems}  # notes on these would follow from mistakes
@@ -112,22 +112,22 @@ def check(
         raise typer.Exit(1)
 
 
-def _rules(config: Config) -> list[Finding]:
-    from monitor.config import ConfigError
+def _rules(config: Config) -> list[CheckFinding]:
+    from monitor.config.config import ConfigError
     from monitor.site import build_engine
 
     try:
         engine = build_engine(config)  # as `monitor run` does it, with the examples of the user's own rules
     except ConfigError as error:
-        return [Finding("rules", problem.key, problem.message) for problem in error.problems]
+        return [CheckFinding("rules", problem.key, problem.message) for problem in error.problems]
     from detectors.author.check import shadowed
     from detectors.author.tune import costly
-    from monitor.outdated import outdated
+    from monitor.config.outdated import outdated
 
     own = [rule for rule in engine.rules if rule.family == "custom"]
     notes = [*costly(engine.rules), *_known_already(shadowed(engine, own))]
-    old = [Finding("notice", one.key, one.message) for one in outdated(config, (rule.id for rule in own))]
-    return [*(Finding("notice", "rules.paths", note) for note in notes), *old]
+    old = [CheckFinding("notice", one.key, one.message) for one in outdated(config, (rule.id for rule in own))]
+    return [*(CheckFinding("notice", "rules.paths", note) for note in notes), *old]
 
 
 def _known_already(rules: Sequence[str]) -> Iterator[str]:
@@ -142,10 +142,10 @@ def _table(key: str) -> str:
     return key.partition(".")[0].partition("[")[0]
 
 
-def _database(config: Config, *, reach: bool) -> list[Finding]:
+def _database(config: Config, *, reach: bool) -> list[CheckFinding]:
     """Whether `monitor run` could use it: with `reach` the server is asked, or the file looked into."""
-    from monitor.config import ConfigError
-    from monitor.state import database, existing_key
+    from monitor.config.config import ConfigError
+    from monitor.config.state import database, existing_key
     from monitor.store import DriverError, StoreError
     from monitor.store import reach as look
 
@@ -156,53 +156,57 @@ def _database(config: Config, *, reach: bool) -> list[Finding]:
     try:
         look(url, key, login=reach)
     except DriverError as error:
-        return [Finding("configuration", "monitor.database", str(error))]
+        return [CheckFinding("configuration", "monitor.database", str(error))]
     except StoreError as error:
-        return [Finding("environment", "monitor.database", str(error))]
+        return [CheckFinding("environment", "monitor.database", str(error))]
     return []
 
 
-def _rules_as_read(config: Config) -> list[Finding]:
+def _rules_as_read(config: Config) -> list[CheckFinding]:
     """What is wrong with the rules as far as reading them tells, without a state folder that may be the wrong one."""
-    from monitor.config import ConfigError
+    from monitor.config.config import ConfigError
     from monitor.site import read_rules
 
     try:
         read_rules(config, cached=False)
     except ConfigError as error:
-        return [Finding("rules", problem.key, problem.message) for problem in error.problems]
+        return [CheckFinding("rules", problem.key, problem.message) for problem in error.problems]
     return []
 
 
-def _notices(config: Config) -> Iterator[Finding]:
+def _notices(config: Config) -> Iterator[CheckFinding]:
     if not config.sources:
-        yield Finding("notice", "sources", "there is no source, so nothing is watched; add [[sources]]")
+        yield CheckFinding("notice", "sources", "there is no source, so nothing is watched; add [[sources]]")
     if not config.sinks:
-        yield Finding("notice", "sinks", "there is no sink, so incidents are kept and nobody is told; add [[sinks]]")
+        yield CheckFinding(
+            "notice", "sinks", "there is no sink, so incidents are kept and nobody is told; add [[sinks]]"
+        )
     for pattern in config.rules.paths:
         if not glob(str(pattern), recursive=True):
-            yield Finding("notice", "rules.paths", f"{pattern} matches no file, so no rule of your own is read there")
+            yield CheckFinding(
+                "notice", "rules.paths", f"{pattern} matches no file, so no rule of your own is read there"
+            )
     told = {name for route in config.routes for name in route.sinks} | {sink.fallback for sink in config.sinks}
     for index, sink in enumerate(config.sinks):
         if config.routes and sink.name not in told:
-            yield Finding("notice", f"sinks[{index}]", f'no route leads to "{sink.name}", so it gets no alerts')
+            yield CheckFinding("notice", f"sinks[{index}]", f'no route leads to "{sink.name}", so it gets no alerts')
     if config.routes and all(route.matchers for route in config.routes):
         message = "every route has matchers, so what fits none of them is kept and nobody is told; end with one without"
-        yield Finding("notice", "routes", message)
+        yield CheckFinding("notice", "routes", message)
     yield from _labels(config)
     yield from _unheard(config)
     people = [sink.name for sink in config.sinks if sink.type in ("slack", "pagerduty", "email")]
     if people and config.http.listen and config.http.base_url is None:
         message = f"links in the alerts of {', '.join(people)} lead to {config.http.listen}; set http.base_url"
-        yield Finding("notice", "http", message)
+        yield CheckFinding("notice", "http", message)
 
     host = urlsplit(config.http.base_url or "").hostname
     if config.http.listen and config.http.token is None and host not in (None, "localhost", "127.0.0.1", "::1"):
         message = "pages are for visitors on this host, and a proxy that adds no X-Forwarded-For makes all of them such"
-        yield Finding("notice", "http.base_url", f"{message}; set http.token")
+        yield CheckFinding("notice", "http.base_url", f"{message}; set http.token")
 
 
-def _unheard(config: Config) -> Iterator[Finding]:
+def _unheard(config: Config) -> Iterator[CheckFinding]:
     """What other systems are to announce to a door that is not there."""
     if config.http.listen:
         return
@@ -214,34 +218,34 @@ def _unheard(config: Config) -> Iterator[Finding]:
             for door, vendor in Vendors().items():
                 if vendor.secrets(owner):
                     message = f'"{owner.name}" expects what is announced to /hooks/{door}, and http.listen is empty'
-                    yield Finding("notice", f"{table}[{index}]", message)
+                    yield CheckFinding("notice", f"{table}[{index}]", message)
 
 
-def _key(config: Config) -> list[Finding]:
+def _key(config: Config) -> list[CheckFinding]:
     """What `monitor run` would refuse of the key for fingerprints; whether it can be had is told with the others."""
-    from monitor.config import ConfigError
-    from monitor.state import existing_key
+    from monitor.config.config import ConfigError
+    from monitor.config.state import existing_key
 
     try:
         existing_key(config)
     except ConfigError as error:
         unresolved = config.monitor.fingerprint_key is not None and _unresolved(config.monitor.fingerprint_key)
-        return [] if unresolved else [Finding("configuration", p.key, p.message) for p in error.problems]
+        return [] if unresolved else [CheckFinding("configuration", p.key, p.message) for p in error.problems]
     except OSError as error:
-        return [Finding("environment", "monitor.state_dir", f"{error.filename}: {error.strerror}")]
+        return [CheckFinding("environment", "monitor.state_dir", f"{error.filename}: {error.strerror}")]
     return []
 
 
-def _impossible(config: Config) -> Iterator[Finding]:
+def _impossible(config: Config) -> Iterator[CheckFinding]:
     """Matchers that no incident can tell from another, which is never meant."""
-    from monitor.outdated import matchers
+    from monitor.config.outdated import matchers
 
     for key, matcher in matchers(config):
         if why := matcher.impossible():
-            yield Finding("configuration", key, f"{matcher}: {why}")
+            yield CheckFinding("configuration", key, f"{matcher}: {why}")
 
 
-def _labels(config: Config) -> Iterator[Finding]:
+def _labels(config: Config) -> Iterator[CheckFinding]:
     """Labels that look mistyped; rules bring labels of their own, so none is wrong for certain."""
     known = (
         "severity",
@@ -275,45 +279,45 @@ def _labels(config: Config) -> Iterator[Finding]:
         close = get_close_matches(label, known, n=1, cutoff=0.75)
         if close and label not in known:
             message = f"{printable(label)} is no label that all incidents have; did you mean {close[0]}?"
-            yield Finding("notice", key, message)
+            yield CheckFinding("notice", key, message)
 
 
-def _environment(config: Config) -> Iterator[Finding]:
+def _environment(config: Config) -> Iterator[CheckFinding]:
     for key, credential in _credentials(config):
         problem = _unresolved(credential)
         if problem:
-            yield Finding("environment", key, problem)
+            yield CheckFinding("environment", key, problem)
     yield from _in_the_clear(config)
-    from monitor.weaknesses import weaknesses
+    from monitor.config.weaknesses import weaknesses
 
-    yield from (Finding("notice", key, message) for key, message in weaknesses(config))
+    yield from (CheckFinding("notice", key, message) for key, message in weaknesses(config))
     state = config.state_dir
     place = next(folder for folder in (state, *state.parents) if folder.exists())
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-        yield Finding("environment", "monitor.state_dir", f"{place} is not a folder that this user may write to")
+        yield CheckFinding("environment", "monitor.state_dir", f"{place} is not a folder that this user may write to")
     for index, source in enumerate(config.sources):
         if source.type == "file":
             for kind, message in _files(source):
-                yield Finding(kind, f"sources[{index}].include", f'source "{source.name}": {message}')
+                yield CheckFinding(kind, f"sources[{index}].include", f'source "{source.name}": {message}')
         if getattr(source, "certificate", None) and (wrong := _certificate(source)):
-            yield Finding("environment", f"sources[{index}].certificate", f'source "{source.name}": {wrong}')
+            yield CheckFinding("environment", f"sources[{index}].certificate", f'source "{source.name}": {wrong}')
     yield from _actions(config)
     yield from _sinks(config)
 
 
-def _actions(config: Config) -> Iterator[Finding]:
+def _actions(config: Config) -> Iterator[CheckFinding]:
     """What would keep an action from running when it is needed."""
     from monitor.common.program import untrusted
 
     for index, action in enumerate(config.actions):
         if action.command and (problem := untrusted(action.command[0])):
-            yield Finding("environment", f"actions[{index}].command", f'action "{action.name}": {problem}')
+            yield CheckFinding("environment", f"actions[{index}].command", f'action "{action.name}": {problem}')
     silent = [one.name for one in config.actions if one.ready and not _probed(config, one.ready.rules)]
     for name in silent:
         message = (
             f'action "{name}": nobody asks whether the secret is refused then; name its provider in verify.providers'
         )
-        yield Finding("notice", "verify.providers", message)
+        yield CheckFinding("notice", "verify.providers", message)
 
 
 def _probed(config: Config, rules: Iterable[str]) -> bool:
@@ -325,10 +329,10 @@ def _probed(config: Config, rules: Iterable[str]) -> bool:
 
 
 def _certificate(source: Any) -> str | None:
-    from monitor.sources.tls import Identity, TlsError
+    from monitor.sources.tls import TlsError, TlsIdentity
 
     try:
-        Identity(source)
+        TlsIdentity(source)
     except TlsError as error:
         return str(error)
     return None
@@ -358,7 +362,7 @@ def _credentials(config: Config) -> Iterator[tuple[str, Credential]]:
     yield from walk("inventory", config.inventory)
 
 
-def _in_the_clear(config: Config) -> Iterator[Finding]:
+def _in_the_clear(config: Config) -> Iterator[CheckFinding]:
     """Addresses of sinks that are credentials, so that only their values tell whether they are encrypted."""
     from monitor.common.credential import Credential, CredentialError
     from monitor.common.http import RemoteError
@@ -372,7 +376,7 @@ def _in_the_clear(config: Config) -> Iterator[Finding]:
             except CredentialError:
                 continue  # told already
             except RemoteError as error:
-                yield Finding("environment", f"sinks[{index}].{name}", f'sink "{sink.name}": {error}')
+                yield CheckFinding("environment", f"sinks[{index}].{name}", f'sink "{sink.name}": {error}')
 
 
 def _unresolved(credential: Credential) -> str | None:
@@ -429,13 +433,13 @@ def _unreadable(paths: Iterable[str]) -> Iterator[str]:
         yield f"{first}{f' and {len(more):,} more' if more else ''} may not be read by this user: {what}"
 
 
-def _sinks(config: Config) -> Iterator[Finding]:
+def _sinks(config: Config) -> Iterator[CheckFinding]:
     import asyncio
 
     from monitor.common.http import Http
     from sinks import load_sink
 
-    async def construct() -> list[Finding]:
+    async def construct() -> list[CheckFinding]:
         found = []
         http = Http()
         for index, sink in enumerate(config.sinks):
@@ -444,7 +448,7 @@ def _sinks(config: Config) -> Iterator[Finding]:
                 await built.close()
             except (ValueError, OSError) as error:
                 reason = error.strerror if isinstance(error, OSError) else str(error)
-                found.append(Finding("environment", f"sinks[{index}]", f'sink "{sink.name}": {reason}'))
+                found.append(CheckFinding("environment", f"sinks[{index}]", f'sink "{sink.name}": {reason}'))
         await http.close()
         return found
 

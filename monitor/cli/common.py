@@ -21,7 +21,7 @@ from monitor.common.severity import SEVERITIES, Severity
 
 if TYPE_CHECKING:
     from detectors.rules.rule import Rule
-    from monitor.config import Config, ConfigError
+    from monitor.config.config import Config, ConfigError
     from monitor.store import Store
 
 _T = TypeVar("_T")
@@ -113,7 +113,7 @@ def read_config(
     TOML at all, it goes by what was last in force.
     `needs`: the tables that the command goes by (beside `store_only`); mistakes in others do not matter.
     """
-    from monitor.config import LOCAL_PATH, Config, ConfigError, Problem, find, load
+    from monitor.config.config import LOCAL_PATH, Config, ConfigError, Problem, find, load
 
     named = path is not None or bool(os.environ.get("MONITOR_CONFIG"))
     try:
@@ -157,7 +157,7 @@ def _in_spite_of(
         return "what is right in the configuration", rest
     if store_only is None or needs:  # it is about the file, or about what is not kept
         return None
-    from monitor import in_force
+    from monitor.config import in_force
 
     if (kept := in_force.last(path)) is not None:
         return "the configuration that was last in force", kept
@@ -169,9 +169,9 @@ def _in_spite_of(
 def run_key(settings: Config, *, lasting: bool = False) -> bytes:
     """The configured key, made on first use. Where it cannot be made, fingerprints hold for this run only, unless they
     must be `lasting`. Raises ConfigError."""
-    from monitor.config import ConfigError
-    from monitor.state import KEY_FILE
-    from monitor.state import key as configured
+    from monitor.config.config import ConfigError
+    from monitor.config.state import KEY_FILE
+    from monitor.config.state import key as configured
 
     try:
         return configured(settings)
@@ -284,8 +284,8 @@ def noted(config: Config, note: str) -> str:
     """As `typed`, of what is kept with incidents: the secrets that they are about are masked, too, standing alone."""
     if not note:
         return note
-    from monitor import state
-    from monitor.quoted import unquoted
+    from monitor.config import state
+    from monitor.scanning.quoted_secret import unquoted
 
     kept = scrubbed(config, note)
     key = state.key(config)
@@ -400,8 +400,8 @@ def with_store(
 ) -> _T:
     """Run `work` on the configured database. One that does not exist yet is not made, unless by who has something to
     put into it (`make`); `missing` is the answer then."""
+    from monitor.config.state import database, make_database
     from monitor.site import open_store
-    from monitor.state import database, make_database
     from monitor.store import StoreError
 
     url = database(config)
@@ -445,7 +445,7 @@ def complete_sinks(incomplete: str) -> list[str]:
 
 def _quietly(read: Callable[[], Iterable[Any]]) -> list[Any]:
     # Completion has nowhere to report a broken configuration to: it offers nothing then.
-    from monitor.config import ConfigError
+    from monitor.config.config import ConfigError
 
     try:
         return list(read())

@@ -29,7 +29,7 @@ from monitor.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from monitor.config import Config
+    from monitor.config.config import Config
     from monitor.drill.follow import Hop
     from monitor.sources.base import SourceConfig
     from monitor.store import Store

@@ -22,8 +22,8 @@ app = command_app()
 )
 def fingerprint(form: FormatOption = Format.text, config: ConfigOption = None) -> None:
     from detectors.fingerprint import fingerprint as digest
-    from monitor.config import find
-    from monitor.state import key
+    from monitor.config.config import find
+    from monitor.config.state import key
 
     settings = read_config(config, rules_only=True)
     if settings.path is None:

@@ -28,7 +28,7 @@ from monitor.cli.github_session import SourceOption, client_of, incidents_of, re
 
 if TYPE_CHECKING:
     from monitor.common.severity import Severity
-    from monitor.config import Config
+    from monitor.config.config import Config
     from monitor.github.source import GitHubConfig, GitHubSource
 
 app = command_app(
@@ -40,7 +40,7 @@ app = command_app(
 MOST_WRITES = 100_000  # a day's, at one a second
 
 
-class StateFilter(StrEnum):
+class AlertStateFilter(StrEnum):
     open = "open"
     resolved = "resolved"
     all = "all"
@@ -102,7 +102,7 @@ def doctor(
 def alerts(
     *,
     source: SourceOption = None,
-    state: Annotated[StateFilter, typer.Option(help="Only these.")] = StateFilter.open,
+    state: Annotated[AlertStateFilter, typer.Option(help="Only these.")] = AlertStateFilter.open,
     secret_type: Annotated[
         str | None, typer.Option("--type", metavar="TYPE", help="Only this secret_type.", show_default=False)
     ] = None,
@@ -115,7 +115,7 @@ def alerts(
 ) -> None:
     settings = read_config(config)
     parameters = {"hide_secret": "true", "sort": "updated", "direction": "desc", "per_page": str(min(limit, 100))}
-    parameters |= {} if state is StateFilter.all else {"state": state.value}
+    parameters |= {} if state is AlertStateFilter.all else {"state": state.value}
     parameters |= {"validity": validity.value} if validity else {}
     parameters |= {"is_publicly_leaked": "true"} if public else {}
     parameters |= {"is_multi_repo": "true"} if multi_repo else {}
@@ -202,12 +202,12 @@ def write_back(
 async def _examine(source: GitHubConfig) -> list[dict[str, Any]]:
     from monitor.common.credential import CredentialError
     from monitor.common.http import RemoteError
-    from monitor.github.doctor import Check, examine, repositories
+    from monitor.github.doctor import DoctorCheck, examine, repositories
 
     client = client_of(source)
     rows: list[dict[str, Any]] = []
 
-    def add(check: Check) -> None:
+    def add(check: DoctorCheck) -> None:
         rows.append(
             {"kind": "check", "source": source.name, "check": check.name, "ok": check.ok, "detail": check.detail}
         )
@@ -218,9 +218,9 @@ async def _examine(source: GitHubConfig) -> list[dict[str, Any]]:
         if source.webhook_secret is not None:
             try:
                 source.webhook_secret.resolve()
-                add(Check("webhook secret", True, "readable"))
+                add(DoctorCheck("webhook secret", True, "readable"))
             except CredentialError as error:
-                add(Check("webhook secret", False, str(error)))
+                add(DoctorCheck("webhook secret", False, str(error)))
         if all(row["ok"] is not False for row in rows[:1]):
             try:
                 rows += [
@@ -235,7 +235,7 @@ async def _examine(source: GitHubConfig) -> list[dict[str, Any]]:
                     async for one in repositories(source, client)
                 ]
             except RemoteError as error:
-                add(Check("repositories", None, str(error)))
+                add(DoctorCheck("repositories", None, str(error)))
     finally:
         await client.close()
     return rows
@@ -246,9 +246,9 @@ async def _list(
 ) -> list[dict[str, Any]]:
     import time
 
-    from monitor.github.alerts import Item, Malformed, item
+    from monitor.github.alerts import AlertItem, Malformed, item
 
-    found: dict[str, Item] = {}
+    found: dict[str, AlertItem] = {}
     client = client_of(source)
     try:
         for stream in source.streams():
@@ -300,9 +300,9 @@ def _row(source: str, name: str, one: Any, incident: str | None) -> dict[str, An
 @asynccontextmanager
 async def _running(config: Config, source: GitHubConfig) -> AsyncIterator[GitHubSource]:
     """One source with the real store and rules, outside of the daemon."""
+    from monitor.common.process import log_to_stderr
     from monitor.github.source import GitHubSource
     from monitor.host import SourceIntake
-    from monitor.process import log_to_stderr
     from monitor.site import open_site
     from monitor.store import StoreError
 

@@ -12,7 +12,7 @@ from monitor.cli.common import ConfigOption, Format, FormatOption, emit, printab
 from monitor.cli.github_session import SourceOption, client_of, incidents_of, reported, sources_of
 
 if TYPE_CHECKING:
-    from monitor.config import Config
+    from monitor.config.config import Config
     from monitor.github.source import GitHubConfig
 
 __all__ = ["requests"]

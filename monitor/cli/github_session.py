@@ -10,8 +10,8 @@ import typer
 from monitor.cli.common import fail, printable, scrubbed
 
 if TYPE_CHECKING:
-    from monitor.config import Config
-    from monitor.github.client import Client
+    from monitor.config.config import Config
+    from monitor.github.client import GitHubClient
     from monitor.github.source import GitHubConfig
 
 __all__ = ["SourceOption", "client_of", "incidents_of", "reported", "sources_of"]
@@ -47,7 +47,7 @@ async def reported(work: Awaitable[_T]) -> _T:
         fail(str(error))
 
 
-def client_of(source: GitHubConfig) -> Client:
+def client_of(source: GitHubConfig) -> GitHubClient:
     def waiting(seconds: float) -> None:
         if seconds > 0:
             typer.echo(f"waiting {seconds:.0f} s for GitHub's rate limit", err=True)
@@ -61,8 +61,8 @@ async def incidents_of(config: Config, ids: Sequence[str]) -> Mapping[str, str]:
     """Alert → incident, as far as there is a database that knows it."""
     from pathlib import Path
 
+    from monitor.config.state import database
     from monitor.site import open_store
-    from monitor.state import database
     from monitor.store import StoreError
 
     url = database(config)

@@ -29,7 +29,7 @@ from monitor.cli.common import (
 )
 from monitor.cli.scan_accept import books_in
 from monitor.cli.scan_git import commits, kinds, repository_at, staged
-from monitor.cli.scan_session import Confidence, Form, Session
+from monitor.cli.scan_session import Confidence, ScanFormat, Session
 
 if TYPE_CHECKING:
     from monitor.clients.git import Git
@@ -179,12 +179,12 @@ def run(
         if wanted is None:  # nothing but deletions
             raise typer.Exit(0)
     from monitor.cli.scan import engine_of
-    from monitor.scan.run import Options
+    from monitor.scan.run import ScanOptions
 
     settings = read_config(config, rules_only=True)
     session = Session(
         paths=[],
-        form=Form.text,
+        form=ScanFormat.text,
         rules=frozenset(),
         severities=frozenset(at_least(severity)),
         confidences=confidence.at_least,
@@ -195,7 +195,7 @@ def run(
     session.quiet = True
     tips = [name for name in wanted.names if not name.startswith("^")] if wanted is not None else []
     # Nobody is shown a fingerprint, and whose hooks these are need not be who may read the host's key.
-    options = Options(key=secrets.token_bytes(32), context=True, books=books_in(git, tips))
+    options = ScanOptions(key=secrets.token_bytes(32), context=True, books=books_in(git, tips))
     session.over = sum(book.over for book in options.books)
     try:
         if wanted is None:

@@ -12,9 +12,9 @@ from monitor.cli.common import fail, printable, scrubbed, with_store
 
 if TYPE_CHECKING:
     from monitor.common.notification import State
-    from monitor.config import Config
-    from monitor.incidents import Incident
-    from monitor.matcher import Matcher
+    from monitor.config.config import Config
+    from monitor.domain.incidents import Incident
+    from monitor.routing.match import Matcher
     from monitor.store import Store
 
 __all__ = ["MatchOption", "YesOption", "alike", "chosen", "confirm", "each", "merging", "mistaken"]
@@ -104,7 +104,7 @@ def merging(known: Sequence[Incident]) -> Iterable[str]:
 
 
 def _parsed(settings: Config, text: str) -> Matcher:
-    from monitor.matcher import Matcher
+    from monitor.routing.match import Matcher
 
     try:
         matcher = Matcher.parse(text)
@@ -132,7 +132,7 @@ def _fitting(matchers: Sequence[Matcher], states: Sequence[State]) -> Callable[[
 
 def _fits(incident: Incident, matchers: Sequence[Matcher]) -> bool:
     """At one of the places that are kept of it."""
-    from monitor.routing import labels
+    from monitor.routing.routes import labels
 
     places = dict.fromkeys((one.source, one.path, one.host or "", one.service or "") for one in incident.locations)
     seen = [labels(incident, *place) for place in places] or [labels(incident, "", "")]

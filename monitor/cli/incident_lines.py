@@ -10,7 +10,7 @@ from monitor.common import wording
 from monitor.common.field_names import identifier
 from monitor.common.text import clip
 from monitor.common.wording import stamp
-from monitor.folding import field_of
+from monitor.routing.fold import field_of
 
 if TYPE_CHECKING:
     from monitor.common.notification import IncidentView

@@ -28,14 +28,14 @@ from monitor.common.wording import stamp
 if TYPE_CHECKING:
     from monitor.report.dossier import Dossier
     from monitor.store import Store
-    from monitor.store.trail import Verdict
+    from monitor.store.trail import TrailVerdict
 
 __all__ = ["report", "timeline", "verify"]
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id or fingerprint of an incident, or a unique start.")]
 
 
-class As(StrEnum):
+class PapersFormat(StrEnum):
     markdown = "markdown"
     html = "html"
     svg = "svg"
@@ -61,7 +61,9 @@ def timeline(ref: IdArgument, form: FormatOption = Format.text, config: ConfigOp
 def report(
     *,
     ref: IdArgument,
-    form: Annotated[As, typer.Option("--as", help="How it is written; svg is the picture alone.")] = As.markdown,
+    form: Annotated[
+        PapersFormat, typer.Option("--as", help="How it is written; svg is the picture alone.")
+    ] = PapersFormat.markdown,
     config: ConfigOption = None,
 ) -> None:
     from monitor.report.document import markdown, page
@@ -69,11 +71,11 @@ def report(
     from monitor.report.picture import svg
 
     dossier = _dossier(ref, config)
-    if form is As.markdown:
+    if form is PapersFormat.markdown:
         typer.echo(markdown(dossier), nl=False)
-    elif form is As.html:
+    elif form is PapersFormat.html:
         typer.echo(page(dossier), nl=False)
-    elif form is As.svg:
+    elif form is PapersFormat.svg:
         typer.echo(svg(milestones(dossier), f"Incident {dossier.incident.id}"))
     else:
         start, end = window(dossier)
@@ -99,7 +101,7 @@ AcceptOption = Annotated[
 def verify(accept: AcceptOption = False, form: FormatOption = Format.text, config: ConfigOption = None) -> None:
     settings = read_config(config, store_only="act" if accept else "look")
 
-    async def look(store: Store) -> Verdict:
+    async def look(store: Store) -> TrailVerdict:
         found = await store.trail.verify()
         if accept:
             await store.trail.accept()

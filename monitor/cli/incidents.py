@@ -41,9 +41,9 @@ from monitor.common.wording import stamp
 
 if TYPE_CHECKING:
     from monitor.common.notification import IncidentView, State
-    from monitor.config import Config
-    from monitor.incidents import Action, Incident
-    from monitor.model import Resolution
+    from monitor.config.config import Config
+    from monitor.domain.incidents import Action, Incident
+    from monitor.domain.model import Resolution
     from monitor.store import AuditEntry, Store
 
 app = command_app(
@@ -62,7 +62,7 @@ IdsArgument = Annotated[
 NoteOption = Annotated[str, typer.Option("--note", "-m", help="Why; kept in the history.", show_default=False)]
 
 
-class StateFilter(StrEnum):
+class IncidentStateFilter(StrEnum):
     open = "open"
     acknowledged = "acknowledged"
     resolved = "resolved"
@@ -70,7 +70,7 @@ class StateFilter(StrEnum):
     all = "all"
 
 
-class As(StrEnum):
+class IncidentFormat(StrEnum):
     revoked = "revoked"
     false_positive = "false_positive"
     wont_fix = "wont_fix"
@@ -84,7 +84,7 @@ class As(StrEnum):
 )
 def list_incidents(
     *,
-    state: Annotated[StateFilter, typer.Option(help="Only these.")] = StateFilter.unresolved,
+    state: Annotated[IncidentStateFilter, typer.Option(help="Only these.")] = IncidentStateFilter.unresolved,
     severity: SeverityOption = None,
     rule: Annotated[
         list[str] | None,
@@ -108,9 +108,9 @@ def list_incidents(
 ) -> None:
     if search == "-":
         search = private("search for")
-    states: dict[StateFilter, list[State]] = {
-        StateFilter.all: [],
-        StateFilter.unresolved: ["open", "acknowledged"],
+    states: dict[IncidentStateFilter, list[State]] = {
+        IncidentStateFilter.all: [],
+        IncidentStateFilter.unresolved: ["open", "acknowledged"],
     }
 
     settings = read_config(config, store_only="look")
@@ -135,7 +135,7 @@ def list_incidents(
     def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         if not found:
             narrowed = " match" if severity or rule or source or since or search else ""
-            yield ("no incidents" if state is StateFilter.all else f"no {state.value} incidents") + narrowed
+            yield ("no incidents" if state is IncidentStateFilter.all else f"no {state.value} incidents") + narrowed
             return
         now = time.time()
         yield from table(
@@ -226,7 +226,7 @@ def assign(
 def resolve(
     *,
     ref: IdsArgument = None,
-    resolution: Annotated[As, typer.Option("--as", "--resolution", help="What became of the secret.")],
+    resolution: Annotated[IncidentFormat, typer.Option("--as", "--resolution", help="What became of the secret.")],
     match: MatchOption = None,
     yes: YesOption = False,
     note: NoteOption = "",
@@ -305,7 +305,7 @@ def merge(
     form: FormatOption = Format.text,
     config: ConfigOption = None,
 ) -> None:
-    from monitor.incidents import TransitionError
+    from monitor.domain.incidents import TransitionError
     from monitor.store.actions import ActionError
 
     settings = read_config(config, store_only="act")
@@ -359,8 +359,8 @@ async def _views(
     settings: Config, given: Path | None, store: Store, incidents: Sequence[Incident]
 ) -> list[IncidentView]:
     """As alerts show them. `given`: the configuration that was named, which further commands have to name, too."""
-    from monitor.program import invocation
-    from monitor.view import Links, view
+    from monitor.common.invocation import invocation
+    from monitor.report.view import Links, view
 
     links = Links.below(settings.http.address, invocation(settings.path if given else None, sys.argv[0]))
     beside, books = await store.incidents.beside(incidents), settings.shelf.load
@@ -412,7 +412,7 @@ def _change(
     config: Path | None,
 ) -> None:
     """Each by itself: what is refused holds up no other."""
-    from monitor.incidents import TransitionError
+    from monitor.domain.incidents import TransitionError
 
     done: list[IncidentView] = []
     problems: list[str] = []

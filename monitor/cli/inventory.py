@@ -28,7 +28,7 @@ from monitor.cli.inventory_check import EntriesArgument, check, entries_named
 from monitor.common.wording import stamp
 
 if TYPE_CHECKING:
-    from monitor.config import Config
+    from monitor.config.config import Config
     from monitor.inventory.managers.base import ManagerConfig
     from monitor.store import Store
     from monitor.store.inventory import Difference, Secret, Sync
@@ -55,7 +55,7 @@ def sync(
     form: FormatOption = Format.text,
     config: ConfigOption = None,
 ) -> None:
-    from monitor import state
+    from monitor.config import state
     from monitor.site import make_scrubber
 
     settings = read_config(config, enter=True, store_only="act", needs=("inventory",))
@@ -63,7 +63,7 @@ def sync(
     key, scrub = state.key(settings), make_scrubber(settings)
 
     async def work(store: Store) -> list[dict[str, Any]]:
-        from monitor.inventory.read import sync
+        from monitor.inventory.reader import sync
 
         async def one(entry: ManagerConfig) -> dict[str, Any]:
             return _outcome(entry.name, *await sync(store, entry, key, scrub, accept=accept))
@@ -244,7 +244,7 @@ def doctor(entries: EntriesArgument = None, form: FormatOption = Format.text, co
     chosen = entries_named(settings, entries)
 
     async def work(store: Store | None) -> list[dict[str, Any]]:
-        from monitor.inventory.read import faults
+        from monitor.inventory.reader import faults
 
         syncs = await store.inventory.syncs() if store is not None else {}
         rows = []
@@ -293,7 +293,7 @@ def _with_or_without(settings: Config, work: Any) -> list[dict[str, Any]]:
     """On the database where there is one: access can be looked at before the first start."""
     from pathlib import Path
 
-    from monitor.state import database
+    from monitor.config.state import database
 
     url = database(settings)
     if isinstance(url, Path) and not url.exists():

@@ -28,7 +28,7 @@ from monitor.cli.common import (
 from monitor.common.wording import stamp
 
 if TYPE_CHECKING:
-    from monitor.config import Config
+    from monitor.config.config import Config
     from monitor.inventory.complete import Checked, Holding
     from monitor.inventory.managers.base import ManagerConfig
     from monitor.store import Store
@@ -112,7 +112,7 @@ def _wanted(file: Path, without: Sequence[str]) -> tuple[list[str], str]:
 def _fresh(entries: Sequence[ManagerConfig], scrub: Callable[[str], str]) -> tuple[list[Holding], dict[str, str]]:
     """What the managers have now, and why one could not be read. Values are compared by a key of this run."""
     from monitor.inventory.complete import of_kept
-    from monitor.inventory.read import read
+    from monitor.inventory.reader import read
 
     key = secrets.token_bytes(32)
     found: list[Holding] = []

@@ -24,9 +24,9 @@ from monitor.cli.common import ConfigOption, command_app, fail, printable, read_
 if TYPE_CHECKING:
     from detectors.match.engine import Engine, Match
     from monitor.common.severity import Severity
-    from monitor.config import Config
-    from monitor.mask import Masker, Stats
-    from monitor.model import Finding
+    from monitor.config.config import Config
+    from monitor.domain.model import Finding
+    from monitor.scanning.mask import Masker, MaskStats
     from monitor.store import Store
 
 app = command_app()
@@ -82,8 +82,8 @@ def mask(
     config: ConfigOption = None,
 ) -> None:
     from detectors.match.engine import Engine
+    from monitor.config.state import key
     from monitor.site import read_rules
-    from monitor.state import key
 
     if bool(files) != in_place:
         fail("name files together with --in-place, or neither to mask standard input", 2)
@@ -114,22 +114,22 @@ class _Work:
         fail_open: bool,
         report: bool,
     ) -> None:
-        from monitor.mask import Stats
+        from monitor.scanning.mask import MaskStats
 
         self._engine, self._key = engine, key
         self._severity, self._confidence = least
         self._fail_open, self._report = fail_open, report
         self._worker = engine.worker()
         self.records = _Records(settings)
-        self.stats: Stats = Stats()
+        self.stats: MaskStats = MaskStats()
 
     def masker(self, path: str) -> Masker:
-        from monitor.mask import Masker
+        from monitor.scanning.mask import Masker
 
         observe = self._observer(path) if self._report else None
         return Masker(self._worker, self._key, wanted=self._wanted, fail_open=self._fail_open, observe=observe)
 
-    def add(self, stats: Stats) -> None:
+    def add(self, stats: MaskStats) -> None:
         self.stats.bytes += stats.bytes
         self.stats.masked += stats.masked
         self.stats.withheld += stats.withheld
@@ -147,8 +147,8 @@ class _Work:
         import asyncio
         import secrets
 
-        from monitor.intake import ScanError
-        from monitor.model import Block
+        from monitor.domain.model import Block
+        from monitor.intake.protocol import ScanError
         from monitor.site import make_scanner
 
         generation = secrets.token_hex(8)
@@ -213,7 +213,7 @@ class _Records:
         return not lost
 
     def _commit(self) -> None:
-        from monitor.config import ConfigError
+        from monitor.config.config import ConfigError
 
         with self._lock:
             found, self._found = self._found, []
@@ -306,7 +306,7 @@ def _write(target: int, data: bytes) -> None:
 
 
 def _in_place(work: _Work, files: Sequence[Path]) -> int:
-    from monitor.mask import ChangedError, mask_file
+    from monitor.scanning.mask import ChangedError, mask_file
 
     code = 0
     signal.signal(signal.SIGTERM, lambda got, _frame: sys.exit(128 + got))  # nothing half-made stays behind
@@ -328,7 +328,7 @@ def _in_place(work: _Work, files: Sequence[Path]) -> int:
     return code
 
 
-def _summary(stats: Stats) -> str:
+def _summary(stats: MaskStats) -> str:
     total = sum(stats.masked.values())
     by_rule = ", ".join(f"{rule} {count}" for rule, count in Counter(stats.masked).most_common(8))
     text = f"{stats.bytes} bytes, {total} secret{'' if total == 1 else 's'} masked" + (

@@ -47,7 +47,7 @@ OlderOption = Annotated[
 ]
 
 
-class StateFilter(StrEnum):
+class OutboxStateFilter(StrEnum):
     undone = "undone"
     pending = "pending"
     leased = "leased"
@@ -56,7 +56,7 @@ class StateFilter(StrEnum):
     all = "all"
 
 
-_STATES: Mapping[StateFilter, tuple[str, ...]] = {StateFilter.undone: _UNDONE, StateFilter.all: ()}
+_STATES: Mapping[OutboxStateFilter, tuple[str, ...]] = {OutboxStateFilter.undone: _UNDONE, OutboxStateFilter.all: ()}
 
 
 @app.command(
@@ -66,7 +66,9 @@ _STATES: Mapping[StateFilter, tuple[str, ...]] = {StateFilter.undone: _UNDONE, S
 )
 def list_outbox(
     *,
-    state: Annotated[StateFilter, typer.Option(help="Only these; undone: all that is not sent.")] = StateFilter.undone,
+    state: Annotated[
+        OutboxStateFilter, typer.Option(help="Only these; undone: all that is not sent.")
+    ] = OutboxStateFilter.undone,
     sink: SinkOption = None,
     older: OlderOption = None,
     limit: Annotated[int, typer.Option(min=1, max=_MOST, help="At most so many.")] = 100,
@@ -84,7 +86,7 @@ def list_outbox(
 
     def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         if not found:
-            yield "nothing waits, and nothing was refused" if state is StateFilter.undone else "none"
+            yield "nothing waits, and nothing was refused" if state is OutboxStateFilter.undone else "none"
             return
         head = ("id", "sink", "state", "reason", "incidents", "made", "tries", "error")
         yield from table(head, [_cells(one) for one in found])

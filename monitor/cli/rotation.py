@@ -31,11 +31,11 @@ from monitor.common.wording import stamp
 from monitor.rotation.reasons import RotationReason
 
 if TYPE_CHECKING:
-    from monitor.config import Config
-    from monitor.incidents import Incident
+    from monitor.config.config import Config
+    from monitor.domain.incidents import Incident
     from monitor.rotation.schedule import Due, Managed
     from monitor.rotation.work import Shown
-    from monitor.runbook.progress import Run
+    from monitor.runbook.progress import RunbookRun
     from monitor.store import Store
 
 _NEEDS = ("rotation", "inventory")  # of the configuration
@@ -52,7 +52,7 @@ SecretArgument = Annotated[
 NoteOption = Annotated[str, typer.Option("--note", "-m", help="Why; kept in the history.", show_default=False)]
 
 
-class As(StrEnum):
+class RotationFormat(StrEnum):
     text = "text"
     json = "json"
     jsonl = "jsonl"
@@ -80,14 +80,14 @@ def due(form: FormatOption = Format.text, config: ConfigOption = None) -> None:
 def plan(
     *,
     within: Annotated[str, typer.Option(metavar="DURATION", help="Only what is due so soon.")] = "365d",
-    form: Annotated[As, typer.Option("--format", "-f", help="How to print it.")] = As.text,
+    form: Annotated[RotationFormat, typer.Option("--format", "-f", help="How to print it.")] = RotationFormat.text,
     config: ConfigOption = None,
 ) -> None:
     until = time.time() + lasting("--within", within)
     settings = read_config(config, store_only="look", needs=_NEEDS)
     whole = _plan(settings)
     found = [one for one in whole if one.at <= until]
-    if form is As.ics:
+    if form is RotationFormat.ics:
         import socket
 
         from monitor.rotation.ics import ics
@@ -164,7 +164,7 @@ def done(
     form: FormatOption = Format.text,
     config: ConfigOption = None,
 ) -> None:
-    from monitor import state
+    from monitor.config import state
 
     if anyway and not note:
         fail("say with --note why it is closed without evidence", 2)
@@ -182,7 +182,7 @@ def done(
     if proof.by == "none":
         lacks.append("nothing shows that the old value is refused: --old-from - asks its issuer")
 
-    async def work(store: Store) -> Run:
+    async def work(store: Store) -> RunbookRun:
         from monitor.rotation.work import close
 
         return await close(store, incident, seen, proof, actor=person(), note=kept, whole=anyway or not lacks)
@@ -276,8 +276,8 @@ def departed(
 
 def _refresh(settings: Config, ref: str) -> None:
     """Read the manager of a secret again, so that what it shows is of now. Ends the command where it cannot be."""
-    from monitor import state
-    from monitor.inventory.read import sync
+    from monitor.config import state
+    from monitor.inventory.reader import sync
     from monitor.site import make_scrubber
 
     key, scrub = state.key(settings), make_scrubber(settings)
@@ -331,13 +331,13 @@ async def _named(store: Store, refs: Sequence[str]) -> tuple[list[Managed], dict
 
 def _begin(
     settings: Config, chosen: Sequence[tuple[Managed, str]], reason: RotationReason | None = None
-) -> tuple[list[tuple[Managed, str, Run]], dict[str, str]]:
+) -> tuple[list[tuple[Managed, str, RunbookRun]], dict[str, str]]:
     """Their rotations, each with the id of its incident; and by the title of a secret why it has none."""
-    from monitor import state
+    from monitor.config import state
 
     key = state.key(settings)
 
-    async def work(store: Store) -> tuple[list[tuple[Managed, str, Run]], dict[str, str]]:
+    async def work(store: Store) -> tuple[list[tuple[Managed, str, RunbookRun]], dict[str, str]]:
         from monitor.rotation.work import begin
         from monitor.runbook.progress import RunError
 
@@ -354,7 +354,7 @@ def _begin(
     return with_store(settings, work)
 
 
-def _ask(settings: Config, begun: Sequence[tuple[Managed, str, Run]]) -> dict[str, tuple[str, str]]:
+def _ask(settings: Config, begun: Sequence[tuple[Managed, str, RunbookRun]]) -> dict[str, tuple[str, str]]:
     """By the title of a secret: the state that asking its provider has come to, `refused` where it was not asked, and
     what it said or why."""
 
@@ -377,7 +377,7 @@ def _ask(settings: Config, begun: Sequence[tuple[Managed, str, Run]]) -> dict[st
 
 
 def _started(
-    found: Sequence[tuple[Managed, str, Run]],
+    found: Sequence[tuple[Managed, str, RunbookRun]],
     refused: Mapping[str, str],
     asked: Mapping[str, tuple[str, str]],
     form: Format,

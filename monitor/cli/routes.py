@@ -25,9 +25,9 @@ from monitor.cli.common import (
 from monitor.common.wording import moment
 
 if TYPE_CHECKING:
-    from monitor.config import Config
-    from monitor.inhibition import Inhibition
-    from monitor.routing import Policy, Route
+    from monitor.config.config import Config
+    from monitor.routing.inhibit import Inhibition
+    from monitor.routing.routes import Policy, Route
     from monitor.store import Store
     from monitor.store.silences import Hushed, SilenceRule
 
@@ -140,7 +140,7 @@ def _in_force(config: Config) -> Policy:
 
 def _stored(config: Config, ref: str) -> list[dict[str, str]]:
     """The labels of a stored incident, once for each source and path it was seen at (the newest ten)."""
-    from monitor.routing import labels
+    from monitor.routing.routes import labels
 
     async def ask(store: Store) -> list[dict[str, str]]:
         found = await store.incidents.get(ref)

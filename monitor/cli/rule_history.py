@@ -21,10 +21,10 @@ from monitor.cli.common import (
 from monitor.common.text import veiled
 
 if TYPE_CHECKING:
-    from detectors.rules.history import Change, Entry
+    from detectors.rules.history import RuleChange, RuleEntry
     from detectors.rules.rule import Rule
-    from monitor.config import Config
-    from monitor.incidents import Incident
+    from monitor.config.config import Config
+    from monitor.domain.incidents import Incident
 
 __all__ = ["diff"]
 
@@ -62,12 +62,12 @@ def diff(
         raise typer.Exit(1)
 
 
-def _counts(changes: Sequence[Change]) -> str:
+def _counts(changes: Sequence[RuleChange]) -> str:
     kinds = [change.kind for change in changes]
     return ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds)) or "no rule is different"
 
 
-def _rule(change: Change) -> dict[str, Any]:
+def _rule(change: RuleChange) -> dict[str, Any]:
     before, now = change.before, change.now
     return {
         "about": "rule",
@@ -81,15 +81,15 @@ def _rule(change: Change) -> dict[str, Any]:
     }
 
 
-def _entry(entry: Entry | None) -> dict[str, Any] | None:
+def _entry(entry: RuleEntry | None) -> dict[str, Any] | None:
     if entry is None:
         return None
     return {"pack": entry.pack, "severity": entry.severity, "confidence": entry.confidence, "on": entry.on}
 
 
-def _here(settings: Config, before: Mapping[str, Entry], changes: Sequence[Change]) -> Iterator[dict[str, Any]]:
+def _here(settings: Config, before: Mapping[str, RuleEntry], changes: Sequence[RuleChange]) -> Iterator[dict[str, Any]]:
     """Settings and open incidents that a change concerns."""
-    from monitor.outdated import outdated
+    from monitor.config.outdated import outdated
     from monitor.site import read_rules
 
     rules = {rule.id: rule for rule in read_rules(settings)}
@@ -110,14 +110,14 @@ def _here(settings: Config, before: Mapping[str, Entry], changes: Sequence[Chang
         }
 
 
-def _asked(entry: Entry, settings: Config) -> bool:
+def _asked(entry: RuleEntry, settings: Config) -> bool:
     """Whether the configuration asked for it then."""
     family = entry.pack.partition("/")[0]
     return any(name in (family, entry.pack) or (name == "default" and entry.on) for name in settings.rules.packs)
 
 
 def _effects(
-    changes: Iterable[Change], rules: Mapping[str, Rule], asked: Collection[str]
+    changes: Iterable[RuleChange], rules: Mapping[str, Rule], asked: Collection[str]
 ) -> Iterator[tuple[str, tuple[str, dict[str, Any] | None]]]:
     """What incidents of a rule have of its change, and the level that it finds at now where that is another."""
     for change in changes:
@@ -134,7 +134,7 @@ def _effects(
             yield change.rule, (f"new findings are {rule.severity}, with {rule.confidence} confidence", level)
 
 
-def _level(entry: Entry) -> dict[str, Any]:
+def _level(entry: RuleEntry) -> dict[str, Any]:
     return {"severity": entry.severity, "confidence": entry.confidence}
 
 

@@ -13,7 +13,7 @@ import typer
 from monitor.cli.common import ConfigOption, command_app, paint, read_config, started
 
 if TYPE_CHECKING:
-    from monitor.config import Config
+    from monitor.config.config import Config
     from monitor.daemon import Daemon
 
 app = command_app()
@@ -47,8 +47,8 @@ def run(
 ) -> None:
     faulthandler.enable()  # a crash, and a hang that systemd ends by SIGABRT, say where: functions and lines, no values
     _import_structlog()
+    from monitor.common.process import log_to_stderr
     from monitor.daemon import Daemon
-    from monitor.process import log_to_stderr
 
     settings = read_config(config, enter=True)
     log_to_stderr(settings.monitor.log_level, settings.monitor.log_format)

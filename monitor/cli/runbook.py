@@ -32,10 +32,10 @@ from monitor.common.wording import moment, stamp
 
 if TYPE_CHECKING:
     from monitor.actions.config import ActionConfig
-    from monitor.config import Config
-    from monitor.incidents import Incident
+    from monitor.config.config import Config
+    from monitor.domain.incidents import Incident
     from monitor.runbook import Runbook
-    from monitor.runbook.progress import Run, Task, Verb
+    from monitor.runbook.progress import RunbookRun, Task, Verb
     from monitor.store import Store
     from monitor.store.records import ActionRun
 
@@ -75,7 +75,7 @@ def list_runs(
         emit(rows, form, lambda rows: table(("name", "title"), [(row["name"], row["title"]) for row in rows]))
         return
     now = time.time()
-    nothing: tuple[list[Run], int] = ([], 0)
+    nothing: tuple[list[RunbookRun], int] = ([], 0)
     runs, total = with_store(settings, lambda store: store.runs.find(limit, ended=everything), missing=nothing)
 
     def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
@@ -122,7 +122,7 @@ def show(
         shown = "`monitor runbook list --books` shows the runbooks, `monitor incidents list` the incidents"
         fail(f"neither a runbook nor an incident is called {printable(what)!r}{meant}\n{shown}")
 
-    async def read(store: Store) -> tuple[Incident, Run | None]:
+    async def read(store: Store) -> tuple[Incident, RunbookRun | None]:
         incident = await store.incidents.get(what)
         return incident, await store.runs.get(incident.id)
 
@@ -151,7 +151,7 @@ def start(
 ) -> None:
     settings = read_config(config, store_only="act")
 
-    async def begin(store: Store, incident: Incident) -> Run:
+    async def begin(store: Store, incident: Incident) -> RunbookRun:
         chosen: Any = order.value if order else None
         return await store.runs.start(incident.id, actor=person(), book=book, order=chosen)
 
@@ -163,7 +163,7 @@ def _verb(verb: Verb, ref: str, step: str, *, note: str, anyway: bool, form: For
     settings = read_config(config, store_only="act")
     kept = noted(settings, note)
 
-    async def apply(store: Store, incident: Incident) -> Run:
+    async def apply(store: Store, incident: Incident) -> RunbookRun:
         return await store.runs.act(incident.id, step, verb, actor=person(), note=kept, anyway=anyway)
 
     _, run = _change(settings, ref, apply)
@@ -299,7 +299,7 @@ def run(
     emit(rows, form, text)
 
 
-def _actions(settings: Config, run: Run, task: Task, incident: Incident) -> list[ActionConfig]:
+def _actions(settings: Config, run: RunbookRun, task: Task, incident: Incident) -> list[ActionConfig]:
     """Those that the step names; else, of the step that revokes, those configured for such secrets, and of one that
     takes away where it can be read, those for such a place."""
     book = settings.shelf.load(run.book)
@@ -321,10 +321,10 @@ def lint(
     form: FormatOption = Format.text,
     config: ConfigOption = None,
 ) -> None:
-    from monitor.runbook import Shelf
+    from monitor.runbook import RunbookStore
 
     if files:
-        shelf, paths = Shelf(), list(files)  # wherever they are written: the actions are those of another place
+        shelf, paths = RunbookStore(), list(files)  # wherever they are written: the actions are those of another place
     else:
         shelf = read_config(config, needs=("runbook", "actions")).shelf
         if shelf.own is None:
@@ -346,11 +346,13 @@ def lint(
         raise typer.Exit(1)
 
 
-def _change(settings: Config, ref: str, work: Callable[[Store, Incident], Awaitable[Run]]) -> tuple[Incident, Run]:
+def _change(
+    settings: Config, ref: str, work: Callable[[Store, Incident], Awaitable[RunbookRun]]
+) -> tuple[Incident, RunbookRun]:
     """The incident and its run after `work`; a refusal ends the command."""
     from monitor.runbook.progress import RunError
 
-    async def apply(store: Store) -> tuple[Incident, Run]:
+    async def apply(store: Store) -> tuple[Incident, RunbookRun]:
         incident = await store.incidents.get(ref)
         try:
             return incident, await work(store, incident)
@@ -360,7 +362,7 @@ def _change(settings: Config, ref: str, work: Callable[[Store, Incident], Awaita
     return with_store(settings, apply)
 
 
-def _print_run(settings: Config, incident: Incident, run: Run, form: Format) -> None:
+def _print_run(settings: Config, incident: Incident, run: RunbookRun, form: Format) -> None:
     now = time.time()
     book = settings.shelf.load(run.book)
     asked = {task.id: _queries(book, task, incident, now) for task in run.tasks}
@@ -426,7 +428,7 @@ def _queries(book: Runbook | None, task: Task, incident: Incident, now: float) -
     ]
 
 
-def run_row(run: Run, now: float) -> dict[str, Any]:
+def run_row(run: RunbookRun, now: float) -> dict[str, Any]:
     """A run as scripts get it, times in RFC 3339."""
     return {
         "incident": run.incident,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from detectors.match.engine import Worker
     from detectors.match.outcome import Match
     from detectors.rules.rule import Rule
-    from monitor.config import Config
+    from monitor.config.config import Config
 
 app = command_app()
 
@@ -111,8 +111,8 @@ def ammunition(settings: Config, rule: Rule) -> Ammunition:
     """A new one of the rule. Ends the command with exit code 2 where no log would show it, or where it is always the
     same: what lies somewhere already is no drill, and no canary."""
     from detectors.fingerprint import fingerprint
+    from monitor.config.state import key
     from monitor.site import build_engine, read_rules
-    from monitor.state import key
 
     own = key(settings)
     try:

@@ -26,13 +26,13 @@ from monitor.cli.common import (
     with_store,
 )
 from monitor.cli.scan_accept import books_at, books_in, wish
-from monitor.cli.scan_session import Confidence, Form, Session
+from monitor.cli.scan_session import Confidence, ScanFormat, Session
 
 if TYPE_CHECKING:
     from detectors.match.engine import Engine
     from monitor.clients.git import Git
-    from monitor.config import Config
-    from monitor.model import Finding
+    from monitor.config.config import Config
+    from monitor.domain.model import Finding
     from monitor.scan.accepted import Book
     from monitor.scan.own import Own
     from monitor.store import Store
@@ -78,7 +78,7 @@ def scan(
             metavar="PATH…|-", help="Files and folders; `-` is standard input. With --git: ranges, such as main..topic."
         ),
     ] = None,
-    form: Annotated[Form, typer.Option("--format", "-f", help="How to print the findings.")] = Form.text,
+    form: Annotated[ScanFormat, typer.Option("--format", "-f", help="How to print the findings.")] = ScanFormat.text,
     also: Annotated[
         list[str] | None,
         typer.Option(metavar="FORM=FILE", help="Also write json, sarif or gitlab to a file; may be repeated."),
@@ -188,7 +188,7 @@ def scan(
 ) -> None:
     if reveal and not sys.stdout.isatty():
         fail("--reveal shows secrets, so it works on a terminal only", 2)
-    if reveal and form is not Form.text:
+    if reveal and form is not ScanFormat.text:
         fail("--reveal is for --format text", 2)
     for_files = {"--gitignore": gitignore, "--git-folders": git, "--max-size": max_size, "--threads": threads}
     other = "--git" if history else "--staged" if staged else "--actions" if actions else ""
@@ -240,15 +240,15 @@ def scan(
         keep=write_baseline is not None or report,
         also=documents,
     )
-    from monitor.scan.run import Options
+    from monitor.scan.run import ScanOptions
 
     own = _own(engine, settings, key) if inventory else None
     for problem in own.problems if own else ():
         session.problem(str(settings.path), problem)
     engine = own.engine if own else engine
-    options = Options(
+    options = ScanOptions(
         key=key,
-        context=form is Form.text or report,
+        context=form is ScanFormat.text or report,
         suppressions=suppressions,
         reveal=reveal,
         skip_binary=skip_binary,
@@ -288,11 +288,11 @@ def scan(
     raise typer.Exit(1 if session.shown and write_baseline is None else 2 if incomplete else 0)
 
 
-def _document(text: str) -> tuple[Form, Path]:
+def _document(text: str) -> tuple[ScanFormat, Path]:
     name, _, path = text.partition("=")
-    if name not in [form.value for form in Form if form.document] or not path:
+    if name not in [form.value for form in ScanFormat if form.document] or not path:
         fail("--also: write FORM=FILE, with json, sarif or gitlab as FORM", 2)
-    return Form(name), Path(path)
+    return ScanFormat(name), Path(path)
 
 
 def _places(paths: list[str], *, history: bool, staged: bool, since_last: bool) -> list[str]:

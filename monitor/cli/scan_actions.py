@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from detectors.match.engine import Engine
     from monitor.cli.scan_session import Session
-    from monitor.github.ci import GitHubActionsConfig
-    from monitor.github.listing import Listing
+    from monitor.domain.model import Block
+    from monitor.github.ci import ActionsLogsConfig
+    from monitor.github.listing import RunListing
     from monitor.github.runs import EndedJob, Run
-    from monitor.model import Block
-    from monitor.scan.run import Options
+    from monitor.scan.run import ScanOptions
     from monitor.scan.search import Searcher
-    from monitor.sources.joblog import Reading
+    from monitor.sources.joblog import LogReading
 
 __all__ = ["Asked", "asked_for", "scan_logs"]
 
@@ -37,7 +37,7 @@ _TOKEN = "env:GITHUB_TOKEN"  # noqa: S105 - a reference
 class Asked:
     """Which logs: of whose jobs, how one logs in, and of the last how many seconds."""
 
-    config: GitHubActionsConfig
+    config: ActionsLogsConfig
     repo: str
     since: float
 
@@ -50,7 +50,7 @@ def asked_for(
 
     from monitor.common.duration import parse_duration
     from monitor.common.http import in_the_clear
-    from monitor.github.ci import GitHubActionsConfig
+    from monitor.github.ci import ActionsLogsConfig
 
     if other or paths:
         fail("--actions goes alone: without paths, --git and --staged", 2)
@@ -59,7 +59,7 @@ def asked_for(
     keys = {"name": "scan", "type": "github-actions", "repo": repo, "token": token or _TOKEN, "base_url": base_url}
     options = {"repo": "--actions", "token": "--token", "base_url": "--base-url"}
     try:
-        config = GitHubActionsConfig.model_validate(keys)
+        config = ActionsLogsConfig.model_validate(keys)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         option = next((options[str(part)] for part in first["loc"] if part in options), "--base-url")
@@ -71,7 +71,7 @@ def asked_for(
         fail(f"--since: {error}", 2)
 
 
-def scan_logs(session: Session, asked: Asked, engine: Engine, options: Options) -> None:
+def scan_logs(session: Session, asked: Asked, engine: Engine, options: ScanOptions) -> None:
     """All logs of jobs that ended since, a few at a time; what is gone is counted."""
     from monitor.scan.run import searcher
 
@@ -94,14 +94,14 @@ class _Logs:
         from monitor.clients.storage import Storage
         from monitor.common.http import RemoteError
         from monitor.github.auth import AuthError
-        from monitor.github.listing import ADVICE, Listing
+        from monitor.github.listing import ADVICE, RunListing
 
         config = self._asked.config
         client = config.client(on_wait=self._waiting, advice=ADVICE)
         client.attempts = 3
         storage = Storage(private=not config.cloud, clear=urlsplit(config.base_url).scheme == "http")
         try:
-            await self._runs(Listing(client, storage, self._odd))
+            await self._runs(RunListing(client, storage, self._odd))
         except (RemoteError, AuthError) as error:
             self._stop(error)
         finally:
@@ -112,7 +112,7 @@ class _Logs:
             self._session.incomplete = True
             self._session.notes.append(f"{self._gone:,} logs are gone (retention over, or deleted)")
 
-    async def _runs(self, listing: Listing) -> None:
+    async def _runs(self, listing: RunListing) -> None:
         from monitor.github.listing import Look
         from monitor.github.watch import AGAIN
 
@@ -128,22 +128,22 @@ class _Logs:
                     await self._jobs(listing, one, [job for job in ended if job.ended >= since])
                 seen.add(one.id)
 
-    async def _jobs(self, listing: Listing, of: Run, ended: list[EndedJob]) -> None:
+    async def _jobs(self, listing: RunListing, of: Run, ended: list[EndedJob]) -> None:
         async with asyncio.TaskGroup() as tasks:
             for one in ended:
                 if not one.silent:
                     tasks.create_task(self._log(listing, one, of if one.attempt == of.attempt else None))
 
-    async def _log(self, listing: Listing, ended: EndedJob, of: Run | None) -> None:
+    async def _log(self, listing: RunListing, ended: EndedJob, of: Run | None) -> None:
         from monitor.clients.storage import StorageError
         from monitor.common.http import RemoteError
         from monitor.github.auth import AuthError
         from monitor.github.ci import job_of
         from monitor.github.runs import SECTION
-        from monitor.sources.joblog import Reading
+        from monitor.sources.joblog import LogReading
 
         job = job_of(ended, of, self._asked.config.host)
-        reading = Reading("", job, SECTION)
+        reading = LogReading("", job, SECTION)
         async with self._slots:
             if self._over:
                 return
@@ -167,7 +167,7 @@ class _Logs:
         self._session.files += 1
         self._say(f"{self._session.files:,} logs")
 
-    async def _search(self, reading: Reading, pieces: AsyncIterator[bytes], path: str) -> None:
+    async def _search(self, reading: LogReading, pieces: AsyncIterator[bytes], path: str) -> None:
         from monitor.sources.joblog import LARGEST
 
         async for piece in pieces:
@@ -178,10 +178,10 @@ class _Logs:
         self._block(reading.rest())
 
     def _block(self, block: Block | None) -> None:
-        from monitor.scan.run import Outcome
+        from monitor.scan.run import ScanOutcome
 
         if block is not None:
-            self._session.take(Outcome(hits=list(self._by.search([block], report=self._problem))))
+            self._session.take(ScanOutcome(hits=list(self._by.search([block], report=self._problem))))
 
     def _stop(self, error: Exception) -> None:
         """It is said once, not for each log."""

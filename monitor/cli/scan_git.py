@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from detectors.match.engine import Engine
     from monitor.cli.scan_session import Session
     from monitor.clients.git import Git
-    from monitor.config import Config
+    from monitor.config.config import Config
     from monitor.scan.commits import CommitSearch
     from monitor.scan.cursor import Cursor
     from monitor.scan.history import Range
-    from monitor.scan.run import Options
+    from monitor.scan.run import ScanOptions
     from monitor.scan.search import Hit
     from monitor.store import Store
 
@@ -48,7 +48,7 @@ def run(
     session: Session,
     git: Git,
     engine: Engine,
-    options: Options,
+    options: ScanOptions,
     *,
     only_staged: bool,
     everything: bool,
@@ -137,7 +137,7 @@ def _born(git: Git) -> bool:
     return bool(git.line("rev-parse", "--verify", "--quiet", "HEAD"))
 
 
-def staged(session: Session, git: Git, engine: Engine, options: Options) -> None:
+def staged(session: Session, git: Git, engine: Engine, options: ScanOptions) -> None:
     """The index against HEAD."""
     from monitor.scan.history import staged as changed
 
@@ -153,16 +153,16 @@ def commits(
     git: Git,
     wanted: Range,
     engine: Engine,
-    options: Options,
+    options: ScanOptions,
     *,
     everything: bool,
     where: bool,
 ) -> None:
     """A range of commits; `where`: also in which branches each is, and whether still in HEAD."""
-    from monitor.scan.history import History, gathered, placed
+    from monitor.scan.history import GitHistory, gathered, placed
 
     def hits(search: CommitSearch) -> Iterator[Hit]:
-        history = History(git, wanted)
+        history = GitHistory(git, wanted)
         found = gathered(history.search(search))
         yield from placed(git, found, search, session.scrub, where=where)
         for problem in history.problems:
@@ -181,20 +181,20 @@ def _search(
     session: Session,
     git: Git,
     engine: Engine,
-    options: Options,
+    options: ScanOptions,
     hits: Callable[[CommitSearch], Iterable[Hit]],
     *,
     everything: bool,
 ) -> None:
     from monitor.clients.git import GitError
     from monitor.scan.commits import CommitSearch
-    from monitor.scan.run import Outcome
+    from monitor.scan.run import ScanOutcome
 
     with git.blobs() as blobs:
         search = CommitSearch(engine, options, blobs, session.problem, everything=everything)
         session.begin(search.worker)
         try:
-            session.take(Outcome(hits=list(hits(search))))
+            session.take(ScanOutcome(hits=list(hits(search))))
         except GitError as error:
             session.incomplete = True
             session.problem(_name(git), str(error))

@@ -18,16 +18,16 @@ from monitor.cli.scan_lines import annotation, as_dict, print_annotation, print_
 
 if TYPE_CHECKING:
     from detectors.match.engine import Engine, Worker
-    from monitor.model import Finding
-    from monitor.scan.accepted import Entry as Accepted
-    from monitor.scan.run import Options, Outcome
+    from monitor.domain.model import Finding
+    from monitor.scan.accepted import AcceptedEntry as Accepted
+    from monitor.scan.run import ScanOptions, ScanOutcome
     from monitor.scan.search import Hit
-    from monitor.scan.walk import Entry
+    from monitor.scan.walk import FileEntry
 
-__all__ = ["Confidence", "Form", "Session"]
+__all__ = ["Confidence", "ScanFormat", "Session"]
 
 
-class Form(StrEnum):
+class ScanFormat(StrEnum):
     """`text` for people, `json` for one document, `jsonl` for one object a line, `sarif` for code hosts and editors,
     `github` for annotations on GitHub Actions, `gitlab` for GitLab's report of secret detection."""
 
@@ -41,7 +41,7 @@ class Form(StrEnum):
     @property
     def document(self) -> bool:
         """Whether it is written as a whole at the end."""
-        return self in (Form.json, Form.sarif, Form.gitlab)
+        return self in (ScanFormat.json, ScanFormat.sarif, ScanFormat.gitlab)
 
 
 class Confidence(StrEnum):
@@ -61,14 +61,14 @@ class Session:
         self,
         *,
         paths: list[str],
-        form: Form,
+        form: ScanFormat,
         rules: frozenset[str],
         severities: frozenset[str],
         confidences: frozenset[str],
         known: frozenset[str],
         own: set[str],
         keep: bool,
-        also: Sequence[tuple[Form, Path]] = (),
+        also: Sequence[tuple[ScanFormat, Path]] = (),
     ) -> None:
         """`own`: files that are ours and no part of the tree: baselines, full of digests. `also`: documents that are
         written beside what is printed."""
@@ -91,7 +91,7 @@ class Session:
         self.scrub: Callable[[str], str] = str
 
     def run(
-        self, engine: Engine, options: Options, threads: int, *, gitignore: bool, git: bool, max_size: int | None
+        self, engine: Engine, options: ScanOptions, threads: int, *, gitignore: bool, git: bool, max_size: int | None
     ) -> None:
         from monitor.scan.run import scan as scan_all
         from monitor.scan.run import scan_stream
@@ -117,21 +117,21 @@ class Session:
 
     def begin(self, worker: Worker) -> None:
         """`worker`: of this thread, where problems are told."""
-        from monitor.scrub import Scrubber
+        from monitor.scanning.redact import Redactor
 
-        self.scrub = Scrubber(worker)
+        self.scrub = Redactor(worker)
 
     def problem(self, path: str, message: str) -> None:
         self.incomplete |= any(path == named or path.startswith(f"{named}!") for named in self.paths)
         path, message = self.scrub(path), self.scrub(message)
         self.problems.append((path, message))
         text = f"{path}: {message}"
-        typer.echo(annotation("warning", text) if self.form is Form.github else printable(text), err=True)
+        typer.echo(annotation("warning", text) if self.form is ScanFormat.github else printable(text), err=True)
 
     def _skip(self, _path: str) -> None:
         self.skipped += 1
 
-    def take(self, outcome: Outcome, progress: _Progress | None = None) -> None:
+    def take(self, outcome: ScanOutcome, progress: _Progress | None = None) -> None:
         hits = [hit for hit in outcome.hits if self._wanted(hit)]
         if progress is not None:
             progress.advance(outcome, talk=bool(hits or outcome.problems))
@@ -151,11 +151,11 @@ class Session:
                 continue
             self.shown += 1
             self.first = self.first or hit.finding
-            if self.form is Form.text:
+            if self.form is ScanFormat.text:
                 print_text(hit)
-            elif self.form is Form.jsonl:
+            elif self.form is ScanFormat.jsonl:
                 print_json(hit)
-            elif self.form is Form.github:
+            elif self.form is ScanFormat.github:
                 print_annotation(hit)
         if hits and not self.form.document:
             sys.stdout.flush()
@@ -182,7 +182,7 @@ class Session:
     def finish(self) -> None:
         if self.form.document:
             typer.echo(self._document(self.form))
-        spoken = self.form in (Form.text, Form.github)
+        spoken = self.form in (ScanFormat.text, ScanFormat.github)
         if self.problems or self.notes or (spoken and (self.shown or not self.quiet)):
             typer.echo(self._summary(), err=True)
         for form, path in self.also:
@@ -191,13 +191,13 @@ class Session:
             except OSError as error:
                 fail(printable(f"{path}: {error.strerror or 'cannot be written'}, so nobody gets this report"), 2)
 
-    def _document(self, form: Form) -> str:
+    def _document(self, form: ScanFormat) -> str:
         from monitor import __version__
 
         made: Any
-        if form is Form.json:
+        if form is ScanFormat.json:
             made = [as_dict(hit) for hit in self.new]
-        elif form is Form.sarif:
+        elif form is ScanFormat.sarif:
             from monitor.scan import sarif
 
             made = sarif.document(self.new, self.problems, __version__)
@@ -258,7 +258,7 @@ class _Progress:
         if self._bar is not None:
             self._bar.stop()
 
-    def listed(self, entries: Iterator[Entry]) -> Iterable[Entry]:
+    def listed(self, entries: Iterator[FileEntry]) -> Iterable[FileEntry]:
         """The tree is listed first when there is a bar, as it needs a total."""
         if not self._wanted:
             return entries
@@ -282,7 +282,7 @@ class _Progress:
             self._bar.start()
         return found
 
-    def advance(self, outcome: Outcome, *, talk: bool) -> None:
+    def advance(self, outcome: ScanOutcome, *, talk: bool) -> None:
         """`talk`: something is about to be printed where the bar stands."""
         if self._bar is not None:
             self._bar.advance(self._task, outcome.size)

@@ -31,9 +31,9 @@ from monitor.cli.common import (
 from monitor.common.wording import stamp
 
 if TYPE_CHECKING:
-    from monitor.config import Config
-    from monitor.incidents import Incident
-    from monitor.routing import Silence
+    from monitor.config.config import Config
+    from monitor.domain.incidents import Incident
+    from monitor.routing.routes import Silence
     from monitor.store.silences import Hushed, SilenceRule
 
 app = command_app(
@@ -100,7 +100,7 @@ def add(
     form: FormatOption = Format.text,
     config: ConfigOption = None,
 ) -> None:
-    from monitor.matcher import Matcher
+    from monitor.routing.match import Matcher
 
     seconds = lasting("--for", duration)
     if seconds <= 0 or not reason.strip():
@@ -151,7 +151,7 @@ def end(
 def holding(settings: Config, rules: Sequence[SilenceRule], incident: Incident) -> list[dict[str, Any]]:
     """The silences by what incidents are that hold this one back now, as `list` has them, with `places`: how many of
     its newest ten they take, and `of`."""
-    from monitor.routing import labels
+    from monitor.routing.routes import labels
     from monitor.store.silences import silence_of
 
     now = time.time()

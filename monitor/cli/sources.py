@@ -23,9 +23,9 @@ from monitor.cli.common import (
 from monitor.common.wording import moment
 
 if TYPE_CHECKING:
-    from monitor.config import Config
-    from monitor.ledger import Loss
-    from monitor.standing import Standing
+    from monitor.config.config import Config
+    from monitor.intake.ledger import Loss
+    from monitor.sources.standing import SourceStanding
     from monitor.store import Store
 
 app = command_app(
@@ -46,8 +46,8 @@ def sources(
     emit([one.row() for one in found], form, _losses if losses else _overview)
 
 
-def _standing(settings: Config) -> list[Standing]:
-    from monitor.standing import Rows, standing
+def _standing(settings: Config) -> list[SourceStanding]:
+    from monitor.sources.standing import Rows, standing
 
     async def read(store: Store) -> Rows:
         return await store.positions.all()
@@ -76,7 +76,7 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
 
 
 def _lost(row: Mapping[str, Any]) -> str:
-    from monitor.ledger import Loss, total
+    from monitor.intake.ledger import Loss, total
 
     sums = total(Loss(**loss) for loss in row["lost"]).values()
     return ", ".join(_amount(loss) for loss in sums) or "nothing known of"
@@ -89,7 +89,7 @@ def _amount(loss: Loss) -> str:
 
 
 def _losses(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-    from monitor.ledger import Loss
+    from monitor.intake.ledger import Loss
 
     found = sorted(
         ((row["name"], Loss(**loss)) for row in rows for loss in row["lost"]), key=lambda pair: -pair[1].last

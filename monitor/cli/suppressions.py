@@ -45,7 +45,7 @@ app = command_app(
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
 
-class As(StrEnum):
+class SuppressionFormat(StrEnum):
     wont_fix = "wont_fix"
     false_positive = "false_positive"
     used_in_tests = "used_in_tests"
@@ -68,7 +68,9 @@ def add(
     refs: Annotated[list[str], typer.Argument(metavar="ID…", help="Incidents, or whole fingerprints.")],
     duration: Annotated[str, typer.Option("--for", metavar="DURATION", help="How long, such as 90d.")],
     reason: Annotated[str, typer.Option("--reason", "-m", help="Why; kept in the history.")],
-    resolution: Annotated[As, typer.Option("--as", help="How an incident is resolved.")] = As.wont_fix,
+    resolution: Annotated[
+        SuppressionFormat, typer.Option("--as", help="How an incident is resolved.")
+    ] = SuppressionFormat.wont_fix,
     form: FormatOption = Format.text,
     config: ConfigOption = None,
 ) -> None:
@@ -159,9 +161,9 @@ def export(
     form: Annotated[FileFormat, typer.Option("--format", help="How it is written.")] = FileFormat.toml,
     config: ConfigOption = None,
 ) -> None:
-    from monitor.state import key
+    from monitor.cli.suppression_file import write
+    from monitor.config.state import key
     from monitor.store.suppressions import Wanted
-    from monitor.suppression_file import write
 
     settings = read_config(config, store_only="look")
     nothing: Sequence[Suppressed] = ()
@@ -180,8 +182,8 @@ def import_file(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="`-`: standard input.")],
     config: ConfigOption = None,
 ) -> None:
-    from monitor.state import key
-    from monitor.suppression_file import SuppressionFileError, read
+    from monitor.cli.suppression_file import SuppressionFileError, read
+    from monitor.config.state import key
 
     settings = read_config(config, store_only="act")
     name = "standard input" if str(file) == "-" else str(file)

@@ -29,7 +29,7 @@ from monitor.cli.common import (
     read_config,
 )
 from monitor.common.field_names import identifier
-from monitor.folding import field_of
+from monitor.routing.fold import field_of
 
 if TYPE_CHECKING:
     from detectors.author.trial import Report, Sample

@@ -29,7 +29,7 @@ from monitor.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from monitor.config import Config
+    from monitor.config.config import Config
 
 app = command_app(help="Show what the monitor does now: sources, sinks, queue, losses and the cost of rules.")
 
@@ -195,25 +195,25 @@ class _Connection(HTTPConnection):
 
 def _read(settings: Config) -> dict[str, Any]:
     """What the database and the disk say: no daemon has to run."""
+    from monitor.config.state import database
     from monitor.site import open_store
     from monitor.snapshot import Snapshot
-    from monitor.standing import Rows, standing
-    from monitor.state import database
+    from monitor.sources.standing import Rows, standing
     from monitor.status import document
-    from monitor.store import Stats, StoreError
+    from monitor.store import StoreError, StoreStats
 
-    async def read() -> tuple[Rows, Stats]:
+    async def read() -> tuple[Rows, StoreStats]:
         async with await open_store(settings, repairs=False) as store:
             return await store.positions.all(), await store.stats()
 
     url = database(settings)
     rows: Rows = {}
     if isinstance(url, Path) and not url.exists():
-        stats = Stats(degraded=f"there is no database at {url} yet; `monitor run` makes it")
+        stats = StoreStats(degraded=f"there is no database at {url} yet; `monitor run` makes it")
     else:
         try:
             rows, stats = asyncio.run(read())
         except StoreError as error:
-            stats = Stats(degraded=str(error))
+            stats = StoreStats(degraded=str(error))
     host = settings.monitor.node or socket.gethostname()
     return document(settings, Snapshot(store=stats), standing(settings.sources, rows), host=host)

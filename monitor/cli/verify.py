@@ -30,12 +30,12 @@ from monitor.cli.common import (
 from monitor.common.wording import stamp
 
 if TYPE_CHECKING:
-    from monitor.config import Config
-    from monitor.incidents import Incident, Validity
+    from monitor.config.config import Config
+    from monitor.domain.incidents import Incident, Validity
     from monitor.store import Store
     from monitor.verify.config import VerifyConfig
     from monitor.verify.probe import Probe
-    from monitor.verify.verifier import Verdict
+    from monitor.verify.verifier import ProbeVerdict
 
 app = command_app()
 
@@ -116,7 +116,7 @@ def verify(
 
 def ask_once(
     settings: Config, value: str, rule: str | None, parts: Mapping[str, str], *, yes: bool, taken: bool = False
-) -> tuple[Verdict, str]:
+) -> tuple[ProbeVerdict, str]:
     """What the issuer says of a value that no incident is about, and the rule it was taken for a secret of. `taken`:
     see `Verifier.ask`."""
     rule = rule or _rule_of(settings, value)
@@ -140,10 +140,10 @@ def value_of() -> str:
 
 def _ask_about(
     settings: Config, ref: str, value: str | None, parts: Mapping[str, str], *, yes: bool, replacement: bool
-) -> tuple[Verdict, str]:
+) -> tuple[ProbeVerdict, str]:
     """Ask about a stored incident, and keep the answer with it; or about the secret that replaces its own."""
-    from monitor import state
-    from monitor.scrub import Scrubber
+    from monitor.config import state
+    from monitor.scanning.redact import Redactor
     from monitor.site import build_engine
     from monitor.verify.asker import Asker, WrongValueError
     from monitor.verify.verifier import Verifier
@@ -159,9 +159,9 @@ def _ask_about(
         settings = _allowed(settings, probe, yes=yes)
     key = state.key(settings)
     engine = build_engine(settings)
-    verifier = Verifier(settings.verify, scrub=Scrubber(engine.worker()))
+    verifier = Verifier(settings.verify, scrub=Redactor(engine.worker()))
 
-    async def ask(store: Store) -> Verdict:
+    async def ask(store: Store) -> ProbeVerdict:
         asker = Asker(store, verifier, key, lambda: engine, lambda: settings)
         if replacement and value is not None:
             return await asker.ask_replacement(known, value, actor=person(), parts=parts)
@@ -173,7 +173,7 @@ def _ask_about(
         fail(str(error), 2)
 
 
-def show(verdict: Verdict, rule: str, form: Format, wanted: Validity = "refused") -> None:
+def show(verdict: ProbeVerdict, rule: str, form: Format, wanted: Validity = "refused") -> None:
     """Print a verdict; ends the command with 1 unless it is the one that is wanted."""
     good = "green" if verdict.status == wanted else "red"
     emit_one(as_dict(verdict, rule), form, lambda row: _lines(verdict, good))
@@ -181,7 +181,7 @@ def show(verdict: Verdict, rule: str, form: Format, wanted: Validity = "refused"
         raise typer.Exit(1)
 
 
-def as_dict(verdict: Verdict, rule: str) -> dict[str, Any]:
+def as_dict(verdict: ProbeVerdict, rule: str) -> dict[str, Any]:
     at = stamp(verdict.asked_at, "milliseconds")
     return {
         "rule": rule,
@@ -193,7 +193,7 @@ def as_dict(verdict: Verdict, rule: str) -> dict[str, Any]:
     }
 
 
-def _lines(verdict: Verdict, good: str) -> Iterable[str]:
+def _lines(verdict: ProbeVerdict, good: str) -> Iterable[str]:
     colour = None if verdict.status == "unknown" else good
     yield f"{paint(verdict.status, colour, bold=True)}: {printable(verdict.reason)}"
     for name, text in verdict.facts.items():
@@ -291,7 +291,7 @@ def _allowed(settings: Config, probe: Probe, *, yes: bool) -> Config:
     return replace(settings, verify=settings.verify.model_copy(update={"providers": providers}))
 
 
-async def _ask(settings: Config, rule: str, value: str, parts: Mapping[str, str], *, taken: bool) -> Verdict:
+async def _ask(settings: Config, rule: str, value: str, parts: Mapping[str, str], *, taken: bool) -> ProbeVerdict:
     from monitor.site import make_scrubber
     from monitor.verify.verifier import Verifier
 

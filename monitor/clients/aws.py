@@ -24,7 +24,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import orjson
 from yarl import URL
 
-from monitor.clients.client import AccessError, Client, NoEffectError, ServiceError
+from monitor.clients.client import AccessError, NoEffectError, ProviderClient, ServiceError
 from monitor.common.credential import Credential
 from monitor.common.fields import instant
 from monitor.common.http import Reply
@@ -79,7 +79,7 @@ class Amazon:
 
     def __init__(self, config: AwsAccess, service: str, target: str) -> None:
         self.config = config
-        self.client = Client(config.whose, throttled=lambda reply: bool(_LIMIT.search(_kind(reply))))
+        self.client = ProviderClient(config.whose, throttled=lambda reply: bool(_LIMIT.search(_kind(reply))))
         self._service, self._target = service, target
         self._url = f"{config.server or f'https://{service}.{config.region}.{_suffix(config.region)}'}/"
         self._key: _Key | None = None

@@ -20,7 +20,7 @@ from monitor.common.credential import Credential, CredentialError
 from monitor.common.http import Http, RemoteError, Reply, limit_ends
 from monitor.common.text import printable, veiled
 
-__all__ = ["LARGEST", "AccessError", "Client", "NoEffectError", "ServiceError", "together"]
+__all__ = ["LARGEST", "AccessError", "NoEffectError", "ProviderClient", "ServiceError", "together"]
 
 LARGEST = 64 << 20  # bytes of one answer: a thousand values of 64 KiB
 ATTEMPTS = 4  # of one request that fails; a limit that is waited out is no failure
@@ -45,7 +45,7 @@ class AccessError(ServiceError):
     """The provider knows who asks, and does not permit it (403): other requests may go well."""
 
 
-class Client:
+class ProviderClient:
     """A provider's server. `whose`: for which part of the configuration it is asked, as messages say it. `throttled`:
     whether an answer that is no 429 says that there were too many requests; `advice`: status → what to do about it;
     `ca_file`: whom to trust."""

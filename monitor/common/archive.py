@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-__all__ = ["HEAD", "ArchiveError", "Budget", "Readable", "Report", "Stream", "kind", "leaves"]
+__all__ = ["HEAD", "ArchiveBudget", "ArchiveError", "ByteStream", "Readable", "Report", "kind", "leaves"]
 
 HEAD = 512  # bytes that tell the format
 DEPTH = 3  # archives inside archives that are opened
@@ -53,7 +53,7 @@ class BudgetError(ArchiveError):
 
 
 @dataclass(slots=True)
-class Budget:
+class ArchiveBudget:
     """What one archive may cost, with everything inside it: unpacked bytes, members, CPU seconds of this thread."""
 
     size: int = 4 << 30
@@ -78,7 +78,7 @@ class Budget:
             raise BudgetError("stopped: more members than anybody needs; unpack it and scan the files")
 
 
-class Stream:
+class ByteStream:
     """Bytes that come once. `read` may give less than asked for, nothing only at the end.
 
     Raises ArchiveError where the bytes before a fault have been read. `given` counts them.
@@ -146,7 +146,7 @@ def kind(head: bytes) -> str | None:
     return "tar" if len(head) >= HEAD and _is_header(head) else None
 
 
-def leaves(path: str, file: Readable, budget: Budget, report: Report) -> Iterator[tuple[str, Stream]]:
+def leaves(path: str, file: Readable, budget: ArchiveBudget, report: Report) -> Iterator[tuple[str, ByteStream]]:
     """Every file in the archive `file`, also in archives inside it, as (`a.zip!b.txt`, its bytes).
 
     A stream must be read before the next is taken. Raises ArchiveError, as do the streams; what fails inside without
@@ -158,14 +158,16 @@ def leaves(path: str, file: Readable, budget: Budget, report: Report) -> Iterato
         if kind(head) == "zip":
             yield from _zip(path, file, budget, report, 1)
             return
-    stream = Stream(iter(lambda: file.read(CHUNK), b""))
+    stream = ByteStream(iter(lambda: file.read(CHUNK), b""))
     if kind(stream.first()[:HEAD]) is None and not file.seekable():
         yield path, stream  # a live pipe, whose first line may be long in coming to HEAD bytes
     else:
         yield from _open(path, stream, budget, report, 1)
 
 
-def _open(path: str, stream: Stream, budget: Budget, report: Report, depth: int) -> Iterator[tuple[str, Stream]]:
+def _open(
+    path: str, stream: ByteStream, budget: ArchiveBudget, report: Report, depth: int
+) -> Iterator[tuple[str, ByteStream]]:
     """`stream` is the `depth`th archive, or none."""
     what = kind(stream.peek(HEAD))
     if what is None:
@@ -181,14 +183,16 @@ def _open(path: str, stream: Stream, budget: Budget, report: Report, depth: int)
     elif what == "tar":
         yield from _tar(path, stream, budget, report, depth)
     else:
-        inner = Stream(_guarded(_DECODERS[what](stream), budget))
+        inner = ByteStream(_guarded(_DECODERS[what](stream), budget))
         if kind(inner.peek(HEAD)) == "tar":  # a .tar.gz is one archive, not two
             yield from _tar(path, inner, budget, report, depth)
         else:
             yield from _open(path, inner, budget, report, depth + 1)
 
 
-def _inside(path: str, stream: Stream, budget: Budget, report: Report, depth: int) -> Iterator[tuple[str, Stream]]:
+def _inside(
+    path: str, stream: ByteStream, budget: ArchiveBudget, report: Report, depth: int
+) -> Iterator[tuple[str, ByteStream]]:
     """A member; when it cannot be opened, the others still can."""
     try:
         yield from _open(path, stream, budget, report, depth)
@@ -198,7 +202,7 @@ def _inside(path: str, stream: Stream, budget: Budget, report: Report, depth: in
         report(path, str(error))
 
 
-def _guarded(chunks: Iterator[bytes], budget: Budget) -> Iterator[bytes]:
+def _guarded(chunks: Iterator[bytes], budget: ArchiveBudget) -> Iterator[bytes]:
     """Counts what is unpacked and gives every complaint of a decoder one name."""
     while True:
         try:
@@ -213,7 +217,7 @@ def _guarded(chunks: Iterator[bytes], budget: Budget) -> Iterator[bytes]:
         yield chunk
 
 
-def _gz(stream: Stream) -> Iterator[bytes]:
+def _gz(stream: ByteStream) -> Iterator[bytes]:
     decoder, data = zlib.decompressobj(31), stream.read(CHUNK)
     while data:
         out = decoder.decompress(data, CHUNK)
@@ -231,7 +235,7 @@ def _gz(stream: Stream) -> Iterator[bytes]:
     raise ArchiveError("ends in the middle")
 
 
-def _blocks(stream: Stream, make: Callable[[], Any], magic: bytes) -> Iterator[bytes]:
+def _blocks(stream: ByteStream, make: Callable[[], Any], magic: bytes) -> Iterator[bytes]:
     """bz2 and xz, which share their interface; several files may follow each other."""
     decoder, data = make(), stream.read(CHUNK)
     while True:
@@ -251,7 +255,7 @@ def _blocks(stream: Stream, make: Callable[[], Any], magic: bytes) -> Iterator[b
             data = b""
 
 
-def _zst(stream: Stream) -> Iterator[bytes]:
+def _zst(stream: ByteStream) -> Iterator[bytes]:
     import zstandard
 
     decoder = zstandard.ZstdDecompressor(max_window_size=MEMORY)
@@ -263,7 +267,7 @@ def _zst(stream: Stream) -> Iterator[bytes]:
         raise ArchiveError("damaged, or made with a window too large") from None
 
 
-_DECODERS: dict[str, Callable[[Stream], Iterator[bytes]]] = {
+_DECODERS: dict[str, Callable[[ByteStream], Iterator[bytes]]] = {
     "gz": _gz,
     "bz2": lambda stream: _blocks(stream, bz2.BZ2Decompressor, b"BZh"),
     "xz": lambda stream: _blocks(
@@ -294,7 +298,9 @@ class _Sized(io.RawIOBase):
         return True
 
 
-def _zip(path: str, file: Readable, budget: Budget, report: Report, depth: int) -> Iterator[tuple[str, Stream]]:
+def _zip(
+    path: str, file: Readable, budget: ArchiveBudget, report: Report, depth: int
+) -> Iterator[tuple[str, ByteStream]]:
     try:
         archive = zipfile.ZipFile(_Sized(file))
     except _DAMAGE as error:
@@ -308,7 +314,7 @@ def _zip(path: str, file: Readable, budget: Budget, report: Report, depth: int) 
             if info.flag_bits & 1:
                 report(name, "encrypted, so not read")
                 continue
-            yield from _inside(name, Stream(_guarded(_member(archive, info), budget)), budget, report, depth + 1)
+            yield from _inside(name, ByteStream(_guarded(_member(archive, info), budget)), budget, report, depth + 1)
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
@@ -334,7 +340,9 @@ def _number(text: bytes) -> int:
     return int(digits or b"0", 8)
 
 
-def _tar(path: str, stream: Stream, budget: Budget, report: Report, depth: int) -> Iterator[tuple[str, Stream]]:
+def _tar(
+    path: str, stream: ByteStream, budget: ArchiveBudget, report: Report, depth: int
+) -> Iterator[tuple[str, ByteStream]]:
     # Not tarfile: it reads records of any claimed length into memory and resolves what we only want to show.
     long_name, size_record = "", None
     while True:
@@ -368,14 +376,14 @@ def _tar(path: str, stream: Stream, budget: Budget, report: Report, depth: int) 
             stream.skip(size + -size % HEAD if what not in (b"1", b"2", b"3", b"4", b"5", b"6") else 0)
             continue
         member = _Part(stream, size)
-        yield from _inside(f"{path}!{name}", Stream(iter(member)), budget, report, depth + 1)
+        yield from _inside(f"{path}!{name}", ByteStream(iter(member)), budget, report, depth + 1)
         stream.skip(member.left + -size % HEAD)
 
 
 class _Part:
     """The next `left` bytes of a stream."""
 
-    def __init__(self, stream: Stream, left: int) -> None:
+    def __init__(self, stream: ByteStream, left: int) -> None:
         self._stream = stream
         self.left = left
 

@@ -15,8 +15,8 @@ __all__ = [
     "ASKING",
     "Announced",
     "HookDelivery",
+    "InboundRequest",
     "Owner",
-    "Request",
     "UnusableError",
     "Vendor",
     "Verb",
@@ -42,7 +42,7 @@ class HookDelivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class InboundRequest:
     """What somebody asked for in another system about an incident. Done once, from the database. `link`: nobody asked
     for anything; the system only says what it calls it.
 
@@ -79,7 +79,7 @@ class Announced:
     is told when that is kept."""
 
     delivery: HookDelivery | None = None
-    requests: Sequence[Request] = ()
+    requests: Sequence[InboundRequest] = ()
     answer: str = ""
     status: int = 200
 

@@ -9,7 +9,17 @@ from typing import Literal
 
 from monitor.common.severity import Severity
 
-__all__ = ["Action", "IncidentView", "Location", "Notification", "Offer", "Progress", "Reason", "Receipt", "State"]
+__all__ = [
+    "Action",
+    "IncidentView",
+    "Location",
+    "Notification",
+    "Offer",
+    "Reason",
+    "Receipt",
+    "RunbookProgress",
+    "State",
+]
 
 State = Literal["open", "acknowledged", "resolved"]
 Reason = Literal[
@@ -52,7 +62,7 @@ class Location:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class RunbookProgress:
     """How far the runbook of an incident has come. `step`: the id of the next step, None when nothing is left."""
 
     book: str
@@ -80,7 +90,7 @@ class Offer:
 @dataclass(frozen=True, slots=True)
 class IncidentView:
     """An incident as it is shown, wherever that is: fingerprint and masked preview, never the value. Made by
-    monitor.view."""
+    monitor.report.view."""
 
     id: str
     fingerprint: str
@@ -107,7 +117,7 @@ class IncidentView:
     confidence: str = ""  # high, medium, low
     first_logged: datetime | None = None  # the earliest time that a record with it has itself
     drill: bool = False  # planted on purpose; never told from labels, which a log may bring
-    run: Progress | None = None  # of its runbook; None: none is under way
+    run: RunbookProgress | None = None  # of its runbook; None: none is under way
     program: str = "monitor"  # what a shell has to be told before `incidents ack …`, and
     options: str = ""  # after it, with a space before
     validity: str = ""  # what its issuer says of the secret: valid, refused, unknown; empty: never asked

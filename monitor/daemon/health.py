@@ -7,12 +7,12 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping
 
+from monitor.common.process import notify, watchdog_interval
 from monitor.common.tasks import cancel
-from monitor.ledger import STATE, place
-from monitor.model import Position
-from monitor.process import notify, watchdog_interval
+from monitor.domain.model import Position
+from monitor.intake.ledger import STATE, place
 from monitor.site import Site
-from monitor.status import Pace
+from monitor.status import Rates
 from monitor.store import StoreError
 
 __all__ = ["Health"]
@@ -48,7 +48,7 @@ class Health:
         self._states: dict[str, dict[str, object]] = {}  # source → what is noted of it
         self._kept = float("-inf")
         self.lag = 0.0  # seconds the event loop was late at its last beat
-        self.pace = Pace()  # of what each source reads
+        self.pace = Rates()  # of what each source reads
 
     def vital(self) -> Mapping[str, str | None]:
         """Parts without which only a restart helps: the watchdog is not fed for them. A disk that hangs is none."""

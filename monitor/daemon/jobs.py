@@ -23,11 +23,11 @@ from monitor.store import StoreError
 if TYPE_CHECKING:
     from monitor.daemon.issuers import Issuers
     from monitor.daemon.reload import Reload, Running
-    from monitor.daemon.requests import Requests
+    from monitor.daemon.requests import RequestWorker
     from monitor.daemon.rotations import Rotations
     from monitor.inventory.enrol import Enrolment
 
-__all__ = ["JOBS", "EndedError", "Job", "Jobs", "Parts"]
+__all__ = ["JOBS", "BackgroundJob", "EndedError", "Jobs", "Parts"]
 
 log = structlog.get_logger(__name__)
 
@@ -45,14 +45,14 @@ class Parts(Protocol):
     rotations: Rotations
     issuers: Issuers
     enrolment: Enrolment
-    requests: Requests
+    requests: RequestWorker
 
     @property
     def running(self) -> Running: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class BackgroundJob:
     """`phase`: in which it begins. `every`: seconds from one round of `work` to the next, the first at once; None:
     `work` comes round by itself."""
 
@@ -65,7 +65,7 @@ class Job:
 
 async def _mend_texts(site: Site) -> None:
     """What older versions kept, before anybody is shown it; a big database is gone through meanwhile."""
-    from monitor.scrub import Halves
+    from monitor.scanning.redact import Halves
 
     rules = site.scanner.engine.rules
     await site.store.redaction.forever(lambda: Halves(rules))
@@ -73,25 +73,27 @@ async def _mend_texts(site: Site) -> None:
 
 # Those of a phase end in the other order.
 JOBS = (
-    Job("texts", "texts", lambda daemon: _mend_texts(daemon.site), "done"),
-    Job("delivery", "delivery", lambda daemon: daemon.running.delivery.run(), "ends"),
-    Job("heartbeat", "inventory", lambda daemon: daemon.running.health.beat()),
+    BackgroundJob("texts", "texts", lambda daemon: _mend_texts(daemon.site), "done"),
+    BackgroundJob("delivery", "delivery", lambda daemon: daemon.running.delivery.run(), "ends"),
+    BackgroundJob("heartbeat", "inventory", lambda daemon: daemon.running.health.beat()),
     # A reload under way at the end is given up: it may wait for a sink longer than we have.
-    Job("reload", "watching", lambda daemon: daemon.reloading.run()),
-    Job("look at the configuration", "watching", lambda daemon: daemon.reloading.watch()),
-    Job("deadlines", "watching", lambda daemon: daemon.running.deadlines.run()),
-    Job(
+    BackgroundJob("reload", "watching", lambda daemon: daemon.reloading.run()),
+    BackgroundJob("look at the configuration", "watching", lambda daemon: daemon.reloading.watch()),
+    BackgroundJob("deadlines", "watching", lambda daemon: daemon.running.deadlines.run()),
+    BackgroundJob(
         "retention",
         "watching",
         lambda daemon: daemon.site.store.retention.sweep(daemon.running.config.retention),
         every=3600.0,
     ),
-    Job("rotations", "watching", lambda daemon: daemon.rotations.sweep(), every=900.0),  # as the inventory is read
-    Job("actions", "watching", lambda daemon: daemon.issuers.operator.run_all()),
-    Job("verification", "watching", lambda daemon: daemon.issuers.asker.run()),
-    Job("inventory", "watching", lambda daemon: daemon.enrolment.run()),
-    Job("answers", "watching", lambda daemon: daemon.requests.answer()),
-    Job("requests", "watching", lambda daemon: daemon.requests.run()),
+    BackgroundJob(
+        "rotations", "watching", lambda daemon: daemon.rotations.sweep(), every=900.0
+    ),  # as the inventory is read
+    BackgroundJob("actions", "watching", lambda daemon: daemon.issuers.operator.run_all()),
+    BackgroundJob("verification", "watching", lambda daemon: daemon.issuers.asker.run()),
+    BackgroundJob("inventory", "watching", lambda daemon: daemon.enrolment.run()),
+    BackgroundJob("answers", "watching", lambda daemon: daemon.requests.answer()),
+    BackgroundJob("requests", "watching", lambda daemon: daemon.requests.run()),
 )
 
 
@@ -108,7 +110,7 @@ class Jobs:
         schedule: Scheduler,
         tell: Callable[[str, str, str], object],
         over: Callable[[str, str], object],
-        table: Sequence[Job] = JOBS,
+        table: Sequence[BackgroundJob] = JOBS,
     ) -> None:
         """`tell`: given a title, a text and the key of the trouble. `over`: the key, and a word about it."""
         self._parts, self._schedule, self._tell, self._over = parts, schedule, tell, over
@@ -136,7 +138,7 @@ class Jobs:
             for task in reversed(tasks):
                 await cancel(task)
 
-    async def _run(self, job: Job) -> None:
+    async def _run(self, job: BackgroundJob) -> None:
         trouble = f"part:{job.name}"
 
         def failed(error: BaseException, failures: int) -> bool:
@@ -150,14 +152,14 @@ class Jobs:
         await keep_up(partial(self._work, job), failed, lambda: self._over(trouble, "It works again."))
         self._over(trouble, "It came to its end.")
 
-    async def _work(self, job: Job) -> None:
+    async def _work(self, job: BackgroundJob) -> None:
         if job.every is not None:
             await self._schedule.every(job.every, partial(self._round, job))
         await job.work(self._parts)
         if job.policy != "done":
             raise EndedError(job.name)
 
-    async def _round(self, job: Job) -> None:
+    async def _round(self, job: BackgroundJob) -> None:
         try:
             await job.work(self._parts)
         except StoreError as error:  # the database reports its trouble itself; the next round is early enough

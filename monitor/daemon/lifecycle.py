@@ -20,34 +20,34 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
-from monitor import config as configuration
-from monitor import in_force
 from monitor.common.hardening import harden
 from monitor.common.http import Http
+from monitor.common.invocation import invocation
 from monitor.common.listen import split_listen
+from monitor.common.process import notify, spare_memory
 from monitor.common.scheduler import Scheduler
 from monitor.common.severity import Severity
 from monitor.common.tasks import cancel
-from monitor.config import Config, ConfigError
+from monitor.config import config as configuration
+from monitor.config import in_force
+from monitor.config.config import Config, ConfigError
 from monitor.daemon.deadlines import Deadlines
 from monitor.daemon.health import Health
 from monitor.daemon.jobs import EndedError, Jobs
 from monitor.daemon.listeners import Listeners
 from monitor.daemon.reload import Reload, Running, build_sinks, warn_of_old_names
-from monitor.daemon.requests import Keeper, Requests
+from monitor.daemon.requests import RequestRecorder, RequestWorker
 from monitor.daemon.rotations import Rotations
-from monitor.daemon.status import Status
+from monitor.daemon.status import StatusDocument
 from monitor.daemon.supervise import Sources, present
 from monitor.daemon.watched import Watched
 from monitor.delivery import Delivery
-from monitor.incidents import Incident
-from monitor.process import notify, spare_memory
-from monitor.program import invocation
+from monitor.domain.incidents import Incident
+from monitor.report.view import Links
 from monitor.runbook import Runbook
 from monitor.site import Site, open_site
 from monitor.snapshot import Snapshot
 from monitor.store import Recovery, StoreError
-from monitor.view import Links
 
 if TYPE_CHECKING:
     from monitor.daemon.issuers import Issuers
@@ -79,7 +79,7 @@ class Daemon:
     rotations: Rotations
     issuers: Issuers
     enrolment: Enrolment
-    requests: Requests
+    requests: RequestWorker
 
     def __init__(self, config: Config, *, once: bool = False) -> None:
         self._config = config
@@ -150,7 +150,7 @@ class Daemon:
             await self._unless_stopped(asyncio.wait([texts], timeout=_REDACT))
 
             self.phase = "http"
-            keeper = Keeper(site, lambda: self._running.sinks if self._running else {})
+            keeper = RequestRecorder(site, lambda: self._running.sinks if self._running else {})
             health = Health(site, self._at, self._ended, self._deaf, self._over)
             http = Http()
             stack.push_async_callback(http.close)
@@ -160,7 +160,7 @@ class Daemon:
             self.phase = "delivery"
             sources = Sources(site, await noting, once=self.once, over=self._over, schedule=self._schedule)
             self._running = await stack.enter_async_context(self._deliver(site, http, sources, health, keeper))
-            self.requests = Requests(self._running, keeper.kept)
+            self.requests = RequestWorker(self._running, keeper.kept)
 
             self.phase = "inventory"
             await stack.enter_async_context(self._jobs.during("inventory"))
@@ -202,7 +202,7 @@ class Daemon:
 
     @contextlib.asynccontextmanager
     async def _deliver(
-        self, site: Site, http: Http, sources: Sources, health: Health, keeper: Keeper
+        self, site: Site, http: Http, sources: Sources, health: Health, keeper: RequestRecorder
     ) -> AsyncIterator[Running]:
         config, store = self._config, site.store
         sinks = build_sinks(config.sinks, http)
@@ -227,11 +227,11 @@ class Daemon:
                 await delivery.drain(_DRAIN)
 
     @contextlib.asynccontextmanager
-    async def _serve(self, site: Site, health: Health, keeper: Keeper) -> AsyncIterator[None]:
+    async def _serve(self, site: Site, health: Health, keeper: RequestRecorder) -> AsyncIterator[None]:
         """The HTTP server. Raises ConfigError when its address cannot be had."""
         # These bring aiohttp and cryptography along, which `--once` has no use for.
         from monitor.common.httpd import serve
-        from monitor.metrics import registry
+        from monitor.daemon.metrics import registry
         from monitor.web import app as web
         from monitor.web import console, hooks, status
         from monitor.web.health import Probes
@@ -245,7 +245,7 @@ class Daemon:
             lambda source, what: self.snapshot.malformed.update([(source, what)]),
             trouble=self._unsigned,
         )
-        tell = Status(site, health, lambda: self.config, lambda: self.phase)
+        tell = StatusDocument(site, health, lambda: self.config, lambda: self.phase)
         application = web.build(
             Probes(live=health.live, ready=health.ready, registry=registry(lambda: self.snapshot)),
             hosts=web.allowed_hosts(host, config.http.base_url, config.http.hosts),

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 
-from monitor.common.inbound import Request
+from monitor.common.inbound import InboundRequest
 from monitor.common.tasks import cancel, keep_up
 from monitor.store import StoreError
 from sinks.base import Listens, Sink, SinkConfig
@@ -21,7 +21,7 @@ class Listeners:
     """Those of the sinks in force, from `replace` to `close`."""
 
     def __init__(
-        self, ask: Callable[[Sequence[Request]], Awaitable[bool]], trouble: Callable[[str, str | None], None]
+        self, ask: Callable[[Sequence[InboundRequest]], Awaitable[bool]], trouble: Callable[[str, str | None], None]
     ) -> None:
         """`ask`: keeps requests. `trouble`: told the name of a sink, and why it hears nothing (None: it does)."""
         self._keep, self._trouble = ask, trouble
@@ -47,7 +47,7 @@ class Listeners:
 
         await keep_up(lambda: sink.listen(self._ask, lambda why: self._trouble(name, why), configs), failed)
 
-    async def _ask(self, requests: Sequence[Request]) -> bool:
+    async def _ask(self, requests: Sequence[InboundRequest]) -> bool:
         try:
             await self._keep(requests)
         except StoreError:  # the database reports its trouble itself

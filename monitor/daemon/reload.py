@@ -13,17 +13,17 @@ from typing import NoReturn
 import structlog
 
 from detectors.match.engine import Engine
-from monitor import config as configuration
-from monitor import in_force
 from monitor.common.http import Http
-from monitor.config import Config, ConfigError
+from monitor.common.process import notify, spare_memory
+from monitor.config import config as configuration
+from monitor.config import in_force
+from monitor.config.config import Config, ConfigError
+from monitor.config.outdated import outdated
 from monitor.daemon.deadlines import Deadlines
 from monitor.daemon.health import Health
 from monitor.daemon.listeners import Listeners
 from monitor.daemon.supervise import Sources
 from monitor.delivery import Delivery
-from monitor.outdated import outdated
-from monitor.process import notify, spare_memory
 from monitor.site import Site, build_engine, check_books
 from sinks import load_sink
 from sinks.base import Sink, SinkConfig

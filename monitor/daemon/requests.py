@@ -13,18 +13,18 @@ import structlog
 
 from monitor.common.backoff import backoff
 from monitor.common.http import RemoteError
-from monitor.common.inbound import Announced, Request
+from monitor.common.inbound import Announced, InboundRequest
 from monitor.common.tasks import cancel
 from monitor.common.text import clip
 from monitor.daemon.reload import Running
-from monitor.incidents import Incident
-from monitor.quoted import unquoted
+from monitor.domain.incidents import Incident
+from monitor.scanning.quoted_secret import unquoted
 from monitor.site import Site
 from monitor.store import StoreError
-from monitor.store.requests import TELL, Answer
+from monitor.store.requests import TELL, RequestAnswer
 from sinks.base import Answers, Asks, Sink
 
-__all__ = ["Keeper", "Requests"]
+__all__ = ["RequestRecorder", "RequestWorker"]
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +38,7 @@ _FIRST, _LONGEST = 2.0, 300.0  # seconds between them
 _SEND = 30.0  # seconds that one may take
 
 
-class Keeper:
+class RequestRecorder:
     """Notes what was announced, before anybody does anything about it."""
 
     def __init__(self, site: Site, sinks: Callable[[], Mapping[str, Sink]]) -> None:
@@ -52,7 +52,7 @@ class Keeper:
             return await self._site.store.hooks.enqueue(said.delivery)
         return await self.ask(said.requests)
 
-    async def ask(self, requests: Sequence[Request]) -> bool:
+    async def ask(self, requests: Sequence[InboundRequest]) -> bool:
         """As `keep`, of requests. What somebody is asked for words about comes again with them: nothing is kept."""
         left = [one for one in requests if not await self._asked(one)]
         if not left:
@@ -62,7 +62,7 @@ class Keeper:
         self.kept.set()
         return fresh
 
-    async def _asked(self, one: Request) -> bool:
+    async def _asked(self, one: InboundRequest) -> bool:
         sink = self._sinks().get(one.sink) if one.window and not one.refusal else None
         return isinstance(sink, Asks) and await sink.ask(one)
 
@@ -72,7 +72,7 @@ class Keeper:
         return clip(masked, _NOTE)  # not before: half of a secret is not known as one
 
 
-class Requests:
+class RequestWorker:
     """`run` and `answer` until cancelled, apart: a system that does not answer holds up nothing that is asked for."""
 
     def __init__(self, running: Running, kept: asyncio.Event) -> None:
@@ -137,7 +137,7 @@ class Requests:
         due = await self._store.requests.next_untold([name for name in free if name not in self._telling])
         return _LOOK if due is None else min(max(due, _REST), _LOOK)
 
-    async def _tell_all(self, sink: Answers, waiting: Sequence[Answer]) -> None:
+    async def _tell_all(self, sink: Answers, waiting: Sequence[RequestAnswer]) -> None:
         """In the time that they are this process's to tell; those that are left are taken anew."""
         end = time.monotonic() + TELL - _SEND
         for one in waiting:
@@ -153,7 +153,7 @@ class Requests:
             except StoreError as error:  # the database reports its trouble itself
                 log.debug("requests wait for the state database", reason=str(error))
 
-    async def _send(self, sink: Answers, one: Answer) -> RemoteError | None:
+    async def _send(self, sink: Answers, one: RequestAnswer) -> RemoteError | None:
         """Why it failed. A hang or a mistake in a sink is something to try again."""
         try:
             async with asyncio.timeout(_SEND):
@@ -167,7 +167,7 @@ class Requests:
             return RemoteError(f"unexpected {type(error).__name__} in the sink", retry=True)
         return None
 
-    async def _again(self, one: Answer, error: RemoteError) -> None:
+    async def _again(self, one: RequestAnswer, error: RemoteError) -> None:
         tried, sink = one.attempts + 1, one.request.sink
         if tried == _TROUBLE and error.retry:
             text = f"{error}. Who asked for something there does not hear that it was not done. It is tried again."
@@ -180,5 +180,5 @@ class Requests:
         log.warning("somebody could not be told what came of it", sink=sink, reason=str(error))
         await self._store.requests.told(one.request.id)
 
-    def _count(self, one: Answer, outcome: str) -> None:
+    def _count(self, one: RequestAnswer, outcome: str) -> None:
         self._running.site.snapshot.answers[one.request.sink, outcome] += 1

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import structlog
 
-from monitor.config import Config
+from monitor.config.config import Config
 from monitor.rotation.automatic import Automatic
 from monitor.rotation.work import sweep
 from monitor.store import Store, StoreError

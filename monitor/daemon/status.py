@@ -8,25 +8,25 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from monitor.config import Config
+from monitor.config.config import Config
 from monitor.daemon.health import Health
 from monitor.site import Site
-from monitor.standing import Standing, standing
+from monitor.sources.standing import SourceStanding, standing
 from monitor.status import document
 from monitor.store import StoreError
 
-__all__ = ["Status"]
+__all__ = ["StatusDocument"]
 
 _FRESH = 5.0  # seconds for which what was read of positions and losses serves every answer
 _PATIENCE = 1.0  # seconds an answer waits for the database, which may be what is in trouble
 
 
-class Status:
+class StatusDocument:
     """Call it for the document (monitor.status)."""
 
     def __init__(self, site: Site, health: Health, config: Callable[[], Config], phase: Callable[[], str]) -> None:
         self._site, self._health, self._config, self._phase = site, health, config, phase
-        self._standings: Sequence[Standing] | None = None
+        self._standings: Sequence[SourceStanding] | None = None
         self._read = float("-inf")
         self._reading: asyncio.Task[None] | None = None
 

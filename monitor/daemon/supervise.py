@@ -14,7 +14,7 @@ from monitor.common.backoff import backoff
 from monitor.common.scheduler import Scheduler
 from monitor.common.tasks import FIRST, LONGEST, cancel, keep_up
 from monitor.host import SourceIntake
-from monitor.ledger import Ledger
+from monitor.intake.ledger import Ledger
 from monitor.site import Site
 from monitor.sources import load_source
 from monitor.sources.base import SourceConfig

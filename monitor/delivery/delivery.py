@@ -15,8 +15,8 @@ from monitor.delivery.channel import Channel, Patience, SinkStats
 from monitor.delivery.clock import POLL, Clock
 from monitor.delivery.notices import Notices
 from monitor.delivery.render import render
+from monitor.report.view import Books, Links, Offers
 from monitor.store import Leased, Store, StoreError, owner_name
-from monitor.view import Books, Links, Offers
 from sinks.base import Sink
 
 __all__ = ["Delivery"]

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from monitor.common.notification import Notification
 from monitor.common.severity import Severity
-from monitor.routing import Policy
+from monitor.routing.routes import Policy
 
 __all__ = ["Notices"]
 

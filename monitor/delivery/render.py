@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from monitor.common.notification import IncidentView, Notification
 from monitor.common.severity import Severity, rank, worst
+from monitor.report.view import Books, Links, Offers, view
 from monitor.store import Leased
-from monitor.view import Books, Links, Offers, view
 
 __all__ = ["render"]
 

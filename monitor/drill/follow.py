@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
+from monitor.domain.incidents import Incident, TransitionError
+from monitor.domain.model import Resolution
 from monitor.drill.plant import DrillError
-from monitor.incidents import Incident, TransitionError
-from monitor.model import Resolution
 from monitor.store import OutboxEntry, Store
 
 __all__ = ["Follower", "Hop"]

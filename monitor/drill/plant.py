@@ -27,9 +27,9 @@ from monitor.sources.peers import Peers
 if TYPE_CHECKING:
     from monitor.sources.base import SourceConfig
     from monitor.sources.file.source import FileConfig
-    from monitor.sources.http import HttpConfig
+    from monitor.sources.http import HttpSourceConfig
     from monitor.sources.journal.config import JournalConfig
-    from monitor.sources.mqtt import MqttConfig
+    from monitor.sources.mqtt import MqttSourceConfig
     from monitor.sources.syslog import SyslogConfig
 
 __all__ = ["KINDS", "DrillError", "Spot", "spot"]
@@ -220,7 +220,7 @@ def _syslog(config: SyslogConfig, given: str | None) -> Spot:
     return Spot(text, f"does source {config.name} listen on {text}?", put)
 
 
-def _mqtt(config: MqttConfig, given: str | None) -> Spot:
+def _mqtt(config: MqttSourceConfig, given: str | None) -> Spot:
     from paho.mqtt.client import topic_matches_sub
 
     filters = [re.sub(r"^\$share/[^/]+/", "", topic) for topic in config.topics]
@@ -241,7 +241,7 @@ def _mqtt(config: MqttConfig, given: str | None) -> Spot:
     return Spot(f"topic {topic}", f"has source {config.name} subscribed to {topic}?{shared}", put)
 
 
-def _http(config: HttpConfig, given: str | None) -> Spot:
+def _http(config: HttpSourceConfig, given: str | None) -> Spot:
     path = given or "/"
     if path not in send.DOORS:
         raise DrillError("planted", f"--at of source {config.name} is one of {', '.join(send.DOORS)}")

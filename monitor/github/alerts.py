@@ -18,10 +18,10 @@ from detectors.fingerprint import b64decode
 from monitor.common.outside import taken
 from monitor.common.severity import SEVERITIES, Severity, rank
 from monitor.common.text import one_line, web_address
+from monitor.domain.model import Resolution
 from monitor.github.links import commit, page
-from monitor.model import Resolution
 
-__all__ = ["Item", "Malformed", "Place", "finding_id", "item", "place", "severity"]
+__all__ = ["AlertItem", "AlertLocation", "Malformed", "finding_id", "item", "place", "severity"]
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}")
 _TYPE = re.compile(r"[A-Za-z0-9_.:-]{1,120}")
@@ -44,7 +44,7 @@ class Malformed(ValueError):  # noqa: N818 - a verdict on the input, raised and 
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class AlertLocation:
     """One location of an alert: what to show and a stable key."""
 
     key: str
@@ -55,7 +55,7 @@ class Place:
 
 
 @dataclass(slots=True)
-class Item:
+class AlertItem:
     """An alert as read. `secret` is the value, to be fingerprinted and then dropped with `take_secret`."""
 
     repo: str
@@ -73,7 +73,7 @@ class Item:
     validity: str
     public: bool
     multi: bool
-    first: Place | None
+    first: AlertLocation | None
     more: bool  # locations have to be fetched
     _secret: bytes | None = field(default=None, repr=False)
 
@@ -90,7 +90,7 @@ class Item:
         return f"{host}/{self.repo}#{self.number}".lower()
 
 
-def item(body: Any, now: float, repo: str | None = None) -> Item:
+def item(body: Any, now: float, repo: str | None = None) -> AlertItem:
     """Read an alert of the REST API. `repo`: from the request, where the answer does not say. Raises Malformed."""
     if not isinstance(body, dict):
         raise Malformed("not an object")
@@ -127,7 +127,7 @@ def item(body: Any, now: float, repo: str | None = None) -> Item:
     if asked := web_address(body.get("push_protection_bypass_request_html_url")):
         labels["bypass_request"] = asked
     first = _first(body.get("first_location_detected"), where)
-    return Item(
+    return AlertItem(
         repo=where,
         number=number,
         url=web_address(body.get("html_url")) or _page(body.get("url")) or "",
@@ -160,7 +160,7 @@ def _value(secret: Any, encoded: bool) -> bytes | None:
     return raw
 
 
-def severity(base: Severity, found: Item) -> Severity:
+def severity(base: Severity, found: AlertItem) -> Severity:
     """How bad it is, from what kind of secret it is and what GitHub knows of it.
 
     Publicly leaked: critical. Known to work: one step up, at least high. In several repositories: at least medium.
@@ -178,7 +178,7 @@ def severity(base: Severity, found: Item) -> Severity:
     return SEVERITIES[level]
 
 
-def place(body: Any, repo: str) -> Place:
+def place(body: Any, repo: str) -> AlertLocation:
     """Read a location. Raises Malformed."""
     if not isinstance(body, dict) or not isinstance(body.get("details"), dict):
         raise Malformed("location")
@@ -188,7 +188,7 @@ def place(body: Any, repo: str) -> Place:
     return _place(kind, body["details"], repo)
 
 
-def _first(details: Any, repo: str) -> Place | None:
+def _first(details: Any, repo: str) -> AlertLocation | None:
     """`first_location_detected` is a location's details without its type; its own fields tell which it is."""
     if not isinstance(details, dict):
         return None
@@ -202,7 +202,7 @@ def _first(details: Any, repo: str) -> Place | None:
         return None  # the list of locations is asked instead
 
 
-def _place(kind: str, details: Mapping[str, Any], repo: str) -> Place:
+def _place(kind: str, details: Mapping[str, Any], repo: str) -> AlertLocation:
     told = next((address for name in ("html_url", "page_url") if (address := web_address(details.get(name)))), None)
     named = told or web_address(
         details.get(f"{kind}_url")
@@ -216,11 +216,11 @@ def _place(kind: str, details: Mapping[str, Any], repo: str) -> Place:
         key = f"{kind}\0{path}\0{line}\0{column}\0{blob}"
         api = web_address(details.get("blob_url")) or web_address(details.get("commit_url")) or ""
         url = told or commit(api, repo, _text(details.get("commit_sha"), 64), path, line) or _page(api)
-        return Place(key, f"{repo}{'.wiki' if kind == 'wiki_commit' else ''}:{path}", line, column, url)
+        return AlertLocation(key, f"{repo}{'.wiki' if kind == 'wiki_commit' else ''}:{path}", line, column, url)
     if named is None:
         raise Malformed("location url")
     tail = "/".join(urlsplit(named).path.strip("/").split("/")[-2:])
-    return Place(f"{kind}\0{named}", f"{repo}:{kind.replace('_', ' ')} {tail}", url=page(named))
+    return AlertLocation(f"{kind}\0{named}", f"{repo}:{kind.replace('_', ' ')} {tail}", url=page(named))
 
 
 def _page(address: Any) -> str | None:

@@ -26,19 +26,19 @@ from monitor.clients.storage import Storage, StorageError
 from monitor.common.duration import Duration
 from monitor.common.http import RemoteError
 from monitor.common.inbound import HookDelivery
-from monitor.github.listing import ADVICE, Listing
+from monitor.domain.model import Position
+from monitor.github.listing import ADVICE, RunListing
 from monitor.github.login import GitHubLogin
 from monitor.github.poll import later
 from monitor.github.redeliver import redeliver
 from monitor.github.rounds import Rounds
 from monitor.github.runs import SECTION, EndedJob, Run, labels, path, step_at
-from monitor.github.watch import OVERLAP, SWEEP, Progress, Watched
-from monitor.intake import AlertIntake
-from monitor.model import Position
+from monitor.github.watch import OVERLAP, SWEEP, WatchedRepository, WatchProgress
+from monitor.intake.protocol import AlertIntake
 from monitor.sources.base import SourceConfig, Where
-from monitor.sources.joblog import Job, JobLogs, where
+from monitor.sources.joblog import CiJob, JobLogs, where
 
-__all__ = ["EVENT", "GitHubActionsConfig", "GitHubActionsSource", "job_of"]
+__all__ = ["EVENT", "ActionsLogsConfig", "GitHubActionsSource", "job_of"]
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +54,7 @@ _LOG = "log:"  # begins the id of work for later
 HOOK_PAUSE, WORK_PAUSE, REDELIVER_EVERY = 1.0, 5.0, 600.0  # seconds, as for alerts
 
 
-class GitHubActionsConfig(GitHubLogin):
+class ActionsLogsConfig(GitHubLogin):
     """`[[sources]]` with `type = "github-actions"`: at least one of org and repo, and one way to log in."""
 
     type: Literal["github-actions"]
@@ -64,7 +64,7 @@ class GitHubActionsConfig(GitHubLogin):
     environment: str = ""
 
     @model_validator(mode="after")
-    def _whole(self) -> GitHubActionsConfig:
+    def _whole(self) -> ActionsLogsConfig:
         if not (self.org or self.repo):
             raise ValueError("give at least one of org and repo")
         if self.since is not None and "start_at" in self.model_fields_set:
@@ -90,17 +90,17 @@ class _LaterError(Exception):
 class GitHubActionsSource:
     """Polls, and answers hooks."""
 
-    Config: ClassVar[type[SourceConfig]] = GitHubActionsConfig
+    Config: ClassVar[type[SourceConfig]] = ActionsLogsConfig
 
-    def __init__(self, config: GitHubActionsConfig, intake: AlertIntake, key: bytes) -> None:
+    def __init__(self, config: ActionsLogsConfig, intake: AlertIntake, key: bytes) -> None:
         self.config, self.intake = config, intake
         self._rounds = Rounds(config.name, intake)
         self.client = config.client(on_wait=self._rounds.waiting, advice=ADVICE)
         self._storage = Storage(private=not config.cloud, clear=urlsplit(config.base_url).scheme == "http")
-        self._listing = Listing(self.client, self._storage, intake.malformed)
+        self._listing = RunListing(self.client, self._storage, intake.malformed)
         self._logs = JobLogs(config.name, intake, SECTION, parts=2)
-        self._watched: dict[str, Watched] = {}
-        self._progress: dict[str, Progress] = {}  # also of repositories that are not there for now
+        self._watched: dict[str, WatchedRepository] = {}
+        self._progress: dict[str, WatchProgress] = {}  # also of repositories that are not there for now
         self._listed: float | None = None  # when repositories were looked for last
         self._born = time.monotonic()
         self._slots = asyncio.Semaphore(AT_ONCE)
@@ -133,7 +133,7 @@ class GitHubActionsSource:
         for key, state in saved.items():
             if key.startswith(_REPOSITORY):
                 with contextlib.suppress(ValueError):
-                    self._progress[key.removeprefix(_REPOSITORY)] = Progress.restored(state)
+                    self._progress[key.removeprefix(_REPOSITORY)] = WatchProgress.restored(state)
         listed = saved.get(_LISTED, {}).get("at")
         self._listed = float(listed) if isinstance(listed, int | float) else None
 
@@ -176,7 +176,7 @@ class GitHubActionsSource:
         began = self.config.began(now - (time.monotonic() - self._born))
         fresh = dict.fromkeys(found, began if self._listed is None else self._looked({*found, *named}, self._listed))
         fresh |= dict.fromkeys(named, began)
-        new = {key: Progress.fresh(since) for key, since in fresh.items() if key not in self._progress}
+        new = {key: WatchProgress.fresh(since) for key, since in fresh.items() if key not in self._progress}
         rows = [self._row(key, progress) for key, progress in new.items()]
         await self.intake.record((), [*rows, Position(self.config.name, _LISTED, {"at": now})])
         self._progress |= new
@@ -202,19 +202,21 @@ class GitHubActionsSource:
         for key in self._watched.keys() - names.keys():
             self.intake.degraded(self._watched.pop(key).name, None)
         for key in names.keys() - self._watched.keys():
-            self._watched[key] = Watched(names[key], self._progress[key], self._listing, self._take, self._save)
+            self._watched[key] = WatchedRepository(
+                names[key], self._progress[key], self._listing, self._take, self._save
+            )
 
-    async def _turn(self, one: Watched) -> None:
+    async def _turn(self, one: WatchedRepository) -> None:
         await self._rounds.guarded(one.name, functools.partial(one.turn, self._now()))
 
-    async def _save(self, one: Watched) -> None:
+    async def _save(self, one: WatchedRepository) -> None:
         key = one.name.lower()
         swept = one.progress.swept != self._progress[key].swept
         gone = self._logs.forget(key, one.progress.floor) if swept else []
         await self.intake.record((), [self._row(key, one.progress), *gone])
         self._progress[key] = one.progress
 
-    def _row(self, key: str, progress: Progress) -> Position:
+    def _row(self, key: str, progress: WatchProgress) -> Position:
         return Position(self.config.name, f"{_REPOSITORY}{key}", progress.row())
 
     # --- logs -----------------------------------------------------------------------------------------------------
@@ -258,7 +260,7 @@ class GitHubActionsSource:
                 return
         raise failure
 
-    async def _lose(self, job: Job, reason: str) -> None:
+    async def _lose(self, job: CiJob, reason: str) -> None:
         await self._logs.lose(job, reason)
         self._postponed.discard(job.key)
 
@@ -312,7 +314,7 @@ class GitHubActionsSource:
         if delivery.attempts < (1 if shown else TRIES) or (not shown and repo in self._watched):
             return False
         if not self._logs.has(repo, str(delivery.number)):
-            unknown = Job(f"{repo}/{delivery.number}", self.config.host, delivery.repo, self._now())
+            unknown = CiJob(f"{repo}/{delivery.number}", self.config.host, delivery.repo, self._now())
             await self._logs.lose(unknown, "deleted")
         ours = [key for key in self._postponed if key.startswith(f"{repo}/") and key.endswith(f"/{delivery.number}")]
         self._postponed.difference_update(ours)
@@ -327,7 +329,7 @@ class GitHubActionsSource:
         return self._runs[key]
 
 
-def job_of(ended: EndedJob, of: Run | None, host: str) -> Job:
+def job_of(ended: EndedJob, of: Run | None, host: str) -> CiJob:
     """What is read of it. `of`: its run, where that attempt is known; `host`: how ids name the server."""
     step = functools.partial(step_at, ended.steps)
-    return Job(ended.key, host, path(ended, of), ended.ended, labels(ended, of), ended.url, step)
+    return CiJob(ended.key, host, path(ended, of), ended.ended, labels(ended, of), ended.url, step)

@@ -19,9 +19,9 @@ from monitor.common.backoff import backoff
 from monitor.common.credential import Credential
 from monitor.common.http import Http, RemoteError, retry_after
 from monitor.github.auth import AppAuth, Auth, AuthError, TokenAuth
-from monitor.github.limits import Budget, shared
+from monitor.github.limits import RequestBudget, shared
 
-__all__ = ["Answer", "Client"]
+__all__ = ["GitHubClient", "Response"]
 
 API_VERSION = "2022-11-28"  # also known to GHES 3.17
 BODY_LIMIT = 32 << 20  # a page of 100 alerts is well under 1 MiB; a gist may hold large files
@@ -32,7 +32,7 @@ _NEXT = re.compile(r'<([^<>]+)>\s*;[^,<]*\brel="?next"?')
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """`body` is the parsed JSON, None for 204 and 304. Keep it no longer than needed: it may hold secrets."""
 
     url: str
@@ -43,7 +43,7 @@ class Answer:
     generation: int = 0
 
 
-class Client:
+class GitHubClient:
     """`on_wait(seconds)` is called before a long wait for a limit and with 0 after it. `advice`: what a status means to
     whoever asks, in place of what it means where alerts are asked for."""
 
@@ -64,11 +64,11 @@ class Client:
         self.first_retry = 1.0  # seconds; doubles
         self.skew = 0.0
         self._http = Http(timeout=timeout, connect=10)
-        self._budget: Budget | None = None
+        self._budget: RequestBudget | None = None
         self._etags: dict[str, tuple[int, str]] = {}
 
     @classmethod
-    def with_token(cls, base_url: str, token: Credential, **options: Any) -> Client:
+    def with_token(cls, base_url: str, token: Credential, **options: Any) -> GitHubClient:
         return cls(base_url, TokenAuth(token), **options)
 
     @classmethod
@@ -80,7 +80,7 @@ class Client:
         where: str,
         installation: int | None = None,
         **options: Any,
-    ) -> Client:
+    ) -> GitHubClient:
         """`where` is `orgs/NAME` or `repos/OWNER/NAME`: whose installation to use when no id is given."""
         client = cls(base_url, None, **options)
 
@@ -127,7 +127,7 @@ class Client:
                 raise RemoteError(f"a link leads from {self.base.host} to another server; check base_url", retry=False)
         return url.update_query(params) if params else url
 
-    async def budget(self) -> Budget:
+    async def budget(self) -> RequestBudget:
         if self._budget is None:
             assert self.auth is not None
             self._budget = shared(str(self.base), await self.auth.identity())
@@ -141,24 +141,24 @@ class Client:
         conditional: bool = False,
         background: bool = False,
         resource: str = "core",
-    ) -> Answer:
+    ) -> Response:
         """Read. `conditional`: status 304 when nothing changed since the answer last given to `remember`."""
         url = self.url(where, params)
         etag = self._etags.get(str(url)) if conditional else None
         return await self._request("GET", url, etag=etag, background=background, resource=resource)
 
-    def remember(self, answer: Answer) -> None:
+    def remember(self, answer: Response) -> None:
         """Make the next conditional read of this URL depend on this answer (call when it is dealt with)."""
         etag = answer.headers.get("etag")
         if etag:
             self._etags[answer.url] = (answer.generation, etag)
 
-    def forget(self, answer: Answer) -> None:
+    def forget(self, answer: Response) -> None:
         self._etags.pop(answer.url, None)
 
     async def pages(
         self, where: str, params: Mapping[str, str] | None = None, *, background: bool = False
-    ) -> AsyncIterator[Answer]:
+    ) -> AsyncIterator[Response]:
         """Every page from here on, by `Link`."""
         answer = await self.get(where, params, background=background)
         yield answer
@@ -178,11 +178,11 @@ class Client:
             raise RemoteError(what, status=answer.status, retry=True)
         return location
 
-    async def write(self, method: str, where: str, body: Mapping[str, Any] | None = None) -> Answer:
+    async def write(self, method: str, where: str, body: Mapping[str, Any] | None = None) -> Response:
         """Change something; at most one a second over all users of the token."""
         return await self._request(method, self.url(where), body=body)
 
-    async def app(self, method: str, where: str, params: Mapping[str, str] | None = None) -> Answer:
+    async def app(self, method: str, where: str, params: Mapping[str, str] | None = None) -> Response:
         """A request as the App itself (its hook's deliveries)."""
         if not isinstance(self.auth, AppAuth):
             raise RemoteError("this needs a GitHub App", retry=False)
@@ -198,7 +198,7 @@ class Client:
         background: bool = False,
         resource: str = "core",
         follow: bool = True,
-    ) -> Answer:
+    ) -> Response:
         assert self.auth is not None
         budget = await self.budget()
         write = method != "GET"
@@ -246,12 +246,12 @@ class Client:
         if self.on_wait is not None and (seconds > 5 or seconds == 0):
             self.on_wait(seconds)
 
-    async def _once(self, method: str, url: URL, token: str) -> Answer:
+    async def _once(self, method: str, url: URL, token: str) -> Response:
         """A request with the App's JWT: one retry when our clock was wrong, which the first answer tells."""
         for attempt in range(2):
             answer = await self._send(method, url, token)
             if answer.status == 401 and attempt == 0 and isinstance(self.auth, AppAuth):
-                probe = Budget()
+                probe = RequestBudget()
                 probe.answered(answer.status, answer.headers)
                 self.skew = probe.skew
                 token = await self.auth.jwt()
@@ -273,7 +273,7 @@ class Client:
         etag: str | None = None,
         generation: int = 0,
         follow: bool = True,
-    ) -> Answer:
+    ) -> Response:
         """`follow`: also a redirect that says where the content is, not only where this is asked by now."""
         headers = {
             "Accept": "application/vnd.github+json",
@@ -295,7 +295,7 @@ class Client:
             if reply.status in moved and (location := reply.headers.get("location")):
                 target = self._target(target, location)
                 continue
-            return Answer(
+            return Response(
                 str(url),
                 reply.status,
                 reply.headers,
@@ -312,7 +312,7 @@ class Client:
             raise RemoteError(f"{here.path}: a redirect leads to no web address", retry=True) from None
         return self.url(str(there))
 
-    def _failure(self, method: str, url: URL, answer: Answer | None) -> RemoteError:
+    def _failure(self, method: str, url: URL, answer: Response | None) -> RemoteError:
         status = answer.status if answer is not None else 0
         advice = self._advice.get(status, "")
         if answer is not None and "x-github-sso" in answer.headers:
@@ -341,7 +341,7 @@ def _next(links: list[str]) -> str | None:
     return match[1] if match else None
 
 
-def _limited(answer: Answer) -> bool:
+def _limited(answer: Response) -> bool:
     """A limit, and not a missing permission: GitHub uses 403 for both."""
     if answer.status == 429 or "retry-after" in answer.headers or answer.headers.get("x-ratelimit-remaining") == "0":
         return True

@@ -9,12 +9,12 @@ from typing import Any, Literal, Protocol
 
 from monitor.common.http import RemoteError
 from monitor.github.auth import AppAuth, AuthError
-from monitor.github.client import Client
+from monitor.github.client import GitHubClient
 from monitor.github.links import web
-from monitor.github.poll import Stream
+from monitor.github.poll import AlertStream
 from monitor.github.reviews import KINDS, REVIEWER, Kind, open_reviews
 
-__all__ = ["Check", "Examined", "Owning", "Repository", "Switch", "examine", "repositories"]
+__all__ = ["DoctorCheck", "Examined", "Owning", "Repository", "Switch", "examine", "repositories"]
 
 Switch = Literal["on", "off", "unknown"]
 # What each name in `security_and_analysis` is called here.
@@ -27,7 +27,7 @@ SWITCHES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class DoctorCheck:
     """One question and its answer. `ok` None: it could not be found out."""
 
     name: str
@@ -61,16 +61,16 @@ class Examined(Owning, Protocol):
     def targets(self) -> tuple[str, ...]: ...
     @property
     def review_requests(self) -> bool: ...
-    def streams(self) -> tuple[Stream, ...]: ...
+    def streams(self) -> tuple[AlertStream, ...]: ...
 
 
-async def examine(config: Examined, client: Client, *, writes: bool) -> AsyncIterator[Check]:
+async def examine(config: Examined, client: GitHubClient, *, writes: bool) -> AsyncIterator[DoctorCheck]:
     """Each check as it is answered. `writes`: the source is configured to write back."""
     try:
         async for check in _login(client, writes):
             yield check
     except (RemoteError, AuthError) as error:
-        yield Check("log-in", False, str(error))
+        yield DoctorCheck("log-in", False, str(error))
         return
     yield await _limits(client)
     for stream in config.streams():
@@ -81,70 +81,78 @@ async def examine(config: Examined, client: Client, *, writes: bool) -> AsyncIte
             yield await _reviewable(target, kind, client)
 
 
-async def _reviewable(target: str, kind: Kind, client: Client) -> Check:
+async def _reviewable(target: str, kind: Kind, client: GitHubClient) -> DoctorCheck:
     what = f"{KINDS[kind]} of {target}"
     try:
         count = len([one async for one in open_reviews(client, target, kind)])
     except (RemoteError, AuthError) as error:
         if isinstance(error, RemoteError) and error.status == 404:
-            return Check(what, None, "nobody has to ask there, or the token may not see it")
-        return Check(what, False, REVIEWER if isinstance(error, RemoteError) and error.status == 403 else str(error))
-    return Check(what, True, f"readable, {count or 'none'} waiting")
+            return DoctorCheck(what, None, "nobody has to ask there, or the token may not see it")
+        return DoctorCheck(
+            what, False, REVIEWER if isinstance(error, RemoteError) and error.status == 403 else str(error)
+        )
+    return DoctorCheck(what, True, f"readable, {count or 'none'} waiting")
 
 
-async def _login(client: Client, writes: bool) -> AsyncIterator[Check]:
+async def _login(client: GitHubClient, writes: bool) -> AsyncIterator[DoctorCheck]:
     if isinstance(client.auth, AppAuth):
         await client.auth.token()
-        yield Check("log-in", True, f"GitHub App {client.auth.app_id}, installation {client.auth.installation_id}")
+        yield DoctorCheck(
+            "log-in", True, f"GitHub App {client.auth.app_id}, installation {client.auth.installation_id}"
+        )
         body = (await client.app("GET", f"/app/installations/{client.auth.installation_id}")).body
         permissions = body.get("permissions") if isinstance(body, dict) else None
         if not isinstance(permissions, dict):
-            yield Check("permissions", None, "unknown")
+            yield DoctorCheck("permissions", None, "unknown")
             return
         level = permissions.get("secret_scanning_alerts")
         wanted = "write" if writes else "read"
         fine = level in ("write", wanted)
         shown = ", ".join(f"{name}={value}" for name, value in sorted(permissions.items()) if isinstance(value, str))
         missing = "" if fine else f"; needs secret_scanning_alerts={wanted}: {web(str(client.base))}/settings/apps"
-        yield Check("permissions", fine, f"{shown or 'none'}{missing}")
+        yield DoctorCheck("permissions", fine, f"{shown or 'none'}{missing}")
         return
     answer = await client.get("/user")
     login = answer.body.get("login") if isinstance(answer.body, dict) else None
-    yield Check("log-in", True, f"token of {login if isinstance(login, str) else 'an unknown user'}")
+    yield DoctorCheck("log-in", True, f"token of {login if isinstance(login, str) else 'an unknown user'}")
     scopes = answer.headers.get("x-oauth-scopes")
     if scopes is None:
-        yield Check("scopes", None, "fine-grained token: its permissions cannot be read, see what is readable below")
+        yield DoctorCheck(
+            "scopes", None, "fine-grained token: its permissions cannot be read, see what is readable below"
+        )
         return
     held = {scope.strip() for scope in scopes.split(",")}
     fine = bool(held & {"repo", "security_events"})
     missing = "" if fine else f"; needs security_events, or repo: {web(str(client.base))}/settings/tokens"
-    yield Check("scopes", fine, f"{scopes or 'none'}{missing}")
+    yield DoctorCheck("scopes", fine, f"{scopes or 'none'}{missing}")
 
 
-async def _limits(client: Client) -> Check:
+async def _limits(client: GitHubClient) -> DoctorCheck:
     try:
         body = (await client.get("/rate_limit")).body
         core = body["resources"]["core"]
         limit, remaining, reset = int(core["limit"]), int(core["remaining"]), float(core["reset"])
     except RemoteError as error:
         # GHES answers 404 when rate limits are switched off.
-        return Check("rate limit", None if error.status == 404 else False, str(error))
+        return DoctorCheck("rate limit", None if error.status == 404 else False, str(error))
     except (KeyError, TypeError, ValueError):
-        return Check("rate limit", None, "unknown")
+        return DoctorCheck("rate limit", None, "unknown")
     minutes = max(reset - time.time() - client.skew, 0) / 60
-    return Check("rate limit", remaining > limit // 10, f"{remaining} of {limit} left, full again in {minutes:.0f} min")
+    return DoctorCheck(
+        "rate limit", remaining > limit // 10, f"{remaining} of {limit} left, full again in {minutes:.0f} min"
+    )
 
 
-async def _readable(stream: Stream, client: Client) -> Check:
+async def _readable(stream: AlertStream, client: GitHubClient) -> DoctorCheck:
     try:
         answer = await client.get(stream.path, {"per_page": "1", "hide_secret": "true"})
     except (RemoteError, AuthError) as error:
-        return Check(f"alerts of {stream.target}", False, str(error))
+        return DoctorCheck(f"alerts of {stream.target}", False, str(error))
     some = isinstance(answer.body, list) and bool(answer.body)
-    return Check(f"alerts of {stream.target}", True, "readable" + ("" if some else ", none yet"))
+    return DoctorCheck(f"alerts of {stream.target}", True, "readable" + ("" if some else ", none yet"))
 
 
-async def repositories(config: Owning, client: Client) -> AsyncIterator[Repository]:
+async def repositories(config: Owning, client: GitHubClient) -> AsyncIterator[Repository]:
     """Every repository of the configured organisations and each one named. Raises RemoteError."""
     for org in config.org:
         async for answer in client.pages(f"/orgs/{org}/repos", {"per_page": "100", "type": "all"}, background=True):

@@ -18,10 +18,10 @@ from detectors.fingerprint import fingerprint
 from monitor.common.http import RemoteError
 from monitor.common.outside import taken
 from monitor.common.text import web_address
-from monitor.github.client import Client
+from monitor.domain.model import Block, Finding, Position
+from monitor.github.client import GitHubClient
 from monitor.github.links import web
-from monitor.intake import AlertIntake, ScanError
-from monitor.model import Block, Finding, Position
+from monitor.intake.protocol import AlertIntake, ScanError
 
 __all__ = ["Exposure"]
 
@@ -39,7 +39,7 @@ REMEMBERED = 500  # ids of events; the API keeps 300
 class Exposure:
     """Each method is one round; the source calls them on its schedule. They raise RemoteError."""
 
-    def __init__(self, source: str, client: Client, intake: AlertIntake, key: bytes, orgs: Sequence[str]) -> None:
+    def __init__(self, source: str, client: GitHubClient, intake: AlertIntake, key: bytes, orgs: Sequence[str]) -> None:
         self.source = source
         self.client = client
         self.intake = intake

@@ -19,7 +19,7 @@ import structlog
 from monitor.common.credential import Credential
 from monitor.common.inbound import Announced, HookDelivery, Owner, UnusableError, same
 from monitor.github.ci import EVENT as JOB
-from monitor.github.ci import GitHubActionsConfig
+from monitor.github.ci import ActionsLogsConfig
 from monitor.github.login import GitHubLogin
 from monitor.github.source import REVIEWS, GitHubConfig
 
@@ -65,7 +65,7 @@ class GitHubHook:
         if event == "ping":
             log.info("webhook is set up", source=signed[0].name)
             return Announced(answer="pong\n")
-        wanted = GitHubActionsConfig if event == JOB else GitHubConfig
+        wanted = ActionsLogsConfig if event == JOB else GitHubConfig
         owners = [one for one in signed if isinstance(one, wanted)]
         if event not in EVENTS or not owners:
             return Announced(answer="not an event we use\n", status=202)

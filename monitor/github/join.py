@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from detectors.fingerprint import fingerprint, mask
 from monitor import runbook
 from monitor.common.severity import Severity
-from monitor.github.alerts import Item, Place, finding_id, severity
+from monitor.domain.model import Alert, Confidence, Finding, KnownAlert
+from monitor.github.alerts import AlertItem, AlertLocation, finding_id, severity
 from monitor.github.kinds import OTHER, kinds
-from monitor.intake import AlertIntake, ScanError
-from monitor.model import Alert, Confidence, Finding, KnownAlert
+from monitor.intake.protocol import AlertIntake, ScanError
 
-__all__ = ["FALLBACK_RULE", "Identity", "identity", "record"]
+__all__ = ["FALLBACK_RULE", "SecretIdentity", "identity", "record"]
 
 SYSTEM = "GitHub"
 FALLBACK_RULE = "github-secret-scanning"
@@ -26,7 +26,7 @@ UNKNOWN_VALUE = "(value not known)"
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class SecretIdentity:
     """Which secret an alert is about, and how it is shown. Holds no value."""
 
     fingerprint: str
@@ -40,7 +40,9 @@ class Identity:
     labels: Mapping[str, str]
 
 
-async def identity(item: Item, *, host: str, key: bytes, intake: AlertIntake, known: KnownAlert | None) -> Identity:
+async def identity(
+    item: AlertItem, *, host: str, key: bytes, intake: AlertIntake, known: KnownAlert | None
+) -> SecretIdentity:
     """Takes the value out of `item`; after this nothing holds it."""
     value = item.take_secret()
     found: Finding | None = None
@@ -55,7 +57,7 @@ async def identity(item: Item, *, host: str, key: bytes, intake: AlertIntake, kn
         print_ = found.fingerprint if found else whole
         masked = found.masked if found else mask(value)
     elif known is not None and not known.provisional:
-        return Identity(
+        return SecretIdentity(
             known.fingerprint,
             False,
             known.rule,
@@ -80,10 +82,12 @@ async def identity(item: Item, *, host: str, key: bytes, intake: AlertIntake, kn
         level, book, confidence = rule.severity, runbook.of(rule), rule.confidence
         if found is not None and found.rule == rule.id:
             level, confidence = found.severity, found.confidence  # a JWT's role, a test key: read from the value
-        return Identity(
+        return SecretIdentity(
             print_, provisional, rule.id, rule.name, level, confidence, masked, book, found.labels if found else {}
         )
-    return Identity(print_, provisional, FALLBACK_RULE, item.name, kind.severity, "high", masked, kind.runbook, {})
+    return SecretIdentity(
+        print_, provisional, FALLBACK_RULE, item.name, kind.severity, "high", masked, kind.runbook, {}
+    )
 
 
 def as_logged(secret_type: str, value: bytes) -> bytes:
@@ -104,7 +108,14 @@ def _best(found: Sequence[Finding], whole: str, intake: AlertIntake) -> Finding 
 
 
 def record(
-    item: Item, who: Identity, places: Sequence[Place], *, source: str, host: str, quiet_before: float, read: float
+    item: AlertItem,
+    who: SecretIdentity,
+    places: Sequence[AlertLocation],
+    *,
+    source: str,
+    host: str,
+    quiet_before: float,
+    read: float,
 ) -> tuple[Alert, list[Finding]]:
     """The alert and one finding for each of its places; for an alert without any, one that links to its page."""
     alert_id = item.id(host)
@@ -148,6 +159,6 @@ def record(
             runbook=who.runbook,
             url=place.url or item.url or None,
         )
-        for place in (places or [Place("", item.repo, url=item.url or None)])
+        for place in (places or [AlertLocation("", item.repo, url=item.url or None)])
     ]
     return alert, findings

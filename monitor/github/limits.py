@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 from monitor.common.backoff import backoff
 from monitor.common.http import retry_after
 
-__all__ = ["Budget", "Quota", "shared"]
+__all__ = ["Quota", "RequestBudget", "shared"]
 
 BURST = 300.0  # points that may go at once; with RATE this stays within 900 in any minute
 RATE = 10.0  # points a second
@@ -37,7 +37,7 @@ class Quota:
 
 
 @dataclass(eq=False)
-class Budget:
+class RequestBudget:
     """Waits before a request may leave. `reserve` is the part of the quota that background work leaves to others."""
 
     reserve: float = 0.1
@@ -131,12 +131,12 @@ def _number(headers: Mapping[str, str], name: str) -> float | None:
     return float(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
 
 
-_budgets: WeakValueDictionary[tuple[str, str], Budget] = WeakValueDictionary()
+_budgets: WeakValueDictionary[tuple[str, str], RequestBudget] = WeakValueDictionary()
 
 
-def shared(base_url: str, identity: str) -> Budget:
+def shared(base_url: str, identity: str) -> RequestBudget:
     """The one budget of this token at this server; `identity` is a digest or an app's installation, never the token."""
     budget = _budgets.get((base_url, identity))
     if budget is None:
-        budget = _budgets[(base_url, identity)] = Budget()
+        budget = _budgets[(base_url, identity)] = RequestBudget()
     return budget

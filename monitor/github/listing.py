@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 from monitor.clients.storage import Storage, StorageError
 from monitor.common.http import RemoteError
 from monitor.github.alerts import Malformed
-from monitor.github.client import Answer, Client
+from monitor.github.client import GitHubClient, Response
 from monitor.github.runs import EndedJob, Run, job, repository, run, unended
 
-__all__ = ["ADVICE", "Listing", "Look"]
+__all__ = ["ADVICE", "Look", "RunListing"]
 
 _Read = TypeVar("_Read")
 
@@ -29,10 +29,10 @@ ADVICE = {
 }
 
 
-class Listing:
+class RunListing:
     """What is asked of one GitHub. `malformed` counts, by kind, what cannot be used."""
 
-    def __init__(self, client: Client, storage: Storage, malformed: Callable[[str], object]) -> None:
+    def __init__(self, client: GitHubClient, storage: Storage, malformed: Callable[[str], object]) -> None:
         self.client, self._storage, self._malformed = client, storage, malformed
 
     async def repositories(self, org: str) -> list[str]:
@@ -87,7 +87,7 @@ class Listing:
                     raise
         raise AssertionError
 
-    def items(self, answer: Answer, name: str, read: Callable[[Any], _Read | None]) -> Iterator[_Read]:
+    def items(self, answer: Response, name: str, read: Callable[[Any], _Read | None]) -> Iterator[_Read]:
         """Those of a page that can be used."""
         listed = answer.body.get(name) if isinstance(answer.body, dict) else None
         if not isinstance(listed, list):
@@ -108,9 +108,9 @@ class Look:
     """One look at a repository. What it was answered counts as seen once it is `settled`, and not before: what could
     not be dealt with comes again. `anything`: it was answered more than that nothing has changed."""
 
-    def __init__(self, listing: Listing, repo: str) -> None:
+    def __init__(self, listing: RunListing, repo: str) -> None:
         self._listing, self._repo = listing, repo
-        self._answers: list[Answer] = []
+        self._answers: list[Response] = []
         self.anything = False
 
     def settled(self) -> None:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, 
 
 from monitor.common.credential import Credential
 from monitor.common.http import CLEAR, in_the_clear
-from monitor.github.client import Client
+from monitor.github.client import GitHubClient
 from monitor.sources.base import SourceConfig
 
 __all__ = ["AppConfig", "GitHubLogin", "Name", "listed"]
@@ -83,13 +83,13 @@ class GitHubLogin(SourceConfig):
         owner = repo.partition("/")[0].lower()
         return repo.lower() in (name.lower() for name in self.repo) or owner in (name.lower() for name in self.org)
 
-    def client(self, **options: Any) -> Client:
+    def client(self, **options: Any) -> GitHubClient:
         """A client that logs in as configured."""
         if self.app is not None:
             where = f"orgs/{self.org[0]}" if self.org else f"repos/{self.repo[0]}"
             app = self.app
-            return Client.with_app(
+            return GitHubClient.with_app(
                 self.base_url, app.id, app.private_key, where, installation=app.installation, **options
             )
         assert self.token is not None
-        return Client.with_token(self.base_url, self.token, **options)
+        return GitHubClient.with_token(self.base_url, self.token, **options)

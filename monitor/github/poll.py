@@ -28,13 +28,13 @@ import structlog
 from monitor.common.backoff import backoff
 from monitor.common.http import RemoteError
 from monitor.common.inbound import HookDelivery
-from monitor.github.alerts import Item, Malformed, Place, item, place
-from monitor.github.client import Answer, Client
+from monitor.domain.model import Alert, Finding, KnownAlert, Position
+from monitor.github.alerts import AlertItem, AlertLocation, Malformed, item, place
+from monitor.github.client import GitHubClient, Response
 from monitor.github.join import identity, record
-from monitor.intake import AlertIntake
-from monitor.model import Alert, Finding, KnownAlert, Position
+from monitor.intake.protocol import AlertIntake
 
-__all__ = ["Poller", "Stream", "later"]
+__all__ = ["AlertStream", "Poller", "later"]
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +50,7 @@ HIDE = {"hide_secret": "true"}
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
+class AlertStream:
     """One listing: a target (`org:acme`, `repo:acme/web`, `enterprise:acme`), and default or generic secret types."""
 
     target: str
@@ -78,7 +78,7 @@ class Poller:
         self,
         *,
         source: str,
-        client: Client,
+        client: GitHubClient,
         intake: AlertIntake,
         key: bytes,
         host: str,
@@ -102,7 +102,7 @@ class Poller:
 
     # --- walking a listing ----------------------------------------------------------------------------------------
 
-    async def poll(self, stream: Stream, streams: Sequence[Stream], *, full: bool = False) -> None:
+    async def poll(self, stream: AlertStream, streams: Sequence[AlertStream], *, full: bool = False) -> None:
         """Bring one listing up to date. `streams`: all of the source, for the summary after a first walk.
 
         `full`: walk to the end whatever was seen before. Raises RemoteError and AuthError.
@@ -127,7 +127,7 @@ class Poller:
         await self._walk(stream, streams, state, walk, answer)
         self.client.remember(answer)
 
-    def _parameters(self, stream: Stream, hide: bool) -> dict[str, str]:
+    def _parameters(self, stream: AlertStream, hide: bool) -> dict[str, str]:
         parameters = {"sort": "updated", "direction": "desc", "per_page": "100", "after": ""}
         if hide:
             parameters |= HIDE
@@ -135,7 +135,7 @@ class Poller:
             parameters["secret_type"] = ",".join(self.generic_types)
         return parameters
 
-    async def _resume(self, url: str, stream: Stream, *, hide: bool) -> Answer:
+    async def _resume(self, url: str, stream: AlertStream, *, hide: bool) -> Response:
         """The page a walk stopped before. With page numbers one earlier: alerts may have disappeared meanwhile."""
         number = _page_number(url)
         if number is not None and number > 1:
@@ -152,11 +152,16 @@ class Poller:
             return await self.client.get(stream.path, self._parameters(stream, hide), background=True)
 
     async def _walk(
-        self, stream: Stream, streams: Sequence[Stream], state: Mapping[str, Any], walk: dict[str, Any], answer: Answer
+        self,
+        stream: AlertStream,
+        streams: Sequence[AlertStream],
+        state: Mapping[str, Any],
+        walk: dict[str, Any],
+        answer: Response,
     ) -> None:
         floor, top, read = _number(walk.get("floor")), _number(walk.get("top")), int(_number(walk.get("read")) or 0)
         full, hide, fresh = walk.get("full") is True, walk.get("hide") is True, "next" not in walk
-        previous: Answer | None = None
+        previous: Response | None = None
         pages = 0
         look = time.monotonic() + LOOK
         while True:
@@ -191,7 +196,7 @@ class Poller:
                 log.info("all alerts read", source=self.source, stream=stream.key, read=read)
             return
 
-    async def _ahead(self, stream: Stream, top: float) -> float:
+    async def _ahead(self, stream: AlertStream, top: float) -> float:
         """What has changed since a walk began (a first one may take hours) is taken; returns the new mark."""
         newest = top
         async for answer in self.client.pages(stream.path, self._parameters(stream, True)):
@@ -202,16 +207,16 @@ class Poller:
                 break
         return newest
 
-    def _newest(self, items: Sequence[Item], top: float) -> float:
+    def _newest(self, items: Sequence[AlertItem], top: float) -> float:
         latest = time.time() + self.client.skew + AHEAD
         return max([top, *(one.updated for one in items if one.dated and one.updated <= latest)])
 
-    def _items(self, answer: Answer, stream: Stream, floor: float | None) -> tuple[list[Item], bool]:
+    def _items(self, answer: Response, stream: AlertStream, floor: float | None) -> tuple[list[AlertItem], bool]:
         """The alerts of a page down to the floor, and whether that was reached."""
         if not isinstance(answer.body, list):
             self.intake.malformed("page")
             raise RemoteError(f"{stream.path}: the answer is not a list of alerts; check base_url", retry=True)
-        found: list[Item] = []
+        found: list[AlertItem] = []
         for body in answer.body:
             if (one := self.read(body, stream.repo, hidden="hide_secret=true" in answer.url)) is None:
                 continue
@@ -222,7 +227,7 @@ class Poller:
         answer.body.clear()  # the values go with it
         return found, False
 
-    def read(self, body: Any, repo: str | None, *, hidden: bool = False) -> Item | None:
+    def read(self, body: Any, repo: str | None, *, hidden: bool = False) -> AlertItem | None:
         """An alert, or None after it was counted as unusable.
 
         `hidden`: the value was not asked for. What stands in its place may be a mask, the same for many.
@@ -237,7 +242,7 @@ class Poller:
             log.warning("unusable alert", source=self.source, field=str(problem))
             return None
 
-    async def _with_values(self, url: str, items: list[Item], stream: Stream) -> list[Item]:
+    async def _with_values(self, url: str, items: list[AlertItem], stream: AlertStream) -> list[AlertItem]:
         """The page again with its values when many of its alerts are new to us."""
         known = await self.intake.known_alerts([one.id(self.host) for one in items])
         new = [one for one in items if not one.has_secret and one.id(self.host) not in known]
@@ -249,7 +254,7 @@ class Poller:
         valued = {one.id(self.host): one for one in self._items(answer, stream, None)[0]}
         return [valued.pop(one.id(self.host), one) for one in items] + list(valued.values())
 
-    async def _shifted(self, page: Answer, stream: Stream) -> list[Item]:
+    async def _shifted(self, page: Response, stream: AlertStream) -> list[AlertItem]:
         """What moved onto an earlier page while we read the next one; only where pages are numbered."""
         self.client.remember(page)
         again = await self.client.get(page.url, conditional=True, background=True)
@@ -257,14 +262,14 @@ class Poller:
         return self._items(again, stream, None)[0] if again.status == 200 else []
 
     async def _finish(
-        self, stream: Stream, streams: Sequence[Stream], items: Sequence[Item], done: Mapping[str, Any]
+        self, stream: AlertStream, streams: Sequence[AlertStream], items: Sequence[AlertItem], done: Mapping[str, Any]
     ) -> None:
         async with self._finishing:
             title = await self._title([one for one in streams if one != stream])
             await self._take(items, [Position(self.source, stream.key, done)], summary=title)
         self.failed.discard(stream.key)
 
-    async def give_up(self, stream: Stream, streams: Sequence[Stream]) -> None:
+    async def give_up(self, stream: AlertStream, streams: Sequence[AlertStream]) -> None:
         """A listing cannot be read: do not keep the summary of the others waiting."""
         if stream.key not in self.failed:
             self.failed.add(stream.key)
@@ -272,7 +277,7 @@ class Poller:
                 if title := await self._title(streams):
                     await self.intake.record_alerts([], [], [], summary=title)
 
-    async def _title(self, others: Sequence[Stream]) -> str | None:
+    async def _title(self, others: Sequence[AlertStream]) -> str | None:
         """One summary for the whole source: with the last of its first walks, and after any later one."""
         positions = await self.intake.positions()
         waiting = [
@@ -284,7 +289,7 @@ class Poller:
 
     async def _take(
         self,
-        items: Sequence[Item],
+        items: Sequence[AlertItem],
         positions: Sequence[Position],
         *,
         handled: Sequence[str] = (),
@@ -297,7 +302,7 @@ class Poller:
 
         `idle`: commit also when no alert is left.
         """
-        newest: dict[str, Item] = {}
+        newest: dict[str, AlertItem] = {}
         for one in items:
             other = newest.setdefault(one.id(self.host), one)
             if one.updated > other.updated:
@@ -307,7 +312,7 @@ class Poller:
         findings: list[Finding] = []
         again: list[HookDelivery] = []
 
-        async def take(alert_id: str, one: Item) -> None:
+        async def take(alert_id: str, one: AlertItem) -> None:
             before = known.get(alert_id)
             if before is not None and not before.provisional and not force and _unchanged(before, one):
                 return
@@ -339,7 +344,9 @@ class Poller:
         findings.sort(key=lambda finding: (finding.time, finding.id))
         await self.intake.record_alerts(alerts, findings, positions, handled=handled, again=again, summary=summary)
 
-    async def _details(self, one: Item, before: KnownAlert | None, *, force: bool) -> tuple[Item, list[Place], bool]:
+    async def _details(
+        self, one: AlertItem, before: KnownAlert | None, *, force: bool
+    ) -> tuple[AlertItem, list[AlertLocation], bool]:
         """The value of an alert not known yet and the places; True when some of it has to be asked for again.
 
         A single alert that GitHub cannot show (an error that stays) must not stop the walk of all the others.
@@ -361,15 +368,15 @@ class Poller:
                 problem = self._survivable(error, one) or problem
         return one, places, problem
 
-    def _survivable(self, error: RemoteError, one: Item) -> bool:
+    def _survivable(self, error: RemoteError, one: AlertItem) -> bool:
         """Whether to ask again later; raises when the trouble is not with this alert alone."""
         if error.status in (0, 401):
             raise error
         log.warning("alert is incomplete", source=self.source, alert=one.id(self.host), reason=str(error))
         return error.retry
 
-    async def _places(self, path: str, one: Item, *, background: bool) -> list[Place]:
-        places: dict[str, Place] = {}
+    async def _places(self, path: str, one: AlertItem, *, background: bool) -> list[AlertLocation]:
+        places: dict[str, AlertLocation] = {}
         pages = 0
         async for answer in self.client.pages(f"{path}/locations", {"per_page": "100"}, background=background):
             for body in answer.body if isinstance(answer.body, list) else [None]:
@@ -415,7 +422,7 @@ class Poller:
         await self._take([one] if one else [], [], handled=handled, force=True, attempts=attempts)
 
 
-def _unchanged(before: KnownAlert, now: Item) -> bool:
+def _unchanged(before: KnownAlert, now: AlertItem) -> bool:
     if not now.dated:
         return False
     if before.updated == now.updated:

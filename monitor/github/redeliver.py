@@ -9,9 +9,9 @@ from typing import Any
 import structlog
 
 from monitor.common.http import RemoteError
-from monitor.github.client import Client
-from monitor.intake import Intake
-from monitor.model import Position
+from monitor.domain.model import Position
+from monitor.github.client import GitHubClient
+from monitor.intake.protocol import Intake
 
 __all__ = ["redeliver"]
 
@@ -22,7 +22,7 @@ FINAL = (400, 413)  # our hook's word on what it cannot use: it would say the sa
 PAGES = 10  # of 100: deliveries are kept for three days; polling has recovered what is older
 
 
-async def redeliver(client: Client, intake: Intake, source: str, events: str, last: int | None = None) -> int:
+async def redeliver(client: GitHubClient, intake: Intake, source: str, events: str, last: int | None = None) -> int:
     """Ask again for what failed since the last look, unless a later attempt succeeded. `events`: how the names of
     those begin that the source deals with; `last`: what the last look returned, None: it is read from the positions,
     which may be many. Raises RemoteError."""

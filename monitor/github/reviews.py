@@ -16,9 +16,9 @@ from monitor.common.fields import instant
 from monitor.common.http import RemoteError
 from monitor.common.outside import taken
 from monitor.common.text import one_line, web_address
-from monitor.github.client import Client
-from monitor.intake import AlertIntake
-from monitor.model import Position
+from monitor.domain.model import Position
+from monitor.github.client import GitHubClient
+from monitor.intake.protocol import AlertIntake
 
 __all__ = ["KINDS", "REVIEWER", "Kind", "ReviewRequest", "Reviews", "open_reviews"]
 
@@ -73,7 +73,7 @@ class ReviewRequest:
         return f"{host}/{self.repo}#{self.alert}".lower() if self.kind == "dismissal" and self.alert else None
 
 
-async def open_reviews(client: Client, target: str, kind: Kind) -> AsyncIterator[ReviewRequest | None]:
+async def open_reviews(client: GitHubClient, target: str, kind: Kind) -> AsyncIterator[ReviewRequest | None]:
     """Those that wait; None for one that cannot be read. `target`: `org:NAME`, `repo:OWNER/NAME` or `enterprise:NAME`.
     Raises RemoteError; with status 404 where nobody has to ask, or nothing may be seen."""
     place, _, name = target.partition(":")
@@ -153,7 +153,9 @@ def _time(value: Any) -> float | None:
 class Reviews:
     """Reports requests as they come, and again before they run out. `host`: as it names alerts."""
 
-    def __init__(self, source: str, client: Client, intake: AlertIntake, host: str, targets: Sequence[str]) -> None:
+    def __init__(
+        self, source: str, client: GitHubClient, intake: AlertIntake, host: str, targets: Sequence[str]
+    ) -> None:
         self.source, self.client, self.intake, self.host = source, client, intake, host
         self.targets = tuple(targets)
 

@@ -8,7 +8,7 @@ import structlog
 
 from monitor.common.http import RemoteError
 from monitor.github.auth import AuthError
-from monitor.intake import Intake
+from monitor.intake.protocol import Intake
 
 __all__ = ["Rounds"]
 

@@ -14,12 +14,12 @@ from monitor.common.every import every
 from monitor.common.http import RemoteError
 from monitor.github.exposure import Exposure
 from monitor.github.login import GitHubLogin, Name, listed
-from monitor.github.poll import Poller, Stream, later
+from monitor.github.poll import AlertStream, Poller, later
 from monitor.github.redeliver import redeliver
 from monitor.github.reviews import Reviews
 from monitor.github.rounds import Rounds
 from monitor.github.writeback import Mode, WriteBacks
-from monitor.intake import AlertIntake
+from monitor.intake.protocol import AlertIntake
 from monitor.sources.base import SourceConfig
 
 __all__ = ["GENERIC_TYPES", "REVIEWS", "GitHubConfig", "GitHubSource"]
@@ -83,9 +83,9 @@ class GitHubConfig(GitHubLogin):
         named = {"org": self.org, "repo": self.repo, "enterprise": self.enterprise}
         return tuple(f"{kind}:{name}" for kind, names in named.items() for name in names)
 
-    def streams(self) -> tuple[Stream, ...]:
-        default = [Stream(target, "default") for target in self.targets]
-        return (*default, *(Stream(target, "generic") for target in self.targets if self.generic_types))
+    def streams(self) -> tuple[AlertStream, ...]:
+        default = [AlertStream(target, "default") for target in self.targets]
+        return (*default, *(AlertStream(target, "generic") for target in self.targets if self.generic_types))
 
 
 class GitHubSource:
@@ -160,7 +160,7 @@ class GitHubSource:
         if self.config.public_events:
             yield "public events", self.exposure.events
 
-    async def poll(self, stream: Stream, *, full: bool = False) -> bool:
+    async def poll(self, stream: AlertStream, *, full: bool = False) -> bool:
         """Bring one listing up to date; False (and degraded) when GitHub does not let us."""
         error = await self._rounds.guarded(stream.key, partial(self.poller.poll, stream, self.streams, full=full))
         if error is not None and not (isinstance(error, RemoteError) and error.retry):

@@ -8,7 +8,7 @@ import time
 from monitor.common.http import RemoteError
 from monitor.github.alerts import Malformed, item
 from monitor.github.auth import AuthError
-from monitor.github.client import Client
+from monitor.github.client import GitHubClient
 from monitor.github.join import as_logged
 
 __all__ = ["values_of"]
@@ -16,7 +16,7 @@ __all__ = ["values_of"]
 _ALERT = re.compile(r"(?P<repo>[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100})#(?P<number>[0-9]{1,15})")
 
 
-async def values_of(client: Client, alert: str) -> tuple[bytes, bytes] | None:
+async def values_of(client: GitHubClient, alert: str) -> tuple[bytes, bytes] | None:
     """The value of `OWNER/REPO#NUMBER`, and the text that rules look for secrets in; None: GitHub does not tell.
 
     Closes the client.

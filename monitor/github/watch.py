@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from monitor.github.listing import Listing, Look
+from monitor.github.listing import Look, RunListing
 from monitor.github.runs import EndedJob, Run
 
-__all__ = ["OVERLAP", "SWEEP", "Progress", "Watched"]
+__all__ = ["OVERLAP", "SWEEP", "WatchProgress", "WatchedRepository"]
 
 OVERLAP = 600.0  # seconds looked at again, for what GitHub shows late
 SWEEP = 86_400.0  # once in so long everything is looked at that may have been run again …
@@ -23,11 +23,11 @@ RARE = 3600.0  # seconds: a repository is asked, and how far it is written down,
 QUIET = 12  # one that ran nothing for twelve hours is asked after another one
 
 Take = Callable[[EndedJob, Run | None], Awaitable[object]]
-Save = Callable[["Watched"], Awaitable[object]]
+Save = Callable[["WatchedRepository"], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class WatchProgress:
     """Times in seconds since the epoch, by GitHub's clock. `since`: what ended before is not read. `walk`: of a look at
     everything that is under way, when it began, and down to which creation of a run it has come."""
 
@@ -38,11 +38,11 @@ class Progress:
     walk: tuple[float, float] | None = None
 
     @classmethod
-    def fresh(cls, since: float) -> Progress:
+    def fresh(cls, since: float) -> WatchProgress:
         return cls(since, since, since)
 
     @classmethod
-    def restored(cls, state: Mapping[str, Any]) -> Progress:
+    def restored(cls, state: Mapping[str, Any]) -> WatchProgress:
         """Of what `row` gave. Raises ValueError."""
         try:
             walk = state.get("walk")
@@ -60,7 +60,7 @@ class Progress:
         walk = None if self.walk is None else list(self.walk)
         return {"since": self.since, "mark": self.mark, "swept": self.swept, "open": list(self.open), "walk": walk}
 
-    def plausible(self, now: float) -> Progress:
+    def plausible(self, now: float) -> WatchProgress:
         """Without what lies ahead, of a server that was wrong about the time: what came since is looked at again."""
         ahead, back = now + OVERLAP, max(self.since, now - 2 * SWEEP)
         walk = self.walk if self.walk is None or self.walk[0] <= ahead else None
@@ -73,10 +73,10 @@ class Progress:
         return max(self.since, self.swept - OVERLAP)
 
 
-class Watched:
+class WatchedRepository:
     """`take` reads a job's log, `save` commits the progress; what they raise ends the look."""
 
-    def __init__(self, name: str, progress: Progress, listing: Listing, take: Take, save: Save) -> None:
+    def __init__(self, name: str, progress: WatchProgress, listing: RunListing, take: Take, save: Save) -> None:
         self.name, self.progress = name, progress
         self._listing, self._take, self._save = listing, take, save
         self._seen: dict[int, object] = {}  # runs that are over and were dealt with, as they were then
@@ -128,7 +128,7 @@ class Watched:
                 walk = began, min(one.created for one in page)
                 self.progress = replace(before, open=tuple(sorted(open_)), walk=walk)
                 await self._save(self)
-        self.progress = Progress(before.since, began, began, tuple(sorted(open_)))
+        self.progress = WatchProgress(before.since, began, began, tuple(sorted(open_)))
 
     async def _jobs(self, look: Look, runs: list[Run]) -> set[int]:
         """Take those that have ended; which runs go on."""

@@ -12,11 +12,11 @@ import structlog
 from monitor.common.backoff import backoff
 from monitor.common.http import RemoteError
 from monitor.common.inbound import HookDelivery
+from monitor.domain.model import WriteBack
 from monitor.github.auth import AuthError
-from monitor.github.client import Client
+from monitor.github.client import GitHubClient
 from monitor.github.poll import Poller
-from monitor.intake import AlertIntake
-from monitor.model import WriteBack
+from monitor.intake.protocol import AlertIntake
 
 __all__ = ["Mode", "WriteBacks", "plan"]
 
@@ -49,7 +49,9 @@ def plan(write: WriteBack) -> tuple[str, str, dict[str, Any]]:
 class WriteBacks:
     """Resolves alerts whose incident is resolved as revoked, and assigns new ones."""
 
-    def __init__(self, client: Client, intake: AlertIntake, poller: Poller, mode: Mode, assignee: str | None) -> None:
+    def __init__(
+        self, client: GitHubClient, intake: AlertIntake, poller: Poller, mode: Mode, assignee: str | None
+    ) -> None:
         self.client = client
         self.intake = intake
         self.poller = poller

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
-from monitor.clients.client import Client, ServiceError
+from monitor.clients.client import ProviderClient, ServiceError
 from monitor.common.backoff import backoff
 from monitor.common.credential import Credential
 from monitor.common.http import Http, RemoteError, Reply, limit_ends
@@ -48,7 +48,7 @@ class GitLab:
     def __init__(self, whose: str, base_url: str, token: Credential) -> None:
         self._api = f"{base_url}/api/v4/"
         self._token = token
-        self._client = Client(whose, advice=_ADVICE)
+        self._client = ProviderClient(whose, advice=_ADVICE)
         self._logs = Http(timeout=PIECE, connect=10.0)
         self.first_retry = 1.0  # seconds; doubles
         self._ahead = 0.0

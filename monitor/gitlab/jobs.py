@@ -9,7 +9,7 @@ from typing import Any
 
 from monitor.common.outside import taken
 from monitor.common.text import web_address
-from monitor.sources.joblog import Job
+from monitor.sources.joblog import CiJob
 
 __all__ = ["ENDED", "SECTION", "job_of", "key_of", "moment", "number", "unfolded"]
 
@@ -40,7 +40,7 @@ def key_of(project: int, job: int) -> str:
     return f"{project}/{job}"
 
 
-def job_of(row: Mapping[str, Any], project: int, repository: str, server: str) -> Job | None:
+def job_of(row: Mapping[str, Any], project: int, repository: str, server: str) -> CiJob | None:
     """One that has ended and has run; None: any other, or not as documented."""
     job, ended = number(row.get("id")), moment(row.get("finished_at"))
     if row.get("status") not in ENDED or row.get("started_at") is None or job is None or ended is None:
@@ -59,7 +59,7 @@ def job_of(row: Mapping[str, Any], project: int, repository: str, server: str) -
         "project_id": str(project),
         "job_id": str(job),
     }
-    return Job(
+    return CiJob(
         key=key_of(project, job),
         server=server,
         path=f"{repository}:jobs/{stage}/{name}",

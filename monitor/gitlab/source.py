@@ -21,12 +21,12 @@ from monitor.common.credential import Credential
 from monitor.common.duration import Duration
 from monitor.common.fields import ServerUrl
 from monitor.common.inbound import HookDelivery
+from monitor.domain.model import Position
 from monitor.gitlab.client import GitLab, GoneError, encoded
 from monitor.gitlab.jobs import ENDED, SECTION, job_of, key_of, moment, number
-from monitor.intake import AlertIntake
-from monitor.model import Position
+from monitor.intake.protocol import AlertIntake
 from monitor.sources.base import SourceConfig, Where
-from monitor.sources.joblog import Job, JobLogs, where
+from monitor.sources.joblog import CiJob, JobLogs, where
 
 __all__ = ["GitLabConfig", "GitLabSource"]
 
@@ -283,7 +283,7 @@ class GitLabSource:
         await self._read(project, int(row["id"]), job)
         return True
 
-    async def _read(self, project: int, job_id: int, job: Job) -> None:
+    async def _read(self, project: int, job_id: int, job: CiJob) -> None:
         try:
             await self._logs.read(job, self._gitlab.log(f"the log of {job.path}", project, job_id))
         except GoneError:

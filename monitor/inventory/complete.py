@@ -13,7 +13,7 @@ from monitor.common.environments import known_as
 from monitor.inventory.managers.dotenv import entries
 
 if TYPE_CHECKING:
-    from monitor.model import Kept
+    from monitor.domain.model import SecretVersion
     from monitor.store.inventory import Secret
 
 __all__ = ["WRONG", "Checked", "Holding", "NamesError", "check", "of_kept", "of_secret", "wanted"]
@@ -68,7 +68,7 @@ def wanted(text: bytes, without: Sequence[str] = ()) -> list[str]:
     return [name for name in found if not any(fnmatchcase(name, pattern) for pattern in without)]
 
 
-def of_kept(entry: str, kept: Kept) -> Holding:
+def of_kept(entry: str, kept: SecretVersion) -> Holding:
     prints = [one.fingerprint for one in kept.prints]
     return Holding(entry, kept.name, kept.environment, kept.refused, kept.unread, _values(prints, kept.mark))
 

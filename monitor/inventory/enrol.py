@@ -18,11 +18,11 @@ import structlog
 from detectors.match.exact import Anchor, Exact
 from monitor.common.backoff import backoff
 from monitor.common.tasks import cancel
-from monitor.inventory.ask import ask
 from monitor.inventory.known import Known
 from monitor.inventory.managers.base import ManagerConfig
-from monitor.inventory.misuse import shared
-from monitor.scanner import Scanner
+from monitor.inventory.query import ask
+from monitor.inventory.wrong_environment import shared
+from monitor.scanning.scanner import Scanner
 from monitor.store import Store, StoreError
 
 __all__ = ["Enrolment"]

@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 from monitor.clients.client import NoEffectError
 
-__all__ = ["Held", "Manager", "OvertakenError", "Rotator", "Standing", "counted"]
+__all__ = ["HeldSecret", "Manager", "OvertakenError", "Rotator", "Standing", "counted"]
 
 Standing = Literal["current", "previous", "retired"]
 
@@ -18,12 +18,13 @@ class OvertakenError(NoEffectError):
 
 
 def counted(version: str, read: int) -> str:
-    """The version, for `Held`, of a secret of which so many are read: with one alone the others are not looked for."""
+    """The version, for `HeldSecret`, of a secret of which so many are read: with one alone the others are not
+    looked for."""
     return version if read > 1 else ""
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldSecret:
     """One version of one secret as its manager holds it. The value is in memory for as long as it is enrolled.
 
     `version`: which one, where the manager gives those before it too, so that one it gives no more is gone.
@@ -50,7 +51,7 @@ class Held:
 class Manager(Protocol):
     """A provider's client for one `[[inventory]]` entry."""
 
-    def held(self) -> AsyncIterator[Held]:
+    def held(self) -> AsyncIterator[HeldSecret]:
         """All that it holds, page by page. Raises ServiceError: what was given before is then not the whole."""
         ...
 

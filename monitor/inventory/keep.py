@@ -9,24 +9,26 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from detectors.fingerprint import fingerprint
-from monitor.inventory.held import Held
+from monitor.domain.model import Print, SecretVersion
+from monitor.inventory.fragments import parts
+from monitor.inventory.held import HeldSecret
 from monitor.inventory.managers.base import ManagerConfig, members
-from monitor.inventory.parts import parts
-from monitor.inventory.worth import alphabet, refusal
-from monitor.model import Kept, Print
+from monitor.inventory.validate import alphabet, refusal
 
 __all__ = ["Enrolled", "keep"]
 
-Enrolled = tuple[Kept, list[tuple[str, bytes]]]  # the second: fingerprints, and the values that are to be found
+Enrolled = tuple[
+    SecretVersion, list[tuple[str, bytes]]
+]  # the second: fingerprints, and the values that are to be found
 
 
-def keep(held: Held, config: ManagerConfig, key: bytes, scrub: Callable[[str], str]) -> Iterator[Enrolled]:
+def keep(held: HeldSecret, config: ManagerConfig, key: bytes, scrub: Callable[[str], str]) -> Iterator[Enrolled]:
     """For each secret of it. `scrub`: masks secrets in texts, as names, owners and tags come from outside."""
     for one in members(held):
         yield _kept(_described(one, config, scrub), config, key)
 
 
-def _described(held: Held, config: ManagerConfig, scrub: Callable[[str], str]) -> Held:
+def _described(held: HeldSecret, config: ManagerConfig, scrub: Callable[[str], str]) -> HeldSecret:
     """With what the entry says of all its secrets."""
     return replace(
         held,
@@ -38,7 +40,7 @@ def _described(held: Held, config: ManagerConfig, scrub: Callable[[str], str]) -
     )
 
 
-def _kept(held: Held, config: ManagerConfig, key: bytes) -> Enrolled:
+def _kept(held: HeldSecret, config: ManagerConfig, key: bytes) -> Enrolled:
     prints: list[Print] = []
     values: list[tuple[str, bytes]] = []
     mark, refused = "", ""
@@ -58,7 +60,7 @@ def _kept(held: Held, config: ManagerConfig, key: bytes) -> Enrolled:
     digest = "" if refused or not held.digest else _hashed(key, held.digest)
     if not mark:
         mark = f"digest {digest}" if digest else f"version {held.version}" if held.version else ""
-    kept = Kept(
+    kept = SecretVersion(
         name=held.name,
         mark=mark,
         version=held.version,

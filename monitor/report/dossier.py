@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 
 from monitor.common.notification import IncidentView
 from monitor.common.wording import moment
-from monitor.incidents import Incident
-from monitor.runbook.progress import Run
+from monitor.domain.incidents import Incident
+from monitor.report.view import view
+from monitor.runbook.progress import RunbookRun
 from monitor.store import AuditEntry, Beside, OutboxEntry, Use
-from monitor.view import view
 
 __all__ = [
     "REGULATOR",
@@ -66,7 +66,7 @@ class Dossier:
     `uses`: what audit records say of its secret since it was exposed."""
 
     incident: Incident
-    run: Run | None
+    run: RunbookRun | None
     history: Sequence[AuditEntry]
     told: Sequence[OutboxEntry]
     now: float

@@ -10,12 +10,12 @@ from typing import Literal, NamedTuple
 
 from detectors.fingerprint import fingerprint
 from monitor.common.severity import Severity
-from monitor.incidents import Incident
-from monitor.model import Finding, Position
+from monitor.domain.incidents import Incident
+from monitor.domain.model import Finding, Position
 from monitor.rotation.reasons import RotationReason
 from monitor.rotation.schedule import Due, Managed, calendar
 from monitor.rotation.settings import RotationConfig
-from monitor.runbook.progress import Run, RunError
+from monitor.runbook.progress import RunbookRun, RunError
 from monitor.store import Notice, Store
 from monitor.store.inventory import Secret, Version
 
@@ -137,7 +137,7 @@ async def begin(
     actor: str,
     severity: Severity = "low",
     reason: RotationReason | None = None,
-) -> tuple[Incident, Run]:
+) -> tuple[Incident, RunbookRun]:
     """Open the rotation of a secret, or find the one that is open, and start its run. `reason`: a label of it, the last
     one given, and with `why` once in its history. Raises RunError."""
     known = await rotation_of(store, key, secret)
@@ -173,7 +173,7 @@ async def under_way(store: Store, key: bytes, secrets: Sequence[Secret]) -> list
 
 async def close(
     store: Store, incident: Incident, seen: Shown, proof: Proof, *, actor: str, note: str, whole: bool
-) -> Run:
+) -> RunbookRun:
     """Mark the steps that are shown; where it is `whole` all of them and the incident, with what nothing shows."""
     run = await store.runs.get(incident.id) or await store.runs.start(
         incident.id, actor=actor, book=BOOK, order="replace"

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from monitor.runbook.book import Link, Order, Query, Runbook, Step, advised, fill
-from monitor.runbook.shelf import GENERAL, Shelf, load, names, of
+from monitor.runbook.book import Link, Order, Query, Runbook, RunbookStep, advised, fill
+from monitor.runbook.runbook_store import GENERAL, RunbookStore, load, names, of
 
-__all__ = ["GENERAL", "Link", "Order", "Query", "Runbook", "Shelf", "Step", "advised", "fill", "load", "names", "of"]
+__all__ = [
+    "GENERAL",
+    "Link",
+    "Order",
+    "Query",
+    "Runbook",
+    "RunbookStep",
+    "RunbookStore",
+    "advised",
+    "fill",
+    "load",
+    "names",
+    "of",
+]

@@ -13,7 +13,7 @@ from monitor.common.duration import parse_duration
 from monitor.common.problems import Problem, check, suggest
 from monitor.common.text import web_address
 from monitor.common.wording import stamp
-from monitor.matcher import Matcher
+from monitor.routing.match import Matcher
 
 __all__ = [
     "PHASES",
@@ -23,7 +23,7 @@ __all__ = [
     "Proof",
     "Query",
     "Runbook",
-    "Step",
+    "RunbookStep",
     "advised",
     "fill",
     "lint",
@@ -129,7 +129,7 @@ class Case(_Table):
     text: _First
 
 
-class Step(_Table):
+class RunbookStep(_Table):
     """One step. `within`: seconds after the run began; `needs`: steps that must be done before it; `when`: it is part
     of a run only where all these hold of the incident; `claims`: what is wrong if the secret is seen again later;
     `erases`: it takes away where the secret can still be read, and its actions are those about such a place."""
@@ -171,14 +171,14 @@ class Runbook:
     url: str | None = None  # the issuer's page for it, or the one that documents it
     notes: tuple[str, ...] = ()
     order: Order | None = None  # None: by rule and severity
-    steps: tuple[Step, ...] = ()
+    steps: tuple[RunbookStep, ...] = ()
     cases: tuple[Case, ...] = ()  # the first that fits goes before `first_step`
 
     def advice(self, facts: Mapping[str, str]) -> str:
         """What to do first about an incident with these labels and this `order`, with what is known of it filled in."""
         return advised(self._first(facts), facts)
 
-    def instructions(self, step: Step, facts: Mapping[str, str]) -> str:
+    def instructions(self, step: RunbookStep, facts: Mapping[str, str]) -> str:
         """The text of a step, for that incident."""
         text = step.text.replace(self.first_step, self._first(facts), 1) if step.claims == "revoked" else step.text
         return advised(text, facts)
@@ -187,12 +187,12 @@ class Runbook:
         fits = (case.text for case in self.cases if all(matcher.matches(facts) for matcher in case.when))
         return next(fits, self.first_step)
 
-    def step(self, id_: str) -> Step | None:
+    def step(self, id_: str) -> RunbookStep | None:
         return next((step for step in self.steps if step.id == id_), None)
 
-    def chosen(self, labels: Mapping[str, str]) -> tuple[Step, ...]:
-        """The steps that an incident with these labels (see `monitor.routing.labels`) has. A step that needs one that
-        is left out does not wait for it."""
+    def chosen(self, labels: Mapping[str, str]) -> tuple[RunbookStep, ...]:
+        """The steps that an incident with these labels (see `monitor.routing.routes.labels`) has. A step that needs
+        one that is left out does not wait for it."""
         return tuple(step for step in self.steps if all(matcher.matches(labels) for matcher in step.when))
 
     def text(self) -> str:
@@ -260,7 +260,7 @@ def read(
     steps = []
     for table in merged(base, own):
         where = places.get(str(table.get("id")), f"{data.get('base') or 'base'}.{table.get('id')}")
-        step, wrong = check(Step, table, where)
+        step, wrong = check(RunbookStep, table, where)
         problems += wrong
         if step is not None:
             steps.append(step)
@@ -284,7 +284,7 @@ def _twice(own: Sequence[Mapping[str, Any]]) -> list[Problem]:
     return problems
 
 
-def _with_advice(steps: Sequence[Step], first: str, where: str, url: str | None) -> tuple[Step, ...]:
+def _with_advice(steps: Sequence[RunbookStep], first: str, where: str, url: str | None) -> tuple[RunbookStep, ...]:
     """The step that revokes says what alerts say first, and where."""
     links = (Link(text=where[:200], url=url),) if url and web_address(url) else ()
     return tuple(
@@ -296,7 +296,7 @@ def _with_advice(steps: Sequence[Step], first: str, where: str, url: str | None)
 
 
 def lint(
-    steps: Sequence[Step],
+    steps: Sequence[RunbookStep],
     places: Mapping[str, str],
     probes: Collection[str] | None = None,
     actions: Collection[str] | None = None,

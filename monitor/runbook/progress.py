@@ -8,16 +8,16 @@ from typing import Literal
 
 from monitor.common.notification import State
 from monitor.common.severity import Severity, rank
-from monitor.matcher import Matcher
+from monitor.routing.match import Matcher
 from monitor.runbook.book import Order, Phase, Proof, Runbook, spoken
 
 __all__ = [
-    "Decision",
     "Facts",
     "Procedure",
-    "Run",
     "RunError",
+    "RunbookRun",
     "Rung",
+    "StepDecision",
     "Task",
     "TaskState",
     "Verb",
@@ -77,7 +77,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class RunbookRun:
     """A runbook under way for one incident. Times are seconds since the epoch."""
 
     incident: str
@@ -156,7 +156,7 @@ class Procedure:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class StepDecision:
     """What follows, and why. `rung`: the one that is told (its place in the ladder)."""
 
     kind: Literal["done", "reopen", "overdue", "end", "resume"]
@@ -181,7 +181,9 @@ def choose_order(book: Runbook, labels: Mapping[str, str], asked: Order | None =
     return "replace", f"severity {severity or 'unknown'}"
 
 
-def begin(incident: str, book: Runbook, labels: Mapping[str, str], now: float, asked: Order | None = None) -> Run:
+def begin(
+    incident: str, book: Runbook, labels: Mapping[str, str], now: float, asked: Order | None = None
+) -> RunbookRun:
     """A run of `book` for an incident with these labels."""
     order, why = choose_order(book, labels, asked)
     chosen = book.chosen(labels)
@@ -202,28 +204,28 @@ def begin(incident: str, book: Runbook, labels: Mapping[str, str], now: float, a
         )
         for step in chosen
     )
-    return Run(incident, book.name, book.title, order, why, now, tasks)
+    return RunbookRun(incident, book.name, book.title, order, why, now, tasks)
 
 
 def progress(
-    run: Run,
+    run: RunbookRun,
     facts: Facts,
     now: float,
     ladder: Sequence[Rung] = (),
     labels: Mapping[str, str] | None = None,
-) -> list[Decision]:
+) -> list[StepDecision]:
     """What the facts and the time make of a run. Apply each decision with `apply`; then there are no more of them."""
     if facts.state == "resolved" and facts.resolution != "revoked":
         if run.ended is not None:
             return []
         reason = f"the incident was resolved as {facts.resolution}"
-        return [Decision("end", None, reason)]
+        return [StepDecision("end", None, reason)]
     decisions = _contradicted(run, facts)
     again = {decision.step for decision in decisions}
     if run.ended is not None:
         left = facts.reopened == "hand" and run.done < len(run.tasks)
         reason = decisions[0].reason if decisions else "the incident was opened again"
-        return [Decision("resume", None, reason), *decisions] if decisions or left else []
+        return [StepDecision("resume", None, reason), *decisions] if decisions or left else []
 
     decisions += [decision for decision in _shown(run, facts, now) if decision.step not in again]
     settled = again | {decision.step for decision in decisions}
@@ -232,24 +234,24 @@ def progress(
             decisions += _missed(task, now, ladder, labels or {})
     finished = {decision.step for decision in decisions if decision.kind == "done"}
     if run.tasks and not again and all(task.over or task.id in finished for task in run.tasks):
-        decisions.append(Decision("end", None, "every step is done or skipped"))
+        decisions.append(StepDecision("end", None, "every step is done or skipped"))
     return decisions
 
 
-def _contradicted(run: Run, facts: Facts) -> list[Decision]:
+def _contradicted(run: RunbookRun, facts: Facts) -> list[StepDecision]:
     """Steps that claimed what a sighting shows to be wrong."""
     found = []
     for task in run.tasks:
         if task.state != "done":
             continue
         if task.claims is not None and facts.reopened == "seen":
-            found.append(Decision("reopen", task.id, "the secret was seen again after it was revoked"))
+            found.append(StepDecision("reopen", task.id, "the secret was seen again after it was revoked"))
         elif task.claims == "unused" and facts.seen > task.since:
-            found.append(Decision("reopen", task.id, "the secret was seen again after the step was done"))
+            found.append(StepDecision("reopen", task.id, "the secret was seen again after the step was done"))
     return found
 
 
-def _shown(run: Run, facts: Facts, now: float) -> list[Decision]:
+def _shown(run: RunbookRun, facts: Facts, now: float) -> list[StepDecision]:
     """Steps that the world, or the resolution, shows to be done."""
     over = {task.id for task in run.tasks if task.over}
     silent = {} if facts.watched is None else quiet(run, max(facts.seen, facts.watched))
@@ -258,13 +260,13 @@ def _shown(run: Run, facts: Facts, now: float) -> list[Decision]:
         if task.over:
             continue
         if task.claims == "revoked" and facts.resolution == "revoked":
-            found.append(Decision("done", task.id, "the incident was resolved as revoked"))
+            found.append(StepDecision("done", task.id, "the incident was resolved as revoked"))
         elif silent.get(task.id, now + 1.0) <= now:
-            found.append(Decision("done", task.id, f"no log has shown the secret for {spoken(task.quiet)}"))
+            found.append(StepDecision("done", task.id, f"no log has shown the secret for {spoken(task.quiet)}"))
         elif task.shows is None or facts.asked.get(task.id, facts.provider) != facts.provider:
             continue
         elif facts.proofs.get(task.shows, 0.0) > run.started and over.issuperset(task.needs):
-            found.append(Decision("done", task.id, _PROOFS[task.shows]))
+            found.append(StepDecision("done", task.id, _PROOFS[task.shows]))
     return found
 
 
@@ -280,7 +282,7 @@ def refused_only(task: Task) -> bool:
     return task.state == "done" and task.shows == "refused" and task.note == _PROOFS["refused"]
 
 
-def quiet(run: Run, seen: float) -> dict[str, float]:
+def quiet(run: RunbookRun, seen: float) -> dict[str, float]:
     """When each step that waits for silence has it, if the secret is not seen again after `seen`. Silence before the
     steps it needs are over says nothing, nor does that before it came into its state."""
     over = {task.id: task.since for task in run.tasks if task.over}
@@ -291,19 +293,19 @@ def quiet(run: Run, seen: float) -> dict[str, float]:
     }
 
 
-def _missed(task: Task, now: float, ladder: Sequence[Rung], labels: Mapping[str, str]) -> list[Decision]:
+def _missed(task: Task, now: float, ladder: Sequence[Rung], labels: Mapping[str, str]) -> list[StepDecision]:
     """Each rung once. One that is not for this incident is passed over with the next that is."""
     found = []
     for place in range(task.rung, len(ladder)):
         if now < task.deadline + ladder[place].after:
             break
         if ladder[place].takes(labels):
-            found.append(Decision("overdue", task.id, f"step {task.id} was due and is {task.state}", place))
+            found.append(StepDecision("overdue", task.id, f"step {task.id} was due and is {task.state}", place))
     return found
 
 
 def moment(
-    run: Run, ladder: Sequence[Rung], labels: Mapping[str, str], seen: float = 0.0, now: float = 0.0
+    run: RunbookRun, ladder: Sequence[Rung], labels: Mapping[str, str], seen: float = 0.0, now: float = 0.0
 ) -> float | None:
     """When time alone will make a difference; None: it will not. `seen`: the secret, last. What has been silent for
     long enough by `now` and is not done waits for its logs to be read: it is looked at again soon."""
@@ -314,7 +316,7 @@ def moment(
     return min(times, default=None)
 
 
-def possible(run: Run, now: float) -> Run:
+def possible(run: RunbookRun, now: float) -> RunbookRun:
     """The run without deadlines further off than they can have been set: by a clock that was put back since."""
     return replace(run, tasks=tuple(_possible(task, now) for task in run.tasks))
 
@@ -331,7 +333,7 @@ def _next_rung(task: Task, ladder: Sequence[Rung], labels: Mapping[str, str]) ->
     return next((task.deadline + rung.after for rung in ladder[task.rung :] if rung.takes(labels)), None)
 
 
-def apply(run: Run, decision: Decision, now: float) -> Run:
+def apply(run: RunbookRun, decision: StepDecision, now: float) -> RunbookRun:
     """The run after a decision."""
     if decision.kind == "end":
         return replace(run, ended=now)
@@ -348,8 +350,8 @@ def apply(run: Run, decision: Decision, now: float) -> Run:
 
 
 def act(
-    run: Run, step: str, verb: Verb, *, actor: str, now: float, note: str = "", anyway: bool = False
-) -> tuple[Run, Task]:
+    run: RunbookRun, step: str, verb: Verb, *, actor: str, now: float, note: str = "", anyway: bool = False
+) -> tuple[RunbookRun, Task]:
     """What a person does with a step. Raises RunError. `anyway`: although another has it, or steps before it wait."""
     task = run.task(step)
     if run.ended is not None and verb != "reopen":
@@ -386,5 +388,5 @@ def _reopened(task: Task, now: float) -> Task:
     return replace(task, state="open", since=now, deadline=now + task.within, rung=0)
 
 
-def _with(run: Run, changed: Task) -> Run:
+def _with(run: RunbookRun, changed: Task) -> RunbookRun:
     return replace(run, tasks=tuple(changed if task.id == changed.id else task for task in run.tasks))

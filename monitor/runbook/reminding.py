@@ -28,7 +28,7 @@ def reminds(state: State, *, named: bool) -> bool:
 
 def when(many: bool, waiting: float | None, made: float, now: float) -> Reminder:
     """`many`: more than one incident, with what waits. `waiting`: when that is due; `made`: when it was made, or now.
-    How soon after another message of many: monitor.pacing."""
+    How soon after another message of many: monitor.routing.budget."""
     due = max(made + _GATHER if many else now, 0.0 if waiting is None else waiting)
     if waiting is not None:
         return Reminder("joins", due)

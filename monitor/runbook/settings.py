@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from monitor.common.duration import Duration
 from monitor.common.severity import Severity
-from monitor.matcher import Matcher
+from monitor.routing.match import Matcher
 from monitor.runbook.progress import Procedure, Rung
-from monitor.runbook.shelf import Shelf
+from monitor.runbook.runbook_store import RunbookStore
 
 __all__ = ["Escalation", "RunbookConfig", "procedure"]
 
@@ -38,7 +38,7 @@ class Escalation(BaseModel):
     matchers: tuple[Matcher, ...] = ()
 
 
-def procedure(table: RunbookConfig, ladder: tuple[Escalation, ...], shelf: Shelf) -> Procedure:
+def procedure(table: RunbookConfig, ladder: tuple[Escalation, ...], shelf: RunbookStore) -> Procedure:
     """What the store needs to know of it. Without `ladder` those who know the incident are told once."""
     rungs = sorted(ladder, key=lambda rung: rung.after)
     return Procedure(

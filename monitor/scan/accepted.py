@@ -27,14 +27,14 @@ from detectors.rules.gone import heir
 from monitor.common.text import toml_error
 
 if TYPE_CHECKING:
-    from monitor.model import Finding
+    from monitor.domain.model import Finding
 
 __all__ = [
     "FILE",
+    "AcceptedEntry",
     "AcceptedError",
     "Accepting",
     "Book",
-    "Entry",
     "above",
     "folders",
     "fresh",
@@ -66,7 +66,7 @@ class AcceptedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class AcceptedEntry:
     """Either `scrypt`, the hash of a value, or `path`. `until`: seconds since 1970."""
 
     rule: str
@@ -83,7 +83,7 @@ class Book:
     `over`: entries whose time is."""
 
     salt: str
-    entries: tuple[Entry, ...]
+    entries: tuple[AcceptedEntry, ...]
     root: str | None = None
     over: int = 0
     _tags: frozenset[str] = frozenset()
@@ -119,7 +119,7 @@ class Accepting:
     wanted: str
     book: Book
 
-    def entry(self, finding: Finding, prefix: str, secret: bytes) -> Entry | None:
+    def entry(self, finding: Finding, prefix: str, secret: bytes) -> AcceptedEntry | None:
         """Without reason, author and end; None: it is not meant. `prefix`: what all values of the rule begin with."""
         rule, path, line = finding.rule, finding.path, finding.line
         place = self.book.place(path)
@@ -127,8 +127,8 @@ class Accepting:
         if self.wanted not in names and not (len(self.wanted) >= 4 and finding.fingerprint.startswith(self.wanted)):
             return None
         if strength(secret, prefix) >= LEAST:
-            return Entry(rule, hashed(self.book.salt, normalise(secret)), "", "", "", 0.0)
-        return Entry(rule, "", place, "", "", 0.0)
+            return AcceptedEntry(rule, hashed(self.book.salt, normalise(secret)), "", "", "", 0.0)
+        return AcceptedEntry(rule, "", place, "", "", 0.0)
 
 
 def hashed(salt: str, value: bytes) -> str:
@@ -209,7 +209,7 @@ def _shown(key: str) -> str:
     return short(key)
 
 
-def _entry(row: Any, place: str) -> Entry:
+def _entry(row: Any, place: str) -> AcceptedEntry:
     if not isinstance(row, dict):
         raise AcceptedError(f"{place}: must be a table")
     if unknown := sorted(row.keys() - set(_KEYS)):
@@ -227,7 +227,7 @@ def _entry(row: Any, place: str) -> Entry:
     until = row.get("until")
     if not isinstance(until, datetime) or until.tzinfo is None:
         raise AcceptedError(f"{place}: until: must be a date and time with a zone, such as 2027-01-31T00:00:00Z")
-    return Entry(**texts, until=until.timestamp())
+    return AcceptedEntry(**texts, until=until.timestamp())
 
 
 def fresh() -> Book:
@@ -235,7 +235,7 @@ def fresh() -> Book:
     return Book(secrets.token_hex(16), ())
 
 
-def write(path: Path, salt: str, entries: Iterable[Entry]) -> None:
+def write(path: Path, salt: str, entries: Iterable[AcceptedEntry]) -> None:
     """Behind what is there already. Raises OSError."""
     there = path.read_text(encoding="utf-8") if path.exists() else _HEAD % salt
     text = there.rstrip("\n") + "\n" + "".join(map(_row, entries))
@@ -247,7 +247,7 @@ def write(path: Path, salt: str, entries: Iterable[Entry]) -> None:
         new.unlink(missing_ok=True)
 
 
-def _row(entry: Entry) -> str:
+def _row(entry: AcceptedEntry) -> str:
     until = datetime.fromtimestamp(entry.until, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     what = f"scrypt = {_quoted(entry.scrypt)}" if entry.scrypt else f"path = {_quoted(entry.path)}"
     return (
@@ -262,6 +262,6 @@ def _quoted(text: str) -> str:
     return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", quoted)
 
 
-def unique(entries: Sequence[Entry]) -> list[Entry]:
+def unique(entries: Sequence[AcceptedEntry]) -> list[AcceptedEntry]:
     """One for each value, and for each rule and path."""
     return list({(one.scrypt, "" if one.scrypt else one.rule, one.path): one for one in entries}.values())

@@ -13,7 +13,7 @@ from detectors.fingerprint import fingerprint
 from monitor.common.text import clean
 
 if TYPE_CHECKING:
-    from monitor.model import Finding
+    from monitor.domain.model import Finding
 
 __all__ = ["BaselineError", "read", "write"]
 

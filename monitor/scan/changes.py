@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-__all__ = ["FORMAT", "Change", "Commit", "Hunk", "changes", "parsed"]
+__all__ = ["FORMAT", "FileChange", "GitCommit", "Hunk", "changes", "parsed"]
 
 FORMAT = "--format=tformat:%x01%H%n %P%n %an%n %ae%n %at%n%w(0,1,1)%B%w()%x00"  # a NUL before %w would end it there
 _FIELDS = 5
@@ -35,7 +35,7 @@ _LINK = b"160000"  # the mode of a submodule
 
 
 @dataclass(frozen=True, slots=True)
-class Commit:
+class GitCommit:
     """`author`, `email`: as the commit says; `time`: when it was written, seconds since 1970. `kind`: or an annotated
     tag, which has the same."""
 
@@ -86,11 +86,11 @@ def _lines(raw: bytes) -> Iterator[bytes]:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class FileChange:
     """Of one file in one commit (None: not committed). `old`, `new`: names of its contents. `opaque`: git compares it
     no lines; there are no hunks then, nor in a row. `link`: it is a submodule."""
 
-    commit: Commit | None
+    commit: GitCommit | None
     path: str
     old: tuple[str, ...]
     new: str
@@ -99,10 +99,10 @@ class Change:
     hunks: tuple[Hunk, ...] = field(repr=False)
 
 
-def changes(pieces: Iterable[bytes]) -> Iterator[Commit | Change]:
+def changes(pieces: Iterable[bytes]) -> Iterator[GitCommit | FileChange]:
     """Each commit, and behind it what it changed. `pieces`: the output of git; without commits where none were asked
     for."""
-    commit: Commit | None = None
+    commit: GitCommit | None = None
     for section in _sections(pieces):
         if section.startswith(b"\x01"):
             head, _, rows = section.partition(b"\0")
@@ -130,30 +130,30 @@ def _sections(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield rest
 
 
-def _commit(head: bytes) -> Commit:
+def _commit(head: bytes) -> GitCommit:
     *fields, message = head.replace(b"\n ", b"\n").split(b"\n", _FIELDS)
     id_, parents, author, email, time = (field.decode("utf-8", "replace") for field in fields)
     when = int(time) if time.lstrip("-").isdecimal() else 0
-    return Commit(id_[1:], tuple(parents.split()), author, email, when, message)
+    return GitCommit(id_[1:], tuple(parents.split()), author, email, when, message)
 
 
-def parsed(name: str, kind: str, text: bytes) -> Commit:
+def parsed(name: str, kind: str, text: bytes) -> GitCommit:
     """A commit, or an annotated tag, of its object."""
     head, _, message = text.partition(b"\n\n")
     found = _WRITTEN.search(head)
     author, email, time = (part.decode("utf-8", "replace") for part in found.groups()) if found else ("", "", "0")
     parents = tuple(parent.decode() for parent in _PARENT.findall(head))
-    return Commit(name, parents, author, email, int(time), message, kind)
+    return GitCommit(name, parents, author, email, int(time), message, kind)
 
 
-def _rows(rows: bytes, commit: Commit | None) -> Iterator[Change]:
+def _rows(rows: bytes, commit: GitCommit | None) -> Iterator[FileChange]:
     for modes, names, path in _ROW.findall(rows):
         *old, new = names.decode().split(" ")
         if new.strip("0") and new not in old:  # not deleted, and not of its mode alone
-            yield Change(commit, _name(path), tuple(old), new, False, modes.endswith(_LINK), ())
+            yield FileChange(commit, _name(path), tuple(old), new, False, modes.endswith(_LINK), ())
 
 
-def _change(section: bytes, commit: Commit | None) -> Change | None:
+def _change(section: bytes, commit: GitCommit | None) -> FileChange | None:
     """None: nothing of it is new."""
     first = _HUNK.search(section)
     head = section if first is None else section[: first.start() + 1]
@@ -161,7 +161,7 @@ def _change(section: bytes, commit: Commit | None) -> Change | None:
     if index is None or _GONE.search(head):  # of its mode alone; deleted
         return None
     mode = index[3] or (found[1] if (found := _MODE.search(head)) else b"")
-    return Change(
+    return FileChange(
         commit,
         _path(head[: head.index(b"\n")]),
         tuple(index[1].decode().split(",")),

@@ -12,20 +12,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from monitor.blocks import Cutter
 from monitor.common.archive import HEAD, kind
-from monitor.scan.changes import Change, Commit, parsed
+from monitor.scan.changes import FileChange, GitCommit, parsed
 from monitor.scan.prefilter import Passed, Prefilter
 from monitor.scan.run import scan_stream, searcher
+from monitor.scanning.blocks import Cutter
 
 if TYPE_CHECKING:
     from detectors.match.engine import Engine
     from monitor.clients.git import Blob, Blobs
-    from monitor.model import Block
-    from monitor.scan.run import Options
+    from monitor.domain.model import Block
+    from monitor.scan.run import ScanOptions
     from monitor.scan.search import Hit
 
-__all__ = ["CommitSearch", "Seen"]
+__all__ = ["CommitFinding", "CommitSearch"]
 
 _PIECE = 1 << 20  # bytes of a hunk searched at once
 _WHOLE = 8 << 20  # bytes of a version that is looked at as a whole for the sake of a hunk
@@ -34,14 +34,14 @@ _PRINTS = 50_000  # versions of which it is known which secrets are in them
 _PATHS, _PATH = 30_000, 20  # bytes of all paths in one question; of what stands beside one
 
 Report = Callable[[str, str], None]
-Hunks = Callable[[Sequence[Change]], Iterable[Change]]
+Hunks = Callable[[Sequence[FileChange]], Iterable[FileChange]]
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class CommitFinding:
     """What one commit brought; no commit: what is to be committed. `path`: of the file, as git knows it."""
 
-    commit: Commit | None
+    commit: GitCommit | None
     hit: Hit
     path: str
 
@@ -49,7 +49,7 @@ class Seen:
 class CommitSearch:
     """Searches what git says that changed. `passed`: what was not."""
 
-    def __init__(self, engine: Engine, options: Options, blobs: Blobs, report: Report, *, everything: bool) -> None:
+    def __init__(self, engine: Engine, options: ScanOptions, blobs: Blobs, report: Report, *, everything: bool) -> None:
         """`everything`: also what is generated."""
         self.passed = Passed()
         self._engine, self._options, self._blobs, self._report = engine, options, blobs, report
@@ -68,19 +68,19 @@ class CommitSearch:
         """Changes of one each."""
         return self._filter.files
 
-    def search(self, items: Iterable[Commit | Change], hunks: Hunks | None = None) -> Iterator[Seen]:
+    def search(self, items: Iterable[GitCommit | FileChange], hunks: Hunks | None = None) -> Iterator[CommitFinding]:
         """What is new in each, in their order. `hunks`: gives changes anew, with theirs."""
         for some in _groups(self._filter.candidates(items)):
-            asked = [item for item in some if isinstance(item, Change) and not item.opaque]
+            asked = [item for item in some if isinstance(item, FileChange) and not item.opaque]
             anew = {_key(change): change for change in hunks(asked)} if hunks is not None and asked else {}
             for item in some:
-                if isinstance(item, Commit):
+                if isinstance(item, GitCommit):
                     for hit in self._alone(path := f"({item.kind} message)", item.message, 1):
-                        yield Seen(item, hit, path)
+                        yield CommitFinding(item, hit, path)
                     continue
                 # Of what git gives no lines all that was not there before is new.
                 for hit in self._new(anew.get(_key(item)) or replace(item, opaque=True)):
-                    yield Seen(item.commit, hit, item.path)
+                    yield CommitFinding(item.commit, hit, item.path)
 
     def version(self, path: str, name: str, *, large: bool = False) -> list[Hit] | None:
         """What `scan` tells of a version of a file by the name of its content; None: it cannot be read, or is of more
@@ -112,7 +112,7 @@ class CommitSearch:
             known = frozenset(hit.finding.fingerprint for hit in self.version(path, name, large=large) or ())
         return known
 
-    def named(self, names: Mapping[str, str]) -> Iterator[Commit]:
+    def named(self, names: Mapping[str, str]) -> Iterator[GitCommit]:
         """Commits and annotated tags by the names of their objects, each with its kind."""
         for name, what in names.items():
             blob = self._blobs.get(name, what.encode())
@@ -121,7 +121,7 @@ class CommitSearch:
             if blob is None or blob.damaged:
                 self.passed.missing.add(name)
 
-    def _new(self, change: Change) -> Iterator[Hit]:
+    def _new(self, change: FileChange) -> Iterator[Hit]:
         hits = self.version(change.path, change.new, large=change.opaque)
         if hits is None:  # missing, or so large that only what changed is looked at
             for hunk in change.hunks:
@@ -141,7 +141,7 @@ class CommitSearch:
             if hit.finding.fingerprint not in before:
                 yield hit
 
-    def _before(self, change: Change) -> frozenset[str]:
+    def _before(self, change: FileChange) -> frozenset[str]:
         """Fingerprints in the versions before."""
         old = [name for name in change.old if name.strip("0")]
         return frozenset[str]().union(*(self.prints(change.path, name, large=change.opaque) for name in old))
@@ -166,19 +166,19 @@ class CommitSearch:
         return hits
 
 
-def _key(change: Change) -> tuple[str | None, str]:
+def _key(change: FileChange) -> tuple[str | None, str]:
     return change.commit.id if change.commit is not None else None, change.path
 
 
-def _groups(items: Iterable[Commit | Change]) -> Iterator[list[Commit | Change]]:
+def _groups(items: Iterable[GitCommit | FileChange]) -> Iterator[list[GitCommit | FileChange]]:
     """Of which each asks for no more paths than a command line takes."""
-    group: list[Commit | Change] = []
+    group: list[GitCommit | FileChange] = []
     size = 0
     for item in items:
-        size += len(item.path) + _PATH if isinstance(item, Change) else 0
+        size += len(item.path) + _PATH if isinstance(item, FileChange) else 0
         if size > _PATHS:
             yield group
-            group, size = [], len(item.path) + _PATH if isinstance(item, Change) else 0
+            group, size = [], len(item.path) + _PATH if isinstance(item, FileChange) else 0
         group.append(item)
     if group:
         yield group

@@ -17,7 +17,7 @@ from typing import Literal
 
 from monitor.clients.git import Git, GitError
 
-__all__ = ["NAMES", "Folder", "HookError", "Standing", "folder_of", "install", "standing", "uninstall"]
+__all__ = ["NAMES", "Folder", "HookError", "HookStatus", "folder_of", "install", "standing", "uninstall"]
 
 NAMES = ("pre-commit", "pre-push", "pre-receive")
 _BEGIN = "# >>> exposure-monitor: `monitor hooks uninstall` takes this away"
@@ -61,7 +61,7 @@ class Folder:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class HookStatus:
     """`state`: `shadowed`: ours is there, and git looks elsewhere. `chained`: something of somebody else's runs
     behind it. `note`: what to know, or to do."""
 
@@ -132,7 +132,7 @@ def uninstall(folder: Folder, name: str) -> Path | None:
     return path
 
 
-def standing(folder: Folder, name: str) -> Standing:
+def standing(folder: Folder, name: str) -> HookStatus:
     path = folder.file(name)
     text = _text(path) or ""
     block = _BLOCK.search(text)
@@ -141,17 +141,17 @@ def standing(folder: Folder, name: str) -> Standing:
         ours = _text(folder.own / name) if folder.path != folder.own else None
         if ours is not None and _BLOCK.search(ours):
             why = f"git looks in {folder.path} only ({folder.shared or 'core.hooksPath'}): install it again"
-            return Standing(name, "shadowed", str(folder.own / name), note=why)
-        return Standing(name, "missing", there, note=_manager(text, name))
+            return HookStatus(name, "shadowed", str(folder.own / name), note=why)
+        return HookStatus(name, "missing", there, note=_manager(text, name))
     rest = _parted(_BLOCK.sub("", text))[1]
     chained = bool(rest.strip()) and (_CHAIN not in rest or os.access(f"{path}{_BEFORE}", os.X_OK))
     if not folder.husky and not os.access(path, os.X_OK):
-        return Standing(name, "broken", there, chained, f"git runs programs only: chmod +x {shlex.quote(there)}")
+        return HookStatus(name, "broken", there, chained, f"git runs programs only: chmod +x {shlex.quote(there)}")
     found = re.search(r"^exposure_monitor=(.*)$", block[0], re.MULTILINE)
     program = shlex.split(found[1])[0] if found and shlex.split(found[1]) else ""
     if program and not os.access(program, os.X_OK):
-        return Standing(name, "broken", there, chained, f"{program} is gone: install it again")
-    return Standing(name, "installed", there, chained, _manager(rest, name))
+        return HookStatus(name, "broken", there, chained, f"{program} is gone: install it again")
+    return HookStatus(name, "installed", there, chained, _manager(rest, name))
 
 
 def _manager(text: str, name: str) -> str:

@@ -10,15 +10,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from monitor.clients.git import DIFF, Git, GitError
-from monitor.occurrence import finding_id
-from monitor.scan.changes import FORMAT, Change, Commit, changes
-from monitor.scan.commits import CommitSearch, Seen
+from monitor.scan.changes import FORMAT, FileChange, GitCommit, changes
+from monitor.scan.commits import CommitFinding, CommitSearch
+from monitor.scanning.occurrence import finding_id
 
 if TYPE_CHECKING:
-    from monitor.model import Finding
+    from monitor.domain.model import Finding
     from monitor.scan.search import Hit
 
-__all__ = ["Found", "History", "Range", "called", "gathered", "placed", "reported", "staged", "stashed"]
+__all__ = ["GitHistory", "HistoryFinding", "Range", "called", "gathered", "placed", "reported", "staged", "stashed"]
 
 WIDTH = 3  # lines around a change that is searched alone
 _AT_ONCE = 256  # commits whose places are looked for in one walk
@@ -27,20 +27,20 @@ _SHALLOW = "the repository is shallow: commits before its oldest ones are not th
 _OWNERS = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS", ".gitlab/CODEOWNERS")
 
 
-def staged(git: Git, search: CommitSearch) -> Iterator[Seen]:
+def staged(git: Git, search: CommitSearch) -> Iterator[CommitFinding]:
     """What the next commit would bring. Raises GitError."""
 
-    def hunks(some: Sequence[Change]) -> Iterator[Change]:
+    def hunks(some: Sequence[FileChange]) -> Iterator[FileChange]:
         yield from _changed(git.stream("diff", "--cached", "-p", f"-U{WIDTH}", *DIFF, "--", *_named(some)))
 
     yield from search.search(changes(git.stream("diff", "--cached", "--raw", "--no-abbrev", *DIFF)), hunks)
 
 
-def _changed(pieces: Iterable[bytes]) -> Iterator[Change]:
-    yield from (item for item in changes(pieces) if isinstance(item, Change))
+def _changed(pieces: Iterable[bytes]) -> Iterator[FileChange]:
+    yield from (item for item in changes(pieces) if isinstance(item, FileChange))
 
 
-def _named(some: Iterable[Change]) -> Iterator[str]:
+def _named(some: Iterable[FileChange]) -> Iterator[str]:
     """Their paths, as git takes them in any folder."""
     yield from dict.fromkeys(f":(top,literal){change.path}" for change in some)
 
@@ -67,18 +67,18 @@ def stashed(git: Git) -> tuple[str, ...]:
 
 
 @dataclass(slots=True)
-class History:
+class GitHistory:
     """Commits of a range, and what of it is not there. `problems`: a sentence each."""
 
     git: Git
     range: Range
     problems: list[str] = field(default_factory=list)
 
-    def search(self, search: CommitSearch) -> Iterator[Seen]:
+    def search(self, search: CommitSearch) -> Iterator[CommitFinding]:
         """Raises GitError where nothing can be read. What is missing is in `search.passed` afterwards."""
         yield from search.search(search.named(dict.fromkeys(self._tags(), "tag")))
         for name, ref in self._contents_named():
-            yield from (Seen(None, hit, ref) for hit in search.version(ref, name, large=True) or ())
+            yield from (CommitFinding(None, hit, ref) for hit in search.version(ref, name, large=True) or ())
         if self.range.whole and self.git.line("rev-parse", "--is-shallow-repository") == "true":
             self.problems.append(_SHALLOW)
         try:
@@ -87,7 +87,7 @@ class History:
             self.problems.append(f"the history could not be read to its end ({error})")
             yield from self._otherwise(search)
 
-    def _hunks(self, some: Sequence[Change]) -> Iterator[Change]:
+    def _hunks(self, some: Sequence[FileChange]) -> Iterator[FileChange]:
         """Them with their hunks, as far as git can read both sides of each."""
         asked = "".join(f"{name}\n" for name in dict.fromkeys(one.commit.id for one in some if one.commit is not None))
         options = ("--stdin", "--root", "-c", "-p", f"-U{WIDTH}", *DIFF, FORMAT, "--", *_named(some))
@@ -120,7 +120,7 @@ class History:
             elif "tree" in (kind, inner):
                 self.problems.append(f"{ref} leads to a folder, which was not scanned")
 
-    def _otherwise(self, search: CommitSearch) -> Iterator[Seen]:
+    def _otherwise(self, search: CommitSearch) -> Iterator[CommitFinding]:
         """Each object that is there, by itself: git ends at the first one that is not."""
         missing = search.passed.missing
         paths = self._listed(missing)
@@ -131,7 +131,7 @@ class History:
         for name in (name for name, kind in kinds.items() if kind == "blob"):
             commit, known = by.get(name, (None, paths[name]))
             place = known or name
-            yield from (Seen(commit, hit, place) for hit in search.version(place, name, large=True) or ())
+            yield from (CommitFinding(commit, hit, place) for hit in search.version(place, name, large=True) or ())
 
     def _listed(self, missing: set[str]) -> dict[str, str]:
         """Names of objects with a path of each; those that are not there go to `missing`."""
@@ -163,9 +163,9 @@ class History:
         missing.update(row[0] for row in rows if row[-1] == "missing")
         return {name: kind for name, kind, *size in rows if size}
 
-    def _brought(self) -> dict[str, tuple[Commit, str]]:
+    def _brought(self) -> dict[str, tuple[GitCommit, str]]:
         """Which commit brought a content first, and under which path."""
-        by: dict[str, tuple[Commit, str]] = {}
+        by: dict[str, tuple[GitCommit, str]] = {}
         try:
             for change in _changed(self._log("--raw", "--no-abbrev", "-m", *DIFF)):
                 if change.commit is not None:
@@ -188,26 +188,26 @@ def _rows(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 @dataclass(slots=True)
-class Found:
+class HistoryFinding:
     """One secret in one file of a history. `path`: as git knows it; `first`, `last`: the oldest and the newest commit
     that brought it."""
 
     hit: Hit
     path: str
-    first: Commit | None
-    last: Commit | None
+    first: GitCommit | None
+    last: GitCommit | None
     commits: int = 1
 
 
-def gathered(seen: Iterable[Seen]) -> list[Found]:
+def gathered(seen: Iterable[CommitFinding]) -> list[HistoryFinding]:
     """From newest to oldest as they come: each is told as it was when it came in."""
-    found: dict[tuple[str, str, str], Found] = {}
+    found: dict[tuple[str, str, str], HistoryFinding] = {}
     for one in seen:
         finding = one.hit.finding
         key = finding.fingerprint, finding.path, finding.rule
         known = found.get(key)
         if known is None:
-            found[key] = Found(one.hit, one.path, one.commit, one.commit)
+            found[key] = HistoryFinding(one.hit, one.path, one.commit, one.commit)
         elif known.first is None or one.commit is None or known.first.id != one.commit.id:
             known.hit, known.first, known.commits = one.hit, one.commit or known.first, known.commits + 1
         elif (one.hit.finding.line or 0) < (known.hit.finding.line or 0):
@@ -216,7 +216,7 @@ def gathered(seen: Iterable[Seen]) -> list[Found]:
 
 
 def placed(
-    git: Git, found: Sequence[Found], search: CommitSearch, scrub: Callable[[str], str], *, where: bool = True
+    git: Git, found: Sequence[HistoryFinding], search: CommitSearch, scrub: Callable[[str], str], *, where: bool = True
 ) -> Iterator[Hit]:
     """With what a history says of each: who and when; `where` it is still, and whose it may be. Texts of it go through
     `scrub`. Raises GitError."""
@@ -272,11 +272,11 @@ def reported(hit: Hit, repository: str, now: float) -> Finding:
     )
 
 
-def _when(one: Found, scrub: Callable[[str], str]) -> dict[str, Any]:
+def _when(one: HistoryFinding, scrub: Callable[[str], str]) -> dict[str, Any]:
     return {"commits": one.commits, "first": _told(one.first, scrub), "last": _told(one.last, scrub)}
 
 
-def _told(commit: Commit | None, scrub: Callable[[str], str]) -> dict[str, str] | None:
+def _told(commit: GitCommit | None, scrub: Callable[[str], str]) -> dict[str, str] | None:
     if commit is None:
         return None
     when = datetime.fromtimestamp(min(max(commit.time, 0), 253402300799), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from detectors.match.exact import Anchor, Exact
-from monitor.inventory.ask import ask
-from monitor.model import Kept, Owned, Print
-from monitor.scrub import Scrubber
+from monitor.domain.model import OwnedSecret, Print, SecretVersion
+from monitor.inventory.query import ask
+from monitor.scanning.redact import Redactor
 
 if TYPE_CHECKING:
     from detectors.match.engine import Engine
@@ -25,13 +25,13 @@ class Own:
     could not be read, a sentence each: what only they hold is not found."""
 
     engine: Engine
-    owners: dict[str, list[Owned]] = field(default_factory=dict)
+    owners: dict[str, list[OwnedSecret]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
 
 async def own(engine: Engine, folder: Path, entries: Sequence[ManagerConfig], key: bytes) -> Own:
     """Beside the rules of `engine` the values of these entries of the configuration in `folder`."""
-    scrub, found = Scrubber(engine.worker()), Own(engine)
+    scrub, found = Redactor(engine.worker()), Own(engine)
     anchors: dict[str, Anchor] = {}
     for entry in entries:  # one after another, as `sync` does
         kept, theirs, problem = await ask(entry, folder, key, scrub)
@@ -47,8 +47,8 @@ async def own(engine: Engine, folder: Path, entries: Sequence[ManagerConfig], ke
     return found
 
 
-def _owned(entry: str, kept: Kept, print_: Print) -> Owned:
-    return Owned(
+def _owned(entry: str, kept: SecretVersion, print_: Print) -> OwnedSecret:
+    return OwnedSecret(
         fingerprint=print_.fingerprint,
         entry=entry,
         name=kept.name,

@@ -15,8 +15,8 @@ from itertools import accumulate, chain
 from typing import TYPE_CHECKING
 
 from monitor.common.archive import HEAD, kind
-from monitor.records import GAP
-from monitor.scan.changes import Change, Commit
+from monitor.scan.changes import FileChange, GitCommit
+from monitor.scanning.records import GAP
 
 if TYPE_CHECKING:
     from detectors.match.engine import Worker
@@ -115,13 +115,13 @@ class Prefilter:
         self._size = 0
         self._pending: list[tuple[str, list[int]]] = []  # contents that wait for what their parts hold
 
-    def candidates(self, items: Iterable[Commit | Change]) -> list[Commit | Change]:
+    def candidates(self, items: Iterable[GitCommit | FileChange]) -> list[GitCommit | FileChange]:
         """Those in which something may be, in their order; `opaque` where it has no lines."""
-        found: list[Commit | Change] = []
-        group: list[Commit | Change] = []
+        found: list[GitCommit | FileChange] = []
+        group: list[GitCommit | FileChange] = []
         names: dict[str, str] = {}  # of contents, each with a path of it
         for item in items:
-            if isinstance(item, Commit):
+            if isinstance(item, GitCommit):
                 self.commits += item.kind == "commit"
             elif not self._wanted(item):
                 continue
@@ -132,9 +132,9 @@ class Prefilter:
                 found += self._of_group(group, names)
                 group, names = [], {}
         found += self._of_group(group, names)
-        return [item for item in found if isinstance(item, Commit) or self._new_in(item)]
+        return [item for item in found if isinstance(item, GitCommit) or self._new_in(item)]
 
-    def _wanted(self, change: Change) -> bool:
+    def _wanted(self, change: FileChange) -> bool:
         self.files += 1
         if change.link:
             self._passed.links.add(change.path)
@@ -144,10 +144,12 @@ class Prefilter:
             return True
         return False
 
-    def _of_group(self, group: Sequence[Commit | Change], names: Mapping[str, str]) -> Iterator[Commit | Change]:
+    def _of_group(
+        self, group: Sequence[GitCommit | FileChange], names: Mapping[str, str]
+    ) -> Iterator[GitCommit | FileChange]:
         messages: set[int] = set()
         for number, item in enumerate(group):
-            if isinstance(item, Commit):
+            if isinstance(item, GitCommit):
                 self._add((number, item.message), len(item.message), messages)
         for name, blob in self._blobs.several([*names]):
             self._content(name, names[name], blob, messages)
@@ -156,7 +158,7 @@ class Prefilter:
             self._known.clear()
         self._known.update(names)
         for number, item in enumerate(group):
-            if isinstance(item, Commit):
+            if isinstance(item, GitCommit):
                 if number in messages:
                     yield item
                 continue
@@ -167,7 +169,7 @@ class Prefilter:
             elif item.new in self._suspects:
                 yield item
 
-    def _new_in(self, change: Change) -> bool:
+    def _new_in(self, change: FileChange) -> bool:
         """Whether a part in which something may be was in none of the versions before. Finer marks than parts, lines
         around a place, lost what is known for a secret by what stands further away."""
         before = [self._suspects[name] for name in change.old if name in self._suspects]

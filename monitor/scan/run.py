@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
-from monitor.common.archive import HEAD, ArchiveError, Budget, Readable, Stream, kind, leaves
+from monitor.common.archive import HEAD, ArchiveBudget, ArchiveError, ByteStream, Readable, kind, leaves
 from monitor.scan.holes import next_data, stretches
-from monitor.scan.search import BLOCK, Hit, Lines, Searcher, file_blocks, stream_blocks
-from monitor.scan.walk import Entry
+from monitor.scan.search import BLOCK, Hit, LineNumbers, Searcher, file_blocks, stream_blocks
+from monitor.scan.walk import FileEntry
 
 if TYPE_CHECKING:
     from detectors.match.engine import Engine
-    from monitor.model import Owned
+    from monitor.domain.model import OwnedSecret
     from monitor.scan.accepted import Accepting, Book
 
-__all__ = ["Options", "Outcome", "scan", "scan_stream", "searcher"]
+__all__ = ["ScanOptions", "ScanOutcome", "scan", "scan_stream", "searcher"]
 
 BATCH = 4 << 20  # bytes of small files in one job
 FILES = 64  # or so many of them
@@ -31,7 +31,7 @@ MEMBER = 1 << 20  # bytes of an archive's member that is searched as it comes; a
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class ScanOptions:
     """How to look. `skip_binary`: leave out files with a NUL in their first bytes, but for UTF-16. `max_unpacked`:
     bytes of an archive.
 
@@ -45,13 +45,13 @@ class Options:
     skip_binary: bool = False
     archives: bool = True
     max_unpacked: int = 4 << 30
-    owners: Mapping[str, Sequence[Owned]] = field(default_factory=dict, repr=False)
+    owners: Mapping[str, Sequence[OwnedSecret]] = field(default_factory=dict, repr=False)
     books: Sequence[Book] = ()
     accepting: Accepting | None = None
 
 
 @dataclass(slots=True)
-class Outcome:
+class ScanOutcome:
     """What came of a job. `path`: of the file that it searched a part of."""
 
     path: str = ""
@@ -66,7 +66,7 @@ class Outcome:
         self.problems.append((path, what))
 
 
-def scan(entries: Iterable[Entry], engine: Engine, options: Options, workers: int) -> Iterator[Outcome]:
+def scan(entries: Iterable[FileEntry], engine: Engine, options: ScanOptions, workers: int) -> Iterator[ScanOutcome]:
     """Outcomes in the order of `entries`; only a few jobs are ever ahead of the reader.
 
     What is more than a few jobs is shared out among `workers` processes: threads would wait for each other's Python.
@@ -97,7 +97,7 @@ def scan(entries: Iterable[Entry], engine: Engine, options: Options, workers: in
 class Batch:
     """Files that are searched whole."""
 
-    entries: Sequence[Entry]
+    entries: Sequence[FileEntry]
 
     @property
     def paths(self) -> list[str]:
@@ -105,7 +105,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class FilePart:
     """The part of a large file from `start` to `end` (None: its end). `number`: of the file's parts, from 0."""
 
     path: str
@@ -119,33 +119,33 @@ class Part:
         return [self.path]
 
 
-def _lost(job: Batch | Part, end: str) -> Outcome:
+def _lost(job: Batch | FilePart, end: str) -> ScanOutcome:
     what = f"was not searched to its end: the process that did it ended by {end}"
-    return Outcome(problems=[(path, what) for path in job.paths])
+    return ScanOutcome(problems=[(path, what) for path in job.paths])
 
 
 class _Jobs:
     """Does jobs, one after another."""
 
-    def __init__(self, engine: Engine, options: Options) -> None:
+    def __init__(self, engine: Engine, options: ScanOptions) -> None:
         self._searcher, self._options = searcher(engine, options), options
-        self._of: tuple[str, Lines] | None = None  # of the file whose part came last
+        self._of: tuple[str, LineNumbers] | None = None  # of the file whose part came last
 
-    def __call__(self, job: Batch | Part) -> Outcome:
-        outcome = Outcome()
-        if isinstance(job, Part):
+    def __call__(self, job: Batch | FilePart) -> ScanOutcome:
+        outcome = ScanOutcome()
+        if isinstance(job, FilePart):
             self._part(job, outcome)
         else:
             for entry in job.entries:
                 _file(entry, self._options, self._searcher, outcome)
         return outcome
 
-    def _part(self, part: Part, outcome: Outcome) -> None:
+    def _part(self, part: FilePart, outcome: ScanOutcome) -> None:
         path = outcome.path = part.path
         outcome.files += part.number == 0
         outcome.size += (part.size if part.end is None else part.end) - part.start
         if self._of is None or self._of[0] != path:
-            self._of = path, Lines(lambda at, count: _read(path, at, count), lambda at: _data(path, at))
+            self._of = path, LineNumbers(lambda at, count: _read(path, at, count), lambda at: _data(path, at))
         try:
             with open(path, "rb", buffering=0) as file:
                 blocks = file_blocks(path, file.fileno(), self._searcher.buffer, part.start, part.end)
@@ -155,15 +155,15 @@ class _Jobs:
 
 
 def scan_stream(
-    name: str, file: Readable, engine: Engine, options: Options, by: Searcher | None = None
-) -> Iterator[Outcome]:
+    name: str, file: Readable, engine: Engine, options: ScanOptions, by: Searcher | None = None
+) -> Iterator[ScanOutcome]:
     """What can be read once, such as standard input; an outcome for each part of it that holds something. `by`: who
     searches, where there is one already."""
-    by, outcome = by or searcher(engine, options), Outcome(files=1)
+    by, outcome = by or searcher(engine, options), ScanOutcome(files=1)
     for path, stream in _opened(name, file, options, outcome):
         try:
             for hit in by.search(stream_blocks(path, stream), report=outcome.report):
-                yield Outcome(hits=[hit])
+                yield ScanOutcome(hits=[hit])
         except ArchiveError as error:
             outcome.problems.append((path, str(error)))
         except OSError as error:
@@ -171,7 +171,7 @@ def scan_stream(
     yield outcome
 
 
-def searcher(engine: Engine, options: Options) -> Searcher:
+def searcher(engine: Engine, options: ScanOptions) -> Searcher:
     return Searcher(
         engine.worker(),
         options.key,
@@ -184,8 +184,8 @@ def searcher(engine: Engine, options: Options) -> Searcher:
     )
 
 
-def _jobs(entries: Iterable[Entry], options: Options) -> Iterator[Batch | Part]:
-    batch: list[Entry] = []
+def _jobs(entries: Iterable[FileEntry], options: ScanOptions) -> Iterator[Batch | FilePart]:
+    batch: list[FileEntry] = []
     size = 0
     for entry in entries:
         if entry.size is not None and entry.size > PART:
@@ -203,7 +203,7 @@ def _jobs(entries: Iterable[Entry], options: Options) -> Iterator[Batch | Part]:
         yield Batch(batch)
 
 
-def _parts(entry: Entry, size: int, options: Options) -> Iterator[Batch | Part]:
+def _parts(entry: FileEntry, size: int, options: ScanOptions) -> Iterator[Batch | FilePart]:
     """Parts of one large file."""
     head = b""
     with contextlib.suppress(OSError):  # reported by the job below
@@ -222,7 +222,7 @@ def _parts(entry: Entry, size: int, options: Options) -> Iterator[Batch | Part]:
     except OSError:  # reported by the job below
         ranges = [(0, size)]
     for number, (start, end) in enumerate(ranges):
-        yield Part(entry.path, start, end if end < size else None, size, number)
+        yield FilePart(entry.path, start, end if end < size else None, size, number)
 
 
 def _binary(head: bytes) -> bool:
@@ -242,7 +242,7 @@ def _read(path: str, at: int, count: int) -> bytes:
         return os.pread(file.fileno(), count, at)
 
 
-def _file(entry: Entry, options: Options, searcher: Searcher, outcome: Outcome) -> None:
+def _file(entry: FileEntry, options: ScanOptions, searcher: Searcher, outcome: ScanOutcome) -> None:
     outcome.size += entry.size or 0
     try:
         fd = os.open(entry.path, os.O_RDONLY | os.O_CLOEXEC)
@@ -254,7 +254,7 @@ def _file(entry: Entry, options: Options, searcher: Searcher, outcome: Outcome) 
         outcome.problems.append((entry.path, error.strerror or "cannot be read"))
 
 
-def _open_file(entry: Entry, fd: int, options: Options, searcher: Searcher, outcome: Outcome) -> None:
+def _open_file(entry: FileEntry, fd: int, options: ScanOptions, searcher: Searcher, outcome: ScanOutcome) -> None:
     """Raises OSError."""
     path, view = entry.path, searcher.view
     # Most files of a tree are small: one look at the disk reads all that there is.
@@ -273,11 +273,11 @@ def _open_file(entry: Entry, fd: int, options: Options, searcher: Searcher, outc
         outcome.hits += searcher.whole(path, view[:got], outcome.report)
         return
     # It is large, or becomes larger or smaller meanwhile.
-    lines = Lines(lambda at, count: os.pread(fd, count, at))
+    lines = LineNumbers(lambda at, count: os.pread(fd, count, at))
     outcome.hits += searcher.search(file_blocks(path, fd, searcher.buffer), lines, outcome.report)
 
 
-def _archive(path: str, file: Readable, options: Options, searcher: Searcher, outcome: Outcome) -> bool:
+def _archive(path: str, file: Readable, options: ScanOptions, searcher: Searcher, outcome: ScanOutcome) -> bool:
     """Whether anything could be read of it; if not, its bytes are searched as they are."""
     read = False
     for name, stream in _opened(path, file, options, outcome):
@@ -293,7 +293,7 @@ def _archive(path: str, file: Readable, options: Options, searcher: Searcher, ou
     return read
 
 
-def _member(name: str, stream: Stream, searcher: Searcher, outcome: Outcome) -> None:
+def _member(name: str, stream: ByteStream, searcher: Searcher, outcome: ScanOutcome) -> None:
     """Raises ArchiveError."""
     text = stream.peek(MEMBER)
     if len(text) == MEMBER:
@@ -304,11 +304,11 @@ def _member(name: str, stream: Stream, searcher: Searcher, outcome: Outcome) -> 
     stream.read()  # which says what is behind it, if that is a fault
 
 
-def _opened(path: str, file: Readable, options: Options, outcome: Outcome) -> Iterator[tuple[str, Stream]]:
+def _opened(path: str, file: Readable, options: ScanOptions, outcome: ScanOutcome) -> Iterator[tuple[str, ByteStream]]:
     if not options.archives:
-        yield path, Stream(iter(lambda: file.read(BLOCK), b""))
+        yield path, ByteStream(iter(lambda: file.read(BLOCK), b""))
         return
-    budget = Budget(options.max_unpacked)
+    budget = ArchiveBudget(options.max_unpacked)
     try:
         yield from leaves(path, file, budget, lambda name, why: outcome.problems.append((name, why)))
     except ArchiveError as error:

@@ -14,20 +14,20 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from monitor.blocks import Cutter, Window
-from monitor.common.archive import Report, Stream
+from monitor.common.archive import ByteStream, Report
 from monitor.common.cuts import CONTEXT, LOOKAHEAD, settled
 from monitor.common.newlines import characters, newlines
-from monitor.model import Block, Finding, Owned
-from monitor.occurrence import occurrences
-from monitor.scrub import Scrubber
+from monitor.domain.model import Block, Finding, OwnedSecret
+from monitor.scanning.blocks import Cutter, Window
+from monitor.scanning.occurrence import occurrences
+from monitor.scanning.redact import Redactor
 
 if TYPE_CHECKING:
-    from detectors.match.engine import Found, Match, Worker
+    from detectors.match.engine import Match, ScanResult, Worker
     from detectors.rules.rule import Rule
-    from monitor.scan.accepted import Accepting, Book, Entry
+    from monitor.scan.accepted import AcceptedEntry, Accepting, Book
 
-__all__ = ["BLOCK", "Hit", "Lines", "Searcher", "file_blocks", "stream_blocks"]
+__all__ = ["BLOCK", "Hit", "LineNumbers", "Searcher", "file_blocks", "stream_blocks"]
 
 BLOCK = 1 << 22  # new bytes a scan: more do not stay in the processor's cache, fewer make much of CONTEXT
 LINE = 4096  # bytes of a line that are looked at for a suppression
@@ -48,7 +48,7 @@ class Hit:
     revealed: str | None = field(default=None, repr=False)
     git: Mapping[str, Any] | None = None
     accepted: bool = False
-    entry: Entry | None = None
+    entry: AcceptedEntry | None = None
 
 
 def file_blocks(path: str, fd: int, buffer: bytearray, start: int = 0, end: int | None = None) -> Iterator[Block]:
@@ -71,7 +71,7 @@ def file_blocks(path: str, fd: int, buffer: bytearray, start: int = 0, end: int 
         window.settle(limit)
 
 
-def stream_blocks(path: str, stream: Stream) -> Iterator[Block]:
+def stream_blocks(path: str, stream: ByteStream) -> Iterator[Block]:
     """The same of what can be read once."""
     cutter = Cutter("", path, "")
     while chunk := stream.read(BLOCK):
@@ -81,7 +81,7 @@ def stream_blocks(path: str, stream: Stream) -> Iterator[Block]:
         yield block
 
 
-class Lines:
+class LineNumbers:
     """Offset → number of its line and column, of a file at rest. Counted only as far as somebody asks."""
 
     def __init__(self, read: Callable[[int, int], bytes], data: Callable[[int], int | None] | None = None) -> None:
@@ -148,7 +148,7 @@ class Searcher:
         context: bool = False,
         suppressions: bool = True,
         reveal: bool = False,
-        owners: Mapping[str, Sequence[Owned]] = MappingProxyType({}),
+        owners: Mapping[str, Sequence[OwnedSecret]] = MappingProxyType({}),
         books: Sequence[Book] = (),
         accepting: Accepting | None = None,
     ) -> None:
@@ -156,7 +156,7 @@ class Searcher:
         self.buffer = bytearray(CONTEXT + BLOCK)
         self.view = memoryview(self.buffer)
         self.worker = worker
-        self._scrub = Scrubber(worker)
+        self._scrub = Redactor(worker)
         self._key = key
         self._owners = owners
         self._context = context
@@ -167,7 +167,7 @@ class Searcher:
     def search(
         self,
         blocks: Iterable[Block],
-        lines: Lines | None = None,
+        lines: LineNumbers | None = None,
         report: Report = lambda path, what: None,
         told: dict[str, Block] | None = None,
     ) -> Iterator[Hit]:
@@ -187,7 +187,7 @@ class Searcher:
         return self._told(Block("", path, "", 0, data, 0.0, 0, len(data), line=1, column=1), found, None, report, {})
 
     def _told(
-        self, block: Block, found: Found, lines: Lines | None, report: Report, told: dict[str, Block]
+        self, block: Block, found: ScanResult, lines: LineNumbers | None, report: Report, told: dict[str, Block]
     ) -> Iterator[Hit]:
         for gap in found.unsearched:
             where = f"{gap.end - gap.start:,} bytes from {block.offset + gap.start:,} on"
@@ -195,7 +195,9 @@ class Searcher:
         if found.matches:
             yield from self._hits(block, found, lines, told)
 
-    def _hits(self, block: Block, found: Found, lines: Lines | None, told: dict[str, Block]) -> Iterator[Hit]:
+    def _hits(
+        self, block: Block, found: ScanResult, lines: LineNumbers | None, told: dict[str, Block]
+    ) -> Iterator[Hit]:
         if lines is not None:
             line, column = lines.at(block.offset)
             block = replace(block, line=line, column=column)
@@ -216,7 +218,7 @@ class Searcher:
                 entry=None if self._accepting is None else self._entry(match, finding),
             )
 
-    def _entry(self, match: Match, finding: Finding) -> Entry | None:
+    def _entry(self, match: Match, finding: Finding) -> AcceptedEntry | None:
         assert self._accepting is not None
         return self._accepting.entry(finding, match.rule.shape.prefix, match.secret)
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
-__all__ = ["Entry", "walk"]
+__all__ = ["FileEntry", "walk"]
 
 Report = Callable[[str, str], None]  # path, what is wrong with it
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class FileEntry:
     """A file to read. `size` is None for what has none: a pipe, a device, a file of /proc."""
 
     path: str
@@ -34,7 +34,7 @@ def walk(
     max_size: int | None = None,
     skipped: Callable[[str], None] = lambda _: None,
     linked: Callable[[str], None] = lambda _: None,
-) -> Iterator[Entry]:
+) -> Iterator[FileEntry]:
     """Files below `paths`, sorted within each folder.
 
     A path that is itself a link is followed, as somebody asked for it. `git`: also what lies in `.git`. What cannot be
@@ -51,11 +51,11 @@ def walk(
                 path, report, gitignore=gitignore, git=git, max_size=max_size, skipped=skipped, linked=linked
             )
         elif not stat.S_ISREG(info.st_mode) or not info.st_size:
-            yield Entry(path, None)
+            yield FileEntry(path, None)
         elif max_size is not None and info.st_size > max_size:
             skipped(path)
         else:
-            yield Entry(path, info.st_size)
+            yield FileEntry(path, info.st_size)
 
 
 def _folder(
@@ -67,7 +67,7 @@ def _folder(
     max_size: int | None,
     skipped: Callable[[str], None],
     linked: Callable[[str], None],
-) -> Iterator[Entry]:
+) -> Iterator[FileEntry]:
     ignore = _Ignore(top) if gitignore else None
     pending = [top]  # a stack of our own: a tree may be deeper than Python recurses
     while pending:
@@ -104,7 +104,7 @@ def _folder(
             if max_size is not None and info.st_size > max_size:
                 skipped(entry.path)
                 continue
-            yield Entry(entry.path, info.st_size)
+            yield FileEntry(entry.path, info.st_size)
         pending += reversed(below)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from monitor.common.parts import part
 
 if TYPE_CHECKING:
-    from monitor.intake import Intake
+    from monitor.intake.protocol import Intake
     from monitor.sources.base import Source, SourceConfig
 
     class SourceClass(Source):

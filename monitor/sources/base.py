@@ -1,4 +1,4 @@
-"""What a source is. What the daemon hands to it is in `monitor.intake`."""
+"""What a source is. What the daemon hands to it is in `monitor.intake.protocol`."""
 
 from __future__ import annotations
 

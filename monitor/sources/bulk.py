@@ -10,7 +10,7 @@ import orjson
 
 from monitor.sources.lines import LINE, described, line_of
 from monitor.sources.pieces import light
-from monitor.sources.pushed import FormError, Pushed, Tally
+from monitor.sources.pushed import BodyTally, FormError, Pushed
 
 __all__ = ["HEADERS", "Bulk", "about", "health", "license_", "refusal"]
 
@@ -44,7 +44,7 @@ class Bulk:
             else:
                 yield Pushed(line[0], "bulk", bad="document")
 
-    def answer(self, tally: Tally, milliseconds: int) -> bytes:
+    def answer(self, tally: BodyTally, milliseconds: int) -> bytes:
         bad = set(tally.bad)
         items = (_ITEMS[action, place in bad] for place, action in enumerate(self._actions))
         head = b'{"took":%d,"errors":%b,"items":[' % (milliseconds, b"true" if bad else b"false")

@@ -29,8 +29,8 @@ from monitor.clients.client import ServiceError
 from monitor.common.credential import Credential
 from monitor.common.duration import Duration
 from monitor.common.fields import ServerUrl
-from monitor.intake import Intake, ScanError
-from monitor.model import Block, Position
+from monitor.domain.model import Block, Position
+from monitor.intake.protocol import Intake, ScanError
 from monitor.sources.base import SourceConfig
 
 __all__ = ["CloudTrailConfig", "CloudTrailSource"]

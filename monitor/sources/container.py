@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
-from monitor.intake import Intake
-from monitor.model import Block
+from monitor.domain.model import Block
+from monitor.intake.protocol import Intake
 from monitor.sources.base import SourceConfig
 from monitor.sources.file.source import FileConfig, FileSource
 from monitor.sources.unwrap import cut, settled, unwrapped, word
@@ -49,7 +49,7 @@ class ContainerSource:
 
 
 class _Unwrapping:
-    """See `monitor.sources.file.turn.Form`."""
+    """See `monitor.sources.file.reader.Form`."""
 
     def __init__(self) -> None:
         self._known: dict[str, Mapping[str, str]] = {}

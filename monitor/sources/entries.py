@@ -26,7 +26,7 @@ from monitor.common.http import RemoteError
 from monitor.common.outside import taken
 from monitor.common.text import one_line, web_address
 
-__all__ = ["Entry", "parse", "read", "target"]
+__all__ = ["FeedEntry", "parse", "read", "target"]
 
 BODY = 400_000  # characters of what an entry says; it is searched, and shown nowhere
 ENTRIES = 500  # of one answer
@@ -36,7 +36,7 @@ MEMORY = 1 << 30  # bytes of addresses
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class FeedEntry:
     """One entry of a feed. `text` is what it says, free of markup."""
 
     id: str
@@ -46,7 +46,7 @@ class Entry:
     time: float | None
 
 
-async def read(raw: bytes) -> list[Entry] | None:
+async def read(raw: bytes) -> list[FeedEntry] | None:
     """`parse`, in a process that may take `SECONDS` and `MEMORY`. Raises RemoteError."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-I", "-m", __name__, str(SECONDS), str(MEMORY)),
@@ -67,10 +67,10 @@ async def read(raw: bytes) -> list[Entry] | None:
     if process.returncode:
         raise RemoteError(f"the feed cannot be read within {SECONDS} s and {MEMORY >> 20} MiB", retry=True)
     found = orjson.loads(out)
-    return None if found is None else [Entry(*one) for one in found]
+    return None if found is None else [FeedEntry(*one) for one in found]
 
 
-def parse(raw: bytes) -> list[Entry] | None:
+def parse(raw: bytes) -> list[FeedEntry] | None:
     """The entries of a feed, None when it is none. Takes as long as whoever wrote it wants: see `read`."""
     import feedparser
 
@@ -81,7 +81,7 @@ def parse(raw: bytes) -> list[Entry] | None:
     return [entry for one in document["entries"][:ENTRIES] if (entry := _entry(one)) is not None]
 
 
-def _entry(one: Mapping[str, Any]) -> Entry | None:
+def _entry(one: Mapping[str, Any]) -> FeedEntry | None:
     address = target(_text(one, "link"))
     title = _plain(_text(one, "title"))
     identity = _text(one, "id") or address or title
@@ -95,7 +95,7 @@ def _entry(one: Mapping[str, Any]) -> Entry | None:
     except (ValueError, OverflowError, TypeError):
         at = None
     body = "\n".join(dict.fromkeys(_plain(text[:BODY]) for text in texts))
-    return Entry(identity, taken(title), body, address, at if at and at > 0 else None)
+    return FeedEntry(identity, taken(title), body, address, at if at and at > 0 else None)
 
 
 def target(address: str) -> str | None:

@@ -25,10 +25,10 @@ from monitor.common.credential import Credential
 from monitor.common.duration import Duration
 from monitor.common.http import Http, RemoteError, Reply
 from monitor.common.severity import Severity
-from monitor.intake import AlertIntake, ScanError
-from monitor.model import Block, Finding, Position
+from monitor.domain.model import Block, Finding, Position
+from monitor.intake.protocol import AlertIntake, ScanError
 from monitor.sources.base import SourceConfig
-from monitor.sources.entries import Entry, read
+from monitor.sources.entries import FeedEntry, read
 from monitor.sources.settle import settle
 
 __all__ = ["FeedConfig", "FeedSource"]
@@ -111,7 +111,7 @@ class FeedSource:
         position = Position(self.config.name, "entries", {**validators, "seen": (fresh + seen)[:REMEMBERED]})
         await self.intake.record(findings, [position])
 
-    async def _finding(self, entry: Entry, name: str) -> Finding:
+    async def _finding(self, entry: FeedEntry, name: str) -> Finding:
         text = f"{entry.title}\n{entry.text}\n{entry.link or ''}\n".encode("utf-8", "replace")
         path = f"feed entry {name}"
         block = Block(self.config.name, path, name, 0, text, time.time(), line=1, url=entry.link)

@@ -11,7 +11,7 @@ import orjson
 
 from monitor.sources.lines import described
 from monitor.sources.pieces import Json, light
-from monitor.sources.pushed import FormError, Pushed, Tally
+from monitor.sources.pushed import BodyTally, FormError, Pushed
 
 __all__ = ["EVENTS", "HEALTH", "PREFIX", "RAW", "answer", "from_events", "healthy", "no_receipts", "refusal"]
 
@@ -76,7 +76,7 @@ def _described(said: Mapping[str, Any], text: bytes) -> Pushed:
         return found
 
 
-def answer(tally: Tally) -> tuple[int, bytes]:
+def answer(tally: BodyTally) -> tuple[int, bytes]:
     """Status and body."""
     if not tally.records:
         return 400, _said(5, "No data")

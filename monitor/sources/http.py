@@ -23,19 +23,19 @@ from monitor.common.credential import Credential, CredentialError
 from monitor.common.http import CLEAR, loopback
 from monitor.common.httpd import Bodies, given, serve
 from monitor.common.listen import split_listen
+from monitor.common.process import spare_memory
 from monitor.common.tasks import cancel
-from monitor.intake import Intake
-from monitor.model import Block
-from monitor.process import spare_memory
+from monitor.domain.model import Block
+from monitor.intake.protocol import Intake
 from monitor.sources import bulk, hec
 from monitor.sources.base import SourceConfig
 from monitor.sources.peers import Peers, networks
-from monitor.sources.pushed import MOST, FormError, Pushed, Tally, TooManyError, blocks
+from monitor.sources.pushed import MOST, BodyTally, FormError, Pushed, TooManyError, blocks
 from monitor.sources.settle import settle
-from monitor.sources.tls import Identity, TlsConfig, TlsError
+from monitor.sources.tls import TlsConfig, TlsError, TlsIdentity
 from monitor.sources.unpack import PackedError, unpack
 
-__all__ = ["HttpConfig", "HttpSource"]
+__all__ = ["HttpSource", "HttpSourceConfig"]
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +56,7 @@ _SAMPLE, _CONTROLS = 4096, bytes({*range(32), 127} - {*b"\t\n\v\f\r\x1b\b"})
 Read = Callable[[bytes], Iterator[Pushed]]
 
 
-class HttpConfig(TlsConfig):
+class HttpSourceConfig(TlsConfig):
     """`type = "http"`. `token`: what senders show as a bearer token or as a password. `max_body`: bytes, unpacked."""
 
     reach: ClassVar[tuple[str, ...]] = ("listen",)
@@ -93,11 +93,11 @@ class HttpConfig(TlsConfig):
 
 
 class HttpSource:
-    """See `HttpConfig`. `address`: where it listens, once it does."""
+    """See `HttpSourceConfig`. `address`: where it listens, once it does."""
 
-    Config: ClassVar[type[SourceConfig]] = HttpConfig
+    Config: ClassVar[type[SourceConfig]] = HttpSourceConfig
 
-    def __init__(self, config: HttpConfig, intake: Intake, key: bytes) -> None:
+    def __init__(self, config: HttpSourceConfig, intake: Intake, key: bytes) -> None:
         self.config = config
         self.address: str | None = None
         self._intake = intake
@@ -109,7 +109,7 @@ class HttpSource:
         self._threads = ThreadPoolExecutor(_AT_ONCE, f"http-{config.name}")
 
     @staticmethod
-    def present(config: HttpConfig) -> dict[str, tuple[int, int]]:
+    def present(config: HttpSourceConfig) -> dict[str, tuple[int, int]]:
         """Nothing of before; but the monitor is not ready before this source listens."""
         return {}
 
@@ -136,7 +136,7 @@ class HttpSource:
     @contextlib.asynccontextmanager
     async def _served(self) -> AsyncIterator[str]:
         config = self.config
-        identity = await asyncio.to_thread(Identity, config) if config.certificate else None
+        identity = await asyncio.to_thread(TlsIdentity, config) if config.certificate else None
         app = web.Application(middlewares=[self._known])
         app.on_response_prepare.append(_plain)
         app.add_routes(
@@ -253,10 +253,10 @@ class HttpSource:
         said = await asyncio.to_thread(asked.answer, tally, int((time.monotonic() - begun) * 1000))
         return web.Response(body=said, content_type="application/json", headers=bulk.HEADERS)
 
-    async def _take(self, request: web.Request, read: Read, encoding: str = "") -> Tally:
+    async def _take(self, request: web.Request, read: Read, encoding: str = "") -> BodyTally:
         """Returns once what was found is safe. Raises web.HTTPException with the answer."""
         encoding = request.headers.get("Content-Encoding", encoding).strip().lower()
-        tally = Tally()
+        tally = BodyTally()
         try:
             await self._settle(request, encoding, read, tally)
         except web.HTTPRequestEntityTooLarge as error:
@@ -288,7 +288,7 @@ class HttpSource:
         finally:
             del failure  # or the two hold each other, and what was read of the body, until somebody collects them
 
-    async def _settle(self, request: web.Request, encoding: str, read: Read, tally: Tally) -> None:
+    async def _settle(self, request: web.Request, encoding: str, read: Read, tally: BodyTally) -> None:
         async with contextlib.AsyncExitStack() as held:
             body = await held.enter_async_context(self._bodies.read(request))
             async with asyncio.timeout(_ANSWER), self._apart:

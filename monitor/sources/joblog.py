@@ -15,14 +15,14 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from monitor.blocks import BLOCK, Cutter
 from monitor.common.outside import ROOM, taken
-from monitor.intake import Intake, ScanError
-from monitor.model import Block, Position
-from monitor.record import record
+from monitor.domain.model import Block, Position
+from monitor.intake.protocol import Intake, ScanError
+from monitor.scanning.blocks import BLOCK, Cutter
+from monitor.scanning.record import record
 from monitor.sources.base import Where
 
-__all__ = ["LARGEST", "Job", "JobLogs", "Reading", "titled", "where"]
+__all__ = ["LARGEST", "CiJob", "JobLogs", "LogReading", "titled", "where"]
 
 LARGEST = 1 << 30  # bytes of a log; what is beyond them is entered as lost
 _ROW = "job:"
@@ -36,7 +36,7 @@ def titled(title: str, begun: float | None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class CiJob:
     """One job of one attempt that has ended. `key`: its name among all of its `server`, which makes it known as read
     and tells its findings from others'. `path`: as alerts show it. `step`: title of a section of its log, and when that
     began → name of the step it is of."""
@@ -80,7 +80,7 @@ class JobLogs:
     def _of(self, key: str) -> str:
         return "/".join(key.split("/", self._parts)[: self._parts])
 
-    async def read(self, job: Job, log: AbstractAsyncContextManager[AsyncIterator[bytes]]) -> None:
+    async def read(self, job: CiJob, log: AbstractAsyncContextManager[AsyncIterator[bytes]]) -> None:
         """Scan a log; once this returns it is known as read, or somebody else is at it. Raises what opening and reading
         it raises: nothing is lost then."""
         if self.knows(job.key):
@@ -94,8 +94,8 @@ class JobLogs:
         finally:
             self._at_work.discard(job.key)
 
-    async def _through(self, job: Job, pieces: AsyncIterator[bytes]) -> None:
-        reading = Reading(self._source, job, self._section)
+    async def _through(self, job: CiJob, pieces: AsyncIterator[bytes]) -> None:
+        reading = LogReading(self._source, job, self._section)
         async for piece in pieces:
             await self._scan(job, reading.feed(piece))
             if reading.bytes > LARGEST:
@@ -103,12 +103,12 @@ class JobLogs:
                 break
         await self._scan(job, reading.rest(), self._row(job))
 
-    async def lose(self, job: Job, reason: str) -> None:
+    async def lose(self, job: CiJob, reason: str) -> None:
         """Its log is not to be had any more: that is entered into the ledger, and it is known as read."""
         self._intake.missed(reason, 1, job.path, "logs")
         await self.pass_over(job)
 
-    async def pass_over(self, job: Job) -> None:
+    async def pass_over(self, job: CiJob) -> None:
         """It has no log."""
         await self._intake.record((), self._row(job))
         self._known(job)
@@ -119,7 +119,7 @@ class JobLogs:
         whole = self._whole[self._of(key)]
         return whole > self._failed.setdefault(key, whole)
 
-    def _known(self, job: Job) -> None:
+    def _known(self, job: CiJob) -> None:
         self._read[self._of(job.key)][job.key] = job.ended
         self._failed.pop(job.key, None)
 
@@ -131,10 +131,10 @@ class JobLogs:
             del read[key]
         return [Position(self._source, f"{_ROW}{key}", None) for key in old]
 
-    def _row(self, job: Job) -> tuple[Position, ...]:
+    def _row(self, job: CiJob) -> tuple[Position, ...]:
         return (Position(self._source, f"{_ROW}{job.key}", {"ended": job.ended}),)
 
-    async def _scan(self, job: Job, block: Block | None, positions: tuple[Position, ...] = ()) -> None:
+    async def _scan(self, job: CiJob, block: Block | None, positions: tuple[Position, ...] = ()) -> None:
         if block is not None:
             try:
                 await self._intake.scan(iter([block]), lambda: positions)
@@ -152,10 +152,10 @@ def where(positions: Mapping[str, Mapping[str, Any]]) -> Where:
     return Where(f"{len(ended):,} jobs of late", upto=max(ended, default=None))
 
 
-class Reading:
+class LogReading:
     """One log on its way: bytes in, blocks out. `bytes`: that came."""
 
-    def __init__(self, source: str, job: Job, section: re.Pattern[bytes]) -> None:
+    def __init__(self, source: str, job: CiJob, section: re.Pattern[bytes]) -> None:
         self.bytes = 0
         self._job = job
         self._steps = _Steps(section, job.step)

@@ -29,14 +29,14 @@ from monitor.common.http import RemoteError, network_error
 from monitor.common.mqtt import BrokerKeys, connection, mqtt_error
 from monitor.common.tasks import cancel
 from monitor.common.text import token_like
-from monitor.intake import Intake
-from monitor.model import Block, Position
+from monitor.domain.model import Block, Position
+from monitor.intake.protocol import Intake
 from monitor.sources.base import LogConfig, SourceConfig, Where
-from monitor.sources.hopper import Hopper
 from monitor.sources.lines import facts
 from monitor.sources.pushed import FormError, packed_json
+from monitor.sources.queue import SourceQueue
 
-__all__ = ["MqttConfig", "MqttSource"]
+__all__ = ["MqttSource", "MqttSourceConfig"]
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +48,7 @@ _NOT_THERE = 17  # the code of a subscription that is given up and was not there
 _REFUSED = 128  # from this code on a subscription was refused
 
 
-class MqttConfig(LogConfig, BrokerKeys):
+class MqttSourceConfig(LogConfig, BrokerKeys):
     """`type = "mqtt"`. `topics`: filters; `$share/GROUP/FILTER` shares its messages with the others of the group.
 
     `client_id`: names the session. `receive_maximum`: messages that the broker sends before it waits for us (MQTT 5).
@@ -88,21 +88,21 @@ class MqttConfig(LogConfig, BrokerKeys):
 
 
 class MqttSource:
-    """See `MqttConfig`. The position holds the filters that the session has; how far it is the broker knows."""
+    """See `MqttSourceConfig`. The position holds the filters that the session has; how far it is the broker knows."""
 
-    Config: ClassVar[type[SourceConfig]] = MqttConfig
+    Config: ClassVar[type[SourceConfig]] = MqttSourceConfig
 
-    def __init__(self, config: MqttConfig, intake: Intake, key: bytes) -> None:
+    def __init__(self, config: MqttSourceConfig, intake: Intake, key: bytes) -> None:
         self.config = config
         self._intake = intake
         self._key = key
         self._identifier = config.client_id or f"exposure-monitor-in-{socket.gethostname()}-{config.name}"
         self._place = f"mqtt:{config.host}:{config.port}:{self._identifier}"
-        self._hopper = Hopper(intake)
+        self._hopper = SourceQueue(intake)
         self._heard = 0.0  # monotonic time of the last message
 
     @staticmethod
-    def present(config: MqttConfig) -> dict[str, tuple[int, int]]:
+    def present(config: MqttSourceConfig) -> dict[str, tuple[int, int]]:
         """Nothing of before; but the monitor is not ready before this source has subscribed, or could not."""
         return {}
 

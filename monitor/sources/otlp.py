@@ -19,7 +19,7 @@ from opentelemetry.proto.resource.v1 import resource_pb2
 
 from monitor.common.outside import taken
 from monitor.sources.pieces import Json, fields, light, parsed, split
-from monitor.sources.pushed import NOTHING, FormError, Pushed, Tally, bounded, named, text_of
+from monitor.sources.pushed import NOTHING, BodyTally, FormError, Pushed, bounded, named, text_of
 
 __all__ = ["answer", "from_json", "from_protobuf"]
 
@@ -40,7 +40,7 @@ _TRACE = re.compile(r"[0-9A-Fa-f]{32}")
 _ODD = (FormError, AttributeError, TypeError, ValueError, KeyError, OverflowError, RecursionError)
 
 
-def answer(tally: Tally, form: str) -> bytes:
+def answer(tally: BodyTally, form: str) -> bytes:
     """An ExportLogsServiceResponse; empty when no record was refused."""
     response = ExportLogsServiceResponse()
     if tally.bad:

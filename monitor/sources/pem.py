@@ -9,7 +9,7 @@ import re
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 
-from monitor.model import Block
+from monitor.domain.model import Block
 
 __all__ = ["Joiner"]
 

@@ -14,15 +14,15 @@ from typing import Any
 import orjson
 
 from monitor.common.outside import taken
-from monitor.model import Block
+from monitor.domain.model import Block
 from monitor.sources.pem import Joiner
 
 __all__ = [
     "MOST",
     "NOTHING",
+    "BodyTally",
     "FormError",
     "Pushed",
-    "Tally",
     "TooManyError",
     "blocks",
     "bounded",
@@ -62,7 +62,7 @@ NOTHING = Pushed(b"", "")  # what holds records, and is counted with them
 
 
 @dataclass(slots=True)
-class Tally:
+class BodyTally:
     """Of one body: records, also empty ones; the places of bad ones among them, and what the first of those is not."""
 
     records: int = 0
@@ -70,13 +70,13 @@ class Tally:
     bad: array[int] = field(default_factory=lambda: array("L"))
 
 
-def blocks(source: str, key: bytes, records: Iterable[Pushed], tally: Tally | None = None) -> Iterator[Block]:
+def blocks(source: str, key: bytes, records: Iterable[Pushed], tally: BodyTally | None = None) -> Iterator[Block]:
     """Records that are sent again, in the same request or in others, have the same identity: whoever gets no answer
     sends again. The same text twice in one request is there twice. Raises TooManyError, and what `records` raises."""
     now = time.time()
     seen: Counter[bytes] = Counter()
     joiner = Joiner()
-    tally = tally or Tally()
+    tally = tally or BodyTally()
     for record in records:
         if record.bad:
             tally.bad.append(tally.records)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from monitor.intake import Intake, ScanError
-from monitor.model import Block, Position
-from monitor.records import Packer
+from monitor.domain.model import Block, Position
+from monitor.intake.protocol import Intake, ScanError
+from monitor.scanning.records import Batcher
 
 __all__ = ["settle"]
 
@@ -18,7 +18,7 @@ async def settle(
 
     A record that the engine fails on is lost and told; no other one is.
     """
-    packer = Packer(records)
+    packer = Batcher(records)
     while packer.more:
         before = packer.done
         try:
@@ -32,7 +32,7 @@ async def _singly(
 ) -> None:
     """The engine failed somewhere in these."""
     for record in records[start:stop]:
-        packer = Packer([record])
+        packer = Batcher([record])
         while packer.more:
             try:
                 await intake.scan(packer.blocks(), tuple)

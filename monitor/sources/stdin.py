@@ -9,9 +9,9 @@ import select
 import sys
 from typing import ClassVar
 
-from monitor.blocks import Cutter
-from monitor.intake import Intake, ScanError
-from monitor.model import Block
+from monitor.domain.model import Block
+from monitor.intake.protocol import Intake, ScanError
+from monitor.scanning.blocks import Cutter
 from monitor.sources.base import LogConfig, SourceConfig
 
 __all__ = ["StdinConfig", "StdinSource"]

@@ -21,11 +21,11 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 import structlog
 from pydantic import Field, field_validator, model_validator
 
-from monitor.blocks import Cutter
 from monitor.common.backoff import backoff
 from monitor.common.tasks import cancel
-from monitor.intake import Intake
-from monitor.model import Block, Position
+from monitor.domain.model import Block, Position
+from monitor.intake.protocol import Intake
+from monitor.scanning.blocks import Cutter
 from monitor.sources.base import SourceConfig
 from monitor.sources.datagrams import (
     Drops,
@@ -37,10 +37,10 @@ from monitor.sources.datagrams import (
     rest_of_datagrams,
 )
 from monitor.sources.framing import Frames, Piece
-from monitor.sources.hopper import Hopper
 from monitor.sources.peers import Peers, networks
 from monitor.sources.pem import Joiner
-from monitor.sources.tls import Identity, TlsConfig, TlsError
+from monitor.sources.queue import SourceQueue
+from monitor.sources.tls import TlsConfig, TlsError, TlsIdentity
 
 __all__ = ["Address", "SyslogConfig", "SyslogSource", "about", "address"]
 
@@ -151,7 +151,7 @@ class SyslogSource:
         self.config = config
         self.listening: dict[str, tuple[str, int]] = {}
         self._intake = intake
-        self._hopper = Hopper(intake)
+        self._hopper = SourceQueue(intake)
         self._joiner = Joiner()
         self._peers = Peers(config.allow, config.rate)
         self._connections: set[_Connection] = set()
@@ -338,7 +338,7 @@ class SyslogSource:
 
     @contextlib.asynccontextmanager
     async def _tcp(self, where: Address) -> AsyncIterator[tuple[tuple[str, int], list[asyncio.Task[Any]]]]:
-        identity = await asyncio.to_thread(Identity, self.config) if where.kind == "tls" else None
+        identity = await asyncio.to_thread(TlsIdentity, self.config) if where.kind == "tls" else None
         mine: set[asyncio.Task[Any]] = set()
 
         def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -358,7 +358,7 @@ class SyslogSource:
             await asyncio.gather(*(cancel(task) for task in mine))
 
     async def _connection(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, identity: Identity | None
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, identity: TlsIdentity | None
     ) -> None:
         """From its beginning to its end; whatever a sender does ends here."""
         peer = str((writer.get_extra_info("peername") or ("",))[0])

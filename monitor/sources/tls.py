@@ -12,10 +12,10 @@ from typing import Self
 from pydantic import ValidationInfo, field_validator, model_validator
 
 from monitor.common.credential import Credential, CredentialError
-from monitor.intake import Intake
+from monitor.intake.protocol import Intake
 from monitor.sources.base import LogConfig
 
-__all__ = ["Identity", "TlsConfig", "TlsError"]
+__all__ = ["TlsConfig", "TlsError", "TlsIdentity"]
 
 _RENEW = 5.0  # seconds
 
@@ -45,7 +45,7 @@ class TlsConfig(LogConfig):
         return self
 
 
-class Identity:
+class TlsIdentity:
     """What we show to who connects, and what they must show. Renewed files are taken by `renew`, without a new
     listener, as each connection asks for `context`. That is another then, so that no session of before is resumed."""
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from monitor.common.cuts import LOOKAHEAD
-from monitor.model import Block
+from monitor.domain.model import Block
 
 __all__ = ["cut", "settled", "unwrapped", "word"]
 

@@ -2,11 +2,11 @@
 
 from monitor.store.access import Use
 from monitor.store.allowance import AT_ONCE
+from monitor.store.errors import DriverError, Recovery, StoreError
 from monitor.store.leases import owner_name
 from monitor.store.reach import reach
-from monitor.store.records import AuditEntry, Beside, Leased, Notice, OutboxEntry, Stats
+from monitor.store.records import AuditEntry, Beside, Leased, Notice, OutboxEntry, StoreStats
 from monitor.store.store import Store
-from monitor.store.trouble import DriverError, Recovery, StoreError
 
 __all__ = [
     "AT_ONCE",
@@ -17,9 +17,9 @@ __all__ = [
     "Notice",
     "OutboxEntry",
     "Recovery",
-    "Stats",
     "Store",
     "StoreError",
+    "StoreStats",
     "Use",
     "owner_name",
     "reach",

@@ -15,11 +15,11 @@ from monitor.access.baseline import Habit
 from monitor.access.judge import HABITUAL, KINDS, Habits, Odd, judge
 from monitor.access.policy import audited
 from monitor.access.reading import Outcome, Reading
-from monitor.incidents import Incident
-from monitor.model import Finding
+from monitor.domain.incidents import Incident
+from monitor.domain.model import Finding
 from monitor.store.rows import chunks, clean, insert_into
 from monitor.store.schema import habits, marks, read_ids, reads
-from monitor.store.transaction import Desk, Transaction
+from monitor.store.transaction import StoreSession, Transaction
 from monitor.store.wrappings import named
 
 __all__ = ["Access", "Use", "take"]
@@ -47,7 +47,7 @@ class Use:
 class Access:
     """The face of it."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: StoreSession) -> None:
         self._desk = desk
 
     async def uses(

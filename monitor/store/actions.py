@@ -10,15 +10,15 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, insert, or_, select, update
 
+from monitor.store.changes import behind, labels_of, news
 from monitor.store.drills import drills_among
 from monitor.store.leases import lost_owners, owner_name
-from monitor.store.news import behind, labels_of, news
 from monitor.store.records import ActionRun
 from monitor.store.rows import action_from, chunks, clean, incident_from
 from monitor.store.schema import actions, findings, incidents
 from monitor.store.sealing import outdated, touch
 from monitor.store.trail import append, entry
-from monitor.store.transaction import Desk, Transaction
+from monitor.store.transaction import StoreSession, Transaction
 
 __all__ = ["ActionError", "Actions", "UnsealedError", "abort", "ask", "complete", "doubt"]
 
@@ -39,7 +39,7 @@ class UnsealedError(ActionError):
 class Actions:
     """The face of the actions. `ref`: an id, or a start of it that fits only one."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: StoreSession) -> None:
         self._desk = desk
         self._owner = owner_name(desk.node)
 

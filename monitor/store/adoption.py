@@ -12,7 +12,7 @@ from monitor.store.chain import link, mac_of, parted, same, start
 from monitor.store.heads import Head
 from monitor.store.rows import any_of, chunks
 from monitor.store.schema import actions, audit, incidents, meta, totals, trails
-from monitor.store.sealing import Standing, Total, part, put, read, seal_of
+from monitor.store.sealing import SealedIncident, Total, part, put, read, seal_of
 from monitor.store.transaction import Transaction
 
 __all__ = ["SUM_BEFORE", "accept", "begin", "each", "ends"]
@@ -70,7 +70,7 @@ def accept(tx: Transaction) -> int:
     return count
 
 
-def each(connection: Connection, secret: bytes) -> Iterator[list[tuple[str, Standing, list[Row[Any]]]]]:
+def each(connection: Connection, secret: bytes) -> Iterator[list[tuple[str, SealedIncident, list[Row[Any]]]]]:
     """All that is known of any incident, some of them at a time, with its history."""
     known = union(*(select(column) for column in (incidents.c.id, *(table.c.incident for table in _ABOUT))))
     for ids in chunks(sorted(connection.execute(known).scalars())):
@@ -130,7 +130,7 @@ def _chained(tx: Transaction, id_: str, history: Sequence[Row[Any]]) -> tuple[in
     return len(chained), mac
 
 
-def _row(tx: Transaction, id_: str, stands: Standing, end: tuple[int, str], turn: int) -> dict[str, Any]:
+def _row(tx: Transaction, id_: str, stands: SealedIncident, end: tuple[int, str], turn: int) -> dict[str, Any]:
     row = {"incident": id_, "turn": turn, "entries": end[0], "mac": end[1], "state": stands.state}
     row["actions"] = stands.actions
     return {**row, "seal": seal_of(tx.secret, row)}

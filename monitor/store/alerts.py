@@ -10,21 +10,21 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, select, update
 
 from monitor.common.severity import SEVERITIES, Severity, rank
-from monitor.incidents import Change, Incident, fold_alert
-from monitor.model import Alert, Finding, KnownAlert, WriteBack
-from monitor.routing import Place
+from monitor.domain.incidents import Incident, IncidentChange, fold_alert
+from monitor.domain.model import Alert, Finding, KnownAlert, WriteBack
+from monitor.routing.routes import IncidentPlace
 from monitor.store import findings as findings_room
 from monitor.store import groups, runs
+from monitor.store.changes import newest_of
 from monitor.store.hooks import settle
 from monitor.store.incidents import change_state, update_incidents
-from monitor.store.news import newest_of
 from monitor.store.outbox import add_notice
 from monitor.store.records import AlertBatch, Commit, Notice
 from monitor.store.rows import chunks, clean, holders, incident_columns, incident_from, insert_into
 from monitor.store.schema import alerts, drills, findings, incidents, members
 from monitor.store.sealing import touch
 from monitor.store.trail import append, entry
-from monitor.store.transaction import Desk, Transaction
+from monitor.store.transaction import StoreSession, Transaction
 
 __all__ = ["Alerts"]
 
@@ -32,7 +32,7 @@ __all__ = ["Alerts"]
 class Alerts:
     """The face of the alerts."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: StoreSession) -> None:
         self._desk = desk
 
     async def record(self, batch: AlertBatch) -> int:
@@ -178,7 +178,7 @@ def _rename(tx: Transaction, alert: Alert, row: Row[Any], found: Sequence[Findin
         change_state(tx, row.incident, "resolve", actor=actor, resolution="wont_fix", note=note)
     joined = incident_from(connection.execute(select(incidents).where(incidents.c.id == target.id)).one())
     if joined.state != "resolved" and alert.state == "open" and not alert.quiet:
-        groups.enrol(tx, [groups.Touched(joined, _places(connection, alert))])
+        groups.enrol(tx, [groups.ChangedIncident(joined, _places(connection, alert))])
 
 
 def _store(connection: Connection, taken: Iterable[Alert]) -> None:
@@ -226,7 +226,7 @@ def _fold(tx: Transaction, taken: Iterable[Alert], before: Mapping[str, Row[Any]
     elsewhere = _elsewhere(connection, [of[one.fingerprint] for one in ends if one.fingerprint in of])
     still_open = _open(connection, [of[one.fingerprint] for one in ends if one.fingerprint in of])
     trail: list[dict[str, Any]] = []
-    touched: list[groups.Touched] = []
+    touched: list[groups.ChangedIncident] = []
     changed: dict[str, Incident] = {}
     again: set[str] = set()
     for alert in taken:
@@ -234,7 +234,7 @@ def _fold(tx: Transaction, taken: Iterable[Alert], before: Mapping[str, Row[Any]
             continue
         was = current[of[alert.fingerprint]]
         row = before.get(alert.id)
-        change: Change = fold_alert(
+        change: IncidentChange = fold_alert(
             was,
             alert,
             was_state=row.state if row else None,
@@ -253,18 +253,20 @@ def _fold(tx: Transaction, taken: Iterable[Alert], before: Mapping[str, Row[Any]
             again.add(change.incident.id)
         loud = change.reason in ("escalated", "reopened", "reopened_by_hand")
         touched.append(
-            groups.Touched(change.incident, _places(connection, alert) if loud else (), urgent=loud, everywhere=True)
+            groups.ChangedIncident(
+                change.incident, _places(connection, alert) if loud else (), urgent=loud, everywhere=True
+            )
         )
     kept = {row.id: row.kept for row in rows.values()}
     update_incidents(tx, [{**incident_columns(one), "kept": kept[one.id]} for one in changed.values()])
     append(tx, trail)
-    runs.follow(tx, [runs.Turn(one, reopened="seen" if one.id in again else None) for one in changed.values()])
+    runs.follow(tx, [runs.RunTrigger(one, reopened="seen" if one.id in again else None) for one in changed.values()])
     groups.enrol(tx, touched)
 
 
-def _places(connection: Connection, alert: Alert) -> tuple[Place, ...]:
+def _places(connection: Connection, alert: Alert) -> tuple[IncidentPlace, ...]:
     """Where routes look: at the alert's newest finding."""
-    return (newest_of(connection, findings.c.generation == clean(alert.id)) or Place(clean(alert.source)),)
+    return (newest_of(connection, findings.c.generation == clean(alert.id)) or IncidentPlace(clean(alert.source)),)
 
 
 def _elsewhere(connection: Connection, ids: Iterable[str]) -> dict[str, float]:

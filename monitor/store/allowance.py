@@ -12,8 +12,8 @@ from sqlalchemy import Row, Select, bindparam, delete, exists, insert, select, u
 
 from monitor.common.notification import Reason
 from monitor.common.severity import worst
-from monitor.folding import FOLD
-from monitor.pacing import ALARMS, PACED, PAUSE, Waiting, next_of, opens, shares
+from monitor.routing.budget import ALARMS, PACED, PAUSE, Waiting, next_of, opens, shares
+from monitor.routing.fold import FOLD
 from monitor.store.decide import reconsider
 from monitor.store.enrolment import DAILY, MUTED
 from monitor.store.parcels import NEW_ROW, new_row

@@ -13,10 +13,10 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from monitor.common.rotation_names import original_names
-from monitor.model import CANARY, Finding
+from monitor.domain.model import CANARY, Finding
 from monitor.store.rows import any_of, chunks, clean
 from monitor.store.schema import canaries, incidents
-from monitor.store.transaction import Desk, Transaction
+from monitor.store.transaction import StoreSession, Transaction
 
 __all__ = ["Canaries", "Canary", "watch"]
 
@@ -38,7 +38,7 @@ class Canary:
 class Canaries:
     """The face of the canaries."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: StoreSession) -> None:
         self._desk = desk
 
     async def plant(

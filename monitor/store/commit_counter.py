@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from monitor.store.tally import Tally
+from monitor.store.tally import NumberFile
 
 __all__ = ["CommitCounter", "ForgottenError"]
 
@@ -42,10 +42,10 @@ class CommitCounter:
     def __init__(self, connection: Connection, node: str, folder: Path | None, *, create: bool) -> None:
         """`folder`: where it is kept beside; None: only in memory. `create`: it may be made there."""
         self._key = f"commits:{node}"
-        self._file: Tally | None = None
+        self._file: NumberFile | None = None
         if folder is not None:
             # By the database's own name: another one, whose history begins anew, has lost nothing.
-            self._file = Tally(folder / f"database-{identity(connection)}.mark", create=create)
+            self._file = NumberFile(folder / f"database-{identity(connection)}.mark", create=create)
         self.number = max(self._file.read() if self._file else 0, 0)
 
     def stored(self, connection: Connection) -> int:

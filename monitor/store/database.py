@@ -17,11 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from monitor.store import key_check, postgres
 from monitor.store.commit_counter import CommitCounter, ForgottenError
 from monitor.store.engines import engines, parse, wrapped
-from monitor.store.postgres import ServerClock
-from monitor.store.salvage import salvage
-from monitor.store.tally import Tally
-from monitor.store.transaction import History
-from monitor.store.trouble import (
+from monitor.store.errors import (
     NO_ROOM,
     AwayError,
     Failure,
@@ -31,6 +27,10 @@ from monitor.store.trouble import (
     explain,
     refusal,
 )
+from monitor.store.postgres import ServerClock
+from monitor.store.repair import salvage
+from monitor.store.tally import NumberFile
+from monitor.store.transaction import RollbackHistory
 from monitor.store.upgrades import SchemaError, migrate
 
 __all__ = ["Database"]
@@ -70,11 +70,11 @@ class Database:
         self._identity = (0, 0, 0)  # device, inode, inode of its log
         self._keeper: sqlite3.Connection | None = None  # holds the file, so that it can be written anew if removed
         self._asking = threading.Lock()  # closing a connection under a statement of another thread ends the process
-        self._tally: Tally | None = None
+        self._tally: NumberFile | None = None
         self._counter: CommitCounter | None = None
         self._looked = time.monotonic()
         self.clock = ServerClock()
-        self.history = History()
+        self.history = RollbackHistory()
         self.number: int | None = None  # of the last transaction, as it is counted
         self._behind = 0  # transactions that the count beside the database knows and it does not
         self.generation = 0  # how often the file was replaced by another
@@ -422,7 +422,7 @@ class Database:
             log.info("the state database was upgraded", database=self.name, was=found, now=now)
 
     def _hold(self) -> None:
-        tally = Tally(self._place.with_name(f"{self._place.name}-mark"), create=self.repairs)
+        tally = NumberFile(self._place.with_name(f"{self._place.name}-mark"), create=self.repairs)
         self._behind = max(0, tally.read() - self._count())
         if self._behind and not self.repairs:
             tally.close()  # who only looks leaves the difference for `monitor run` to see

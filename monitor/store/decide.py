@@ -10,16 +10,16 @@ from sqlalchemy import Connection, Row, and_, bindparam, func, not_, select, upd
 
 from monitor.common.notification import Reason
 from monitor.common.severity import worst
-from monitor.folding import FOLD
-from monitor.incidents import Incident
-from monitor.notify import Group, Member, Settled, Told, settle, stronger
-from monitor.pacing import shares
-from monitor.routing import Place, Policy, Route, labels
-from monitor.store.held import Quiet
+from monitor.domain.incidents import Incident
+from monitor.routing.budget import shares
+from monitor.routing.fold import FOLD
+from monitor.routing.notify import Group, Member, NotifiedState, Settled, settle, stronger
+from monitor.routing.routes import IncidentPlace, Policy, Route, labels
 from monitor.store.parcels import NEW_ROW, new_row
 from monitor.store.rows import any_of, chunks, incident_from, latest_decision
 from monitor.store.schema import audit, findings, groups, incidents, members, outbox
 from monitor.store.silences import silenced_among
+from monitor.store.suppression import Quiet
 from monitor.store.transaction import Transaction
 
 __all__ = ["reconsider", "route_of"]
@@ -40,7 +40,7 @@ _WAITING = (
     .order_by(outbox.c.seq)
 )
 _MEMBER = update(members).where(members.c.group == bindparam("_group"), members.c.incident == bindparam("_incident"))
-_MOVED = _MEMBER.values({name: bindparam(f"_{name}") for name in Place._fields})
+_MOVED = _MEMBER.values({name: bindparam(f"_{name}") for name in IncidentPlace._fields})
 _HELD = _MEMBER.values(held=bindparam("_held"))
 _TOLD = _MEMBER.values(
     told_state=bindparam("_state"),
@@ -63,7 +63,7 @@ class _Standing(NamedTuple):
     route: Route | None
     until: float | None
     by: str | None
-    place: Place | None = None
+    place: IncidentPlace | None = None
 
 
 class _Inside(NamedTuple):
@@ -105,7 +105,9 @@ def _members(
     for row, incident, route, until, _, _ in standing:
         told = None
         if row.told_state is not None:
-            told = Told(row.told_state, row.told_severity, row.told_occurrences, row.told_reopens, row.told_validity)
+            told = NotifiedState(
+                row.told_state, row.told_severity, row.told_occurrences, row.told_reopens, row.told_validity
+            )
         member = Member(
             state=incident.state,
             severity=incident.severity,
@@ -241,19 +243,21 @@ def _standing(tx: Transaction, rows: Mapping[int, Row[Any]], joined: Sequence[Ro
     return found
 
 
-def _seen_at(connection: Connection, ids: Iterable[str]) -> dict[str, list[Place]]:
+def _seen_at(connection: Connection, ids: Iterable[str]) -> dict[str, list[IncidentPlace]]:
     """Incident → each place of it, the newest first."""
-    found: dict[str, list[Place]] = {}
+    found: dict[str, list[IncidentPlace]] = {}
     where = (findings.c.source, findings.c.path, findings.c.node, func.coalesce(findings.c.service, ""))
     for chunk in chunks(ids):
         query = select(findings.c.incident, *where).where(findings.c.incident.in_(chunk))
         query = query.group_by(findings.c.incident, *where).order_by(func.max(findings.c.seq).desc())
         for id_, *place in connection.execute(query):
-            found.setdefault(id_, []).append(Place(*place))
+            found.setdefault(id_, []).append(IncidentPlace(*place))
     return found
 
 
-def _loud(tx: Transaction, incident: Incident, group: Row[Any], places: Sequence[Place]) -> tuple[Place, Route] | None:
+def _loud(
+    tx: Transaction, incident: Incident, group: Row[Any], places: Sequence[IncidentPlace]
+) -> tuple[IncidentPlace, Route] | None:
     """The first place by which the group's sink is told of it now, and the route that leads there."""
     for place in places:
         seen = labels(incident, *place)

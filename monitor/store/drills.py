@@ -12,7 +12,7 @@ from sqlalchemy import Connection, delete, exists, func, insert, select
 
 from monitor.store.rows import any_of, chunks
 from monitor.store.schema import audit, drills, incidents
-from monitor.store.transaction import Desk, Transaction
+from monitor.store.transaction import StoreSession, Transaction
 
 __all__ = ["Drilled", "Drills", "drills_among", "forget", "last_drill", "last_success", "paging"]
 
@@ -37,7 +37,7 @@ class Drilled:
 class Drills:
     """The face of the drills."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: StoreSession) -> None:
         self._desk = desk
 
     async def plan(self, fingerprints: Sequence[str], *, pages: bool) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.util import LRUCache
 
 from monitor.store import postgres
-from monitor.store.trouble import DriverError, StoreError
+from monitor.store.errors import DriverError, StoreError
 
 __all__ = ["engines", "parse", "wrapped"]
 

@@ -10,20 +10,20 @@ from typing import Any
 from sqlalchemy import Row, and_, bindparam, delete, func, insert, select, update
 
 from monitor.common.severity import Severity, rank
-from monitor.incidents import Incident
-from monitor.notify import digest_hold
-from monitor.routing import Place, Route, Target, labels
+from monitor.domain.incidents import Incident
+from monitor.routing.notify import digest_hold
+from monitor.routing.routes import IncidentPlace, Route, Target, labels
 from monitor.store import pages
 from monitor.store.decide import reconsider, route_of
 from monitor.store.drills import drills_among, paging
 from monitor.store.folds import Folds, budget_of
-from monitor.store.held import Quiet
 from monitor.store.rows import any_of, chunks, upsert
 from monitor.store.schema import groups, incidents, members
 from monitor.store.silences import release
+from monitor.store.suppression import Quiet
 from monitor.store.transaction import Transaction
 
-__all__ = ["DAILY", "MUTED", "PLACE", "Touched", "enrol", "place_of"]
+__all__ = ["DAILY", "MUTED", "PLACE", "ChangedIncident", "enrol", "place_of"]
 
 _CLOCK_SLACK = 60.0
 MUTED = ":muted"  # after the id of a route: what collects while it is muted
@@ -63,7 +63,7 @@ _JOIN = upsert(members, ("group", "incident", "source", "path", "host", "service
 
 
 @dataclass(frozen=True, slots=True)
-class Touched:
+class ChangedIncident:
     """An incident that changed. `places`: those of its new findings. `urgent`: does not wait for an interval.
 
     `everywhere`: also groups that no route leads to any more must hear of it. `moves`: nothing happened to it, but the
@@ -71,13 +71,13 @@ class Touched:
     """
 
     incident: Incident
-    places: tuple[Place, ...]
+    places: tuple[IncidentPlace, ...]
     urgent: bool = False
     everywhere: bool = False
     moves: bool = False
 
 
-def enrol(tx: Transaction, touched: Sequence[Touched]) -> None:
+def enrol(tx: Transaction, touched: Sequence[ChangedIncident]) -> None:
     """Put the incidents into the groups that the routes name, and decide about each group."""
     if not touched:
         return
@@ -117,7 +117,7 @@ class _Enrolment:
         self.folds = Folds(tx)
         self.digests: dict[tuple[str, str], tuple[str, str]] = {}
 
-    def load(self, touched: Sequence[Touched]) -> None:
+    def load(self, touched: Sequence[ChangedIncident]) -> None:
         for chunk in chunks(item.incident.id for item in touched):
             for row in self.connection.execute(_JOINED, {"ids": chunk}):
                 self.mine.setdefault(row.incident, []).append(row)
@@ -147,13 +147,13 @@ class _Enrolment:
                 self.known[row.sink, row.key] = row
         self.folds.load([item.incident for item in touched if self._is_new(item.incident.id, item.places)])
 
-    def _is_new(self, incident: str, places: Sequence[Place]) -> bool:
+    def _is_new(self, incident: str, places: Sequence[IncidentPlace]) -> bool:
         """Whether a sink is to be told of it by itself that does not know it yet."""
         told = {row.sink for row in self.mine.get(incident, ())}
         leads = (target for place in places for target in self.targets[incident, place])
         return any(one.sink not in told and one.route.group_by is None and one.route.digest is None for one in leads)
 
-    def _move(self, item: Touched) -> None:
+    def _move(self, item: ChangedIncident) -> None:
         """Leave it only the targets whose sinks do not know it, nor will by a group that a route still leads to.
 
         Where that group holds it back, it joins the sink's others, as if it were new."""
@@ -184,7 +184,7 @@ class _Enrolment:
         self.mine[item.incident.id] = stays
         self.targets |= {(item.incident.id, place): targets for place, targets in missing.items()}
 
-    def place(self, item: Touched) -> None:
+    def place(self, item: ChangedIncident) -> None:
         mine = self.mine.get(item.incident.id, [])
         handled: set[int] = set()
         for target, place in self._wanted(item):
@@ -220,9 +220,9 @@ class _Enrolment:
             return False
         return self.connection.execute(_STILL_OPEN, {"group": group.id}).first() is None
 
-    def _wanted(self, item: Touched) -> list[tuple[Target, Place]]:
+    def _wanted(self, item: ChangedIncident) -> list[tuple[Target, IncidentPlace]]:
         """Each group that it leads to once, with the place from which it is told first."""
-        found: dict[tuple[str, str], list[tuple[Target, Place]]] = {}
+        found: dict[tuple[str, str], list[tuple[Target, IncidentPlace]]] = {}
         for place in item.places:
             for target in self.targets[item.incident.id, place]:
                 found.setdefault((target.sink, target.key), []).append((target, place))
@@ -233,14 +233,14 @@ class _Enrolment:
             for several in found.values()
         ]
 
-    def _told_from(self, incident: Incident, place: Place, sink: str, route: Route | None) -> float:
+    def _told_from(self, incident: Incident, place: IncidentPlace, sink: str, route: Route | None) -> float:
         """When the sink is told of what is seen there: minus infinity for now; infinity: never, or no route leads."""
         if route is None:
             return float("inf")
         until, _ = Quiet.within(self.tx).of(incident, labels(incident, *place), sink, route, None)
         return float("-inf") if until is None else until
 
-    def _stand(self, member: Row[Any], target: Target, incident: Incident, place: Place) -> None:
+    def _stand(self, member: Row[Any], target: Target, incident: Incident, place: IncidentPlace) -> None:
         """It stands there for the new place, where the sink would hear of the old one later, or not at all."""
         old = place_of(member)
         if old == place:
@@ -251,14 +251,14 @@ class _Enrolment:
             names = {f"_{name}": value for name, value in place._asdict().items()}
             self.moved.append({"_group": member.id, "_incident": incident.id, **names})
 
-    def _leaves(self, digest: Row[Any], target: Target, item: Touched, place: Place) -> bool:
+    def _leaves(self, digest: Row[Any], target: Target, item: ChangedIncident, place: IncidentPlace) -> bool:
         gathers = digest.sent_at is None and digest.route.endswith(MUTED)
         gathers |= digest.route.endswith(DAILY) and target.route.digest is None  # the routes take it for more now
         if not gathers and not (item.urgent and self._room(target, item.incident)):
             return False
         return self._tells_now(item.incident, place, target)
 
-    def _tells_now(self, incident: Incident, place: Place, target: Target) -> bool:
+    def _tells_now(self, incident: Incident, place: IncidentPlace, target: Target) -> bool:
         return self._told_from(incident, place, target.sink, target.route) <= self.now
 
     def _muted(self, target: Target, severity: Severity) -> bool:
@@ -276,7 +276,7 @@ class _Enrolment:
         elif group.due_at is None or later < group.due_at:
             self.due[group.id] = later
 
-    def _join(self, target: Target, incident: Incident, seen_at: Place, *, alone: bool = False) -> None:
+    def _join(self, target: Target, incident: Incident, seen_at: IncidentPlace, *, alone: bool = False) -> None:
         """`alone`: an alarm of its own, however many there are of its shape."""
         place = (target.sink, target.key)
         group = self.known.get(place)
@@ -302,7 +302,7 @@ class _Enrolment:
         # One digest holds an incident once, from whichever place it came first.
         self.joined.setdefault((*place, incident.id), {"incident": incident.id, **seen_at._asdict()})
 
-    def _thread(self, target: Target, incident: Incident, seen_at: Place) -> tuple[str, str] | None:
+    def _thread(self, target: Target, incident: Incident, seen_at: IncidentPlace) -> tuple[str, str] | None:
         """The thread of those of its shape, where it is one too many to be told by itself."""
         asked = self.folds.ask(target.sink, incident, seen_at) if target.route.group_by is None else None
         if asked is None or not asked[1].folds:
@@ -314,7 +314,7 @@ class _Enrolment:
         self._touch(row, target.route, urgent=incident.severity == "critical")
         return place
 
-    def _count(self, target: Target, incident: Incident, seen_at: Place) -> None:
+    def _count(self, target: Target, incident: Incident, seen_at: IncidentPlace) -> None:
         asked = self.folds.ask(target.sink, incident, seen_at) if target.route.group_by is None else None
         if asked is None:
             return
@@ -431,5 +431,5 @@ class _Enrolment:
         return sorted(self.decide)
 
 
-def place_of(row: Row[Any]) -> Place:
-    return Place(row.source, row.path, row.host, row.service)
+def place_of(row: Row[Any]) -> IncidentPlace:
+    return IncidentPlace(row.source, row.path, row.host, row.service)

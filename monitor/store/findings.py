@@ -10,9 +10,9 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from monitor.incidents import Incident, fold
-from monitor.model import Finding, Position
-from monitor.routing import Place
+from monitor.domain.incidents import Incident, fold
+from monitor.domain.model import Finding, Position
+from monitor.routing.routes import IncidentPlace
 from monitor.store import access, groups, runs
 from monitor.store.canaries import watch
 from monitor.store.drills import drills_among
@@ -51,7 +51,7 @@ class _Case:
     added: int = 0
     reopened: bool = False
     # Of the findings that somebody is to hear about:
-    places: dict[Place, None] = field(default_factory=dict)
+    places: dict[IncidentPlace, None] = field(default_factory=dict)
     reasons: set[str] = field(default_factory=set)
 
 
@@ -116,7 +116,7 @@ def _ingest(
         case.added += 1
         if change.reason is not None and commits[number].notify:
             where = (finding.source, finding.path, tx.node, finding.service or "")
-            case.places[Place(*map(clean, where))] = None
+            case.places[IncidentPlace(*map(clean, where))] = None
             case.reasons.add(change.reason)
         if change.reason in ("new", "escalated", "reopened"):
             action = "opened" if change.reason == "new" else change.reason
@@ -134,7 +134,7 @@ def _ingest(
         if case.kept + case.added > 2 * KEEP:
             _prune(connection, case.incident.id)
     touched = [
-        groups.Touched(
+        groups.ChangedIncident(
             case.incident,
             tuple(case.places),
             # When it was loud from the start, nobody has been told anything that could have changed.
@@ -147,10 +147,10 @@ def _ingest(
     groups.enrol(tx, touched)
 
 
-def _turn(case: _Case) -> runs.Turn:
-    place = next(iter(case.places), Place())
+def _turn(case: _Case) -> runs.RunTrigger:
+    place = next(iter(case.places), IncidentPlace())
     news = bool(case.reasons & {"new", "escalated", "reopened"})
-    return runs.Turn(case.incident, place, starts=news, reopened="seen" if case.reopened else None)
+    return runs.RunTrigger(case.incident, place, starts=news, reopened="seen" if case.reopened else None)
 
 
 def _load(connection: Connection, fingerprints: Iterable[str]) -> dict[str, _Case]:

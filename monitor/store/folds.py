@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import Row, bindparam, select, update
 
-from monitor.folding import FOLD, Counted, Fold, count, fold_key, shape_of
-from monitor.incidents import Incident
-from monitor.routing import Place
+from monitor.domain.incidents import Incident
+from monitor.routing.fold import FOLD, Fold, FoldCount, count, fold_key, shape_of
+from monitor.routing.routes import IncidentPlace
 from monitor.store.rows import any_of, chunks
 from monitor.store.schema import findings, groups
 from monitor.store.transaction import Transaction
@@ -30,13 +30,13 @@ _COUNT = (
 )
 
 
-def budget_of(counted: Counted) -> str:
+def budget_of(counted: FoldCount) -> str:
     """What a group of a thread counts against: how many of its shape were told by themselves."""
     return f"{FOLD}{counted.alone}"
 
 
-def counted_in(budget: str, since: float, folded_at: float | None) -> Counted:
-    return Counted(int(budget.removeprefix(FOLD)), since, folded_at)
+def counted_in(budget: str, since: float, folded_at: float | None) -> FoldCount:
+    return FoldCount(int(budget.removeprefix(FOLD)), since, folded_at)
 
 
 class Folds:
@@ -46,7 +46,7 @@ class Folds:
         self._tx = tx
         self._keys: dict[tuple[str, str], str] = {}  # (incident, source) → key of its shape
         self._known: dict[tuple[str, str], Row[Any]] = {}  # (sink, key) → group
-        self._counted: dict[tuple[str, str], Counted] = {}
+        self._counted: dict[tuple[str, str], FoldCount] = {}
 
     def load(self, items: Collection[Incident]) -> None:
         by_id = {incident.id: incident for incident in items}
@@ -60,7 +60,7 @@ class Folds:
                 self._known[row.sink, row.key] = row
                 self._counted[row.sink, row.key] = counted_in(row.route, row.created_at, row.sent_at)
 
-    def ask(self, sink: str, incident: Incident, place: Place) -> tuple[str, Fold] | None:
+    def ask(self, sink: str, incident: Incident, place: IncidentPlace) -> tuple[str, Fold] | None:
         """The key of its thread, and what would become of it there; None: its shape is not known."""
         key = self._keys.get((incident.id, place.source))
         return None if key is None else (key, count(self._counted.get((sink, key)), self._tx.now))

@@ -9,16 +9,16 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, func, or_, select, update
 
-from monitor.routing import Place
+from monitor.routing.routes import IncidentPlace
 from monitor.store.decide import reconsider
-from monitor.store.enrolment import PLACE, Touched, enrol, place_of
+from monitor.store.enrolment import PLACE, ChangedIncident, enrol, place_of
 from monitor.store.leases import release_lost
 from monitor.store.outbox import LONGEST_WAIT, abandon, soonest, try_at_once
 from monitor.store.rows import chunks, incident_from
 from monitor.store.schema import asks, groups, hooks, incidents, members, requests
-from monitor.store.transaction import Desk, Kept, Transaction
+from monitor.store.transaction import Cached, StoreSession, Transaction
 
-__all__ = ["Groups", "Touched", "enrol", "next_due"]
+__all__ = ["ChangedIncident", "Groups", "enrol", "next_due"]
 
 _CLOCK_SLACK = 60.0
 _LONGEST = 90_000.0  # seconds; nothing is put off for longer than a day
@@ -28,9 +28,9 @@ _AT_A_TIME = 200  # groups decided in one transaction of the tick
 class Groups:
     """The face of the groups."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: StoreSession) -> None:
         self._desk = desk
-        self._agenda: Kept[tuple[float | None, Mapping[str, float]]] = Kept()
+        self._agenda: Cached[tuple[float | None, Mapping[str, float]]] = Cached()
 
     async def tick(self, *, flush: bool = False, since: float = 0.0) -> None:
         """Put into the outbox what has become due; `flush`: also what is still held back for its group.
@@ -97,12 +97,12 @@ class Groups:
 def rehome(tx: Transaction, ids: Iterable[str]) -> None:
     """These incidents go where the routes lead now, unless that sink knows them."""
     for chunk in chunks(ids):
-        places: dict[str, dict[Place, None]] = {}
+        places: dict[str, dict[IncidentPlace, None]] = {}
         query = select(members.c.incident, *PLACE).where(members.c.incident.in_(chunk))
         for row in tx.connection.execute(query):
             places.setdefault(row.incident, {})[place_of(row)] = None
         found = tx.connection.execute(select(incidents).where(incidents.c.id.in_(list(places))))
-        enrol(tx, [Touched(incident_from(row), tuple(places[row.id]), moves=True) for row in found])
+        enrol(tx, [ChangedIncident(incident_from(row), tuple(places[row.id]), moves=True) for row in found])
 
 
 def rehome_untold(tx: Transaction, *, after: str) -> str | None:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, select, update
 from monitor.common.inbound import HookDelivery
 from monitor.store.rows import clean, insert_into
 from monitor.store.schema import hooks
-from monitor.store.transaction import Desk, Transaction
+from monitor.store.transaction import StoreSession, Transaction
 
 __all__ = ["Hooks", "settle"]
 
@@ -18,7 +18,7 @@ __all__ = ["Hooks", "settle"]
 class Hooks:
     """The face of the hooks."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: StoreSession) -> None:
         self._desk = desk
 
     async def enqueue(self, delivery: HookDelivery) -> bool:

@@ -10,20 +10,20 @@ from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, fun
 from monitor.common.notification import State
 from monitor.common.severity import Severity
 from monitor.common.text import clean
-from monitor.incidents import Action, Change, Incident, transition
-from monitor.incidents import assign as hand_to
-from monitor.model import Resolution
-from monitor.routing import Place
+from monitor.domain.incidents import Action, Incident, IncidentChange, transition
+from monitor.domain.incidents import assign as hand_to
+from monitor.domain.model import Resolution
+from monitor.routing.routes import IncidentPlace
 from monitor.store import groups, runs
-from monitor.store.beside import beside
-from monitor.store.news import newest_of
+from monitor.store.changes import newest_of
+from monitor.store.joins import beside
 from monitor.store.partings import take_back
 from monitor.store.records import AuditEntry, Beside
 from monitor.store.rows import chunks, incident_columns, incident_from, load_locations
 from monitor.store.schema import findings, incidents, suppressions
 from monitor.store.sealing import touch
 from monitor.store.trail import append, entries_of, entry
-from monitor.store.transaction import Desk, Transaction
+from monitor.store.transaction import StoreSession, Transaction
 
 __all__ = ["Filter", "Incidents", "change_state", "remark", "update_incidents"]
 
@@ -51,7 +51,7 @@ class Filter(TypedDict, total=False):
 class Incidents:
     """The face of the incidents. `ref`: an id, a fingerprint, or a start of either that fits only one."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: StoreSession) -> None:
         self._desk = desk
 
     async def find(
@@ -81,7 +81,7 @@ class Incidents:
         return await self._desk.read(lambda connection: _get(connection, ref.strip()))
 
     async def beside(self, incidents: Sequence[Incident]) -> Beside:
-        """What is shown with them (monitor.view)."""
+        """What is shown with them (monitor.report.view)."""
         return await self._desk.read(lambda connection: beside(connection, incidents))
 
     async def previews(self, fingerprints: Collection[str]) -> Mapping[str, str]:
@@ -147,22 +147,24 @@ def change_state(
         raise LookupError(f"there is no incident {incident_id}")
     was = incident_from(row)
     parted = take_back(tx, was) if action == "reopen" and was.merged is not None else None
-    change: Change = transition(parted.went if parted else was, action, actor=actor, now=tx.now, resolution=resolution)
+    change: IncidentChange = transition(
+        parted.went if parted else was, action, actor=actor, now=tx.now, resolution=resolution
+    )
     update_incidents(tx, [{**incident_columns(change.incident), "kept": parted.went_kept if parted else row.kept}])
     assert change.reason is not None
     append(tx, [entry(change.incident, was, change.reason, actor=actor, note=note, now=tx.now)])
-    runs.follow(tx, [runs.Turn(change.incident, reopened="hand" if action == "reopen" else None)])
-    places: tuple[Place, ...] = ()
+    runs.follow(tx, [runs.RunTrigger(change.incident, reopened="hand" if action == "reopen" else None)])
+    places: tuple[IncidentPlace, ...] = ()
     if action == "reopen":
         connection.execute(delete(suppressions).where(suppressions.c.fingerprint == was.fingerprint))
         newest = newest_of(connection, findings.c.incident == incident_id)
         places = (newest,) if newest else ()
-    touched = [groups.Touched(change.incident, places, urgent=action == "reopen", everywhere=True)]
+    touched = [groups.ChangedIncident(change.incident, places, urgent=action == "reopen", everywhere=True)]
     if parted is not None:
         update_incidents(tx, [{**incident_columns(parted.stays), "kept": parted.stays_kept}])
         said = f"incident {incident_id} counts for itself again{f': {note}' if note else ''}"
         append(tx, [entry(parted.stays, parted.was, "parted", actor=actor, note=said, now=tx.now)])
-        touched.append(groups.Touched(parted.stays, (), everywhere=True))
+        touched.append(groups.ChangedIncident(parted.stays, (), everywhere=True))
     groups.enrol(tx, touched)
     return change.incident
 

@@ -14,19 +14,19 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
-from monitor.model import Kept, Owned, Print, Standing
+from monitor.domain.model import OwnedSecret, Print, SecretVersion, Standing
 from monitor.store import outbox, removals
 from monitor.store.owners import adopt, by_fingerprint, returned
 from monitor.store.rows import chunks, clean, insert_into
 from monitor.store.schema import incidents, secret_prints, secret_versions, secrets, syncs
-from monitor.store.transaction import Desk, Transaction
+from monitor.store.transaction import StoreSession, Transaction
 
 __all__ = [
     "Difference",
     "Inventory",
-    "Kept",
     "Print",
     "Secret",
+    "SecretVersion",
     "Sync",
     "Version",
 ]
@@ -121,11 +121,11 @@ class Difference:
 class Inventory:
     """The face of the inventory."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: StoreSession) -> None:
         self._desk = desk
 
     async def save(
-        self, entry: str, found: Sequence[Kept], *, whole: bool, error: str = "", accept: bool = False
+        self, entry: str, found: Sequence[SecretVersion], *, whole: bool, error: str = "", accept: bool = False
     ) -> Difference:
         """What a manager gave. Without `whole` it is a part: what it does not hold stays as it was. So do the fields
         and members, NAME.FIELD, of one whose value is not given, and unless `accept` says that they are gone those of
@@ -133,7 +133,7 @@ class Inventory:
 
         Incidents whose secret is now known by name get it.
         """
-        by_name: dict[str, list[Kept]] = {}
+        by_name: dict[str, list[SecretVersion]] = {}
         for kept in found:
             by_name.setdefault(clean(kept.name), []).append(kept)
         names, told = list(by_name), Difference(held=len(by_name))
@@ -175,7 +175,7 @@ class Inventory:
             raise LookupError(f"{ref!r} is in {', '.join(one.entry for one in found)}; say ENTRY/{ref}")
         return found[0]
 
-    async def owners(self, fingerprints: Iterable[str] | None = None) -> dict[str, list[Owned]]:
+    async def owners(self, fingerprints: Iterable[str] | None = None) -> dict[str, list[OwnedSecret]]:
         """By fingerprint, those that are of our own secrets; None: all."""
         return await self._desk.read(lambda connection: by_fingerprint(connection, fingerprints))
 
@@ -201,7 +201,9 @@ class Inventory:
         return await self._desk.write(lambda tx: _forget(tx, entry, name), durable=True)
 
 
-def _save(tx: Transaction, source: str, batch: Mapping[str, Sequence[Kept]], *, whole: bool) -> dict[_Kind, list[str]]:
+def _save(
+    tx: Transaction, source: str, batch: Mapping[str, Sequence[SecretVersion]], *, whole: bool
+) -> dict[_Kind, list[str]]:
     """Returns the names that are new, that have changed, and of these the ones that have a value from before again."""
     connection = tx.connection
     known: dict[str, Row[Any]] = {}
@@ -234,7 +236,7 @@ def _save(tx: Transaction, source: str, batch: Mapping[str, Sequence[Kept]], *, 
     return out
 
 
-def _put_secret(tx: Transaction, source: str, name: str, given: Sequence[Kept]) -> None:
+def _put_secret(tx: Transaction, source: str, name: str, given: Sequence[SecretVersion]) -> None:
     best = next((kept for kept in given if kept.standing == "current"), given[0])
     values = {
         "environment": clean(best.environment),
@@ -253,12 +255,18 @@ def _put_secret(tx: Transaction, source: str, name: str, given: Sequence[Kept]) 
 
 
 def _put_versions(
-    tx: Transaction, source: str, name: str, given: Sequence[Kept], before: Mapping[str, Row[Any]], *, whole: bool
-) -> tuple[list[Kept], list[Kept]]:
+    tx: Transaction,
+    source: str,
+    name: str,
+    given: Sequence[SecretVersion],
+    before: Mapping[str, Row[Any]],
+    *,
+    whole: bool,
+) -> tuple[list[SecretVersion], list[SecretVersion]]:
     """Returns those that are new, and those that were known and are in use again."""
     connection = tx.connection
     numbered = {row.version: mark for mark, row in before.items() if row.version}
-    now: dict[str, Kept] = {}
+    now: dict[str, SecretVersion] = {}
     for kept in given:  # of duplicates the most current counts
         # A value that may not be read any more is still that of its version.
         mark = numbered.get(kept.version, kept.mark) if kept.unread and not kept.digest else kept.mark
@@ -300,7 +308,7 @@ def _put_versions(
     return new, [kept for mark, kept in used.items() if mark in before and before[mark].standing != "current"]
 
 
-def _insert_version(tx: Transaction, values: Mapping[str, Any], kept: Kept) -> None:
+def _insert_version(tx: Transaction, values: Mapping[str, Any], kept: SecretVersion) -> None:
     row = {"first_seen": tx.now, **values}
     row["replaced_at"] = None if kept.standing == "current" else tx.now
     id_ = tx.connection.execute(insert(secret_versions).values(**row).returning(secret_versions.c.id)).scalar_one()

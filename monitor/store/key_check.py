@@ -7,8 +7,8 @@ import hmac
 
 from sqlalchemy import Connection, insert, select
 
+from monitor.store.errors import StoreError
 from monitor.store.schema import meta
-from monitor.store.trouble import StoreError
 
 __all__ = ["claim", "compare"]
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
 
-from monitor.model import Position
+from monitor.domain.model import Position
 from monitor.store.records import Commit
 
 __all__ = ["Memory"]

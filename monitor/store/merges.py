@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from sqlalchemy import Row, delete, func, insert, select, update
 
-from monitor.incidents import Change, Incident, TransitionError, merge
-from monitor.routing import Place
+from monitor.domain.incidents import Incident, IncidentChange, TransitionError, merge
+from monitor.routing.routes import IncidentPlace
 from monitor.store import groups, runs
 from monitor.store.actions import abort
 from monitor.store.drills import drills_among
@@ -17,7 +17,7 @@ from monitor.store.rows import incident_columns, incident_from
 from monitor.store.schema import alerts, asks, findings, incidents, merges, silences
 from monitor.store.sealing import touch
 from monitor.store.trail import append, entry
-from monitor.store.transaction import Desk, Transaction
+from monitor.store.transaction import StoreSession, Transaction
 
 __all__ = ["Merges"]
 
@@ -25,7 +25,7 @@ __all__ = ["Merges"]
 class Merges:
     """The face of merging. Incidents are named by their ids."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: StoreSession) -> None:
         self._desk = desk
 
     async def merge(self, into: str, others: Sequence[str], *, actor: str, note: str = "") -> Incident:
@@ -88,9 +88,9 @@ def _move(tx: Transaction, row: Row[tuple[object, ...]], into: str) -> None:
 
 def _tell(
     tx: Transaction,
-    stays: tuple[Incident, Change],
+    stays: tuple[Incident, IncidentChange],
     goes: tuple[Incident, Incident],
-    places: tuple[Place, ...],
+    places: tuple[IncidentPlace, ...],
     *,
     actor: str,
     note: str,
@@ -107,19 +107,27 @@ def _tell(
     append(tx, trail)
 
     worse = change.reason == "escalated"
-    runs.follow(tx, [runs.Turn(gone), runs.Turn(change.incident, places[0] if places else Place(), starts=worse)])
+    runs.follow(
+        tx,
+        [
+            runs.RunTrigger(gone),
+            runs.RunTrigger(change.incident, places[0] if places else IncidentPlace(), starts=worse),
+        ],
+    )
     groups.enrol(
         tx,
         [
-            groups.Touched(gone, (), everywhere=True),
-            groups.Touched(change.incident, places, urgent=worse, everywhere=True),
+            groups.ChangedIncident(gone, (), everywhere=True),
+            groups.ChangedIncident(change.incident, places, urgent=worse, everywhere=True),
         ],
     )
 
 
-def _places(tx: Transaction, id_: str) -> tuple[Place, ...]:
+def _places(tx: Transaction, id_: str) -> tuple[IncidentPlace, ...]:
     """Where routes look: each place of an incident, the newest first."""
     newest = func.max(findings.c.seq).label("newest")
     where = (findings.c.source, findings.c.path, findings.c.node, func.coalesce(findings.c.service, ""))
     query = select(*where, newest).where(findings.c.incident == id_)
-    return tuple(Place(*row[:4]) for row in tx.connection.execute(query.group_by(*where).order_by(newest.desc())))
+    return tuple(
+        IncidentPlace(*row[:4]) for row in tx.connection.execute(query.group_by(*where).order_by(newest.desc()))
+    )

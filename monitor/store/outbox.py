@@ -28,16 +28,16 @@ from sqlalchemy import (
 
 from monitor.common.notification import Receipt
 from monitor.common.severity import SEVERITIES
-from monitor.pacing import ALARMS
+from monitor.routing.budget import ALARMS
 from monitor.store.allowance import AT_ONCE, allow
-from monitor.store.beside import beside
+from monitor.store.errors import StoreError
+from monitor.store.joins import beside
 from monitor.store.pages import take_over
 from monitor.store.parcels import NEW_ROW, bundle, cut, new_row, part
 from monitor.store.records import Leased, Notice, OutboxEntry
 from monitor.store.rows import clean, load_incidents, upsert
 from monitor.store.schema import outbox, receipts, unsent
-from monitor.store.transaction import Desk, Transaction
-from monitor.store.trouble import StoreError
+from monitor.store.transaction import StoreSession, Transaction
 
 __all__ = [
     "AT_ONCE",
@@ -57,7 +57,7 @@ _PARTLY = "partly:"  # before the id of a notification: the key of what is known
 class Outbox:
     """The face of the outbox: what delivery and people do with notifications."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: StoreSession) -> None:
         self._desk = desk
 
     async def notify(self, notice: Notice) -> list[str]:

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import Connection, select
 
 from monitor.common.text import clip, one_line
-from monitor.incidents import claim, labels_of, own_title, worth_of
-from monitor.model import Owned
+from monitor.domain.incidents import claim, labels_of, own_title, worth_of
+from monitor.domain.model import OwnedSecret
 from monitor.store import groups, runs
+from monitor.store.changes import newest_place
 from monitor.store.incidents import update_incidents
-from monitor.store.news import newest_place
 from monitor.store.records import Notice
 from monitor.store.rows import chunks, incident_columns, incident_from
 from monitor.store.schema import incidents, secret_prints, secret_versions, secrets
@@ -24,7 +24,7 @@ __all__ = ["adopt", "by_fingerprint", "returned"]
 _TOLD = 10  # names in a message
 
 
-def by_fingerprint(connection: Connection, fingerprints: Iterable[str] | None) -> dict[str, list[Owned]]:
+def by_fingerprint(connection: Connection, fingerprints: Iterable[str] | None) -> dict[str, list[OwnedSecret]]:
     """Whose they are: the most current first. None: all that there are."""
     query = (
         select(
@@ -42,14 +42,14 @@ def by_fingerprint(connection: Connection, fingerprints: Iterable[str] | None) -
         .join(secrets, (secrets.c.entry == secret_versions.c.entry) & (secrets.c.name == secret_versions.c.name))
         .order_by(secret_versions.c.standing, secret_versions.c.last_seen.desc(), secret_versions.c.id)
     )
-    found: dict[str, list[Owned]] = {}
+    found: dict[str, list[OwnedSecret]] = {}
     queries = [query]
     if fingerprints is not None:
         queries = [query.where(secret_prints.c.fingerprint.in_(chunk)) for chunk in chunks(fingerprints)]
     for one in queries:
         for row in connection.execute(one):
             lists = {"consumers": tuple(json.loads(row.consumers)), "tags": tuple(json.loads(row.tags))}
-            owned = Owned(**{**row._mapping, **lists})
+            owned = OwnedSecret(**{**row._mapping, **lists})
             found.setdefault(owned.fingerprint, []).append(owned)
     return found
 
@@ -71,8 +71,8 @@ def adopt(tx: Transaction, fingerprints: Sequence[str]) -> None:
             if change.reason == "escalated":
                 trail.append(entry(change.incident, was, "escalated", actor="monitor", note="", now=tx.now))
                 place = newest_place(connection, was.id)
-                runs.follow(tx, [runs.Turn(change.incident, place, starts=True)])
-                touched.append(groups.Touched(change.incident, (place,), urgent=True, everywhere=True))
+                runs.follow(tx, [runs.RunTrigger(change.incident, place, starts=True)])
+                touched.append(groups.ChangedIncident(change.incident, (place,), urgent=True, everywhere=True))
             append(tx, trail)
     if touched:
         groups.enrol(tx, touched)

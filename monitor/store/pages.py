@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, insert, select
 
 from monitor.common.notification import Reason
 from monitor.common.severity import worst
-from monitor.incidents import Incident
+from monitor.domain.incidents import Incident
 from monitor.store.parcels import NEW_ROW, new_row
 from monitor.store.reminders import OVERDUE, TOGETHER
 from monitor.store.rows import chunks, insert_into, load_incidents

@@ -12,7 +12,7 @@ from sqlalchemy import Row, delete, insert, select, update
 
 from monitor.common.notification import Reason
 from monitor.common.severity import Severity, rank, worst
-from monitor.pacing import BUNDLE, shares
+from monitor.routing.budget import BUNDLE, shares
 from monitor.store.rows import chunks, clean
 from monitor.store.schema import incidents, outbox, unsent
 from monitor.store.transaction import Transaction

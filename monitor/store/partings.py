@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Row, delete, func, select, update
 
-from monitor.incidents import Incident, TransitionError, part
+from monitor.domain.incidents import Incident, TransitionError, part
 from monitor.store.rows import incident_columns, incident_from
 from monitor.store.schema import alerts, findings, incidents, merges
 from monitor.store.sealing import touch

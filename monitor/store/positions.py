@@ -14,11 +14,11 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, case, delete, insert, literal, select, update
 
-from monitor.ledger import place
-from monitor.model import Position
+from monitor.domain.model import Position
+from monitor.intake.ledger import place
 from monitor.store.rows import clean, upsert
 from monitor.store.schema import alerts, hooks, positions
-from monitor.store.transaction import Desk, Transaction
+from monitor.store.transaction import StoreSession, Transaction
 
 __all__ = ["Positions", "Renamed", "move", "renamed"]
 
@@ -62,7 +62,7 @@ def _by_reach(those: Mapping[str, str], others: Mapping[str, str]) -> dict[str, 
 class Positions:
     """The face of the positions."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: StoreSession) -> None:
         self._desk = desk
 
     async def of(self, source: str) -> dict[str, Mapping[str, Any]]:

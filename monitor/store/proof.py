@@ -16,9 +16,9 @@ from monitor.store.adoption import SUM_BEFORE, each
 from monitor.store.chain import broken, parted, same
 from monitor.store.heads import TOTAL, Head
 from monitor.store.schema import ASIDE, actions, incidents, meta, totals
-from monitor.store.sealing import Standing, Total, part, seal_of
+from monitor.store.sealing import SealedIncident, Total, part, seal_of
 
-__all__ = ["Verdict", "examine"]
+__all__ = ["TrailVerdict", "examine"]
 
 Problem = tuple[str, str]
 
@@ -26,7 +26,7 @@ _COMPARED = ("state", "resolution", "severity")
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class TrailVerdict:
     """What a look at all of it found. `before`: entries from before trails were chained; `taken`: incidents that were
     there already when seals came, at `since` (seconds since the epoch; None: nothing is sealed). `kept`: whether this
     host has a note of its own of where histories end. `problems`: incident (empty: all of them) and what is wrong."""
@@ -40,7 +40,7 @@ class Verdict:
     problems: Sequence[Problem] = field(default_factory=tuple)
 
 
-def examine(connection: Connection, secret: bytes, known: Sequence[Head] | None) -> Verdict:
+def examine(connection: Connection, secret: bytes, known: Sequence[Head] | None) -> TrailVerdict:
     """`known`: what this host knows, read before; None: it keeps nothing."""
     if connection.dialect.name == "postgresql" and not connection.in_transaction():
         # All tables as they are at one moment, though others write.
@@ -57,7 +57,7 @@ def examine(connection: Connection, secret: bytes, known: Sequence[Head] | None)
                 ends[id_] = end
                 combined ^= part(secret, end.seal)
             problems += [(id_, wrong) for wrong in _wrong(connection, secret, id_, stands, history)]
-    return Verdict(
+    return TrailVerdict(
         incidents=seen,
         entries=entries,
         before=before,
@@ -69,7 +69,7 @@ def examine(connection: Connection, secret: bytes, known: Sequence[Head] | None)
 
 
 def _wrong(
-    connection: Connection, secret: bytes, id_: str, stands: Standing, history: Sequence[Row[Any]]
+    connection: Connection, secret: bytes, id_: str, stands: SealedIncident, history: Sequence[Row[Any]]
 ) -> Iterator[str]:
     """What is wrong with one incident, by what the database has of it."""
     end = stands.end

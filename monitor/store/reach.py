@@ -9,8 +9,8 @@ from sqlalchemy.exc import DBAPIError
 
 from monitor.store import postgres
 from monitor.store.database import Database
+from monitor.store.errors import StoreError
 from monitor.store.key_check import compare
-from monitor.store.trouble import StoreError
 from monitor.store.upgrades import SchemaError, known
 
 __all__ = ["reach"]

@@ -9,11 +9,11 @@ from monitor.access.reading import Reading
 from monitor.common.inbound import HookDelivery
 from monitor.common.notification import Reason, Receipt, State
 from monitor.common.severity import Severity
-from monitor.incidents import Incident
-from monitor.model import Alert, Finding, Position, Resolution
-from monitor.runbook.progress import Run
+from monitor.domain.incidents import Incident
+from monitor.domain.model import Alert, Finding, Position, Resolution
+from monitor.runbook.progress import RunbookRun
 
-__all__ = ["ActionRun", "AlertBatch", "AuditEntry", "Commit", "Leased", "Notice", "OutboxEntry", "Stats"]
+__all__ = ["ActionRun", "AlertBatch", "AuditEntry", "Commit", "Leased", "Notice", "OutboxEntry", "StoreStats"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Beside:
     """What is kept beside incidents and shown with them."""
 
     decided: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # incident → who changed its state last, note
-    runs: Mapping[str, Run] = field(default_factory=dict)  # incident → its runbook under way, or ended
+    runs: Mapping[str, RunbookRun] = field(default_factory=dict)  # incident → its runbook under way, or ended
     drills: frozenset[str] = frozenset()  # fingerprints that were planted
     actions: Mapping[str, Sequence[ActionRun]] = field(default_factory=dict)  # incident → its actions, newest first
 
@@ -150,7 +150,7 @@ class AuditEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class Stats:
+class StoreStats:
     """Gauges read from the database, and counters since this process started."""
 
     incidents: Mapping[tuple[State, Severity], int] = field(default_factory=dict)

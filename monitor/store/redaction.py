@@ -17,6 +17,7 @@ import structlog
 from sqlalchemy import Connection, Row, Table, and_, delete, literal, select, tuple_, update
 
 from monitor.store import trail
+from monitor.store.errors import StoreError
 from monitor.store.rows import upsert
 from monitor.store.schema import (
     REDACTED,
@@ -36,8 +37,7 @@ from monitor.store.schema import (
     suppressions,
 )
 from monitor.store.sealing import touch
-from monitor.store.transaction import Desk, Transaction
-from monitor.store.trouble import StoreError
+from monitor.store.transaction import StoreSession, Transaction
 
 __all__ = ["Redact", "Redaction"]
 
@@ -81,7 +81,7 @@ _NOTE = upsert(meta, ("key", "value"), on=("key",), changing=("value",))
 class Redaction:
     """The face of it."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: StoreSession) -> None:
         self._desk = desk
 
     async def forever(self, make: Callable[[], Redact]) -> None:

@@ -12,11 +12,11 @@ from sqlalchemy import Connection, Row, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from monitor.common.duration import LONGEST
-from monitor.common.inbound import Request, through
+from monitor.common.inbound import InboundRequest, through
 from monitor.common.severity import worst
 from monitor.common.wording import moment
-from monitor.incidents import Incident, TransitionError
-from monitor.model import Resolution
+from monitor.domain.incidents import Incident, TransitionError
+from monitor.domain.model import Resolution
 from monitor.runbook.progress import RunError
 from monitor.store import actions, runs
 from monitor.store.actions import ActionError
@@ -26,9 +26,9 @@ from monitor.store.reminders import TOGETHER
 from monitor.store.rows import clean, insert_into, load_incidents
 from monitor.store.schema import audit, groups, incidents, members, receipts, requests
 from monitor.store.silences import hush, silenced_among
-from monitor.store.transaction import Desk, Transaction
+from monitor.store.transaction import StoreSession, Transaction
 
-__all__ = ["TELL", "Answer", "Needed", "Requests"]
+__all__ = ["TELL", "Needed", "RequestAnswer", "RequestRepository"]
 
 log = structlog.get_logger(__name__)
 
@@ -45,39 +45,39 @@ _REFUSALS = (LookupError, TransitionError, RunError, ActionError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RequestAnswer:
     """What came of a request. `done` False: it was refused, and `text` says why."""
 
-    request: Request
+    request: InboundRequest
     done: bool
     text: str
     attempts: int = 0  # to tell of it
 
 
-class Requests:
+class RequestRepository:
     """The face of the requests."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: StoreSession) -> None:
         self._desk = desk
 
-    async def keep(self, asked: Sequence[Request]) -> bool:
+    async def keep(self, asked: Sequence[InboundRequest]) -> bool:
         """Durable when it returns; False: all are known already."""
         return await self._desk.write(lambda tx: _keep(tx, asked), durable=True)
 
-    async def apply(self, needed: Needed) -> list[Answer]:
+    async def apply(self, needed: Needed) -> list[RequestAnswer]:
         """Do what is asked for, oldest first, each once and together with the note that it was done. Returns what came
         of it, at most fifty; nothing: nothing is left."""
         if not await self._desk.read(_any_left):
             return []
         return await self._desk.write(lambda tx: _apply(tx, needed), durable=True)
 
-    async def take_untold(self, sinks: Collection[str]) -> list[Answer]:
+    async def take_untold(self, sinks: Collection[str]) -> list[RequestAnswer]:
         """Answers of these sinks that are due and that nobody was told: this process's to tell, for a minute."""
         now = self._desk.now()
         if not await self._desk.read(lambda connection: _untold(connection, sinks, now)):
             return []
 
-        def take(tx: Transaction) -> list[Answer]:
+        def take(tx: Transaction) -> list[RequestAnswer]:
             found = _untold(tx.connection, sinks, tx.now)
             for one in found:
                 _set(tx, one.request.id, due=tx.now + TELL)
@@ -101,7 +101,7 @@ class Requests:
         await self._desk.write(lambda tx: _set(tx, id_, due=tx.now + seconds, attempts=later))
 
 
-def _keep(tx: Transaction, asked: Sequence[Request]) -> bool:
+def _keep(tx: Transaction, asked: Sequence[InboundRequest]) -> bool:
     fresh = False
     for one in asked:
         row = {
@@ -133,7 +133,7 @@ def _any_left(connection: Connection) -> bool:
     return connection.execute(select(requests.c.id).where(requests.c.done_at.is_(None)).limit(1)).first() is not None
 
 
-def _apply(tx: Transaction, needed: Needed) -> list[Answer]:
+def _apply(tx: Transaction, needed: Needed) -> list[RequestAnswer]:
     query = select(requests).where(requests.c.done_at.is_(None)).order_by(requests.c.received_at, requests.c.id)
     answers = []
     for row in tx.connection.execute(query.limit(_AT_A_TIME)).all():
@@ -155,11 +155,11 @@ def _apply(tx: Transaction, needed: Needed) -> list[Answer]:
         # Without anybody to tell, it is told.
         told = None if asked.answer else tx.now
         _set(tx, row.id, done_at=tx.now, refused=int(not done), outcome=clean(text), due=tx.now, told_at=told)
-        answers.append(Answer(asked, done, text))
+        answers.append(RequestAnswer(asked, done, text))
     return answers
 
 
-def _do(tx: Transaction, asked: Request, needed: Needed) -> str:
+def _do(tx: Transaction, asked: InboundRequest, needed: Needed) -> str:
     """For each incident it is about; returns what came of it. Raises what refuses it, where all of them do."""
     if asked.refusal:
         raise TransitionError(asked.refusal)
@@ -184,7 +184,7 @@ def _do(tx: Transaction, asked: Request, needed: Needed) -> str:
     return "; ".join(dict.fromkeys(said))
 
 
-def _about(connection: Connection, asked: Request, now: float) -> list[str]:
+def _about(connection: Connection, asked: InboundRequest, now: float) -> list[str]:
     """Ids of incidents, at least one. Raises LookupError."""
     if asked.incident:
         return [asked.incident]
@@ -220,7 +220,7 @@ def _shown(connection: Connection, found: Sequence[Row[Any]], count: int, now: f
     return told
 
 
-def _learn(tx: Transaction, asked: Request) -> None:
+def _learn(tx: Transaction, asked: InboundRequest) -> None:
     """What the other system calls what the sink was told under this key, beside the sink's own receipt. That may not be
     there yet: it is noted after the other system has answered, which a kill can prevent."""
     mine = (receipts.c.sink == asked.sink) & (receipts.c.key == asked.key)
@@ -235,20 +235,20 @@ def _learn(tx: Transaction, asked: Request) -> None:
         tx.connection.execute(insert_into(tx.connection, receipts), [new])
 
 
-def _known_as(connection: Connection, asked: Request) -> str:
+def _known_as(connection: Connection, asked: InboundRequest) -> str:
     """The key under which the sink was told of what its system calls so; the newest, as it may have two."""
     named = receipts.c.receipt.contains(json.dumps({"place": asked.place})[1:-1], autoescape=True)
     query = select(receipts.c.key).where(receipts.c.sink == asked.sink, named).order_by(receipts.c.at.desc())
     return connection.execute(query.limit(1)).scalar() or ""
 
 
-def _weight(tx: Transaction, asked: Request) -> str:
+def _weight(tx: Transaction, asked: InboundRequest) -> str:
     """The severity of what the page is about, by which the sink ranks it. Raises LookupError."""
     found = load_incidents(tx.connection, _about(tx.connection, asked, tx.now))
     return worst(one.severity for one in found)
 
 
-def _in_time(tx: Transaction, asked: Request, id_: str) -> None:
+def _in_time(tx: Transaction, asked: InboundRequest, id_: str) -> None:
     """An old word does not undo what happened since. Raises TransitionError."""
     if not asked.at or asked.verb not in ("ack", "resolve", "reopen"):
         return
@@ -264,21 +264,21 @@ def _in_time(tx: Transaction, asked: Request, id_: str) -> None:
         raise TransitionError(f"{said}; do it again if it is meant, and compare the clocks")
 
 
-def _note(asked: Request) -> str:
+def _note(asked: InboundRequest) -> str:
     return asked.note or through(asked.sink)
 
 
-def _acknowledge(tx: Transaction, asked: Request, id_: str, needed: Needed) -> str:
+def _acknowledge(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> str:
     change_state(tx, id_, "ack", actor=asked.actor, resolution=None, note=_note(asked))
     return f"{id_} is acknowledged"
 
 
-def _reopen(tx: Transaction, asked: Request, id_: str, needed: Needed) -> str:
+def _reopen(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> str:
     change_state(tx, id_, "reopen", actor=asked.actor, resolution=None, note=_note(asked))
     return f"{id_} is open again"
 
 
-def _resolve(tx: Transaction, asked: Request, id_: str, needed: Needed) -> str:
+def _resolve(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> str:
     resolution: Resolution | None = next((one for one in get_args(Resolution) if one == asked.detail), None)
     known = _incident(tx.connection, id_)
     if known.state == "resolved":  # what was decided is changed by who sees it, not by an old button
@@ -287,7 +287,7 @@ def _resolve(tx: Transaction, asked: Request, id_: str, needed: Needed) -> str:
     return f"{id_} is resolved as {resolution}"
 
 
-def _silence(tx: Transaction, asked: Request, id_: str, needed: Needed) -> str:
+def _silence(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> str:
     if _incident(tx.connection, id_).state == "resolved":
         raise TransitionError(f"incident {id_} is resolved: there is nothing to silence")
     seconds = float(asked.detail)
@@ -297,7 +297,7 @@ def _silence(tx: Transaction, asked: Request, id_: str, needed: Needed) -> str:
     return f"{id_} is silenced until {moment(until)}"
 
 
-def _step(tx: Transaction, asked: Request, id_: str, needed: Needed) -> str:
+def _step(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> str:
     verb = asked.verb
     assert verb in ("claim", "done", "skip")
     if verb == "skip" and not asked.note:
@@ -307,7 +307,7 @@ def _step(tx: Transaction, asked: Request, id_: str, needed: Needed) -> str:
     return f"step {asked.detail} is {run.task(asked.detail).state}; {run.done} of {len(run.tasks)} done"
 
 
-def _run(tx: Transaction, asked: Request, id_: str, needed: Needed) -> str:
+def _run(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> str:
     """Planned by the first who asks for it, approved by each; what has enough of them is run by the monitor."""
     about, name = _incident(tx.connection, id_), asked.detail
     if about.state == "resolved":
@@ -322,12 +322,12 @@ def _run(tx: Transaction, asked: Request, id_: str, needed: Needed) -> str:
     return f"{name} runs now"
 
 
-def _remark(tx: Transaction, asked: Request, id_: str, needed: Needed) -> str:
+def _remark(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> str:
     remark(tx, _incident(tx.connection, id_), actor=asked.actor, note=asked.note)
     return f"{id_}: noted"
 
 
-_DO: Mapping[str, Callable[[Transaction, Request, str, Needed], str]] = {
+_DO: Mapping[str, Callable[[Transaction, InboundRequest, str, Needed], str]] = {
     "ack": _acknowledge,
     "reopen": _reopen,
     "resolve": _resolve,
@@ -350,18 +350,18 @@ def _incident(connection: Connection, id_: str) -> Incident:
 _UNTOLD = requests.c.done_at.is_not(None) & requests.c.told_at.is_(None)
 
 
-def _untold(connection: Connection, sinks: Collection[str], now: float) -> list[Answer]:
+def _untold(connection: Connection, sinks: Collection[str], now: float) -> list[RequestAnswer]:
     due = _UNTOLD & (requests.c.due <= now) & requests.c.sink.in_(list(sinks))
     rows = connection.execute(select(requests).where(due).order_by(requests.c.due).limit(_AT_A_TIME))
-    return [Answer(_request(row), not row.refused, row.outcome, row.attempts) for row in rows]
+    return [RequestAnswer(_request(row), not row.refused, row.outcome, row.attempts) for row in rows]
 
 
 def _set(tx: Transaction, id_: str, **values: Any) -> None:
     tx.connection.execute(update(requests).where(requests.c.id == id_).values(**values))
 
 
-def _request(row: Row[Any]) -> Request:
-    return Request(
+def _request(row: Row[Any]) -> InboundRequest:
+    return InboundRequest(
         id=row.id,
         sink=row.sink,
         verb=row.verb,

@@ -12,8 +12,8 @@ from typing import Any
 import structlog
 from sqlalchemy import Column, ColumnElement, Connection, and_, delete, exists, func, or_, select, update
 
-from monitor.retention import Retention as Ages
-from monitor.store import drills, news, runs, trail
+from monitor.domain.retention import RetentionConfig as Ages
+from monitor.store import changes, drills, runs, trail
 from monitor.store.rows import chunks
 from monitor.store.schema import (
     alerts,
@@ -36,9 +36,9 @@ from monitor.store.schema import (
     unsent,
     wrappings,
 )
-from monitor.store.transaction import Desk, Transaction
+from monitor.store.transaction import StoreSession, Transaction
 
-__all__ = ["Retention"]
+__all__ = ["RetentionRepository"]
 
 log = structlog.get_logger(__name__)
 
@@ -52,10 +52,10 @@ _MARKS = 7 * 86_400.0  # seconds; a writer asks for its own within minutes
 _UNCLAIMED = 30 * 86_400.0  # seconds; see monitor.store.positions
 
 
-class Retention:
+class RetentionRepository:
     """The face of forgetting."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: StoreSession) -> None:
         self._desk = desk
 
     async def sweep(self, ages: Ages) -> Mapping[str, int]:
@@ -206,7 +206,7 @@ def _forget_details(tx: Transaction, ids: Sequence[str]) -> None:
     for column in (findings.c.incident, members.c.incident):
         tx.connection.execute(delete(column.table).where(column.in_(ids)))
     trail.forget(tx, ids)
-    news.rewind(tx)
+    changes.rewind(tx)
     runs.forget(tx, ids)
     tx.connection.execute(update(incidents).where(incidents.c.id.in_(ids)).values(kept=0))
 

@@ -14,11 +14,11 @@ from sqlalchemy import Connection, Row, select, update
 
 from monitor.common import wording
 from monitor.common.severity import Severity, rank
-from monitor.incidents import Incident, Verified
-from monitor.routing import labels
+from monitor.domain.incidents import Incident, Verified
+from monitor.routing.routes import labels
 from monitor.store import actions, runs
+from monitor.store.changes import newest_place
 from monitor.store.incidents import update_incidents
-from monitor.store.news import newest_place
 from monitor.store.outbox import add_notice
 from monitor.store.records import Notice
 from monitor.store.rows import incident_columns, incident_from, insert_into
@@ -88,7 +88,7 @@ def _doubt(
     acts = f"; not known to have worked: {', '.join(done)}" if done else ""
     append(tx, [entry(now, was, "doubted", actor="monitor", note=f"{why}{steps}{acts}", now=tx.now)])
     if was.state != "resolved" and rank(severity) > rank(was.severity):
-        runs.follow(tx, [runs.Turn(now, place, starts=True)])
+        runs.follow(tx, [runs.RunTrigger(now, place, starts=True)])
     if was.state != "resolved" and wanted(seen | {"severity": severity}):
         _queue(tx, now)
     return severity

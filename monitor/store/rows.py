@@ -24,8 +24,8 @@ from sqlalchemy.dialects import sqlite
 
 from monitor.common.notification import Location
 from monitor.common.text import clean as encodable
-from monitor.incidents import Incident, Verified
-from monitor.runbook.progress import Run, Task
+from monitor.domain.incidents import Incident, Verified
+from monitor.runbook.progress import RunbookRun, Task
 from monitor.store.records import ActionRun
 from monitor.store.schema import ASIDE, audit, findings, incidents, runs, steps
 
@@ -236,7 +236,7 @@ _RUNS = select(runs).where(any_of(runs.c.incident))
 _STEPS = select(steps).where(any_of(steps.c.incident)).order_by(steps.c.incident, steps.c.place)
 
 
-def load_runs(connection: Connection, ids: Iterable[str]) -> dict[str, Run]:
+def load_runs(connection: Connection, ids: Iterable[str]) -> dict[str, RunbookRun]:
     """By incident; those that have none are left out."""
     found: dict[str, Row[Any]] = {}
     tasks: dict[str, list[Task]] = {}
@@ -247,7 +247,7 @@ def load_runs(connection: Connection, ids: Iterable[str]) -> dict[str, Run]:
             for row in connection.execute(_STEPS, {"ids": chunk}):
                 tasks.setdefault(row.incident, []).append(_task(row))
     return {
-        id_: Run(
+        id_: RunbookRun(
             incident=id_,
             book=row.book,
             title=row.title,

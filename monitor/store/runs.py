@@ -12,14 +12,14 @@ from sqlalchemy import Connection, delete, func, select
 
 from monitor.common import wording
 from monitor.common.severity import worst
-from monitor.incidents import Incident
-from monitor.routing import Place, Route, labels
+from monitor.domain.incidents import Incident
+from monitor.routing.routes import IncidentPlace, Route, labels
 from monitor.runbook.book import Order, Proof
 from monitor.runbook.progress import (
-    Decision,
     Facts,
-    Run,
+    RunbookRun,
     RunError,
+    StepDecision,
     Verb,
     act,
     apply,
@@ -31,17 +31,17 @@ from monitor.runbook.progress import (
     refused_only,
 )
 from monitor.runbook.reminding import reminds
+from monitor.store.changes import newest_place, newest_places
 from monitor.store.drills import drills_among, paging
-from monitor.store.held import Quiet
-from monitor.store.news import newest_place, newest_places
 from monitor.store.reminders import OVERDUE, Missed, Reminders
 from monitor.store.rows import clean, load_incidents, load_runs, upsert
 from monitor.store.schema import findings, groups, members, runs, steps
 from monitor.store.silences import silenced_among
+from monitor.store.suppression import Quiet
 from monitor.store.trail import append, entry
-from monitor.store.transaction import Desk, Transaction
+from monitor.store.transaction import StoreSession, Transaction
 
-__all__ = ["Runs", "Turn", "adopt", "do", "doubt", "follow", "forget"]
+__all__ = ["RunTrigger", "Runs", "adopt", "do", "doubt", "follow", "forget"]
 
 _AT_A_TIME = 100  # runs looked at in one transaction of a sweep
 _LONGEST_NAP = 3600.0  # seconds that a silence may hold a deadline back before it is looked at again
@@ -72,12 +72,12 @@ _ACTED: Mapping[Verb, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class RunTrigger:
     """An incident after something happened to it. `starts`: a run begins if it is severe enough and has none.
     `proofs`: what the world was seen to show just now; `provider`: who said it."""
 
     incident: Incident
-    place: Place = field(default_factory=Place)
+    place: IncidentPlace = field(default_factory=IncidentPlace)
     starts: bool = False
     reopened: Literal["seen", "hand"] | None = None
     proofs: Mapping[Proof, float] = field(default_factory=dict)
@@ -87,22 +87,22 @@ class Turn:
 class Runs:
     """The face of the runs. An incident is named by its id."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: StoreSession) -> None:
         self._desk = desk
 
-    async def get(self, incident: str) -> Run | None:
+    async def get(self, incident: str) -> RunbookRun | None:
         """None: the incident has none."""
         return (await self.of([incident])).get(incident)
 
-    async def of(self, ids: Sequence[str]) -> Mapping[str, Run]:
+    async def of(self, ids: Sequence[str]) -> Mapping[str, RunbookRun]:
         """By incident."""
         return await self._desk.read(lambda connection: load_runs(connection, ids))
 
-    async def find(self, limit: int, *, ended: bool = False) -> tuple[list[Run], int]:
+    async def find(self, limit: int, *, ended: bool = False) -> tuple[list[RunbookRun], int]:
         """Those under way, the one with the next deadline first; with `ended` those that are over behind them, the last
         one first. At most `limit`, and how many there are."""
 
-        def run(connection: Connection) -> tuple[list[Run], int]:
+        def run(connection: Connection) -> tuple[list[RunbookRun], int]:
             wanted = () if ended else (runs.c.ended.is_(None),)
             order = (runs.c.ended.is_not(None), runs.c.ended.desc(), runs.c.due, runs.c.started)
             ids = list(
@@ -114,19 +114,21 @@ class Runs:
 
         return await self._desk.read(run)
 
-    async def start(self, incident: str, *, actor: str, book: str | None = None, order: Order | None = None) -> Run:
+    async def start(
+        self, incident: str, *, actor: str, book: str | None = None, order: Order | None = None
+    ) -> RunbookRun:
         """By hand, whatever the severity. Raises LookupError and RunError."""
         return await self._desk.write(lambda tx: _start(tx, incident, actor, book, order), durable=True)
 
     async def act(
         self, incident: str, step: str, verb: Verb, *, actor: str, note: str = "", anyway: bool = False
-    ) -> Run:
+    ) -> RunbookRun:
         """What a person did with a step. Raises LookupError and RunError."""
         return await self._desk.write(
             lambda tx: do(tx, incident, step, verb, actor=actor, note=note, anyway=anyway), durable=True
         )
 
-    async def prove(self, incident: str, shows: Proof, note: str, provider: str = "") -> Run | None:
+    async def prove(self, incident: str, shows: Proof, note: str, provider: str = "") -> RunbookRun | None:
         """What the world was seen to show just now; `provider`: who said it. Raises LookupError."""
         return await self._desk.write(lambda tx: _prove(tx, incident, shows, note, provider), durable=True)
 
@@ -142,7 +144,7 @@ class Runs:
         return await self._desk.read(lambda connection: connection.execute(select(func.min(runs.c.due))).scalar())
 
 
-def follow(tx: Transaction, turns: Sequence[Turn], trail: Sequence[dict[str, Any]] = ()) -> None:
+def follow(tx: Transaction, turns: Sequence[RunTrigger], trail: Sequence[dict[str, Any]] = ()) -> None:
     """Start the runs that begin with these incidents, and see what the turn makes of those under way.
 
     `trail`: what there is to write of them already. Written at once, a chain is read and sealed once.
@@ -172,9 +174,9 @@ def doubt(tx: Transaction, incident: Incident) -> list[str]:
     if run is None or not shown:
         return []
     if run.ended is not None:
-        run = apply(run, Decision("resume", None, ""), tx.now)
+        run = apply(run, StepDecision("resume", None, ""), tx.now)
     for step in shown:
-        run = apply(run, Decision("reopen", step, ""), tx.now)
+        run = apply(run, StepDecision("reopen", step, ""), tx.now)
     work = _Work(tx)
     work.keep(run, moment(run, tx.procedure.ladder, labels(incident, *newest_place(tx.connection, incident.id))))
     work.write()
@@ -208,10 +210,10 @@ class _Work:
         self.tx = tx
         self.quiet = Quiet.within(tx)
         self.trail: list[dict[str, Any]] = []
-        self.runs: dict[str, tuple[Run, float | None]] = {}  # incident → run, when to look at it again
+        self.runs: dict[str, tuple[RunbookRun, float | None]] = {}  # incident → run, when to look at it again
         self.reminders = Reminders(tx)
 
-    def started(self, run: Run, incident: Incident, seen: Mapping[str, str], actor: str) -> None:
+    def started(self, run: RunbookRun, incident: Incident, seen: Mapping[str, str], actor: str) -> None:
         order = "contain first" if run.order == "contain" else "replace first"
         self.note(incident, "run_started", actor, f"{run.book}, {order}: {run.why}")
         self.keep(run, moment(run, self.tx.procedure.ladder, seen))
@@ -220,12 +222,12 @@ class _Work:
         made = entry(incident, incident, action, actor=actor, note=note, now=self.tx.now, step=step or "")
         self.trail.append(made)
 
-    def keep(self, run: Run, due: float | None) -> None:
+    def keep(self, run: RunbookRun, due: float | None) -> None:
         self.runs[run.incident] = (run, due)
 
     def settle(
         self,
-        run: Run,
+        run: RunbookRun,
         incident: Incident,
         seen: Mapping[str, str],
         *,
@@ -234,8 +236,8 @@ class _Work:
         provider: str = "",
         watched: float | None = None,
         note: str = "",
-        before: Run | None = None,
-    ) -> Run:
+        before: RunbookRun | None = None,
+    ) -> RunbookRun:
         """Apply what follows from the facts and the time. `before`: the run before somebody changed it just now."""
         tx = self.tx
         late = _late(before or run)
@@ -273,7 +275,7 @@ class _Work:
         self.keep(run, nap if due is None else due if nap is None else min(due, nap))
         return run
 
-    def _named(self, run: Run, incident: Incident, seen: Mapping[str, str]) -> frozenset[str]:
+    def _named(self, run: RunbookRun, incident: Incident, seen: Mapping[str, str]) -> frozenset[str]:
         """The sinks that the ladder names on the rungs that have heard of a step, while such are reminded although
         somebody has taken the incident."""
         if not reminds(incident.state, named=True):
@@ -281,14 +283,14 @@ class _Work:
         heard = self.tx.procedure.ladder[: max(task.rung for task in run.tasks if not task.over)]
         return frozenset(sink for rung in heard if rung.takes(seen) for sink in rung.sinks or ())
 
-    def _asked(self, run: Run) -> Mapping[str, str]:
+    def _asked(self, run: RunbookRun) -> Mapping[str, str]:
         """The steps that take the answer of one provider alone, as the runbook has it today."""
         book = self.tx.procedure.book(run.book)
         steps = book.steps if book else ()
         return {step.id: step.verify.probe for step in steps if step.verify and step.verify.probe}
 
     def _tell(
-        self, run: Run, incident: Incident, seen: Mapping[str, str], place: int, missed: Sequence[Decision]
+        self, run: RunbookRun, incident: Incident, seen: Mapping[str, str], place: int, missed: Sequence[StepDecision]
     ) -> None:
         """One rung of the ladder hears of the steps that were missed, each sink once."""
         rung = self.tx.procedure.ladder[place]
@@ -345,7 +347,7 @@ class _Work:
             self.tx.announce()
 
 
-def _start(tx: Transaction, incident: str, actor: str, name: str | None, order: Order | None) -> Run:
+def _start(tx: Transaction, incident: str, actor: str, name: str | None, order: Order | None) -> RunbookRun:
     about, seen = _about(tx.connection, incident)
     run = load_runs(tx.connection, [incident]).get(incident)
     if run is not None and run.ended is None:
@@ -363,7 +365,7 @@ def _start(tx: Transaction, incident: str, actor: str, name: str | None, order: 
     return run
 
 
-def do(tx: Transaction, incident: str, step: str, verb: Verb, *, actor: str, note: str, anyway: bool) -> Run:
+def do(tx: Transaction, incident: str, step: str, verb: Verb, *, actor: str, note: str, anyway: bool) -> RunbookRun:
     """What a person did with a step. Raises LookupError and RunError."""
     about, seen = _about(tx.connection, incident)
     run = load_runs(tx.connection, [incident]).get(incident)
@@ -381,7 +383,7 @@ def do(tx: Transaction, incident: str, step: str, verb: Verb, *, actor: str, not
     return run
 
 
-def _prove(tx: Transaction, incident: str, shows: Proof, note: str, provider: str) -> Run | None:
+def _prove(tx: Transaction, incident: str, shows: Proof, note: str, provider: str) -> RunbookRun | None:
     about, seen = _about(tx.connection, incident)
     run = load_runs(tx.connection, [incident]).get(incident)
     if run is None:
@@ -442,10 +444,10 @@ def _about(connection: Connection, id_: str) -> tuple[Incident, dict[str, str]]:
 def _all_about(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[Incident, dict[str, str]]]:
     """The same of all that exist, by id: at each start and reload all runs are looked at."""
     places = newest_places(connection, ids)
-    return {one.id: (one, labels(one, *places.get(one.id, Place()))) for one in load_incidents(connection, ids)}
+    return {one.id: (one, labels(one, *places.get(one.id, IncidentPlace()))) for one in load_incidents(connection, ids)}
 
 
-def _run_row(run: Run, due: float | None) -> dict[str, Any]:
+def _run_row(run: RunbookRun, due: float | None) -> dict[str, Any]:
     return {
         "incident": run.incident,
         "book": run.book,
@@ -458,7 +460,7 @@ def _run_row(run: Run, due: float | None) -> dict[str, Any]:
     }
 
 
-def _step_rows(run: Run) -> list[dict[str, Any]]:
+def _step_rows(run: RunbookRun) -> list[dict[str, Any]]:
     return [
         {
             "incident": run.incident,
@@ -483,6 +485,6 @@ def _step_rows(run: Run) -> list[dict[str, Any]]:
     ]
 
 
-def _late(run: Run) -> bool:
+def _late(run: RunbookRun) -> bool:
     """Whether somebody was told that a step is overdue which is not over yet."""
     return run.ended is None and any(task.rung and not task.over for task in run.tasks)

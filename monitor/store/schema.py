@@ -25,9 +25,9 @@ from sqlalchemy import (
 from monitor.access.reading import Outcome
 from monitor.common.notification import State
 from monitor.common.severity import SEVERITIES
-from monitor.incidents import RESOLUTIONS
-from monitor.model import Confidence
-from monitor.routing import GroupKind
+from monitor.domain.incidents import RESOLUTIONS
+from monitor.domain.model import Confidence
+from monitor.routing.routes import GroupKind
 from monitor.runbook.book import Order
 from monitor.runbook.progress import TaskState
 

@@ -24,9 +24,9 @@ from monitor.store.chain import same, start
 from monitor.store.heads import TOTAL, Head
 from monitor.store.rows import any_of, chunks, upsert
 from monitor.store.schema import actions, incidents, merges, totals, trails
-from monitor.store.transaction import Touched, Transaction
+from monitor.store.transaction import LoadedIncident, Transaction
 
-__all__ = ["Standing", "Total", "outdated", "part", "put", "read", "seal_of", "settle", "touch"]
+__all__ = ["SealedIncident", "Total", "outdated", "part", "put", "read", "seal_of", "settle", "touch"]
 
 _STATE = tuple(column.name for column in incidents.c if column.name != "kept")
 # What its own process notes of an action under way decides nothing.
@@ -42,7 +42,7 @@ _WRITE = upsert(trails, _END, on=("incident",), changing=_END[1:])
 _WRITE_TOTAL = upsert(totals, (*_TOTAL, "seal"), on=("node",), changing=(*_TOTAL[1:], "seal"))
 
 
-class Standing(NamedTuple):
+class SealedIncident(NamedTuple):
     """What is in the database of one incident. `state`, `actions`: the keyed hashes that its seal must name, the second
     also of merges into it; empty: there is no incident, no action and no merge."""
 
@@ -112,7 +112,7 @@ def touch(tx: Transaction, ids: Iterable[str]) -> None:
     for chunk in chunks(fresh):
         for id_, stands in read(tx.connection, tx.secret, chunk).items():
             end = stands.end
-            tx.touched[id_] = Touched(
+            tx.touched[id_] = LoadedIncident(
                 existed=stands.exists,
                 sealed=end is not None,
                 sound=end is not None and same(end.seal, seal_of(tx.secret, end._mapping)),
@@ -157,7 +157,7 @@ def put(tx: Transaction, rows: Sequence[Mapping[str, Any]]) -> None:
         tx.learned += [Head(row["incident"], row["turn"], row["entries"], row["seal"]) for row in rows]
 
 
-def read(connection: Connection, secret: bytes, ids: Sequence[str], *, anew: bool = False) -> dict[str, Standing]:
+def read(connection: Connection, secret: bytes, ids: Sequence[str], *, anew: bool = False) -> dict[str, SealedIncident]:
     """At most 500 of them. A seal of the first program of version 23 does not name merges: until it is made `anew` it
     holds without them."""
     key = _key(secret)
@@ -173,7 +173,7 @@ def read(connection: Connection, secret: bytes, ids: Sequence[str], *, anew: boo
     for id_, rows in merged.items():
         if anew or id_ not in ends or ends[id_].actions != acts.get(id_, ""):
             acts[id_] = _acts(key, [*planned.get(id_, ()), *rows])
-    return {id_: Standing(id_ in states, ends.get(id_), states.get(id_, ""), acts.get(id_, "")) for id_ in ids}
+    return {id_: SealedIncident(id_ in states, ends.get(id_), states.get(id_, ""), acts.get(id_, "")) for id_ in ids}
 
 
 def seal_of(secret: bytes, end: Mapping[Any, Any]) -> str:
@@ -185,7 +185,7 @@ def part(secret: bytes, seal: str) -> int:
     return int(_mac(_key(secret), "part", seal), 16)
 
 
-def _sealed(tx: Transaction, id_: str, was: Touched, stands: Standing) -> dict[str, Any] | None:
+def _sealed(tx: Transaction, id_: str, was: LoadedIncident, stands: SealedIncident) -> dict[str, Any] | None:
     """Its row in `trails`; None: nothing changed, or it was put in beside us and is nothing we could vouch for. Of one
     that was removed by rule it stays, with no state: so others know that this was lawful."""
     if not was.sealed and (was.existed or not stands.exists):

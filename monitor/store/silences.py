@@ -12,13 +12,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
-from monitor.incidents import Incident
-from monitor.matcher import Matcher
-from monitor.routing import Policy, Silence
+from monitor.domain.incidents import Incident
+from monitor.routing.match import Matcher
+from monitor.routing.routes import Policy, Silence
 from monitor.store.rows import any_of, chunks, clean, incident_from, insert_into
 from monitor.store.schema import audit, groups, incidents, members, runs, silence_rules, silences
 from monitor.store.trail import append, entry
-from monitor.store.transaction import Desk, Transaction
+from monitor.store.transaction import StoreSession, Transaction
 
 __all__ = [
     "Hushed",
@@ -66,7 +66,7 @@ class Hushed:
 class Silences:
     """The face of the silences. An incident is named by its id."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: StoreSession) -> None:
         self._desk = desk
 
     async def set(self, incident: str, seconds: float, *, actor: str, note: str) -> float:

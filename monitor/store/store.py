@@ -19,8 +19,8 @@ from monitor.access.judge import Rules
 from monitor.access.reading import Reading
 from monitor.common.backoff import backoff
 from monitor.common.steady import SteadyClock
-from monitor.model import Finding, Position
-from monitor.routing import Policy
+from monitor.domain.model import Finding, Position
+from monitor.routing.routes import Policy
 from monitor.runbook.progress import Procedure
 from monitor.store.access import Access
 from monitor.store.actions import Actions
@@ -29,6 +29,7 @@ from monitor.store.alerts import Alerts
 from monitor.store.canaries import Canaries
 from monitor.store.database import Database
 from monitor.store.drills import Drills, last_drill, last_success
+from monitor.store.errors import AwayError, Failure, Recovery, StoreError, classify, explain
 from monitor.store.findings import record
 from monitor.store.groups import Groups
 from monitor.store.heads import Heads
@@ -38,18 +39,17 @@ from monitor.store.inventory import Inventory
 from monitor.store.merges import Merges
 from monitor.store.outbox import Outbox
 from monitor.store.positions import Positions
-from monitor.store.records import Commit, Notice, Stats
+from monitor.store.records import Commit, Notice, StoreStats
 from monitor.store.redaction import Redaction
-from monitor.store.requests import Requests
-from monitor.store.retention import Retention
+from monitor.store.requests import RequestRepository
+from monitor.store.retention import RetentionRepository
 from monitor.store.rows import clean
 from monitor.store.runs import Runs
 from monitor.store.schema import incidents, outbox, unsent
 from monitor.store.silences import Silences
 from monitor.store.suppressions import Suppressions
 from monitor.store.trail import Trail
-from monitor.store.transaction import Kept, Transaction
-from monitor.store.trouble import AwayError, Failure, Recovery, StoreError, classify, explain
+from monitor.store.transaction import Cached, Transaction
 from monitor.store.verdicts import Verdicts
 from monitor.store.writer import Writer
 
@@ -102,7 +102,7 @@ class Store:
         self.groups = Groups(self)
         self.outbox = Outbox(self)
         self.positions = Positions(self)
-        self.retention = Retention(self)
+        self.retention = RetentionRepository(self)
         self.redaction = Redaction(self)
         self.runs = Runs(self)
         self.canaries = Canaries(self)
@@ -113,7 +113,7 @@ class Store:
         self.trail = Trail(self)
         self.verdicts = Verdicts(self)
         self.actions = Actions(self)
-        self.requests = Requests(self)
+        self.requests = RequestRepository(self)
         self.access = Access(self)
         self.inventory = Inventory(self)
         self._writer = Writer(
@@ -295,7 +295,7 @@ class Store:
         """Everything committed so far, positions too, is on disk."""
         await self.write(lambda tx: None, durable=True)
 
-    async def stats(self) -> Stats:
+    async def stats(self) -> StoreStats:
         """Numbers for metrics."""
 
         def run(connection: Connection) -> tuple[Any, ...]:
@@ -321,7 +321,7 @@ class Store:
             )
 
         by_state, by_sink, oldest, size, drill, drilled = await self.read(run)
-        return Stats(
+        return StoreStats(
             incidents=by_state,
             outbox=by_sink,
             oldest_unsent=oldest,
@@ -366,7 +366,7 @@ class Store:
     def now(self) -> float:
         return self._clock()
 
-    async def read(self, run: Callable[[Connection], _T], kept: Kept[_T] | None = None) -> _T:
+    async def read(self, run: Callable[[Connection], _T], kept: Cached[_T] | None = None) -> _T:
 
         def once() -> _T:
             version = None if kept is None else self._database.version()

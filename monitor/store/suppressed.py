@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, select, update
 
-from monitor.model import Finding
+from monitor.domain.model import Finding
 from monitor.store.incidents import change_state
 from monitor.store.rows import any_of, chunks, holders, incident_from
 from monitor.store.schema import suppressions

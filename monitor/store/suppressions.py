@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, insert, or_, select, update
 
-from monitor.model import Finding, Resolution
+from monitor.domain.model import Finding, Resolution
 from monitor.store.findings import record
 from monitor.store.incidents import change_state
 from monitor.store.records import Commit
@@ -16,7 +16,7 @@ from monitor.store.rows import clean, holders, incident_from
 from monitor.store.schema import incidents, suppressions
 from monitor.store.suppressed import among, latest, lift, until_text
 from monitor.store.trail import append, entry
-from monitor.store.transaction import Desk, Transaction
+from monitor.store.transaction import StoreSession, Transaction
 
 __all__ = ["Suppressed", "Suppressions", "Wanted"]
 
@@ -47,7 +47,7 @@ class Suppressed:
 class Suppressions:
     """The face of the suppressions."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: StoreSession) -> None:
         self._desk = desk
 
     async def add(self, wanted: Sequence[Wanted], *, actor: str, resolution: Resolution = "wont_fix") -> Sequence[str]:

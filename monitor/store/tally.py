@@ -7,12 +7,12 @@ import os
 import struct
 from pathlib import Path
 
-__all__ = ["Tally"]
+__all__ = ["NumberFile"]
 
 _NUMBER = struct.Struct("<Q")
 
 
-class Tally:
+class NumberFile:
     """A file with one number. It is not forced to the disk: after a power failure it may be too low, which accuses
     nobody; too high it never is, because only what was durable before is counted."""
 

@@ -11,19 +11,19 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from monitor.incidents import Incident
+from monitor.domain.incidents import Incident
 from monitor.store.adoption import accept, ends
 from monitor.store.chain import COLUMNS, broken, link, parted, start
+from monitor.store.conversation import tell
 from monitor.store.heads import Head
-from monitor.store.proof import Verdict, examine
+from monitor.store.proof import TrailVerdict, examine
 from monitor.store.records import AuditEntry
 from monitor.store.rows import any_of, chunks, clean, upsert
 from monitor.store.schema import audit, incidents, totals, trails
 from monitor.store.sealing import touch
-from monitor.store.threads import tell
-from monitor.store.transaction import Desk, Transaction
+from monitor.store.transaction import StoreSession, Transaction
 
-__all__ = ["Trail", "Verdict", "amend", "append", "entries_of", "entry", "forget"]
+__all__ = ["Trail", "TrailVerdict", "amend", "append", "entries_of", "entry", "forget"]
 
 _ENDS = select(trails.c.incident, trails.c.entries, trails.c.mac).where(any_of(trails.c.incident))
 _EARLIER = select(audit).where(any_of(audit.c.incident)).order_by(audit.c.seq)
@@ -36,10 +36,10 @@ _CUT = update(trails).where(trails.c.incident == bindparam("_incident")).values(
 class Trail:
     """The face of the trail."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: StoreSession) -> None:
         self._desk = desk
 
-    async def verify(self) -> Verdict:
+    async def verify(self) -> TrailVerdict:
         """Read all of it and say whether anything was edited, removed, added, moved or put back."""
         secret, heads = self._desk.secret, self._desk.heads
         known: Sequence[Head] | None = None if heads is None or not heads.kept else heads.all()

@@ -13,11 +13,11 @@ from sqlalchemy import Connection
 
 from monitor.access.judge import Rules
 from monitor.common.severity import Severity
-from monitor.routing import Policy
+from monitor.routing.routes import Policy
 from monitor.runbook.progress import Procedure
 from monitor.store.heads import Head, Heads
 
-__all__ = ["Counts", "Desk", "History", "Kept", "Touched", "Transaction"]
+__all__ = ["Cached", "Counts", "LoadedIncident", "RollbackHistory", "StoreSession", "Transaction"]
 
 _T = TypeVar("_T")
 
@@ -39,7 +39,7 @@ class Counts:
 
 
 @dataclass(slots=True)
-class Kept(Generic[_T]):
+class Cached(Generic[_T]):
     """What was read last, and of which `version` of the database: while that is the same, so is the value."""
 
     version: object = None
@@ -47,7 +47,7 @@ class Kept(Generic[_T]):
 
 
 @dataclass(frozen=True, slots=True)
-class Touched:
+class LoadedIncident:
     """How an incident was found by the transaction that changes it (monitor.store.sealing): whether it was there, was
     sealed, and the seal held; the keyed hashes of its row and its actions with whether they fitted; `end`: how many
     entries its history had, and the hash of the last."""
@@ -63,7 +63,7 @@ class Touched:
 
 
 @dataclass(slots=True)
-class History:
+class RollbackHistory:
     """How often a database has forgotten, and as of which time sources know their positions: who knows them from before
     would pass over what is forgotten."""
 
@@ -104,12 +104,12 @@ class Transaction:
     access: Rules = field(default_factory=Rules)
     announced: bool = False
     audible: Policy | None = None  # the policy with the silences of the database, once somebody has asked for it
-    quiet: object = None  # what keeps sinks from hearing of incidents (monitor.store.held), likewise
+    quiet: object = None  # what keeps sinks from hearing of incidents (monitor.store.suppression), likewise
     counts: Counts = field(default_factory=Counts)
-    history: History = field(default_factory=History)
+    history: RollbackHistory = field(default_factory=RollbackHistory)
     # What is sealed at its end, and what this host then knows (monitor.store.sealing):
     heads: Heads | None = None
-    touched: dict[str, Touched] = field(default_factory=dict)
+    touched: dict[str, LoadedIncident] = field(default_factory=dict)
     total: object = None
     learned: list[Head] = field(default_factory=list)
 
@@ -140,7 +140,7 @@ class Transaction:
         self.announced = True
 
 
-class Desk(Protocol):
+class StoreSession(Protocol):
     """Where the faces of the rooms hand in their work. Raises StoreError."""
 
     def submit(self, run: Callable[[Transaction], _T], *, durable: bool = False) -> Future[_T]:
@@ -155,7 +155,7 @@ class Desk(Protocol):
         """`submit`, and wait for it."""
         ...
 
-    async def read(self, run: Callable[[Connection], _T], kept: Kept[_T] | None = None) -> _T:
+    async def read(self, run: Callable[[Connection], _T], kept: Cached[_T] | None = None) -> _T:
         """In a thread, on a connection that cannot write. Waits a while for a lock or a server that restarts.
 
         `kept`: for what is asked often; with SQLite it is read anew only once something has changed.

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection, insert, inspect, select, update
 
+from monitor.store.errors import StoreError
 from monitor.store.schema import REDACTED, WHOLE, create, meta
-from monitor.store.trouble import StoreError
 
 __all__ = ["FIRST", "STEPS", "VERSION", "SchemaError", "known", "migrate", "usable"]
 

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 
 from monitor.common.severity import Severity
-from monitor.incidents import Incident, Verified, judge
-from monitor.routing import labels
+from monitor.domain.incidents import Incident, Verified, judge
+from monitor.routing.routes import labels
 from monitor.runbook.book import Proof
 from monitor.store import groups, runs
 from monitor.store.actions import complete
+from monitor.store.changes import behind, labels_of, newest_place, news
 from monitor.store.incidents import update_incidents
-from monitor.store.news import behind, labels_of, newest_place, news
 from monitor.store.reviews import review, reviewed
 from monitor.store.rows import incident_columns, incident_from, insert_into, load_locations
 from monitor.store.schema import asks, incidents
 from monitor.store.trail import append, entry
-from monitor.store.transaction import Desk, Transaction
+from monitor.store.transaction import StoreSession, Transaction
 
 __all__ = ["Ask", "Verdicts", "Worth", "record_verdict"]
 
@@ -37,7 +37,7 @@ class Ask:
 class Verdicts:
     """The face of the answers. The queue is this host's: it has the log that the secret stands in."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: StoreSession) -> None:
         self._desk = desk
 
     async def record(
@@ -110,7 +110,7 @@ def record_verdict(tx: Transaction, incident_id: str, verified: Verified, *, act
         trail.append(entry(change.incident, was, "escalated", actor=actor, note="", now=tx.now))
     append(tx, trail)
     proofs: dict[Proof, float] = {"refused": tx.now} if verified.validity == "refused" else {}
-    turn = runs.Turn(
+    turn = runs.RunTrigger(
         change.incident, newest, starts=change.reason == "escalated", proofs=proofs, provider=verified.provider
     )
     runs.follow(tx, [turn])
@@ -121,7 +121,7 @@ def record_verdict(tx: Transaction, incident_id: str, verified: Verified, *, act
         connection.execute(delete(asks).where(asks.c.incident == incident_id))
     if change.reason is not None:
         urgent = change.reason == "escalated"
-        groups.enrol(tx, [groups.Touched(change.incident, (newest,), urgent=urgent, everywhere=True)])
+        groups.enrol(tx, [groups.ChangedIncident(change.incident, (newest,), urgent=urgent, everywhere=True)])
     return change.incident
 
 

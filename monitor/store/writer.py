@@ -16,16 +16,16 @@ from sqlalchemy import Connection, delete, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from monitor.common.backoff import backoff
-from monitor.model import Position
+from monitor.domain.model import Position
 from monitor.store.commit_counter import ForgottenError
 from monitor.store.database import Database
+from monitor.store.errors import Failure, Recovery, StoreError, classify, explain
 from monitor.store.memory import Memory
 from monitor.store.records import Commit
 from monitor.store.rows import upsert
 from monitor.store.schema import batches
 from monitor.store.sealing import settle
 from monitor.store.transaction import Counts, Transaction
-from monitor.store.trouble import Failure, Recovery, StoreError, classify, explain
 
 __all__ = ["Ingest", "Writer", "WriterStats"]
 

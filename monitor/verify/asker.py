@@ -13,17 +13,17 @@ import structlog
 from detectors.fingerprint import fingerprint
 from detectors.match.engine import Engine
 from monitor.common.backoff import backoff
-from monitor.github.client import Client
+from monitor.domain.incidents import Incident
+from monitor.domain.model import CANARY
+from monitor.github.client import GitHubClient
 from monitor.github.value import values_of
-from monitor.incidents import Incident
-from monitor.model import CANARY
 from monitor.sources.base import SourceConfig
 from monitor.store import Store, StoreError
 from monitor.verify.config import VerifyConfig
 from monitor.verify.probe import probe_of
 from monitor.verify.request import public
 from monitor.verify.take import Taken, find, plain, take
-from monitor.verify.verifier import Verdict, Verifier
+from monitor.verify.verifier import ProbeVerdict, Verifier
 
 __all__ = ["ACTOR", "Asker", "WrongValueError", "surroundings"]
 
@@ -45,7 +45,7 @@ _READS = ("file", "container")  # types of sources whose files a secret can be t
 class Reachable(Protocol):
     """The configuration of a source whose alerts can be asked for again."""
 
-    def client(self, **options: Any) -> Client: ...
+    def client(self, **options: Any) -> GitHubClient: ...
 
 
 class WrongValueError(Exception):
@@ -81,7 +81,7 @@ class Asker:
         engine: Callable[[], Engine],
         tables: Callable[[], AskerTables],
         *,
-        count: Callable[[Verdict], object] = lambda verdict: None,
+        count: Callable[[ProbeVerdict], object] = lambda verdict: None,
     ) -> None:
         """`engine`, `tables`: those in force. `count`: told each verdict of somebody who was asked."""
         self._count = count
@@ -98,7 +98,7 @@ class Asker:
         value: str | None = None,
         parts: Mapping[str, str] | None = None,
         taken: bool = False,
-    ) -> Verdict:
+    ) -> ProbeVerdict:
         """Ask now, and keep the answer with the incident. `value`: None takes it again from where it lies; `parts`,
         `taken`: see `Verifier.ask`; that it was, is also known of an answer before. Raises WrongValueError, LookupError
         (the incident is gone) and StoreError.
@@ -110,7 +110,7 @@ class Asker:
 
     async def ask_replacement(
         self, incident: Incident, value: str, *, actor: str, parts: Mapping[str, str] | None = None
-    ) -> Verdict:
+    ) -> ProbeVerdict:
         """Ask about the secret that came for the incident's, of which nothing is kept but that it works: that finishes
         the steps of its run that wait for it. What is known of the old one is not used. Raises WrongValueError (it is
         the exposed secret itself), LookupError and StoreError.
@@ -125,17 +125,17 @@ class Asker:
 
     async def _verdict(
         self, incident: Incident, value: str | None, parts: Mapping[str, str], *, taken: bool = False
-    ) -> Verdict:
+    ) -> ProbeVerdict:
         rule, labels = incident.rule, dict(incident.labels)
         lines = surroundings(incident)
         if rule == CANARY:
-            return Verdict("unknown", "a canary is nobody's: there is no issuer to ask", self._store.now(), "")
+            return ProbeVerdict("unknown", "a canary is nobody's: there is no issuer to ask", self._store.now(), "")
         if value is None:
             again = await self.take(incident)
             if again is None:
                 why = "the secret lies in no file that is read here any more: give it with --value-from -"
                 probe = probe_of(rule)
-                return Verdict("unknown", why, self._store.now(), probe.provider if probe else "")
+                return ProbeVerdict("unknown", why, self._store.now(), probe.provider if probe else "")
             value, labels = again.value, {**labels, **again.labels}
             lines.append(again.around)
             if probe_of(rule) is None:
@@ -147,7 +147,7 @@ class Asker:
         taken = taken or known.get(_FROM) == self._store.node
         return await self._ask(rule, value, {**public(labels), **parts}, taken=taken, known=known, lines=lines)
 
-    async def _ask(self, rule: str, value: str, parts: Mapping[str, str], **more: Any) -> Verdict:
+    async def _ask(self, rule: str, value: str, parts: Mapping[str, str], **more: Any) -> ProbeVerdict:
         self._verifier.settings = self._tables().verify
         verdict = await self._verifier.ask(rule, value, parts, **more)
         probe = probe_of(rule)

@@ -12,8 +12,8 @@ from monitor.common.credential import Credential
 from monitor.common.duration import Duration
 from monitor.common.http import loopback
 from monitor.common.severity import Severity
-from monitor.matcher import Matcher
-from monitor.routing import Rate
+from monitor.routing.match import Matcher
+from monitor.routing.routes import Rate
 from monitor.verify.probe import probe_of, providers
 
 __all__ = ["Adjustment", "VerifyConfig"]

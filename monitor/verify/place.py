@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from monitor.verify.probe import Probe
 
-__all__ = ["Place", "place_of", "servers_of", "spoken_of"]
+__all__ = ["ProbeTarget", "place_of", "servers_of", "spoken_of"]
 
 _LONGEST = 8192  # characters of a line that are looked at
 _URL = re.compile(r"""(?i)https?://(?:([^\s/@'"<>]{1,512})@)?([a-z0-9.-]{1,253})(?::\d{1,5})?(/[^\s'"<>]{0,512})?""")
@@ -21,7 +21,7 @@ _ALSO = {"github.com": ("githubusercontent.com", "github.io"), "npmjs.org": ("np
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ProbeTarget:
     """Where to ask: origins (scheme and host; None: as the probe says). `sure`: a secret that is unknown there is known
     nowhere else. `why`: nothing may be sent anywhere."""
 
@@ -30,12 +30,12 @@ class Place:
     why: str = ""
 
 
-def place_of(probe: Probe, own: str | None, others: Collection[str], lines: Iterable[str]) -> Place:
+def place_of(probe: Probe, own: str | None, others: Collection[str], lines: Iterable[str]) -> ProbeTarget:
     """`own`: the server that the configuration has for it; `others`: hosts of further ones that it names; `lines`: what
     stood around the secret, with or without it."""
     origins = (own,) if own else (probe.sites or (None,))
     if not probe.elsewhere:
-        return Place(origins)
+        return ProbeTarget(origins)
     said = spoken_of(probe, lines)
     key = f"verify.servers.{probe.provider}"
     if own:
@@ -43,16 +43,16 @@ def place_of(probe: Probe, own: str | None, others: Collection[str], lines: Iter
         at_home = home in said or (_public(probe, home) and any(_public(probe, host) for host in said))
         strangers = sorted(host for host in said if host != home and not (at_home and _public(probe, host)))
         if strangers:
-            return Place(sure=False, why=f"it stands with {strangers[0]}, and {key} names another server")
-        return Place(origins, sure=at_home or not set(others) - {home})
+            return ProbeTarget(sure=False, why=f"it stands with {strangers[0]}, and {key} names another server")
+        return ProbeTarget(origins, sure=at_home or not set(others) - {home})
     at_home = any(_public(probe, host) for host in said)
     if strangers := sorted(host for host in said if not _public(probe, host)):
         why = f"it stands with {strangers[0]}, so it may be of a server of its own: name that in {key}"
-        return Place(sure=False, why=why)
+        return ProbeTarget(sure=False, why=why)
     if not at_home and (known := sorted(host for host in others if not _public(probe, host))):
         why = f"it may be of {known[0]}, which the configuration names, as well as of the public service: set {key}"
-        return Place(sure=False, why=why)
-    return Place(origins, sure=at_home or probe.elsewhere == "rarely")
+        return ProbeTarget(sure=False, why=why)
+    return ProbeTarget(origins, sure=at_home or probe.elsewhere == "rarely")
 
 
 def spoken_of(probe: Probe, lines: Iterable[str]) -> frozenset[str]:

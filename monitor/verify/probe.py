@@ -18,12 +18,12 @@ from detectors.rules.gone import heir
 
 __all__ = [
     "AUTHS",
-    "Answer",
-    "Answers",
+    "AnswerCondition",
     "Decision",
+    "ExampleAnswers",
     "Exchange",
     "Probe",
-    "Reading",
+    "ProbeResponse",
     "at",
     "fact",
     "fill",
@@ -42,7 +42,7 @@ _ALWAYS = frozenset({"value", "server", "assertion", "credential"})
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ProbeResponse:
     """What came back, as answers and facts look at it. `headers` have lower-case names."""
 
     status: int
@@ -65,7 +65,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class BodyCondition:
     """What a body must say: `PATH` (there, and not false), `PATH=A|B`, `PATH~EXPRESSION`, `~EXPRESSION` (all of it)."""
 
     path: str
@@ -73,7 +73,7 @@ class Part:
     text: re.Pattern[str] | None = None
 
     @classmethod
-    def parse(cls, written: str) -> Part:
+    def parse(cls, written: str) -> BodyCondition:
         found = re.fullmatch(r"([^=~]*)(?:([=~])(.*))?", written, re.DOTALL)
         assert found is not None
         path, sign, rest = found[1], found[2], found[3] or ""
@@ -81,7 +81,7 @@ class Part:
             return cls(path, text=re.compile(rest))
         return cls(path, tuple(rest.split("|")) if sign else ())
 
-    def fits(self, reading: Reading) -> bool:
+    def fits(self, reading: ProbeResponse) -> bool:
         found = at(reading.json, self.path) if self.path else [reading.text]
         if self.text is not None:
             return any(self.text.search(_text(item)) for item in found)
@@ -89,20 +89,20 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class AnswerCondition:
     """A condition on an answer: a status, and after it what its body must say: `200`, `403 PATH=A|B & PATH`."""
 
     status: int
-    parts: tuple[Part, ...] = ()
+    parts: tuple[BodyCondition, ...] = ()
 
     @classmethod
-    def parse(cls, written: str) -> Answer:
+    def parse(cls, written: str) -> AnswerCondition:
         status, _, rest = written.partition(" ")
         if not re.fullmatch(r"[1-5][0-9]{2}", status):
             raise ValueError(f"{written!r}: an answer begins with a status, such as 200")
-        return cls(int(status), tuple(map(Part.parse, rest.split(" & "))) if rest else ())
+        return cls(int(status), tuple(map(BodyCondition.parse, rest.split(" & "))) if rest else ())
 
-    def fits(self, reading: Reading) -> bool:
+    def fits(self, reading: ProbeResponse) -> bool:
         if reading.status != self.status:
             return False
         return all(part.fits(reading) for part in self.parts)
@@ -142,7 +142,7 @@ class Exchange(BaseModel):
         return frozenset(_NAME.findall(host)) - {name for text in rest for name in _NAME.findall(text)}
 
 
-class Answers(BaseModel):
+class ExampleAnswers(BaseModel):
     """What an issuer answers, `STATUS BODY`, as it documents that: the examples by which a probe is tried."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -178,7 +178,7 @@ class Probe(Exchange):
     evidence: Literal["page", "sdk", "quoted"] | None = None
     shared: Mapping[str, str] = {}  # by rule, an expression for values as secrets of another kind have them, too
     facts: Mapping[str, str] = {}
-    answers: Answers = Answers()
+    answers: ExampleAnswers = ExampleAnswers()
 
     @model_validator(mode="after")
     def _documented(self) -> Probe:
@@ -199,22 +199,22 @@ class Probe(Exchange):
         return rule in self.shared and re.match(self.shared[rule], value) is not None
 
     @cached_property
-    def means_valid(self) -> tuple[Answer, ...]:
-        return tuple(map(Answer.parse, self.valid))
+    def means_valid(self) -> tuple[AnswerCondition, ...]:
+        return tuple(map(AnswerCondition.parse, self.valid))
 
     @cached_property
-    def means_refused(self) -> tuple[Answer, ...]:
-        return tuple(map(Answer.parse, self.refused))
+    def means_refused(self) -> tuple[AnswerCondition, ...]:
+        return tuple(map(AnswerCondition.parse, self.refused))
 
     @cached_property
-    def means_refused_secret(self) -> tuple[Answer, ...]:
-        return tuple(map(Answer.parse, self.refused_secret))
+    def means_refused_secret(self) -> tuple[AnswerCondition, ...]:
+        return tuple(map(AnswerCondition.parse, self.refused_secret))
 
     @cached_property
-    def means_doubtful(self) -> tuple[Answer, ...]:
-        return tuple(map(Answer.parse, self.doubtful))
+    def means_doubtful(self) -> tuple[AnswerCondition, ...]:
+        return tuple(map(AnswerCondition.parse, self.doubtful))
 
-    def decide(self, reading: Reading) -> Decision:
+    def decide(self, reading: ProbeResponse) -> Decision:
         """`refused`: the secret or what was given with it; `refused_secret`: the secret itself."""
         if reading.page:
             return "unknown"
@@ -230,7 +230,7 @@ class Probe(Exchange):
 Decision = Literal["valid", "refused", "refused_secret", "doubtful", "unknown"]
 
 
-def _data(reading: Reading) -> bool:
+def _data(reading: ProbeResponse) -> bool:
     """An interface answers with data: what stands in its place says 200 with anything."""
     return isinstance(reading.json, dict | list)
 
@@ -238,7 +238,7 @@ def _data(reading: Reading) -> bool:
 AUTHS = ("bearer", "basic", "header", "query", "path", "body", "aws-sigv4", "google-jwt", "postgres")
 
 
-def fact(reading: Reading, place: str) -> str:
+def fact(reading: ProbeResponse, place: str) -> str:
     """What stands at a place of an answer: `a.b.0.c` or `a.*.c` of its JSON, `header:NAME`, `re:EXPRESSION` with one
     group, `part:NAME` of the request. Empty: nothing does."""
     kind, colon, rest = place.partition(":")

@@ -15,7 +15,7 @@ from monitor.clients.aws import region_of, sign
 from monitor.common.http import loopback
 from monitor.verify.probe import Exchange, Probe, fill
 
-__all__ = ["MissingPartError", "Request", "beside_of", "build", "host_of", "parts_of", "public"]
+__all__ = ["MissingPartError", "ProbeRequest", "beside_of", "build", "host_of", "parts_of", "public"]
 
 _HOST_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _PART = re.compile(r"[\x21-\x7e]{1,4096}")
@@ -30,7 +30,7 @@ class MissingPartError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ProbeRequest:
     method: str
     url: str = field(repr=False)  # may hold the secret where it is taken in no other way
     headers: Mapping[str, str] = field(repr=False)
@@ -65,7 +65,7 @@ def public(labels: Mapping[str, str]) -> dict[str, str]:
     return {name: labels[name] for name in _FACTS if name in labels}
 
 
-def build(probe: Exchange, parts: Mapping[str, str], origin: str | None, now: float) -> Request:
+def build(probe: Exchange, parts: Mapping[str, str], origin: str | None, now: float) -> ProbeRequest:
     """The request to `origin` (scheme and host; None: as the data says). Raises MissingPartError."""
     _complete(probe, parts, origin)
     kind, _, rest = probe.auth.partition(" ")
@@ -85,7 +85,7 @@ def build(probe: Exchange, parts: Mapping[str, str], origin: str | None, now: fl
         headers |= _credentials(kind, rest, parts)
     if not all(text.isprintable() and text.isascii() for text in headers.values()):
         raise MissingPartError("the value holds characters that no header can carry")
-    return Request(probe.method, url, headers, body)
+    return ProbeRequest(probe.method, url, headers, body)
 
 
 def _complete(probe: Exchange, parts: Mapping[str, str], origin: str | None) -> None:

@@ -13,7 +13,7 @@ from detectors.fingerprint import fingerprint, normalise
 from detectors.match.engine import Match
 from monitor.common.files import open_archive, opened
 from monitor.common.notification import Location
-from monitor.incidents import Incident
+from monitor.domain.incidents import Incident
 
 __all__ = ["Taken", "find", "plain", "take"]
 
@@ -25,7 +25,7 @@ _NEAR, _LINES = 1024, 3  # bytes, and lines with its own, before and behind it t
 _SIBLINGS = 20  # rotated files of one log
 
 
-class Worker(Protocol):
+class BlockScanner(Protocol):
     """What scans: `detectors.match.engine.Worker`."""
 
     def scan(self, data: bytes, fresh: int = 0, limit: int | None = None) -> Sequence[Match]: ...
@@ -42,7 +42,7 @@ class Taken:
     around: str = field(default="", repr=False)
 
 
-def take(worker: Worker, key: bytes, incident: Incident, *, node: str, sources: Iterable[str]) -> Taken | None:
+def take(worker: BlockScanner, key: bytes, incident: Incident, *, node: str, sources: Iterable[str]) -> Taken | None:
     """The value of an incident, from the files of `sources` (those that read files) on this host; None: it lies in
     none of them any more. Blocking.
     """
@@ -58,7 +58,7 @@ def take(worker: Worker, key: bytes, incident: Incident, *, node: str, sources: 
     return None
 
 
-def find(worker: Worker, key: bytes, wanted: str, data: bytes) -> Taken | None:
+def find(worker: BlockScanner, key: bytes, wanted: str, data: bytes) -> Taken | None:
     """The secret with this fingerprint in a text, by the rules. Blocking."""
     for match in worker.scan(data):
         if fingerprint(key, match.secret) == wanted:

@@ -14,14 +14,14 @@ from monitor.common.guard import ForbiddenError, Guard
 from monitor.common.http import Http, RemoteError, Reply, loopback, proxy_for, retry_after
 from monitor.common.outside import ROOM, let_in, taken
 from monitor.common.text import quotable
-from monitor.incidents import Validity, Verified
+from monitor.domain.incidents import Validity, Verified
 from monitor.verify.config import VerifyConfig
-from monitor.verify.place import Place, place_of
+from monitor.verify.place import ProbeTarget, place_of
 from monitor.verify.postgres import log_in
-from monitor.verify.probe import Decision, Probe, Reading, fact, probe_of
+from monitor.verify.probe import Decision, Probe, ProbeResponse, fact, probe_of
 from monitor.verify.request import MissingPartError, beside_of, build, host_of, parts_of
 
-__all__ = ["Verdict", "Verifier"]
+__all__ = ["ProbeVerdict", "Verifier"]
 
 _FACT = 200  # characters of a fact
 _OF, _WITH = "server", "asked_with"  # facts: whose it was when it was taken, and together with what
@@ -29,7 +29,7 @@ _PAUSE = 60.0  # seconds without another request to a provider that is overloade
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ProbeVerdict:
     """What an issuer said of a secret. `asked_at`: seconds since the epoch. Has no field that could hold the value."""
 
     status: Validity
@@ -52,7 +52,7 @@ class _Question:
     probe: Probe
     parts: Mapping[str, str] = field(repr=False)
     beside: Mapping[str, str]
-    place: Place
+    place: ProbeTarget
     now: float
     taken: bool
     known: Mapping[str, str]
@@ -85,7 +85,7 @@ class Verifier:
         taken: bool = False,
         known: Mapping[str, str] | None = None,
         lines: Sequence[str] = (),
-    ) -> Verdict:
+    ) -> ProbeVerdict:
         """Whether `value`, a secret of `rule`, still works. `parts`: what else a request may need, as names and
         public ids. `taken`: its issuer has taken it from here before, or taken it back. `known`: facts of when it was
         taken; `lines`: what stood around it. Raises nothing: what stands in the way is the reason of an `unknown`.
@@ -93,18 +93,18 @@ class Verifier:
         now = self._clock()
         probe = probe_of(rule)
         if probe is None:
-            return Verdict("unknown", "there is no probe for its rule", now)
+            return ProbeVerdict("unknown", "there is no probe for its rule", now)
         if not self.settings.allows(probe.provider):
             why = f'"{probe.provider}" is not in verify.providers, so it is not asked'
-            return Verdict("unknown", why, now, probe.provider)
+            return ProbeVerdict("unknown", why, now, probe.provider)
         if probe.unasked is not None:
-            return Verdict("unknown", f"{probe.name} is not asked: {probe.unasked}", now, probe.provider)
+            return ProbeVerdict("unknown", f"{probe.name} is not asked: {probe.unasked}", now, probe.provider)
         place = self.place(probe, lines)
         if place.why:
-            return Verdict("unknown", f"{self._scrub(place.why)}; nothing was sent", now, probe.provider)
+            return ProbeVerdict("unknown", f"{self._scrub(place.why)}; nothing was sent", now, probe.provider)
         wait = self._wait(probe.provider, now)
         if wait is not None:
-            return Verdict("unknown", "asked as often as verify.rate allows", now, probe.provider, after=wait)
+            return ProbeVerdict("unknown", "asked as often as verify.rate allows", now, probe.provider, after=wait)
         after: float | None = None
         try:
             whole = parts_of(probe.shape, value, parts or {})
@@ -121,7 +121,7 @@ class Verifier:
             why, after = "no answer in time", _PAUSE
         except OSError:
             why, after = "the host name cannot be resolved", _PAUSE
-        return Verdict("unknown", why, now, probe.provider, after=after)
+        return ProbeVerdict("unknown", why, now, probe.provider, after=after)
 
     def _wait(self, provider: str, now: float) -> float | None:
         """Seconds until it may be asked again; None: now, and it is counted."""
@@ -136,12 +136,12 @@ class Verifier:
         times.append(now)
         return None
 
-    def place(self, probe: Probe, lines: Sequence[str] = ()) -> Place:
+    def place(self, probe: Probe, lines: Sequence[str] = ()) -> ProbeTarget:
         """Where a secret that stood in these lines is asked about."""
         settings = self.settings
         return place_of(probe, settings.servers.get(probe.provider), settings.others(probe.provider), lines)
 
-    async def _ask(self, question: _Question) -> Verdict:
+    async def _ask(self, question: _Question) -> ProbeVerdict:
         probe, parts, now = question.probe, question.parts, question.now
         private = probe.provider in self.settings.private
         if probe.auth == "postgres":
@@ -149,7 +149,7 @@ class Verifier:
             facts = {name: parts[name] for name in ("user", "host", "database") if parts.get(name)}
             return self._said(question, status, why, facts, parts.get("host", ""))
 
-        answers: list[Verdict] = []
+        answers: list[ProbeVerdict] = []
         home = [one for one in question.place.origins if one and host_of(one)[0] == question.known.get(_OF)]
         for origin in home or question.place.origins:  # where it was taken before, nobody else need be asked
             answer = await self._exchange(question, origin, private)
@@ -158,9 +158,9 @@ class Verifier:
             answers.append(answer)
         # Only what no site knows is refused: one of them may say something else of what another one knows.
         unknown = [answer for answer in answers if answer.status != "refused"]
-        return (unknown or answers or [Verdict("unknown", "nobody was asked", now, probe.provider)])[0]
+        return (unknown or answers or [ProbeVerdict("unknown", "nobody was asked", now, probe.provider)])[0]
 
-    async def _exchange(self, question: _Question, origin: str | None, private: bool) -> Verdict:
+    async def _exchange(self, question: _Question, origin: str | None, private: bool) -> ProbeVerdict:
         parts = question.parts
         request = build(question.probe, parts, origin, question.now)
         async with asyncio.timeout(self.settings.timeout):
@@ -172,7 +172,7 @@ class Verifier:
                 await http.close()
         headers = {name.lower(): text for name, text in reply.headers.items()}
         text = reply.body.decode("utf-8", "replace")
-        reading = Reading(reply.status, headers, text, {k: v for k, v in parts.items() if k != "value"})
+        reading = ProbeResponse(reply.status, headers, text, {k: v for k, v in parts.items() if k != "value"})
         return self._judged(question, reading, reply, host_of(request.url)[0])
 
     async def _way(self, url: str, private: bool) -> str | None:
@@ -188,7 +188,7 @@ class Verifier:
         await self._guard.allow(*host_of(proxy), private=True)
         return proxy
 
-    def _judged(self, question: _Question, reading: Reading, reply: Reply, host: str) -> Verdict:
+    def _judged(self, question: _Question, reading: ProbeResponse, reply: Reply, host: str) -> ProbeVerdict:
         probe, now = question.probe, question.now
         decision = probe.decide(reading)
         if decision == "unknown":
@@ -199,20 +199,22 @@ class Verifier:
             why = f"{probe.name} answers HTTP {reading.status}"
             if not busy:
                 why += ", which is not what it says of an invalid one"
-            return Verdict("unknown", why, now, probe.provider, after=after)
+            return ProbeVerdict("unknown", why, now, probe.provider, after=after)
         says = "takes it" if decision == "valid" else "refuses it"
         why = f"{probe.name} {says} (HTTP {reading.status})"
         facts = {name: fact(reading, place) for name, place in probe.facts.items()} if decision == "valid" else {}
         return self._said(question, decision, why, facts, host)
 
-    def _said(self, question: _Question, decision: Decision, why: str, facts: Mapping[str, str], host: str) -> Verdict:
+    def _said(
+        self, question: _Question, decision: Decision, why: str, facts: Mapping[str, str], host: str
+    ) -> ProbeVerdict:
         """What an answer is worth: a refusal counts only where nothing but the secret can be wrong."""
         probe, parts, now = question.probe, question.parts, question.now
         where = {} if question.place.sure else self._clean({_OF: host}, parts)
         pair = self._pair(question)
         if decision == "valid":
             shown = {**self._clean(facts, parts), **where, **pair}
-            return Verdict("valid", self._scrub(why), now, probe.provider, shown)
+            return ProbeVerdict("valid", self._scrub(why), now, probe.provider, shown)
         doubt = ""
         if decision == "doubtful" and not question.taken:
             doubt = "it says the same of one that is dead and of one that is good from other addresses only"
@@ -224,9 +226,9 @@ class Verifier:
             doubt = "it does not know secrets of another kind that look the same"
         if decision == "unknown" or doubt:
             why += f"; {doubt}" if doubt else ""
-            return Verdict("unknown", self._scrub(why), now, probe.provider)
+            return ProbeVerdict("unknown", self._scrub(why), now, probe.provider)
         # Kept, so that it counts again when it is asked about once more.
-        return Verdict("refused", self._scrub(why), now, probe.provider, {**where, **pair})
+        return ProbeVerdict("refused", self._scrub(why), now, probe.provider, {**where, **pair})
 
     def _pair(self, question: _Question) -> Mapping[str, str]:
         """What the secret was asked about together with, as a fact; empty: with nothing."""

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from monitor.common.credential import Credential
-from monitor.common.inbound import Announced, Owner, Request, UnusableError, Verb, same
+from monitor.common.inbound import Announced, InboundRequest, Owner, UnusableError, Verb, same
 from monitor.common.text import clean
 from sinks.pagerduty.config import NOTE, PagerDutyConfig
 
@@ -86,7 +86,7 @@ class PagerDutyHook:
         return _NOT_OURS if found is None else Announced(requests=[_dated(found, once, place, at)], status=202)
 
 
-def _request(sink: PagerDutyConfig, verb: Verb, data: dict[str, Any], agent: dict[str, Any]) -> Request | None:
+def _request(sink: PagerDutyConfig, verb: Verb, data: dict[str, Any], agent: dict[str, Any]) -> InboundRequest | None:
     """What it asks for; None: nothing."""
     user = _id(agent)
     summary = agent.get("summary")
@@ -99,23 +99,23 @@ def _request(sink: PagerDutyConfig, verb: Verb, data: dict[str, Any], agent: dic
             return None
         if len(content) > _LONGEST:
             content = f"a note of {len(content)} characters, which is too long to be kept here"
-        return Request("", sink.name, "note", actor, note=clean(content))
+        return InboundRequest("", sink.name, "note", actor, note=clean(content))
 
     key = data.get("incident_key")
     if not isinstance(key, str) or not _OURS.fullmatch(key):
         return None
     if key.startswith(_OVERDUE):  # a page about a step: to take it is to take the incident, and nothing more
         incident = key.removeprefix(_OVERDUE).removesuffix("together")  # of many the store knows which
-        return Request("", sink.name, verb, actor, incident, key) if verb in ("ack", "link") else None
+        return InboundRequest("", sink.name, verb, actor, incident, key) if verb in ("ack", "link") else None
     if verb == "resolve":
         if sink.resolve_as == "none":
             note = f"resolved at {sink.name}, which resolves nothing here"
-            return Request("", sink.name, "ack", actor, key=key, note=note)
-        return Request("", sink.name, "resolve", actor, key=key, detail=sink.resolve_as)
-    return Request("", sink.name, verb, actor, key=key)
+            return InboundRequest("", sink.name, "ack", actor, key=key, note=note)
+        return InboundRequest("", sink.name, "resolve", actor, key=key, detail=sink.resolve_as)
+    return InboundRequest("", sink.name, verb, actor, key=key)
 
 
-def _dated(request: Request, once: str, place: str, at: float) -> Request:
+def _dated(request: InboundRequest, once: str, place: str, at: float) -> InboundRequest:
     return replace(request, id=f"pagerduty:{request.sink}:{once}", at=at, place=place, answer={"place": place})
 
 

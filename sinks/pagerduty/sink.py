@@ -9,7 +9,7 @@ import orjson
 import structlog
 
 from monitor.common.http import Http, RemoteError, Reply
-from monitor.common.inbound import Request, through
+from monitor.common.inbound import InboundRequest, through
 from monitor.common.notification import IncidentView, Notification, Receipt
 from monitor.common.severity import Severity
 from monitor.common.text import clean, clip, printable, quotable
@@ -76,7 +76,7 @@ class PagerDuty:
         keeps = place and not fresh
         return {"dedup_key": dedup_key(notification), **({"place": place} if keeps else {})}
 
-    async def answer(self, request: Request, text: str, *, done: bool) -> None:
+    async def answer(self, request: InboundRequest, text: str, *, done: bool) -> None:
         """A page that was announced gets priority and urgency; what was refused is said in a note."""
         place = request.answer.get("place", "")
         if self._api is None or not place:

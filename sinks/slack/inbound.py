@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 import orjson
 
 from monitor.common.credential import Credential
-from monitor.common.inbound import Announced, Owner, Request, UnusableError, same
+from monitor.common.inbound import Announced, InboundRequest, Owner, UnusableError, same
 from sinks.slack.buttons import Press, pressed
 from sinks.slack.config import SlackConfig
 from sinks.slack.words import ID, TRIGGER, TS, submitted, wanted
@@ -65,7 +65,7 @@ class SlackHook:
         return Announced(requests=asked(payload, configs))  # Slack wants an empty 200
 
 
-def asked(payload: Mapping[str, Any], configs: Sequence[SlackConfig]) -> list[Request]:
+def asked(payload: Mapping[str, Any], configs: Sequence[SlackConfig]) -> list[InboundRequest]:
     """The requests in a payload for one of these sinks. Nothing is kept of it but ids and names of ours."""
     if payload.get("type") == "view_submission":
         return _written(payload, configs)
@@ -96,7 +96,7 @@ def asked(payload: Mapping[str, Any], configs: Sequence[SlackConfig]) -> list[Re
     return found
 
 
-def _written(payload: Mapping[str, Any], configs: Sequence[SlackConfig]) -> list[Request]:
+def _written(payload: Mapping[str, Any], configs: Sequence[SlackConfig]) -> list[InboundRequest]:
     """The same with the words that were asked for."""
     user, said = _id(payload, "user"), submitted(payload)
     config = next((one for one in configs if said is not None and one.name == said.press.sink), None)
@@ -105,10 +105,10 @@ def _written(payload: Mapping[str, Any], configs: Sequence[SlackConfig]) -> list
     return [_request(said.press, config, user, f"window:{said.window}", {**said.reply, "user": user})]
 
 
-def _request(press: Press, config: SlackConfig, user: str, moment: str, reply: Mapping[str, str]) -> Request:
+def _request(press: Press, config: SlackConfig, user: str, moment: str, reply: Mapping[str, str]) -> InboundRequest:
     name, refusal = config.person(user, press.verb)
     once = "\0".join((user, moment, press.sink, press.incident or press.key, press.verb, press.detail))
-    return Request(
+    return InboundRequest(
         id=f"slack:{hashlib.sha256(once.encode('utf-8', 'backslashreplace')).hexdigest()[:40]}",
         sink=config.name,
         verb=press.verb,

@@ -10,7 +10,7 @@ import orjson
 
 from monitor.common.credential import CredentialError
 from monitor.common.http import Http, RemoteError, retry_after
-from monitor.common.inbound import ASKING, Request
+from monitor.common.inbound import ASKING, InboundRequest
 from monitor.common.notification import Notification, Receipt
 from monitor.common.text import printable
 from sinks.base import Limits, SinkConfig
@@ -76,14 +76,14 @@ class Slack:
             await self._call("chat.postMessage", reply)
         return root
 
-    async def answer(self, request: Request, text: str, *, done: bool) -> None:
+    async def answer(self, request: InboundRequest, text: str, *, done: bool) -> None:
         """Only to who pressed. What was done shows in the message and its thread."""
         if done:
             return
         told = {name: request.answer[name] for name in ("channel", "user", "thread_ts") if name in request.answer}
         await self._call("chat.postEphemeral", {**told, "text": f"Not done: {dated(escape(printable(text), 2000))}"})
 
-    async def ask(self, request: Request) -> bool:
+    async def ask(self, request: InboundRequest) -> bool:
         try:
             async with asyncio.timeout(ASKING):
                 await self._call("views.open", {"trigger_id": request.window, "view": view(request)})
@@ -96,7 +96,7 @@ class Slack:
 
     async def listen(
         self,
-        ask: Callable[[Sequence[Request]], Awaitable[bool]],
+        ask: Callable[[Sequence[InboundRequest]], Awaitable[bool]],
         trouble: Callable[[str | None], None],
         sinks: Sequence[SinkConfig],
     ) -> None:

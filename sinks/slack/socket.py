@@ -17,7 +17,7 @@ import structlog
 from monitor.common.backoff import backoff
 from monitor.common.credential import CredentialError
 from monitor.common.http import Http, RemoteError, in_the_clear
-from monitor.common.inbound import Request
+from monitor.common.inbound import InboundRequest
 from monitor.common.tasks import cancel
 from sinks.slack.api import call
 from sinks.slack.config import SlackConfig
@@ -37,7 +37,7 @@ _KEEP = 2.5  # seconds for the database: Slack shows an error to who pressed aft
 _LEAVE = 30.0  # seconds that a connection is read on while another takes over
 _LARGEST = 1 << 20  # bytes of one message
 
-Ask = Callable[[Sequence[Request]], Awaitable[bool]]  # whether they are kept, durably
+Ask = Callable[[Sequence[InboundRequest]], Awaitable[bool]]  # whether they are kept, durably
 
 
 class SocketMode:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from monitor.common.inbound import Request, Verb
+from monitor.common.inbound import InboundRequest, Verb
 from monitor.common.text import clip, printable
 from sinks.slack.buttons import CASES, Press
 
@@ -56,7 +56,7 @@ def wanted(press: Press) -> bool:
     return press.verb in ("done", "silence") or (press.verb, press.detail) == ("resolve", "false_positive")
 
 
-def view(request: Request) -> dict[str, Any]:
+def view(request: InboundRequest) -> dict[str, Any]:
     """The window, for `views.open`. It carries ids and names of ours, nothing else."""
     kind, answer = _KINDS[request.verb], request.answer
     hours = int(request.detail) // 3600 if request.verb == "silence" and request.detail.isdigit() else 0

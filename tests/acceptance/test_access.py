@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from monitor.config import load
+from monitor.config.config import load
 from monitor.site import open_store
 from monitor.store import Store
 from tests.detectors import texts

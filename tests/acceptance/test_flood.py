@@ -20,10 +20,10 @@ from monitor.common.http import Http
 from monitor.common.notification import Notification, Receipt
 from monitor.common.severity import SEVERITIES
 from monitor.delivery import Delivery
-from monitor.routing import Policy
+from monitor.routing.routes import Policy
 from monitor.store import Store
 from sinks.email import Email, EmailConfig
-from sinks.mqtt import Mqtt, MqttConfig
+from sinks.mqtt import Mqtt, MqttSinkConfig
 from sinks.pagerduty.config import PagerDutyConfig
 from sinks.pagerduty.sink import PagerDuty
 from sinks.slack.config import SlackConfig
@@ -140,7 +140,7 @@ async def peers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
             "pager": Watched(PagerDuty(page, http)),
             "hook": Watched(Webhook(WebhookConfig(name="hook", type="webhook", url=hook.url), http)),
             "mail": Watched(Email(mail, http)),
-            "bus": Watched(Mqtt(MqttConfig(name="bus", type="mqtt", host="127.0.0.1", port=port), http)),
+            "bus": Watched(Mqtt(MqttSinkConfig(name="bus", type="mqtt", host="127.0.0.1", port=port), http)),
         }
         stack.push_async_callback(http.close)
         yield sinks, [slack, pager, hook, smtp]

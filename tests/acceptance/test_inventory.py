@@ -18,7 +18,7 @@ import pytest
 
 from detectors.fingerprint import fingerprint
 from detectors.match.exact import anchor
-from monitor.inventory.child import width
+from monitor.inventory.reader_process import width
 from monitor.store import Store
 from tests.acceptance.harness import KEY, Monitor, until
 from tests.fakes.webhook import FakeWebhook

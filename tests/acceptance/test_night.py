@@ -23,8 +23,8 @@ from monitor import runbook
 from monitor.common.http import Http
 from monitor.delivery import Delivery
 from monitor.delivery import channel as channels
-from monitor.model import Finding
-from monitor.routing import Policy
+from monitor.domain.model import Finding
+from monitor.routing.routes import Policy
 from monitor.runbook.progress import Procedure, Rung
 from monitor.store import Store
 from monitor.store.schema import incidents

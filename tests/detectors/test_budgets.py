@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks.loggen import generate
 from detectors.compile import plan
-from detectors.match.cost import Work
+from detectors.match.cost import BlockCost
 from tests.detectors.texts import engine, rules
 
 MOST = {
@@ -116,7 +116,7 @@ def test_what_is_searched_for_is_bounded(what: str) -> None:
 @pytest.mark.parametrize("kind", MOST_A_MB)
 def test_what_clean_text_is_asked_beyond_the_one_scan_is_bounded(kind: str, tmp_path: Path) -> None:
     data = source() if kind == "source" else logs(tmp_path)
-    work = Work(len(data), None)
+    work = BlockCost(len(data), None)
     engine().worker().decide(data, work)
     spent = {"tries": sum(cost.looks for cost in work.spent.values()), "verdicts": work.judged}
     a_mb = {what: count * 1e6 / len(data) for what, count in spent.items()}

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from detectors.match.cost import Budget, TooSlowError, Work
+from detectors.match.cost import BlockCost, DecodeBudget, TooSlowError
 from detectors.match.engine import Worker
 from tests.detectors.texts import bomb, engine, fragments
 
@@ -85,14 +85,14 @@ def cost(search: Worker, data: bytes, times: int = 2) -> Cost:
     """The least of some scans; the first one compiles the regexes that it needs."""
     best = Cost(LONGEST, 0, 1, 0)
     for _ in range(times):
-        work = Work(len(data), LONGEST)
+        work = BlockCost(len(data), LONGEST)
         start = time.thread_time()
         try:
             found = search.decide(data, work)
         except TooSlowError:
             continue
         spent = time.thread_time() - start
-        decoded = Budget(len(data)).left - work.budget.left
+        decoded = DecodeBudget(len(data)).left - work.budget.left
         best = min(best, Cost(spent, len(data) + decoded, work.judged, len(found)))
     return best
 

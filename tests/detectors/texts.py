@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from detectors.compile import prebuilt
 from detectors.compile.plan import Compiled, _key
-from detectors.match.cost import Work
+from detectors.match.cost import BlockCost
 from detectors.match.engine import Engine, Match, Worker
 from detectors.match.outcome import resolve
 from detectors.match.search import Text
@@ -228,7 +228,7 @@ def oracle(engine: Engine, data: bytes, chosen: Sequence[int] | None = None) -> 
         shape = engine.rules[number].shape
         wide = [*range(0, len(data), max(1, shape.back)), len(data)]
         ends[number] = wide  # windows that touch are merged into one over the whole text
-        text = Text(data, Work(len(data), None))
+        text = Text(data, BlockCost(len(data), None))
         worker._read(text, ends)
         decided += text.out
     return [match for match, _ in resolve(decided)]

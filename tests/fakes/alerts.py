@@ -10,8 +10,8 @@ from typing import Any
 from detectors.rules.rule import Rule
 from monitor.common.inbound import HookDelivery
 from monitor.common.scheduler import Scheduler
-from monitor.intake import Behind, ScanError
-from monitor.model import Alert, Block, Finding, KnownAlert, Position, WriteBack
+from monitor.domain.model import Alert, Block, Finding, KnownAlert, Position, WriteBack
+from monitor.intake.protocol import Behind, ScanError
 
 
 class KilledError(BaseException):

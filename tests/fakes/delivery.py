@@ -13,8 +13,8 @@ from monitor.common.http import RemoteError
 from monitor.common.notification import Notification, Receipt
 from monitor.delivery import Delivery
 from monitor.delivery.channel import Patience
-from monitor.model import Finding
-from monitor.routing import Policy
+from monitor.domain.model import Finding
+from monitor.routing.routes import Policy
 from monitor.store import Store
 from sinks.base import Limits, SinkConfig
 

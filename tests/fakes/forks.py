@@ -337,9 +337,9 @@ def _judge_once() -> None:
 async def _store_once(folder: Path) -> None:
     """What the families of all rules are, and the text of each statement, is made once in a process, too."""
     from detectors.rules.load import rule_families
-    from monitor.model import Position
-    from monitor.retention import Retention
-    from monitor.routing import Policy
+    from monitor.domain.model import Position
+    from monitor.domain.retention import RetentionConfig
+    from monitor.routing.routes import Policy
     from monitor.runbook import load
     from monitor.runbook.progress import Procedure
     from monitor.store import Notice, Store
@@ -365,7 +365,7 @@ async def _store_once(folder: Path) -> None:
             await store.groups.look_again()
             await store.runs.sweep(everything=True)
         await store.groups.adopt(helpers.OWNER, policy.sinks)
-        await store.retention.sweep(Retention())
+        await store.retention.sweep(RetentionConfig())
         await store.stats()
         [first, *_] = await store.incidents.find()
         await store.incidents.history(first.id)

@@ -18,7 +18,7 @@ from githubkit_schemas.v2026_03_10.rest.actions import ActionsClient
 from pydantic import TypeAdapter
 
 from monitor.common.inbound import HookDelivery
-from monitor.model import Alert, Finding, Position
+from monitor.domain.model import Alert, Finding, Position
 from tests.fakes.github import ANSWERS, QUERIES, FakeGitHub, fill, iso, query, repository, user
 from tests.fakes.intake import MortalIntake
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from monitor.incidents import Incident
+from monitor.domain.incidents import Incident
 
 __all__ = ["stored_incident"]
 

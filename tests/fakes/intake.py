@@ -15,8 +15,8 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from monitor.common.scheduler import Scheduler
-from monitor.intake import Behind, ScanError
-from monitor.model import Block, Finding, Position
+from monitor.domain.model import Block, Finding, Position
+from monitor.intake.protocol import Behind, ScanError
 from monitor.sources.base import Source
 
 # A mark stands for a secret; the long one spans lines as a PEM does.

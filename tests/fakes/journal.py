@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.intake import Intake
+from monitor.intake.protocol import Intake
 from monitor.sources.journal.source import JournalConfig, JournalSource
 
 REMOTE = Path("/usr/lib/systemd/systemd-journal-remote")

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from monitor.sources.file.life import Life
 from monitor.sources.file.source import FileSource
+from monitor.sources.file.tracked_file import TrackedFile
 from tests.fakes.logs import append, compress, line
 
 
-def held(monkeypatch: pytest.MonkeyPatch, wanted: Callable[[Life], bool]) -> asyncio.Event:
+def held(monkeypatch: pytest.MonkeyPatch, wanted: Callable[[TrackedFile], bool]) -> asyncio.Event:
     """No turn for these lives before this is set."""
     going_on, turn = asyncio.Event(), FileSource._turn
 
-    async def late(source: FileSource, life: Life, *args: Any) -> None:
+    async def late(source: FileSource, life: TrackedFile, *args: Any) -> None:
         if wanted(life):
             await going_on.wait()
         await turn(source, life, *args)

@@ -9,14 +9,14 @@ from typing import Any, get_args
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from monitor.common.notification import IncidentView, Location, Notification, Progress, Reason, State
+from monitor.common.notification import IncidentView, Location, Notification, Reason, RunbookProgress, State
 from monitor.common.severity import Severity
 from tests.examples import examples
 
 NOW = datetime(2026, 11, 2, 14, 3, 7, tzinfo=UTC)
 
 
-RUN = Progress(
+RUN = RunbookProgress(
     book="github-token",
     order="contain",
     done=2,
@@ -145,7 +145,7 @@ incidents = st.builds(
     run=st.one_of(
         st.none(),
         st.builds(
-            Progress,
+            RunbookProgress,
             book=_text,
             order=st.sampled_from(["contain", "replace"]),
             done=st.integers(0, 9),

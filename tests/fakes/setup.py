@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from detectors.rules.template import expand
-from monitor import config as configuration
+from monitor.config import config as configuration
 from monitor.daemon import Daemon
 from tests.fakes.intake import until
 from tests.fakes.webhook import FakeWebhook

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import pytest
 from aiohttp import web
 
-from monitor.clients.client import Client, ServiceError
-from monitor.inventory.held import Held, Manager
+from monitor.clients.client import ProviderClient, ServiceError
+from monitor.inventory.held import HeldSecret, Manager
 from monitor.inventory.managers.base import members
 from tests.fakes.server import FakeServer, Fault
 
@@ -43,10 +43,10 @@ class Vendor(FakeServer):
 class Made(Manager, Protocol):
     """What every provider's class has beside the contract."""
 
-    client: Client
+    client: ProviderClient
 
 
-async def everything(one: Manager) -> list[Held]:
+async def everything(one: Manager) -> list[HeldSecret]:
     """What it holds, taken apart as it is before it is kept."""
     try:
         return [member async for held in one.held() for member in members(held)]

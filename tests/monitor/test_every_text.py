@@ -20,26 +20,26 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from detectors.rules.template import expand
 from monitor.access.reader import Reader
 from monitor.common.outside import LABEL, NAME, PATH
+from monitor.domain.model import Block
 from monitor.github import alerts, runs
 from monitor.github.exposure import Exposure
-from monitor.github.join import Identity
+from monitor.github.join import SecretIdentity
 from monitor.github.join import record as joined
 from monitor.host import SourceIntake
-from monitor.model import Block
 from monitor.report import document
 from monitor.report.dossier import Dossier
 from monitor.site import Site
 from monitor.sources import container, entries, lines, loki, otlp
 from monitor.sources.feed import FeedConfig, FeedSource
-from monitor.sources.joblog import Job, JobLogs
+from monitor.sources.joblog import CiJob, JobLogs
 from monitor.sources.journal.config import JournalConfig
-from monitor.sources.journal.entries import Entry
+from monitor.sources.journal.entries import JournalEntry
 from monitor.sources.journal.records import Records
-from monitor.sources.mqtt import MqttConfig, MqttSource
+from monitor.sources.mqtt import MqttSource, MqttSourceConfig
 from monitor.sources.pushed import Pushed, blocks
 from monitor.sources.syslog import SyslogConfig, SyslogSource
 from monitor.verify.config import VerifyConfig
-from monitor.verify.probe import Reading, fact, probe_of
+from monitor.verify.probe import ProbeResponse, fact, probe_of
 from monitor.verify.verifier import Verifier
 from tests.fakes.github_actions import FakeActions
 from tests.fakes.setup import Setup, running, until
@@ -129,7 +129,7 @@ def of_journal(token: str) -> Iterator[Block]:
     source = Records(config, None, "", "")  # type: ignore[arg-type]
     for name in JOURNAL.split():
         fields = {"MESSAGE": f"token={token}", "__CURSOR": name, name: text(token)}
-        block = source._block(Entry({field: value.encode() for field, value in fields.items()}))
+        block = source._block(JournalEntry({field: value.encode() for field, value in fields.items()}))
         assert block is not None
         yield block
 
@@ -146,7 +146,7 @@ def of_syslog(token: str) -> Iterator[Block]:
 
 def of_mqtt(token: str) -> Iterator[Block]:
     source = MqttSource(
-        MqttConfig.model_validate({"name": "m", "type": "mqtt", "host": "h", "topics": ["#"]}),
+        MqttSourceConfig.model_validate({"name": "m", "type": "mqtt", "host": "h", "topics": ["#"]}),
         None,  # type: ignore[arg-type]
         KEY,
     )
@@ -205,7 +205,7 @@ async def record_github(intake: SourceIntake, token: str) -> None:
     }
     for number, body in enumerate(walked(alert, text(token))):
         read = alerts.item({**body, "number": number + 1, "secret": "s" * 40}, time.time(), "acme/web")
-        who = Identity(f"{number:064}", False, "r", read.name, "high", "high", "s…", None, {})
+        who = SecretIdentity(f"{number:064}", False, "r", read.name, "high", "high", "s…", None, {})
         places = (
             [alerts.place({"type": "commit", "details": body["first_location_detected"]}, "acme/web")]
             if isinstance(body["first_location_detected"].get("path"), str)
@@ -235,8 +235,8 @@ async def record_ci(intake: SourceIntake, token: str) -> None:
         about, ended = runs.run(of | said, "acme/web"), runs.job(job | more | {"id": number + 1}, "acme/web")
         assert ended is not None
         named, place = runs.labels(ended, about), runs.path(ended, about)
-        await logs.read(Job(ended.key, "h", place, ended.ended, named, ended.url), log(number))
-        await logs.lose(Job(f"{number}", "h", place, ended.ended), "expired")
+        await logs.read(CiJob(ended.key, "h", place, ended.ended, named, ended.url), log(number))
+        await logs.lose(CiJob(f"{number}", "h", place, ended.ended), "expired")
 
 
 async def record_exposure(intake: SourceIntake, token: str) -> None:
@@ -281,7 +281,7 @@ def verdict(site: Site, token: str) -> str:
     assert probe is not None
     put = text(token)
     verifier = Verifier(VerifyConfig(), scrub=site.scanner.scrub)
-    answer = Reading(200, {"x-told": put}, orjson.dumps({"login": put, "list": [put, "b"]}).decode(), {})
+    answer = ProbeResponse(200, {"x-told": put}, orjson.dumps({"login": put, "list": [put, "b"]}).decode(), {})
     places = ("login", "list", "list.*", "header:X-Told", 're:"login":"([^"]*)"')
     found = {place: fact(answer, place) for place in places}
     return repr(verifier._clean(found, {"value": "v" * 40}))

@@ -9,12 +9,12 @@ import pytest
 import structlog
 
 from detectors.rules.template import expand
-from monitor import config as configuration
 from monitor import host
+from monitor.config import config as configuration
+from monitor.domain.model import Block, Finding, Position
 from monitor.host import SourceIntake
-from monitor.intake import Behind
-from monitor.ledger import Ledger, losses, place
-from monitor.model import Block, Finding, Position
+from monitor.intake.ledger import Ledger, losses, place
+from monitor.intake.protocol import Behind
 from monitor.site import open_site
 from monitor.store import StoreError
 from tests.fakes.audit import lines, month

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from monitor import __main__ as entry
-from monitor.config import ConfigError, Problem
+from monitor.config.config import ConfigError, Problem
 from monitor.web.hooks import HOOKS
 from tests.detectors import texts
 
@@ -115,8 +115,16 @@ def test_what_starting_does_not_need_is_not_imported() -> None:
     text = f"{help_}; print(*sys.modules); {scan}; {start}; {serve}; {announced}"
     answer = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, check=True)
     helped, scanning, begun, serving, announced_to = (set(line.split()) for line in answer.stdout.splitlines())
-    assert not {"monitor.config", "monitor.site", "pydantic"} & helped
-    late = {"monitor.runbook", "monitor.incidents", "monitor.record", "monitor.store", "gzip", "pathspec", "zoneinfo"}
+    assert not {"monitor.config.config", "monitor.site", "pydantic"} & helped
+    late = {
+        "monitor.runbook",
+        "monitor.domain.incidents",
+        "monitor.scanning.record",
+        "monitor.store",
+        "gzip",
+        "pathspec",
+        "zoneinfo",
+    }
     assert not late & scanning
     assert not {"aiohttp", "cryptography", "rich", "sqlalchemy.dialects.postgresql"} & begun
     assert not {entry.partition(":")[0] for entry in HOOKS.values()} & serving

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from detectors.rules.template import expand
-from monitor import config as configuration
-from monitor.config import ConfigError
+from monitor.config import config as configuration
+from monitor.config.config import ConfigError
+from monitor.domain.model import Block
 from monitor.host import SourceIntake
-from monitor.model import Block
 from monitor.site import build_engine, open_site, read_rules
 from monitor.store import StoreError
 from tests.fakes.setup import RULE, Setup, running

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import orjson
 
-from monitor.config import parse
+from monitor.config.config import parse
 from monitor.delivery import SinkStats
-from monitor.intake import Behind
-from monitor.ledger import Loss
-from monitor.scanner import RuleStats, ScannerStats
+from monitor.intake.ledger import Loss
+from monitor.intake.protocol import Behind
+from monitor.scanning.scanner import RuleStats, ScannerStats
 from monitor.snapshot import Snapshot
 from monitor.sources.base import Where
-from monitor.standing import Standing
-from monitor.status import Pace, document
-from monitor.store import Stats
+from monitor.sources.standing import SourceStanding
+from monitor.status import Rates, document
+from monitor.store import StoreStats
 
 CONFIG = parse(
     """
@@ -29,11 +29,11 @@ type = "console"
     Path("config.toml"),
 )
 LOSS = Loss("gone", "/var/log/app/a.log", "bytes", 11, 0, 1.0, 2.0)
-STANDING = Standing("app", "file", Where("2 files", 70), 5.0, 1.0, {"/old.log": "was so"}, (LOSS,))
+STANDING = SourceStanding("app", "file", Where("2 files", 70), 5.0, 1.0, {"/old.log": "was so"}, (LOSS,))
 
 
 def test_a_rate_is_of_the_last_seconds() -> None:
-    pace = Pace()
+    pace = Rates()
     assert pace.rates() == {}
     pace.note(100.0, {"a": 5})
     assert pace.rates() == {}
@@ -48,7 +48,7 @@ def test_a_daemon_tells_what_it_counts() -> None:
     unread = [Behind(f"/{number}.log", number, number / 10) for number in range(9)]
     snapshot = Snapshot(
         scanner=ScannerStats(blocks=3, bytes=700, rules={"a": RuleStats(4, 0.5, 1), "b": RuleStats(9, 1.5, 2)}),
-        store=Stats(outbox={("chat", "pending"): 3, ("gone", "dead"): 1}, incidents={("open", "high"): 2}),
+        store=StoreStats(outbox={("chat", "pending"): 3, ("gone", "dead"): 1}, incidents={("open", "high"): 2}),
         sinks={"chat": SinkStats(sent=4, failing=2, last_error="no answer")},
         degraded={("app", "/b.log"): "cannot be read", ("other", "x"): "y"},
         backlog={"app": lambda: unread},
@@ -81,7 +81,7 @@ def test_a_daemon_tells_what_it_counts() -> None:
 
 
 def test_without_a_daemon_what_only_it_knows_is_null() -> None:
-    found = document(CONFIG, Snapshot(store=Stats(degraded="no database")), [STANDING], host="web1")
+    found = document(CONFIG, Snapshot(store=StoreStats(degraded="no database")), [STANDING], host="web1")
     [source] = found["sources"]
     assert found["daemon"] is found["scan"] is source["bytes_per_second"] is source["bytes"] is None
     assert (source["behind_bytes"], source["lag_seconds"], source["last_success"]) == (70, 1.0, 5.0)

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from monitor.common.http import Http, RemoteError
 from monitor.common.notification import Notification
 from sinks import mqtt
-from sinks.mqtt import Mqtt, MqttConfig, topic
+from sinks.mqtt import Mqtt, MqttSinkConfig, topic
 from tests.fakes.mosquitto import broker
 from tests.fakes.notifications import EXAMPLES, event, incident, notification, notifications
 from tests.fakes.ports import free_port
@@ -26,7 +26,7 @@ Put = Callable[[str, str], str]
 
 
 def sink(port: int, **keys: Any) -> Mqtt:
-    return Mqtt(MqttConfig(name="bus", type="mqtt", host="127.0.0.1", port=port, **keys), Http())
+    return Mqtt(MqttSinkConfig(name="bus", type="mqtt", host="127.0.0.1", port=port, **keys), Http())
 
 
 async def test_publishes_the_payload_on_a_topic_of_its_severity(tmp_path: Path) -> None:
@@ -147,5 +147,5 @@ def test_any_topic_can_be_published_on(message: Notification) -> None:
 )
 def test_configuration_errors_are_clear(keys: dict[str, Any], says: str) -> None:
     with pytest.raises(ValidationError, match=says) as caught:
-        MqttConfig(name="bus", type="mqtt", host="broker", **keys)
+        MqttSinkConfig(name="bus", type="mqtt", host="broker", **keys)
     assert "hidden" not in str(caught.value)

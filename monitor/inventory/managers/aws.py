@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 from monitor.clients.aws import Amazon, NotThereError
 from monitor.clients.client import AccessError, NoEffectError, ServiceError, together
 from monitor.common.fields import instant
-from monitor.inventory.held import Held, OvertakenError, Standing
+from monitor.inventory.held import HeldSecret, OvertakenError, Standing
 from monitor.inventory.managers.amazon import AmazonConfig, AmazonLogin
 from monitor.inventory.managers.base import ManagerConfig, described
 
@@ -38,7 +38,7 @@ class AwsManager:
         self.amazon = Amazon(config, "secretsmanager", "secretsmanager")
         self.client = self.amazon.client
 
-    async def held(self) -> AsyncIterator[Held]:
+    async def held(self) -> AsyncIterator[HeldSecret]:
         token = None
         while True:
             page = await self._page(token, _PAGE)
@@ -150,7 +150,7 @@ class AwsManager:
             given["NextToken"] = token
         return await self.amazon.call("ListSecrets", given)
 
-    async def _read(self, version: tuple[dict[str, Any], str, Standing]) -> Held | None:
+    async def _read(self, version: tuple[dict[str, Any], str, Standing]) -> HeldSecret | None:
         secret, number, standing = version
         name = self.client.pick("ListSecrets", secret, "Name", str)
         given = {"SecretId": self.client.pick("ListSecrets", secret, "ARN", str), "VersionId": number}
@@ -165,7 +165,7 @@ class AwsManager:
             value, made = self._value(name, answer), instant(answer.get("CreatedDate"))
         turned = instant(secret.get("LastRotatedDate")) if standing == "current" else None
         tags = secret.get("Tags") or ()
-        return Held(
+        return HeldSecret(
             name,
             value,
             version=number,

@@ -11,10 +11,10 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from pydantic import Field, model_validator
 
-from monitor.clients.client import AccessError, Client, ServiceError, together
+from monitor.clients.client import AccessError, ProviderClient, ServiceError, together
 from monitor.common.credential import Credential
 from monitor.common.fields import Reference, ServerUrl, instant
-from monitor.inventory.held import Held, Standing, counted
+from monitor.inventory.held import HeldSecret, Standing, counted
 from monitor.inventory.managers.base import ManagerConfig, described
 
 __all__ = ["AzureConfig", "AzureManager"]
@@ -49,13 +49,13 @@ class AzureManager:
 
     def __init__(self, config: AzureConfig) -> None:
         self.config = config
-        self.client = Client(config.whose, advice=_ADVICE)
+        self.client = ProviderClient(config.whose, advice=_ADVICE)
         self._token, self._until = "", 0.0
         self._entering = asyncio.Lock()
         # The audience of a vault is its cloud: https://NAME.vault.azure.net → https://vault.azure.net
         self._audience = f"https://{(urlsplit(config.vault).hostname or '').partition('.')[2] or 'vault.azure.net'}"
 
-    async def held(self) -> AsyncIterator[Held]:
+    async def held(self) -> AsyncIterator[HeldSecret]:
         async for page in self._pages("secrets", f"secrets?{_VERSION}&maxresults=25"):
             async for versions in together(page, self._versions):
                 for held in versions:
@@ -80,7 +80,7 @@ class AzureManager:
     async def close(self) -> None:
         await self.client.close()
 
-    async def _versions(self, secret: dict[str, Any]) -> list[Held]:
+    async def _versions(self, secret: dict[str, Any]) -> list[HeldSecret]:
         name = self._name("secrets", secret).partition("/")[0]
         path = f"secrets/{quote(name, safe='')}/versions?{_VERSION}&maxresults=25"
         rows: list[dict[str, Any]] = []
@@ -88,7 +88,7 @@ class AzureManager:
             async for page in self._pages(f"{name}/versions", path):
                 rows += page
         except AccessError:
-            return [Held(name, None)]
+            return [HeldSecret(name, None)]
         rows.sort(key=lambda row: _when(row, "created") or 0.0, reverse=True)
 
         found = []
@@ -98,7 +98,7 @@ class AzureManager:
             usable = attributes.get("enabled", True)
             standing: Standing = ("current", "previous")[place] if place < 2 else "retired"
             found.append(
-                Held(
+                HeldSecret(
                     name,
                     await self._value(name, version) if usable else None,
                     version=counted(version, self.config.versions),

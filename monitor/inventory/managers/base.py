@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from monitor.common.duration import Duration
 from monitor.common.fields import instant
 from monitor.common.text import token_like
-from monitor.inventory.held import Held
+from monitor.inventory.held import HeldSecret
 
 __all__ = ["ManagerConfig", "described", "expiry", "members"]
 
@@ -63,7 +63,7 @@ class ManagerConfig(BaseModel):
         return value
 
 
-def members(held: Held) -> Iterator[Held]:
+def members(held: HeldSecret) -> Iterator[HeldSecret]:
     """`held`, or where its value is a JSON object one for each member: NAME.member, NAME.member.part, NAME.list.0.
 
     Members that name a host, a database or a user are passed over: they are no secrets.

@@ -9,9 +9,9 @@ from urllib.parse import urlencode
 
 from pydantic import model_validator
 
-from monitor.clients.client import AccessError, Client
+from monitor.clients.client import AccessError, ProviderClient
 from monitor.common.fields import Reference, ServerUrl
-from monitor.inventory.held import Held
+from monitor.inventory.held import HeldSecret
 from monitor.inventory.managers.base import ManagerConfig
 
 __all__ = ["DopplerConfig", "DopplerManager"]
@@ -44,9 +44,9 @@ class DopplerManager:
 
     def __init__(self, config: DopplerConfig) -> None:
         self.config = config
-        self.client = Client(config.whose, advice=_ADVICE)
+        self.client = ProviderClient(config.whose, advice=_ADVICE)
 
-    async def held(self) -> AsyncGenerator[Held, None]:
+    async def held(self) -> AsyncGenerator[HeldSecret, None]:
         config = self.config
         if not config.project or config.config:
             where = {"project": config.project, "config": config.config} if config.project else {}
@@ -86,7 +86,7 @@ class DopplerManager:
             if len(rows) < _PAGE:
                 return
 
-    async def _secrets(self, where: dict[str, str], before: str, environment: str) -> AsyncIterator[Held]:
+    async def _secrets(self, where: dict[str, str], before: str, environment: str) -> AsyncIterator[HeldSecret]:
         what = "configs/config/secrets"
         body = await self._get(what, {**where, "include_dynamic_secrets": "false"})
         for name, about in self.client.pick(what, body, "secrets", dict).items():
@@ -97,7 +97,7 @@ class DopplerManager:
             # What it is after references to others are filled in; None where its visibility is restricted.
             value = about["computed"]
             visibility = about.get("computedVisibility")
-            held = Held(
+            held = HeldSecret(
                 before + name,
                 value.encode() if isinstance(value, str) else None,
                 environment=environment,

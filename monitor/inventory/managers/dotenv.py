@@ -14,7 +14,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from monitor.clients.client import ServiceError
 from monitor.common.text import printable
-from monitor.inventory.held import Held
+from monitor.inventory.held import HeldSecret
 from monitor.inventory.managers.base import ManagerConfig
 
 __all__ = ["DotenvConfig", "DotenvManager", "entries", "parse"]
@@ -53,7 +53,7 @@ class DotenvManager:
     def __init__(self, config: DotenvConfig) -> None:
         self.config = config
 
-    async def held(self) -> AsyncIterator[Held]:
+    async def held(self) -> AsyncIterator[HeldSecret]:
         files, problems = await asyncio.to_thread(self._files)
         alone = files[0] if [str(file) for file in files] == list(self.config.path) and len(files) == 1 else None
         for file in files:
@@ -64,7 +64,7 @@ class DotenvManager:
                 continue
             for name, value in variables.items():
                 known = name if file == alone else f"{printable(str(file))}:{name}"
-                yield Held(known, value)
+                yield HeldSecret(known, value)
         if problems:
             raise ServiceError(f"inventory {self.config.name}: {'; '.join(problems)}")
 

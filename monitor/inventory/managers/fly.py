@@ -7,9 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
 
-from monitor.clients.client import AccessError, Client
+from monitor.clients.client import AccessError, ProviderClient
 from monitor.common.fields import Reference, ServerUrl, instant
-from monitor.inventory.held import Held
+from monitor.inventory.held import HeldSecret
 from monitor.inventory.managers.base import ManagerConfig
 
 __all__ = ["FlyConfig", "FlyManager"]
@@ -31,12 +31,12 @@ class FlyManager:
 
     def __init__(self, config: FlyConfig) -> None:
         self.config = config
-        self.client = Client(config.whose, advice=_ADVICE)
+        self.client = ProviderClient(config.whose, advice=_ADVICE)
 
-    async def held(self) -> AsyncIterator[Held]:
+    async def held(self) -> AsyncIterator[HeldSecret]:
         for app in self.config.apps:
             for row in await self._secrets(app):
-                yield Held(
+                yield HeldSecret(
                     f"{app}/{self.client.pick(app, row, 'name', str)}",
                     None,
                     created=instant(row.get("created_at")),

@@ -14,10 +14,10 @@ from urllib.parse import urlencode
 import orjson
 from pydantic import Field
 
-from monitor.clients.client import AccessError, Client, ServiceError, together
+from monitor.clients.client import AccessError, ProviderClient, ServiceError, together
 from monitor.common.fields import Reference, ServerUrl, instant
 from monitor.common.http import in_the_clear
-from monitor.inventory.held import Held, Standing, counted
+from monitor.inventory.held import HeldSecret, Standing, counted
 from monitor.inventory.managers.base import ManagerConfig, described
 
 __all__ = ["GcpConfig", "GcpManager"]
@@ -47,14 +47,14 @@ class GcpManager:
 
     def __init__(self, config: GcpConfig) -> None:
         self.config = config
-        self.client = Client(config.whose, advice=_ADVICE)
+        self.client = ProviderClient(config.whose, advice=_ADVICE)
         region = f"{config.location}." if config.location else ""
         self._server = config.server or f"https://secretmanager.{region}{'rep.' if region else ''}googleapis.com"
         self._place = f"projects/{config.project}" + (f"/locations/{config.location}" if region else "")
         self._token, self._until = "", 0.0
         self._entering = asyncio.Lock()
 
-    async def held(self) -> AsyncIterator[Held]:
+    async def held(self) -> AsyncIterator[HeldSecret]:
         query = {"pageSize": "250", **({"filter": self.config.filter} if self.config.filter else {})}
         async for page in self._pages("secrets", self._place, query):
             async for versions in together(page, self._versions):
@@ -79,7 +79,7 @@ class GcpManager:
     async def close(self) -> None:
         await self.client.close()
 
-    async def _versions(self, secret: dict[str, Any]) -> list[Held]:
+    async def _versions(self, secret: dict[str, Any]) -> list[HeldSecret]:
         name = self.client.pick("secrets", secret, "name", str)
         short = name.rpartition("/")[2]
         wanted: list[dict[str, Any]] = []
@@ -90,13 +90,13 @@ class GcpManager:
                 if len(wanted) >= self.config.versions:
                     break
         except AccessError:
-            return [Held(short, None)]
+            return [HeldSecret(short, None)]
         found = []
         for place, version in enumerate(wanted[: self.config.versions]):
             full = self.client.pick(f"{short}/versions", version, "name", str)
             standing: Standing = ("current", "previous")[place] if place < 2 else "retired"
             found.append(
-                Held(
+                HeldSecret(
                     short,
                     await self._value(short, full),
                     version=counted(full.rpartition("/")[2], self.config.versions),

@@ -8,10 +8,10 @@ from urllib.parse import quote
 
 from pydantic import Field, model_validator
 
-from monitor.clients.client import AccessError, Client
+from monitor.clients.client import AccessError, ProviderClient
 from monitor.common.fields import Reference, ServerUrl, instant
 from monitor.common.http import Reply
-from monitor.inventory.held import Held
+from monitor.inventory.held import HeldSecret
 from monitor.inventory.managers.base import ManagerConfig
 
 __all__ = ["GitHubActionsConfig", "GitHubActionsManager"]
@@ -46,10 +46,10 @@ class GitHubActionsManager:
 
     def __init__(self, config: GitHubActionsConfig) -> None:
         self.config = config
-        self.client = Client(config.whose, advice=_ADVICE, throttled=_limited)
+        self.client = ProviderClient(config.whose, advice=_ADVICE, throttled=_limited)
         self._place = f"repos/{config.repo}" if config.repo else f"orgs/{config.org}"
 
-    async def held(self) -> AsyncIterator[Held]:
+    async def held(self) -> AsyncIterator[HeldSecret]:
         for store in self.config.stores:
             async for row in self._all(f"{self._place}/{store}/secrets", "secrets"):
                 yield self._held(row, "" if store == "actions" else f"{store}/", "")
@@ -82,9 +82,9 @@ class GitHubActionsManager:
     async def close(self) -> None:
         await self.client.close()
 
-    def _held(self, row: dict[str, Any], where: str, environment: str) -> Held:
+    def _held(self, row: dict[str, Any], where: str, environment: str) -> HeldSecret:
         visibility = row.get("visibility")
-        return Held(
+        return HeldSecret(
             where + self.client.pick("secrets", row, "name", str),
             None,
             created=instant(row.get("created_at")),

@@ -13,11 +13,11 @@ from urllib.parse import urlencode
 import orjson
 from pydantic import StringConstraints
 
-from monitor.clients.client import AccessError, Client
+from monitor.clients.client import AccessError, ProviderClient
 from monitor.common.credential import Credential
 from monitor.common.fields import LocalPath, Reference, ServerUrl, instant
 from monitor.common.text import printable
-from monitor.inventory.held import Held
+from monitor.inventory.held import HeldSecret
 from monitor.inventory.managers.base import ManagerConfig, described, expiry
 
 __all__ = ["KubernetesConfig", "KubernetesManager"]
@@ -48,9 +48,9 @@ class KubernetesManager:
     def __init__(self, config: KubernetesConfig) -> None:
         self.config = config
         ca_file = config.ca_file or (_ACCOUNT / "ca.crt" if (_ACCOUNT / "ca.crt").exists() else None)
-        self.client = Client(config.whose, advice=_ADVICE, ca_file=ca_file)
+        self.client = ProviderClient(config.whose, advice=_ADVICE, ca_file=ca_file)
 
-    async def held(self) -> AsyncIterator[Held]:
+    async def held(self) -> AsyncIterator[HeldSecret]:
         for namespace in self.config.namespaces or ("",):
             async for secret in self._all(namespace):
                 for held in self._held(secret):
@@ -89,7 +89,7 @@ class KubernetesManager:
             if token is None:
                 return
 
-    def _held(self, secret: dict[str, Any]) -> Iterator[Held]:
+    def _held(self, secret: dict[str, Any]) -> Iterator[HeldSecret]:
         about = self.client.pick("secrets", secret, "metadata", dict)
         kind = str(secret.get("type") or "")
         if kind in _SKIPPED:
@@ -105,7 +105,7 @@ class KubernetesManager:
                 value = base64.b64decode(text, validate=True)
             except (binascii.Error, TypeError, ValueError):
                 raise self.client.error(name, "data that is no base64; what it holds is not known now") from None
-            yield Held(
+            yield HeldSecret(
                 f"{name}.{key}",
                 value,
                 created=created,
@@ -114,10 +114,10 @@ class KubernetesManager:
                 **described(labels),
             )
 
-    def _of_file(self, path: Path) -> Held:
+    def _of_file(self, path: Path) -> HeldSecret:
         token = self.client.secret(Credential(f"file:{path}"), "token_files")
         changed = path.stat().st_mtime
-        return Held(printable(str(path)), token.encode(), rotated=changed, expires=expiry(token), tags=("file",))
+        return HeldSecret(printable(str(path)), token.encode(), rotated=changed, expires=expiry(token), tags=("file",))
 
     async def _may(self, namespace: str, verb: str) -> bool:
         what = f"whether it may {verb} secrets"

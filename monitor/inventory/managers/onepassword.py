@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 from pydantic import model_validator
 
-from monitor.clients.client import AccessError, Client, together
+from monitor.clients.client import AccessError, ProviderClient, together
 from monitor.common.fields import LocalPath, Reference, ServerUrl, instant
-from monitor.inventory.held import Held
+from monitor.inventory.held import HeldSecret
 from monitor.inventory.managers.base import ManagerConfig
 from monitor.inventory.managers.op import OpProgram
 
@@ -50,10 +50,10 @@ class OnePasswordManager:
 
     def __init__(self, config: OnePasswordConfig) -> None:
         self.config = config
-        self.client = Client(config.whose, advice=_ADVICE, ca_file=config.ca_file)
+        self.client = ProviderClient(config.whose, advice=_ADVICE, ca_file=config.ca_file)
         self._op = OpProgram(self.client, config.token, config.program) if config.server is None else None
 
-    async def held(self) -> AsyncIterator[Held]:
+    async def held(self) -> AsyncIterator[HeldSecret]:
         for number, name in (await self._vaults()).items():
             items = self.client.rows(f"items of {name}", await self._items(number, name))
             titles = Counter(str(item.get("title")) for item in items)
@@ -95,17 +95,17 @@ class OnePasswordManager:
                 raise self.client.error("vaults", problem)
         return chosen
 
-    async def _fields(self, wanted: tuple[str, str, dict[str, Any], bool]) -> list[Held]:
+    async def _fields(self, wanted: tuple[str, str, dict[str, Any], bool]) -> list[HeldSecret]:
         vault, name, item, ambiguous = wanted
         number = self.client.pick("items", item, "id", str)
         title = f"{name}/{item.get('title') or number}" + (f" ({number})" if ambiguous else "")
         try:
             whole = await self._item(title, vault, number)
         except AccessError:
-            return [Held(title, None)]
+            return [HeldSecret(title, None)]
         return list(self._held(title, whole))
 
-    def _held(self, title: str, item: Any) -> Iterator[Held]:
+    def _held(self, title: str, item: Any) -> Iterator[HeldSecret]:
         """One for each field that 1Password conceals."""
         seen: Counter[str] = Counter()
         self.client.pick(title, item, "id", str)
@@ -116,7 +116,7 @@ class OnePasswordManager:
             within = f"{section['label']}." if isinstance(section, dict) and section.get("label") else ""
             label = within + str(one.get("label") or one.get("id") or "")
             seen[label] += 1
-            yield Held(
+            yield HeldSecret(
                 f"{title}.{label}" + (f".{seen[label]}" if seen[label] > 1 else ""),
                 one["value"].encode(),
                 created=instant(item.get("createdAt") or item.get("created_at")),

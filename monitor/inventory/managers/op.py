@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from monitor.clients.client import LARGEST, AccessError, Client, ServiceError
+from monitor.clients.client import LARGEST, AccessError, ProviderClient, ServiceError
 from monitor.common.credential import Credential
 from monitor.common.program import Ran, run, untrusted
 
@@ -59,7 +59,7 @@ _MEANT = (
 class OpProgram:
     """For one entry. `program`: where it lies; None: found in PATH."""
 
-    def __init__(self, client: Client, token: Credential, program: Path | None) -> None:
+    def __init__(self, client: ProviderClient, token: Credential, program: Path | None) -> None:
         self._client, self._token, self._program = client, token, program
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._room = asyncio.Semaphore(_WIDTH)

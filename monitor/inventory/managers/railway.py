@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Literal
 import orjson
 from pydantic import model_validator
 
-from monitor.clients.client import AccessError, Client, ServiceError
+from monitor.clients.client import AccessError, ProviderClient, ServiceError
 from monitor.common.fields import Reference, ServerUrl, instant
-from monitor.inventory.held import Held
+from monitor.inventory.held import HeldSecret
 from monitor.inventory.managers.base import ManagerConfig
 
 __all__ = ["RailwayConfig", "RailwayManager"]
@@ -63,9 +63,9 @@ class RailwayManager:
 
     def __init__(self, config: RailwayConfig) -> None:
         self.config = config
-        self.client = Client(config.whose)
+        self.client = ProviderClient(config.whose)
 
-    async def held(self) -> AsyncIterator[Held]:
+    async def held(self) -> AsyncIterator[HeldSecret]:
         where = await self._place()
         services: dict[str | None, str] = {None: ""}
         async for _, node in self._nodes("services", _SERVICES, {"project": where["project"]}, "project", "services"):
@@ -85,7 +85,7 @@ class RailwayManager:
                 if name.startswith("RAILWAY_"):
                     continue  # set by Railway itself: names and addresses
                 value, node = values.get(name), known.get((service, name), {})
-                held = Held(
+                held = HeldSecret(
                     before + name,
                     value.encode() if isinstance(value, str) and not node.get("isSealed") else None,
                     created=instant(node.get("createdAt")),

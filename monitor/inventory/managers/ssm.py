@@ -12,7 +12,7 @@ from pydantic import Field
 from monitor.clients.aws import Amazon, NotThereError
 from monitor.clients.client import AccessError, together
 from monitor.common.fields import instant
-from monitor.inventory.held import Held, Standing, counted
+from monitor.inventory.held import HeldSecret, Standing, counted
 from monitor.inventory.managers.amazon import AmazonConfig
 from monitor.inventory.managers.base import ManagerConfig
 
@@ -40,7 +40,7 @@ class SsmManager:
         self.amazon = Amazon(config, "ssm", "AmazonSSM")
         self.client = self.amazon.client
 
-    async def held(self) -> AsyncIterator[Held]:
+    async def held(self) -> AsyncIterator[HeldSecret]:
         token = None
         while True:
             page = await self._page(token, _PAGE)
@@ -89,7 +89,7 @@ class SsmManager:
             given["NextToken"] = token
         return await self.amazon.call("GetParametersByPath", given)
 
-    async def _versions(self, row: dict[str, Any]) -> list[Held]:
+    async def _versions(self, row: dict[str, Any]) -> list[HeldSecret]:
         name = self.client.pick("GetParametersByPath", row, "Name", str)
         if self.config.versions == 1:
             return [self._held(name, row, 0, None)]
@@ -109,10 +109,10 @@ class SsmManager:
         history.sort(key=lambda one: int(one.get("Version") or 0), reverse=True)
         return [self._held(name, one, place, first) for place, one in enumerate(history[: self.config.versions])]
 
-    def _held(self, name: str, row: dict[str, Any], place: int, first: float | None) -> Held:
+    def _held(self, name: str, row: dict[str, Any], place: int, first: float | None) -> HeldSecret:
         standing: Standing = ("current", "previous")[place] if place < 2 else "retired"
         changed = instant(row.get("LastModifiedDate"))
-        return Held(
+        return HeldSecret(
             name,
             self.client.pick(name, row, "Value", str).encode(),
             version=counted(str(row.get("Version") or ""), self.config.versions),

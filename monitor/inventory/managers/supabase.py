@@ -7,10 +7,10 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from monitor.clients.client import AccessError, Client
+from monitor.clients.client import AccessError, ProviderClient
 from monitor.common.credential import Credential
 from monitor.common.fields import ServerUrl, instant
-from monitor.inventory.held import Held, Standing
+from monitor.inventory.held import HeldSecret, Standing
 from monitor.inventory.managers.base import ManagerConfig, expiry
 
 __all__ = ["SupabaseConfig", "SupabaseManager"]
@@ -35,9 +35,9 @@ class SupabaseManager:
 
     def __init__(self, config: SupabaseConfig) -> None:
         self.config = config
-        self.client = Client(config.whose, advice=_ADVICE)
+        self.client = ProviderClient(config.whose, advice=_ADVICE)
 
-    async def held(self) -> AsyncIterator[Held]:
+    async def held(self) -> AsyncIterator[HeldSecret]:
         legacy = await self._get("api-keys/legacy", empty=404)  # of a project that never had any
         legacy_works = legacy is None or self.client.pick("api-keys/legacy", legacy, "enabled", bool)
         for key in self.client.rows("api-keys", await self._get("api-keys?reveal=true")):
@@ -51,8 +51,8 @@ class SupabaseManager:
         for row in self.client.rows("secrets", await self._get("secrets")):
             name = self.client.pick("secrets", row, "name", str)
             digest = str(row.get("value") or "")
-            yield Held(f"edge-functions/{name}", None, rotated=instant(row.get("updated_at")), digest=digest)
-        yield Held("database-password", None)
+            yield HeldSecret(f"edge-functions/{name}", None, rotated=instant(row.get("updated_at")), digest=digest)
+        yield HeldSecret("database-password", None)
 
     async def doctor(self) -> list[str]:
         wrong = []
@@ -80,13 +80,13 @@ class SupabaseManager:
     async def close(self) -> None:
         await self.client.close()
 
-    def _key(self, key: dict[str, Any], legacy_works: bool) -> Held:
+    def _key(self, key: dict[str, Any], legacy_works: bool) -> HeldSecret:
         name = self.client.pick("api-keys", key, "name", str)
         kind = str(key.get("type") or "legacy")
         public = kind == "publishable" or (kind == "legacy" and name == "anon")
         value = key.get("api_key")
         given = value.encode() if isinstance(value, str) and not public else None
-        return Held(
+        return HeldSecret(
             f"{'legacy' if kind == 'legacy' else 'api-keys'}/{name}",
             given,
             version=str(key.get("id") or ""),
@@ -98,11 +98,11 @@ class SupabaseManager:
             digest=str(key.get("hash") or ""),
         )
 
-    def _signing_key(self, key: dict[str, Any]) -> Held:
+    def _signing_key(self, key: dict[str, Any]) -> HeldSecret:
         """Of a signing key the private part is never given."""
         status = self.client.pick("config/auth/signing-keys", key, "status", str)
         number = self.client.pick("config/auth/signing-keys", key, "id", str)
-        return Held(
+        return HeldSecret(
             "jwt-signing-key" if status == "in_use" else f"jwt-signing-key/{number}",
             None,
             version=number,
@@ -112,16 +112,16 @@ class SupabaseManager:
             tags=(str(key.get("algorithm") or ""), status),
         )
 
-    async def _jwt_secret(self) -> Held:
+    async def _jwt_secret(self) -> HeldSecret:
         """What the legacy keys are signed with; it stands in the settings of PostgREST."""
         try:
             settings = await self._get("postgrest")
         except AccessError:
-            return Held("jwt-secret", None)
+            return HeldSecret("jwt-secret", None)
         if not isinstance(settings, dict):
             raise self.client.error("postgrest", "the answer is not as documented; what it holds is not known now")
         secret = settings.get("jwt_secret")
-        return Held("jwt-secret", secret.encode() if isinstance(secret, str) and secret else None)
+        return HeldSecret("jwt-secret", secret.encode() if isinstance(secret, str) and secret else None)
 
     async def _get(self, path: str, *, empty: int = 0) -> Any:
         return await self._ask(path.partition("?")[0], f"projects/{self.config.project}/{path}", empty=empty)

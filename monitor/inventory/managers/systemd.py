@@ -14,7 +14,7 @@ from pydantic import Field
 from monitor.clients.client import ServiceError
 from monitor.common.fields import LocalPath
 from monitor.common.text import printable
-from monitor.inventory.held import Held
+from monitor.inventory.held import HeldSecret
 from monitor.inventory.managers.base import ManagerConfig
 
 __all__ = ["SystemdConfig", "SystemdManager"]
@@ -37,7 +37,7 @@ class SystemdManager:
     def __init__(self, config: SystemdConfig) -> None:
         self.config = config
 
-    async def held(self) -> AsyncIterator[Held]:
+    async def held(self) -> AsyncIterator[HeldSecret]:
         several = len(self.config.path) > 1
         for folder in self.config.path:
             for file in await asyncio.to_thread(self._files, folder):
@@ -63,14 +63,14 @@ class SystemdManager:
         except OSError as error:
             raise self._failure(folder, error.strerror or type(error).__name__) from None
 
-    def _read(self, file: Path, several: bool) -> Held | None:
+    def _read(self, file: Path, several: bool) -> HeldSecret | None:
         """Blocking."""
         name = printable(str(file) if several else file.name)
         try:
             with file.open("rb") as stream:
                 changed = os.fstat(stream.fileno()).st_mtime
                 if file.parent.name.endswith(".encrypted"):
-                    return Held(name, None, rotated=changed, tags=("encrypted",))
+                    return HeldSecret(name, None, rotated=changed, tags=("encrypted",))
                 value = stream.read(_LARGEST + 1)
         except FileNotFoundError:
             return None  # removed since it was listed
@@ -79,7 +79,7 @@ class SystemdManager:
         if len(value) > _LARGEST:
             raise self._failure(file, "larger than 1 MiB, which no credential is")
         # What people write by hand ends in a line break that is no part of the secret.
-        return Held(name, value.removesuffix(b"\n"), rotated=changed)
+        return HeldSecret(name, value.removesuffix(b"\n"), rotated=changed)
 
     def _faults(self) -> list[str]:
         """Blocking."""

@@ -12,10 +12,10 @@ from urllib.parse import quote
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from monitor.clients.client import AccessError, Client, NoEffectError, ServiceError, together
+from monitor.clients.client import AccessError, NoEffectError, ProviderClient, ServiceError, together
 from monitor.common.credential import Credential
 from monitor.common.fields import LocalPath, Reference, ServerUrl, instant
-from monitor.inventory.held import Held, Standing, counted
+from monitor.inventory.held import HeldSecret, Standing, counted
 from monitor.inventory.managers.base import ManagerConfig, described
 
 __all__ = ["VaultConfig", "VaultLogin", "VaultManager"]
@@ -84,11 +84,11 @@ class VaultManager:
 
     def __init__(self, config: VaultConfig) -> None:
         self.config = config
-        self.client = Client(config.whose, advice=_LOST, ca_file=config.ca_file)
+        self.client = ProviderClient(config.whose, advice=_LOST, ca_file=config.ca_file)
         self._token = ""
         self._entering = asyncio.Lock()
 
-    async def held(self) -> AsyncIterator[Held]:
+    async def held(self) -> AsyncIterator[HeldSecret]:
         if self.config.token is not None:
             with contextlib.suppress(ServiceError):  # one that lives on only as long as it is renewed
                 await self._call("POST", "auth/token/renew-self", {})
@@ -212,18 +212,18 @@ class VaultManager:
         keys = self.client.pick(path, self.client.pick(path, body, "data", dict), "keys", list)
         return [key for key in keys if isinstance(key, str) and key]
 
-    async def _role(self, name: str) -> list[Held]:
+    async def _role(self, name: str) -> list[HeldSecret]:
         full, path = self._full(name), self._path("static-creds", name)
         try:
             body = await self._call("GET", path)
         except AccessError:
-            return [Held(full, None)]
+            return [HeldSecret(full, None)]
         if body is None:
             return []  # removed since it was listed
         data = self.client.pick(path, body, "data", dict)
         turned = data.get("last_vault_rotation")
         password = self.client.pick(path, data, "password", str)
-        return [Held(full, password.encode(), version=str(turned or ""), rotated=instant(turned), sole=True)]
+        return [HeldSecret(full, password.encode(), version=str(turned or ""), rotated=instant(turned), sole=True)]
 
     async def _keys(self, folder: str, versioned: bool) -> list[str]:
         path = self._path("metadata" if versioned else "", folder)
@@ -233,31 +233,31 @@ class VaultManager:
         keys = self.client.pick(path, self.client.pick(path, body, "data", dict), "keys", list)
         return [key for key in keys if isinstance(key, str) and key]
 
-    async def _alone(self, read: Callable[[str], Awaitable[list[Held]]]) -> list[Held]:
+    async def _alone(self, read: Callable[[str], Awaitable[list[HeldSecret]]]) -> list[HeldSecret]:
         """What stands at `path` itself, which is no folder. Raises ServiceError when that is nothing."""
         found = await read(self.config.path)
         if not found:
             raise self.client.error(self._path("", self.config.path), "there is nothing: check `path`")
         return found
 
-    async def _only(self, name: str) -> list[Held]:
+    async def _only(self, name: str) -> list[HeldSecret]:
         """A secret of KV version 1."""
         path = self._path("", name)
         try:
             body = await self._call("GET", path)
         except AccessError:
-            return [Held(self._full(name), None)]
+            return [HeldSecret(self._full(name), None)]
         if body is None:
             return []  # removed since it was listed
-        return [Held(self._full(name), orjson.dumps(self.client.pick(path, body, "data", dict)))]
+        return [HeldSecret(self._full(name), orjson.dumps(self.client.pick(path, body, "data", dict)))]
 
-    async def _versions(self, name: str) -> list[Held]:
+    async def _versions(self, name: str) -> list[HeldSecret]:
         """The newest versions of a secret of KV version 2 that are neither deleted nor destroyed."""
         path, full = self._path("metadata", name), self._full(name)
         try:
             body = await self._call("GET", path)
         except AccessError:
-            return [Held(full, None)]
+            return [HeldSecret(full, None)]
         if body is None:
             return []
         data = self.client.pick(path, body, "data", dict)
@@ -276,7 +276,7 @@ class VaultManager:
                 continue
             standing: Standing = ("current", "previous")[place] if place < 2 else "retired"
             found.append(
-                Held(
+                HeldSecret(
                     full,
                     None if value is None else orjson.dumps(value),
                     version=counted(str(number), self.config.versions),

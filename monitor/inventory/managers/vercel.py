@@ -8,9 +8,9 @@ from urllib.parse import quote, urlencode
 
 from pydantic import Field
 
-from monitor.clients.client import AccessError, Client, together
+from monitor.clients.client import AccessError, ProviderClient, together
 from monitor.common.fields import Reference, ServerUrl, instant
-from monitor.inventory.held import Held
+from monitor.inventory.held import HeldSecret
 from monitor.inventory.managers.base import ManagerConfig
 
 __all__ = ["VercelConfig", "VercelManager"]
@@ -34,9 +34,9 @@ class VercelManager:
 
     def __init__(self, config: VercelConfig) -> None:
         self.config = config
-        self.client = Client(config.whose, advice=_ADVICE)
+        self.client = ProviderClient(config.whose, advice=_ADVICE)
 
-    async def held(self) -> AsyncIterator[Held]:
+    async def held(self) -> AsyncIterator[HeldSecret]:
         until: str | None = None
         while True:
             query = {"until": until} if until else {}
@@ -83,7 +83,7 @@ class VercelManager:
             return None, row
         return self.client.pick(what, body, "value", str), row
 
-    def _held(self, row: dict[str, Any], value: str | None) -> list[Held]:
+    def _held(self, row: dict[str, Any], value: str | None) -> list[HeldSecret]:
         """One for each environment: a key may be set several times, with another value in each."""
         targets = row.get("target") or []
         places = [targets] if isinstance(targets, str) else [*targets, *(row.get("customEnvironmentIds") or [])]
@@ -93,7 +93,7 @@ class VercelManager:
             where = f"{place}/{branch}" if branch else str(place)
             key = self.client.pick("env", row, "key", str)
             found.append(
-                Held(
+                HeldSecret(
                     f"{where}/{key}" if where else key,
                     None if value is None else value.encode(),
                     version=str(row.get("id") or ""),

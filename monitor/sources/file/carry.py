@@ -14,9 +14,9 @@ from typing import cast
 
 from monitor.common.cuts import carried
 from monitor.common.files import open_archive, open_same, read_exactly
-from monitor.model import Block, Predecessor
+from monitor.domain.model import Block, Predecessor
 from monitor.sources.file.identity import Hasher
-from monitor.sources.file.life import Life, Work, text
+from monitor.sources.file.tracked_file import TrackedFile, WorkState, text
 
 __all__ = [
     "Carry",
@@ -76,7 +76,7 @@ class Carry:
 # On the event loop
 
 
-def follow(life: Life, before: Life | None) -> None:
+def follow(life: TrackedFile, before: TrackedFile | None) -> None:
     """`life` goes on from `before`, which its path showed until now."""
     if before is None or before is life or before.generation == life.generation:
         return
@@ -84,7 +84,7 @@ def follow(life: Life, before: Life | None) -> None:
     life.stale()
 
 
-def insert(life: Life, successor: Life | None) -> None:
+def insert(life: TrackedFile, successor: TrackedFile | None) -> None:
     """`life`, found late, was written before `successor` and after what that was taken to go on from."""
     if successor is None or successor is life or successor.offset or successor.start:
         return
@@ -96,15 +96,15 @@ def insert(life: Life, successor: Life | None) -> None:
         follow(successor, life)
 
 
-def ready(life: Life) -> bool:
+def ready(life: TrackedFile) -> bool:
     """Whether its predecessor, if there is one to go on from, was read to its end."""
     before = life.before
     if life.offset or before is None or before.ended or before.failures:
         return True
-    return before.work is Work.RESTING and before.at_end
+    return before.work is WorkState.RESTING and before.at_end
 
 
-def waited(life: Life) -> float:
+def waited(life: TrackedFile) -> float:
     """Seconds for which its predecessor has kept it from being read; one that gets on does not count."""
     now = time.monotonic()
     if not life.waiting or (life.before is not None and life.before.bulk):
@@ -112,7 +112,7 @@ def waited(life: Life) -> float:
     return now - life.waiting
 
 
-def snapshot(life: Life) -> Life | None:
+def snapshot(life: TrackedFile) -> TrackedFile | None:
     """Of its predecessor as it is now, with a descriptor of its own; None: there is nothing to go on from."""
     before = life.before
     if before is None or life.offset or before.unsure or _skipped(before, life):
@@ -124,7 +124,7 @@ def snapshot(life: Life) -> Life | None:
     return replace(before, fd=fd, before=snapshot(before))
 
 
-def chain(life: Life, given: Carry) -> Iterator[tuple[Life, int]]:
+def chain(life: TrackedFile, given: Carry) -> Iterator[tuple[TrackedFile, int]]:
     """Its predecessors that are still there, of which something was given, and where each ends."""
     before, of = life.before, cast("Predecessor | None", given.of)
     while before is not None and of is not None:
@@ -133,7 +133,7 @@ def chain(life: Life, given: Carry) -> Iterator[tuple[Life, int]]:
         before, of = before.before, of.before
 
 
-def _skipped(before: Life, life: Life) -> bool:
+def _skipped(before: TrackedFile, life: TrackedFile) -> bool:
     """Whether their numbers say that there was another one between them."""
     found, own = _NUMBERED.fullmatch(before.path), _NUMBERED.fullmatch(life.path)
     if found is None or life.loose:
@@ -146,7 +146,7 @@ def _skipped(before: Life, life: Life) -> bool:
 # In a worker thread
 
 
-def carry(before: Life, hasher: Hasher) -> Carry | None:
+def carry(before: TrackedFile, hasher: Hasher) -> Carry | None:
     """What the successor of `before` begins with; None: its end cannot be read any more. Blocking.
 
     Raises EarlyError, OSError, and what a damaged archive raises.
@@ -163,14 +163,14 @@ def carry(before: Life, hasher: Hasher) -> Carry | None:
     return Carry(data, settled, Predecessor(text(before.path), before.generation, begin + len(data)))
 
 
-def close(before: Life | None) -> None:
+def close(before: TrackedFile | None) -> None:
     """Give back the descriptors of a snapshot."""
     while before is not None:
         before.close()
         before = before.before
 
 
-def _plain(before: Life, begin: int, hasher: Hasher) -> bytes | None:
+def _plain(before: TrackedFile, begin: int, hasher: Hasher) -> bytes | None:
     fd = before.fd if before.fd >= 0 else open_same(before.path, before.inode)
     if fd < 0:
         return None
@@ -186,7 +186,7 @@ def _plain(before: Life, begin: int, hasher: Hasher) -> bytes | None:
             os.close(fd)
 
 
-def _archived(before: Life, begin: int, hasher: Hasher) -> bytes | None:
+def _archived(before: TrackedFile, begin: int, hasher: Hasher) -> bytes | None:
     for check in (True, False):
         stream = open_archive(before.path)
         if stream is None:

@@ -7,16 +7,16 @@ import contextlib
 from collections.abc import AsyncIterator, Iterable
 from typing import Protocol
 
-from monitor.intake import Intake
-from monitor.model import Position
-from monitor.sources.file.life import Life, Record, text
-from monitor.sources.file.register import Register
+from monitor.domain.model import Position
+from monitor.intake.protocol import Intake
+from monitor.sources.file.registry import Registry
 from monitor.sources.file.schedule import Schedule
+from monitor.sources.file.tracked_file import StoredState, TrackedFile, text
 
-__all__ = ["Changes", "Options"]
+__all__ = ["PositionChanges", "TrackingOptions"]
 
 
-class Options(Protocol):
+class TrackingOptions(Protocol):
     """What the configuration of a source says about keeping."""
 
     @property
@@ -27,16 +27,16 @@ class Options(Protocol):
     def quiet(self) -> float: ...
 
 
-class Changes:
+class PositionChanges:
     """Use on the event loop only; the rest of it within `gathered`."""
 
-    def __init__(self, source: str, intake: Intake, register: Register, schedule: Schedule) -> None:
+    def __init__(self, source: str, intake: Intake, register: Registry, schedule: Schedule) -> None:
         self._source, self._intake, self._register, self._schedule = source, intake, register, schedule
         self._lock = asyncio.Lock()
-        self.note: dict[Life, None] = {}  # to be recorded
+        self.note: dict[TrackedFile, None] = {}  # to be recorded
         self.over: dict[str, None] = {}  # keys of lives to be forgotten
-        self.past: dict[Life, None] = {}  # that ended, to be known again
-        self.turns: dict[Life, None] = {}  # to have a turn
+        self.past: dict[TrackedFile, None] = {}  # that ended, to be known again
+        self.turns: dict[TrackedFile, None] = {}  # to have a turn
 
     @contextlib.asynccontextmanager
     async def gathered(self, extra: Iterable[Position] = ()) -> AsyncIterator[None]:
@@ -45,7 +45,7 @@ class Changes:
             yield
             for life in self.note:
                 if not life.ended:
-                    life.record = Record.SAVED
+                    life.record = StoredState.SAVED
             positions = [Position(self._source, key, None) for key in self.over]
             positions += [life.position(self._source) for life in self.note if not life.ended]
             positions += [life.position(self._source) for life in self.past]
@@ -58,7 +58,7 @@ class Changes:
                     self._schedule.release(life)
                     self._schedule.want(life)
 
-    def end(self, life: Life) -> None:
+    def end(self, life: TrackedFile) -> None:
         """Forget a life, but for what was read of it."""
         self.recovered(life)
         self._schedule.forget(life)
@@ -68,7 +68,7 @@ class Changes:
             self.past.pop(one, None)
             self.over[one.key] = None
 
-    def lost(self, reason: str, life: Life, written_on: bool = False) -> None:
+    def lost(self, reason: str, life: TrackedFile, written_on: bool = False) -> None:
         """What is known of it and unread will not be read any more. `written_on`: nor will be what may be written to it
         where nobody sees how much that is."""
         count = max(0, max(life.size, life.grown[0]) - max(life.offset, life.flushed))
@@ -77,12 +77,12 @@ class Changes:
         if count or written_on or unsure:
             self._intake.missed(reason, count, text(life.path))
 
-    def outrun(self, life: Life) -> None:
+    def outrun(self, life: TrackedFile) -> None:
         """It had lost its last name before it was seen to be rotated: nobody knows how many files came and went after
         it."""
         self._intake.missed("outrun", 0, text(life.path))
 
-    def recovered(self, life: Life) -> None:
+    def recovered(self, life: TrackedFile) -> None:
         """It can be read, or nobody asks any more."""
         if life.failures:
             life.failures = 0

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 
 from monitor.common.files import ByteReader, read_exactly
-from monitor.sources.file.life import Life
+from monitor.sources.file.tracked_file import TrackedFile
 
 __all__ = ["BODY", "HEAD", "MARK", "Hasher"]
 
@@ -29,23 +29,23 @@ class Hasher:
     def digest(self, data: bytes | memoryview) -> str:
         return hashlib.blake2b(data, key=self.key, digest_size=16).hexdigest()
 
-    def head_matches(self, fd: int, life: Life) -> bool:
+    def head_matches(self, fd: int, life: TrackedFile) -> bool:
         length, digest = life.head
         return not length or self.digest(os.pread(fd, length, 0)) == digest
 
-    def body_matches(self, fd: int, life: Life) -> bool:
+    def body_matches(self, fd: int, life: TrackedFile) -> bool:
         length, digest = life.body
         return not length or self.digest(os.pread(fd, length, 0)) == digest
 
-    def mark_matches(self, fd: int, life: Life) -> bool:
+    def mark_matches(self, fd: int, life: TrackedFile) -> bool:
         length, digest = life.mark
         return not length or self.digest(os.pread(fd, length, life.offset - length)) == digest
 
-    def continues(self, fd: int, size: int, life: Life) -> bool:
+    def continues(self, fd: int, size: int, life: TrackedFile) -> bool:
         """Whether the file begins with all that was read of `life`, as far as the hashes of its ends can tell."""
         return size >= life.offset and self.head_matches(fd, life) and self.mark_matches(fd, life)
 
-    def archive_continues(self, stream: ByteReader, life: Life) -> bool:
+    def archive_continues(self, stream: ByteReader, life: TrackedFile) -> bool:
         """`continues` for a decompressed stream at its start; when true it is left at `life.offset`, or after the head
         where that is longer."""
         start = read_exactly(stream, life.head[0])
@@ -58,7 +58,7 @@ class Hasher:
             last, at = last[-MARK:] + piece, at + len(piece)
         return at == life.offset and self.digest(last[-life.mark[0] :]) == life.mark[1]
 
-    def settle(self, fd: int, life: Life, offset: int) -> None:
+    def settle(self, fd: int, life: TrackedFile, offset: int) -> None:
         """Make `life` start at `offset` with its hashes taken from the file. Raises OSError."""
         head = os.pread(fd, min(HEAD, offset), 0)
         mark = os.pread(fd, min(MARK, offset), max(0, offset - MARK))

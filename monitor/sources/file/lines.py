@@ -7,13 +7,13 @@ from typing import BinaryIO
 
 from monitor.common.newlines import newlines
 
-__all__ = ["Counted", "Lines"]
+__all__ = ["CountedStream", "KnownLines"]
 
 COUNTED = 64 << 20  # bytes searched for newlines to number a line, about 30 ms; beyond it the line stays unknown
 _PIECE = 2 << 20
 
 
-class Lines:
+class KnownLines:
     """`known`: an offset and the number of its line."""
 
     def __init__(self, known: tuple[int, int], read: Callable[[int, int], bytes]) -> None:
@@ -39,7 +39,7 @@ class Lines:
         return line
 
 
-class Counted:
+class CountedStream:
     """A stream from its beginning on, with how many `newlines` were read of it."""
 
     def __init__(self, stream: BinaryIO) -> None:

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 
 from monitor.common.rotation_names import base_names, first_names, numbered
 from monitor.sources.file.globs import Globs
-from monitor.sources.file.life import Life
-from monitor.sources.file.register import Register
+from monitor.sources.file.registry import Registry
+from monitor.sources.file.tracked_file import TrackedFile
 
 __all__ = ["Logs", "youngest"]
 
 
-def youngest(named: Iterable[tuple[Life, Iterable[str]]]) -> set[Life]:
+def youngest(named: Iterable[tuple[TrackedFile, Iterable[str]]]) -> set[TrackedFile]:
     """Of each log the life written last."""
     ordered = sorted(named, key=lambda one: one[0].mtime)
     return set({name: life for life, names in ordered for name in names}.values())
@@ -22,7 +22,7 @@ def youngest(named: Iterable[tuple[Life, Iterable[str]]]) -> set[Life]:
 class Logs:
     """Use on the event loop only."""
 
-    def __init__(self, globs: Globs, register: Register) -> None:
+    def __init__(self, globs: Globs, register: Registry) -> None:
         self._globs, self._register = globs, register
 
     def of(self, path: str) -> list[str]:

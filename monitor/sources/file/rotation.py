@@ -13,9 +13,9 @@ from functools import partial
 
 from monitor.common.files import ARCHIVES, open_archive, opened
 from monitor.common.rotation_names import base_names, dated
-from monitor.sources.file.arrivals import Verdict
+from monitor.sources.file.discovery import Verdict
 from monitor.sources.file.identity import Hasher
-from monitor.sources.file.life import Life
+from monitor.sources.file.tracked_file import TrackedFile
 
 __all__ = [
     "Folders",
@@ -142,7 +142,7 @@ class Folders:
 
 
 def find_rest(
-    former: Life, hasher: Hasher, followed: Callable[[str], bool], folders: Folders
+    former: TrackedFile, hasher: Hasher, followed: Callable[[str], bool], folders: Folders
 ) -> tuple[Rest | None, list[Rest]]:
     """Where `former` continues (None: nowhere to be found), and the files of its log written later, oldest first.
 
@@ -167,7 +167,7 @@ def find_rest(
     return found, after
 
 
-def _far(rest: Rest, name: str, former: Life, followed: Callable[[str], bool]) -> bool:
+def _far(rest: Rest, name: str, former: TrackedFile, followed: Callable[[str], bool]) -> bool:
     """Whether it is the one, so far away: a few bytes in common say nothing, nor do files that are followed anyway; one
     of which nothing was read is known by its inode and its name alone."""
     if rest.inode != former.inode:
@@ -224,7 +224,7 @@ def _folders_in(place: str) -> list[str]:
 
 
 def _find_in(
-    folder: str, name: str, former: Life, *, hasher: Hasher, folders: Folders
+    folder: str, name: str, former: TrackedFile, *, hasher: Hasher, folders: Folders
 ) -> tuple[Rest | None, list[Rest]]:
     wanted = {name} | base_names(name)
     choose = partial(_choose, name=name, former=former, hasher=hasher)
@@ -238,9 +238,9 @@ def _choose(
     present: Iterable[Rest],
     *,
     name: str,
-    former: Life,
+    former: TrackedFile,
     hasher: Hasher,
-    compared: Callable[[Rest, Life, Hasher], Verdict],
+    compared: Callable[[Rest, TrackedFile, Hasher], Verdict],
 ) -> tuple[Rest | None, list[Rest]]:
     """Of the files present, the one in which `former` continues, and those written later."""
     wanted = {name} | base_names(name)
@@ -280,7 +280,7 @@ def _choose(
     return found, after
 
 
-def _packed(former: Life, siblings: Sequence[Rest], packing: Collection[Rest]) -> Rest | None:
+def _packed(former: TrackedFile, siblings: Sequence[Rest], packing: Collection[Rest]) -> Rest | None:
     """What the file of a life of which nothing was read was compressed to. `siblings`: the youngest first.
 
     Compressors keep its time, bzip2 the whole seconds of it. Loggers do not: then only a name tells it that no
@@ -302,7 +302,7 @@ def _packed(former: Life, siblings: Sequence[Rest], packing: Collection[Rest]) -
     return next(iter(found), None)
 
 
-def compare(rest: Rest, life: Life, hasher: Hasher) -> Verdict:
+def compare(rest: Rest, life: TrackedFile, hasher: Hasher) -> Verdict:
     """Whether a file holds all that was read of `life`, only a beginning of it (a copy in the making?), or neither.
 
     Raises Shortage; Moved when its path leads to another file by now, which must not be taken for it.
@@ -335,7 +335,7 @@ def compare(rest: Rest, life: Life, hasher: Hasher) -> Verdict:
     return "differs"
 
 
-def compare_wherever(rest: Rest, life: Life, hasher: Hasher) -> Verdict:
+def compare_wherever(rest: Rest, life: TrackedFile, hasher: Hasher) -> Verdict:
     """`compare` for a file that may have got another name in its folder since; one that is gone differs."""
     for _ in range(_LISTINGS):
         try:

@@ -19,20 +19,20 @@ from pydantic import Field, ValidationInfo, field_validator
 from monitor.common.backoff import backoff
 from monitor.common.duration import Duration
 from monitor.common.files import opened
-from monitor.intake import Intake, ScanError
+from monitor.intake.protocol import Intake, ScanError
 from monitor.sources.base import LogConfig, SourceConfig, Where
 from monitor.sources.file.blanks import last_written
 from monitor.sources.file.carry import PATIENCE, ready, snapshot, waited
 from monitor.sources.file.globs import Globs
 from monitor.sources.file.identity import Hasher
-from monitor.sources.file.keeper import WATERMARK, Keeper
-from monitor.sources.file.life import Life, Record, Work, text
-from monitor.sources.file.register import Register
+from monitor.sources.file.reader import EARLY, FileReader, FileWrapping
+from monitor.sources.file.registry import Registry
 from monitor.sources.file.rights import refusal
 from monitor.sources.file.schedule import Schedule
-from monitor.sources.file.survey import Seen, Survey
-from monitor.sources.file.turn import EARLY, Form, Turn
-from monitor.sources.file.watch import Changes, Watch
+from monitor.sources.file.survey import FileStamp, Survey
+from monitor.sources.file.tracked_file import StoredState, TrackedFile, WorkState, text
+from monitor.sources.file.tracker import WATERMARK, Tracker
+from monitor.sources.file.watch import Watch, WatchHints
 
 __all__ = ["FileConfig", "FileSource"]
 
@@ -47,7 +47,7 @@ OPEN = (
 _T = TypeVar("_T")
 
 
-def _written(path: str, seen: Seen) -> int:
+def _written(path: str, seen: FileStamp) -> int:
     try:
         with opened(path) as fd:
             return last_written(fd, 0, seen.size)
@@ -88,7 +88,7 @@ class FileSource:
 
     Config: ClassVar[type[SourceConfig]] = FileConfig
 
-    def __init__(self, config: FileConfig, intake: Intake, key: bytes, form: Form | None = None) -> None:
+    def __init__(self, config: FileConfig, intake: Intake, key: bytes, form: FileWrapping | None = None) -> None:
         self.config = config
         self._form = form
         self._intake = intake
@@ -96,10 +96,10 @@ class FileSource:
         self._globs = Globs(config.include, config.exclude)
         self._once = False
         self._watch: Watch | None = None
-        self._register = Register()
+        self._register = Registry()
         self._schedule = Schedule()
         self._survey = Survey(self._globs, config.include, self._descriptor)  # in the thread
-        self._keeper = Keeper(
+        self._keeper = Tracker(
             config,
             intake,
             hasher=self._hasher,
@@ -130,7 +130,7 @@ class FileSource:
                 continue
             files += 1
             with contextlib.suppress(OSError, KeyError, TypeError, ValueError):
-                life = Life.restore(key, state)
+                life = TrackedFile.restore(key, state)
                 seen = os.stat(life.path)
                 if (seen.st_dev, seen.st_ino) == life.inode and not life.archive:
                     behind += max(0, seen.st_size - max(life.offset, life.flushed))
@@ -220,7 +220,7 @@ class FileSource:
         self._look_at(again)
         return found.cost
 
-    def _to_tend(self) -> list[Life]:
+    def _to_tend(self) -> list[TrackedFile]:
         """Lives without a followed path to look after now: most are rotated files at rest, which can wait a little."""
         now = time.monotonic()
         thorough = now >= self._tended + TENDED
@@ -264,14 +264,14 @@ class FileSource:
             finally:
                 self._schedule.done()
 
-    async def _turn(self, life: Life, flush: int | None, whole: bool) -> None:
+    async def _turn(self, life: TrackedFile, flush: int | None, whole: bool) -> None:
         patient = life.before is not None and waited(life) < PATIENCE
         if patient and not ready(life):
             await self._wait_for_predecessor(life)
             return
         life.proven = False
         before = snapshot(life) if ready(life) else None
-        turn = Turn(
+        turn = FileReader(
             self.config.name,
             life,
             self._hasher,
@@ -281,7 +281,7 @@ class FileSource:
             before=before,
             rest=self.config.quiet if patient and not self._once else 0.0,
         )
-        if before is not None and life.before is not None and life.before.work is Work.RESTING:
+        if before is not None and life.before is not None and life.before.work is WorkState.RESTING:
             self._schedule.hold(life.before)
         failed = go_on = False
         grown = life.grown
@@ -323,7 +323,7 @@ class FileSource:
             await self._read(life, turn, again)
         self._schedule.keep_open(life)
 
-    async def _wait_for_predecessor(self, life: Life) -> None:
+    async def _wait_for_predecessor(self, life: TrackedFile) -> None:
         self._schedule.over(life)
         if self._once:
             await asyncio.sleep(EARLY)
@@ -331,7 +331,7 @@ class FileSource:
         else:
             self._schedule.later(life, EARLY)
 
-    async def _read(self, life: Life, turn: Turn, again: bool) -> None:
+    async def _read(self, life: TrackedFile, turn: FileReader, again: bool) -> None:
         self._keeper.recovered(life)
         life.bulk = turn.more
         life.at_end, life.left = not (turn.more or turn.early or turn.doubted), turn.left
@@ -347,7 +347,7 @@ class FileSource:
         elif turn.wait:
             self._schedule.later(life, turn.wait)
 
-    async def _unscannable(self, life: Life, error: ScanError) -> bool:
+    async def _unscannable(self, life: TrackedFile, error: ScanError) -> bool:
         """The engine failed on a block. Tried again, in case it was the moment; then passed over and counted lost.
 
         From the first failure on the blocks before it are committed one by one, so that it is lost alone. Still part of
@@ -366,11 +366,11 @@ class FileSource:
             return False
         self._intake.missed("unscannable", max(0, error.end - life.offset), text(life.path))
         await self._thread(self._hasher.settle, life.fd, life, error.end)
-        life.record = Record.SAVED
+        life.record = StoredState.SAVED
         await self._intake.record((), [life.position(self.config.name)])
         return True
 
-    async def _failed(self, life: Life, error: OSError | None) -> None:
+    async def _failed(self, life: TrackedFile, error: OSError | None) -> None:
         """An unreadable file is named and tried again, ever more slowly up to half a minute."""
         life.failures += 1
         self._schedule.shut(life)  # a stale handle does not get better
@@ -378,7 +378,7 @@ class FileSource:
         if not self._once:
             self._schedule.later(life, backoff(life.failures, 1.0, 30.0))
 
-    async def _moved(self, life: Life, again: bool) -> None:
+    async def _moved(self, life: TrackedFile, again: bool) -> None:
         if again:
             self._schedule.want(life)  # found again meanwhile
         elif life.loose:
@@ -400,7 +400,7 @@ class FileSource:
 
     # Watch: hints
 
-    def _hint(self, changes: Changes) -> None:
+    def _hint(self, changes: WatchHints) -> None:
         """Something happened to these paths. Files known and merely written to get their turn at once."""
         for path in changes.written:
             life = self._register.called(path)

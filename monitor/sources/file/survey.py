@@ -13,15 +13,15 @@ from typing import NamedTuple
 
 from monitor.common.files import open_same, shut
 from monitor.sources.file.globs import Globs, literal
-from monitor.sources.file.life import Life, Status, text
+from monitor.sources.file.tracked_file import FileStatus, TrackedFile, text
 
-__all__ = ["Found", "Seen", "Survey"]
+__all__ = ["FileStamp", "Observation", "Survey"]
 
 _AHEAD = 512  # bytes looked at in space that was set aside
 _THOROUGH = 10.0  # seconds between surveys that ask for everything, also of files that are open
 
 
-class Seen(NamedTuple):
+class FileStamp(NamedTuple):
     """What tells that a path leads to another file, or that its file was written to."""
 
     dev: int
@@ -32,10 +32,10 @@ class Seen(NamedTuple):
 
 
 @dataclass(slots=True)
-class Found:
+class Observation:
     """What changed since the last look; None: no regular file lies there any more."""
 
-    changes: list[tuple[str, Seen | None]] = field(default_factory=list)
+    changes: list[tuple[str, FileStamp | None]] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)  # path → why it cannot be followed
     whole: bool = False
     cost: float = 0.0  # seconds of processor time
@@ -54,17 +54,17 @@ class Survey:
         self._globs, self._include, self._opened = globs, include, opened
         self._thorough = float("-inf")
         self._changed = True
-        self._seen: dict[str, Seen] = {}
+        self._seen: dict[str, FileStamp] = {}
         self._listed: list[str] = []
 
     def forget(self, path: str) -> None:
         """Report this path again at the next look."""
         self._seen.pop(path, None)
 
-    def look(self, only: Iterable[str] | None = None) -> Found:
+    def look(self, only: Iterable[str] | None = None) -> Observation:
         """Compare files with what was seen before; `only`: these paths, as far as the globs name them."""
         began = time.thread_time()
-        found = Found(whole=only is None)
+        found = Observation(whole=only is None)
         for path in self._whole(found) if only is None else [path for path in only if self._globs.matches(path)]:
             try:
                 status = os.stat(path)
@@ -82,22 +82,22 @@ class Survey:
                 if self._seen.pop(path, None):
                     found.changes.append((path, None))
                 continue
-            now = Seen(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+            now = FileStamp(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
             if self._seen.get(path) != now:
                 self._seen[path] = now
                 found.changes.append((path, now))
         found.cost = time.thread_time() - began
         return found
 
-    def status(self, life: Life) -> Status | None:
+    def status(self, life: TrackedFile) -> FileStatus | None:
         """What the file of a loose life is like; None: nothing is where it lay."""
         try:
             found = os.fstat(life.fd) if life.fd >= 0 else os.stat(life.path)
         except OSError:
             return None
-        return Status(found, _writers(life.fd) if life.fd >= 0 and not found.st_nlink else None)
+        return FileStatus(found, _writers(life.fd) if life.fd >= 0 and not found.st_nlink else None)
 
-    def filled(self, life: Life) -> bool:
+    def filled(self, life: TrackedFile) -> bool:
         """Whether something stands by now where nothing but NUL was, behind what was read of it."""
         own = life.fd  # which may be closed meanwhile: a number that another file has by then is not ours to close
         fd = own if own >= 0 else open_same(life.path, life.inode)
@@ -109,7 +109,7 @@ class Survey:
             if own < 0:
                 shut(fd)
 
-    def _whole(self, found: Found) -> Iterable[str]:
+    def _whole(self, found: Observation) -> Iterable[str]:
         paths = self._all(found)
         now = time.monotonic()
         if self._changed or now >= self._thorough + _THOROUGH:
@@ -128,7 +128,7 @@ class Survey:
             rest.append(path)
         return rest
 
-    def _all(self, found: Found) -> Iterable[str]:
+    def _all(self, found: Observation) -> Iterable[str]:
         paths = self._globs.paths()
         self._changed = paths is not self._listed
         if self._changed:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["Changes", "Watch"]
+__all__ = ["Watch", "WatchHints"]
 
 _MODIFY, _ATTRIB, _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE = 0x2, 0x4, 0x40, 0x80, 0x100, 0x200
 _MOVE_SELF, _OVERFLOW, _IGNORED = 0x800, 0x4000, 0x8000
@@ -31,7 +31,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(slots=True)
-class Changes:
+class WatchHints:
     """What happened since the last hint."""
 
     written: set[str] = field(default_factory=set)  # paths of files whose content or attributes changed
@@ -42,7 +42,7 @@ class Changes:
 class Watch:
     """`follow` and `close` may block and are for one thread at a time; the rest is for the event loop."""
 
-    def __init__(self, hint: Callable[[Changes], None]) -> None:
+    def __init__(self, hint: Callable[[WatchHints], None]) -> None:
         """`hint` is called in the event loop that runs now."""
         self._hint = hint
         self._loop = asyncio.get_running_loop()
@@ -129,14 +129,14 @@ class Watch:
             data = os.read(self._fd, max(4096, int.from_bytes(waiting, "little")))
         except BlockingIOError:
             return
-        changes = Changes()
+        changes = WatchHints()
         self._sort(data, changes)
         if changes.written or changes.named or changes.gap:
             self._hint(changes)
         self._loop.remove_reader(self._fd)
         self._timer = self._loop.call_later(max(_REST, _SHARE * (time.monotonic() - began)), self._listen)
 
-    def _sort(self, data: bytes, changes: Changes) -> None:
+    def _sort(self, data: bytes, changes: WatchHints) -> None:
         at, last = 0, b""
         while at < len(data):
             watch, mask, _, length = _EVENT.unpack_from(data, at)

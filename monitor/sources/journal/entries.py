@@ -18,7 +18,7 @@ from typing import Any
 
 from monitor.common.outside import taken
 
-__all__ = ["LONGEST", "Decoder", "Entry", "cursor_of", "logged", "numbered", "own", "suppressed"]
+__all__ = ["LONGEST", "Decoder", "JournalEntry", "cursor_of", "logged", "numbered", "own", "suppressed"]
 
 LONGEST = 128 << 20  # bytes of one field that are kept
 _SHORT = 1 << 20  # a line that is not over by then is read as it comes
@@ -30,7 +30,7 @@ _END = re.compile(rb'["\\]')
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JournalEntry:
     """One record of the journal. The values of a field that occurs more than once stand on lines of their own."""
 
     fields: dict[str, bytes]
@@ -52,7 +52,7 @@ class Decoder:
         self._line = bytearray()
         self._long: _Long | None = None
 
-    def feed(self, data: bytes) -> Iterator[Entry]:
+    def feed(self, data: bytes) -> Iterator[JournalEntry]:
         start = 0
         while (end := data.find(b"\n", start)) >= 0:
             yield from self._ended(data[start:end])
@@ -69,7 +69,7 @@ class Decoder:
             self._long.feed(bytes(self._line))
             self._line.clear()
 
-    def _ended(self, data: bytes) -> Iterator[Entry]:
+    def _ended(self, data: bytes) -> Iterator[JournalEntry]:
         if self._long is not None or len(self._line) + len(data) > _SHORT:
             self._add(data)
         if self._long is not None:
@@ -85,10 +85,10 @@ class Decoder:
             yield entry
 
 
-def _entry(line: bytes) -> Entry | None:
+def _entry(line: bytes) -> JournalEntry | None:
     try:
         found = json.loads(line)
-        return Entry({name: _value(value) for name, value in found.items()})
+        return JournalEntry({name: _value(value) for name, value in found.items()})
     except (ValueError, TypeError, AttributeError, RecursionError):
         return None
 
@@ -136,10 +136,10 @@ class _Long:
             self._fields.clear()
         self._rest = b"" if self._bad else data[at:]
 
-    def entry(self) -> Entry | None:
+    def entry(self) -> JournalEntry | None:
         if self._bad or self._state != "end":
             return None
-        return Entry({name: bytes(value) for name, value in self._fields.items()}, self._cut)
+        return JournalEntry({name: bytes(value) for name, value in self._fields.items()}, self._cut)
 
     def _keep(self, piece: bytes) -> None:
         value = self._fields[self._key]
@@ -241,7 +241,7 @@ def _plain(found: re.Match[bytes]) -> bytes:
     return _PLAIN.get(found[2], found[2])
 
 
-def suppressed(entry: Entry) -> tuple[int, str] | None:
+def suppressed(entry: JournalEntry) -> tuple[int, str] | None:
     """How many records of which unit journald has dropped, where it says so: its rate limit comes before any reader."""
     if entry.text("MESSAGE_ID") != _DROPPED or entry.text("_TRANSPORT") != "driver":
         return None
@@ -268,7 +268,7 @@ def own() -> Mapping[str, bytes]:
     return {}
 
 
-def cursor_of(entry: Entry | None) -> str:
+def cursor_of(entry: JournalEntry | None) -> str:
     return entry.fields.get("__CURSOR", b"").decode("ascii", "replace") if entry else ""
 
 
@@ -280,7 +280,7 @@ def numbered(cursor: str) -> int | None:
     return None
 
 
-def logged(entry: Entry) -> float | None:
+def logged(entry: JournalEntry) -> float | None:
     """Seconds since the epoch, as the service gave it, or as journald received it."""
     try:
         return int(entry.text("_SOURCE_REALTIME_TIMESTAMP", "__REALTIME_TIMESTAMP")) / 1e6

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-__all__ = ["Catalogue", "JournalFile", "Listing"]
+__all__ = ["Catalogue", "JournalFile", "SequenceListing"]
 
 _ROOTS = (Path("/var/log/journal"), Path("/run/log/journal"))
 _HEADER = struct.Struct("<8sIIB7x16s16s16s16sQQQQQQQQQQQ")
@@ -39,7 +39,7 @@ class JournalFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class SequenceListing:
     """`refused`: paths that may not be read. `complete`: what is not in `sequences` is not there."""
 
     sequences: Mapping[str, tuple[JournalFile, ...]] = field(default_factory=dict)
@@ -55,10 +55,10 @@ class Catalogue:
         self._namespace = namespace
         self._archived: dict[tuple[str, int], JournalFile] = {}  # path and inode: they do not change
 
-    def look(self) -> Listing:
+    def look(self) -> SequenceListing:
         """Blocking; a millisecond for a hundred files. Files are renamed and made while it looks: what may have missed
         one of them for that is no look."""
-        listing = Listing()
+        listing = SequenceListing()
         for _ in range(_TRIES):
             before = self._stamps()
             listing, torn = self._once()
@@ -76,7 +76,7 @@ class Catalogue:
                 found += [os.stat(folder).st_mtime_ns for folder in folders]
         return found
 
-    def _once(self) -> tuple[Listing, bool]:
+    def _once(self) -> tuple[SequenceListing, bool]:
         """A look, and whether a file went while it was taken."""
         sequences: dict[str, list[JournalFile]] = {}
         refused: list[str] = []
@@ -107,7 +107,7 @@ class Catalogue:
                 sequences.setdefault(file.sequence, []).append(file)
         self._archived = archived
         listed = {name: tuple(sorted(files, key=lambda file: file.path)) for name, files in sequences.items()}
-        return Listing(listed, tuple(refused), complete=bool(roots) and not refused), torn
+        return SequenceListing(listed, tuple(refused), complete=bool(roots) and not refused), torn
 
     def _paths(self, root: Path, refused: list[str]) -> Iterator[tuple[str, int]]:
         """Paths and inodes of journal files in `root` and in its folders of machines."""

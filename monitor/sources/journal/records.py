@@ -13,10 +13,10 @@ from fnmatch import fnmatchcase
 from hashlib import blake2b
 
 from monitor.common.cuts import LOOKAHEAD
-from monitor.intake import Intake
-from monitor.model import Block
+from monitor.domain.model import Block
+from monitor.intake.protocol import Intake
 from monitor.sources.journal.config import JournalConfig, patterns
-from monitor.sources.journal.entries import Entry, cursor_of, logged, numbered, own, suppressed
+from monitor.sources.journal.entries import JournalEntry, cursor_of, logged, numbered, own, suppressed
 from monitor.sources.pem import Joiner
 
 __all__ = ["Records"]
@@ -60,13 +60,13 @@ class Records:
         first = next((line.before for line in self._open.values()), self.cursor)
         return first if self.floor is None else min(first, self.floor, key=_number)
 
-    def take(self, entries: Iterable[Entry], now: float) -> Iterator[tuple[Block, str]]:
+    def take(self, entries: Iterable[JournalEntry], now: float) -> Iterator[tuple[Block, str]]:
         """What is to be scanned of these, the next ones; each with the cursor that is committed once it was."""
         for entry in entries:
             before, self.cursor = self.cursor, cursor_of(entry) or self.cursor
             yield from self._record(entry, before, now)
 
-    def late(self, entry: Entry) -> Iterator[tuple[Block, str]]:
+    def late(self, entry: JournalEntry) -> Iterator[tuple[Block, str]]:
         """The same of one that lies behind the last one."""
         yield from self._record(entry, self.committable, time.monotonic())
 
@@ -82,7 +82,7 @@ class Records:
                     out.append((_whole(line), self.committable))
         return out
 
-    def _record(self, entry: Entry, before: str, now: float) -> Iterator[tuple[Block, str]]:
+    def _record(self, entry: JournalEntry, before: str, now: float) -> Iterator[tuple[Block, str]]:
         if entry.cut:
             self._intake.missed("too_long", entry.cut, _unit(entry) or self._place)
         if dropped := suppressed(entry):
@@ -111,7 +111,7 @@ class Records:
             self._open[stream] = rest
         yield whole, self.committable
 
-    def _joined(self, entry: Entry, before: str, block: Block, now: float) -> Block | None:
+    def _joined(self, entry: JournalEntry, before: str, block: Block, now: float) -> Block | None:
         """The key that this record ends. While one is under way the position stays before its first record."""
         if not self._joiner.wants(block):
             return None
@@ -130,7 +130,7 @@ class Records:
         # In its place: the one with the oldest first piece holds the position.
         self._open = dict(sorted({**self._open, name: line}.items(), key=lambda item: item[1].first.time))
 
-    def _wanted(self, entry: Entry) -> bool:
+    def _wanted(self, entry: JournalEntry) -> bool:
         if self._own and self._own.items() <= entry.fields.items():
             return False
         names = (_unit(entry), entry.text("_SYSTEMD_UNIT"))
@@ -139,7 +139,7 @@ class Records:
             return False
         return not patterns(units) or any(fnmatchcase(name, pattern) for name in names for pattern in units)
 
-    def _block(self, entry: Entry) -> Block | None:
+    def _block(self, entry: JournalEntry) -> Block | None:
         """None: nothing to scan, not wanted, or our own."""
         text = b"\n".join(value for name in self._config.fields if (value := entry.fields.get(name)))
         if not text or not self._wanted(entry):
@@ -188,5 +188,5 @@ def _number(cursor: str) -> int:
     return numbered(cursor) or 0
 
 
-def _unit(entry: Entry) -> str:
+def _unit(entry: JournalEntry) -> str:
     return entry.text("_SYSTEMD_USER_UNIT", "_SYSTEMD_UNIT")

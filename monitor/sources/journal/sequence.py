@@ -14,10 +14,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from typing import Any
 
 from monitor.common.backoff import backoff
-from monitor.intake import Intake
-from monitor.model import Block, Position
+from monitor.domain.model import Block, Position
+from monitor.intake.protocol import Intake
 from monitor.sources.journal.config import JournalConfig
-from monitor.sources.journal.entries import Decoder, Entry, cursor_of, numbered
+from monitor.sources.journal.entries import Decoder, JournalEntry, cursor_of, numbered
 from monitor.sources.journal.files import JournalFile
 from monitor.sources.journal.holes import Holes
 from monitor.sources.journal.journalctl import JournalError, call, environment, filters, put_to_end, said
@@ -327,7 +327,7 @@ class SequenceReader:
         await self._fresh()
         return files <= {(file.id, file.path) for file in self.files}
 
-    def _seen(self, entries: Iterator[Entry]) -> Iterator[Entry]:
+    def _seen(self, entries: Iterator[JournalEntry]) -> Iterator[JournalEntry]:
         """The records that are new. Numbers that are left out between them are noted."""
         for entry in entries:
             if self._ended:  # what it still says the next run says again
@@ -353,7 +353,7 @@ class SequenceReader:
             return
         await self._fresh()
         names = {(file.id, file.path) for file in self.files}
-        found: list[Entry] = []
+        found: list[JournalEntry] = []
         if paths := self._holes.files(self.files, self._followed):
             command = [*call(self._config, paths), f"--cursor={self._cursor(self._holes.first)}"]
             async with contextlib.aclosing(_entries(command)) as entries:
@@ -403,7 +403,7 @@ class SequenceReader:
         return (Position(self._config.name, self._key, self._saved),)
 
 
-async def _entries(command: Sequence[str]) -> AsyncGenerator[Entry]:
+async def _entries(command: Sequence[str]) -> AsyncGenerator[JournalEntry]:
     """What a run to the end prints. Raises JournalError."""
     process = await asyncio.create_subprocess_exec(
         *command,

@@ -15,11 +15,11 @@ from typing import Any, ClassVar, NoReturn
 import structlog
 
 from monitor.common.tasks import cancel
-from monitor.intake import Intake
-from monitor.model import Position
+from monitor.domain.model import Position
+from monitor.intake.protocol import Intake
 from monitor.sources.base import SourceConfig, Where
 from monitor.sources.journal.config import JournalConfig
-from monitor.sources.journal.files import Catalogue, Listing
+from monitor.sources.journal.files import Catalogue, SequenceListing
 from monitor.sources.journal.journalctl import JournalError, boot
 from monitor.sources.journal.sequence import SequenceReader, Slots
 
@@ -204,7 +204,7 @@ class JournalSource:
             self._ailing[name] = message
         self._intake.degraded("journalctl", next(iter(self._ailing.values()), None))
 
-    def _access(self, listing: Listing) -> None:
+    def _access(self, listing: SequenceListing) -> None:
         if listing.refused == self._refused:
             return
         if self._refused is None and not (listing.refused or listing.sequences or _SOCKET.exists()):

@@ -19,14 +19,14 @@ from monitor.common.wording import (
     works,
 )
 from monitor.runbook import Runbook
-from monitor.runbook.progress import Run, Task
+from monitor.runbook.progress import RunbookRun, Task
 from monitor.store import AuditEntry
 from monitor.web.console.markup import document, link, table, tag
 
 __all__ = ["book", "incident", "incidents"]
 
 
-def incident(shown: IncidentView, run: Run | None, history: Sequence[AuditEntry]) -> str:
+def incident(shown: IncidentView, run: RunbookRun | None, history: Sequence[AuditEntry]) -> str:
     """`run`: of its runbook, under way or ended."""
     rows = [
         ("what", title(shown)),

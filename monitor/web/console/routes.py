@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from monitor.program import Program
+from monitor.common.invocation import Program
+from monitor.report.view import Links, view
 from monitor.store import Store
-from monitor.view import Links, view
 from monitor.web.console import pages
 
 __all__ = ["routes"]

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from detectors.match.cost import Spent, TooSlowError, Work
+from detectors.match.cost import BlockCost, Spent, TooSlowError
 
 
 def test_the_clock_is_looked_at_after_some_candidates_and_says_what_was_allowed() -> None:
-    work = Work(1 << 10, seconds=0.0)
+    work = BlockCost(1 << 10, seconds=0.0)
     for _ in range(63):
         work.count()
     with pytest.raises(TooSlowError, match=r"more than 0\.0 s of processor time"):
@@ -14,7 +14,7 @@ def test_the_clock_is_looked_at_after_some_candidates_and_says_what_was_allowed(
 
 
 def test_without_a_deadline_nothing_is_cut_off() -> None:
-    work = Work(1 << 10, seconds=None)
+    work = BlockCost(1 << 10, seconds=None)
     for _ in range(1000):
         work.count()
     assert work.candidates == 1000
@@ -22,7 +22,7 @@ def test_without_a_deadline_nothing_is_cut_off() -> None:
 
 def test_time_goes_to_the_rule_whose_turn_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([1.0, 3.0, 3.5, 10.0, 10.25])
-    work = Work(1 << 10, seconds=None)
+    work = BlockCost(1 << 10, seconds=None)
     monkeypatch.setattr("detectors.match.cost.time.thread_time", lambda: next(clock))
     work.turn(7, 2)
     work.turn(9, 1)
@@ -34,7 +34,7 @@ def test_time_goes_to_the_rule_whose_turn_it_is(monkeypatch: pytest.MonkeyPatch)
 
 def test_without_accounts_the_clock_is_looked_at_after_some_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[float] = []
-    work = Work(1 << 10, seconds=60, accounts=False)
+    work = BlockCost(1 << 10, seconds=60, accounts=False)
 
     def clock() -> float:
         looks.append(0.0)
@@ -44,7 +44,7 @@ def test_without_accounts_the_clock_is_looked_at_after_some_turns(monkeypatch: p
     for _ in range(128):
         work.turn(7, 2)
     assert (len(looks), work.spent) == (2, {})
-    slow = Work(1 << 10, seconds=-1.0, accounts=False)
+    slow = BlockCost(1 << 10, seconds=-1.0, accounts=False)
     for _ in range(63):
         slow.turn(1)
     with pytest.raises(TooSlowError):
@@ -53,4 +53,4 @@ def test_without_accounts_the_clock_is_looked_at_after_some_turns(monkeypatch: p
 
 def test_a_turn_looks_at_the_deadline() -> None:
     with pytest.raises(TooSlowError):
-        Work(1 << 10, seconds=-1.0).turn(1)
+        BlockCost(1 << 10, seconds=-1.0).turn(1)

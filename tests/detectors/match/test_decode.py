@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from detectors.compile.codecs import Codec, codecs
 from detectors.match import decode
-from detectors.match.cost import DECODED_LEAST, DECODED_MOST, Budget
+from detectors.match.cost import DECODED_LEAST, DECODED_MOST, DecodeBudget
 from detectors.match.decode import MAX_DECODED, Region, encoded_values
 from detectors.rules.rule import Rule
 
@@ -136,7 +136,7 @@ def test_zeros_and_numbers_of_two_bytes_are_no_text() -> None:
 
 
 def test_many_short_runs_are_counted_as_what_they_cost() -> None:
-    budget = Budget(0)
+    budget = DecodeBudget(0)
     data = (b"t\0o\0k\0e\0n\0=\0a\0b\0" + bytes(300)) * 20_000
     found = list(decode.regions(codec("utf16"), data, [(codec("utf16"), 8)], budget))
     assert 0 < len(found) < 4_500
@@ -207,7 +207,7 @@ def test_a_thousand_bombs_stop_at_theirs() -> None:
     bomb = base64.b64encode(gzip.compress(bytes(1 << 20), mtime=0)) + b"\n"
     other = base64.b64encode(gzip.compress(b"x" + bytes(1 << 20), mtime=0)) + b"\n"
     data = (bomb + other) * 100
-    budget = Budget(len(data))
+    budget = DecodeBudget(len(data))
     found = list(decode.regions(codec("gzip"), data, hits(data, "gzip"), budget))
     assert len({id(r.text) for r in found}) == 2
     assert {data[low : low + 40] for low, _ in budget.told()} == {other[:40]}  # of the other one a byte is missing
@@ -326,7 +326,7 @@ def test_a_name_at_the_end_of_a_record_is_read_with_the_next_ones() -> None:
     assert len(list(decode.regions(codec("lines"), data, [(codec("lines"), end) for end in near]))) == 1
     plain = b"token: |\nacme_k3j9x2m4q8w1\n"
     assert list(decode.regions(codec("lines"), plain, [(codec("lines"), 10)])) == []
-    budget = Budget(0)
+    budget = DecodeBudget(0)
     budget.left = 0
     assert list(decode.regions(codec("lines"), data, [(codec("lines"), asked[0])], budget)) == []
     assert budget.skipped

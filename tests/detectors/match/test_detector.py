@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from detectors.fingerprint import fingerprint
-from detectors.match.cost import TooSlowError, Work
+from detectors.match.cost import BlockCost, TooSlowError
 from detectors.match.detector import Detector
 from detectors.match.exact import Exact, anchor
 from detectors.rules.template import expand
@@ -29,7 +29,7 @@ def test_it_tells_the_value_its_place_and_how_it_was_written(detector: Detector)
     written = base64.b64encode(b"token=" + TOKEN + b" for all to see")
     text = b"token=%b refused\nbody=%b\n" % (TOKEN, written)
     for data in (text, bytearray(text), memoryview(text)):
-        found = [(one, end) for one, end in detector.decide(data, Work(len(data), None)) if one.accepted]
+        found = [(one, end) for one, end in detector.decide(data, BlockCost(len(data), None)) if one.accepted]
         assert [one.match.secret for one, _ in found if one.match is not None] == [TOKEN] * 2
         (plain, end), (decoded, _) = sorted(found, key=lambda pair: pair[0].start)
         assert (text[plain.start : plain.end], plain.decode) == (TOKEN, ())
@@ -40,10 +40,10 @@ def test_it_tells_the_value_its_place_and_how_it_was_written(detector: Detector)
 
 def test_it_says_nothing_of_other_text(detector: Detector) -> None:
     for text in (b"", b"nothing here", TOKEN[:-1] + b"_", TOKEN.swapcase()):
-        assert not [one for one, _ in detector.decide(text, Work(len(text), None)) if one.accepted]
+        assert not [one for one, _ in detector.decide(text, BlockCost(len(text), None)) if one.accepted]
 
 
 def test_it_takes_no_longer_than_it_may(detector: Detector) -> None:
     text = (TOKEN + b" ") * 1000
     with pytest.raises(TooSlowError):
-        detector.decide(text, Work(len(text), -1.0))
+        detector.decide(text, BlockCost(len(text), -1.0))

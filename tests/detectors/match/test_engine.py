@@ -14,11 +14,11 @@ from urllib.parse import quote
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from detectors.match.cost import DECODED_LEAST, DECODED_MOST, Budget, Work
+from detectors.match.cost import DECODED_LEAST, DECODED_MOST, BlockCost, DecodeBudget
 from detectors.match.engine import Buffer, Engine, Match
 from detectors.match.judge import Judge, Verdict
 from detectors.match.outcome import Unsearched, resolve
-from detectors.match.search import Hits, Part, Text
+from detectors.match.search import BlockPart, Hits, Text
 from detectors.match.windows import Ends
 from detectors.rules.rule import Requires, Rule, RuleError
 from detectors.rules.template import base62_crc32, expand
@@ -83,9 +83,9 @@ def test_the_engine_finds_what_a_slow_scan_of_every_rule_finds(data: bytes) -> N
     alone = [number for number, one in enumerate(small.rules) if not one.keywords]  # near assignments only
     expected = oracle(small, data, alone)
     found = small.worker()
-    text = Text(data, Work(len(data), None))
+    text = Text(data, BlockCost(len(data), None))
     ends = found.hits(data).ends
-    found.examine(text, Hits({number: ends[number] for number in alone if number in ends}, []), Part(0, len(data)))
+    found.examine(text, Hits({number: ends[number] for number in alone if number in ends}, []), BlockPart(0, len(data)))
     assert spans([m for m, _ in resolve(text.out)]) == spans(expected)
 
 
@@ -252,7 +252,7 @@ def test_what_many_regions_hold_is_found_in_each() -> None:
 
 def test_what_decoders_in_any_order_come_to_is_told_once() -> None:
     line = b"CONAN_PASSWORD&quot;\\u003d%22k3J9x2M4q8W1%22 secret&quot;\\u003d%22z7P6c5V4b3N2%22"
-    search, work = engine().worker(), Work(len(line), None)
+    search, work = engine().worker(), BlockCost(len(line), None)
     decided = search.decide(line, work)
     places = Counter((d.start, d.end, d.rule.id, len(d.decode)) for d, _ in decided if d.match is not None)
     assert places
@@ -401,13 +401,13 @@ def steps(monkeypatch: pytest.MonkeyPatch, data: bytes) -> dict[str, int]:
         return count
 
     handler = Ends.handler
-    work = Work(len(data), None)
+    work = BlockCost(len(data), None)
     with monkeypatch.context() as patch:
         patch.setattr(subject, "judge", counted)
         patch.setattr(Ends, "handler", told)
         search = subject.worker()
         search.decide(data, work)
-    counts["bytes decoded"] = Budget(len(data)).left - work.budget.left
+    counts["bytes decoded"] = DecodeBudget(len(data)).left - work.budget.left
     return counts
 
 
@@ -424,7 +424,7 @@ def test_a_line_of_nested_bombs_is_decoded_up_to_its_budget_and_no_value_in_it_t
     """Such a line once took a minute and a half. What it may cost is told by its own length."""
     line = b"body=" + bomb() + b"\n"
     assert len(line) <= 913
-    search, work = engine().worker(), Work(len(line), None)
+    search, work = engine().worker(), BlockCost(len(line), None)
     search.decide(line, work)
     budget = DECODED_LEAST + DECODED_MOST * len(line)
     assert 0 < budget - work.budget.left <= budget

@@ -17,7 +17,7 @@ import pytest
 from detectors.fingerprint import fingerprint, mask
 from detectors.match.engine import Engine
 from detectors.match.exact import OWN, Anchor, Exact, anchor, settled
-from detectors.match.outcome import Decision, Match
+from detectors.match.outcome import CandidateDecision, Match
 from detectors.rules.rule import Rule
 from detectors.rules.template import expand
 from tests.detectors import texts
@@ -198,5 +198,5 @@ def test_one_that_stands_in_every_line_costs_each_line_the_same() -> None:
     for at in range(0, 30_000 * 45, 45):
         for which in (rule, OWN):
             one = replace(match, rule=which, start=at + 4, end=at + 44)
-            decided.append((Decision(which, one.start, one.end, True, "accepted", "", one), one.end))
+            decided.append((CandidateDecision(which, one.start, one.end, True, "accepted", "", one), one.end))
     assert {one.rule.id for one, _ in settled(decided)} == {"keys"}

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.match.outcome import Decision, Match, resolve
+from detectors.match.outcome import CandidateDecision, Match, resolve
 from tests.detectors.texts import engine, rule
 
 
@@ -15,7 +15,7 @@ def test_resolving_keeps_disjoint_spans_and_the_best_of_every_clash(raw: list[tu
         Match(rule("x", id=f"r{n}", priority=priority), start, start + size, b"x", "…", "high", "high")
         for n, (start, size, priority) in enumerate(raw)
     ]
-    decided = [(Decision(m.rule, m.start, m.end, True, "accepted", "", m), m.end) for m in made]
+    decided = [(CandidateDecision(m.rule, m.start, m.end, True, "accepted", "", m), m.end) for m in made]
     kept = [m for m, _ in resolve(decided)]
     assert [m.start for m in kept] == sorted(m.start for m in kept)
     for a, b in pairwise(kept):
@@ -38,7 +38,7 @@ def test_a_token_with_a_valid_checksum_keeps_its_own_end() -> None:
         Match(rule("x", id=name, priority=priority, checksum=checksum), 5, end, b"x", "…", "high", "high")
         for name, priority, checksum, end in (("own", 50, "luhn", 9), ("generic-password-line", 12, None, 12))
     ]
-    decided = [(Decision(m.rule, m.start, m.end, True, "accepted", "", m), m.end) for m in made]
+    decided = [(CandidateDecision(m.rule, m.start, m.end, True, "accepted", "", m), m.end) for m in made]
     assert [(m.rule.id, m.end) for m, _ in resolve(decided)] == [("own", 9)]
 
 
@@ -49,5 +49,5 @@ def test_of_what_begins_together_the_longest_has_the_value_and_the_best_the_name
         Match(rule("x", id=name, priority=priority), start, end, b"x", "…", "high", "high")
         for name, (start, end), priority in zip(names, spans, (12, 12, 50, 1), strict=True)
     ]
-    decided = [(Decision(m.rule, m.start, m.end, True, "accepted", "", m), m.end) for m in made]
+    decided = [(CandidateDecision(m.rule, m.start, m.end, True, "accepted", "", m), m.end) for m in made]
     assert [(m.rule.id, m.start, m.end) for m, _ in resolve(decided)] == [("own", 5, 15)]

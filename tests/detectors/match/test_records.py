@@ -182,7 +182,7 @@ def test_records_that_have_no_neighbour_of_their_kind_are_read_once(monkeypatch:
     read: list[int] = []
     readings = records._readings
 
-    def counted(data: bytes, low: int, high: int) -> list[records.Said]:
+    def counted(data: bytes, low: int, high: int) -> list[records.RecordText]:
         read.append(low)
         return readings(data, low, high)
 

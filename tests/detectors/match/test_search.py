@@ -12,9 +12,9 @@ from detectors.compile.codecs import Codec
 from detectors.fingerprint import fingerprint
 from detectors.match import decode
 from detectors.match import engine as module
-from detectors.match.cost import UNHURRIED, Budget, Pace, TooSlowError
+from detectors.match.cost import UNHURRIED, DecodeBudget, Pace, TooSlowError
 from detectors.match.decode import Region
-from detectors.match.engine import Buffer, Found
+from detectors.match.engine import Buffer, ScanResult
 from detectors.match.exact import Exact, anchor
 from detectors.match.judge import Judge, Verdict
 from detectors.match.outcome import Unsearched
@@ -25,7 +25,7 @@ HALVES = Pace(turn=-1.0, piece=math.inf, least=1 << 12)  # whatever is larger is
 KEY = b"k" * 32
 
 
-def told(found: Found) -> list[tuple[object, ...]]:
+def told(found: ScanResult) -> list[tuple[object, ...]]:
     """Of what is decoded without its confidence, as that hangs on what else of the block is decoded with it."""
     return [
         (m.start, m.end, m.rule.id, m.secret, m.severity, m.decode or m.confidence, m.decode) for m in found.matches
@@ -85,7 +85,11 @@ def test_only_what_alone_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPa
 
 def test_what_cannot_be_decoded_in_time_hides_nothing_that_stands_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def regions(
-        codec: Codec, data: Buffer, hits: Sequence[tuple[Codec, int]], budget: Budget, within: tuple[int, int] | None
+        codec: Codec,
+        data: Buffer,
+        hits: Sequence[tuple[Codec, int]],
+        budget: DecodeBudget,
+        within: tuple[int, int] | None,
     ) -> Iterable[Region]:
         for region in decode.regions(codec, data, hits, budget, within):
             if b"hostile" in region.text:

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from detectors.match.cost import UNHURRIED, Pace
-from detectors.match.engine import Found
+from detectors.match.engine import ScanResult
 from detectors.match.tables import assigned, between_rows, cells
 from tests.detectors.texts import engine, values
 
@@ -15,7 +15,7 @@ ROWS = 40
 SECRETS = values(ROWS)
 
 
-def search(text: str, **more: object) -> Found:
+def search(text: str, **more: object) -> ScanResult:
     return engine().worker().search(text.encode(), **more)  # type: ignore[arg-type]
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.match.cost import Work
+from detectors.match.cost import BlockCost
 from detectors.match.windows import NEAR, Ends, named, thinned, windows
 from tests.detectors.texts import engine, rule, worker
 
@@ -79,7 +79,7 @@ def test_of_a_keyword_rule_no_pattern_is_tried_where_a_part_of_its_keyword_stand
     )
     search = worker(one)
     text = b'token = "abcdef123456"  # of acmecorp\nacmecorp_secret = "%b"\n' % HEX
-    work = Work(len(text), None)
+    work = BlockCost(len(text), None)
     assert search.decide(text, work) == []
     assert not work.spent
     assert [m.secret for m in search.scan(text + b'ACMECORP_DEPLOY-KEY = "%b"\n' % HEX)] == [HEX]

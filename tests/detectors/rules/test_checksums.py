@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.rules.checksums import CHECKS, Check
+from detectors.rules.checksums import CHECKS, ChecksumResult
 from detectors.rules.template import expand
 
 
@@ -29,7 +29,7 @@ def token(
 @given(st.binary(max_size=120))
 def test_every_check_answers_for_any_value(value: bytes) -> None:
     for check in CHECKS.values():
-        assert isinstance(check(value), Check)
+        assert isinstance(check(value), ChecksumResult)
 
 
 def test_github_crc32() -> None:
@@ -105,7 +105,7 @@ def test_aws_account_is_read_from_the_key_id() -> None:
 
 
 def test_basic_credentials_carry_the_password() -> None:
-    def basic(text: str) -> Check:
+    def basic(text: str) -> ChecksumResult:
         return CHECKS["basic-auth"](base64.b64encode(text.encode()))
 
     # RFC 7617, section 2.

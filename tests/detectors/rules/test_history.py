@@ -5,14 +5,25 @@ from pathlib import Path
 
 import pytest
 
-from detectors.rules.history import Change, Entry, Mark, VersionError, changes, compose, entries, now, read, since
+from detectors.rules.history import (
+    Mark,
+    RuleChange,
+    RuleEntry,
+    VersionError,
+    changes,
+    compose,
+    entries,
+    now,
+    read,
+    since,
+)
 from tests.detectors import texts
 from tests.detectors.packs import GOOD, write
 
-ONE = Entry("vcs/acme", "high", "high", "aaaaaa")
+ONE = RuleEntry("vcs/acme", "high", "high", "aaaaaa")
 
 
-def mark(day: int, commit: str, rules: dict[str, Entry], *versions: str) -> Mark:
+def mark(day: int, commit: str, rules: dict[str, RuleEntry], *versions: str) -> Mark:
     return Mark(datetime(2026, 11, day, 12, 0, tzinfo=UTC), commit, versions, rules)
 
 
@@ -66,13 +77,13 @@ def test_every_kind_of_change() -> None:
         "new": ONE,
     }
     assert changes(before, after) == [
-        Change("other", "gone", ONE, None),
-        Change("superset-secret-key", "gone", ONE, None, instead="generic-secret"),
-        Change("apify-token", "renamed", ONE, ONE, "apify-api-token"),
-        Change("moved", "moved", ONE, after["moved"]),
-        Change("finds", "changed", ONE, after["finds"]),
-        Change("level", "changed", ONE, after["level"]),
-        Change("new", "added", None, ONE),
+        RuleChange("other", "gone", ONE, None),
+        RuleChange("superset-secret-key", "gone", ONE, None, instead="generic-secret"),
+        RuleChange("apify-token", "renamed", ONE, ONE, "apify-api-token"),
+        RuleChange("moved", "moved", ONE, after["moved"]),
+        RuleChange("finds", "changed", ONE, after["finds"]),
+        RuleChange("level", "changed", ONE, after["level"]),
+        RuleChange("new", "added", None, ONE),
     ]
     assert changes(after, after) == []
     assert ONE.on

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from detectors.rules.template import expand
 from monitor.access.forms import FORMS
 from monitor.access.reader import Reader
-from monitor.model import Block
-from monitor.scrub import Scrubber
+from monitor.domain.model import Block
+from monitor.scanning.redact import Redactor
 from tests.detectors import texts
 from tests.fakes.audit import lines, month
 
@@ -159,7 +159,7 @@ def test_a_line_of_ten_megabytes_costs_itself_only() -> None:
 
 def test_no_secret_in_a_field_is_kept() -> None:
     value = expand("ghp_{alnum:30}{crc32}", 7)
-    scrub = Scrubber(texts.engine().worker())
+    scrub = Redactor(texts.engine().worker())
     found = Reader("vault", scrub)
     request = {**record()["request"], "path": f"secret/data/{value}", "remote_address": value}
     answer = {"data": {"data": {value: "hmac-sha256:00"}}}

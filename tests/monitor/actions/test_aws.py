@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from monitor.actions.actor import Actor, Outcome
+from monitor.actions.actor import ActionOutcome, Actor
 from monitor.actions.config import ActionConfig
 from monitor.verify.config import VerifyConfig
-from monitor.verify.verifier import Verdict, Verifier
+from monitor.verify.verifier import ProbeVerdict, Verifier
 from tests.fakes.moto import Aws, aws
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -22,13 +22,13 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
         yield server
 
 
-async def verdict(cloud: Aws, key: tuple[str, str], known: Mapping[str, str] | None = None) -> Verdict:
+async def verdict(cloud: Aws, key: tuple[str, str], known: Mapping[str, str] | None = None) -> ProbeVerdict:
     given = {"providers": ["aws"], "private": ["aws"], "servers": {"aws": cloud.url}}
     verifier = Verifier(VerifyConfig.model_validate(given))
     return await verifier.ask("aws-secret-access-key", key[1], {"access_key_id": key[0]}, known=known)
 
 
-async def act(cloud: Aws, kind: str, key: tuple[str, str], admin: tuple[str, str], folder: Path) -> Outcome:
+async def act(cloud: Aws, kind: str, key: tuple[str, str], admin: tuple[str, str], folder: Path) -> ActionOutcome:
     (folder / "admin").write_text(":".join(admin))
     given = {"name": "a", "type": kind, "server": cloud.url, "private": True, "credential": f"file:{folder / 'admin'}"}
     return await Actor().run(ActionConfig.model_validate(given), key[1], {"access_key_id": key[0]})
@@ -45,7 +45,7 @@ async def test_a_key_is_taken_back_and_then_refused(cloud: Aws, tmp_path: Path) 
     assert (await verdict(cloud, (leaked[0], "x" * 40))).status == "unknown"  # it may be another key's
 
     outcome = await act(cloud, "aws-key-deactivate", leaked, admin, tmp_path)
-    assert outcome == Outcome("accepted", "the issuer has taken it (HTTP 200)")
+    assert outcome == ActionOutcome("accepted", "the issuer has taken it (HTTP 200)")
     assert cloud.keys("leaky") == {leaked[0]: "Inactive"}
 
     assert (await act(cloud, "aws-key-delete", leaked, admin, tmp_path)).state == "accepted"

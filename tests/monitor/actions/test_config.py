@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from monitor.actions.config import ActionConfig, Ready, load_ready
-from monitor.config import ConfigError, parse
+from monitor.config.config import ConfigError, parse
 from monitor.store import actions
 from monitor.verify.probe import probe_of
 from tests.detectors import texts

@@ -21,12 +21,12 @@ import structlog
 from aiohttp import web
 
 from detectors.rules.template import expand
-from monitor.actions.actor import Actor, Outcome
+from monitor.actions.actor import ActionOutcome, Actor
 from monitor.actions.config import ActionConfig
 from monitor.actions.operator import Operator
 from monitor.common.tasks import cancel
-from monitor.incidents import Incident
-from monitor.routing import Policy
+from monitor.domain.incidents import Incident
+from monitor.routing.routes import Policy
 from monitor.store import Store
 from monitor.store.actions import ActionError
 from monitor.verify.config import VerifyConfig
@@ -225,11 +225,11 @@ async def test_a_kill_in_its_midst_is_told_as_not_known_and_it_is_not_repeated(t
 
 
 async def test_what_an_issuer_takes_no_more_of_waits_and_runs_when_that_is_over(tmp_path: Path) -> None:
-    outcomes = [Outcome("limited", "the answer is HTTP 403", 0.3), Outcome("accepted", "taken")]
+    outcomes = [ActionOutcome("limited", "the answer is HTTP 403", 0.3), ActionOutcome("accepted", "taken")]
     moments: list[float] = []
 
     class Issuer(Actor):
-        async def run(self, *_: Any, **__: Any) -> Outcome:
+        async def run(self, *_: Any, **__: Any) -> ActionOutcome:
             moments.append(time.monotonic())
             return outcomes.pop(0)
 
@@ -378,8 +378,8 @@ async def test_one_that_nobody_can_run_holds_up_no_other(tmp_path: Path) -> None
         return SimpleNamespace(value="v", around="")
 
     class Issuer(Actor):
-        async def run(self, *_: Any, **__: Any) -> Outcome:
-            return Outcome("accepted", "taken")
+        async def run(self, *_: Any, **__: Any) -> ActionOutcome:
+            return ActionOutcome("accepted", "taken")
 
     kinds = [("one", "command"), ("many", "github-revoke")]
     config: Any = SimpleNamespace(
@@ -419,9 +419,9 @@ async def test_nothing_is_done_by_itself_about_what_was_resolved_meanwhile(tmp_p
     ran: list[str] = []
 
     class Issuer(Actor):
-        async def run(self, action: ActionConfig, *_: Any, **__: Any) -> Outcome:
+        async def run(self, action: ActionConfig, *_: Any, **__: Any) -> ActionOutcome:
             ran.append(action.name)
-            return Outcome("accepted", "taken")
+            return ActionOutcome("accepted", "taken")
 
     given = {"automatic": ['severity="high"', 'rule=~".+"'], "approvals": 0}
     kinds: list[tuple[str, dict[str, Any]]] = [("command", {"command": ["/bin/true"]}), ("github-revoke", {})]
@@ -455,9 +455,9 @@ async def test_a_token_of_another_server_is_told_to_nobody_else(tmp_path: Path) 
     sent: list[str] = []
 
     class Issuer(Actor):
-        async def run(self, _: ActionConfig, value: str, *__: Any, **___: Any) -> Outcome:
+        async def run(self, _: ActionConfig, value: str, *__: Any, **___: Any) -> ActionOutcome:
             sent.append(value)
-            return Outcome("accepted", "taken")
+            return ActionOutcome("accepted", "taken")
 
     around = {"a": "GET https://ghe.acme.example/api/v3/user", "b": "token=", "c": "at https://github.com/a", "d": "x"}
     ids = {fingerprint(name)[:16]: name for name in around}

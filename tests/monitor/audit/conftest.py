@@ -14,7 +14,7 @@ from monitor.audit.settings import AuditConfig
 from monitor.audit.subject import Subject
 from monitor.audit.tree import Tree
 from monitor.audit.verdict import Evidence
-from monitor.config import Config, load
+from monitor.config.config import Config, load
 from tests.detectors import texts
 from tests.fakes.github import FakeGitHub
 

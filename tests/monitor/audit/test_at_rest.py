@@ -9,7 +9,7 @@ import pytest
 from detectors.rules.template import expand
 from monitor.audit.at_rest import plain
 from monitor.audit.subject import Subject
-from monitor.config import load
+from monitor.config.config import load
 from tests.monitor.audit.conftest import ONE, Make, write
 
 TOKEN = expand("ghp_{alnum:30}{crc32}", 8)

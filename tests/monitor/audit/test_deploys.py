@@ -9,7 +9,7 @@ import pytest
 from detectors.rules.template import expand
 from monitor.audit.deploys import guards
 from monitor.audit.run import audit
-from monitor.config import load
+from monitor.config.config import load
 from tests.fakes.github import FakeGitHub
 from tests.fakes.github_deploys import environment
 from tests.monitor.audit.conftest import KEY, Configured, Make, verdicts

@@ -7,7 +7,7 @@ from detectors.fingerprint import fingerprint
 from detectors.rules.template import expand
 from monitor.audit.dotenv import environments, examples, variables
 from monitor.store import Store
-from monitor.store.inventory import Kept, Print
+from monitor.store.inventory import Print, SecretVersion
 from tests.monitor.audit.conftest import FOUR, ONE, THREE, TWO, Make, write
 
 VALUE = ONE
@@ -79,7 +79,7 @@ async def test_the_inventory_is_compared_too(make: Make, tmp_path: Path) -> None
 
         async def held(value: str) -> list[str]:
             prints = (Print(fingerprint(subject.key, value.encode()), "", 14, "alnum"),)
-            kept = Kept("db", value[:3], environment="PROD", prints=prints)
+            kept = SecretVersion("db", value[:3], environment="PROD", prints=prints)
             await store.inventory.save("vault", [kept], whole=True)
             return [one.text async for one in environments(subject) if one.verdict == "fail"]
 

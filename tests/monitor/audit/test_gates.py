@@ -11,10 +11,10 @@ import pytest
 from monitor.audit.gates import complete, history, hooks
 from monitor.audit.subject import Subject
 from monitor.clients.git import Git
-from monitor.config import load
-from monitor.model import Kept, Print
+from monitor.config.config import load
+from monitor.domain.model import Print, SecretVersion
 from monitor.scan.githooks import folder_of, install
-from monitor.scrub import Scrubber
+from monitor.scanning.redact import Redactor
 from monitor.store import Store
 from tests.monitor.audit.conftest import Make, git, repository, verdicts, write
 from tests.monitor.store.helpers import finding
@@ -132,7 +132,7 @@ async def test_incidents_are_found_by_the_masked_name_of_a_folder_and_are_unknow
 ) -> None:
     subject = make(repository(tmp_path / token(1), {"x": "1"}))
     assert "whether an incident of it is open: there is no database" in (await verdicts(history(subject)))[0][1]
-    name = Scrubber(subject.engine.worker())(token(1))
+    name = Redactor(subject.engine.worker())(token(1))
     await store.commit([finding("x", source="git", generation=f"{name}:c:x")], [])
     assert [one for one, _ in await verdicts(history(replace(subject, store=store)))] == ["fail", "unknown"]
 
@@ -144,10 +144,10 @@ async def test_secrets_of_examples_against_the_inventory(make: Make, tmp_path: P
     assert (verdict, "no secret of production" in text) == ("unknown", True)
     prints = [(Print(letter * 32, "", 20, "hex"),) for letter in "abc"]
     held = [
-        Kept("API_KEY", "1", environment="Prod", prints=prints[0]),
-        Kept("DB_PASSWORD", "2", environment="Prod", prints=prints[1]),
-        Kept("TOKEN", "", environment="Prod", unread=True),
-        Kept("OTHER", "2", environment="dev", prints=prints[1]),
+        SecretVersion("API_KEY", "1", environment="Prod", prints=prints[0]),
+        SecretVersion("DB_PASSWORD", "2", environment="Prod", prints=prints[1]),
+        SecretVersion("TOKEN", "", environment="Prod", unread=True),
+        SecretVersion("OTHER", "2", environment="dev", prints=prints[1]),
     ]
     await store.inventory.save("vault", held, whole=True)
     assert sorted(await verdicts(complete(subject))) == [
@@ -170,7 +170,7 @@ async def test_an_entry_that_is_not_configured_any_more_is_over_and_one_that_was
     write(tmp_path / "a", {".env.example": "API_KEY=\nDB_PASSWORD=\n"})
     prints = (Print("a" * 32, "", 20, "hex"),)
     for entry, name in (("old", "DB_PASSWORD"), ("new", "API_KEY")):
-        await store.inventory.save(entry, [Kept(name, "1", environment="live", prints=prints)], whole=True)
+        await store.inventory.save(entry, [SecretVersion(name, "1", environment="live", prints=prints)], whole=True)
     rows = '[[inventory]]\nname = "{}"\ntype = "dotenv"\npath = ["x"]\n'
     (tmp_path / "config.toml").write_text(rows.format("new"))
     subject = replace(make(tmp_path / "a"), store=store, config=load(tmp_path / "config.toml"))
@@ -185,7 +185,7 @@ async def test_an_entry_that_is_not_configured_any_more_is_over_and_one_that_was
 async def test_without_a_database_or_an_example_it_is_unknown(make: Make, tmp_path: Path, store: Store) -> None:
     assert [verdict for verdict, _ in await verdicts(complete(make(tmp_path)))] == ["unknown"]
     prints = (Print("a" * 32, "", 20, "hex"),)
-    await store.inventory.save("v", [Kept("K", "1", environment="live", prints=prints)], whole=True)
+    await store.inventory.save("v", [SecretVersion("K", "1", environment="live", prints=prints)], whole=True)
     (tmp_path / "empty").mkdir()
     ((verdict, text),) = await verdicts(complete(replace(make(tmp_path / "empty"), store=store)))
     assert (verdict, "no .env.example names a secret" in text) == ("unknown", True)

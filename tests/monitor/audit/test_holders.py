@@ -10,7 +10,7 @@ from detectors.rules.template import expand
 from monitor.audit.holders import jwt_secret, service_role
 from monitor.audit.verdict import Evidence
 from monitor.store import Store
-from monitor.store.inventory import Kept
+from monitor.store.inventory import SecretVersion
 from tests.monitor.audit.conftest import ONE, Make, write
 
 KEY = "SUPABASE_SERVICE_ROLE_KEY"
@@ -106,8 +106,8 @@ async def test_the_jwt_secret(make: Make, tmp_path: Path) -> None:
 async def test_consumers_in_the_inventory(make: Make, tmp_path: Path) -> None:
     async with await Store.open(tmp_path / "state.db") as store:
         found = [
-            Kept("/srv/app/.env:JWT_SECRET", "a", consumers=("gateway",)),
-            Kept("other", "b", consumers=("web",)),
+            SecretVersion("/srv/app/.env:JWT_SECRET", "a", consumers=("gateway",)),
+            SecretVersion("other", "b", consumers=("web",)),
         ]
         await store.inventory.save("vault", found, whole=True)
         subject = replace(make(write(tmp_path / "r", {"a": "x"})), store=store)

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from detectors.rules.template import expand
 from monitor.audit.hosting import least_privilege, switches
-from monitor.config import load
+from monitor.config.config import load
 from tests.fakes.github import FakeGitHub
 from tests.fakes.issuer import FakeIssuer
 from tests.monitor.audit.conftest import Configured, Make, verdicts, write

@@ -174,9 +174,9 @@ def test_manifests_in_a_circle_end(make: Make, tmp_path: Path) -> None:
 
 
 def test_a_bomb_and_half_an_archive_are_unknown(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from monitor.common.archive import Budget
+    from monitor.common.archive import ArchiveBudget
 
-    monkeypatch.setattr("monitor.audit.images.Budget", lambda: Budget(size=1 << 20))
+    monkeypatch.setattr("monitor.audit.images.ArchiveBudget", lambda: ArchiveBudget(size=1 << 20))
     folder = write(tmp_path / "i", dict(layout([{"big": bytes(4 << 20)}])))
     found = wrong(make, folder)
     assert {one.verdict for one in found} == {"unknown"}

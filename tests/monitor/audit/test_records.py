@@ -10,8 +10,8 @@ from monitor.audit.holders import jwt_secret
 from monitor.audit.records import emergency, logs, trail
 from monitor.audit.subject import Subject
 from monitor.audit.verdict import Evidence
-from monitor.config import Config, load
-from monitor.model import Position
+from monitor.config.config import Config, load
+from monitor.domain.model import Position
 from monitor.store import Store
 from tests.monitor.audit.conftest import Make, write
 from tests.monitor.store.helpers import NOW, Clock, finding, fingerprint

@@ -17,12 +17,12 @@ from monitor.audit.run import audit
 from monitor.audit.settings import AuditConfig, Waiver
 from monitor.audit.verdict import Judged
 from monitor.clients.git import Git
-from monitor.config import Config, MonitorConfig, load
-from monitor.model import Position, Print
+from monitor.config.config import Config, MonitorConfig, load
+from monitor.domain.model import Position, Print
 from monitor.scan.cursor import Cursor, rules_digest
 from monitor.scan.githooks import folder_of, install
 from monitor.site import open_store, present_store
-from monitor.store.inventory import Kept
+from monitor.store.inventory import SecretVersion
 from tests.fakes.github import FakeGitHub
 from tests.fakes.github_deploys import environment
 from tests.monitor.audit.conftest import KEY, ONE, TWO, git, repository, write
@@ -121,8 +121,10 @@ async def history(config: Config, *, well: bool) -> None:
         await store.drills.plan([fingerprint("drill")], pages=False)
         age = 1 if well else 100
         prints = (Print("f" * 32, "", 20, "hex"),) if well else ()
-        kept = Kept("db", "a", tags=("critical",), rotated=time.time() - age * 86_400)
-        held = Kept("DB_PASSWORD", "b", environment="production", prints=prints, refused="" if well else "empty")
+        kept = SecretVersion("db", "a", tags=("critical",), rotated=time.time() - age * 86_400)
+        held = SecretVersion(
+            "DB_PASSWORD", "b", environment="production", prints=prints, refused="" if well else "empty"
+        )
         await store.inventory.save("vault", [kept, held], whole=True)
         leaked = finding("leaked", source="git", generation="repo:c:x")
         places = [Position("services", "/var/log/app.log", {"at": 1})]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from monitor.access.reading import Reading
-from monitor.config import load
+from monitor.config.config import load
 from monitor.site import open_store
 from tests.fakes.shell import in_process
 from tests.monitor.cli.conftest import Command

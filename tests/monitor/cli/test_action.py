@@ -10,8 +10,8 @@ import pytest
 
 from detectors.fingerprint import fingerprint as print_of
 from detectors.rules.template import expand
-from monitor.config import load
-from monitor.state import key
+from monitor.config.config import load
+from monitor.config.state import key
 from monitor.store import Store
 from tests.monitor.store.helpers import finding
 

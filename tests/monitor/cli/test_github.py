@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from monitor.config import load
+from monitor.config.config import load
 from monitor.store import Store
 from monitor.store.records import AlertBatch
 from tests.fakes.github import FakeGitHub

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from detectors.rules.template import expand
-from monitor.config import load
+from monitor.config.config import load
 from monitor.store import Store
 from monitor.store.records import AlertBatch
 from tests.fakes.github import FakeGitHub

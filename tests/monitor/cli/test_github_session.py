@@ -9,7 +9,7 @@ import typer
 from detectors.rules.template import expand
 from monitor.cli.github_session import incidents_of, reported, sources_of
 from monitor.common.http import RemoteError
-from monitor.config import load
+from monitor.config.config import load
 
 SOURCE = '[[sources]]\nname = "{}"\ntype = "github"\norg = "acme"\ntoken = "env:T"\n'
 

@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 
 from detectors.rules.template import expand
-from monitor.config import load
-from monitor.in_force import keep
-from monitor.model import Finding
+from monitor.config.config import load
+from monitor.config.in_force import keep
+from monitor.domain.model import Finding
+from monitor.report.view import FIRST_STEP
 from monitor.runbook import load as load_runbook
 from monitor.store import Store
-from monitor.view import FIRST_STEP
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -10,8 +10,8 @@ import pytest
 
 from detectors.fingerprint import fingerprint
 from detectors.rules.template import expand
-from monitor.config import load
-from monitor.state import key
+from monitor.config.config import load
+from monitor.config.state import key
 from monitor.store import Store
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from monitor.cli import mask
-from monitor.config import Config, ConfigError, Problem
-from monitor.intake import ScanError
-from monitor.scanner import Scanner
+from monitor.config.config import Config, ConfigError, Problem
+from monitor.intake.protocol import ScanError
+from monitor.scanning.scanner import Scanner
 from tests.fakes.delivery import finding
 from tests.fakes.shell import in_process
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from monitor.config import load
-from monitor.routing import Policy
+from monitor.config.config import load
+from monitor.routing.routes import Policy
 from monitor.store import Store
 from tests.fakes.delivery import Recorder, finding, refuse, until
 

@@ -12,12 +12,12 @@ from typing import Any, ClassVar
 import pytest
 
 from detectors.rules.template import expand
-from monitor import state
 from monitor.access.reading import Reading
-from monitor.config import load
+from monitor.config import state
+from monitor.config.config import load
 from monitor.rotation.work import begin, look
 from monitor.site import open_store
-from monitor.store.inventory import Kept, Print
+from monitor.store.inventory import Print, SecretVersion
 from tests.fakes.shell import in_process
 from tests.monitor.audit.conftest import git, repository, write
 from tests.monitor.cli.conftest import Command
@@ -28,9 +28,9 @@ DAY = 86_400.0
 NOW = time.time()
 
 
-def kept(name: str, age: float, *tags: str) -> Kept:
+def kept(name: str, age: float, *tags: str) -> SecretVersion:
     prints = (Print(fingerprint(name), "", 20, "mixed"),)
-    return Kept(name, fingerprint(name), "1", rotated=NOW - age * DAY, owner="ada", tags=tags, prints=prints)
+    return SecretVersion(name, fingerprint(name), "1", rotated=NOW - age * DAY, owner="ada", tags=tags, prints=prints)
 
 
 @pytest.fixture

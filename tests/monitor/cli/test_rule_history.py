@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from monitor.config import load
+from monitor.config.config import load
 from monitor.store import Store
 from tests.monitor.cli.test_incidents import finding
 

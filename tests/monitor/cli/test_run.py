@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from monitor.cli.run import _demo, _near
-from monitor.config import load
+from monitor.config.config import load
 from tests.fakes.forks import Forks
 from tests.fakes.refused import refused
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from detectors.rules.template import expand
-from monitor.config import load
+from monitor.config.config import load
 from monitor.site import open_store
 from tests.monitor.cli.test_incidents import finding
 

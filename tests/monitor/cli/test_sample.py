@@ -14,9 +14,9 @@ from detectors.match.engine import Engine, Worker
 from detectors.rules.rule import Rule
 from monitor.cli.canaries import plant
 from monitor.cli.sample import Ammunition, NoSampleError, ammunition, one, worker_for
-from monitor.config import Config, load
+from monitor.config.config import Config, load
+from monitor.config.state import key
 from monitor.site import build_engine, read_rules
-from monitor.state import key
 from tests.detectors import texts
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

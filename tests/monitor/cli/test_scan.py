@@ -347,9 +347,9 @@ def test_our_own_secrets_are_found_under_their_names(monitor: Command, tmp_path:
 
 
 def test_every_format_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owned: str) -> None:
-    from monitor.config import load
-    from monitor.inventory.ask import ask
-    from monitor.state import key
+    from monitor.config.config import load
+    from monitor.config.state import key
+    from monitor.inventory.query import ask
 
     settings = load(tmp_path / "config.toml")
     [entry] = [one for one in settings.inventory if one.name == "gateway"]

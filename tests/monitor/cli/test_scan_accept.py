@@ -9,7 +9,7 @@ import pytest
 
 from detectors.rules.template import expand
 from monitor.cli.common import with_store
-from monitor.config import load
+from monitor.config.config import load
 from monitor.scan.accepted import FILE
 from monitor.store import Store
 from tests.fakes.forks import Forks

@@ -13,7 +13,7 @@ import pytest
 
 from detectors.rules.template import expand
 from monitor.github.auth import AuthError
-from monitor.github.listing import Listing
+from monitor.github.listing import RunListing
 from tests.fakes.github_actions import FakeActions
 from tests.fakes.shell import in_process
 
@@ -61,7 +61,7 @@ async def test_a_token_that_is_gone_meanwhile_ends_it_with_a_reason(
 ) -> None:
     for number in (1, 2):
         actions.add_job(actions.add_run(), log(token(number)))
-    monkeypatch.setattr(Listing, "log", Mock(side_effect=AuthError("env:GITHUB_TOKEN is not set")))
+    monkeypatch.setattr(RunListing, "log", Mock(side_effect=AuthError("env:GITHUB_TOKEN is not set")))
     answer = await scan()
     assert (answer.returncode, answer.stderr.count("env:GITHUB_TOKEN is not set")) == (2, 1)
 

@@ -10,7 +10,7 @@ import pytest
 
 from detectors.rules.template import expand
 from monitor.cli.common import with_store
-from monitor.config import load
+from monitor.config.config import load
 from monitor.store import Store
 from tests.fakes.repository import Repository, plant
 from tests.fakes.shell import in_process

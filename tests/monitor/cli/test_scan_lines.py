@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from monitor.cli.scan_lines import annotation, as_dict, print_annotation, print_text
-from monitor.model import Finding
+from monitor.domain.model import Finding
 from monitor.scan.search import Hit
 from tests.detectors import texts
 

@@ -9,15 +9,15 @@ import pytest
 import typer
 
 from detectors.rules.template import expand
-from monitor.cli.scan_session import Confidence, Form, Session
+from monitor.cli.scan_session import Confidence, ScanFormat, Session
 from monitor.common.severity import SEVERITIES
-from monitor.scan.run import Options, scan_stream
+from monitor.scan.run import ScanOptions, scan_stream
 from tests.detectors import texts
 
 
 def session(**changes: Any) -> Session:
     made: dict[str, Any] = {
-        "paths": ["-"], "form": Form.text, "rules": frozenset(), "severities": frozenset(SEVERITIES),
+        "paths": ["-"], "form": ScanFormat.text, "rules": frozenset(), "severities": frozenset(SEVERITIES),
         "confidences": Confidence.low.at_least, "known": frozenset(), "own": set(), "keep": False, **changes,
     }  # fmt: skip
     one = Session(**made)
@@ -26,7 +26,7 @@ def session(**changes: Any) -> Session:
 
 
 def found(text: str, one: Session) -> Session:
-    for outcome in scan_stream("-", io.BytesIO(text.encode()), texts.engine("vcs/github"), Options(b"k" * 32)):
+    for outcome in scan_stream("-", io.BytesIO(text.encode()), texts.engine("vcs/github"), ScanOptions(b"k" * 32)):
         one.take(outcome)
     one.finish()
     return one
@@ -65,16 +65,16 @@ def test_of_what_was_named_more_than_could_be_read(capsys: pytest.CaptureFixture
 
 
 def test_documents_are_written_beside_what_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    paths = {form: tmp_path / form.value for form in Form if form.document}
-    one = session(form=Form.github, also=[*paths.items()])
+    paths = {form: tmp_path / form.value for form in ScanFormat if form.document}
+    one = session(form=ScanFormat.github, also=[*paths.items()])
     one.problem("::a", "damaged")
     found(expand("ghp_{alnum:30}{crc32}"), one)
     told = capsys.readouterr()
     assert told.out.startswith("::error file=-,line=1,title=GitHub personal access token::-:1: ")
     assert told.err == "::warning ::::a: damaged\n1 finding in 1 file, 1 could not be read (in full)\n"
     made = {form: json.loads(path.read_text()) for form, path in paths.items()}
-    assert [row["path"] for row in made[Form.json]] == ["-"]
-    assert len(made[Form.sarif]["runs"][0]["results"]) == len(made[Form.gitlab]["vulnerabilities"]) == 1
+    assert [row["path"] for row in made[ScanFormat.json]] == ["-"]
+    assert len(made[ScanFormat.sarif]["runs"][0]["results"]) == len(made[ScanFormat.gitlab]["vulnerabilities"]) == 1
     with pytest.raises(typer.Exit):
-        found("", session(also=[(Form.sarif, tmp_path / "none/x")]))
+        found("", session(also=[(ScanFormat.sarif, tmp_path / "none/x")]))
     assert "none/x: No such file or directory, so nobody gets this report" in capsys.readouterr().err

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from monitor.config import load
-from monitor.ledger import STATE, Ledger, place
-from monitor.model import Position
+from monitor.config.config import load
+from monitor.domain.model import Position
+from monitor.intake.ledger import STATE, Ledger, place
 from monitor.store import Store
 from tests.monitor.cli.conftest import Command
 

@@ -18,7 +18,7 @@ from aiohttp import web
 from monitor.cli.top import _ask, _NoAnswerError
 from monitor.common.http import Http
 from monitor.common.httpd import serve
-from monitor.config import Config, parse
+from monitor.config.config import Config, parse
 from monitor.web.app import build
 from monitor.web.health import Probes
 from monitor.web.status import routes

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from monitor.clients.client import AccessError, Client, ServiceError, together
+from monitor.clients.client import AccessError, ProviderClient, ServiceError, together
 from monitor.common.credential import Credential
 from tests.fakes.server import FAULTS, FakeServer, Fault
 
@@ -23,26 +23,26 @@ async def server() -> AsyncIterator[FakeServer]:
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[Client]:
-    one = Client("inventory prod", advice={404: "check `project`"})
+async def client() -> AsyncIterator[ProviderClient]:
+    one = ProviderClient("inventory prod", advice={404: "check `project`"})
     one.first_retry = 0.001
     yield one
     await one.close()
 
 
-async def get(client: Client, server: FakeServer) -> object:
+async def get(client: ProviderClient, server: FakeServer) -> object:
     headers = {"Authorization": f"Bearer {CANARY}"}
     return await client.json("reading app", "GET", f"{server.url}/v1?q={CANARY}", headers)
 
 
-async def test_limits_and_failures_are_waited_out(client: Client, server: FakeServer) -> None:
+async def test_limits_and_failures_are_waited_out(client: ProviderClient, server: FakeServer) -> None:
     server.faults.extend([LIMIT] * 8)
     server.faults.extend([Fault(503), Fault(reset=True), Fault(200, body='{"a": 1}')])
     assert await get(client, server) == {"a": 1}
     assert len(server.requests) == 11
 
 
-async def test_a_limit_that_lasts_ends_the_reading(client: Client, server: FakeServer) -> None:
+async def test_a_limit_that_lasts_ends_the_reading(client: ProviderClient, server: FakeServer) -> None:
     client.patience = 0.1
     server.always = LIMIT
     with pytest.raises(ServiceError, match=r"inventory prod: reading app: HTTP 429.*ask less often"):
@@ -50,7 +50,7 @@ async def test_a_limit_that_lasts_ends_the_reading(client: Client, server: FakeS
     assert len(server.requests) == 11
 
 
-async def test_nobody_waits_as_long_as_a_server_asks_for_at_most(client: Client, server: FakeServer) -> None:
+async def test_nobody_waits_as_long_as_a_server_asks_for_at_most(client: ProviderClient, server: FakeServer) -> None:
     server.always = Fault(429, {"Retry-After": "3600"})
     with pytest.raises(ServiceError, match="more than 300 s"):
         await get(client, server)
@@ -58,7 +58,7 @@ async def test_nobody_waits_as_long_as_a_server_asks_for_at_most(client: Client,
 
 
 @pytest.mark.parametrize("since", ["now", "1970"])
-async def test_a_limit_that_says_when_it_ends(client: Client, server: FakeServer, since: str) -> None:
+async def test_a_limit_that_says_when_it_ends(client: ProviderClient, server: FakeServer, since: str) -> None:
     ends = 1000 if since == "now" else int(time.time()) + 1000
     server.always = Fault(429, {"X-RateLimit-Reset": str(ends)})
     with pytest.raises(ServiceError, match="more than 300 s"):
@@ -72,7 +72,7 @@ async def test_a_limit_that_says_when_it_ends(client: Client, server: FakeServer
 
 
 async def test_a_limit_that_is_told_in_the_body(server: FakeServer) -> None:
-    client = Client("inventory prod", throttled=lambda reply: b"Throttling" in reply.body)
+    client = ProviderClient("inventory prod", throttled=lambda reply: b"Throttling" in reply.body)
     client.first_retry = 0.001
     server.faults.extend([Fault(400, body="ThrottlingException"), Fault(200, body="[]")])
     assert await get(client, server) == []
@@ -80,7 +80,9 @@ async def test_a_limit_that_is_told_in_the_body(server: FakeServer) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(FAULTS.keys() - {"hang", "429"}))
-async def test_no_failure_holds_what_was_sent_or_answered(name: str, client: Client, server: FakeServer) -> None:
+async def test_no_failure_holds_what_was_sent_or_answered(
+    name: str, client: ProviderClient, server: FakeServer
+) -> None:
     client.patience = 0.0 if name == "503" else 10
     server.always = FAULTS[name]
     with pytest.raises(ServiceError, match=r"^inventory prod: reading app: ") as caught:
@@ -101,7 +103,7 @@ def told(error: BaseException | None) -> str:
 
 
 @pytest.mark.parametrize("body", ["", "<html>" + CANARY, '{"a": "' + CANARY])
-async def test_what_is_no_json_is_no_answer(body: str, client: Client, server: FakeServer) -> None:
+async def test_what_is_no_json_is_no_answer(body: str, client: ProviderClient, server: FakeServer) -> None:
     server.always = Fault(200, body=body)
     with pytest.raises(ServiceError, match="not JSON") as caught:
         await get(client, server)
@@ -109,7 +111,7 @@ async def test_what_is_no_json_is_no_answer(body: str, client: Client, server: F
 
 
 def test_an_answer_without_what_belongs_into_it_is_refused() -> None:
-    client = Client("inventory prod")
+    client = ProviderClient("inventory prod")
     for body in (None, [], {}, {"rows": None}, {"rows": {}}, {"rows": [1]}, CANARY, {"rows": CANARY}):
         with pytest.raises(ServiceError, match="inventory prod: listing: the answer is not as documented") as caught:
             client.rows("listing", body, "rows")
@@ -122,7 +124,7 @@ def test_an_answer_without_what_belongs_into_it_is_refused() -> None:
 
 def test_a_credential_that_is_not_there_names_the_key() -> None:
     with pytest.raises(ServiceError, match=r"inventory prod: token: file:/nowhere/at/all: No such file"):
-        Client("inventory prod").secret(Credential("file:/nowhere/at/all"), "token")
+        ProviderClient("inventory prod").secret(Credential("file:/nowhere/at/all"), "token")
 
 
 async def test_a_few_at_once_in_order_and_none_is_left_behind() -> None:

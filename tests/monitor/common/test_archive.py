@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from monitor.common import archive
-from monitor.common.archive import ArchiveError, Budget, Stream, kind, leaves
+from monitor.common.archive import ArchiveBudget, ArchiveError, ByteStream, kind, leaves
 from tests.examples import examples
 
 
@@ -38,12 +38,12 @@ def tarred(members: dict[str, bytes], form: int = tarfile.PAX_FORMAT) -> bytes:
     return out.getvalue()
 
 
-def everything(data: bytes, budget: Budget | None = None) -> tuple[dict[str, bytes], list[tuple[str, str]]]:
+def everything(data: bytes, budget: ArchiveBudget | None = None) -> tuple[dict[str, bytes], list[tuple[str, str]]]:
     """What can be read of an archive called `a`, and what is said of the rest."""
     problems: list[tuple[str, str]] = []
     out: dict[str, bytes] = {}
     try:
-        for path, stream in leaves("a", io.BytesIO(data), budget or Budget(), lambda *p: problems.append(p)):
+        for path, stream in leaves("a", io.BytesIO(data), budget or ArchiveBudget(), lambda *p: problems.append(p)):
             out[path] = b""
             try:
                 while piece := stream.read():
@@ -168,26 +168,26 @@ def test_names_that_climb_are_only_shown() -> None:
 def test_a_bomb_ends_at_the_budget(name: str) -> None:
     pack = PACKERS[name]
     bomb = pack(pack(bytes(24 << 20)))
-    out, problems = everything(bomb, Budget(size=8 << 20))
+    out, problems = everything(bomb, ArchiveBudget(size=8 << 20))
     assert sum(map(len, out.values())) <= 8 << 20
     assert [why for _, why in problems] == ["stopped after 8 MiB unpacked; --max-unpacked raises the limit"]
 
 
 def test_a_zip_bomb_of_many_members_that_share_bytes_ends_at_the_budget() -> None:
     bomb = zipped({f"m{n}": bytes(4 << 20) for n in range(20)})
-    out, problems = everything(bomb, Budget(size=10 << 20))
+    out, problems = everything(bomb, ArchiveBudget(size=10 << 20))
     assert sum(map(len, out.values())) <= 10 << 20
     # The member that went over, then the archive as a whole.
     assert all("stopped after 10 MiB" in why for _, why in problems)
     assert [path for path, _ in problems] == ["a!m2", "a"]
     many = zipped({f"m{n}": b"" for n in range(50)})
-    out, problems = everything(many, Budget(members=10))
+    out, problems = everything(many, ArchiveBudget(members=10))
     assert len(out) == 10
     assert "more members" in problems[-1][1]
 
 
 def test_time_is_bounded_too() -> None:
-    _, problems = everything(gzip.compress(bytes(32 << 20)), Budget(seconds=0.0))
+    _, problems = everything(gzip.compress(bytes(32 << 20)), ArchiveBudget(seconds=0.0))
     assert problems == [("a", "stopped after 0 s; unpack it and scan the files")]
 
 
@@ -228,7 +228,7 @@ def test_a_tar_header_that_claims_more_than_there_is() -> None:
 
 
 def test_a_stream_gives_exactly_what_is_asked_of_take() -> None:
-    stream = Stream(iter([b"ab", b"cdef", b"g"]))
+    stream = ByteStream(iter([b"ab", b"cdef", b"g"]))
     assert stream.peek(3) == b"abcdef"[:3]
     assert (stream.take(3), stream.read(), stream.take(9), stream.read()) == (b"abc", b"def", b"g", b"")
 
@@ -246,7 +246,7 @@ def test_no_damage_raises_anything_else(seed: bytes, changes: list[tuple[int, in
     data = bytearray(seed)
     for at, value in changes:
         data[at % len(data)] = value
-    everything(bytes(data[: max(1, length)]), Budget(size=4 << 20))
+    everything(bytes(data[: max(1, length)]), ArchiveBudget(size=4 << 20))
 
 
 def test_zlib_data_appended_to_gzip_is_ignored() -> None:

@@ -175,7 +175,7 @@ SERVER = """
 import asyncio, resource
 from aiohttp import web
 from monitor.github.source import GitHubConfig
-from monitor.process import log_to_stderr
+from monitor.common.process import log_to_stderr
 from monitor.common import httpd
 from monitor.common.httpd import Bodies, serve
 from monitor.web.app import build

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[3]
 
 # Where text comes in that no rule has seen yet.
 ROOMS = ("monitor/access", "monitor/daemon/requests.py", "monitor/github", "monitor/host.py", "monitor/inventory")
-ROOMS += ("monitor/occurrence.py", "monitor/scanner.py", "monitor/sources", "monitor/verify")
+ROOMS += ("monitor/scanning/occurrence.py", "monitor/scanning/scanner.py", "monitor/sources", "monitor/verify")
 ROOMS += ("sinks/pagerduty", "sinks/slack")
 
 # What is cut there, and is no text from outside, or is masked already, or is looked at alone.

@@ -9,7 +9,7 @@ import pytest
 from monitor import runbook
 from monitor.common.tasks import cancel
 from monitor.daemon.deadlines import Deadlines
-from monitor.routing import Policy
+from monitor.routing.routes import Policy
 from monitor.runbook.progress import Procedure, Rung
 from monitor.store import Store, StoreError
 from monitor.store.suppressions import Wanted

@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from monitor.ledger import STATE, place
+from monitor.intake.ledger import STATE, place
 from monitor.snapshot import Known
 from monitor.store import Store
 from tests.fakes.intake import until

@@ -8,11 +8,11 @@ import pytest
 
 from monitor.common import tasks
 from monitor.common.scheduler import Scheduler
-from monitor.daemon.jobs import JOBS, EndedError, Job, Jobs, Policy
+from monitor.daemon.jobs import JOBS, BackgroundJob, EndedError, Jobs, Policy
 from monitor.delivery import Delivery
 from monitor.store import StoreError
 from monitor.store.redaction import Redact, Redaction
-from monitor.store.retention import Retention
+from monitor.store.retention import RetentionRepository
 from monitor.store.runs import Runs
 from tests.fakes.clock import turn
 from tests.fakes.intake import until
@@ -33,11 +33,11 @@ class Said:
         self.over: list[tuple[str, str]] = []  # key, text
 
 
-def job(work: Callable[[], Awaitable[object]], policy: Policy = "again", **more: Any) -> Job:
-    return Job("digging", "day", lambda parts: work(), policy, **more)
+def job(work: Callable[[], Awaitable[object]], policy: Policy = "again", **more: Any) -> BackgroundJob:
+    return BackgroundJob("digging", "day", lambda parts: work(), policy, **more)
 
 
-def made(said: Said, *table: Job) -> Jobs:
+def made(said: Said, *table: BackgroundJob) -> Jobs:
     return Jobs(
         NOBODY,
         Scheduler(),
@@ -116,7 +116,10 @@ async def test_one_that_nothing_goes_on_without_ends_the_group(
             raise error
 
     async def live() -> None:
-        async with made(said, job(work, "ends"), Job("other", "day", lambda _: other())) as table, table.during("day"):
+        async with (
+            made(said, job(work, "ends"), BackgroundJob("other", "day", lambda _: other())) as table,
+            table.during("day"),
+        ):
             try:
                 await asyncio.Event().wait()
             finally:
@@ -142,7 +145,7 @@ async def test_what_the_body_raises_is_no_group() -> None:
 async def test_those_of_a_phase_begin_with_it_and_end_with_it_in_the_other_order() -> None:
     ended: list[str] = []
 
-    def named(name: str, phase: str) -> Job:
+    def named(name: str, phase: str) -> BackgroundJob:
         async def work(parts: object) -> None:
             try:
                 await asyncio.Event().wait()
@@ -150,7 +153,7 @@ async def test_those_of_a_phase_begin_with_it_and_end_with_it_in_the_other_order
                 await asyncio.sleep(0)
                 ended.append(name)
 
-        return Job(name, phase, work)
+        return BackgroundJob(name, phase, work)
 
     table = made(Said(), named("first", "day"), named("never", "night"), named("second", "day"))
     async with table:
@@ -199,7 +202,7 @@ async def test_no_part_of_the_daemon_ends_unheard(
         return sweep
 
     monkeypatch.setattr(Runs, "sweep", failing("deadlines"))
-    monkeypatch.setattr(Retention, "sweep", failing("retention"))
+    monkeypatch.setattr(RetentionRepository, "sweep", failing("retention"))
     async with running(site.daemon()) as task:
         for part in ("deadlines", "retention"):
             await told(hook, f"The monitor's {part} failed")

@@ -15,7 +15,7 @@ import pytest
 
 from detectors.match.cost import Pace
 from detectors.rules.template import expand
-from monitor.config import ConfigError
+from monitor.config.config import ConfigError
 from monitor.daemon import lifecycle
 from monitor.store import Notice, Recovery, Store, StoreError
 from monitor.store.redaction import Redact, Redaction
@@ -117,7 +117,7 @@ async def test_once_reads_to_the_end_delivers_and_ends(site: Setup, hook: FakeWe
 async def test_once_says_what_could_not_be_searched(
     site: Setup, hook: FakeWebhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("monitor.scanner.PACE", Pace(turn=-1.0, piece=-1.0))
+    monkeypatch.setattr("monitor.scanning.scanner.PACE", Pace(turn=-1.0, piece=-1.0))
     site.plant(1)
     size = site.log.stat().st_size
     assert await asyncio.wait_for(site.daemon(once=True).run(), 120) == 1

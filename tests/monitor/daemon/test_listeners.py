@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from monitor.common import tasks
-from monitor.common.inbound import Request
+from monitor.common.inbound import InboundRequest
 from monitor.daemon.listeners import Listeners
 from monitor.store import StoreError
 from tests.fakes.intake import until
 
-REQUEST = Request("1", "chat", "ack", "ada", "7f3a")
+REQUEST = InboundRequest("1", "chat", "ack", "ada", "7f3a")
 
 
 class Chat:
@@ -43,10 +43,10 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_sink_listens_again_after_a_mistake_until_it_is_replaced() -> None:
-    asked: list[Request] = []
+    asked: list[InboundRequest] = []
     told: list[tuple[str, str | None]] = []
 
-    async def keep(requests: Sequence[Request]) -> bool:
+    async def keep(requests: Sequence[InboundRequest]) -> bool:
         asked.extend(requests)
         return True
 
@@ -72,7 +72,7 @@ async def test_a_mistake_after_a_long_while_is_a_first_one(
         tried.append(attempt)
         return 0.0
 
-    async def keep(requests: Sequence[Request]) -> bool:
+    async def keep(requests: Sequence[InboundRequest]) -> bool:
         return True
 
     monkeypatch.setattr(tasks, "backoff", backoff)
@@ -86,7 +86,7 @@ async def test_a_mistake_after_a_long_while_is_a_first_one(
 
 
 async def test_what_cannot_be_kept_is_said_so() -> None:
-    async def keep(requests: Sequence[Request]) -> bool:
+    async def keep(requests: Sequence[InboundRequest]) -> bool:
         raise StoreError("the disk is full")
 
     chat = Chat("wait")

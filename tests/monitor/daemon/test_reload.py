@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from detectors.rules.template import expand
-from monitor.in_force import last
+from monitor.config.in_force import last
 from tests.fakes.intake import until
 from tests.fakes.setup import RULE, Setup, incidents, running, told
 from tests.fakes.webhook import FakeWebhook

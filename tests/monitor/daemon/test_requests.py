@@ -12,11 +12,11 @@ import pytest
 from detectors.fingerprint import fingerprint as hashed
 from monitor.common.credential import CredentialError
 from monitor.common.http import RemoteError
-from monitor.common.inbound import Announced, HookDelivery, Request
+from monitor.common.inbound import Announced, HookDelivery, InboundRequest
 from monitor.common.tasks import cancel
 from monitor.daemon import requests
-from monitor.daemon.requests import Keeper, Requests
-from monitor.routing import Policy
+from monitor.daemon.requests import RequestRecorder, RequestWorker
+from monitor.routing.routes import Policy
 from monitor.snapshot import Snapshot
 from monitor.store import Store
 from tests.fakes.intake import until
@@ -33,7 +33,7 @@ class Chat:
         self.told: list[tuple[str, str, bool]] = []
         self.errors: list[Exception] = []
 
-    async def answer(self, request: Request, text: str, *, done: bool) -> None:
+    async def answer(self, request: InboundRequest, text: str, *, done: bool) -> None:
         if self.errors:
             raise self.errors.pop(0)
         self.told.append((request.answer["user"], text, done))
@@ -54,7 +54,7 @@ class Broken(Chat):
         self.broken, self.error = broken, error
         self.tried = 0
 
-    async def answer(self, request: Request, text: str, *, done: bool) -> None:
+    async def answer(self, request: InboundRequest, text: str, *, done: bool) -> None:
         if self.broken in request.answer["user"]:
             self.tried += 1
             if self.error is None:
@@ -68,14 +68,14 @@ class Broken(Chat):
 class Seen:
     """What the daemon is told by the part that deals with requests."""
 
-    keeper: Keeper
+    keeper: RequestRecorder
     snapshot: Snapshot
     troubles: list[tuple[str, str]] = field(default_factory=list)  # title and text
     over: list[str] = field(default_factory=list)  # keys
 
 
 @asynccontextmanager
-async def at_work(store: Store, chat: Any, **more: Any) -> AsyncIterator[Keeper]:
+async def at_work(store: Store, chat: Any, **more: Any) -> AsyncIterator[RequestRecorder]:
     async with looked_at(store, chat, **more) as seen:
         yield seen.keeper
 
@@ -86,11 +86,11 @@ async def looked_at(store: Store, chat: Any, **more: Any) -> AsyncIterator[Seen]
     scanner = SimpleNamespace(key=KEY, scrub=lambda text: text.replace("hunter2hunter2", "hunt…"))
     site: Any = SimpleNamespace(store=store, scanner=scanner, snapshot=Snapshot())
     running: Any = SimpleNamespace(site=site, sinks={"chat": chat, **more}, config=SimpleNamespace(actions=()))
-    keeper = Keeper(site, lambda: running.sinks)
+    keeper = RequestRecorder(site, lambda: running.sinks)
     seen = Seen(keeper, site.snapshot)
     site.tell = lambda title, text, key: seen.troubles.append((title, text))
     running.delivery = SimpleNamespace(over=lambda key, text: seen.over.append(key))
-    requests = Requests(running, keeper.kept)
+    requests = RequestWorker(running, keeper.kept)
     tasks = [asyncio.create_task(requests.answer()), asyncio.create_task(requests.run())]
     try:
         yield seen
@@ -105,7 +105,7 @@ async def waiting(store: Store) -> int:
 
 
 def ask(id_: str, verb: Any = "ack", actor: str = "ada", **more: Any) -> Announced:
-    return Announced(requests=[Request(id_, "chat", verb, actor, ID, answer={"user": "U1"}, **more)])
+    return Announced(requests=[InboundRequest(id_, "chat", verb, actor, ID, answer={"user": "U1"}, **more)])
 
 
 async def test_what_is_asked_for_is_done_and_told(store: Store) -> None:
@@ -161,7 +161,7 @@ class Asking(Chat):
         self.can = True
         self.asked: list[str] = []
 
-    async def ask(self, request: Request) -> bool:
+    async def ask(self, request: InboundRequest) -> bool:
         self.asked.append(request.window)
         return self.can
 
@@ -222,7 +222,9 @@ async def test_one_that_always_fails_holds_up_nothing_behind_it(
     monkeypatch.setattr(requests, "_FIRST", 0.02)
     monkeypatch.setattr(requests, "_SEND", 0.05)
     chat = Broken("U0", error)
-    refused = [Request(str(n), "chat", "ack", "ada", ID, refusal="no", answer={"user": f"U{n}"}) for n in range(4)]
+    refused = [
+        InboundRequest(str(n), "chat", "ack", "ada", ID, refusal="no", answer={"user": f"U{n}"}) for n in range(4)
+    ]
     async with looked_at(store, chat) as seen:
         await seen.keeper.keep(Announced(requests=refused))
         await until(lambda: len(chat.told) == 3)
@@ -236,7 +238,9 @@ async def test_a_sink_that_hangs_holds_up_no_other(store: Store) -> None:
     async with looked_at(store, hangs, other=works) as seen:
         await seen.keeper.keep(ask("1"))
         await until(lambda: hangs.tried)
-        await seen.keeper.keep(Announced(requests=[Request("2", "other", "ack", "ada", ID, answer={"user": "U2"})]))
+        await seen.keeper.keep(
+            Announced(requests=[InboundRequest("2", "other", "ack", "ada", ID, answer={"user": "U2"})])
+        )
         await until(lambda: works.told)
     assert (hangs.tried, hangs.told) == (1, [])
 

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from monitor.config import parse
+from monitor.config.config import parse
 from monitor.daemon.rotations import Rotations
-from monitor.routing import Policy
+from monitor.routing.routes import Policy
 from monitor.store import Store
-from monitor.store.inventory import Kept, Print
+from monitor.store.inventory import Print, SecretVersion
 from tests.monitor.store.helpers import fingerprint
 
 INVENTORY = '[[inventory]]\nname = "env"\ntype = "dotenv"\npath = [".env"]\n'
@@ -16,7 +16,7 @@ async def test_overdue_secrets_become_incidents_by_themselves_where_there_is_an_
     config = parse("")
     async with await Store.open(tmp_path / "db", Policy(sinks=("chat",))) as store:
         prints = (Print(fingerprint("x"), "", 20, "mixed"),)
-        old = Kept("KEY", fingerprint("x"), rotated=1.0, tags=("critical",), prints=prints)
+        old = SecretVersion("KEY", fingerprint("x"), rotated=1.0, tags=("critical",), prints=prints)
         await store.inventory.save("env", [old], whole=True)
         rotations = Rotations(store, b"k" * 32, lambda: config, str)
         await rotations.sweep()

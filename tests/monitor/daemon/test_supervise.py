@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from monitor import ledger
 from monitor.common import tasks
 from monitor.daemon import Daemon, supervise
+from monitor.intake import ledger
 from monitor.sources.file import source as file
-from monitor.standing import standing
+from monitor.sources.standing import standing
 from tests.fakes.intake import until
 from tests.fakes.server import Fault
 from tests.fakes.setup import Setup, incidents, running, told

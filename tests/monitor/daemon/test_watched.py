@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from monitor.daemon.watched import Watched
-from monitor.intake import Behind
+from monitor.intake.protocol import Behind
 from monitor.snapshot import Snapshot
 
 

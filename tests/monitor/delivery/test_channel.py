@@ -13,8 +13,8 @@ from monitor.common.http import Http, RemoteError
 from monitor.common.notification import Notification, Receipt
 from monitor.common.severity import Severity
 from monitor.delivery.channel import BUCKETS, SinkStats
-from monitor.model import Finding
-from monitor.routing import Policy, Route
+from monitor.domain.model import Finding
+from monitor.routing.routes import Policy, Route
 from monitor.store import Store, outbox
 from sinks.base import Limits
 from sinks.webhook import Webhook, WebhookConfig

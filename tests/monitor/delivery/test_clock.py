@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from monitor.delivery.clock import Clock
-from monitor.routing import Policy, Route
+from monitor.routing.routes import Policy, Route
 from monitor.store import Store
 from tests.fakes.delivery import finding, until
 

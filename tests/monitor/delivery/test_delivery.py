@@ -9,9 +9,9 @@ import pytest
 from monitor import runbook
 from monitor.common.http import RemoteError
 from monitor.delivery import clock
-from monitor.routing import Policy, Route
+from monitor.report.view import Links
+from monitor.routing.routes import Policy, Route
 from monitor.store import Notice, Store
-from monitor.view import Links
 from sinks.base import Limits
 from tests.fakes.delivery import (
     Recorder,

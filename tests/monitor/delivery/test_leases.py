@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from monitor.common.notification import Notification, Receipt
-from monitor.routing import Policy
+from monitor.routing.routes import Policy
 from monitor.store import Store, outbox, owner_name
 from tests.fakes.delivery import (
     QUICK,

@@ -6,7 +6,7 @@ import pytest
 
 from monitor.common.notification import Notification
 from monitor.delivery.notices import Notices
-from monitor.routing import Policy, Route
+from monitor.routing.routes import Policy, Route
 
 
 class Desk:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from monitor.common.http import RemoteError
 from monitor.common.notification import Notification, Receipt
-from monitor.routing import Policy, Route
+from monitor.routing.routes import Policy, Route
 from monitor.store import Store
 from tests.fakes.delivery import (
     Recorder,

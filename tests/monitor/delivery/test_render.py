@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from monitor import runbook
 from monitor.delivery.render import render
-from monitor.incidents import Incident
+from monitor.domain.incidents import Incident
+from monitor.report.view import Links
 from monitor.store import Leased
-from monitor.view import Links
 
 INCIDENT = Incident("i", "f", "r", "N", "high", "high", "open", "m", 1.0, 2.0, 3, runbook="aws-key")
 

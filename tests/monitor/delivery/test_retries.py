@@ -13,7 +13,7 @@ from multidict import CIMultiDict
 
 from monitor.common.http import RemoteError, retry_after
 from monitor.common.notification import Notification, Receipt
-from monitor.routing import Policy, Route
+from monitor.routing.routes import Policy, Route
 from monitor.store import OutboxEntry, Store
 from tests.fakes.delivery import (
     QUICK,

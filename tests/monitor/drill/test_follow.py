@@ -7,10 +7,10 @@ import pytest
 
 from detectors.fingerprint import fingerprint
 from detectors.rules.template import expand
-from monitor.config import load
+from monitor.config.config import load
 from monitor.drill.follow import Follower, Hop
 from monitor.drill.plant import DrillError, spot
-from monitor.routing import Policy
+from monitor.routing.routes import Policy
 from monitor.site import open_store
 from monitor.store import Store
 from tests.acceptance.harness import KEY, Monitor

@@ -7,8 +7,8 @@ import pytest
 
 from monitor.clients.storage import Storage
 from monitor.common.credential import Credential
-from monitor.github.client import Client
-from monitor.github.listing import ADVICE, Listing
+from monitor.github.client import GitHubClient
+from monitor.github.listing import ADVICE, RunListing
 from tests.fakes.alerts import MemoryIntake
 from tests.fakes.github import FakeGitHub
 from tests.fakes.github_actions import FakeActions
@@ -27,9 +27,9 @@ def intake() -> MemoryIntake:
 
 
 @pytest.fixture
-async def client(github: FakeGitHub, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Client]:
+async def client(github: FakeGitHub, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[GitHubClient]:
     monkeypatch.setenv("FAKE_GITHUB_TOKEN", FakeGitHub.token)
-    client = Client.with_token(github.url, Credential("env:FAKE_GITHUB_TOKEN"))
+    client = GitHubClient.with_token(github.url, Credential("env:FAKE_GITHUB_TOKEN"))
     yield client
     await client.close()
 
@@ -43,10 +43,10 @@ async def actions(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeActions]
 
 
 @pytest.fixture
-async def listing(actions: FakeActions) -> AsyncIterator[Listing]:
-    client = Client.with_token(actions.url, Credential("env:FAKE_GITHUB_TOKEN"), advice=ADVICE)
+async def listing(actions: FakeActions) -> AsyncIterator[RunListing]:
+    client = GitHubClient.with_token(actions.url, Credential("env:FAKE_GITHUB_TOKEN"), advice=ADVICE)
     client.first_retry = 0.001
     storage = Storage(private=True, clear=True)
-    yield Listing(client, storage, Counter[str]().update)
+    yield RunListing(client, storage, Counter[str]().update)
     await storage.close()
     await client.close()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.github.alerts import Item, Malformed, finding_id, item, place, severity
+from monitor.github.alerts import AlertItem, Malformed, finding_id, item, place, severity
 from tests.examples import examples
 from tests.fakes.github import FakeGitHub, commit, issue
 
@@ -22,7 +22,7 @@ def body(**changes: Any) -> dict[str, Any]:
     return fake.body(alert, with_repository=True) | changes
 
 
-def read(**changes: Any) -> Item:
+def read(**changes: Any) -> AlertItem:
     return item(body(**changes), NOW)
 
 

@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from monitor.github import ci
-from monitor.github.ci import GitHubActionsConfig, GitHubActionsSource
+from monitor.github.ci import ActionsLogsConfig, GitHubActionsSource
 from monitor.sources import joblog
 from monitor.store import StoreError
 from tests.fakes.github_actions import ActionsIntake, FakeActions
@@ -30,7 +30,7 @@ def intake() -> ActionsIntake:
 def make(actions: FakeActions, intake: ActionsIntake, **more: Any) -> GitHubActionsSource:
     if not more.keys() & {"start_at", "since"}:
         more["start_at"] = "beginning"
-    config = GitHubActionsConfig.model_validate(BASE | {"base_url": actions.url} | more)
+    config = ActionsLogsConfig.model_validate(BASE | {"base_url": actions.url} | more)
     source = GitHubActionsSource(config, intake, b"k" * 32)
     source.client.first_retry = 0.001
     return source
@@ -56,7 +56,7 @@ async def once(actions: FakeActions, intake: ActionsIntake, **more: Any) -> None
 )
 def test_mistakes_in_the_configuration_are_named(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError) as caught:
-        GitHubActionsConfig.model_validate(BASE | changes)
+        ActionsLogsConfig.model_validate(BASE | changes)
     assert message in str(caught.value)
 
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from monitor.common.credential import Credential
 from monitor.common.http import RemoteError
 from monitor.github.auth import AuthError
-from monitor.github.client import Client
+from monitor.github.client import GitHubClient
 from tests.fakes.github import FakeGitHub, delivery
 
 ORG = "/orgs/acme/secret-scanning/alerts"
@@ -27,14 +27,14 @@ def token(monkeypatch: pytest.MonkeyPatch) -> Credential:
 
 @pytest.fixture
 async def client(github: FakeGitHub, token: Credential):
-    client = Client.with_token(github.url, token)
+    client = GitHubClient.with_token(github.url, token)
     client.first_retry = 0.01
     yield client
     await client.close()
 
 
 @pytest.mark.parametrize("cursors", [True, False])
-async def test_pages_follow_the_link_header_to_the_end(github: FakeGitHub, client: Client, cursors: bool) -> None:
+async def test_pages_follow_the_link_header_to_the_end(github: FakeGitHub, client: GitHubClient, cursors: bool) -> None:
     github.cursors = cursors
     for number in range(7):
         github.add("acme/web", f"value-{number}", age=number)
@@ -44,7 +44,7 @@ async def test_pages_follow_the_link_header_to_the_end(github: FakeGitHub, clien
     assert [query.get("page") for _, _, query in github.requests] == ([None] * 3 if cursors else [None, "2", "3"])
 
 
-async def test_a_link_to_another_server_is_refused(github: FakeGitHub, client: Client) -> None:
+async def test_a_link_to_another_server_is_refused(github: FakeGitHub, client: GitHubClient) -> None:
     with pytest.raises(RemoteError, match="another server; check base_url"):
         await client.get("http://127.0.0.2:1/orgs/acme")
     github.faults.append((302, {"Location": "https://elsewhere.test/x"}, None))
@@ -78,14 +78,14 @@ def test_an_answer_of_many_values_takes_no_memory() -> None:
     assert int(peak) < 250, "MiB"
 
 
-async def test_a_renamed_repository_is_followed_on_the_same_server(github: FakeGitHub, client: Client) -> None:
+async def test_a_renamed_repository_is_followed_on_the_same_server(github: FakeGitHub, client: GitHubClient) -> None:
     github.add("acme/new", "v")
     github.faults.append((301, {"Location": "/repos/acme/new/secret-scanning/alerts"}, None))
     answer = await client.get("/repos/acme/old/secret-scanning/alerts")
     assert [alert["number"] for alert in answer.body] == [1]
 
 
-async def test_conditional_reads_cost_nothing_until_something_changes(github: FakeGitHub, client: Client) -> None:
+async def test_conditional_reads_cost_nothing_until_something_changes(github: FakeGitHub, client: GitHubClient) -> None:
     alert = github.add("acme/web", "v", age=50)
     first = await client.get(ORG, conditional=True)
     assert first.status == 200
@@ -98,14 +98,14 @@ async def test_conditional_reads_cost_nothing_until_something_changes(github: Fa
     assert (await client.get(ORG, conditional=True)).status == 200
 
 
-async def test_retry_after_is_waited_for(github: FakeGitHub, client: Client) -> None:
+async def test_retry_after_is_waited_for(github: FakeGitHub, client: GitHubClient) -> None:
     github.faults.append((429, {"Retry-After": "1"}, {"message": "slow down"}))
     start = time.monotonic()
     assert (await client.get(ORG)).status == 200
     assert time.monotonic() - start >= 1.0
 
 
-async def test_a_used_up_quota_waits_for_its_reset_by_githubs_clock(github: FakeGitHub, client: Client) -> None:
+async def test_a_used_up_quota_waits_for_its_reset_by_githubs_clock(github: FakeGitHub, client: GitHubClient) -> None:
     github.skew = -7200.0  # GitHub's clock is two hours behind ours (or ours ahead)
     github.faults.append((200, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(github.now()) + 1)}, []))
     waits: list[float] = []
@@ -116,7 +116,9 @@ async def test_a_used_up_quota_waits_for_its_reset_by_githubs_clock(github: Fake
     assert 0.5 <= time.monotonic() - start < 5
 
 
-async def test_a_secondary_limit_without_hints_backs_off_from_a_minute(github: FakeGitHub, client: Client) -> None:
+async def test_a_secondary_limit_without_hints_backs_off_from_a_minute(
+    github: FakeGitHub, client: GitHubClient
+) -> None:
     budget = await client.budget()
     assert budget.backoff == 60.0
     budget.backoff = 0.2
@@ -128,7 +130,7 @@ async def test_a_secondary_limit_without_hints_backs_off_from_a_minute(github: F
     assert budget.refusals == 0
 
 
-async def test_a_missing_permission_is_not_taken_for_a_limit(github: FakeGitHub, client: Client) -> None:
+async def test_a_missing_permission_is_not_taken_for_a_limit(github: FakeGitHub, client: GitHubClient) -> None:
     github.faults.append((403, {}, {"message": "Resource not accessible by personal access token"}))
     with pytest.raises(RemoteError, match=r"403 \(not permitted") as caught:
         await client.get(ORG)
@@ -137,7 +139,7 @@ async def test_a_missing_permission_is_not_taken_for_a_limit(github: FakeGitHub,
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
-async def test_server_errors_are_retried_a_few_times(github: FakeGitHub, client: Client, status: int) -> None:
+async def test_server_errors_are_retried_a_few_times(github: FakeGitHub, client: GitHubClient, status: int) -> None:
     github.faults.extend([(status, {}, b"<html>proxy</html>")] * 2)
     assert (await client.get(ORG)).status == 200
     github.faults.extend([(status, {}, None)] * 5)
@@ -147,7 +149,7 @@ async def test_server_errors_are_retried_a_few_times(github: FakeGitHub, client:
     assert len(github.requests) == 3 + 5
 
 
-async def test_retry_after_of_a_server_error_is_waited_for(github: FakeGitHub, client: Client) -> None:
+async def test_retry_after_of_a_server_error_is_waited_for(github: FakeGitHub, client: GitHubClient) -> None:
     github.faults.append((503, {"Retry-After": "1"}, None))
     start = time.monotonic()
     assert (await client.get(ORG)).status == 200
@@ -155,7 +157,9 @@ async def test_retry_after_of_a_server_error_is_waited_for(github: FakeGitHub, c
 
 
 @pytest.mark.parametrize("link", ["http://[broken", "https://x.test:99999999/"])
-async def test_links_that_lead_nowhere_are_errors_like_others(github: FakeGitHub, client: Client, link: str) -> None:
+async def test_links_that_lead_nowhere_are_errors_like_others(
+    github: FakeGitHub, client: GitHubClient, link: str
+) -> None:
     github.faults.append((200, {"Link": f'<{link}>; rel="next"'}, []))
     with pytest.raises(RemoteError, match=r"no web address|another server"):
         async for _ in client.pages(ORG):
@@ -166,7 +170,7 @@ async def test_links_that_lead_nowhere_are_errors_like_others(github: FakeGitHub
         await client.get(ORG)
 
 
-async def test_errors_show_neither_token_nor_query_nor_body(github: FakeGitHub, client: Client) -> None:
+async def test_errors_show_neither_token_nor_query_nor_body(github: FakeGitHub, client: GitHubClient) -> None:
     canary = "canary-in-an-answer"
     for status in (400, 404, 422):
         github.faults.append((status, {}, {"message": canary}))
@@ -184,7 +188,7 @@ async def test_errors_show_neither_token_nor_query_nor_body(github: FakeGitHub, 
 
 
 async def test_an_unreachable_server_is_an_error_that_asks_for_a_retry(token: Credential) -> None:
-    client = Client.with_token("http://127.0.0.1:9", token)
+    client = GitHubClient.with_token("http://127.0.0.1:9", token)
     client.attempts, client.first_retry = 2, 0.01
     with pytest.raises(RemoteError) as caught:
         await client.get(ORG)
@@ -192,7 +196,7 @@ async def test_an_unreachable_server_is_an_error_that_asks_for_a_retry(token: Cr
     await client.close()
 
 
-async def test_writes_go_out_at_most_once_a_second(github: FakeGitHub, client: Client) -> None:
+async def test_writes_go_out_at_most_once_a_second(github: FakeGitHub, client: GitHubClient) -> None:
     github.add("acme/web", "v")
     for comment in ("one", "two", "three"):
         body = {"state": "resolved", "resolution": "revoked", "resolution_comment": comment}
@@ -202,7 +206,7 @@ async def test_writes_go_out_at_most_once_a_second(github: FakeGitHub, client: C
 
 
 async def test_a_refused_token_is_read_again_once(
-    github: FakeGitHub, client: Client, monkeypatch: pytest.MonkeyPatch
+    github: FakeGitHub, client: GitHubClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await client.get(ORG)
     github.token = "the-next-token"
@@ -214,8 +218,10 @@ async def test_a_refused_token_is_read_again_once(
         await client.get(ORG)
 
 
-async def test_two_clients_of_one_token_share_a_budget(github: FakeGitHub, token: Credential, client: Client) -> None:
-    other = Client.with_token(github.url, token)
+async def test_two_clients_of_one_token_share_a_budget(
+    github: FakeGitHub, token: Credential, client: GitHubClient
+) -> None:
+    other = GitHubClient.with_token(github.url, token)
     assert await other.budget() is await client.budget()
     await other.close()
 
@@ -232,12 +238,12 @@ async def app(github: FakeGitHub, app_key, tmp_path):
     )
     (tmp_path / "app.pem").write_bytes(pem)
     github.app_key = app_key.public_key()
-    client = Client.with_app(github.url, "4242", Credential(f"file:{tmp_path / 'app.pem'}"), "orgs/acme")
+    client = GitHubClient.with_app(github.url, "4242", Credential(f"file:{tmp_path / 'app.pem'}"), "orgs/acme")
     yield client
     await client.close()
 
 
-async def test_an_app_finds_its_installation_and_uses_its_token(github: FakeGitHub, app: Client) -> None:
+async def test_an_app_finds_its_installation_and_uses_its_token(github: FakeGitHub, app: GitHubClient) -> None:
     github.add("acme/web", "v")
     assert len((await app.get(ORG)).body) == 1
     assert (await app.get(ORG)).status == 200
@@ -246,7 +252,7 @@ async def test_an_app_finds_its_installation_and_uses_its_token(github: FakeGitH
     assert await app.auth.identity() == "app:4242:77"
 
 
-async def test_an_installation_token_is_renewed_before_its_end(github: FakeGitHub, app: Client) -> None:
+async def test_an_installation_token_is_renewed_before_its_end(github: FakeGitHub, app: GitHubClient) -> None:
     github.token_life = 299.0  # within the margin: every use asks for a new one
     await app.get(ORG)
     first = app.auth.generation
@@ -259,7 +265,7 @@ async def test_an_installation_token_is_renewed_before_its_end(github: FakeGitHu
     assert len(github.issued) == count
 
 
-async def test_trouble_with_the_log_in_is_not_taken_for_that_of_an_alert(github: FakeGitHub, app: Client) -> None:
+async def test_trouble_with_the_log_in_is_not_taken_for_that_of_an_alert(github: FakeGitHub, app: GitHubClient) -> None:
     github.faults.append((404, {}, {"message": "Not Found"}))  # the installation is gone
     with pytest.raises(AuthError, match="/orgs/acme/installation: 404"):
         await app.get(ORG)
@@ -269,7 +275,7 @@ async def test_trouble_with_the_log_in_is_not_taken_for_that_of_an_alert(github:
     assert (caught.value.retry, caught.value.status) == (True, 0)
 
 
-async def test_an_etag_of_an_old_token_is_not_sent(github: FakeGitHub, app: Client) -> None:
+async def test_an_etag_of_an_old_token_is_not_sent(github: FakeGitHub, app: GitHubClient) -> None:
     answer = await app.get(ORG, conditional=True)
     app.remember(answer)
     app.auth.rejected()
@@ -277,12 +283,12 @@ async def test_an_etag_of_an_old_token_is_not_sent(github: FakeGitHub, app: Clie
     assert github.not_modified == 0
 
 
-async def test_the_apps_jwt_follows_githubs_clock(github: FakeGitHub, app: Client) -> None:
+async def test_the_apps_jwt_follows_githubs_clock(github: FakeGitHub, app: GitHubClient) -> None:
     github.skew = -3600.0
     assert (await app.get(ORG)).status == 200
 
 
-async def test_the_app_lists_its_deliveries(github: FakeGitHub, app: Client) -> None:
+async def test_the_app_lists_its_deliveries(github: FakeGitHub, app: GitHubClient) -> None:
     github.deliveries.append(delivery(1, "guid", 502))
     answer = await app.app("GET", "/app/hook/deliveries", {"per_page": "100"})
     assert [item["guid"] for item in answer.body] == ["guid"]
@@ -290,14 +296,14 @@ async def test_the_app_lists_its_deliveries(github: FakeGitHub, app: Client) -> 
 
 async def test_a_bad_key_file_is_named_without_its_content(github: FakeGitHub, tmp_path) -> None:
     (tmp_path / "app.pem").write_text("not a key at all")
-    client = Client.with_app(github.url, "4242", Credential(f"file:{tmp_path / 'app.pem'}"), "orgs/acme")
+    client = GitHubClient.with_app(github.url, "4242", Credential(f"file:{tmp_path / 'app.pem'}"), "orgs/acme")
     with pytest.raises(Exception, match="not an RSA private key") as caught:
         await client.get(ORG)
     assert "not a key at all" not in repr(caught.value)
     await client.close()
 
 
-async def test_where_content_is_stored_is_given_and_not_followed(github: FakeGitHub, client: Client) -> None:
+async def test_where_content_is_stored_is_given_and_not_followed(github: FakeGitHub, client: GitHubClient) -> None:
     moved = {"Location": f"{github.url}/repos/acme/new"}
     github.faults.extend(
         [(301, moved, None), (302, {"Location": "https://storage.example/a?sig=b%2F"}, b"<html>elsewhere</html>")]
@@ -315,7 +321,9 @@ async def test_a_client_may_know_better_what_a_status_means(
     github: FakeGitHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAKE_GITHUB_TOKEN", FakeGitHub.token)
-    client = Client.with_token(github.url, Credential("env:FAKE_GITHUB_TOKEN"), advice={403: "ask for another right"})
+    client = GitHubClient.with_token(
+        github.url, Credential("env:FAKE_GITHUB_TOKEN"), advice={403: "ask for another right"}
+    )
     for status, said in ((403, "ask for another right"), (422, "GitHub did not accept the values")):
         github.faults.append((status, {}, {"message": "no"}))
         with pytest.raises(RemoteError, match=said):

@@ -7,14 +7,14 @@ import pytest
 from githubkit_schemas.v2026_03_10 import models
 
 from monitor.common.http import RemoteError
-from monitor.github.client import Client
+from monitor.github.client import GitHubClient
 from monitor.github.exposure import Exposure
 from tests.fakes.alerts import MemoryIntake
 from tests.fakes.github import FakeGitHub, fill, iso
 
 
 @pytest.fixture
-def exposure(client: Client, intake: MemoryIntake):
+def exposure(client: GitHubClient, intake: MemoryIntake):
     return Exposure("github", client, intake, b"k" * 32, ["acme"])
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from monitor.common.inbound import Announced, HookDelivery
-from monitor.github.ci import GitHubActionsConfig
+from monitor.github.ci import ActionsLogsConfig
 from monitor.github.hook import GitHubHook, signature
 from monitor.github.login import GitHubLogin
 from monitor.github.source import REVIEWS, GitHubConfig
@@ -194,7 +194,7 @@ async def test_a_job_that_has_ended_is_for_the_source_that_reads_its_log(hooks: 
     sent = json.dumps(body).encode()
     assert await (await hooks.post(sent, event="workflow_job")).text() == "not an event we use\n"  # no such source
     hooks.sources.append(
-        GitHubActionsConfig.model_validate(
+        ActionsLogsConfig.model_validate(
             {
                 "name": "ci",
                 "type": "github-actions",

@@ -9,9 +9,9 @@ from detectors.fingerprint import fingerprint
 from detectors.match.engine import Engine
 from detectors.rules.rule import Rule
 from detectors.rules.template import expand
-from monitor.github.alerts import Place, item
+from monitor.domain.model import Finding, KnownAlert
+from monitor.github.alerts import AlertLocation, item
 from monitor.github.join import FALLBACK_RULE, identity, record
-from monitor.model import Finding, KnownAlert
 from tests.detectors import texts
 from tests.fakes.alerts import MemoryIntake
 from tests.fakes.github import FakeGitHub, commit
@@ -126,7 +126,7 @@ async def test_a_value_that_is_known_is_shown_as_it_was(intake: MemoryIntake) ->
 async def test_every_place_is_a_finding_and_an_alert_without_one_links_to_its_page(intake: MemoryIntake) -> None:
     one = alert(None, "x", locations=[commit("a", 1)])
     known = await identity(one, host="github.com", key=KEY, intake=intake, known=None)
-    places = [Place("1", "acme/web:a", 1, 2, "https://x.test/a"), Place("2", "acme/web:b")]
+    places = [AlertLocation("1", "acme/web:a", 1, 2, "https://x.test/a"), AlertLocation("2", "acme/web:b")]
     kept, findings = record(one, known, places, source="gh", host="github.com", quiet_before=0.0, read=1.0)
     assert [(finding.path, finding.line, finding.column) for finding in findings] == [
         ("acme/web:a", 1, 2),
@@ -146,8 +146,8 @@ def test_quiet_goes_by_the_age_of_the_alert(intake: MemoryIntake) -> None:
         "quiet_before": time.time() - 7 * 86_400.0,
         "read": 1.0,
     }
-    from monitor.github.join import Identity
+    from monitor.github.join import SecretIdentity
 
-    who = Identity("f", True, "r", "n", "high", "high", "m", None, {})
+    who = SecretIdentity("f", True, "r", "n", "high", "high", "m", None, {})
     assert record(old, who, [], **known_args)[0].quiet
     assert not record(alert(None, "x", age=6 * 86_400.0), who, [], **known_args)[0].quiet

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from monitor.github.limits import Budget, shared
+from monitor.github.limits import RequestBudget, shared
 
 
 def quota(remaining: int, reset_in: float, limit: int = 5000) -> dict[str, str]:
@@ -16,7 +16,7 @@ def quota(remaining: int, reset_in: float, limit: int = 5000) -> dict[str, str]:
 
 
 def test_background_work_leaves_a_tenth_to_others() -> None:
-    budget = Budget()
+    budget = RequestBudget()
     budget.answered(200, quota(500, 600))
     assert budget.delay() == 0
     assert 590 < budget.delay(background=True) < 610
@@ -25,7 +25,7 @@ def test_background_work_leaves_a_tenth_to_others() -> None:
 
 
 def test_a_reset_in_the_past_or_far_ahead_does_not_stop_work_for_long() -> None:
-    budget = Budget()
+    budget = RequestBudget()
     budget.answered(200, quota(0, -100))
     assert budget.delay() <= 1.0
     budget.answered(200, quota(0, 10_000_000))
@@ -33,7 +33,7 @@ def test_a_reset_in_the_past_or_far_ahead_does_not_stop_work_for_long() -> None:
 
 
 def test_more_than_900_points_a_minute_are_never_asked_for() -> None:
-    budget = Budget()
+    budget = RequestBudget()
     spent = 0
     while budget.delay() == 0 and spent < 1000:
         budget._points -= 1
@@ -42,7 +42,7 @@ def test_more_than_900_points_a_minute_are_never_asked_for() -> None:
 
 
 def test_refusals_back_off_further_each_time_and_forget_after_success() -> None:
-    budget = Budget()
+    budget = RequestBudget()
     waits = [budget.refused({}) for _ in range(6)]
     assert 60 <= waits[0] <= 120  # GitHub asks for a minute at least
     assert 120 <= waits[1] <= 240
@@ -52,7 +52,7 @@ def test_refusals_back_off_further_each_time_and_forget_after_success() -> None:
 
 
 def test_a_refusal_of_search_leaves_the_rest_alone() -> None:
-    budget = Budget()
+    budget = RequestBudget()
     headers = quota(0, 50, 9) | {"x-ratelimit-resource": "code_search"}
     budget.answered(403, headers, resource="code_search")
     budget.refused(headers, resource="code_search")
@@ -61,7 +61,7 @@ def test_a_refusal_of_search_leaves_the_rest_alone() -> None:
 
 
 async def test_no_more_than_eight_requests_are_in_flight() -> None:
-    budget = Budget()
+    budget = RequestBudget()
     running = most = 0
 
     async def one() -> None:

@@ -4,13 +4,13 @@ import pytest
 
 from monitor.clients.storage import StorageError
 from monitor.common.http import RemoteError
-from monitor.github.listing import FRESH, Listing, Look
+from monitor.github.listing import FRESH, Look, RunListing
 from tests.fakes.github_actions import FakeActions
 
 REPO = "acme/web"
 
 
-async def test_jobs_of_all_attempts_and_all_pages(actions: FakeActions, listing: Listing) -> None:
+async def test_jobs_of_all_attempts_and_all_pages(actions: FakeActions, listing: RunListing) -> None:
     run = actions.add_run()
     for _ in range(130):
         actions.add_job(run)
@@ -23,7 +23,7 @@ async def test_jobs_of_all_attempts_and_all_pages(actions: FakeActions, listing:
     assert (len(jobs), goes_on) == (131, True)
 
 
-async def test_a_look_that_was_not_settled_is_answered_again(actions: FakeActions, listing: Listing) -> None:
+async def test_a_look_that_was_not_settled_is_answered_again(actions: FakeActions, listing: RunListing) -> None:
     run = actions.add_run(status="in_progress")
     actions.add_job(run)
     of = await listing.run(REPO, run.id)
@@ -42,7 +42,7 @@ async def test_a_look_that_was_not_settled_is_answered_again(actions: FakeAction
     assert await look(True) == (0, 2)
 
 
-async def test_what_is_gone_is_none_and_what_goes_on_is_for_later(actions: FakeActions, listing: Listing) -> None:
+async def test_what_is_gone_is_none_and_what_goes_on_is_for_later(actions: FakeActions, listing: RunListing) -> None:
     job = actions.add_job(actions.add_run(), age=None)
     assert await listing.run(REPO, 99) is None
     assert await listing.shows(REPO)
@@ -55,7 +55,7 @@ async def test_what_is_gone_is_none_and_what_goes_on_is_for_later(actions: FakeA
 
 
 async def test_addresses_are_asked_for_a_few_times_and_errors_say_what_to_do(
-    actions: FakeActions, listing: Listing
+    actions: FakeActions, listing: RunListing
 ) -> None:
     actions.add_job(actions.add_run(), "<1>")
     ended = await listing.job(REPO, 1)

@@ -12,23 +12,23 @@ from detectors.fingerprint import fingerprint
 from monitor.common.credential import Credential
 from monitor.common.http import RemoteError
 from monitor.common.inbound import HookDelivery
-from monitor.github.client import Client
-from monitor.github.poll import Poller, Stream, later
+from monitor.github.client import GitHubClient
+from monitor.github.poll import AlertStream, Poller, later
 from tests.fakes.alerts import KilledError, MemoryIntake
 from tests.fakes.github import FakeGitHub, commit, issue
 
 KEY = b"k" * 32
-ORG = Stream("org:acme", "default")
+ORG = AlertStream("org:acme", "default")
 DAY = 86_400.0
 
 
 @pytest.fixture
-def poller(client: Client, intake: MemoryIntake):
+def poller(client: GitHubClient, intake: MemoryIntake):
     client.first_retry = 0.01
     return make(client, intake)
 
 
-def make(client: Client, intake: MemoryIntake, **options: Any) -> Poller:
+def make(client: GitHubClient, intake: MemoryIntake, **options: Any) -> Poller:
     settings: dict[str, Any] = {
         "source": "github", "host": "github.com", "key": KEY, "generic_types": ("rsa_private_key",),
         "quiet_after": 7 * DAY, "sweep": DAY,
@@ -209,7 +209,7 @@ async def test_generic_types_are_a_listing_of_their_own(
 ) -> None:
     github.add("acme/web", "a key", "rsa_private_key")
     github.add("acme/web", "a token")
-    generic = Stream("org:acme", "generic")
+    generic = AlertStream("org:acme", "generic")
     await poller.poll(ORG, [ORG, generic])
     assert len(intake.alerts) == 1
     await poller.poll(generic, [ORG, generic])
@@ -219,7 +219,7 @@ async def test_generic_types_are_a_listing_of_their_own(
 async def test_one_summary_when_the_last_first_walk_has_ended(
     github: FakeGitHub, intake: MemoryIntake, poller: Poller
 ) -> None:
-    generic = Stream("org:acme", "generic")
+    generic = AlertStream("org:acme", "generic")
     streams = [ORG, generic]
     github.add("acme/web", "old key", "rsa_private_key", age=30 * DAY)
     github.add("acme/web", "old token", age=30 * DAY)
@@ -235,7 +235,7 @@ async def test_one_summary_when_the_last_first_walk_has_ended(
 async def test_a_listing_that_cannot_be_read_does_not_hold_up_the_summary(
     github: FakeGitHub, intake: MemoryIntake, poller: Poller
 ) -> None:
-    generic = Stream("org:acme", "generic")
+    generic = AlertStream("org:acme", "generic")
     github.add("acme/web", "old token", age=30 * DAY)
     await poller.poll(ORG, [ORG, generic])
     assert intake.summaries == []
@@ -250,7 +250,7 @@ async def test_fields_that_ghes_lacks_are_done_without(
     monkeypatch.setenv("FAKE_GITHUB_TOKEN", FakeGitHub.token)
     async with FakeGitHub(ghes=version) as github:
         github.add("acme/web", "v", locations=[commit("a"), commit("b"), issue(1)])
-        client = Client.with_token(github.url, Credential("env:FAKE_GITHUB_TOKEN"))
+        client = GitHubClient.with_token(github.url, Credential("env:FAKE_GITHUB_TOKEN"))
         await make(client, intake, host="ghe.example.org").poll(ORG, [ORG])
         assert [alert.id for alert in intake.alerts.values()] == ["ghe.example.org/acme/web#1"]
         assert len(intake.findings) == 3

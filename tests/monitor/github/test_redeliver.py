@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from monitor.common.credential import Credential
 from monitor.github import redeliver as module
-from monitor.github.client import Client
+from monitor.github.client import GitHubClient
 from monitor.github.redeliver import redeliver
 from tests.fakes.alerts import MemoryIntake
 from tests.fakes.github import FakeGitHub, delivery
@@ -28,12 +28,12 @@ async def github(tmp_path):
 async def client(github: FakeGitHub, tmp_path, monkeypatch: pytest.MonkeyPatch):
     real = module.asyncio.sleep
     monkeypatch.setattr(module.asyncio, "sleep", lambda seconds: real(0))
-    client = Client.with_app(github.url, "4242", Credential(f"file:{tmp_path / 'app.pem'}"), "orgs/acme")
+    client = GitHubClient.with_app(github.url, "4242", Credential(f"file:{tmp_path / 'app.pem'}"), "orgs/acme")
     yield client
     await client.close()
 
 
-async def test_what_failed_is_asked_for_once(github: FakeGitHub, client: Client) -> None:
+async def test_what_failed_is_asked_for_once(github: FakeGitHub, client: GitHubClient) -> None:
     intake = MemoryIntake()
     github.deliveries = [
         delivery(1, "a", 500),
@@ -56,7 +56,9 @@ async def test_what_failed_is_asked_for_once(github: FakeGitHub, client: Client)
     assert sorted(github.redelivered) == [1, 6, 7, 8]
 
 
-async def test_one_that_github_does_not_repeat_does_not_hold_up_the_others(github: FakeGitHub, client: Client) -> None:
+async def test_one_that_github_does_not_repeat_does_not_hold_up_the_others(
+    github: FakeGitHub, client: GitHubClient
+) -> None:
     intake = MemoryIntake()
     github.deliveries = [delivery(1, "a", 500), delivery(2, "b", 500), delivery(3, "c", 400)]
 
@@ -72,7 +74,7 @@ async def test_one_that_github_does_not_repeat_does_not_hold_up_the_others(githu
     assert github.redelivered == [1]
 
 
-async def test_all_pages_back_to_the_last_look_are_read(github: FakeGitHub, client: Client) -> None:
+async def test_all_pages_back_to_the_last_look_are_read(github: FakeGitHub, client: GitHubClient) -> None:
     intake = MemoryIntake()
     github.deliveries = [delivery(number, f"g{number}", 202) for number in range(1, 250)]
     github.deliveries[9]["status_code"] = 500
@@ -83,7 +85,7 @@ async def test_all_pages_back_to_the_last_look_are_read(github: FakeGitHub, clie
     assert len(github.requests) == 1
 
 
-async def test_entries_that_make_no_sense_are_counted(github: FakeGitHub, client: Client) -> None:
+async def test_entries_that_make_no_sense_are_counted(github: FakeGitHub, client: GitHubClient) -> None:
     intake = MemoryIntake()
     github.deliveries = [delivery(1, "a", 500)]
     github.mangle = lambda kind, body: [None, {}, {"id": "x"}, *body] if kind == "deliveries" else body

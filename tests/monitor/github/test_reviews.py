@@ -6,7 +6,7 @@ import pytest
 
 from detectors.rules.template import expand
 from monitor.common.http import RemoteError
-from monitor.github.client import Client
+from monitor.github.client import GitHubClient
 from monitor.github.reviews import ReviewRequest, Reviews, open_reviews
 from tests.fakes.alerts import KilledError, MemoryIntake
 from tests.fakes.github import FakeGitHub
@@ -18,15 +18,15 @@ ALERT = "github.com/acme/web#7"
 
 
 @pytest.fixture
-def reviews(client: Client, intake: MemoryIntake) -> Reviews:
+def reviews(client: GitHubClient, intake: MemoryIntake) -> Reviews:
     return Reviews("gh", client, intake, "github.com", ["org:acme"])
 
 
-async def listed(client: Client, target: str, kind: Any = "bypass") -> list[ReviewRequest | None]:
+async def listed(client: GitHubClient, target: str, kind: Any = "bypass") -> list[ReviewRequest | None]:
     return [one async for one in open_reviews(client, target, kind)]
 
 
-async def test_those_that_wait_wherever_they_are_listed(github: FakeGitHub, client: Client) -> None:
+async def test_those_that_wait_wherever_they_are_listed(github: FakeGitHub, client: GitHubClient) -> None:
     github.reviews.add("bypass", "acme/web", 3 * DAY, created=6 * DAY, comment="the value is in here")
     github.reviews.add("bypass", "acme/api", 3 * DAY)
     github.reviews.add("bypass", "acme/web", 3 * DAY, status="denied")
@@ -90,7 +90,7 @@ async def test_one_that_has_run_out_and_is_still_listed_is_not_reported(
 
 
 async def test_one_that_is_listed_of_an_organisation_and_of_its_repository_is_reported_once(
-    github: FakeGitHub, client: Client, intake: MemoryIntake
+    github: FakeGitHub, client: GitHubClient, intake: MemoryIntake
 ) -> None:
     late = github.reviews.add("bypass", "acme/web", 3 * DAY)
     for _ in range(2):  # as after a restart
@@ -125,7 +125,7 @@ async def test_a_request_to_dismiss_stands_in_the_history_of_the_incident(
 
 
 async def test_where_nobody_has_to_ask_it_is_silent_and_without_the_right_it_says_so(
-    github: FakeGitHub, client: Client, intake: MemoryIntake
+    github: FakeGitHub, client: GitHubClient, intake: MemoryIntake
 ) -> None:
     reviews = Reviews("gh", client, intake, "github.com", ["org:off", "org:closed", "org:acme"])
     github.reviews.off, github.reviews.refused = {"off"}, {"closed"}
@@ -147,7 +147,7 @@ async def test_where_nobody_has_to_ask_it_is_silent_and_without_the_right_it_say
     ],
 )
 async def test_what_cannot_be_read_is_counted(
-    body: Any, github: FakeGitHub, client: Client, intake: MemoryIntake, reviews: Reviews
+    body: Any, github: FakeGitHub, client: GitHubClient, intake: MemoryIntake, reviews: Reviews
 ) -> None:
     github.mangle = lambda kind, _: [body] if kind == "bypass" else []
     await reviews.look()
@@ -155,7 +155,9 @@ async def test_what_cannot_be_read_is_counted(
     assert intake.malformed_counts["review request"] == (body != {})  # without a status it waits for nobody
 
 
-async def test_odd_answers_are_read_as_far_as_they_go(github: FakeGitHub, client: Client, reviews: Reviews) -> None:
+async def test_odd_answers_are_read_as_far_as_they_go(
+    github: FakeGitHub, client: GitHubClient, reviews: Reviews
+) -> None:
     token = expand("ghp_{alnum:30}{crc32}", 4)
     odd = {
         "status": "open", "id": 5, "repository": None, "requester": {"actor_name": "a\nb"}, "data": [{"path": 7}, "x"],
@@ -172,7 +174,7 @@ async def test_odd_answers_are_read_as_far_as_they_go(github: FakeGitHub, client
 
 
 async def test_of_ten_thousand_those_up_to_a_limit_are_reported_and_that_is_said(
-    github: FakeGitHub, client: Client, intake: MemoryIntake, reviews: Reviews
+    github: FakeGitHub, client: GitHubClient, intake: MemoryIntake, reviews: Reviews
 ) -> None:
     github.check = False
     made = github.reviews.add("bypass", "acme/web", 3 * DAY)
@@ -187,7 +189,7 @@ async def test_of_ten_thousand_those_up_to_a_limit_are_reported_and_that_is_said
 
 
 async def test_a_listing_that_breaks_off_forgets_nothing(
-    github: FakeGitHub, client: Client, intake: MemoryIntake, reviews: Reviews
+    github: FakeGitHub, client: GitHubClient, intake: MemoryIntake, reviews: Reviews
 ) -> None:
     github.check = False
     made = github.reviews.add("bypass", "acme/web", 3 * DAY)

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 from detectors.fingerprint import fingerprint
 from monitor.common.inbound import HookDelivery
+from monitor.domain.model import WriteBack
 from monitor.github.source import GENERIC_TYPES, GitHubConfig, GitHubSource
-from monitor.model import WriteBack
 from tests.examples import examples
 from tests.fakes.alerts import MemoryIntake
 from tests.fakes.github import FakeGitHub, commit

@@ -4,7 +4,7 @@ import pytest
 
 from detectors.rules.template import expand
 from monitor.common.credential import Credential
-from monitor.github.client import Client
+from monitor.github.client import GitHubClient
 from monitor.github.value import values_of
 from tests.fakes.github import FakeGitHub
 
@@ -19,8 +19,8 @@ async def test_the_value_of_an_alert_is_asked_for_again() -> None:
     async with FakeGitHub() as github:
         github.add("acme/web", value, number=7)
 
-        def client() -> Client:
-            return Client.with_token(github.url, Credential("env:GITHUB_TOKEN"))
+        def client() -> GitHubClient:
+            return GitHubClient.with_token(github.url, Credential("env:GITHUB_TOKEN"))
 
         found = await values_of(client(), "acme/web#7")
         assert found is not None

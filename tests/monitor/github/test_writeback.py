@@ -8,19 +8,19 @@ import structlog
 
 from monitor.common.http import RemoteError
 from monitor.common.inbound import HookDelivery
+from monitor.domain.model import WriteBack
 from monitor.github import writeback
-from monitor.github.client import Client
-from monitor.github.poll import Poller, Stream
+from monitor.github.client import GitHubClient
+from monitor.github.poll import AlertStream, Poller
 from monitor.github.writeback import Mode, WriteBacks, plan
-from monitor.model import WriteBack
 from tests.fakes.alerts import MemoryIntake
 from tests.fakes.github import FakeGitHub
 
-ORG = Stream("org:acme", "default")
+ORG = AlertStream("org:acme", "default")
 
 
 @pytest.fixture
-def poller(client: Client, intake: MemoryIntake):
+def poller(client: GitHubClient, intake: MemoryIntake):
     return Poller(
         source="github", client=client, intake=intake, key=b"k" * 32, host="github.com", generic_types=(),
         quiet_after=1e9, sweep=1e9, assign=True,

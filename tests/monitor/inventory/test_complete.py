@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from monitor.domain.model import Print, SecretVersion
 from monitor.inventory.complete import Checked, Holding, NamesError, check, of_kept, of_secret, wanted
-from monitor.model import Kept, Print
 from monitor.store.inventory import Secret, Version
 
 
@@ -80,7 +80,9 @@ def test_what_could_not_be_asked_is_not_missing() -> None:
 
 
 def test_a_digest_stands_for_a_value_that_is_not_given() -> None:
-    one, other = (of_kept("fly", Kept("X", "digest 1", environment=where, unread=True)) for where in ("prod", "dev"))
+    one, other = (
+        of_kept("fly", SecretVersion("X", "digest 1", environment=where, unread=True)) for where in ("prod", "dev")
+    )
     assert [found.state for found in check(["X"], "production", [one, other], {}, bool)] == ["shared"]
     assert [found.state for found in check(["X"], "production", [one], {}, bool)] == ["unread"]
 
@@ -89,6 +91,6 @@ def test_what_is_stored_is_the_same() -> None:
     prints = (Print("f", "", 20, "hex"),)
     version = Version("m", "", "current", None, None, None, 0, 0, None, prints)
     secret = Secret("e", "X", "production", "", (), (), "", False, 0, 0, None, (version,))
-    assert of_secret(secret) == of_kept("e", Kept("X", "m", environment="production", prints=prints))
+    assert of_secret(secret) == of_kept("e", SecretVersion("X", "m", environment="production", prints=prints))
     gone = Secret("e", "X", "production", "", (), (), "", False, 0, 0, 5.0, (version,))
     assert of_secret(gone) is None

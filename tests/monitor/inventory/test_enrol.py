@@ -15,13 +15,13 @@ from aiohttp import web
 
 from detectors.match.exact import OWN, Exact
 from monitor.common.tasks import cancel
-from monitor.config import load
+from monitor.config.config import load
+from monitor.domain.model import Block
 from monitor.host import SourceIntake
-from monitor.inventory.ask import ask
 from monitor.inventory.enrol import Enrolment
 from monitor.inventory.managers.base import ManagerConfig
-from monitor.inventory.read import sync
-from monitor.model import Block
+from monitor.inventory.query import ask
+from monitor.inventory.reader import sync
 from monitor.site import Site, open_site
 from tests.detectors import texts
 from tests.fakes.forks import Forks

@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
-from monitor.incidents import Verified
+from monitor.domain.incidents import Verified
 from monitor.report.document import markdown, page
 from monitor.store import Beside
 from tests.monitor.report.test_dossier import HISTORY, INCIDENT, T, dossier, entry, place

@@ -6,7 +6,7 @@ from typing import Any
 
 from monitor import runbook
 from monitor.common.notification import Location
-from monitor.incidents import Incident
+from monitor.domain.incidents import Incident
 from monitor.report.dossier import Dossier, events, milestones, spans, together, used, window, word
 from monitor.runbook.progress import act, begin
 from monitor.store import AuditEntry, OutboxEntry, Use

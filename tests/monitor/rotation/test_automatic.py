@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
-from monitor.config import Config, ConfigError, parse
+from monitor.config.config import Config, ConfigError, parse
 from monitor.inventory.held import OvertakenError
 from monitor.rotation.automatic import Automatic, ask_provider, by_provider
 from monitor.rotation.work import Proof, begin, close, look, sweep, under_way
-from monitor.routing import Policy
+from monitor.routing.routes import Policy
 from monitor.runbook.progress import Procedure
-from monitor.runbook.shelf import load
+from monitor.runbook.runbook_store import load
 from monitor.store import Store
 from monitor.store.actions import ActionError
-from monitor.store.inventory import Kept, Print
+from monitor.store.inventory import Print, SecretVersion
 from monitor.store.records import ActionRun
 from tests.fakes.server import Fault
 from tests.fakes.vendor import CANARY, Vendor
@@ -90,7 +90,7 @@ def config_of(tmp_path: Path, server: str, **keys: Any) -> Config:
 async def save(store: Store, clock: Clock, value: str, age: float) -> None:
     prints = (Print(fingerprint(value), "", 20, "mixed"),)
     rotated = clock.now - age * DAY
-    kept = Kept("database/app", fingerprint(value), f"at {rotated}", rotated=rotated, prints=prints)
+    kept = SecretVersion("database/app", fingerprint(value), f"at {rotated}", rotated=rotated, prints=prints)
     await store.inventory.save("bao", [kept], whole=True)
 
 

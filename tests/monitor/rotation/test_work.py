@@ -8,11 +8,11 @@ import pytest
 
 from monitor.rotation.settings import RotationConfig
 from monitor.rotation.work import begin, look, sweep, under_way
-from monitor.routing import Policy
+from monitor.routing.routes import Policy
 from monitor.runbook.progress import Procedure, RunError
-from monitor.runbook.shelf import load
+from monitor.runbook.runbook_store import load
 from monitor.store import Store
-from monitor.store.inventory import Kept, Print
+from monitor.store.inventory import Print, SecretVersion
 from tests.monitor.store.helpers import Clock, finding, fingerprint
 
 DAY = 86_400.0
@@ -33,13 +33,13 @@ async def store(tmp_path: Path, clock: Clock) -> AsyncIterator[Store]:
         yield store
 
 
-def kept(value: str, version: str = "1", **changes: Any) -> Kept:
+def kept(value: str, version: str = "1", **changes: Any) -> SecretVersion:
     print_ = Print(fingerprint(value), "", 20, "mixed")
     facts: dict[str, Any] = {"tags": ("critical",), "owner": "platform", "prints": (print_,), **changes}
-    return Kept("secret/app.KEY", fingerprint(value), version, **facts)
+    return SecretVersion("secret/app.KEY", fingerprint(value), version, **facts)
 
 
-async def save(store: Store, *versions: Kept) -> None:
+async def save(store: Store, *versions: SecretVersion) -> None:
     await store.inventory.save("bao", versions, whole=True)
 
 

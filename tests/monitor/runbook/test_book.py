@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from monitor.runbook.book import Query, Step, fill, lint, merged, read
+from monitor.runbook.book import Query, RunbookStep, fill, lint, merged, read
 
 HEAD = {"title": "T", "first_step": "F.", "where": "W"}
 
@@ -63,7 +63,7 @@ def test_no_message_shows_a_value() -> None:
 
 
 def test_names_of_probes_and_actions_are_held_against_the_tables_there_are() -> None:
-    one = Step.model_validate(step("a", verify={"shows": "refused", "probe": "githb"}, actions=["github-revok"]))
+    one = RunbookStep.model_validate(step("a", verify={"shows": "refused", "probe": "githb"}, actions=["github-revok"]))
     assert lint([one], {}) == []
     found = lint([one], {"a": "step[0]"}, probes=["github"], actions=["github-revoke"])
     assert [(problem.key, "did you mean" in problem.message) for problem in found] == [
@@ -83,7 +83,7 @@ def test_a_step_of_the_same_id_changes_what_it_names_and_adds_its_queries() -> N
 
 
 def test_needs_and_deadlines_follow_the_order() -> None:
-    one = Step.model_validate(step("a", needs=["b"], replace_first={"needs": [], "within": "4h"}))
+    one = RunbookStep.model_validate(step("a", needs=["b"], replace_first={"needs": [], "within": "4h"}))
     assert (one.needs_in("contain"), one.within_in("contain")) == (("b",), 3600)
     assert (one.needs_in("replace"), one.within_in("replace")) == ((), 14_400)
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from monitor import runbook
-from monitor.matcher import Matcher
+from monitor.routing.match import Matcher
 from monitor.runbook.progress import (
     Facts,
     Procedure,
-    Run,
+    RunbookRun,
     RunError,
     Rung,
     act,
@@ -30,7 +30,7 @@ BOOK = runbook.load("aws-key")
 LADDER = (Rung(), Rung(600.0, ("pager",), "critical"), Rung(3600.0, ("boss",)))
 
 
-def run_of(severity: str = "critical", **labels: str) -> Run:
+def run_of(severity: str = "critical", **labels: str) -> RunbookRun:
     assert BOOK is not None
     return begin("i", BOOK, {"severity": severity, **labels}, NOW)
 
@@ -39,11 +39,11 @@ def facts(**changes: Any) -> Facts:
     return replace(Facts("open", "critical", NOW), **changes)
 
 
-def states(run: Run) -> dict[str, str]:
+def states(run: RunbookRun) -> dict[str, str]:
     return {task.id: task.state for task in run.tasks if task.state != "open"}
 
 
-def settled(run: Run, known: Facts, now: float, ladder: tuple[Rung, ...] = ()) -> Run:
+def settled(run: RunbookRun, known: Facts, now: float, ladder: tuple[Rung, ...] = ()) -> RunbookRun:
     for decision in progress(run, known, now, ladder):
         run = apply(run, decision, now)
     assert not progress(run, replace(known, reopened=None), now, ladder), "deciding again must change nothing"
@@ -276,7 +276,7 @@ def test_deadlines_of_a_clock_that_was_put_back_are_set_anew() -> None:
     }
 
 
-def replaced(now: float = NOW) -> Run:
+def replaced(now: float = NOW) -> RunbookRun:
     """The new secret is made: deploying it is next."""
     return act(run_of(), "replace", "done", actor="ada", now=now)[0]
 
@@ -306,7 +306,7 @@ def test_what_no_log_shows_any_more_is_deployed() -> None:
         (act(replaced(), "deploy", "fail", actor="ada", now=NOW + 4000)[0], {}),
     ],
 )
-def test_silence_that_says_nothing_finishes_no_step(run: Run, changes: dict[str, Any]) -> None:
+def test_silence_that_says_nothing_finishes_no_step(run: RunbookRun, changes: dict[str, Any]) -> None:
     settled_run = settled(run, facts(**{"watched": NOW, **changes}), NOW + 7000)
     assert not settled_run.task("deploy").over
 

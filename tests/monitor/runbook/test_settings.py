@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.config import ConfigError, parse
+from monitor.config.config import ConfigError, parse
 from monitor.runbook.progress import Rung
 from monitor.site import check_books
 

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from detectors.rules.template import expand
-from monitor.model import Finding
+from monitor.domain.model import Finding
 from monitor.scan.accepted import (
     FILE,
     LEAST,
+    AcceptedEntry,
     AcceptedError,
     Accepting,
     Book,
-    Entry,
     above,
     fresh,
     hashed,
@@ -40,7 +40,7 @@ def finding(rule: str = "github-pat", path: str = "a/b.py", line: int = 7, finge
     )  # fmt: skip
 
 
-def accepted(book: Book, secret: str = TOKEN, where: str = "a/b.py:7", **changes: Any) -> Entry:
+def accepted(book: Book, secret: str = TOKEN, where: str = "a/b.py:7", **changes: Any) -> AcceptedEntry:
     found = Accepting(where, book).entry(replace(finding(), **changes), "ghp_", secret.encode())
     assert found is not None
     return replace(found, reason='a "reason"\n', author="Ann <a@b>", until=NOW + DAY)
@@ -82,7 +82,7 @@ def test_an_entry_ends_and_a_rule_may_get_another_name(tmp_path: Path) -> None:
     from detectors.rules.gone import GONE
 
     old, now = next((old, gone.heir) for old, gone in GONE.items() if gone.heir)
-    there = Book(book.salt, (Entry(old, "", "p", "r", "a", NOW + DAY),))
+    there = Book(book.salt, (AcceptedEntry(old, "", "p", "r", "a", NOW + DAY),))
     assert there.accepts(str(now), "p", b"x")
 
 
@@ -94,7 +94,7 @@ def test_another_salt_is_another_hash_and_a_hash_is_slow() -> None:
 
 
 def test_of_other_values_hardly_any_is_hashed_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
-    book = Book("0" * 32, (Entry("r", hashed("0" * 32, b"x"), "", "r", "a", NOW),))
+    book = Book("0" * 32, (AcceptedEntry("r", hashed("0" * 32, b"x"), "", "r", "a", NOW),))
     slow: list[bytes] = []
     monkeypatch.setattr("monitor.scan.accepted.hashlib.scrypt", lambda value, **_: slow.append(value) or b"")
     for n in range(2000):
@@ -124,7 +124,7 @@ def test_paths_count_from_the_folder_of_the_file(tmp_path: Path, monkeypatch: py
     (tmp_path / "loose/deep" / FILE).touch()
     assert above(str(tmp_path / "loose/deep/x")) == tmp_path / "loose/deep" / FILE
     monkeypatch.chdir(tmp_path / "r/sub")
-    book = Book("0" * 32, (Entry("r", "", "sub/x.py", "r", "a", NOW),), root=str(tmp_path / "r"))
+    book = Book("0" * 32, (AcceptedEntry("r", "", "sub/x.py", "r", "a", NOW),), root=str(tmp_path / "r"))
     assert book.accepts("r", "x.py", b"")
     assert book.accepts("r", "../sub/x.py", b"")
     assert not book.accepts("r", "../x.py", b"")

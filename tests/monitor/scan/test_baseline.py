@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from detectors.match.engine import Engine
-from monitor.common.archive import Stream
-from monitor.model import Finding
+from monitor.common.archive import ByteStream
+from monitor.domain.model import Finding
 from monitor.scan.baseline import BaselineError, read, write
 from monitor.scan.search import Searcher, stream_blocks
 
@@ -16,7 +16,7 @@ KEY = b"k" * 32
 
 
 def findings(engine: Engine, text: str) -> list[Finding]:
-    blocks = stream_blocks("f\udcff", Stream(iter([text.encode()])))
+    blocks = stream_blocks("f\udcff", ByteStream(iter([text.encode()])))
     return [hit.finding for hit in Searcher(engine.worker(), KEY).search(blocks)]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from monitor.clients.git import DIFF, Git
-from monitor.scan.changes import FORMAT, Change, Commit, changes
+from monitor.scan.changes import FORMAT, FileChange, GitCommit, changes
 from tests.fakes.repository import Repository
 
 NAMES = ("a b", "ü", 'quo"te', "tab\tand\nnewline", " lead", "b/x b/x", "\udcff", "-", "back\\slash")
@@ -33,34 +33,36 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     return repository
 
 
-def read(repository: Repository, *options: str, size: int = 1 << 20) -> list[Commit | Change]:
+def read(repository: Repository, *options: str, size: int = 1 << 20) -> list[GitCommit | FileChange]:
     data = b"".join(Git(repository.folder).stream("log", "-c", "-p", *DIFF, *options, FORMAT, "--all"))
     return list(changes(data[start : start + size] for start in range(0, len(data), size)))
 
 
 def test_what_is_read_is_what_was_committed(made: Repository) -> None:
     items = read(made, "-U0")
-    commits = [item for item in items if isinstance(item, Commit)]
+    commits = [item for item in items if isinstance(item, GitCommit)]
     assert [item.message.split(b"\n")[0] for item in commits[:2]] == [b"merge", b"change"]
     assert (commits[0].author, commits[0].email, commits[0].time) == ("Ann Author", "ann@example.org", 1767337445)
     assert len(commits[0].parents) == 2
     first = commits[-1]
     assert first.message.strip() == ("names" + SPOOF).encode()
-    paths = {item.path for item in items if isinstance(item, Change) and item.commit is first}
+    paths = {item.path for item in items if isinstance(item, FileChange) and item.commit is first}
     assert paths == set(NAMES)
 
 
 def test_rows_name_what_sections_name(made: Repository) -> None:
-    def names(items: list[Commit | Change]) -> list[tuple[object, ...]]:
-        changed = [item for item in items if isinstance(item, Change)]
+    def names(items: list[GitCommit | FileChange]) -> list[tuple[object, ...]]:
+        changed = [item for item in items if isinstance(item, FileChange)]
         return [(one.commit and one.commit.id, one.path, one.old, one.new, one.link) for one in changed]
 
     data = b"".join(Git(made.folder).stream("log", "-c", "--raw", "--no-abbrev", *DIFF, FORMAT, "--all"))
     rows = list(changes([data]))
     sections = read(made)
     assert names(rows) == names(sections)
-    assert [one for one in rows if isinstance(one, Commit)] == [one for one in sections if isinstance(one, Commit)]
-    assert any(len(one.old) == 2 for one in rows if isinstance(one, Change))
+    assert [one for one in rows if isinstance(one, GitCommit)] == [
+        one for one in sections if isinstance(one, GitCommit)
+    ]
+    assert any(len(one.old) == 2 for one in rows if isinstance(one, FileChange))
 
 
 def test_how_the_output_is_cut_changes_nothing(made: Repository) -> None:
@@ -71,14 +73,14 @@ def test_how_the_output_is_cut_changes_nothing(made: Repository) -> None:
 
 def test_a_hunk_of_everything_is_the_new_version(made: Repository) -> None:
     for item in read(made, "-U100000"):
-        if isinstance(item, Change) and item.hunks and len(item.old) == 1:
+        if isinstance(item, FileChange) and item.hunks and len(item.old) == 1:
             (hunk,) = item.hunks
             blob = made.git("cat-file", "blob", item.new)
             assert hunk.text().rstrip(b"\n").strip() == blob.encode("utf-8", "surrogateescape").strip()
 
 
 def test_lines_that_were_added(made: Repository) -> None:
-    edits = [item for item in read(made, "-U3") if isinstance(item, Change) and item.path in "fm"]
+    edits = [item for item in read(made, "-U3") if isinstance(item, FileChange) and item.path in "fm"]
     assert [(item.path, [line for hunk in item.hunks for line in hunk.added()]) for item in edits] == [
         ("m", [2]),  # of the merge: what neither side had
         ("m", [1, 2, 3]),
@@ -113,7 +115,7 @@ def test_any_edit_gives_the_lines_of_the_new_version(tmp_path: Path, width: int)
         for number, blob in enumerate(blobs)
     )
     repository.git("fast-import", "--quiet", stdin=stream)
-    found = [item for item in read(repository, f"-U{width}") if isinstance(item, Change)]
+    found = [item for item in read(repository, f"-U{width}") if isinstance(item, FileChange)]
     assert found
     for item in found:
         number = int(item.commit.time) if item.commit else 0

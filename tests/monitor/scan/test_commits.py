@@ -11,8 +11,8 @@ import pytest
 from detectors.match.engine import Engine
 from monitor.clients.git import Git
 from monitor.scan.commits import CommitSearch
-from monitor.scan.history import History, Range, gathered
-from monitor.scan.run import Options
+from monitor.scan.history import GitHistory, Range, gathered
+from monitor.scan.run import ScanOptions
 from tests.fakes.repository import Repository
 from tests.monitor.scan.conftest import KEY
 
@@ -26,9 +26,9 @@ def look(
     problems: list[str] = []
     git = Git(repository.folder)
     with git.blobs() as blobs:
-        settings = Options(KEY, skip_binary=skip_binary)
+        settings = ScanOptions(KEY, skip_binary=skip_binary)
         search = CommitSearch(engine, settings, blobs, lambda _, what: problems.append(what), everything=everything)
-        seen = list(History(git, Range(options or ("--all",))).search(search))
+        seen = list(GitHistory(git, Range(options or ("--all",))).search(search))
     rows = [(one.hit.finding.path, one.hit.finding.line, subject(one.commit and one.commit.message)) for one in seen]
     return rows, search, problems
 
@@ -122,8 +122,8 @@ def test_a_secret_is_gathered_by_file_with_its_first_and_last_commit(
 ) -> None:
     git = Git(history[0].folder)
     with git.blobs() as blobs:
-        search = CommitSearch(engine, Options(KEY), blobs, lambda *_: None, everything=False)
-        found = gathered(History(git, Range(("--all",))).search(search))
+        search = CommitSearch(engine, ScanOptions(KEY), blobs, lambda *_: None, everything=False)
+        found = gathered(GitHistory(git, Range(("--all",))).search(search))
     app = next(one for one in found if one.hit.finding.path == "app.py" and one.commits == 2)
     assert app.first is not None
     assert app.last is not None
@@ -141,10 +141,10 @@ def test_versions_told_in_full_are_those_that_scan_tells(
     repository = history[0]
     git = Git(repository.folder)
     with git.blobs() as blobs:
-        search = CommitSearch(engine, Options(KEY), blobs, lambda *_: None, everything=True)
+        search = CommitSearch(engine, ScanOptions(KEY), blobs, lambda *_: None, everything=True)
         seen = {
             (one.hit.finding.path, one.hit.finding.fingerprint)
-            for one in History(git, Range(("--all",))).search(search)
+            for one in GitHistory(git, Range(("--all",))).search(search)
         }
     tree = Repository(tmp_path / "tree")
     tree.git("fetch", "-q", str(repository.folder), "main")
@@ -152,7 +152,7 @@ def test_versions_told_in_full_are_those_that_scan_tells(
     for name in repository.git("rev-list", "main").splitlines()[::3]:
         tree.git("checkout", "-q", "-f", name, "--", ".", fine=False)
         tree.git("read-tree", "--reset", "-u", name)
-        for outcome in scan(walk([str(tree.folder)], lambda *_: None), engine, Options(KEY), 1):
+        for outcome in scan(walk([str(tree.folder)], lambda *_: None), engine, ScanOptions(KEY), 1):
             found |= {
                 (str(Path(hit.finding.path).relative_to(tree.folder)), hit.finding.fingerprint) for hit in outcome.hits
             }
@@ -206,9 +206,9 @@ def test_many_small_texts_are_one_search(engine: Engine, token: Token, tmp_path:
     repository.git("fast-import", "--quiet", stdin=stream)
     git, searched = Git(repository.folder), []
     with git.blobs() as blobs:
-        search = CommitSearch(engine, Options(KEY), blobs, lambda *_: None, everything=False)
+        search = CommitSearch(engine, ScanOptions(KEY), blobs, lambda *_: None, everything=False)
         before = search.worker.search
         search.worker.search = lambda *a, **k: searched.append(1) or before(*a, **k)  # type: ignore[method-assign,func-returns-value]
-        seen = list(History(git, Range(("--all",))).search(search))
+        seen = list(GitHistory(git, Range(("--all",))).search(search))
     assert [one.hit.finding.path for one in seen] == ["f207", "f107", "f7"]
     assert len(searched) < 10

@@ -5,14 +5,14 @@ from dataclasses import replace
 
 from detectors.match.engine import Engine
 from monitor.scan.gitlab import document
-from monitor.scan.run import Options, scan_stream
+from monitor.scan.run import ScanOptions, scan_stream
 from tests.monitor.scan.test_sarif import Token
 
 
 def test_a_report_names_the_commit_where_there_is_one_and_no_value(engine: Engine, token: Token) -> None:
     """tests/test_ci.py holds it against what GitLab asks of it."""
     stream = io.BytesIO(f"x\n{token(1)}\n".encode())
-    (hit,) = [hit for outcome in scan_stream("a\udcff", stream, engine, Options(b"k" * 32)) for hit in outcome.hits]
+    (hit,) = [hit for outcome in scan_stream("a\udcff", stream, engine, ScanOptions(b"k" * 32)) for hit in outcome.hits]
     first = {"commit": "ab" * 20, "author": "Ann", "email": "a@b", "date": "2026-01-02T03:04:05Z"}
     made = document([hit, replace(hit, git={"first": first})], [("b\udcff", "damaged")], "1.2", 0.0, 61.5)
     assert made["scan"]["start_time"] == "1970-01-01T00:00:00"

@@ -17,8 +17,8 @@ from detectors.match.engine import Engine
 from detectors.rules.template import expand
 from monitor.clients.git import Git
 from monitor.scan.commits import CommitSearch
-from monitor.scan.history import History, Range, gathered, placed, staged, stashed
-from monitor.scan.run import Options
+from monitor.scan.history import GitHistory, Range, gathered, placed, staged, stashed
+from monitor.scan.run import ScanOptions
 from monitor.scan.search import Hit
 from tests.fakes.repository import Repository
 from tests.monitor.scan.conftest import KEY
@@ -31,8 +31,8 @@ def look(engine: Engine, folder: Path, wanted: Range = ALL) -> tuple[list[Hit], 
     git = Git(folder)
     with git.blobs() as blobs:
         problems: list[str] = []
-        search = CommitSearch(engine, Options(KEY), blobs, lambda _, what: problems.append(what), everything=False)
-        history = History(git, wanted)
+        search = CommitSearch(engine, ScanOptions(KEY), blobs, lambda _, what: problems.append(what), everything=False)
+        history = GitHistory(git, wanted)
         hits = list(placed(git, gathered(history.search(search)), search, str))
     return hits, [*history.problems, *problems, *filter(None, [search.passed.gone()])]
 
@@ -314,7 +314,7 @@ def test_what_is_staged(engine: Engine, token: Token, tmp_path: Path) -> None:
     def rows() -> list[tuple[str, int | None]]:
         git = Git(repository.folder)
         with git.blobs() as blobs:
-            search = CommitSearch(engine, Options(KEY), blobs, lambda *_: None, everything=True)
+            search = CommitSearch(engine, ScanOptions(KEY), blobs, lambda *_: None, everything=True)
             return [(one.hit.finding.path, one.hit.finding.line) for one in staged(git, search)]
 
     repository.write({"a": f"{lines}{token(1)}\n{lines}", "go.sum": token(2)})

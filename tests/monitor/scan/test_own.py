@@ -9,12 +9,12 @@ from pathlib import Path
 
 from detectors.match.exact import OWN
 from detectors.rules.template import expand
-from monitor.config import load
-from monitor.model import Finding
+from monitor.config.config import load
+from monitor.config.state import key
+from monitor.domain.model import Finding
 from monitor.scan.own import own
-from monitor.scan.run import Options, scan
+from monitor.scan.run import ScanOptions, scan
 from monitor.scan.walk import walk
-from monitor.state import key
 from tests.detectors import texts
 
 SOURCE = random.Random(31)
@@ -39,7 +39,7 @@ async def test_what_managers_give_is_found_and_named_beside_what_rules_find(tmp_
     found = await own(texts.engine("vcs/github"), tmp_path, settings.inventory, key(settings))
     [problem] = found.problems
     assert problem.startswith("inventory gone: ")
-    options = Options(key=key(settings), owners=found.owners)
+    options = ScanOptions(key=key(settings), owners=found.owners)
     outcomes = scan(walk([str(folder)], lambda *_: None), found.engine, options, 1)
     findings = [hit.finding for outcome in outcomes for hit in outcome.hits]
     assert [(one.line, one.rule, one.name, one.severity, one.decode) for one in findings] == [

@@ -8,11 +8,11 @@ import pytest
 
 from detectors.match.engine import Engine
 from monitor.clients.git import DIFF, Git
-from monitor.scan.changes import FORMAT, Change, changes
+from monitor.scan.changes import FORMAT, FileChange, changes
 from monitor.scan.commits import CommitSearch
-from monitor.scan.history import History, Range
+from monitor.scan.history import GitHistory, Range
 from monitor.scan.prefilter import Passed, Prefilter, _Run, generated
-from monitor.scan.run import Options
+from monitor.scan.run import ScanOptions
 from tests.fakes.repository import Repository
 from tests.monitor.scan.conftest import KEY
 
@@ -33,10 +33,10 @@ def found(engine: Engine, repository: Repository) -> set[tuple[int, str, str]]:
     """Number of the commit, path, and fingerprint."""
     git = Git(repository.folder)
     with git.blobs() as blobs:
-        search = CommitSearch(engine, Options(KEY), blobs, lambda *_: None, everything=False)
+        search = CommitSearch(engine, ScanOptions(KEY), blobs, lambda *_: None, everything=False)
         return {
             (one.commit.time, one.path, one.hit.finding.fingerprint)
-            for one in History(git, Range(("--all",))).search(search)
+            for one in GitHistory(git, Range(("--all",))).search(search)
             if one.commit is not None
         }
 
@@ -128,7 +128,7 @@ def test_what_was_in_another_version_is_not_searched_again(engine: Engine, token
         prefilter = Prefilter(worker, blobs, passed, archives=True, everything=False)
         log = git.stream("log", "--all", "-c", "--raw", "--no-abbrev", *DIFF, FORMAT)
         found = prefilter.candidates(changes(log))
-    assert [(item.path, item.commit and item.commit.time) for item in found if isinstance(item, Change)] == [
+    assert [(item.path, item.commit and item.commit.time) for item in found if isinstance(item, FileChange)] == [
         ("f.py", 20)
     ]
     assert sum(sizes) < 3 * len(versions[0]["f.py"])

@@ -14,17 +14,17 @@ import pytest
 
 from detectors.match.engine import Engine
 from monitor.scan import run
-from monitor.scan.run import Options, Outcome, scan, scan_stream
-from monitor.scan.walk import Entry, walk
+from monitor.scan.run import ScanOptions, ScanOutcome, scan, scan_stream
+from monitor.scan.walk import FileEntry, walk
 
 KEY = b"k" * 32
 Token = Callable[[int], str]
 
 
-def outcomes(engine: Engine, top: Path, threads: int = 2, **options: object) -> Outcome:
-    total = Outcome()
+def outcomes(engine: Engine, top: Path, threads: int = 2, **options: object) -> ScanOutcome:
+    total = ScanOutcome()
     entries = walk([str(top)], lambda *p: total.problems.append(p))
-    for outcome in scan(entries, engine, Options(KEY, **options), threads):  # type: ignore[arg-type]
+    for outcome in scan(entries, engine, ScanOptions(KEY, **options), threads):  # type: ignore[arg-type]
         total.hits += outcome.hits
         total.problems += outcome.problems
         total.skipped += outcome.skipped
@@ -117,10 +117,10 @@ def test_a_bomb_beside_a_secret_stops_only_itself(engine: Engine, token: Token, 
 
 def test_unreadable_and_vanished_files_are_counted(engine: Engine, token: Token, tmp_path: Path) -> None:
     (tmp_path / "b").write_text(token(1))
-    gone = Entry(str(tmp_path / "gone"), 10)
-    large = Entry(str(tmp_path / "gone too"), 1 << 40)
-    there = Entry(str(tmp_path / "b"), 41)
-    results = list(scan([gone, large, there], engine, Options(KEY), 1))
+    gone = FileEntry(str(tmp_path / "gone"), 10)
+    large = FileEntry(str(tmp_path / "gone too"), 1 << 40)
+    there = FileEntry(str(tmp_path / "b"), 41)
+    results = list(scan([gone, large, there], engine, ScanOptions(KEY), 1))
     assert [p for r in results for p in r.problems] == [
         (gone.path, "No such file or directory"),
         (large.path, "No such file or directory"),
@@ -134,12 +134,12 @@ def test_a_file_that_changed_since_it_was_listed_is_read_to_its_end(
     listed = []
     for name, text in (("a", "some line\n"), ("b", f"{token(1)}\n" * 9), ("c", "some line\n")):
         (tmp_path / name).write_text(text)
-        listed.append(Entry(str(tmp_path / name), len(text)))
+        listed.append(FileEntry(str(tmp_path / name), len(text)))
     with (tmp_path / "a").open("a") as file:
         file.write(f"x = {token(2)}\n")
     (tmp_path / "b").write_text(f"{token(3)}\n")
     (tmp_path / "c").write_text("")
-    (outcome,) = scan(listed, engine, Options(KEY), 1)
+    (outcome,) = scan(listed, engine, ScanOptions(KEY), 1)
     found = [(Path(hit.finding.path).name, hit.finding.line, hit.finding.column) for hit in outcome.hits]
     assert found == [("a", 2, 5), ("b", 1, 1)]
     assert (outcome.files, outcome.problems) == (3, [])
@@ -171,7 +171,7 @@ def test_a_stream_with_an_archive_in_it(engine: Engine, token: Token) -> None:
     with zipfile.ZipFile(out, "w") as file:
         file.writestr("b.txt", token(1))
     for data, path in ((token(1).encode(), "-"), (out.getvalue(), "-!b.txt"), (gzip.compress(token(1).encode()), "-")):
-        results = list(scan_stream("-", Pipe(data), engine, Options(KEY)))
+        results = list(scan_stream("-", Pipe(data), engine, ScanOptions(KEY)))
         assert [hit.finding.path for r in results for hit in r.hits] == [path]
 
 
@@ -181,7 +181,7 @@ def test_leaving_early_leaves_no_thread_behind(engine: Engine, tmp_path: Path) -
     for n in range(500):
         (tmp_path / f"{n}").write_text("x")
     before = threading.active_count()
-    results = scan(walk([str(tmp_path)], print), engine, Options(KEY), 2)
+    results = scan(walk([str(tmp_path)], print), engine, ScanOptions(KEY), 2)
     next(results)
     results.close()  # type: ignore[attr-defined]
     assert threading.active_count() == before
@@ -225,7 +225,7 @@ def test_files_that_a_process_died_over_are_named_and_the_others_are_searched(
         (tmp_path / f"{n:02}").write_text(token(n))
     searched = run._file
 
-    def dies(entry: Entry, *rest: Any) -> None:
+    def dies(entry: FileEntry, *rest: Any) -> None:
         if entry.path.endswith("47"):
             os.kill(os.getpid(), signal.SIGKILL)
         searched(entry, *rest)

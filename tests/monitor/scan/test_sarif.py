@@ -12,7 +12,7 @@ import pytest
 
 from detectors.match.engine import Engine
 from detectors.rules.template import expand
-from monitor.scan.run import Options, scan
+from monitor.scan.run import ScanOptions, scan
 from monitor.scan.sarif import document
 from monitor.scan.search import Hit
 from monitor.scan.walk import walk
@@ -23,14 +23,16 @@ Token = Callable[[int], str]
 
 
 def occurrences(engine: Engine, folder: Path) -> list[Hit]:
-    found = scan(walk([str(folder)], lambda path, why: None), engine, Options(b"k" * 32), 1)
+    found = scan(walk([str(folder)], lambda path, why: None), engine, ScanOptions(b"k" * 32), 1)
     return [hit for outcome in found for hit in outcome.hits]
 
 
 def sarif(engine: Engine, *paths: str) -> dict[str, object]:
     found: list[tuple[str, str]] = []
     hits = []
-    for outcome in scan(walk(paths, lambda path, why, to=found: to.append((path, why))), engine, Options(b"k" * 32), 1):
+    for outcome in scan(
+        walk(paths, lambda path, why, to=found: to.append((path, why))), engine, ScanOptions(b"k" * 32), 1
+    ):
         hits += outcome.hits
         found += outcome.problems
     out = document(hits, found, "1.2.3")

@@ -10,11 +10,11 @@ import pytest
 
 from detectors.match.engine import Engine
 from detectors.rules.template import expand
-from monitor.common.archive import Stream
+from monitor.common.archive import ByteStream
 from monitor.common.cuts import CONTEXT
-from monitor.model import Block
+from monitor.domain.model import Block
 from monitor.scan import search
-from monitor.scan.search import Hit, Lines, Searcher, file_blocks, stream_blocks
+from monitor.scan.search import Hit, LineNumbers, Searcher, file_blocks, stream_blocks
 from tests.detectors import texts
 
 KEY = b"k" * 32
@@ -24,7 +24,7 @@ Token = Callable[[int], str]
 def in_file(engine: Engine, path: Path, start: int = 0, end: int | None = None, **options: bool) -> list[Hit]:
     fd = os.open(path, os.O_RDONLY)
     try:
-        lines = Lines(lambda at, size: os.pread(fd, size, at))
+        lines = LineNumbers(lambda at, size: os.pread(fd, size, at))
         searcher = Searcher(engine.worker(), KEY, **options)
         return list(searcher.search(file_blocks("f", fd, searcher.buffer, start, end), lines))
     finally:
@@ -32,7 +32,7 @@ def in_file(engine: Engine, path: Path, start: int = 0, end: int | None = None, 
 
 
 def in_stream(engine: Engine, chunks: list[bytes], **options: bool) -> list[Hit]:
-    return list(Searcher(engine.worker(), KEY, **options).search(stream_blocks("f", Stream(iter(chunks)))))
+    return list(Searcher(engine.worker(), KEY, **options).search(stream_blocks("f", ByteStream(iter(chunks)))))
 
 
 def in_text(engine: Engine, text: str, **options: bool) -> list[Hit]:
@@ -129,7 +129,7 @@ def test_a_secret_that_needs_a_companion_is_told_once_that_has_come(tmp_path: Pa
     fd, searcher = os.open(path, os.O_RDONLY), Searcher(companions.worker(), KEY)
     try:
         for cut in range(1, path.stat().st_size, 7):
-            lines, told = Lines(lambda at, size: os.pread(fd, size, at)), dict[str, Block]()
+            lines, told = LineNumbers(lambda at, size: os.pread(fd, size, at)), dict[str, Block]()
             parts = [
                 list(searcher.search(file_blocks("f", fd, searcher.buffer, *part), lines, told=told))
                 for part in ((cut, None), (0, cut))
@@ -270,7 +270,7 @@ def test_lines_are_counted_from_what_they_know(tmp_path: Path) -> None:
     rng = random.Random(1)
     offsets = [rng.randrange(len(data)) for _ in range(200)]
     for order in (sorted(offsets), offsets):
-        lines = Lines(read)
+        lines = LineNumbers(read)
         reads.clear()
         for offset in [*order, len(data)]:
             start = data.rfind(b"\n", 0, offset) + 1
@@ -296,7 +296,7 @@ def test_a_stream_that_pauses_gives_whole_lines_at_once(engine: Engine, token: T
             yield f"line {token(n)}\n".encode()
             seen.append(n)
 
-    hits = Searcher(engine.worker(), KEY).search(stream_blocks("f", Stream(chunks())))
+    hits = Searcher(engine.worker(), KEY).search(stream_blocks("f", ByteStream(chunks())))
     assert next(hits).finding.line == 1
     assert seen == []  # before the next chunk was asked for
     assert [hit.finding.line for hit in hits] == [2, 3]
@@ -312,7 +312,7 @@ def test_no_example_of_any_rule_is_shown_in_its_context(tmp_path: Path, every: i
         for template in rule.examples:
             data = f'{{"msg":"{expand(template, 7)}"}}\n'.encode()
             secrets = [match.secret.decode("utf-8", "replace") for match in worker.scan(data)]
-            for hit in searcher.search(stream_blocks("f", Stream(iter([data])))):
+            for hit in searcher.search(stream_blocks("f", ByteStream(iter([data])))):
                 finding = hit.finding
                 text = finding.context or ""
                 shown += finding.context is not None

@@ -14,19 +14,19 @@ from pathlib import Path
 
 import pytest
 
-from monitor.scan.run import Outcome, Part
+from monitor.scan.run import FilePart, ScanOutcome
 from monitor.scan.shared import shared
 
 ROOT = Path(__file__).parents[3]
 
 
-def jobs(count: int) -> Iterator[Part]:
-    return (Part(f"/logs/{number}", 0, None, number, 0) for number in range(count))
+def jobs(count: int) -> Iterator[FilePart]:
+    return (FilePart(f"/logs/{number}", 0, None, number, 0) for number in range(count))
 
 
-def work(job: Part) -> Outcome:
+def work(job: FilePart) -> ScanOutcome:
     sum(range(random.Random(job.size).randint(0, 20_000)))
-    return Outcome(path=job.path, size=job.size, skipped=[str(os.getpid())])
+    return ScanOutcome(path=job.path, size=job.size, skipped=[str(os.getpid())])
 
 
 def alive(pid: int) -> bool:
@@ -36,11 +36,11 @@ def alive(pid: int) -> bool:
         return False
 
 
-def lost(job: Part, end: str) -> Outcome:
-    return Outcome(problems=[(job.path, end)])
+def lost(job: FilePart, end: str) -> ScanOutcome:
+    return ScanOutcome(problems=[(job.path, end)])
 
 
-def made() -> Callable[[Part], Outcome]:
+def made() -> Callable[[FilePart], ScanOutcome]:
     return work
 
 
@@ -58,7 +58,7 @@ def test_no_jobs_are_no_outcomes() -> None:
 def test_jobs_are_asked_for_as_they_are_done() -> None:
     asked = []
 
-    def some() -> Iterator[Part]:
+    def some() -> Iterator[FilePart]:
         for job in jobs(10_000):
             asked.append(job)
             yield job
@@ -74,13 +74,13 @@ def test_jobs_are_asked_for_as_they_are_done() -> None:
 def test_of_a_long_job_no_others_are_done_without_end(tmp_path: Path) -> None:
     asked = []
 
-    def some() -> Iterator[Part]:
+    def some() -> Iterator[FilePart]:
         for job in jobs(10_000):
             asked.append(job)
             yield job
 
-    def make() -> Callable[[Part], Outcome]:
-        def do(job: Part) -> Outcome:
+    def make() -> Callable[[FilePart], ScanOutcome]:
+        def do(job: FilePart) -> ScanOutcome:
             if job.path == "/logs/31":
                 (tmp_path / "ahead").touch()
             while job.path == "/logs/0" and not (tmp_path / "ahead").exists():
@@ -98,8 +98,8 @@ def test_of_a_long_job_no_others_are_done_without_end(tmp_path: Path) -> None:
 
 
 def test_what_a_process_that_dies_was_about_to_search_is_reported_and_the_rest_is_done() -> None:
-    def make() -> Callable[[Part], Outcome]:
-        def do(job: Part) -> Outcome:
+    def make() -> Callable[[FilePart], ScanOutcome]:
+        def do(job: FilePart) -> ScanOutcome:
             if job.size % 40 == 7:
                 os.kill(os.getpid(), signal.SIGKILL)
             return work(job)
@@ -113,8 +113,8 @@ def test_what_a_process_that_dies_was_about_to_search_is_reported_and_the_rest_i
 
 
 def test_an_error_in_a_job_is_raised_here() -> None:
-    def make() -> Callable[[Part], Outcome]:
-        return lambda job: Outcome(size=1 // (job.size - 3))
+    def make() -> Callable[[FilePart], ScanOutcome]:
+        return lambda job: ScanOutcome(size=1 // (job.size - 3))
 
     with pytest.raises(ZeroDivisionError):
         list(shared(jobs(20), make, lost, 2))
@@ -124,11 +124,11 @@ def test_an_error_in_a_job_is_raised_here() -> None:
 def test_they_end_with_the_process_that_started_them_however_that_ends() -> None:
     code = (
         "import os, time\n"
-        "from monitor.scan.run import Outcome\n"
+        "from monitor.scan.run import ScanOutcome\n"
         "from monitor.scan.shared import shared\n"
         "from tests.monitor.scan.test_shared import jobs\n"
         "def make():\n"
-        "    return lambda job: Outcome(skipped=[str(os.getpid())]) if job.size < 4 else time.sleep(600)\n"
+        "    return lambda job: ScanOutcome(skipped=[str(os.getpid())]) if job.size < 4 else time.sleep(600)\n"
         "for outcome in shared(jobs(9), make, None, 2):\n"
         "    print(outcome.skipped[0], flush=True)\n"
     )

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from monitor.sources.bulk import HEADERS, Bulk, about, health, license_, refusal
-from monitor.sources.pushed import FormError, Tally, blocks
+from monitor.sources.pushed import BodyTally, FormError, blocks
 
 # As Filebeat sends it.
 DOCUMENT = {
@@ -24,7 +24,7 @@ def lines(*items: Any) -> bytes:
 
 def read(body: bytes) -> tuple[list[bytes], dict[str, Any]]:
     """What is searched, and the answer."""
-    asked, tally = Bulk(), Tally()
+    asked, tally = Bulk(), BodyTally()
     texts = [bytes(block.data) for block in blocks("s", b"k" * 32, asked.read(body), tally)]
     return texts, orjson.loads(asked.answer(tally, 3))
 

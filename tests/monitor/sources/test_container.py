@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.model import Block
+from monitor.domain.model import Block
 from monitor.sources.container import ContainerConfig, ContainerSource
 from tests.fakes.intake import FakeIntake, running, until
 from tests.monitor.sources.test_unwrap import cri, docker

@@ -27,7 +27,7 @@ from opentelemetry.sdk.resources import Resource
 from pydantic import ValidationError
 
 from monitor.sources import http as module
-from monitor.sources.http import HttpConfig, HttpSource
+from monitor.sources.http import HttpSource, HttpSourceConfig
 from monitor.sources.pushed import Pushed
 from tests.fakes.intake import FakeIntake, running, until
 from tests.fakes.smtp import certificate
@@ -35,8 +35,8 @@ from tests.monitor.sources.test_loki import JSON as LOKI
 from tests.monitor.sources.test_loki import protobuf
 
 
-def config(**keys: Any) -> HttpConfig:
-    return HttpConfig.model_validate({"name": "push", "type": "http", "listen": "127.0.0.1:0", **keys})
+def config(**keys: Any) -> HttpSourceConfig:
+    return HttpSourceConfig.model_validate({"name": "push", "type": "http", "listen": "127.0.0.1:0", **keys})
 
 
 @contextlib.asynccontextmanager

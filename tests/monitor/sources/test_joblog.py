@@ -9,13 +9,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import pytest
 
 from monitor.common.http import RemoteError
-from monitor.model import Block, Position
+from monitor.domain.model import Block, Position
 from monitor.sources import joblog
-from monitor.sources.joblog import Job, JobLogs, where
+from monitor.sources.joblog import CiJob, JobLogs, where
 from tests.fakes.intake import FakeIntake, MortalIntake, until
 
 SECTION = re.compile(rb"^\S+ ##\[group\]([^\r\n]*)", re.MULTILINE)
-JOB = Job("acme/web/7/1/70", "github.com", "acme/web:actions/CI/build", 100.0, {"job": "build"}, "https://h/70")
+JOB = CiJob("acme/web/7/1/70", "github.com", "acme/web:actions/CI/build", 100.0, {"job": "build"}, "https://h/70")
 
 
 @asynccontextmanager
@@ -108,7 +108,7 @@ async def test_a_step_is_told_by_its_section_and_when_that_began() -> None:
         return "Build"
 
     intake = Watching()
-    job = Job("k", "h", "p", 1.0, step=step)
+    job = CiJob("k", "h", "p", 1.0, step=step)
     text = b"2026-11-30T15:59:59Z <1>\n2026-11-30T16:00:00.5000000Z ##[group]Run make\r\n<2>\nno ##[group]time\n"
     await logs(intake).read(job, pieces(text))
     assert asked == [("", 1796054399.0), ("Run make", 1796054400.5), ("time", None)]
@@ -155,8 +155,8 @@ async def test_what_is_not_to_be_had_is_entered_and_not_asked_for_again() -> Non
     intake = FakeIntake()
     reader = logs(intake)
     await reader.lose(JOB, "expired")
-    await reader.pass_over(Job("k", "h", "p", 50.0))
-    await reader.read(Job("empty", "h", "p", 60.0), pieces(b""))
+    await reader.pass_over(CiJob("k", "h", "p", 50.0))
+    await reader.read(CiJob("empty", "h", "p", 60.0), pieces(b""))
     assert intake.lost == [("expired", 1, JOB.path)]
     assert all(logs(intake).knows(key) for key in (JOB.key, "k", "empty"))
     await intake.record((), [*reader.forget("k", 60.0), *reader.forget("empty", 60.0), *reader.forget("acme", 999.0)])
@@ -182,7 +182,7 @@ async def test_killed_at_any_commit_nothing_is_missed_and_nothing_is_there_twice
     monkeypatch.setattr(joblog, "BLOCK", 64)
     intake = MortalIntake(0.0)
     intake.left = left
-    jobs = [Job(f"k{number}", "h", f"p{number}", float(number)) for number in range(2)]
+    jobs = [CiJob(f"k{number}", "h", f"p{number}", float(number)) for number in range(2)]
     texts = [b"".join(b"<%d>\n" % (number * 100 + one) for one in range(40)) for number in range(2)]
 
     async def all_of_them() -> None:

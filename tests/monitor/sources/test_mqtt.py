@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from monitor.common.http import RemoteError
 from monitor.sources import mqtt as module
-from monitor.sources.mqtt import MqttConfig, MqttSource
+from monitor.sources.mqtt import MqttSource, MqttSourceConfig
 from tests.fakes.intake import FakeIntake, running, until
 from tests.fakes.mosquitto import broker
 from tests.fakes.ports import free_port
@@ -25,9 +25,9 @@ from tests.fakes.smtp import certificate
 VERSIONS = pytest.mark.parametrize("version", ["5", "3.1.1"])
 
 
-def config(port: int, **keys: Any) -> MqttConfig:
+def config(port: int, **keys: Any) -> MqttSourceConfig:
     keys = {"host": "127.0.0.1", "port": port, "topics": ["logs/#"], "client_id": "test", **keys}
-    return MqttConfig.model_validate({"name": "bus", "type": "mqtt", **keys})
+    return MqttSourceConfig.model_validate({"name": "bus", "type": "mqtt", **keys})
 
 
 @contextlib.asynccontextmanager

@@ -4,7 +4,7 @@ import pytest
 
 from detectors.match.engine import Worker
 from detectors.rules.template import expand
-from monitor.model import Block
+from monitor.domain.model import Block
 from monitor.sources.pem import Joiner
 from tests.detectors import texts
 

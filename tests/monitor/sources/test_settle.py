@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from monitor.model import Block, Position
+from monitor.domain.model import Block, Position
 from monitor.sources.settle import settle
 from tests.fakes.intake import FakeIntake
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from monitor.sources.tls import Identity, TlsConfig, TlsError
+from monitor.sources.tls import TlsConfig, TlsError, TlsIdentity
 from tests.fakes.smtp import certificate
 
 
@@ -51,10 +51,10 @@ def test_what_cannot_be_read_names_its_key(tmp_path: Path, name: str, text: str 
     else:
         (tmp_path / name).write_text(text)
     with pytest.raises(TlsError, match=what):
-        Identity(config(tmp_path, client_ca="ca.pem"))
+        TlsIdentity(config(tmp_path, client_ca="ca.pem"))
 
 
-async def shown(identity: Identity, port: int, name: str | None) -> bytes:
+async def shown(identity: TlsIdentity, port: int, name: str | None) -> bytes:
     """The certificate that who connects is shown."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -65,7 +65,7 @@ async def shown(identity: Identity, port: int, name: str | None) -> bytes:
     return der
 
 
-async def serving(identity: Identity) -> tuple[asyncio.Server, int]:
+async def serving(identity: TlsIdentity) -> tuple[asyncio.Server, int]:
     """Takes whoever connects by the context of that moment, as sources do."""
 
     async def greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -81,7 +81,7 @@ async def serving(identity: Identity) -> tuple[asyncio.Server, int]:
 
 async def test_a_renewed_certificate_is_shown_to_the_next_and_a_broken_one_is_not(tmp_path: Path) -> None:
     certificate(tmp_path)
-    identity = Identity(config(tmp_path))
+    identity = TlsIdentity(config(tmp_path))
     server, port = await serving(identity)
     first = await shown(identity, port, "host")
     identity.renew()
@@ -110,7 +110,7 @@ async def test_a_renewed_ca_decides_who_may_connect(tmp_path: Path) -> None:
         certificate(folder)
     ca = tmp_path / "ca.pem"
     ca.write_bytes((before / "server.pem").read_bytes())
-    identity = Identity(config(tmp_path, client_ca="ca.pem"))
+    identity = TlsIdentity(config(tmp_path, client_ca="ca.pem"))
     server, port = await serving(identity)
 
     def asking(folder: Path) -> ssl.SSLContext:
@@ -149,7 +149,7 @@ async def test_a_renewed_ca_decides_who_may_connect(tmp_path: Path) -> None:
 
 async def test_a_key_that_was_changed_after_its_certificate_is_taken(tmp_path: Path) -> None:
     certificate(tmp_path)
-    identity = Identity(config(tmp_path))
+    identity = TlsIdentity(config(tmp_path))
     server, port = await serving(identity)
     first = await shown(identity, port, "host")
     (tmp_path / "new").mkdir()

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from monitor.model import Block
+from monitor.domain.model import Block
 from monitor.sources.unwrap import settled, unwrapped, word
 
 

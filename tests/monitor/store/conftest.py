@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from monitor.routing import Policy
+from monitor.routing.routes import Policy
 from monitor.store import Store
 from monitor.store.database import Database
 from tests.detectors import texts

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from monitor.model import Finding
+from monitor.domain.model import Finding
 from monitor.store import Leased, Store, owner_name
 from monitor.store.database import Database
 

@@ -10,8 +10,8 @@ from detectors.fingerprint import fingerprint as keyed
 from monitor.access.judge import Rules
 from monitor.access.policy import AccessConfig
 from monitor.access.reading import Reading
-from monitor.incidents import fold
-from monitor.model import Position
+from monitor.domain.incidents import fold
+from monitor.domain.model import Position
 from monitor.store import Store
 from monitor.store.schema import habits, marks, read_ids, reads
 from tests.monitor.store.helpers import finding

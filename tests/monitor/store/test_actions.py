@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.incidents import Verified
+from monitor.domain.incidents import Verified
 from monitor.store import Store
 from monitor.store.actions import ActionError
 from tests.monitor.store.helpers import Clock, finding, fingerprint

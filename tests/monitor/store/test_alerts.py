@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from monitor.common.inbound import HookDelivery
-from monitor.model import Alert, Finding, Position
+from monitor.domain.model import Alert, Finding, Position
 from monitor.store import Store
 from monitor.store.records import AlertBatch
 from tests.monitor.store.helpers import NOW, Clock, deliver, finding, fingerprint, lease, reasons

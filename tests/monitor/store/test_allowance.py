@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from monitor.folding import FOLD
-from monitor.routing import Policy
+from monitor.routing.fold import FOLD
+from monitor.routing.routes import Policy
 from monitor.store import Leased, Notice, Store, owner_name
 from tests.monitor.store.helpers import NOW, OWNER, Clock, finding
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from monitor.model import Position
-from monitor.routing import Policy
+from monitor.domain.model import Position
+from monitor.routing.routes import Policy
 from monitor.store import Recovery, Store
 from monitor.store.upgrades import FIRST, VERSION
 from tests.monitor.store.failover import connected, lagging, take_over

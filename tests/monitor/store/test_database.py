@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from monitor.model import Position
-from monitor.routing import Policy
+from monitor.domain.model import Position
+from monitor.routing.routes import Policy
 from monitor.store import Store, StoreError, database
 from monitor.store.database import Database
-from monitor.store.trouble import Recovery
+from monitor.store.errors import Recovery
 from tests.fakes.forks import Forks
 from tests.monitor.store.helpers import finding, fingerprint
 
@@ -238,8 +238,8 @@ async def test_another_database_in_its_place_is_taken(tmp_path: Path) -> None:
 
 _KILLED = """
 import asyncio, os, sys
-from monitor.model import Position
-from monitor.routing import Policy
+from monitor.domain.model import Position
+from monitor.routing.routes import Policy
 from monitor.store import Store
 from tests.monitor.store.helpers import finding
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from monitor.inhibition import Inhibition
-from monitor.routing import Policy, Route
+from monitor.routing.inhibit import Inhibition
+from monitor.routing.routes import Policy, Route
 from tests.monitor.store.helpers import Clock, deliver, finding, fingerprint
 
 

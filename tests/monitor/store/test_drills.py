@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from monitor import runbook
-from monitor.routing import Policy
+from monitor.routing.routes import Policy
 from monitor.runbook.progress import Procedure, Rung
 from monitor.store import Store
 from monitor.store.drills import Drilled

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from monitor.routing import Policy, Route
+from monitor.routing.routes import Policy, Route
 from monitor.store import Store
 from tests.monitor.store.helpers import Clock, deliver, finding
 

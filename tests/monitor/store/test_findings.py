@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import Connection, event
 from sqlalchemy.engine.interfaces import CacheStats
 
-from monitor.model import Position
-from monitor.routing import Policy
+from monitor.domain.model import Position
+from monitor.routing.routes import Policy
 from monitor.store import Notice, Store
 from tests.monitor.store.helpers import NOW, Clock, deliver, finding, fingerprint, lease, reasons
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import select
 
-from monitor.folding import ALONE, FOLD, PERIOD
-from monitor.routing import Policy
+from monitor.routing.fold import ALONE, FOLD, PERIOD
+from monitor.routing.routes import Policy
 from monitor.store import Store
 from monitor.store.schema import groups, incidents, outbox
 from tests.monitor.store.helpers import Clock, deliver, finding

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from monitor import runbook
-from monitor.common.inbound import HookDelivery, Request
-from monitor.matcher import Matcher
-from monitor.routing import Policy, Route, Silence
+from monitor.common.inbound import HookDelivery, InboundRequest
+from monitor.routing.match import Matcher
+from monitor.routing.routes import Policy, Route, Silence
 from monitor.runbook.progress import Procedure
 from monitor.store import Store
 from tests.monitor.store.helpers import NOW, OWNER, Clock, deliver, finding, fingerprint, lease
@@ -219,7 +219,9 @@ async def test_nothing_waits_for_what_a_clock_said_that_was_put_back(store: Stor
     await store.commit([finding("a")])
     await store.verdicts.gather(lambda labels: True)
     await store.hooks.enqueue(HookDelivery("d1", "github", "alert", "acme/web", 1))
-    await store.requests.keep([Request("r1", "chat", "ack", "ada", fingerprint("a")[:16], answer={"user": "U1"})])
+    await store.requests.keep(
+        [InboundRequest("r1", "chat", "ack", "ada", fingerprint("a")[:16], answer={"user": "U1"})]
+    )
     await store.requests.apply(lambda incident, name: 1)
 
     async def waiting() -> list[int]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
-from monitor.incidents import TransitionError
+from monitor.domain.incidents import TransitionError
 from monitor.store import Store
 from tests.monitor.store.helpers import NOW, Clock, deliver, finding, fingerprint
 

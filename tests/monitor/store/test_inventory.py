@@ -6,15 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from monitor.routing import Policy
+from monitor.routing.routes import Policy
 from monitor.store import Store
-from monitor.store.inventory import Kept, Print
+from monitor.store.inventory import Print, SecretVersion
 from tests.monitor.store.helpers import NOW, Clock, fingerprint
 
 
-def kept(name: str, value: str = "", **changes: object) -> Kept:
+def kept(name: str, value: str = "", **changes: object) -> SecretVersion:
     prints = (Print(fingerprint(value), "", 40, "hex"),) if value else ()
-    made = Kept(name, fingerprint(value) if value else "", environment="production", owner="ops", prints=prints)
+    made = SecretVersion(
+        name, fingerprint(value) if value else "", environment="production", owner="ops", prints=prints
+    )
     return replace(made, **changes)  # type: ignore[arg-type]
 
 

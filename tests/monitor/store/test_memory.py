@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from monitor.model import Position
+from monitor.domain.model import Position
 from monitor.store.memory import Memory
 from monitor.store.records import Commit
 from tests.monitor.store.helpers import finding

@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 
 from monitor import runbook
-from monitor.incidents import TransitionError
-from monitor.matcher import Matcher
-from monitor.retention import Retention
-from monitor.routing import Policy, Route
+from monitor.domain.incidents import TransitionError
+from monitor.domain.retention import RetentionConfig
+from monitor.routing.match import Matcher
+from monitor.routing.routes import Policy, Route
 from monitor.runbook.progress import Procedure
 from monitor.store import Store
 from monitor.store.actions import ActionError
@@ -191,7 +191,7 @@ async def test_what_is_under_way_is_seen_through_first(url: str, clock: Clock) -
 
 async def test_it_is_forgotten_with_the_one_that_stays_and_not_before(url: str, clock: Clock) -> None:
     day = 86_400.0
-    ages = Retention(incidents="1d", fingerprints="2d")  # type: ignore[arg-type]
+    ages = RetentionConfig(incidents="1d", fingerprints="2d")  # type: ignore[arg-type]
     async with await Store.open(url, POLICY, clock=clock) as store:
         await store.commit([finding("a"), finding("b")])
         await store.merges.merge(A, [B], actor="ada")

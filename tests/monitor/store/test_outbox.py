@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from monitor.matcher import Matcher
-from monitor.routing import Policy, Route
+from monitor.routing.match import Matcher
+from monitor.routing.routes import Policy, Route
 from monitor.store import Notice, Store, owner_name
 from tests.monitor.store.helpers import OWNER, Clock, deliver, finding, fingerprint, lease
 

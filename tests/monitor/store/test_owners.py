@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitor.routing import Policy
+from monitor.routing.routes import Policy
 from monitor.store import Store
 from tests.monitor.store.helpers import Clock, deliver, finding, fingerprint
 from tests.monitor.store.test_inventory import kept

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from monitor import runbook
-from monitor.common.inbound import Request
+from monitor.common.inbound import InboundRequest
 from monitor.delivery.render import render
-from monitor.routing import Policy, Route
+from monitor.report.view import Links
+from monitor.routing.routes import Policy, Route
 from monitor.runbook.progress import Procedure, Rung
 from monitor.store import Store
-from monitor.view import Links
 from sinks.pagerduty.sink import dedup_key
 from tests.monitor.store.helpers import Clock, finding, fingerprint, lease
 
@@ -55,7 +55,7 @@ class Pager:
 
     async def press(self, verb: Any, key: str, detail: str = "") -> bool:
         """Somebody does this to the page there."""
-        asked = Request(f"{verb}:{key}", self.name, verb, "ada", key=key, detail=detail)
+        asked = InboundRequest(f"{verb}:{key}", self.name, verb, "ada", key=key, detail=detail)
         assert await self.store.requests.keep([asked])
         [answer] = await self.store.requests.apply(lambda incident, name: None)
         return answer.done

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from monitor.routing import Policy, Route
+from monitor.routing.routes import Policy, Route
 from monitor.store import Notice, Store
 from tests.monitor.store.helpers import OWNER, Clock, deliver, finding, lease
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from monitor.common.inbound import HookDelivery
-from monitor.ledger import place
-from monitor.model import Position
-from monitor.routing import Policy
+from monitor.domain.model import Position
+from monitor.intake.ledger import place
+from monitor.routing.routes import Policy
 from monitor.store import Store
 from monitor.store.positions import Renamed, renamed
 from tests.fakes.forks import Forks
@@ -40,8 +40,8 @@ async def test_the_last_position_wins_whichever_way_it_came(store: Store) -> Non
 _LIVES = """
 import asyncio, os, sys
 from monitor.common.inbound import HookDelivery
-from monitor.ledger import place
-from monitor.model import Position
+from monitor.intake.ledger import place
+from monitor.domain.model import Position
 from monitor.store import Store, database
 
 async def main():

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import make_url
 
-from monitor.routing import Policy
+from monitor.routing.routes import Policy
 from monitor.store import Store, StoreError, postgres
 from monitor.store.database import Database
 from monitor.store.postgres import ServerClock, arguments
@@ -37,7 +37,7 @@ try:
         os.kill(os.getpid(), signal.SIGSTOP)
         connection.exec_driver_sql("INSERT INTO meta VALUES ('from the stopped one', '')")
 except Exception as error:
-    from monitor.store.trouble import classify
+    from monitor.store.errors import classify
     print(classify(error).value, flush=True)
 """
 

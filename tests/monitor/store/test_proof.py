@@ -11,14 +11,14 @@ import pytest
 from sqlalchemy import Connection, text
 
 from monitor import runbook
-from monitor.incidents import TransitionError
-from monitor.retention import Retention as Ages
-from monitor.routing import Policy
+from monitor.domain.incidents import TransitionError
+from monitor.domain.retention import RetentionConfig as Ages
+from monitor.routing.routes import Policy
 from monitor.runbook.progress import Procedure
 from monitor.store import Store
 from monitor.store.actions import ActionError, UnsealedError
 from monitor.store.database import Database
-from monitor.store.proof import Verdict
+from monitor.store.proof import TrailVerdict
 from tests.monitor.store.helpers import NOW, Clock, deliver, finding, fingerprint
 
 SECRET = b"0123456789abcdef"
@@ -99,7 +99,7 @@ def attacker(url: str) -> Any:
         yield attacker
 
 
-def words(verdict: Verdict, incident: str) -> str:
+def words(verdict: TrailVerdict, incident: str) -> str:
     return "; ".join(problem for id_, problem in verdict.problems if id_ == incident)
 
 

@@ -9,13 +9,14 @@ from sqlalchemy import delete, select
 
 from detectors.rules.load import load_rules
 from detectors.rules.template import expand
-from monitor import ledger, runbook
+from monitor import runbook
 from monitor.access.reading import Reading
-from monitor.incidents import Verified
-from monitor.model import Position
-from monitor.routing import Policy
+from monitor.domain.incidents import Verified
+from monitor.domain.model import Position
+from monitor.intake import ledger
+from monitor.routing.routes import Policy
 from monitor.runbook.progress import Procedure
-from monitor.scrub import Halves
+from monitor.scanning.redact import Halves
 from monitor.store import Store, redaction
 from monitor.store.database import Database
 from monitor.store.records import Notice

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from monitor import runbook
-from monitor.routing import Policy, Route
+from monitor.routing.routes import Policy, Route
 from monitor.runbook.progress import Procedure, Rung
 from monitor.store import Store
 from monitor.store.schema import incidents, outbox

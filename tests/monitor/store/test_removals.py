@@ -7,14 +7,14 @@ from dataclasses import replace
 import pytest
 
 from monitor.store import Store
-from monitor.store.inventory import Kept
+from monitor.store.inventory import SecretVersion
 from tests.monitor.store.helpers import NOW, Clock, fingerprint
 from tests.monitor.store.test_inventory import kept
 
 HOUR = 3600.0
 
 
-def many(count: int, *, without: int = 0) -> list[Kept]:
+def many(count: int, *, without: int = 0) -> list[SecretVersion]:
     return [kept(f"S{number}", f"{number}") for number in range(without, count)]
 
 

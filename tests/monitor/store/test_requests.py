@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from monitor import runbook
-from monitor.common.inbound import Request
-from monitor.incidents import Incident
-from monitor.routing import Policy, Route
+from monitor.common.inbound import InboundRequest
+from monitor.domain.incidents import Incident
+from monitor.routing.routes import Policy, Route
 from monitor.runbook.progress import Procedure
 from monitor.store import Store, requests
-from monitor.store.requests import Answer
+from monitor.store.requests import RequestAnswer
 from tests.fakes.forks import Forks
 from tests.monitor.store.helpers import Clock, deliver, finding, fingerprint, lease
 
@@ -30,21 +30,21 @@ async def store(url: str, clock: Clock) -> AsyncIterator[Store]:
         yield store
 
 
-def ask(verb: Any, id_: str = "", incident: str = ID, actor: str = "ada", **more: Any) -> Request:
+def ask(verb: Any, id_: str = "", incident: str = ID, actor: str = "ada", **more: Any) -> InboundRequest:
     more = {"answer": {"user": "U1"}} | more
-    return Request(id_ or f"{verb}:{actor}", "chat", verb, actor, incident, **more)
+    return InboundRequest(id_ or f"{verb}:{actor}", "chat", verb, actor, incident, **more)
 
 
 def approvals(incident: Incident, name: str) -> int | None:
     return {"revoke": 2, "tell": 0}.get(name) if incident.rule == "github-pat" else None
 
 
-async def do(store: Store, *asked: Request) -> list[Answer]:
+async def do(store: Store, *asked: InboundRequest) -> list[RequestAnswer]:
     assert await store.requests.keep(asked)
     return await store.requests.apply(approvals)
 
 
-async def said(store: Store, *asked: Request) -> list[tuple[bool, str]]:
+async def said(store: Store, *asked: InboundRequest) -> list[tuple[bool, str]]:
     return [(one.done, one.text) for one in await do(store, *asked)]
 
 
@@ -193,7 +193,7 @@ async def test_a_key_stands_for_all_that_the_sink_was_told_of_under_it(store: St
     told = await lease(store, "chat")
     assert told is not None
     assert await said(store, ask("ack", incident="", key=told.key)) == [(True, f"{ID} is acknowledged")]
-    elsewhere = Request("e", "pager", "resolve", "bob", key=told.key, detail="revoked")
+    elsewhere = InboundRequest("e", "pager", "resolve", "bob", key=told.key, detail="revoked")
     assert [one.done for one in await do(store, elsewhere)] == [False]
 
 
@@ -225,12 +225,12 @@ async def test_what_takes_something_back_is_not_done_when_nobody_waits_for_it(st
 
 KILLED = """
 import asyncio, os, signal, sys
-from monitor.common.inbound import Request
+from monitor.common.inbound import InboundRequest
 from monitor.store import Store, requests
 
 async def main():
     store = await Store.open(sys.argv[1])
-    await store.requests.keep([Request("press", "chat", "ack", "ada", sys.argv[2], answer={"user": "U1"})])
+    await store.requests.keep([InboundRequest("press", "chat", "ack", "ada", sys.argv[2], answer={"user": "U1"})])
     os.kill(os.getpid(), signal.SIGKILL)
 
 asyncio.run(main())

@@ -8,9 +8,9 @@ from sqlalchemy import Connection, func, select
 
 from monitor.access.reading import Reading
 from monitor.common.inbound import HookDelivery
-from monitor.model import Position
-from monitor.retention import Retention
-from monitor.routing import Policy
+from monitor.domain.model import Position
+from monitor.domain.retention import RetentionConfig
+from monitor.routing.routes import Policy
 from monitor.store import Notice, Store, retention
 from monitor.store.records import AlertBatch
 from monitor.store.schema import (
@@ -29,7 +29,7 @@ from monitor.store.schema import (
 from tests.monitor.store.helpers import OWNER, Clock, deliver, finding, fingerprint, lease, oldest
 
 DAY = 86_400.0
-AGES = Retention()
+AGES = RetentionConfig()
 DETAILS = (findings, audit, members, groups, receipts)
 
 
@@ -169,8 +169,8 @@ async def test_never_is_never(store: Store, clock: Clock) -> None:
     await resolved(store, "a")
     whole = await rows(store)
     clock.now += 1_000 * 365 * DAY
-    never = dict.fromkeys(Retention.model_fields, "never")
-    assert await store.retention.sweep(Retention.model_validate(never)) == {}
+    never = dict.fromkeys(RetentionConfig.model_fields, "never")
+    assert await store.retention.sweep(RetentionConfig.model_validate(never)) == {}
     assert await rows(store) == whole
 
 

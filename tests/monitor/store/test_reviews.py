@@ -9,8 +9,8 @@ import pytest
 
 from monitor import runbook
 from monitor.common.severity import Severity
-from monitor.incidents import Verified
-from monitor.routing import Policy, Route
+from monitor.domain.incidents import Verified
+from monitor.routing.routes import Policy, Route
 from monitor.runbook.progress import Procedure
 from monitor.store import Store, reviews
 from tests.monitor.store.helpers import NOW, Clock, deliver, finding, fingerprint, reasons

@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import event
 
 from monitor import runbook
-from monitor.incidents import Verified
-from monitor.matcher import Matcher
-from monitor.routing import Policy, Route, Silence
+from monitor.domain.incidents import Verified
+from monitor.routing.match import Matcher
+from monitor.routing.routes import Policy, Route, Silence
 from monitor.runbook.book import Verify
 from monitor.runbook.progress import Procedure, RunError, Rung
 from monitor.store import Store
@@ -367,7 +367,7 @@ async def test_a_pager_is_woken_under_a_key_of_its_own_and_told_when_nothing_is_
 CHILD = """
 import asyncio, os, random, signal, sys
 from monitor import runbook
-from monitor.routing import Policy, Route
+from monitor.routing.routes import Policy, Route
 from monitor.runbook.progress import Procedure, RunError, Rung
 from monitor.store import Store, database
 from tests.monitor.store.helpers import finding, fingerprint

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import event, inspect, select, text
 from sqlalchemy.exc import IntegrityError
 
-from monitor.routing import Policy
+from monitor.routing.routes import Policy
 from monitor.store import Store
 from monitor.store.database import Database
 from monitor.store.schema import create, incidents, metadata, unresolved

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select, text
 
-from monitor.incidents import TransitionError
+from monitor.domain.incidents import TransitionError
 from monitor.store import Store
 from monitor.store.schema import totals, trails
 from monitor.store.sealing import Total, touch

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from monitor import runbook
-from monitor.routing import Policy
+from monitor.routing.routes import Policy
 from monitor.runbook.progress import Procedure
 from monitor.store import Store
 from monitor.store.retention import Ages

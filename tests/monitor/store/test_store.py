@@ -14,17 +14,17 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, func, select
 
 from monitor.common.tasks import cancel
-from monitor.model import Position
-from monitor.routing import Policy
+from monitor.domain.model import Position
+from monitor.routing.routes import Policy
 from monitor.store import Store, StoreError
 from monitor.store.schema import incidents
-from monitor.store.transaction import Kept
+from monitor.store.transaction import Cached
 from tests.fakes.forks import Forks
 from tests.monitor.store.helpers import NOW, Clock, deliver, finding, fingerprint
 
 
 async def test_what_is_kept_is_read_anew_once_anybody_has_written(opener, store: Store) -> None:  # type: ignore[no-untyped-def]
-    kept: Kept[int] = Kept()
+    kept: Cached[int] = Cached()
     reads = 0
 
     def count(connection: Connection) -> int:
@@ -114,8 +114,8 @@ def test_replays_and_crashes_give_the_same_counts(
 
 _CRASHER = """
 import asyncio, sys
-from monitor.model import Position
-from monitor.routing import Policy
+from monitor.domain.model import Position
+from monitor.routing.routes import Policy
 from monitor.store import Store
 from tests.monitor.store.helpers import finding
 

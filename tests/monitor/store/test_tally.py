@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from monitor.store.tally import Tally
+from monitor.store.tally import NumberFile
 
 
 def test_it_only_grows_unless_it_is_set(tmp_path: Path) -> None:
     path = tmp_path / "mark"
-    one, other = Tally(path, create=True), Tally(path, create=False)
+    one, other = NumberFile(path, create=True), NumberFile(path, create=False)
     one.reached(7)
     other.reached(5)
     assert one.read() == 7
@@ -20,13 +20,13 @@ def test_it_only_grows_unless_it_is_set(tmp_path: Path) -> None:
     one.close()
     other.close()
     path.write_bytes(b"abc")
-    torn = Tally(path, create=False)
+    torn = NumberFile(path, create=False)
     assert torn.read() == 0
     torn.close()
 
 
 def test_without_a_file_nothing_is_counted(tmp_path: Path) -> None:
-    for tally in (Tally(tmp_path / "no" / "mark", create=True), Tally(tmp_path / "mark", create=False)):
+    for tally in (NumberFile(tmp_path / "no" / "mark", create=True), NumberFile(tmp_path / "mark", create=False)):
         tally.reached(3)
         assert tally.read() == 0
         tally.close()
@@ -34,7 +34,7 @@ def test_without_a_file_nothing_is_counted(tmp_path: Path) -> None:
 
 
 def test_a_look_that_fails_is_no_trouble_of_the_transaction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tally = Tally(tmp_path / "mark", create=True)
+    tally = NumberFile(tmp_path / "mark", create=True)
     tally.reached(3)
 
     def failing(*_: object) -> bytes:

@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from monitor import runbook
-from monitor.retention import Retention as Ages
-from monitor.routing import Policy
+from monitor.domain.retention import RetentionConfig as Ages
+from monitor.routing.routes import Policy
 from monitor.runbook.progress import Procedure
 from monitor.store import Store
 from monitor.store.database import Database

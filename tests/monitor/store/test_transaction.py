@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from monitor.model import Position
+from monitor.domain.model import Position
 from monitor.store import Store
 from monitor.store.transaction import Transaction
 from tests.monitor.store.helpers import Clock, finding

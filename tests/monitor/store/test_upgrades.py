@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import Connection, Float, inspect, text
 
 from monitor import runbook
-from monitor.model import Position
-from monitor.routing import Policy
+from monitor.domain.model import Position
+from monitor.routing.routes import Policy
 from monitor.runbook.progress import Procedure
 from monitor.store import Store, StoreError, database, reach
 from monitor.store.database import Database

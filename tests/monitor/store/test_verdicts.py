@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from monitor.common.severity import Severity
-from monitor.incidents import Validity, Verified
-from monitor.routing import Policy, Route
+from monitor.domain.incidents import Validity, Verified
+from monitor.routing.routes import Policy, Route
 from monitor.store import Store
 from tests.monitor.store.helpers import NOW, Clock, deliver, finding, fingerprint
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from monitor.access.judge import Rules
 from monitor.access.policy import AccessConfig
 from monitor.access.reading import BEARER, Reading
-from monitor.model import Position
+from monitor.domain.model import Position
 from monitor.store import Store
 
 T = 20_000 * 86_400.0

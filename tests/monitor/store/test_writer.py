@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from monitor.routing import Policy
+from monitor.routing.routes import Policy
 from monitor.store import Store, StoreError
 from tests.monitor.store.helpers import finding, fingerprint
 

@@ -15,8 +15,8 @@ import structlog
 
 from detectors.fingerprint import fingerprint
 from detectors.rules.template import expand
-from monitor.config import parse
-from monitor.incidents import Incident, Verified
+from monitor.config.config import parse
+from monitor.domain.incidents import Incident, Verified
 from monitor.store import Store
 from monitor.verify.asker import Asker
 from monitor.verify.take import Taken

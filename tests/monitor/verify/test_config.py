@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.config import ConfigError, parse
+from monitor.config.config import ConfigError, parse
 
 
 def problems(text: str) -> str:

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from monitor.config import parse
-from monitor.verify.place import Place, place_of, servers_of, spoken_of
+from monitor.config.config import parse
+from monitor.verify.place import ProbeTarget, place_of, servers_of, spoken_of
 from monitor.verify.probe import Probe, load_probes, probe_of
 
 
@@ -43,38 +43,38 @@ def test_what_stands_with_another_server_is_sent_nowhere(line: str) -> None:
     "line", ["", "token=* used", "https://api.github.com/user", "GET https://app.acme.example/hook"]
 )
 def test_what_stands_alone_is_the_public_services(line: str) -> None:
-    assert place_of(GITHUB, None, (), [line]) == Place((None,))
+    assert place_of(GITHUB, None, (), [line]) == ProbeTarget((None,))
 
 
 def test_while_a_server_of_its_own_is_configured_only_the_line_tells() -> None:
     unclear = place_of(GITHUB, None, ENTERPRISE, ["token=*"])
     assert (unclear.origins, "ghe.acme.example" in unclear.why) == ((), True)
-    assert place_of(GITHUB, None, ENTERPRISE, ["https://x:*@github.com/a/b.git"]) == Place((None,))
-    assert place_of(GITHUB, None, {"api.github.com"}, [""]) == Place((None,))
+    assert place_of(GITHUB, None, ENTERPRISE, ["https://x:*@github.com/a/b.git"]) == ProbeTarget((None,))
+    assert place_of(GITHUB, None, {"api.github.com"}, [""]) == ProbeTarget((None,))
 
 
 def test_a_server_that_is_named_is_asked_and_believed_where_it_is_the_only_one() -> None:
     own = "https://ghe.acme.example/api/v3"
-    assert place_of(GITHUB, own, ENTERPRISE, [""]) == Place((own,))
-    assert place_of(GITHUB, own, ENTERPRISE | {"api.github.com"}, [""]) == Place((own,), sure=False)
+    assert place_of(GITHUB, own, ENTERPRISE, [""]) == ProbeTarget((own,))
+    assert place_of(GITHUB, own, ENTERPRISE | {"api.github.com"}, [""]) == ProbeTarget((own,), sure=False)
     told = place_of(GITHUB, own, {"api.github.com"}, ["clone https://x:*@ghe.acme.example/a.git"])
-    assert told == Place((own,))
+    assert told == ProbeTarget((own,))
     assert place_of(GITHUB, own, (), ["clone https://x:*@github.com/a.git"]).origins == ()
     public = "https://api.github.com"
-    assert place_of(GITHUB, public, ENTERPRISE, [""]) == Place((public,), sure=False)
-    assert place_of(GITHUB, public, ENTERPRISE, ["https://github.com/a/b"]) == Place((public,))
+    assert place_of(GITHUB, public, ENTERPRISE, [""]) == ProbeTarget((public,), sure=False)
+    assert place_of(GITHUB, public, ENTERPRISE, ["https://github.com/a/b"]) == ProbeTarget((public,))
 
 
 def test_what_many_run_themselves_is_refused_by_the_public_one_only_where_the_line_names_it() -> None:
-    assert place_of(GITLAB, None, (), [""]) == Place((None,), sure=False)
-    assert place_of(GITLAB, None, (), ["https://gitlab.com/a/b"]) == Place((None,))
+    assert place_of(GITLAB, None, (), [""]) == ProbeTarget((None,), sure=False)
+    assert place_of(GITLAB, None, (), ["https://gitlab.com/a/b"]) == ProbeTarget((None,))
     assert place_of(GITLAB, None, (), ["https://gitlab.acme.example/a/b"]).origins == ()
     assert place_of(NPM, None, (), ["//npm.acme.example/:_authToken=*"]).origins == ()
-    assert place_of(NPM, None, (), ["//registry.npmjs.org/:_authToken=*"]) == Place((None,))
+    assert place_of(NPM, None, (), ["//registry.npmjs.org/:_authToken=*"]) == ProbeTarget((None,))
 
 
 def test_other_services_are_asked_at_each_of_their_sites() -> None:
-    assert place_of(AWS, None, (), ["https://x:*@git.acme.example"]) == Place(AWS.sites)
+    assert place_of(AWS, None, (), ["https://x:*@git.acme.example"]) == ProbeTarget(AWS.sites)
     assert place_of(AWS, "https://sts.us-gov-west-1.amazonaws.com", (), []).origins == (
         "https://sts.us-gov-west-1.amazonaws.com",
     )

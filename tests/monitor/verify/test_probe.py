@@ -3,12 +3,12 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from monitor.verify.probe import Answer, Probe, Reading, fact, fill, load_probes, probe_of, providers
+from monitor.verify.probe import AnswerCondition, Probe, ProbeResponse, fact, fill, load_probes, probe_of, providers
 from tests.detectors import texts
 
 
-def reading(status: int = 200, text: str = "", **headers: str) -> Reading:
-    return Reading(status, headers, text, {"project": "abc"})
+def reading(status: int = 200, text: str = "", **headers: str) -> ProbeResponse:
+    return ProbeResponse(status, headers, text, {"project": "abc"})
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def reading(status: int = 200, text: str = "", **headers: str) -> Reading:
     ],
 )
 def test_an_answer_is_a_status_and_what_its_body_says(written: str, status: int, text: str, fits: bool) -> None:
-    assert Answer.parse(written).fits(reading(status, text)) is fits
+    assert AnswerCondition.parse(written).fits(reading(status, text)) is fits
 
 
 def test_a_page_in_an_issuers_place_is_no_answer_of_it() -> None:
@@ -40,11 +40,11 @@ def test_a_page_in_an_issuers_place_is_no_answer_of_it() -> None:
     said = {"valid": ["200"], "refused": ["401 ~dead"], "errors": "https://x/errors", "evidence": "page"}
     probe = Probe.model_validate(table | said)
     html = {"content-type": "text/html; charset=utf-8"}
-    assert probe.decide(Reading(401, {}, "dead", {})) == "refused"
-    assert probe.decide(Reading(401, html, "dead", {})) == "unknown"
-    assert probe.decide(Reading(401, {}, " <!DOCTYPE html>dead", {})) == "unknown"
-    assert probe.decide(Reading(200, {}, "[]", {})) == "valid"
-    assert probe.decide(Reading(200, {}, "welcome", {})) == "unknown"
+    assert probe.decide(ProbeResponse(401, {}, "dead", {})) == "refused"
+    assert probe.decide(ProbeResponse(401, html, "dead", {})) == "unknown"
+    assert probe.decide(ProbeResponse(401, {}, " <!DOCTYPE html>dead", {})) == "unknown"
+    assert probe.decide(ProbeResponse(200, {}, "[]", {})) == "valid"
+    assert probe.decide(ProbeResponse(200, {}, "welcome", {})) == "unknown"
     assert Probe.model_validate(table | said | {"shared": {"r": "a"}}).may_be_another("r", "ab")
     for wrong in (
         {"refused": ["401"]},
@@ -61,7 +61,7 @@ def test_a_page_in_an_issuers_place_is_no_answer_of_it() -> None:
 
 def test_an_answer_without_a_status_is_refused() -> None:
     with pytest.raises(ValueError, match="begins with a status"):
-        Answer.parse("ok=true")
+        AnswerCondition.parse("ok=true")
 
 
 def test_facts_are_read_from_body_headers_and_parts() -> None:

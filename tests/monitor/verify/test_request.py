@@ -9,12 +9,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from monitor.verify.probe import probe_of
-from monitor.verify.request import MissingPartError, Request, build, host_of, parts_of, public
+from monitor.verify.request import MissingPartError, ProbeRequest, build, host_of, parts_of, public
 
 NOW = 1_750_000_000.0
 
 
-def request(rule: str, value: str, origin: str | None = None, **given: str) -> Request:
+def request(rule: str, value: str, origin: str | None = None, **given: str) -> ProbeRequest:
     probe = probe_of(rule)
     assert probe is not None
     return build(probe, parts_of(probe.shape, value, given), origin, NOW)

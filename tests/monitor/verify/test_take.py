@@ -11,7 +11,7 @@ from detectors.fingerprint import fingerprint
 from detectors.match.engine import Engine
 from detectors.rules.template import expand
 from monitor.common.notification import Location
-from monitor.incidents import Incident
+from monitor.domain.incidents import Incident
 from monitor.verify.take import Taken, take
 from tests.detectors import texts
 

@@ -14,12 +14,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from monitor.common.credential import Credential
-from monitor.routing import Rate
+from monitor.routing.routes import Rate
 from monitor.verify.config import VerifyConfig
-from monitor.verify.place import Place
-from monitor.verify.probe import Answer, Probe, Reading, load_probes
+from monitor.verify.place import ProbeTarget
+from monitor.verify.probe import AnswerCondition, Probe, ProbeResponse, load_probes
 from monitor.verify.request import parts_of
-from monitor.verify.verifier import Verdict, Verifier
+from monitor.verify.verifier import ProbeVerdict, Verifier
 from tests.fakes.issuer import BAD_CREDENTIALS, FakeIssuer
 from tests.fakes.server import FAULTS, FakeServer
 
@@ -92,7 +92,7 @@ def settings(server: FakeServer, probe: Probe | str = "github", **more: object) 
     return VerifyConfig.model_validate(given | more)
 
 
-def body_for(answer: Answer) -> object:
+def body_for(answer: AnswerCondition) -> object:
     """A body that fits an answer of a probe."""
     whole: dict[str, object] = {}
     for part in answer.parts:
@@ -192,9 +192,9 @@ def test_every_row_has_its_examples_and_its_issuers_page() -> None:
         assert probe.errors or not (probe.refused or probe.refused_secret)
 
 
-def _reading(answer: str) -> Reading:
+def _reading(answer: str) -> ProbeResponse:
     status, _, body = answer.partition(" ")
-    return Reading(int(status), {}, body, {})
+    return ProbeResponse(int(status), {}, body, {})
 
 
 def test_the_docs_say_how_many_rows_say_refused() -> None:
@@ -217,7 +217,7 @@ async def test_facts_are_what_the_issuer_says_and_never_the_secret() -> None:
     scopes = {"X-OAuth-Scopes": "repo, workflow", "GitHub-Authentication-Token-Expiration": f"never {VALUE}"}
     async with FakeIssuer(VALUE, 200, said, scopes) as issuer:
         verdict = await Verifier(settings(issuer), clock=lambda: 5.0).ask("github-pat", VALUE)
-    assert verdict == Verdict(
+    assert verdict == ProbeVerdict(
         "valid", "GitHub takes it (HTTP 200)", 5.0, "github", {"account": "octocat", "scopes": "repo, workflow"}
     )
 
@@ -350,7 +350,7 @@ async def test_the_next_site_is_asked_when_one_refuses() -> None:
     async with FakeIssuer(VALUE, 403, {}) as first, FakeIssuer(VALUE, 200, {"valid": True}) as second:
         [probe] = [probe for probe in PROBES if probe.provider == "datadog"]
         verifier = Verifier(VerifyConfig.model_validate({"providers": ["datadog"], "private": ["datadog"]}))
-        verifier.place = lambda *_: Place((first.url, second.url))  # type: ignore[method-assign, assignment]
+        verifier.place = lambda *_: ProbeTarget((first.url, second.url))  # type: ignore[method-assign, assignment]
         assert (await verifier.ask("datadog-api-key", VALUE)).status == "valid"
         assert (len(first.requests), len(second.requests)) == (1, 1)
         assert Verifier(verifier.settings).place(probe).origins == probe.sites
@@ -360,7 +360,7 @@ async def test_only_what_no_site_takes_is_refused() -> None:
     dead = {"errors": ["Forbidden"]}
     async with FakeIssuer(VALUE, 403, dead) as first, FakeIssuer(VALUE, 403, dead) as second:
         verifier = Verifier(VerifyConfig.model_validate({"providers": ["datadog"], "private": ["datadog"]}))
-        verifier.place = lambda *_: Place((first.url, second.url))  # type: ignore[method-assign, assignment]
+        verifier.place = lambda *_: ProbeTarget((first.url, second.url))  # type: ignore[method-assign, assignment]
         assert (await verifier.ask("datadog-api-key", VALUE)).status == "refused"
         for status, body in ((403, {"errors": ["not your address"]}), (302, ""), (500, "")):
             second.status, second.body = status, body
@@ -433,7 +433,7 @@ async def test_the_public_place_cannot_refuse_what_may_be_of_ones_own_server() -
     async with FakeIssuer(VALUE, 401, {"message": "401 Unauthorized"}) as issuer:
         public = settings(issuer, "gitlab", servers={})
         verifier = Verifier(public)
-        verifier.place = lambda *_: Place((issuer.url,), sure=False)  # type: ignore[method-assign, assignment]
+        verifier.place = lambda *_: ProbeTarget((issuer.url,), sure=False)  # type: ignore[method-assign, assignment]
         verdict = await verifier.ask("gitlab-pat", VALUE)
         assert (verdict.status, "verify.servers.gitlab" in verdict.reason) == ("unknown", True)
         assert (await Verifier(settings(issuer, "gitlab")).ask("gitlab-pat", VALUE)).status == "refused"

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from monitor.common.credential import Credential
-from monitor.common.inbound import Announced, HookDelivery, Owner, Request, UnusableError, same
+from monitor.common.inbound import Announced, HookDelivery, InboundRequest, Owner, UnusableError, same
 from monitor.sources.base import SourceConfig
 from monitor.web import hooks
 from monitor.web.hooks import HOOKS, Vendors, routes
@@ -56,9 +56,11 @@ class Acme:
     def parse(self, headers: Mapping[str, str], body: bytearray, signed: Sequence[Owner]) -> Announced:
         self.parsed += 1
         if body == b"ack":
-            return Announced(requests=[Request("acme:ack", signed[0].name, "ack", "ada", "7f3a9c2e")])
+            return Announced(requests=[InboundRequest("acme:ack", signed[0].name, "ack", "ada", "7f3a9c2e")])
         if body == b"words":
-            return Announced(requests=[Request("acme:done", signed[0].name, "done", "ada", "7f3a9c2e", window="w")])
+            return Announced(
+                requests=[InboundRequest("acme:done", signed[0].name, "done", "ada", "7f3a9c2e", window="w")]
+            )
         if body == b"hello":
             return Announced(answer="hello\n")
         if not body.isdigit():
@@ -73,7 +75,7 @@ class Door:
     def __init__(self) -> None:
         self.vendor = Acme()
         self.noted: dict[str, HookDelivery] = {}
-        self.asked: dict[str, Request] = {}
+        self.asked: dict[str, InboundRequest] = {}
         self.malformed: list[tuple[str, str]] = []
         self.trouble: list[tuple[str, str | None]] = []
         self.sources: list[SourceConfig] = []

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.common.inbound import Request, UnusableError
+from monitor.common.inbound import InboundRequest, UnusableError
 from sinks.pagerduty.config import PagerDutyConfig
 from sinks.pagerduty.inbound import PagerDutyHook, signature
 from tests.fakes.pagerduty import INTEGRATION, announcement
@@ -22,7 +22,7 @@ def config(**changes: Any) -> PagerDutyConfig:
     return PagerDutyConfig.model_validate(values | changes)
 
 
-def asked(body: bytes, *sinks: PagerDutyConfig) -> Request | None:
+def asked(body: bytes, *sinks: PagerDutyConfig) -> InboundRequest | None:
     said = HOOK.parse({}, bytearray(body), sinks or (config(),))
     return next(iter(said.requests), None)
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from pydantic import ValidationError
 
 from monitor.common.http import Http, RemoteError
-from monitor.common.inbound import Request
+from monitor.common.inbound import InboundRequest
 from monitor.common.notification import Notification
 from sinks.pagerduty.config import PagerDutyConfig
 from sinks.pagerduty.sink import PagerDuty, dedup_key, event
@@ -182,8 +182,8 @@ async def test_a_note_that_fails_sends_no_event_twice(http: Http, credential: Pu
 
 
 async def test_what_was_asked_for_there_is_answered_there(http: Http, credential: Put) -> None:
-    def asked(verb: Any) -> Request:
-        return Request("1", "pager", verb, "ada", answer={"place": "PGR0VU2"})
+    def asked(verb: Any) -> InboundRequest:
+        return InboundRequest("1", "pager", verb, "ada", answer={"place": "PGR0VU2"})
 
     async with FakePagerDuty("t" * 20) as fake:
         sink = two_way(http, fake, credential)

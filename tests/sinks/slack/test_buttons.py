@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from monitor.common.notification import Notification, Offer, Progress
+from monitor.common.notification import Notification, Offer, RunbookProgress
 from sinks.slack.blocks import message
 from sinks.slack.buttons import OWN_WORDS, REASONS, Press, controls, pressed
 from tests.fakes.notifications import EXAMPLES, event, incident, notification, notifications
 from tests.fakes.slack import check_blocks
 
-STEP = Progress("github-token", "contain", 0, 9, "revoke", "Revoke it", datetime(2026, 11, 2, tzinfo=UTC))
+STEP = RunbookProgress("github-token", "contain", 0, 9, "revoke", "Revoke it", datetime(2026, 11, 2, tzinfo=UTC))
 OFFERS = (Offer("revoke-token", 2, ("ada",), "planned"), Offer("tell", 0), Offer("over", 1, ("ada",), "completed"))
 
 

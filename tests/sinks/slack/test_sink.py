@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from monitor.common.http import Http, RemoteError
-from monitor.common.inbound import Request
+from monitor.common.inbound import InboundRequest
 from monitor.common.notification import IncidentView, Location, Offer, Receipt
 from sinks.slack.blocks import message
 from sinks.slack.config import SlackConfig
@@ -261,7 +261,7 @@ async def test_what_was_told_in_a_flood_has_no_thread(http: Http, credential: Pu
 
 
 async def test_only_who_pressed_is_told_why_it_was_not_done(http: Http, credential: Put) -> None:
-    asked = Request("1", "chat", "ack", "ada", "7f3a", answer={"channel": "C0ALERTS", "user": "U0ADA", "x": "y"})
+    asked = InboundRequest("1", "chat", "ack", "ada", "7f3a", answer={"channel": "C0ALERTS", "user": "U0ADA", "x": "y"})
     async with FakeSlack() as fake:
         sink = two_way(http, fake, credential)
         await sink.answer(asked, "acknowledged", done=True)
@@ -275,7 +275,7 @@ async def test_who_presses_is_asked_for_words_once(http: Http, credential: Put) 
     async with FakeSlack() as fake:
         sink = two_way(http, fake, credential)
         await sink.send(notification(incident(run=STEP)))
-        pressed = Request(
+        pressed = InboundRequest(
             "1", "chat", "done", "ada", "7f3a9c2e", detail="revoke",
             answer={"channel": "C0ALERTS", "user": "U0ADA"}, window=fake.press("U0ADA", "done")["trigger_id"],
         )  # fmt: skip
@@ -291,7 +291,9 @@ async def test_who_cannot_be_asked_for_words_is_not_waited_for(
     http: Http, credential: Put, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sinks.slack.sink.ASKING", 0.2)
-    pressed = Request("1", "chat", "done", "ada", "7f", detail="revoke", answer={"channel": "C0ALERTS"}, window="t")
+    pressed = InboundRequest(
+        "1", "chat", "done", "ada", "7f", detail="revoke", answer={"channel": "C0ALERTS"}, window="t"
+    )
     async with FakeSlack() as fake:
         sink = two_way(http, fake, credential)
         for fault in (Fault(503), Fault(hang=True), Fault(reset=True), Fault(429), Fault(200, body="<html>")):

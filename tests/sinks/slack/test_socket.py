@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from monitor.common.http import Http
-from monitor.common.inbound import Request
+from monitor.common.inbound import InboundRequest
 from monitor.common.tasks import cancel
 from sinks.slack import socket
 from sinks.slack.blocks import message
@@ -29,11 +29,11 @@ class Listening:
     """What came over the connection, and what was said about it."""
 
     def __init__(self) -> None:
-        self.asked: list[Request] = []
+        self.asked: list[InboundRequest] = []
         self.trouble: list[str | None] = []
         self.full = False  # the database cannot be written
 
-    async def ask(self, requests: Sequence[Request]) -> bool:
+    async def ask(self, requests: Sequence[InboundRequest]) -> bool:
         if self.full:
             return False
         self.asked += requests

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from monitor.common.inbound import Request
+from monitor.common.inbound import InboundRequest
 from sinks.slack.buttons import OWN_WORDS, Press
 from sinks.slack.inbound import asked
 from sinks.slack.words import submitted, view, wanted
@@ -20,16 +20,18 @@ SAID = (("done", "revoke"), ("skip", "revoke"), ("resolve", "false_positive"), (
 def opened(verb: Any = "done", detail: str = "revoke", sink: str = "chat") -> FakeSlack:
     """A Slack in which the window is open."""
     fake = FakeSlack()
-    made = view(Request("1", sink, verb, "ada", "7f3a9c2e", detail=detail, answer=THREAD))
+    made = view(InboundRequest("1", sink, verb, "ada", "7f3a9c2e", detail=detail, answer=THREAD))
     fake.views.append({**made, "id": "V00000"})
     return fake
 
 
 @pytest.mark.parametrize(("verb", "detail"), SAID)
 def test_slack_takes_the_window_and_it_carries_ids_only(verb: Any, detail: str) -> None:
-    made = view(Request("1", "c" * 150, verb, "ada", "i" * 64, detail="d" * 64, answer=THREAD))
+    made = view(InboundRequest("1", "c" * 150, verb, "ada", "i" * 64, detail="d" * 64, answer=THREAD))
     check_view(made)
-    made = view(Request("1", "chat", verb, "ada", "7f3a9c2e", detail=detail, note="n", window="t", answer=THREAD))
+    made = view(
+        InboundRequest("1", "chat", verb, "ada", "7f3a9c2e", detail=detail, note="n", window="t", answer=THREAD)
+    )
     assert made["private_metadata"] == f"chat:7f3a9c2e:{verb}:{detail}:C0ALERTS:1700000001.000100"
     assert "U0ADA" not in json.dumps(made)
     assert made["blocks"][-1]["optional"] is (verb != "skip")

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from monitor.clients.client import NoEffectError, ServiceError
-from monitor.inventory.held import Held, OvertakenError
+from monitor.inventory.held import HeldSecret, OvertakenError
 from monitor.inventory.managers.aws import AwsConfig, AwsManager
 from tests.fakes.moto import Aws
 from tests.fakes.server import FakeServer, Fault
@@ -145,14 +145,14 @@ async def test_pages_and_throttling(many: Secrets, tmp_path: Path) -> None:
 
 async def test_a_key_that_is_revoked_in_the_midst(many: Secrets, tmp_path: Path) -> None:
     many.revoked_after = 120
-    seen: list[Held] = []
+    seen: list[HeldSecret] = []
     with pytest.raises(ServiceError, match="UnrecognizedClientException: the key was refused") as caught:
         await collect(manager(many.url, tmp_path), seen)
     assert 100 <= len(seen) <= 120
     assert CANARY not in repr(caught.value)
 
 
-async def collect(one: AwsManager, seen: list[Held]) -> None:
+async def collect(one: AwsManager, seen: list[HeldSecret]) -> None:
     try:
         async for held in one.held():
             seen.append(held)  # noqa: PERF401 # what was given before it failed counts

@@ -7,7 +7,7 @@ import orjson
 import pytest
 from pydantic import ValidationError
 
-from monitor.inventory.held import Held
+from monitor.inventory.held import HeldSecret
 from monitor.inventory.managers.base import ManagerConfig, described, expiry, members
 
 
@@ -20,7 +20,7 @@ def test_a_name_that_looks_like_a_secret_is_refused_and_not_shown() -> None:
 
 def parts(value: object) -> dict[str, bytes | None]:
     raw = value if isinstance(value, bytes) or value is None else orjson.dumps(value)
-    return {held.name: held.value for held in members(Held("app", raw))}
+    return {held.name: held.value for held in members(HeldSecret("app", raw))}
 
 
 def test_an_object_is_a_secret_for_each_member() -> None:
@@ -49,8 +49,8 @@ def test_what_lies_very_deep_is_one_value() -> None:
 
 
 def test_a_member_keeps_what_is_known_of_the_secret() -> None:
-    (held,) = members(Held("app", b'{"k": "v"}', version="3", standing="previous", owner="payments"))
-    assert held == Held("app.k", b"v", version="3", standing="previous", owner="payments")
+    (held,) = members(HeldSecret("app", b'{"k": "v"}', version="3", standing="previous", owner="payments"))
+    assert held == HeldSecret("app.k", b"v", version="3", standing="previous", owner="payments")
 
 
 def test_labels_say_whose_a_secret_is() -> None:

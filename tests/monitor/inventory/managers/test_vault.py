@@ -24,16 +24,16 @@ from monitor.actions.config import ActionConfig
 from monitor.clients.client import NoEffectError, ServiceError, together
 from monitor.common.guard import Guard
 from monitor.common.http import Http
-from monitor.config import parse
-from monitor.inventory.held import Held
+from monitor.config.config import parse
+from monitor.inventory.held import HeldSecret
 from monitor.inventory.keep import Enrolled
 from monitor.inventory.managers.vault import VaultConfig, VaultManager
-from monitor.inventory.read import read
+from monitor.inventory.reader import read
 from monitor.rotation.automatic import Automatic
 from monitor.rotation.work import sweep, under_way
-from monitor.routing import Policy
+from monitor.routing.routes import Policy
 from monitor.runbook.progress import Procedure
-from monitor.runbook.shelf import load
+from monitor.runbook.runbook_store import load
 from monitor.store import Store
 from monitor.verify.postgres import log_in
 from tests.fakes.openbao import OpenBao, openbao
@@ -116,7 +116,7 @@ def manager(bao: OpenBao, tmp_path: Path, token: str = "", **keys: Any) -> Vault
     return made
 
 
-def values(found: list[Held]) -> dict[str, bytes | None]:
+def values(found: list[HeldSecret]) -> dict[str, bytes | None]:
     assert len({(held.name, held.version) for held in found}) == len(found)
     return {held.name: held.value for held in found}
 

@@ -14,12 +14,12 @@ import pytest
 
 from monitor.common import files
 from monitor.common.cuts import CONTEXT
+from monitor.sources.file import reader
 from monitor.sources.file import source as module
-from monitor.sources.file import turn
 from monitor.sources.file.identity import Hasher
-from monitor.sources.file.life import Life
+from monitor.sources.file.reader import BLOCK
 from monitor.sources.file.source import FileSource
-from monitor.sources.file.turn import BLOCK
+from monitor.sources.file.tracked_file import TrackedFile
 from tests.fakes.intake import FakeIntake, caught_up, running, until
 from tests.fakes.logs import append, compress, line
 
@@ -37,7 +37,7 @@ async def test_unreadable_file(make: MAKE, intake: FakeIntake, log: Path, monkey
         return real(path)
 
     monkeypatch.setattr(files, "open_file", open_file)
-    monkeypatch.setattr(turn, "open_file", open_file)
+    monkeypatch.setattr(reader, "open_file", open_file)
     append(log, line(1))
     append(log.with_name("b.log"), line(2))
     async with running(make(include=[f"{log.parent}/*.log"], start_at="end")):
@@ -142,7 +142,7 @@ async def test_what_is_written_while_a_block_is_passed_over_is_read(
     intake.broken = b"poison"
     settle = Hasher.settle
 
-    def slowly(self: Hasher, fd: int, life: Life, offset: int) -> None:
+    def slowly(self: Hasher, fd: int, life: TrackedFile, offset: int) -> None:
         life.offset = offset
         append(log, line(2))
         time.sleep(0.3)

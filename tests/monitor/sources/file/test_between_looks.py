@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from monitor.sources.file.keeper import Keeper
-from monitor.sources.file.life import Life
 from monitor.sources.file.source import FileSource
+from monitor.sources.file.tracked_file import TrackedFile
+from monitor.sources.file.tracker import Tracker
 from tests.fakes.intake import FakeIntake, caught_up, running, until
 from tests.fakes.lives import held
 from tests.fakes.logs import append, compress, line
@@ -44,9 +44,9 @@ class Looks(asyncio.Event):
 
 @pytest.fixture
 def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
-    look, looks = Keeper.look, Looks()
+    look, looks = Tracker.look, Looks()
 
-    async def held(keeper: Keeper, paths: set[str] | None, tended: Any) -> Any:
+    async def held(keeper: Tracker, paths: set[str] | None, tended: Any) -> Any:
         while not looks.is_set():
             await looks.wait()
         if looks.only is not None:
@@ -58,14 +58,14 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
         finally:
             looks.under_way -= 1
 
-    monkeypatch.setattr(Keeper, "look", held)
+    monkeypatch.setattr(Tracker, "look", held)
     return looks
 
 
 def claim(source: FileSource, path: Path, file: Path) -> None:
     """Have a life of which nothing was read claim a file by its inode, as one does whose own was deleted."""
     status = file.stat()
-    source._register.add(Life(str(path), (status.st_dev, status.st_ino), mtime=1))
+    source._register.add(TrackedFile(str(path), (status.st_dev, status.st_ino), mtime=1))
 
 
 @pytest.mark.parametrize("read", [False, True])
@@ -221,7 +221,7 @@ async def test_an_archive_in_a_file_that_was_another_unread_one_before(
         compress(rotated, ".gz")
         archive = log.with_name("app.log.2.gz")
         status = archive.stat()
-        life = Life(str(archive), (status.st_dev, status.st_ino), archive=True, there=20, mtime=1)
+        life = TrackedFile(str(archive), (status.st_dev, status.st_ino), archive=True, there=20, mtime=1)
         source._register.add(life)
         source._schedule.want(life)
         await until(lambda: life.ended)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from monitor.sources.container import ContainerConfig, ContainerSource
-from monitor.sources.file import life as lives
+from monitor.sources.file import tracked_file as lives
 from monitor.sources.file.carry import begins_anew
 from monitor.sources.file.source import FileConfig, FileSource
 from tests.fakes import intake as fake

@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from monitor.model import Position
-from monitor.sources.file import past
-from monitor.sources.file.changes import Changes
-from monitor.sources.file.life import Life, Record, Work
-from monitor.sources.file.register import Register
+from monitor.domain.model import Position
+from monitor.sources.file import closed
+from monitor.sources.file.changes import PositionChanges
+from monitor.sources.file.registry import Registry
 from monitor.sources.file.schedule import Schedule
+from monitor.sources.file.tracked_file import StoredState, TrackedFile, WorkState
 from tests.fakes.intake import FakeIntake
 
 
@@ -21,23 +21,23 @@ def intake() -> FakeIntake:
 
 
 @pytest.fixture
-async def register() -> Register:
-    return Register()
+async def register() -> Registry:
+    return Registry()
 
 
 @pytest.fixture
-async def changes(intake: FakeIntake, register: Register) -> Changes:
-    return Changes("app", intake, register, Schedule())
+async def changes(intake: FakeIntake, register: Registry) -> PositionChanges:
+    return PositionChanges("app", intake, register, Schedule())
 
 
-def known(register: Register, path: str, inode: int, **keys: int) -> Life:
-    life = Life(path, (1, inode), **keys)
+def known(register: Registry, path: str, inode: int, **keys: int) -> TrackedFile:
+    life = TrackedFile(path, (1, inode), **keys)
     register.add(life)
     return life
 
 
 async def test_ends_and_beginnings_in_one_commit_and_turns_after_it(
-    changes: Changes, register: Register, intake: FakeIntake
+    changes: PositionChanges, register: Registry, intake: FakeIntake
 ) -> None:
     old, new = known(register, "/a", 1), known(register, "/b", 2)
     intake.saved[old.key] = {}
@@ -51,18 +51,18 @@ async def test_ends_and_beginnings_in_one_commit_and_turns_after_it(
     task = asyncio.create_task(change())
     await asyncio.sleep(0)
     assert intake.saved == {old.key: {}}
-    assert new.work is Work.RESTING
+    assert new.work is WorkState.RESTING
     intake.gate.set()
     await task
     assert intake.saved.keys() == {new.key, "@mark"}
-    assert (new.record, new.work) == (Record.SAVED, Work.QUEUED)
+    assert (new.record, new.work) == (StoredState.SAVED, WorkState.QUEUED)
     assert not changes.note
     assert not changes.over
     assert not changes.turns
 
 
 async def test_what_ends_after_it_was_noted_is_not_recorded(
-    changes: Changes, register: Register, intake: FakeIntake
+    changes: PositionChanges, register: Registry, intake: FakeIntake
 ) -> None:
     life = known(register, "/a", 1)
     async with changes.gathered():
@@ -72,9 +72,9 @@ async def test_what_ends_after_it_was_noted_is_not_recorded(
 
 
 async def test_what_was_read_of_one_that_ended_is_recorded_in_place_of_others(
-    changes: Changes, register: Register, intake: FakeIntake, monkeypatch: pytest.MonkeyPatch
+    changes: PositionChanges, register: Registry, intake: FakeIntake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(past, "KEPT", 1)
+    monkeypatch.setattr(closed, "KEPT", 1)
     first, second = known(register, "/a", 1, offset=5), known(register, "/b", 2, offset=5)
     for life in (first, second):
         async with changes.gathered():
@@ -83,13 +83,15 @@ async def test_what_was_read_of_one_that_ended_is_recorded_in_place_of_others(
         assert intake.saved[life.key]["ended"]
 
 
-async def test_nothing_changed_is_no_commit(changes: Changes, intake: FakeIntake) -> None:
+async def test_nothing_changed_is_no_commit(changes: PositionChanges, intake: FakeIntake) -> None:
     async with changes.gathered():
         pass
     assert intake.commits == 0
 
 
-async def test_only_what_was_not_scanned_is_lost(changes: Changes, register: Register, intake: FakeIntake) -> None:
+async def test_only_what_was_not_scanned_is_lost(
+    changes: PositionChanges, register: Registry, intake: FakeIntake
+) -> None:
     changes.lost("vanished", known(register, "/a", 1, size=9, offset=4, flushed=6))
     changes.lost("vanished", known(register, "/b", 2, size=9, offset=4, flushed=9))
     changes.lost("truncated", known(register, "/c", 3, size=9, offset=9, grown=(11, 1)))
@@ -97,14 +99,16 @@ async def test_only_what_was_not_scanned_is_lost(changes: Changes, register: Reg
 
 
 async def test_of_what_was_never_looked_into_nobody_knows_how_much_is_lost(
-    changes: Changes, register: Register, intake: FakeIntake
+    changes: PositionChanges, register: Registry, intake: FakeIntake
 ) -> None:
     changes.lost("vanished", known(register, "/a", 1, there=9))
     changes.lost("vanished", known(register, "/b", 2, there=9, offset=9))
     assert intake.lost == [("vanished", 0, "/a")]
 
 
-async def test_a_file_that_ends_is_degraded_no_longer(changes: Changes, register: Register, intake: FakeIntake) -> None:
+async def test_a_file_that_ends_is_degraded_no_longer(
+    changes: PositionChanges, register: Registry, intake: FakeIntake
+) -> None:
     life = known(register, "/a", 1)
     life.failures = 2
     intake.degraded("/a", "cannot be read")

@@ -16,15 +16,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from detectors.rules.template import expand
-from monitor.common.archive import Stream
+from monitor.common.archive import ByteStream
 from monitor.common.cuts import CONTEXT
-from monitor.model import Block
-from monitor.scan.search import Lines, Searcher, file_blocks, stream_blocks
-from monitor.scanner import Scanner
-from monitor.sources.file import turn as module
+from monitor.domain.model import Block
+from monitor.scan.search import LineNumbers, Searcher, file_blocks, stream_blocks
+from monitor.scanning.scanner import Scanner
+from monitor.sources.file import reader as module
 from monitor.sources.file.identity import Hasher
-from monitor.sources.file.life import Life
-from monitor.sources.file.turn import Turn
+from monitor.sources.file.reader import FileReader
+from monitor.sources.file.tracked_file import TrackedFile
 from tests.detectors import texts
 
 KEY = b"k" * 32
@@ -71,7 +71,7 @@ async def followed(path: Path, whole: bytes, cuts: list[int], scanner: Scanner) 
     """Findings of a file that grows from cut to cut and is read after each, its open line up to the last word."""
     path.touch()
     status = path.stat()
-    life = Life(str(path), (status.st_dev, status.st_ino))
+    life = TrackedFile(str(path), (status.st_dev, status.st_ino))
     findings = []
     try:
         with path.open("ab", buffering=0) as log:
@@ -81,7 +81,7 @@ async def followed(path: Path, whole: bytes, cuts: list[int], scanner: Scanner) 
                 at = cut
                 more = True
                 while more:
-                    turn = Turn("s", life, HASHER, -1, whole=cut == len(whole))
+                    turn = FileReader("s", life, HASHER, -1, whole=cut == len(whole))
                     findings += await scanner.scan(turn.blocks())
                     turn.apply()
                     assert turn.verdict == "read"
@@ -97,7 +97,7 @@ def scanned(path: Path, scanner: Scanner, block: int, cuts: list[int]) -> list[P
     searcher = Searcher(scanner.engine.worker(), KEY, suppressions=False)
     with path.open("rb") as file:
         fd = file.fileno()
-        lines, told = Lines(lambda at, size: os.pread(fd, size, at)), dict[str, Block]()
+        lines, told = LineNumbers(lambda at, size: os.pread(fd, size, at)), dict[str, Block]()
         found = []
         for start, end in pairwise([0, *cuts, None]):
             assert start is not None
@@ -109,7 +109,7 @@ def scanned(path: Path, scanner: Scanner, block: int, cuts: list[int]) -> list[P
 def streamed(pieces: list[bytes], scanner: Scanner) -> list[Place]:
     """Hits of what comes once, in these pieces."""
     searcher = Searcher(scanner.engine.worker(), KEY, suppressions=False)
-    found = [hit.finding for hit in searcher.search(stream_blocks("p", Stream(iter(pieces))))]
+    found = [hit.finding for hit in searcher.search(stream_blocks("p", ByteStream(iter(pieces))))]
     return [(one.rule, one.fingerprint, one.offset, one.line, one.column) for one in found]
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from monitor.common.cuts import CONTEXT
-from monitor.sources.file.keeper import WATERMARK
+from monitor.sources.file.reader import BLOCK
 from monitor.sources.file.source import FileSource
-from monitor.sources.file.turn import BLOCK
+from monitor.sources.file.tracker import WATERMARK
 from tests.fakes.intake import FakeIntake, caught_up, running, until
 from tests.fakes.logs import append, line
 

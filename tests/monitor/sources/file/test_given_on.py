@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.sources.file import fates
+from monitor.sources.file import transitions
 from monitor.sources.file.source import FileSource
 from tests.fakes.intake import FakeIntake, caught_up, running, until
 from tests.fakes.lives import held, rotated
@@ -111,7 +111,7 @@ async def test_nor_if_its_inode_is_given_on_after_the_restart(
     following = log.with_name("following")
     append(following, line(5))
     intake.saved[key] = deleted | {"ino": following.stat().st_ino}
-    monkeypatch.setattr(fates, "SEARCHES", 1 << 30)
+    monkeypatch.setattr(transitions, "SEARCHES", 1 << 30)
     intake.begun = False
     async with running(make()):
         await until(lambda: intake.begun)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.sources.file import life, source
+from monitor.sources.file import source, tracked_file
 from tests.fakes import history as hosts
 from tests.fakes.intake import MortalIntake
 from tests.fakes.mortal import Mortal
@@ -24,7 +24,7 @@ FEW = (b"abc \0\xff" * 43)[:256]  # each byte to one of six
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits half a minute for the last word of an open line, or for what an empty log begins with."""
     monkeypatch.setattr(source, "OPEN", 0.1)
-    monkeypatch.setattr(life, "HOPE", 0.3)
+    monkeypatch.setattr(tracked_file, "HOPE", 0.3)
 
 
 class History(Mortal):

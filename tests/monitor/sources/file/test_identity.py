@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from monitor.sources.file.identity import BODY, HEAD, Hasher
-from monitor.sources.file.life import Life
+from monitor.sources.file.tracked_file import TrackedFile
 
 HASHER = Hasher.derived(b"k" * 32)
 
@@ -15,7 +15,7 @@ HASHER = Hasher.derived(b"k" * 32)
 def test_what_is_noticed(tmp_path: Path, length: int) -> None:
     path = tmp_path / "a.log"
     path.write_bytes(b"a" * length)
-    life = Life(str(path), (1, 2))
+    life = TrackedFile(str(path), (1, 2))
     with path.open("r+b", buffering=0) as file:
         HASHER.settle(file.fileno(), life, length)
         assert HASHER.continues(file.fileno(), length, life)

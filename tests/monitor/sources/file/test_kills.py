@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.model import Block, Finding, Position
+from monitor.domain.model import Block, Finding, Position
 from monitor.sources.file.source import FileConfig, FileSource
 from monitor.store import Store, database
 from tests.fakes.intake import FakeIntake

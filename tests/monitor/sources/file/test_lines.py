@@ -6,7 +6,7 @@ import pytest
 
 from monitor.common.files import read_exactly
 from monitor.sources.file import lines as module
-from monitor.sources.file.lines import Counted, Lines
+from monitor.sources.file.lines import CountedStream, KnownLines
 
 TEXT = b"1\n2\n3 <here>\n" + b"x\n" * 1000 + b"<there>\n"
 HERE, THERE = TEXT.index(b"<here>"), TEXT.index(b"<there>")
@@ -17,7 +17,7 @@ def read(at: int, size: int) -> bytes:
 
 
 def test_lines_are_counted_from_the_last_one_that_was_asked_for() -> None:
-    lines = Lines((0, 1), read)
+    lines = KnownLines((0, 1), read)
     assert lines.at(THERE) == 1004
     assert lines.known == (THERE, 1004)
     assert lines.at(HERE) == 3, "also backwards"
@@ -25,7 +25,7 @@ def test_lines_are_counted_from_the_last_one_that_was_asked_for() -> None:
 
 
 def test_counting_is_bounded_and_ends_where_nothing_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = Lines((0, 1), read)
+    lines = KnownLines((0, 1), read)
     assert lines.at(-1) is None, "it lies in the predecessor"
     assert lines.at(len(TEXT) + 1) is None
     monkeypatch.setattr(module, "COUNTED", 1000)
@@ -35,7 +35,7 @@ def test_counting_is_bounded_and_ends_where_nothing_can_be_read(monkeypatch: pyt
 
 
 def test_what_is_read_of_a_stream_is_counted() -> None:
-    stream = Counted(io.BytesIO(TEXT))
+    stream = CountedStream(io.BytesIO(TEXT))
     assert read_exactly(stream, HERE) == TEXT[:HERE]
     assert stream.newlines == 2
     stream.close()

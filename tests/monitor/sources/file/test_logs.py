@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from monitor.sources.file.globs import Globs
-from monitor.sources.file.life import Life
 from monitor.sources.file.logs import Logs, youngest
-from monitor.sources.file.register import Register
+from monitor.sources.file.registry import Registry
+from monitor.sources.file.tracked_file import TrackedFile
 
 
 def logs(folder: Path, *include: str, known: str = "app.log") -> Logs:
-    register = Register()
-    register.add(life := Life(f"{folder}/{known}", (1, 1)))
+    register = Registry()
+    register.add(life := TrackedFile(f"{folder}/{known}", (1, 1)))
     register.attach(life, life.path)
     return Logs(Globs([f"{folder}/{one}" for one in include], []), register)
 
@@ -38,5 +38,5 @@ def test_a_rotated_file_that_the_pattern_shows_is_no_log_beside_its_own(tmp_path
 
 
 def test_of_each_log_the_one_written_last() -> None:
-    lives = [Life("a.1", (1, 1), mtime=1), Life("a", (1, 2), mtime=2), Life("b", (1, 3), mtime=0)]
+    lives = [TrackedFile("a.1", (1, 1), mtime=1), TrackedFile("a", (1, 2), mtime=2), TrackedFile("b", (1, 3), mtime=0)]
     assert youngest(zip(lives, [["a"], ["a"], ["b"]], strict=True)) == set(lives[1:])

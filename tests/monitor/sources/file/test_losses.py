@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from monitor.sources.file import fates, holders
+from monitor.sources.file import open_handles, transitions
 from monitor.sources.file import source as module
 from monitor.sources.file.source import FileConfig, FileSource
 from tests.fakes.intake import FakeIntake, caught_up, running, until
@@ -177,7 +177,7 @@ async def test_a_file_deleted_while_it_is_shut_for_want_of_descriptors(
 ) -> None:
     """Read on through its writer's handle where that can be seen; otherwise told, as nobody knows how much it is."""
     if not seen:
-        monkeypatch.setattr(holders, "_PROCESSES", "/nonexistent")
+        monkeypatch.setattr(open_handles, "_PROCESSES", "/nonexistent")
     source = make(include=[f"{log.parent}/*.log"])
     source._schedule.open_max = 4
     with log.open("ab", buffering=0) as writer:
@@ -278,7 +278,7 @@ async def test_moved_into_another_folder_while_down(make: MAKE, intake: FakeInta
 async def test_deleted_silent_and_written_again(
     make: MAKE, intake: FakeIntake, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fates, "DELETED", 0.2)
+    monkeypatch.setattr(transitions, "DELETED", 0.2)
     with log.open("ab", buffering=0) as writer:
         async with running(make()):
             writer.write(b"<1>\n")

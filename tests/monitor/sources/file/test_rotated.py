@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from monitor.sources.file import fates, keeper
-from monitor.sources.file.keeper import Keeper
-from monitor.sources.file.life import Life
+from monitor.sources.file import tracker, transitions
 from monitor.sources.file.source import FileSource
+from monitor.sources.file.tracked_file import TrackedFile
+from monitor.sources.file.tracker import Tracker
 from tests.fakes.intake import FakeIntake, caught_up, running, until
 from tests.fakes.logs import append, compress, line
 
@@ -213,7 +213,7 @@ async def test_space_set_aside_is_read_as_it_fills(make: MAKE, intake: FakeIntak
 async def test_deleted_while_open_is_read_to_its_end_and_let_go(
     make: MAKE, intake: FakeIntake, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fates, "DELETED", 0.3)
+    monkeypatch.setattr(transitions, "DELETED", 0.3)
 
     def held() -> list[str]:
         return [name for fd in os.listdir("/proc/self/fd") if str(log) in (name := _link(fd))]
@@ -324,19 +324,19 @@ async def test_saved_by_an_editor_is_not_read_again(make: MAKE, intake: FakeInta
 async def test_saved_by_an_editor_while_it_has_its_turn_it_is_told_as_what_it_was(
     make: MAKE, intake: FakeIntake, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    met = Keeper._meet
+    met = Tracker._meet
 
-    async def meet(keeper: Keeper, fresh: Any) -> Any:
+    async def meet(tracker: Tracker, fresh: Any) -> Any:
         with monkeypatch.context() as during:
-            during.setattr(Life, "busy", True)
-            return await met(keeper, fresh)
+            during.setattr(TrackedFile, "busy", True)
+            return await met(tracker, fresh)
 
     whole = line(1, padding=40_000)  # more than is compared byte by byte
     append(log, whole)
     async with running(make()):
         await caught_up(intake, 1)
         await until(lambda: [state["offset"] for state in intake.files()] == [len(whole)])
-        monkeypatch.setattr(Keeper, "_meet", meet)
+        monkeypatch.setattr(Tracker, "_meet", meet)
         other = log.with_name(".app.log.swp")
         other.write_text(whole + line(2))
         other.rename(log)
@@ -468,7 +468,7 @@ async def test_what_comes_and_goes_while_a_new_log_is_met_is_found(
     make: MAKE, intake: FakeIntake, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It was seen and could not be opened any more; the log after the next has its inode."""
-    opened = keeper.open_same
+    opened = tracker.open_same
 
     def late(path: str, inode: tuple[int, int]) -> int:
         if log.read_text() != line(2):
@@ -486,7 +486,7 @@ async def test_what_comes_and_goes_while_a_new_log_is_met_is_found(
         archive.write_bytes(gzip.compress(path.read_bytes()))
         os.utime(archive, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
 
-    monkeypatch.setattr(keeper, "open_same", late)
+    monkeypatch.setattr(tracker, "open_same", late)
     append(log, line(1))
     source = make()
     async with running(source):

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from monitor.sources.file.identity import Hasher
-from monitor.sources.file.life import Life
 from monitor.sources.file.rotation import Folders, Moved, Rest, compare, find_rest, look_at, look_for
+from monitor.sources.file.tracked_file import TrackedFile
 
 HASHER = Hasher.derived(b"k" * 32)
 
@@ -18,9 +18,9 @@ def nobody(path: str) -> bool:
     return False
 
 
-def life(path: Path, offset: int) -> Life:
+def life(path: Path, offset: int) -> TrackedFile:
     status = path.stat()
-    tail = Life(str(path), (status.st_dev, status.st_ino), mtime=status.st_mtime_ns)
+    tail = TrackedFile(str(path), (status.st_dev, status.st_ino), mtime=status.st_mtime_ns)
     fd = os.open(path, os.O_RDONLY)
     HASHER.settle(fd, tail, offset)
     os.close(fd)
@@ -34,7 +34,7 @@ def write(path: Path, data: bytes, mtime: int) -> Path:
 
 
 @pytest.fixture
-def former(tmp_path: Path) -> Iterator[Life]:
+def former(tmp_path: Path) -> Iterator[TrackedFile]:
     """Read up to 5 of what app.log holds; the file itself is written anew by each test."""
     tail = life(path := write(tmp_path / "app.log", b"1234\n5678\n", 1000), 5)
     with path.open("rb"):  # while it is open no other file gets its inode
@@ -52,14 +52,14 @@ def test_by_inode_under_any_name(tmp_path: Path) -> None:
     assert found.path == str(tmp_path / "whatever")
 
 
-def test_an_inode_with_another_content_is_not_it(tmp_path: Path, former: Life) -> None:
+def test_an_inode_with_another_content_is_not_it(tmp_path: Path, former: TrackedFile) -> None:
     other = write(tmp_path / "other", b"something else\n", 2000)
     former.inode = (other.stat().st_dev, other.stat().st_ino)
     assert find_rest(former, HASHER, nobody, Folders()) == (None, [])
 
 
 @pytest.mark.parametrize("name", ["app.log.1", "app.log-20261124", "app.log.1.gz", "app-20261124.log", "app.log.7.gz"])
-def test_by_content_in_a_sibling(tmp_path: Path, former: Life, name: str) -> None:
+def test_by_content_in_a_sibling(tmp_path: Path, former: TrackedFile, name: str) -> None:
     write(tmp_path / "app.log.9", b"something else\n", 900)
     write(tmp_path / name, b"1234\n5678\n", 1000)
     write(tmp_path / "unrelated.1", b"1234\n5678\n", 3000)
@@ -69,7 +69,7 @@ def test_by_content_in_a_sibling(tmp_path: Path, former: Life, name: str) -> Non
     assert unseen == []
 
 
-def test_files_rotated_since_are_named_oldest_first(tmp_path: Path, former: Life) -> None:
+def test_files_rotated_since_are_named_oldest_first(tmp_path: Path, former: TrackedFile) -> None:
     write(tmp_path / "app.log.4.gz", b"1234\n5678\n", 1000)
     write(tmp_path / "app.log.5", b"older\n", 900)
     write(tmp_path / "app.log.3.gz", b"second\n", 2000)
@@ -83,12 +83,12 @@ def test_files_rotated_since_are_named_oldest_first(tmp_path: Path, former: Life
 
 def test_nothing_is_unseen_beside_a_life_that_was_never_read(tmp_path: Path) -> None:
     path = write(tmp_path / "app.log", b"x", 1000)
-    tail = Life(str(path), (0, 0))
+    tail = TrackedFile(str(path), (0, 0))
     write(tmp_path / "app.log.1", b"old\n", 2000)
     assert find_rest(tail, HASHER, nobody, Folders()) == (None, [])
 
 
-def test_damaged_siblings_and_missing_folders(tmp_path: Path, former: Life) -> None:
+def test_damaged_siblings_and_missing_folders(tmp_path: Path, former: TrackedFile) -> None:
     (tmp_path / "app.log.1.gz").write_bytes(b"no gzip")
     (tmp_path / "app.log.2.zst").write_bytes(b"no zstd")
     (tmp_path / "app.log.3.xz").write_bytes(b"")
@@ -100,7 +100,7 @@ def test_damaged_siblings_and_missing_folders(tmp_path: Path, former: Life) -> N
 
 
 def test_a_folder_is_listed_once_for_many_searches_and_again_once_it_has_changed(
-    tmp_path: Path, former: Life, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, former: TrackedFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listed: list[str] = []
     scandir = os.scandir
@@ -212,6 +212,6 @@ def test_what_one_that_was_never_read_was_compressed_to(
     for name, mtime in there.items():
         packed = write(tmp_path / name, b"text\n", 1)
         os.utime(packed, ns=(0, mtime * 10**6))
-    rest, later = find_rest(Life(str(tmp_path / path), (1, 1), mtime=1_500 * 10**6), HASHER, nobody, Folders())
+    rest, later = find_rest(TrackedFile(str(tmp_path / path), (1, 1), mtime=1_500 * 10**6), HASHER, nobody, Folders())
     assert (rest and os.path.basename(rest.path)) == found
     assert rest not in later

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from monitor.sources.file.life import Life, Place, Work
 from monitor.sources.file.schedule import BURST, Schedule
+from monitor.sources.file.tracked_file import FileState, TrackedFile, WorkState
 
 
 @pytest.fixture
@@ -16,13 +16,13 @@ async def schedule() -> Schedule:
 
 
 async def test_one_turn_at_a_time_and_none_forgotten(schedule: Schedule) -> None:
-    life = Life("/a", (1, 1))
+    life = TrackedFile("/a", (1, 1))
     schedule.want(life)
     schedule.want(life)
     assert (await schedule.next())[0] is life
-    assert life.work is Work.BUSY
+    assert life.work is WorkState.BUSY
     schedule.want(life)
-    assert life.work is Work.AGAIN
+    assert life.work is WorkState.AGAIN
     assert schedule.over(life)
     assert not life.busy
     schedule.want(life)
@@ -31,7 +31,7 @@ async def test_one_turn_at_a_time_and_none_forgotten(schedule: Schedule) -> None
 
 
 async def test_nobody_held_or_ended_has_a_turn(schedule: Schedule) -> None:
-    held, ended = Life("/a", (1, 1)), Life("/b", (1, 2), place=Place.ENDED)
+    held, ended = TrackedFile("/a", (1, 1)), TrackedFile("/b", (1, 2), place=FileState.ENDED)
     schedule.hold(held)
     schedule.want(held)
     schedule.want(ended)
@@ -42,8 +42,8 @@ async def test_nobody_held_or_ended_has_a_turn(schedule: Schedule) -> None:
 
 
 async def test_live_files_first_and_every_fourth_time_one_that_catches_up(schedule: Schedule) -> None:
-    big = [Life(f"/big{n}", (1, n), there=2 * BURST) for n in range(3)]
-    small = [Life(f"/small{n}", (2, n)) for n in range(6)]
+    big = [TrackedFile(f"/big{n}", (1, n), there=2 * BURST) for n in range(3)]
+    small = [TrackedFile(f"/small{n}", (2, n)) for n in range(6)]
     for life in (*big, *small):
         schedule.want(life)
     order = [(await schedule.next())[0] for _ in range(9)]
@@ -51,7 +51,7 @@ async def test_live_files_first_and_every_fourth_time_one_that_catches_up(schedu
 
 
 async def test_drained_waits_for_what_follows_from_a_turn(schedule: Schedule) -> None:
-    life = Life("/a", (1, 1))
+    life = TrackedFile("/a", (1, 1))
     schedule.want(life)
     waiting = asyncio.create_task(schedule.drained())
     await schedule.next()
@@ -63,7 +63,7 @@ async def test_drained_waits_for_what_follows_from_a_turn(schedule: Schedule) ->
 
 
 async def test_a_later_turn_replaces_an_earlier_plan(schedule: Schedule) -> None:
-    life, other = Life("/a", (1, 1)), Life("/b", (1, 2))
+    life, other = TrackedFile("/a", (1, 1)), TrackedFile("/b", (1, 2))
     schedule.later(life, 0.0, 1)
     schedule.later(life, 0.0, 2)
     schedule.later(other, 0.0)
@@ -77,14 +77,14 @@ async def test_beyond_the_limit_files_with_a_name_are_shut_the_followed_first(
 ) -> None:
     schedule.open_max = 2
 
-    def opened(name: str, place: Place) -> Life:
+    def opened(name: str, place: FileState) -> TrackedFile:
         path = tmp_path / name
         path.touch()
-        return Life(str(path), (1, hash(name)), place=place, fd=os.open(path, os.O_RDONLY))
+        return TrackedFile(str(path), (1, hash(name)), place=place, fd=os.open(path, os.O_RDONLY))
 
-    deleted, rotated = opened("deleted", Place.LOOSE), opened("rotated", Place.LOOSE)
+    deleted, rotated = opened("deleted", FileState.LOOSE), opened("rotated", FileState.LOOSE)
     (tmp_path / "deleted").unlink()
-    followed, last = opened("followed", Place.FOLLOWED), opened("last", Place.LOOSE)
+    followed, last = opened("followed", FileState.FOLLOWED), opened("last", FileState.LOOSE)
     for life in (deleted, rotated, followed):
         schedule.keep_open(life)
     assert [life.fd >= 0 for life in (deleted, rotated, followed)] == [True, True, False]
@@ -97,19 +97,19 @@ async def test_beyond_the_limit_files_with_a_name_are_shut_the_followed_first(
 
 
 async def test_what_grows_during_its_turn_counts_for_its_content_once_that_is_known(schedule: Schedule) -> None:
-    life = Life("/a", (1, 1))
+    life = TrackedFile("/a", (1, 1))
     schedule.grown(life, 5, 1)
-    assert (life.there, life.grown[0], life.work) == (5, 0, Work.QUEUED)
+    assert (life.there, life.grown[0], life.work) == (5, 0, WorkState.QUEUED)
     await schedule.next()
     schedule.grown(life, 6, 1)
     assert life.grown[0] == 0
     life.proven = True
     schedule.grown(life, 7, 1)
-    assert (life.there, life.grown, life.work) == (7, (7, 1), Work.AGAIN)
+    assert (life.there, life.grown, life.work) == (7, (7, 1), WorkState.AGAIN)
 
 
 async def test_how_long_a_file_may_be_behind_counts_from_when_all_of_it_was_read(schedule: Schedule) -> None:
-    life = Life("/a", (1, 1), offset=10, there=10, caught=1.0)
+    life = TrackedFile("/a", (1, 1), offset=10, there=10, caught=1.0)
     schedule.grown(life, 20, 1)
     assert life.caught > 1.0
     caught = life.caught

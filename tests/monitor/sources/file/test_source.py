@@ -12,9 +12,9 @@ import pytest
 from pydantic import ValidationError
 
 from monitor.sources.base import Where
-from monitor.sources.file.keeper import WATERMARK
-from monitor.sources.file.life import Life, Place
 from monitor.sources.file.source import FileConfig, FileSource
+from monitor.sources.file.tracked_file import FileState, TrackedFile
+from monitor.sources.file.tracker import WATERMARK
 from tests.fakes.intake import FakeIntake, caught_up, running, until
 from tests.fakes.logs import append, line
 
@@ -120,8 +120,8 @@ async def test_once_with_nothing_to_read(make: MAKE, intake: FakeIntake, log: Pa
 
 def test_where_it_stands_counts_no_file_that_was_forgotten(log: Path) -> None:
     append(log, line(1))
-    there = Life(str(log), (log.stat().st_dev, log.stat().st_ino), offset=1, size=1)
-    ended = Life(f"{log}.1", (1, 1), offset=5, place=Place.ENDED)
+    there = TrackedFile(str(log), (log.stat().st_dev, log.stat().st_ino), offset=1, size=1)
+    ended = TrackedFile(f"{log}.1", (1, 1), offset=5, place=FileState.ENDED)
     assert FileSource.where({"@first-run": {}, "a": there.state(), "b": ended.state()}) == Where(
         "1 file",
         log.stat().st_size - 1,

@@ -7,8 +7,8 @@ import pytest
 
 from monitor.sources.file import survey as module
 from monitor.sources.file.globs import Globs
-from monitor.sources.file.life import Life
-from monitor.sources.file.survey import Found, Survey
+from monitor.sources.file.survey import Observation, Survey
+from monitor.sources.file.tracked_file import TrackedFile
 
 
 def survey(folder: Path, *names: str) -> Survey:
@@ -16,7 +16,7 @@ def survey(folder: Path, *names: str) -> Survey:
     return Survey(Globs(include, ()), include)
 
 
-def changed(found: Found) -> dict[str, int | None]:
+def changed(found: Observation) -> dict[str, int | None]:
     """Name of the file → its size now."""
     return {os.path.basename(path): now and now.size for path, now in found.changes}
 
@@ -135,7 +135,7 @@ def test_a_descriptor_that_is_closed_and_given_on_meanwhile_stays_open(
 ) -> None:
     (tmp_path / "a.log").write_bytes(bytes(8))
     (tmp_path / "b.log").write_bytes(b"other")
-    life = Life(str(tmp_path / "a.log"), (1, 2), fd=os.open(tmp_path / "a.log", os.O_RDONLY))
+    life = TrackedFile(str(tmp_path / "a.log"), (1, 2), fd=os.open(tmp_path / "a.log", os.O_RDONLY))
     number, real, others = life.fd, os.pread, []
 
     def pread(fd: int, size: int, at: int) -> bytes:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from monitor.sources.file import watch
-from monitor.sources.file.watch import Changes, Watch
+from monitor.sources.file.watch import Watch, WatchHints
 from tests.fakes.intake import until
 
 
@@ -21,10 +21,10 @@ class Watching:
     """A watch, and all that it said."""
 
     def __init__(self) -> None:
-        self.seen = Changes()
+        self.seen = WatchHints()
         self.watch = Watch(self._hint)
 
-    def _hint(self, changes: Changes) -> None:
+    def _hint(self, changes: WatchHints) -> None:
         self.seen.written |= changes.written
         self.seen.named |= changes.named
         self.seen.gap |= changes.gap
@@ -67,7 +67,7 @@ async def test_a_name_that_is_not_utf8(watching: Watching, tmp_path: Path) -> No
 async def test_many_writes_are_few_hints(tmp_path: Path) -> None:
     hints = 0
 
-    def count(changes: Changes) -> None:
+    def count(changes: WatchHints) -> None:
         nonlocal hints
         assert not changes.gap
         hints += 1
@@ -114,7 +114,7 @@ async def test_a_folder_no_longer_followed_is_left_alone(watching: Watching, tmp
     (one / "app.log").touch()
     (other / "app.log").touch()
     await until(lambda: watching.seen.named)
-    assert watching.seen == Changes(named={str(other / "app.log")})
+    assert watching.seen == WatchHints(named={str(other / "app.log")})
 
 
 async def test_one_folder_under_two_names(watching: Watching, tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ async def test_without_an_instance_there_is_no_watch(
 
 
 async def test_no_hint_after_the_end(tmp_path: Path) -> None:
-    hints: list[Changes] = []
+    hints: list[WatchHints] = []
     over = asyncio.Event()
     ended, going_on = Watch(hints.append), Watch(lambda _: over.set())
     for watching in (ended, going_on):

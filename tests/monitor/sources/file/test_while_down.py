@@ -13,10 +13,10 @@ from threading import Event
 
 import pytest
 
-from monitor.sources.file import fates
 from monitor.sources.file import source as module
-from monitor.sources.file.keeper import WATERMARK
+from monitor.sources.file import transitions
 from monitor.sources.file.source import FileSource
+from monitor.sources.file.tracker import WATERMARK
 from tests.fakes.intake import FakeIntake, caught_up, running, until
 from tests.fakes.lives import held, rotated
 from tests.fakes.logs import append, compress, line
@@ -185,7 +185,7 @@ async def test_a_file_that_was_read_and_forgotten_is_known_again_by_its_archive(
     make: MAKE, intake: FakeIntake, log: Path, monkeypatch: pytest.MonkeyPatch, restarted: str
 ) -> None:
     """Also where the archive is younger than the log that came next, as loggers make it."""
-    monkeypatch.setattr(fates, "ROTATED", 0.1)
+    monkeypatch.setattr(transitions, "ROTATED", 0.1)
     old, archive = log.with_name("app.log.1"), log.with_name("app.log.2.gz")
     append(log, line(1))
     async with running(make()):

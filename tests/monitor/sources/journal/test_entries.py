@@ -7,7 +7,7 @@ import tracemalloc
 import pytest
 
 from monitor.sources.journal import entries as journald
-from monitor.sources.journal.entries import Decoder, Entry
+from monitor.sources.journal.entries import Decoder, JournalEntry
 
 VALUES = (
     ("plain", b"plain"),
@@ -21,7 +21,7 @@ VALUES = (
 )
 
 
-def decoded(data: bytes, cut: int) -> tuple[list[Entry], int]:
+def decoded(data: bytes, cut: int) -> tuple[list[JournalEntry], int]:
     decoder = Decoder()
     return [entry for at in range(0, len(data), cut) for entry in decoder.feed(data[at : at + cut])], decoder.garbled
 

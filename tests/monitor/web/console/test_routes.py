@@ -12,8 +12,8 @@ import pytest
 from detectors.fingerprint import fingerprint
 from monitor import runbook
 from monitor.common.httpd import serve
-from monitor.model import Finding, Position
-from monitor.routing import Policy
+from monitor.domain.model import Finding, Position
+from monitor.routing.routes import Policy
 from monitor.runbook.progress import Procedure
 from monitor.store import Store
 from monitor.web import app as web

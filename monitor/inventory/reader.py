@@ -1,0 +1,101 @@
+"""An entry of the inventory read to its end, or as far as it goes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from monitor.clients.client import ServiceError
+from monitor.inventory.keep import Enrolled, keep
+from monitor.inventory.managers import load_manager, make_rotator
+from monitor.inventory.managers.base import ManagerConfig
+
+if TYPE_CHECKING:
+    from monitor.domain.model import SecretVersion
+    from monitor.store import Store
+    from monitor.store.inventory import Difference
+
+__all__ = ["faults", "read", "sync"]
+
+_FAREWELL = 5.0  # seconds to log out
+
+
+async def read(
+    config: ManagerConfig, key: bytes, scrub: Callable[[str], str], take: Callable[[Enrolled], object]
+) -> str:
+    """Hand all that the manager holds to `take`. Returns why that is not the whole of it; empty: it is."""
+    try:
+        manager = load_manager(config.type)(config)
+        try:
+            async with (
+                asyncio.timeout(config.timeout),
+                contextlib.aclosing(manager.held()) as holding,  # type: ignore[type-var]
+            ):
+                async for held in holding:
+                    for enrolled in keep(held, config, key, scrub):
+                        take(enrolled)
+        finally:
+            await _close(manager.close)
+    except TimeoutError:
+        return _late(config)
+    except ServiceError as error:
+        return scrub(str(error))
+    except Exception as error:  # noqa: BLE001 - a provider that answers nonsense; its text may quote a value
+        return _unreadable(config, error)
+    return ""
+
+
+async def sync(
+    store: Store, config: ManagerConfig, key: bytes, scrub: Callable[[str], str], *, accept: bool = False
+) -> tuple[Difference, str]:
+    """Keep what the manager holds. Returns what is new of it, and why it is not the whole; empty: it is. `accept`: what
+    it does not hold is gone, however much that is."""
+    found: list[SecretVersion] = []
+    error = await read(config, key, scrub, lambda enrolled: found.append(enrolled[0]))
+    told = await store.inventory.save(config.name, found, whole=not error, error=error, accept=accept)
+    return told, error or told.doubt
+
+
+async def faults(config: ManagerConfig) -> list[str]:
+    """What is wrong with an entry's access, and with that of who may have new values made."""
+    manager, rotator = load_manager(config.type)(config), make_rotator(config)
+    wrong = await _asked(config, manager.doctor, manager.close)
+    if rotator is not None:
+        wrong += [f"rotate: {problem}" for problem in await _asked(config, rotator.fit, rotator.close)]
+    return wrong
+
+
+async def _asked(
+    config: ManagerConfig, what: Callable[[], Awaitable[list[str]]], close: Callable[[], Awaitable[None]]
+) -> list[str]:
+    try:
+        async with asyncio.timeout(config.timeout):
+            return await what()
+    except TimeoutError:
+        return [_late(config)]
+    except ServiceError as error:
+        return [str(error)]
+    except Exception as error:  # noqa: BLE001 - as above
+        return [_unreadable(config, error)]
+    finally:
+        await _close(close)
+
+
+async def _close(close: Callable[[], Awaitable[None]]) -> None:
+    """Who did not answer before need not answer now."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_FAREWELL):
+            await close()
+
+
+def _late(config: ManagerConfig) -> str:
+    return (
+        f"inventory {config.name}: it was not read to its end within {config.timeout:.0f} s: its manager does not "
+        f"answer, or holds so much that `timeout` of the entry must be longer"
+    )
+
+
+def _unreadable(config: ManagerConfig, error: Exception) -> str:
+    return f"inventory {config.name}: what it answered could not be read ({type(error).__name__})"

@@ -1,0 +1,93 @@
+"""What it means that a file is seen: decided from what is known and what is there, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Literal, NamedTuple
+
+from monitor.common.rotation_names import original_names
+from monitor.sources.file.survey import FileStamp
+from monitor.sources.file.tracked_file import TrackedFile
+
+__all__ = ["Arrival", "Meeting", "Parent", "Verdict", "arrival", "meeting"]
+
+Verdict = Literal["continues", "begins", "differs"]  # a file's content as against what was read of a life
+
+
+class Arrival(Enum):
+    """What a look at a path says, as against the life that it showed before."""
+
+    ABSENT = "there was nothing and there is nothing"
+    GONE = "the path leads nowhere any more"
+    SAME = "the same file, as it was at its last turn"
+    CHANGED = "the same file, written to"
+    RENAMED = "a known file, under another name"
+    EXCHANGED = "another known file in the place of the one shown"
+    NEW = "a file that nobody knows"
+    REPLACED = "a file that nobody knows in the place of the one shown"
+
+    @property
+    def leaves(self) -> bool:
+        """The life shown loses the path."""
+        return self in (Arrival.GONE, Arrival.EXCHANGED, Arrival.REPLACED)
+
+    @property
+    def fresh(self) -> bool:
+        """Its content has to be looked at."""
+        return self in (Arrival.NEW, Arrival.REPLACED)
+
+
+def arrival(shown: TrackedFile | None, owner: TrackedFile | None, path: str, seen: FileStamp | None) -> Arrival:
+    """`shown`: the life that the path showed; `owner`: the one known to lie in the file seen."""
+    if seen is None:
+        return Arrival.GONE if shown else Arrival.ABSENT
+    if shown is not None and shown.inode == (seen.dev, seen.ino):
+        same = (seen.size, seen.mtime, seen.ctime) == shown.known
+        return Arrival.SAME if same else Arrival.CHANGED
+    if owner is not None and not _nameless(owner, path, seen):
+        return Arrival.EXCHANGED if shown else Arrival.RENAMED
+    return Arrival.REPLACED if shown else Arrival.NEW
+
+
+def _nameless(owner: TrackedFile, path: str, seen: FileStamp) -> bool:
+    """One of which nothing was read is known by its inode alone, which under another name may be another file by now:
+    unless it is as it was, or may have been written to until it was rotated to this name."""
+    if not owner.loose or owner.fd >= 0 or owner.head[0] or owner.path == path:
+        return False
+    untouched = (seen.size, seen.mtime) == (owner.there, owner.mtime)
+    rotated = owner.path in original_names(path) and seen.size >= owner.there and seen.mtime >= owner.mtime >= 0
+    return not untouched and not rotated
+
+
+class Parent(NamedTuple):
+    """A life of which a file that nobody knows may be a copy."""
+
+    verdict: Verdict
+    loose: bool  # no path leads to the life itself
+    here: bool  # it was the last to be seen at the path of the file
+    read: bool  # all that is known of it was scanned
+
+
+class Meeting(Enum):
+    """What a file that nobody knew turns out to be."""
+
+    NEW = "a content that nobody knows"
+    COPY = "what a life has read, in another file"
+    REWRITTEN = "the same path, the same ends, another file"
+    UNDECIDED = "perhaps a copy that is being made"
+
+
+def meeting(parents: Sequence[Parent], *, rested: bool) -> tuple[Meeting, int]:
+    """What it is, and which of `parents` that concerns (-1: none). `rested`: it has stopped growing.
+
+    A copy in the making grows, or its original goes away: only what lies beside its original can be one.
+    """
+    for index, parent in enumerate(parents):
+        if parent.verdict == "continues":
+            rewritten = parent.loose and parent.here and parent.read
+            return (Meeting.REWRITTEN if rewritten else Meeting.COPY), index
+    for index, parent in enumerate(parents):
+        if parent.verdict == "begins" and not parent.loose and not parent.here and not rested:
+            return Meeting.UNDECIDED, index
+    return Meeting.NEW, -1

@@ -1,0 +1,345 @@
+"""Lives that no followed path leads to: where their files lie now, what becomes of them, and who else lies there.
+
+Everything happens within the changes of a Keeper.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import structlog
+
+from monitor.common.files import open_same, shut
+from monitor.common.rotation_names import original_names
+from monitor.sources.file.carry import follow, insert
+from monitor.sources.file.changes import PositionChanges, TrackingOptions
+from monitor.sources.file.discovery import Meeting, Parent, meeting
+from monitor.sources.file.globs import Globs
+from monitor.sources.file.identity import Hasher
+from monitor.sources.file.open_handles import Holders
+from monitor.sources.file.registry import Registry
+from monitor.sources.file.rotation import Folders, Rest, Shortage, compare_wherever, find_rest, look_for
+from monitor.sources.file.schedule import Schedule
+from monitor.sources.file.tracked_file import FileStatus, StoredState, TrackedFile, WorkState, text
+from monitor.sources.file.transitions import Fate, SearchOutcome, fate, outcome
+
+__all__ = ["RotatedFiles"]
+
+_log = structlog.get_logger(__name__)
+
+
+class RotatedFiles:
+    """Use on the event loop only, while changes are gathered; `thread` runs a function where it may block."""
+
+    def __init__(
+        self,
+        options: TrackingOptions,
+        changes: PositionChanges,
+        *,
+        hasher: Hasher,
+        globs: Globs,
+        register: Registry,
+        schedule: Schedule,
+        thread: Callable[..., Awaitable[Any]],
+    ) -> None:
+        self._options, self._changes, self._hasher, self._globs = options, changes, hasher, globs
+        self._register, self._schedule, self._thread = register, schedule, thread
+        self.once = False
+        self.unmet: set[str] = set()  # followed paths: files written after a life that was searched for
+        self._listings = Folders()  # in the thread
+        self._holders = Holders(hasher)  # in the thread
+        self._unsure: dict[TrackedFile, tuple[int, float]] = {}  # perhaps copies in the making: their size, since when
+        self._owed: set[TrackedFile] = set()  # what was written after them has still to be searched for
+        self._known_once: set[tuple[int, int]] = set()  # files that had a life of which nothing was read
+
+    async def find(self, life: TrackedFile) -> tuple[Rest | None, list[Rest]]:
+        """See `find_rest`. Those that are followed are not among the files written later, but noted if none was met."""
+        rest: Rest | None
+        later: list[Rest]
+        rest, later = await self._thread(find_rest, replace(life), self._hasher, self._globs.matches, self._listings)
+
+        unseen: list[Rest] = []
+        for one in later:
+            if not self._globs.matches(one.path):
+                unseen.append(one)
+            elif self._register.inside(one.inode) is None:
+                self.unmet.add(one.path)
+        return rest, unseen
+
+    async def after(self, life: TrackedFile) -> list[Rest]:
+        """Rotated files written after one that is followed: under another name than before, or another file by now."""
+        try:
+            _, unseen = await self.find(life)
+        except Shortage:
+            self._owed.add(life)
+            return []
+        self._owed.discard(life)
+        return unseen
+
+    async def locate(self, life: TrackedFile, current: bool = False) -> list[Rest]:
+        """Find where a life goes on whose path shows another file now, or none.
+
+        `current`: it was the one at a followed path until now. Then returns the rotated files written after it.
+        """
+        if life.ended:
+            return []
+        current |= life in self._owed
+        try:
+            rest, unseen = await self.find(life)
+        except Shortage:
+            if current:
+                self._owed.add(life)
+            return []
+        self._owed.discard(life)
+        if not life.loose:
+            return []
+        # Of one that was never read nothing tells it from those written after it, one of which may have its inode.
+        untouched = rest is not None and (rest.inode, rest.size, rest.mtime) == (life.inode, life.there, life.mtime)
+        current |= not life.known_by_content and life.fd < 0 and not untouched
+        packed = rest is not None and rest.archive and not life.known_by_content and not untouched and life.fd < 0
+        if rest is not None and packed and self._register.inside(rest.inode) in (None, life):
+            await self._wait_for(life, rest)
+            return unseen if current else []
+        if rest is None and life.fd < 0 and not life.busy:
+            # Deleted while it was shut, or while we were down.
+            fd = await self._thread(self._holders.open, replace(life), unclaimed=shut)
+            if fd >= 0 and (life.busy or life.fd >= 0 or not life.loose):
+                os.close(fd)
+            elif fd >= 0:
+                life.fd = fd
+                self._schedule.keep_open(life)
+        asked, inode = life, life.inode
+        copied = rest is not None and rest.inode != life.inode and life.fd >= 0
+        if copied and not await self._thread(self._still_own, replace(life)):
+            # Cut after it was copied, and renamed at once? Then its file is another life, which nobody knows yet.
+            asked = replace(life, fd=-1)
+            self._schedule.shut(life)
+            self._register.renounce(life)
+        owner = await self.owner(rest) if rest is not None else None
+        said = outcome(asked, (rest.path, rest.inode) if rest else None, owner, last=self.once)
+        if said is SearchOutcome.LOST:
+            # Another file in its place may be what an editor or a job made of it.
+            unknown = life.unopened or (life.away and self._register.shown(life.path) is None)
+            self._changes.lost("vanished", life, unknown)
+            self._changes.end(life)
+        elif said is SearchOutcome.AGAIN:
+            life.searches += 1
+        elif said is SearchOutcome.ANEW:
+            assert rest is not None
+            if life.after is not None:
+                follow(life.after, life.before)  # what lies there is put in between again
+            self._changes.end(life)
+            self._known_once.add(rest.inode)
+            return [*(unseen if current else []), rest]
+        elif said is SearchOutcome.JOINS:
+            assert owner is not None
+            self.inherit(owner, life)
+            self._changes.end(life)
+        elif said is SearchOutcome.MOVES:
+            assert rest is not None
+            self._register.move(life, rest)
+            self._changes.note[life] = None
+        if said in (SearchOutcome.MOVES, SearchOutcome.OPEN):
+            self._changes.turns[life] = None
+        # An archive may be its own, as long as nothing was read of it.
+        after = [other for other in unseen if life.known_by_content or not other.archive]
+        if current and said is SearchOutcome.OPEN and rest is None and after and not os.fstat(life.fd).st_nlink:
+            self._changes.outrun(life)
+            if life.after is not None:
+                life.after.before = None  # others came in between
+        later = unseen if current else []
+        if rest is not None and rest.inode != inode and life.fd < 0 and not rest.archive:
+            later = [*later, *await self._successor(life, inode)]
+        return later
+
+    async def _successor(self, life: TrackedFile, inode: tuple[int, int]) -> list[Rest]:
+        """The file in which a life lay that goes on in a copy: cut and written anew, it holds another one."""
+        try:
+            found: Rest | None = await self._thread(look_for, Rest(life.path, inode, 0, 0, archive=False))
+        except Shortage:
+            return []
+        if found is None or found.archive or self._globs.matches(found.path):
+            return []
+        return [found] if _may_be(found, life) else []
+
+    def _still_own(self, life: TrackedFile) -> bool:
+        try:
+            return self._hasher.continues(life.fd, os.fstat(life.fd).st_size, life)
+        except OSError:
+            return True
+
+    def inherit(self, heir: TrackedFile, former: TrackedFile) -> None:
+        """`heir`, already followed, is a copy of `former` and goes on from there."""
+        if heir.generation == former.generation or not former.offset:
+            return
+        heir.unsure = False
+        if heir.busy:
+            heir.legacy = former
+        else:
+            heir.inherit(former)
+            self._changes.turns[heir] = None
+        self._changes.note[heir] = None
+
+    def doubt(self, life: TrackedFile) -> None:
+        """It is perhaps a copy in the making, or there is a shortage: nothing is read of it before that is known."""
+        life.unsure = True
+        if life.work is not WorkState.HELD:
+            self._schedule.hold(life)
+        self._unsure[life] = (life.there, time.monotonic())
+
+    async def _wait_for(self, life: TrackedFile, rest: Rest) -> None:
+        """An archive of a life of which nothing was read: it is not as it was seen, being written or in the inode of
+        another, or it is what the file was compressed to."""
+        if life.unsure and rest.inode == life.inode:
+            return
+        if life.work is not (WorkState.HELD if life.unsure else WorkState.RESTING):
+            return  # the turn that it has or awaits finds nothing, and comes here again
+        self._register.move(life, rest)
+        life.mtime = rest.mtime
+        self.doubt(life)
+        self._changes.note[life] = None
+        if self.once:
+            await self._decide(life)
+
+    async def settle_unsure(self) -> None:
+        """Look again at what was perhaps a copy in the making, and for what a shortage kept from being searched for."""
+        self._owed = {life for life in self._owed if not life.ended}
+        for life in list(self._owed):
+            await self.add_unseen(await (self.locate(life) if life.loose else self.after(life)))
+        for life in list(self._unsure):
+            await self._decide(life)
+
+    async def _decide(self, life: TrackedFile) -> None:
+        if not life.unsure or life.ended:
+            del self._unsure[life]
+            return
+        try:
+            rest = await self._thread(look_for, Rest(life.path, life.inode, life.there, life.mtime, life.archive))
+            if rest is None and life.fd < 0:
+                return  # who searches for it says what becomes of it
+            size, since = self._unsure[life]
+            rested = rest is None or (rest.size == size and time.monotonic() - since >= self._options.quiet)
+            said, copied = await self._compare(rest, rested) if rest is not None else (Meeting.NEW, None)
+        except Shortage:
+            return
+        if said is Meeting.UNDECIDED:
+            assert rest is not None
+            if rest.size != size:
+                self._unsure[life] = (rest.size, time.monotonic())
+            return
+        del self._unsure[life]
+        if life.unsure and not life.ended:
+            life.unsure = False
+            if rest is not None and rest.archive:
+                life.there, life.mtime = rest.size, rest.mtime
+            if copied is not None:
+                life.adopt(copied)
+            self._changes.note[life] = self._changes.turns[life] = None
+
+    async def _compare(self, rest: Rest, rested: bool) -> tuple[Meeting, TrackedFile | None]:
+        """What a file is that no life claims, and the life of which it is a copy. Raises Shortage."""
+        if rest.archive and self._register.awaited(rest.path, rest.inode):
+            return Meeting.UNDECIDED, None
+        lives = [(life, replace(life)) for life in self._register.parents(rest.path, rest.inode)]
+        verdicts = [await self._thread(compare_wherever, rest, copy, self._hasher) for _, copy in lives]
+        parents = [
+            Parent(verdict, life.loose or life.ended, False, copy.size <= copy.offset)
+            for (life, copy), verdict in zip(lives, verdicts, strict=True)
+        ]
+        said, _ = meeting(parents, rested=rested or self.once)
+        copied = [copy for (_, copy), verdict in zip(lives, verdicts, strict=True) if verdict == "continues"]
+        return said, max(copied, key=lambda copy: (copy.offset, copy.head[0]), default=None)
+
+    async def add_unseen(self, unseen: Iterable[Rest]) -> None:
+        """Rotated files that no life claims: nobody has read them, unless they are copies."""
+        for rest in unseen:
+            if await self.owner(rest) is not None:
+                continue
+            try:
+                said, copied = await self._compare(rest, rest.inode in self._known_once)
+            except Shortage:
+                said, copied = Meeting.UNDECIDED, None
+            life = TrackedFile(rest.path, rest.inode, there=rest.size, mtime=rest.mtime, archive=rest.archive)
+            if copied is not None:
+                life.adopt(copied)
+            else:
+                for name in original_names(rest.path)[1:]:
+                    insert(life, self._register.shown(name))
+                _log.info("rotated file found that nobody read", source=self._options.name, path=text(rest.path))
+            if not rest.archive and self._schedule.room:  # it may be deleted before its turn comes
+                life.fd = await self._thread(open_same, rest.path, rest.inode, unclaimed=shut)
+                self._schedule.keep_open(life)
+            if said is Meeting.UNDECIDED:
+                self.doubt(life)
+            else:
+                self._schedule.hold(life)
+            self._register.found(rest, life)
+            self._changes.note[life] = self._changes.turns[life] = None
+            # Together with those beside it: after a restart only what is younger than the youngest life saved counts as
+            # unseen.
+            folder = os.path.dirname(rest.path)
+            self._changes.note |= {
+                other: None
+                for other in self._register
+                if other.record is not StoredState.SAVED and os.path.dirname(other.path) == folder
+            }
+
+    async def owner(self, rest: Rest) -> TrackedFile | None:
+        """The life that the file belongs to. One that only claims its inode, from before a restart, loses that."""
+        owner = self._register.inside(rest.inode)
+        if owner is None or owner.fd >= 0:
+            return owner
+        try:
+            same = owner.known_by_content or (_may_be(rest, owner) and not await self._known(rest))
+            if same and await self._thread(compare_wherever, rest, replace(owner), self._hasher) == "continues":
+                return owner
+        except Shortage:
+            return owner
+        if owner.loose:
+            self._register.renounce(owner)
+        return None
+
+    async def _known(self, rest: Rest) -> bool:
+        """Whether the file is one of which something was read, in a place that was another's. Raises Shortage."""
+        for life in self._register.parents(rest.path, rest.inode):
+            if await self._thread(compare_wherever, rest, replace(life), self._hasher) == "continues":
+                return True
+        return False
+
+    def crowd(self) -> set[TrackedFile]:
+        """Lives of deleted files to be let go as soon as they are read, as they take more than half of the room.
+
+        What was rotated takes none: it can be shut, and opened again.
+        """
+        open_ = [life for life in self._register.loose() if life.fd >= 0]
+        room = self._schedule.open_max // 2
+        if len(open_) <= room:
+            return set()
+        deleted = [life for life in open_ if not os.fstat(life.fd).st_nlink]
+        return set(sorted(deleted, key=lambda life: life.changed)[: max(0, len(deleted) - room)])
+
+    async def tend(self, life: TrackedFile, status: FileStatus | None, crowded: bool) -> None:
+        """Let go of a rotated or deleted file once it is read and at rest."""
+        said = fate(life, status, now=time.monotonic(), quiet=self._options.quiet, crowded=crowded)
+        if said is Fate.SEARCH:
+            self._schedule.shut(life)
+            await self.add_unseen(await self.locate(life))
+        elif said is Fate.TURN:
+            assert status is not None
+            self._schedule.grown(life, status.stat.st_size, status.stat.st_mtime_ns)
+        elif said is Fate.FLUSH:
+            self._schedule.want(life, -1, whole=True)
+        elif said is Fate.END:
+            if crowded and status is not None and status.writers is not False:
+                self._changes.lost("crowded", life, written_on=True)
+            self._changes.end(life)
+
+
+def _may_be(rest: Rest, life: TrackedFile) -> bool:
+    """Whether a file may be that of a life that is known by its inode alone, under this name."""
+    related = set(original_names(rest.path)) & set(original_names(life.path))
+    return rest.archive == life.archive and bool(related)

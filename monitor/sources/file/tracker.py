@@ -1,0 +1,499 @@
+"""Keeps the register true to what lies on disk: does what arrivals and fates decide, and records it in one go.
+
+Whatever a look brings, the lives that end and those that begin, is committed in one transaction before any of them gets
+a turn: a crash in between must not leave a file of which nobody knows any more.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import structlog
+
+from monitor.common.files import open_same, opened
+from monitor.common.rotation_names import base_names
+from monitor.domain.model import Position
+from monitor.intake.protocol import Intake
+from monitor.sources.file.blanks import last_written
+from monitor.sources.file.carry import follow
+from monitor.sources.file.changes import PositionChanges, TrackingOptions
+from monitor.sources.file.discovery import Arrival, Meeting, Parent, arrival, meeting
+from monitor.sources.file.globs import Globs
+from monitor.sources.file.identity import Hasher
+from monitor.sources.file.logs import Logs, youngest
+from monitor.sources.file.reader import FileReader
+from monitor.sources.file.registry import Registry
+from monitor.sources.file.rights import refusal
+from monitor.sources.file.rotated_files import RotatedFiles
+from monitor.sources.file.rotation import Rest, Shortage, compare_wherever, look_for
+from monitor.sources.file.schedule import Schedule
+from monitor.sources.file.survey import FileStamp, Observation, Survey
+from monitor.sources.file.tracked_file import FileStatus, StoredState, TrackedFile, text
+
+__all__ = ["WATERMARK", "Tracker"]
+
+WATERMARK = "@first-run"  # key of the position that says that this source has been started before
+
+_log = structlog.get_logger(__name__)
+
+
+class _Candidate(NamedTuple):
+    """A path not seen before, and lives of which it may be a copy, each with a snapshot."""
+
+    path: str
+    now: FileStamp
+    parents: list[tuple[TrackedFile, TrackedFile]]
+
+
+class Tracker:
+    """Use on the event loop only; `thread` runs a function where it may block. All changes happen under one lock.
+
+    See `RotatedFiles` for the lives that no followed path leads to.
+    """
+
+    def __init__(
+        self,
+        options: TrackingOptions,
+        intake: Intake,
+        *,
+        hasher: Hasher,
+        globs: Globs,
+        survey: Survey,
+        register: Registry,
+        schedule: Schedule,
+        thread: Callable[..., Awaitable[Any]],
+    ) -> None:
+        self._options, self._intake, self._hasher = options, intake, hasher
+        self._globs, self._survey = globs, survey
+        self._register, self._schedule, self._thread = register, schedule, thread
+        self._changes = PositionChanges(options.name, intake, register, schedule)
+        self._strays = RotatedFiles(
+            options,
+            self._changes,
+            hasher=hasher,
+            globs=globs,
+            register=register,
+            schedule=schedule,
+            thread=thread,
+        )
+        self._logs = Logs(globs, register)
+        self._once = False
+        self._first = False
+        self.begun = False  # the lives from before a restart have been placed
+        self._unread: dict[str, list[int]] = {}  # present at first start but unreadable: path → inode, size
+        self.blocked: dict[str, str] = {}  # those of them that still are
+        self._replaceable: set[TrackedFile] = (
+            set()
+        )  # lives that got another name, or may be another file, while we were down
+        self._look: set[str] = set()  # paths to look at again
+
+    # Start
+
+    def restore(self, saved: Mapping[str, Mapping[str, Any]], once: bool) -> None:
+        """Take over what was known before a restart. `once`: nobody looks a second time."""
+        self._once = self._strays.once = once
+        self._first = WATERMARK not in saved
+        self._unread = dict(saved.get(WATERMARK, {}).get("unread", {}))
+        lives: list[TrackedFile] = []
+        past: list[TrackedFile] = []
+        for key, state in saved.items():
+            if key == WATERMARK:
+                continue
+            try:
+                life = TrackedFile.restore(key, state)
+            except (KeyError, TypeError, ValueError, IndexError) as error:
+                _log.warning("position ignored", source=self._options.name, key=key, error=type(error).__name__)
+                continue
+            if life.ended:
+                past.append(life)
+            # One no longer included waits in case it comes back.
+            elif self._globs.matches(life.path) or state.get("loose"):
+                lives.append(life)
+        self._register.remember(lives)
+        known = {life.key: life for life in (*lives, *past)}
+        for life in lives:
+            follow(life, known.get(str(saved[life.key].get("before"))))
+        for life in lives:
+            if life.unsure:
+                self._strays.doubt(life)
+        for life in sorted(past, key=lambda life: life.mtime):
+            self._changes.over |= {one.key: None for one in self._register.recall(life)}
+
+    async def begin(self) -> Observation:
+        """The first look: follow what is there, and find the lives known from before whose path leads elsewhere now."""
+        extra: list[Position] = []
+        async with self._changes.gathered(extra):
+            former = [life for life in self._register if life.record is not StoredState.NONE]
+            found: Observation = await self._thread(self._survey.look)
+            await self._doubt(found, youngest((life, self._logs.of(life.path)) for life in former))
+            await self._apply(found)
+            await self._place(former)
+            await self._meet_later()
+            if self._once:
+                await self._strays.settle_unsure()
+            if self._first:
+                mark = {"time": time.time(), "unread": self._unread}
+                extra.append(Position(self._options.name, WATERMARK, mark))
+        self.begun, self._first = True, False
+        return found
+
+    async def _doubt(self, found: Observation, trusted: Collection[TrackedFile] = ()) -> None:
+        """One that was rotated away or deleted and is shut may be seen again by its inode alone, which another file has
+        by now. It is not to be taken for the log that is followed: what was written after it was found after others."""
+        for path, now in found.changes:
+            owner = self._register.inside((now.dev, now.ino)) if now is not None else None
+            if now is None or owner is None or not owner.loose or owner.fd >= 0:
+                continue
+            renamed = not self.begun and path != owner.path  # or restored: on another disk inodes are others
+            if renamed or (owner not in trusted and (now.size, now.mtime) != owner.known[:2]):
+                await self._strays.owner(Rest(path, owner.inode, now.size, now.mtime, archive=False))
+
+    async def _place(self, former: Iterable[TrackedFile]) -> None:
+        lives = sorted((life for life in former if not life.ended), key=lambda life: life.mtime)
+        # After a log that lies where it lay nobody is searched for.
+        still = {life for life in lives if not life.loose and self._logs.shown_at(life.path)} - self._replaceable
+        latest = youngest((life, [life.path] if life in still else self._logs.of(life.path)) for life in lives)
+        unseen: dict[tuple[int, int], Rest] = {}
+        for life in lives:
+            if life.loose:
+                unseen |= {rest.inode: rest for rest in await self._strays.locate(life, life in latest)}
+            elif life in latest - still - self._replaceable:  # rotated, and the log after it was not known yet
+                unseen |= {rest.inode: rest for rest in await self._strays.after(life)}
+        for life in self._replaceable:
+            if life.known_by_content and life not in latest:
+                continue
+            unseen |= {rest.inode: rest for rest in await self._strays.after(life)}
+        self._replaceable.clear()
+        # Only now is it known which files belong to nobody.
+        await self._strays.add_unseen(unseen.values())
+
+    # What a look brings
+
+    async def look(self, paths: Iterable[str] | None, tended: Iterable[TrackedFile]) -> tuple[Observation, set[str]]:
+        """Look at the disk and follow what it says. Returns what was found, and paths to look at once more."""
+        async with self._changes.gathered():
+            loose = list(tended)
+            reserved = [life for life in self._register if life.reserved and not life.busy] if paths is None else []
+            self._look = set()
+
+            def work() -> tuple[Observation, list[tuple[TrackedFile, FileStatus | None]], list[TrackedFile]]:
+                statuses = [(life, self._survey.status(life)) for life in loose]
+                return self._survey.look(paths), statuses, [life for life in reserved if self._survey.filled(life)]
+
+            found, statuses, filled = await self._thread(work)
+            self._changes.turns |= dict.fromkeys(life for life in filled if not life.ended)
+            await self._doubt(found)
+            await self._apply(found)
+            crowd = self._strays.crowd()
+            for life, status in statuses:
+                await self._strays.tend(life, status, life in crowd)
+            if found.whole:
+                await self._strays.settle_unsure()
+            await self._meet_later()
+            return found, self._look
+
+    async def _meet_later(self) -> None:
+        """Look at followed files that a search came upon before any look did, within the same changes: after a restart
+        they would be taken for older than what it was that they were written before."""
+        asked: set[str] = set()
+        while unmet := self._strays.unmet - asked:
+            asked |= unmet
+            await self._apply(await self._thread(self._survey.look, unmet))
+        self._strays.unmet.clear()
+
+    async def _apply(self, found: Observation) -> None:
+        strays: list[tuple[TrackedFile, bool]] = []
+        fresh: list[_Candidate] = []
+        back: dict[str, TrackedFile] = {}  # logs that were missing until now, and what was known there
+        for path, now in found.changes:
+            shown = self._register.shown(path)
+            owner = self._register.inside((now.dev, now.ino)) if now else None
+            said = arrival(shown, owner, path, now)
+            if said.leaves:
+                life = self._leave(path)
+                if life.loose:
+                    strays.append((life, self._logs.shown_at(path)))
+            # An empty file that loses its name in this same look may have lost its inode to another one.
+            doubtful = owner is not None and owner is not shown and not owner.known_by_content and owner.fd < 0
+            if now is not None and (said.fresh or doubtful):
+                # Of whom they may be copies is asked before paths change hands.
+                # At a start it may have got another inode and another name.
+                parents = self._register.parents(path, None if self.begun else (now.dev, now.ino))
+                fresh.append(_Candidate(path, now, [(life, replace(life)) for life in parents]))
+                if self.begun and shown is None and (last := self._register.last(path)) and self._logs.shown_at(path):
+                    back[path] = last
+        for path, now in found.changes:
+            if now is None:
+                continue
+            owner = self._register.shown(path) or self._register.inside((now.dev, now.ino))
+            said = arrival(self._register.shown(path), owner, path, now)
+            if owner is not None and said is Arrival.RENAMED:
+                self._take(owner, path, now)
+            if owner is not None and not said.fresh and self._needs_turn(owner, now):
+                self._schedule.grown(owner, now.size, now.mtime)
+        fresh = [new for new in fresh if self._register.shown(new.path) is None]
+        before = [life for life in await self._meet(fresh) if self._logs.shown_at(life.path)]
+        # Since it was seen that there is none, another may have come and gone.
+        before += [life for path, life in back.items() if self._register.shown(path) is not life]
+        for life in before:
+            await self._strays.add_unseen(await self._strays.after(life))
+        for life, current in strays:
+            if life.loose:
+                await self._strays.add_unseen(await self._strays.locate(life, current))
+            elif current and not life.ended:
+                await self._strays.add_unseen(await self._strays.after(life))
+
+    def _leave(self, path: str) -> TrackedFile:
+        life = self._register.detach(path)
+        self._changes.recovered(life)
+        if not life.loose and path not in life.paths:
+            self._changes.turns[life] = None  # perhaps it could not be opened under its old name
+        return life
+
+    def _take(self, life: TrackedFile, path: str, now: FileStamp) -> None:
+        if not self.begun and ((not life.head[0] and life.mtime != now.mtime) or life.path != path):
+            self._replaceable.add(life)
+        self._register.attach(life, path)
+        if (now.size, now.mtime) == life.known[:2]:
+            life.known = (now.size, now.mtime, now.ctime)
+        if life.record is not StoredState.SAVED:
+            self._changes.note[life] = None
+
+    def _needs_turn(self, life: TrackedFile, now: FileStamp) -> bool:
+        # One that is shut gets a turn that opens it, as long as there is room: deleted files cannot be opened any more.
+        same = (now.size, now.mtime) == life.known[:2] and life.known[2] in (-1, now.ctime)
+        return not same or (life.fd < 0 and self._schedule.room)
+
+    # Files not seen before
+
+    async def _meet(self, fresh: list[_Candidate]) -> list[TrackedFile]:
+        """Decide for each new path: a known life under a new inode, a copy of one, or a new life. Returns those that
+        could not be opened any more: after them others may have come and gone, one of which has their inode."""
+        gone: list[TrackedFile] = []
+        if not fresh:
+            return gone
+        recognised = await self._thread(self._recognise, fresh, self._schedule.spare, unclaimed=_close)
+        for new, (found, parent) in zip(fresh, recognised, strict=True):
+            if found is None:
+                continue
+            life = found
+            owner = self._register.inside(life.inode)
+            if parent is not None and parent.loose and not parent.busy:
+                # Written anew by an editor or by a job, restored, a new device id: the ends are the same, the rest may
+                # not be. Read again under the same generation, which gives what is the same the same ids.
+                self._schedule.shut(parent)
+                self._register.settle_in(parent, life.inode)
+                parent.fd, life.fd = life.fd, -1
+                if life.generation != parent.generation:
+                    parent.start = life.start
+                    parent.rewind()
+                life = parent
+            elif owner is not None and arrival(None, owner, new.path, new.now) is Arrival.RENAMED:
+                life = owner  # two new paths lead to one file
+            elif life.unsure:
+                self._strays.doubt(life)
+            else:
+                if parent is not None:  # it has its turn just now: another life then, of the same generation
+                    life.generation = parent.generation
+                self._schedule.hold(life)
+            if life is not found or self._register.shown(new.path) is not None:
+                found.close()
+            self._schedule.keep_open(life)
+            if self._register.shown(new.path) is not None:
+                continue
+            before = self._register.last(new.path)
+            self._register.attach(life, new.path)
+            if parent is None and life is found:
+                self._succeeds(life, before)
+            life.there = new.now.size
+            self._changes.note[life] = None
+            if life.fd < 0 and not life.start and self._schedule.room:
+                gone.append(life)
+            if life.unsure:
+                continue
+            if not (self._first and life.offset) or self._schedule.room:
+                self._changes.turns[life] = None
+            else:
+                self._schedule.release(life)
+                life.unopened = True
+        return gone
+
+    def _succeeds(self, life: TrackedFile, before: TrackedFile | None) -> None:
+        """A new content at a path: what its log was until now goes on there, unless a link was turned to another."""
+        if life.offset or life.start or before is None or before.target != life.target:
+            return
+        if self._logs.shown_at(life.path):
+            follow(life, before)
+
+    def _recognise(
+        self, candidates: Iterable[_Candidate], spare: int
+    ) -> list[tuple[TrackedFile | None, TrackedFile | None]]:
+        """In the thread: a new Life, and the one that goes on in its place; None: it cannot be read yet.
+
+        So many of the files as `spare` stay open, since they may be deleted before their turn comes.
+        """
+        found = []
+        for new in candidates:
+            start = self._beginning(new.path, new.now)
+            inode, size = self._unread.get(text(new.path), (0, 0))
+            if inode == new.now.ino and new.now.size >= size:
+                start = size
+            life: TrackedFile | None
+            try:
+                life, parent = self._examine(new, start)
+                self.blocked.pop(new.path, None)
+            except Shortage:
+                life, parent = TrackedFile(new.path, (new.now.dev, new.now.ino), mtime=new.now.mtime, unsure=True), None
+            except OSError as error:
+                life, parent = TrackedFile(new.path, (new.now.dev, new.now.ino), mtime=new.now.mtime), None
+                if start:  # where to begin is known, but only this file itself can be asked for its hashes
+                    self._unread[text(new.path)] = [new.now.ino, start]
+                    self.blocked[new.path] = refusal(new.path, error)
+                    life = None
+            if life is None:
+                self._survey.forget(new.path)  # ask again at the next survey
+            elif spare > 0 and not life.start:
+                life.fd = open_same(new.path, life.inode)
+                spare -= life.fd >= 0
+            found.append((life, parent))
+        return found
+
+    def _beginning(self, path: str, now: FileStamp) -> int:
+        """How much of a file is left unread at the very first start: what was there when the monitor was started."""
+        if not self._first or self._options.start_at != "end":
+            return 0
+        if (present := self._intake.present) is None:
+            return now.size
+        inode, size = present.get(path, (0, 0))
+        return min(size, now.size) if inode == now.ino else 0
+
+    def _examine(self, new: _Candidate, start: int) -> tuple[TrackedFile | None, TrackedFile | None]:
+        life = TrackedFile(new.path, (new.now.dev, new.now.ino), mtime=new.now.mtime)
+        if start:
+            with opened(new.path) as fd:
+                status = os.fstat(fd)
+                if (status.st_dev, status.st_ino) != life.inode:
+                    return None, None
+                self._hasher.settle(fd, life, last_written(fd, 0, min(start, status.st_size)))
+            life.start = life.offset
+            return life, None
+        rest = Rest(new.path, life.inode, new.now.size, new.now.mtime, archive=False)
+        parents = [
+            Parent(
+                compare_wherever(rest, copy, self._hasher),
+                life_.loose,
+                life_.path == new.path or self._register.last(new.path) is life_,
+                copy.size <= copy.offset,
+            )
+            for life_, copy in new.parents
+        ]
+        said, index = meeting(parents, rested=self._once)
+        if said in (Meeting.NEW, Meeting.UNDECIDED):
+            life.unsure = said is Meeting.UNDECIDED
+            return life, None
+        parent, copy = new.parents[index]
+        if said is Meeting.REWRITTEN:
+            with opened(new.path) as fd:
+                same = self._hasher.body_matches(fd, copy)
+            if same and copy.body[0] >= copy.offset:
+                life.adopt(copy)  # every byte was compared
+            elif same:
+                life.start = copy.start
+            return life, parent
+        life.adopt(copy)
+        return life, None
+
+    # What a turn brings
+
+    def recovered(self, life: TrackedFile) -> None:
+        """It can be read."""
+        self._changes.recovered(life)
+
+    async def read_whole(self, life: TrackedFile) -> None:
+        """A compressed file was read to its end."""
+        async with self._changes.gathered():
+            if not life.ended:
+                self._changes.end(life)
+
+    async def moved(self, life: TrackedFile) -> None:
+        """The path of a loose life leads to another file."""
+        async with self._changes.gathered():
+            if life.loose:
+                await self._strays.add_unseen(await self._strays.locate(life))
+            await self._meet_later()
+
+    async def replaced(self, old: TrackedFile, turn: FileReader) -> set[str]:
+        """The file holds another content than the one known: truncated, or its inode given to a new file.
+
+        A new life takes its place; the old one goes on in a copy, if there is one. Returns paths to look at.
+        """
+        async with self._changes.gathered():
+            self._look = set()
+            if old.ended or old.inode != turn.inode:  # a look was faster
+                return set()
+            if old.archive:
+                self._changes.end(old)
+                return set()
+            try:
+                unseen = await self._succeed(old, turn)
+            except Shortage:
+                self._schedule.later(old, 1.0)
+                return set()
+            await self._strays.add_unseen(unseen)
+            await self._meet_later()
+            return self._look
+
+    async def _succeed(self, old: TrackedFile, turn: FileReader) -> list[Rest]:
+        current = not old.loose
+        rest, unseen = await self._strays.find(old)
+        if rest is not None and rest.inode == old.inode:
+            rest = None
+        heir = await self._strays.owner(rest) if rest is not None else None
+        place = Rest(old.path, old.inode, 0, 0, archive=False)
+        legacy, old.legacy = old.legacy, None
+        again = await self._thread(look_for, place) if not current and legacy is None else None
+
+        new = TrackedFile(old.path, old.inode, mtime=turn.mtime, target=old.target, there=turn.size)
+        new.rewrites = old.rewrites + 1 if turn.rewritten else 0
+        self._schedule.hold(new)
+        self._register.succeed(old, new)
+        if old.grown == (turn.size, turn.mtime):
+            old.grown = (0, -1)  # a look during the last turn saw this content already
+        if rest is None:
+            self._changes.lost("truncated", old)
+        elif not rest.archive:
+            self._changes.lost("truncated", replace(old, offset=max(old.offset, rest.size)))
+        if rest is not None and heir is None:
+            self._register.move(old, rest)
+            self._changes.note[old] = self._changes.turns[old] = None
+            follow(new, old)
+        else:
+            if heir is not None:
+                self._strays.inherit(heir, old)
+                follow(new, heir)
+            self._changes.end(old)
+
+        if again is not None:
+            # Truncated and rotated at once, or overwritten with a copy of another one: it has to be looked at.
+            self._changes.end(new)
+            return [again]
+        if legacy is None and current and base_names(os.path.basename(new.path)):
+            self._look |= new.paths
+            for path in new.paths:
+                self._survey.forget(path)
+            self._changes.end(new)
+        else:
+            if legacy is not None:
+                new.inherit(legacy)
+            self._changes.note[new] = self._changes.turns[new] = None
+        return unseen if current and self._logs.shown_at(new.path) else []
+
+
+def _close(recognised: Iterable[tuple[TrackedFile | None, TrackedFile | None]]) -> None:
+    for life, _ in recognised:
+        if life is not None:
+            life.close()

@@ -1,0 +1,86 @@
+"""What was opened or came back since somebody looked last: the trail is read on from a mark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import ColumnElement, Connection, func, insert, select, update
+
+from monitor.domain.incidents import Incident
+from monitor.routing.routes import IncidentPlace, labels
+from monitor.store.rows import any_of, chunks, clean, incident_from
+from monitor.store.schema import audit, findings, incidents, meta
+from monitor.store.transaction import Transaction
+
+__all__ = ["behind", "labels_of", "newest_of", "newest_place", "newest_places", "news", "rewind"]
+
+_READERS = ("actions:", "verdicts:")  # starts of the marks
+_AT_A_TIME = 500  # rows of the trail looked at in one transaction
+_PLACE = (findings.c.source, findings.c.path, findings.c.node, func.coalesce(findings.c.service, ""))
+_NEWEST = select(func.max(findings.c.seq)).where(any_of(findings.c.incident)).group_by(findings.c.incident)
+_PLACES = select(findings.c.incident, *_PLACE).where(findings.c.seq.in_(_NEWEST))
+
+
+def behind(connection: Connection, mark: str) -> bool:
+    """Whether there is anything new for the reader of this mark. Asked often, and mostly in vain."""
+    seen = connection.execute(select(meta.c.value).where(meta.c.key == mark)).scalar()
+    last = connection.execute(select(func.max(audit.c.seq))).scalar() or 0
+    return seen is None or last > int(seen)
+
+
+def news(tx: Transaction, mark: str) -> tuple[Sequence[str], bool]:
+    """Ids of incidents that this host has seen in its own sources, and whether there is more. The mark moves on.
+
+    The first time there are none: what is old is no news.
+    """
+    connection = tx.connection
+    seen = connection.execute(select(meta.c.value).where(meta.c.key == mark)).scalar()
+    if seen is None:
+        last = connection.execute(select(func.max(audit.c.seq))).scalar() or 0
+        connection.execute(insert(meta).values(key=mark, value=str(last)))
+        return [], False
+
+    query = select(audit.c.seq, audit.c.incident, audit.c.action).where(audit.c.seq > int(seen))
+    rows = list(connection.execute(query.order_by(audit.c.seq).limit(_AT_A_TIME)))
+    if rows:
+        connection.execute(update(meta).where(meta.c.key == mark).values(value=str(rows[-1].seq)))
+    fresh = list(dict.fromkeys(row.incident for row in rows if row.action in ("opened", "reopened")))
+    here = select(findings.c.incident).where(findings.c.incident.in_(fresh), findings.c.node == clean(tx.node))
+    known = set(connection.execute(here.distinct()).scalars())
+    return [one for one in fresh if one in known], len(rows) == _AT_A_TIME
+
+
+def rewind(tx: Transaction) -> None:
+    """Rows of the trail are gone. SQLite gives out the numbers of the last ones again, and what comes with them must
+    not look as if it had been seen."""
+    last = tx.connection.execute(select(func.max(audit.c.seq))).scalar() or 0
+    for row in tx.connection.execute(select(meta)).all():
+        if row.key.startswith(_READERS) and int(row.value) > last:
+            tx.connection.execute(update(meta).where(meta.c.key == row.key).values(value=str(last)))
+
+
+def labels_of(connection: Connection, incident: str) -> dict[str, str]:
+    """What matchers see of an incident, at its newest place."""
+    row = connection.execute(select(incidents).where(incidents.c.id == incident)).one()
+    known: Incident = incident_from(row)
+    return labels(known, *newest_place(connection, incident))
+
+
+def newest_place(connection: Connection, incident: str) -> IncidentPlace:
+    """Where its newest finding is, by which routes look."""
+    return newest_of(connection, findings.c.incident == incident) or IncidentPlace()
+
+
+def newest_places(connection: Connection, ids: Iterable[str]) -> dict[str, IncidentPlace]:
+    """The same of each of these, in one question for hundreds. Those without a finding are left out."""
+    found: dict[str, IncidentPlace] = {}
+    for chunk in chunks(ids):
+        for incident, *place in connection.execute(_PLACES, {"ids": chunk}):
+            found[incident] = IncidentPlace(*place)
+    return found
+
+
+def newest_of(connection: Connection, which: ColumnElement[bool]) -> IncidentPlace | None:
+    """The place of the newest of these findings; None: there are none."""
+    row = connection.execute(select(*_PLACE).where(which).order_by(findings.c.seq.desc()).limit(1)).first()
+    return None if row is None else IncidentPlace(*row)

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import base64
+from urllib.parse import quote
+
+import pytest
+
+from detectors.match.cost import Pace
+from detectors.match.outcome import ScanResult, Unsearched
+from detectors.rules.load import load_rules
+from detectors.rules.template import expand
+from monitor.domain.model import Alert, Finding
+from monitor.scanning.redact import WITHHELD, Halves, Redactor
+from tests.detectors import texts
+
+TOKEN = expand("ghp_{alnum:30}{crc32}", 7)
+
+
+@pytest.fixture(scope="module")
+def scrub() -> Redactor:
+    return Redactor(texts.engine().worker())
+
+
+def shown(text: str) -> bool:
+    """Whether more of the token can be read than its preview shows."""
+    return TOKEN[8:20] in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"/var/log/deploy-{TOKEN}.log",
+        f"acme/web:{TOKEN}/config.yml",
+        f"https://example.org/?token={TOKEN}&next=1",
+        f"{TOKEN} and {TOKEN}",
+        f"/srv/\udcff/{TOKEN}",
+        f"a \ud800 surrogate {TOKEN}",
+    ],
+)
+def test_a_secret_is_masked_and_the_rest_stays(scrub: Redactor, text: str) -> None:
+    clean = scrub(text)
+    assert not shown(clean)
+    assert "ghp_" in clean or clean == WITHHELD
+    assert scrub(text) == clean  # from memory
+    assert scrub(clean) == clean
+
+
+def test_the_path_around_it_can_still_be_read(scrub: Redactor) -> None:
+    assert scrub(f"/var/log/deploy-{TOKEN}.log").startswith("/var/log/deploy-ghp_")
+    assert scrub(f"/srv/\udcff/{TOKEN}").startswith("/srv/\udcff/ghp_")
+
+
+def test_a_preview_in_the_place_of_a_password_is_none(scrub: Redactor) -> None:
+    first, second = (expand("{alnum:24}", seed) for seed in (8, 9))
+    dsn = "postgres://shop:%s@db-1.example:5432/orders"
+    assert scrub(dsn % first) == dsn % f"{first[:4]}…[24]"
+    shown = dsn % f"{second[:4]}…[24]"
+    assert scrub(shown, f"{second[:4]}…[24]") == shown
+    both = scrub(f"{shown} {dsn % first}", f"{second[:4]}…[24]")
+    assert both == f"{shown} {dsn % f'{first[:4]}…[24]'}"
+    assert scrub(dsn % first, f"{second[:4]}…[24]") == dsn % f"{first[:4]}…[24]"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/logs/" + base64.b64encode(f"token {TOKEN} end".encode()).decode(),
+        "https://example.org/?q=" + quote(f'token="{TOKEN}"', safe=""),
+    ],
+)
+def test_an_encoded_one_takes_the_whole_text_along(scrub: Redactor, text: str) -> None:
+    clean = scrub(text)
+    assert clean == WITHHELD or (not shown(clean) and text[-30:] not in clean)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "/var/log/app.log", "/var/lib/docker/containers/" + "4f" * 32 + "/" + "4f" * 32 + "-json.log", "ä" * 3000],
+)
+def test_all_else_is_untouched(scrub: Redactor, text: str) -> None:
+    assert scrub(text) == text
+
+
+def test_memory_is_bounded(scrub: Redactor) -> None:
+    for number in range(5000):
+        scrub(f"/var/log/app-{number}.log")
+    assert len(scrub._known) <= 2048
+
+
+def test_what_cannot_be_looked_at_is_withheld() -> None:
+    class Broken:
+        def search(self, data: bytes, fresh: int, limit: int, pace: Pace) -> ScanResult:
+            raise ValueError(data)
+
+    class Hurried:
+        def search(self, data: bytes, fresh: int, limit: int, pace: Pace) -> ScanResult:
+            return ScanResult([], unsearched=[Unsearched(4, 8, "undecoded")])
+
+    assert Redactor(Broken())("/var/log/app.log") == WITHHELD
+    assert Redactor(Hurried())("/var/log/app.log") == WITHHELD
+
+
+def test_what_lost_to_another_rule_on_its_span_is_masked_too() -> None:
+    better = texts.rule("(?P<secret>acme-[a-z]{8})", id="better", priority=300)
+    longer = texts.rule("(?P<secret>acme-[a-z]{8}-[a-z]{12})", id="longer", priority=50)
+    worker = texts.worker(better, longer)
+    text = b"/srv/acme-hvnrwkzt-bqmdxlgpfwsc/x"
+    assert [match.rule.id for match in worker.scan(text)] == ["better"]  # or this test says nothing
+    assert "bqmd" not in Redactor(worker)(text.decode())
+
+
+def test_a_finding_and_an_alert_are_cleaned_in_every_field(scrub: Redactor) -> None:
+    url = f"https://example.org/{TOKEN}"
+    finding = Finding(
+        id="1", rule="r", name=f"named {TOKEN}", severity="high", confidence="high", fingerprint="f", masked="m",
+        source="s", path=f"/{TOKEN}", generation="g", offset=0, time=1.0, labels={"topic": f"t/{TOKEN}"}, url=url,
+    )  # fmt: skip
+    clean = scrub.finding(finding)
+    assert not shown(repr(clean))
+    assert clean.url is None  # it would lead nowhere
+    alert = Alert(
+        id="a", system="GitHub", source="s", url=url, fingerprint="f", provisional=False, severity="high", state="open",
+        created=1.0, updated=1.0, labels={"github": f"acme/{TOKEN}#1"},
+    )  # fmt: skip
+    assert not shown(repr(scrub.alert(alert)))
+    assert scrub.address("https://example.org/") == "https://example.org/"
+
+
+@pytest.fixture(scope="module")
+def halves() -> Halves:
+    return Halves(load_rules(["vcs/github"]))
+
+
+@pytest.mark.parametrize(
+    ("first", "shape"),
+    [
+        ("ghp_", "{alnum:30}{crc32}"),
+        ("github_pat_", "{alnum:22}_{alnum:59}"),
+        ("eyJ", "{jwt:sub=42;iss=acme}"),
+    ],
+)
+def test_what_is_left_of_a_secret_at_the_end_of_a_text_that_was_cut_is_masked(
+    halves: Halves, first: str, shape: str
+) -> None:
+    token = expand(shape if first == "eyJ" else first + shape, 3)
+    for size in (18, 24, len(token) // 2, len(token) - 1, len(token)):
+        text = f"/var/log/{'x' * 100}/{token[:size]}"
+        masked = f"/var/log/{'x' * 100}/{first}…"
+        assert halves(text) == masked == halves(masked)
+        assert halves(f"7 bytes of {text} (truncated), see there") == f"7 bytes of {masked} (truncated), see there"
+
+
+def test_what_no_rule_begins_with_and_what_was_never_cut_is_left(halves: Halves) -> None:
+    for text in (
+        f"/{'named/' * 20}ghp_dashboards_of_others",  # words
+        f"/{'named/' * 20}ghp_a1b2c3d4.log",  # no such character in a token
+        f"/{'named/' * 20}xghp_AbC123dEf456",  # not at a beginning
+        f"/{'named/' * 20}ghp_aB1…[40]",
+        f"{'ghp_'}{'a1' * 15}",  # too short a text to have been cut
+    ):
+        assert halves(text) == text
+
+
+def test_what_is_left_of_a_key_is_masked(halves: Halves) -> None:
+    begin, end = (f"-----{word} RSA PRIVATE KEY-----" for word in ("BEGIN", "END"))
+    text = f"{'x' * 90} {begin}\nMIIE"
+    assert halves(text) == f"{'x' * 90} -----BEGIN…" == halves(halves(text))
+    assert halves(f"{text}\n{end[:-9]}") == f"{'x' * 90} -----BEGIN…"

@@ -1,0 +1,115 @@
+"""Every pair of what was known and what is seen: each table in one test, as a test takes longer than its rows."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from monitor.sources.file.discovery import Arrival, Meeting, Parent, arrival, meeting
+from monitor.sources.file.survey import FileStamp
+from monitor.sources.file.tracked_file import FileState, TrackedFile
+
+HERE, THERE = (1, 10), (1, 11)
+
+
+def life(
+    inode: tuple[int, int], path: str = "/app.log", place: FileState = FileState.FOLLOWED, head: int = 5
+) -> TrackedFile:
+    return TrackedFile(path, inode, place=place, head=(head, "h" if head else ""), known=(100, 7, 8))
+
+
+SHOWN = {"nothing": None, "a file": life(HERE), "an empty file": life(HERE, head=0)}
+SEEN = {
+    "nothing": None,
+    "the same": FileStamp(*HERE, 100, 7, 8),
+    "the same, grown": FileStamp(*HERE, 120, 9, 9),
+    "the same, shrunk": FileStamp(*HERE, 20, 9, 9),
+    "the same, written over": FileStamp(*HERE, 100, 9, 9),
+    "the same, its attributes changed": FileStamp(*HERE, 100, 7, 9),
+    "another": FileStamp(*THERE, 100, 7, 8),
+}
+OWNERS = {
+    "nobody": None,
+    "a followed life": life(THERE, "/other.log"),
+    "a loose life": life(THERE, "/other.log", FileState.LOOSE),
+    "a loose empty life of another name": life(THERE, "/other.log", FileState.LOOSE, head=0),
+    "a loose empty life of this name": life(THERE, "/app.log", FileState.LOOSE, head=0),
+}
+KNOWN_BY_INODE_ONLY = "a loose empty life of another name"
+
+
+def expected(shown: str, seen: str, owner: str) -> Arrival:
+    something = shown != "nothing"
+    if seen == "nothing":
+        return Arrival.GONE if something else Arrival.ABSENT
+    if seen == "the same" and something:
+        return Arrival.SAME
+    if seen != "another" and something:
+        return Arrival.CHANGED
+    if owner in ("nobody", KNOWN_BY_INODE_ONLY):
+        return Arrival.REPLACED if something else Arrival.NEW
+    return Arrival.EXCHANGED if something else Arrival.RENAMED
+
+
+def test_arrival() -> None:
+    for row in itertools.product(SHOWN, SEEN, OWNERS):
+        shown, seen, owner = row
+        said = arrival(SHOWN[shown], OWNERS[owner], "/app.log", SEEN[seen])
+        assert said is expected(shown, seen, owner), row
+        leaves = shown != "nothing" and seen in ("nothing", "another")
+        assert said.leaves == leaves, row
+        assert said.fresh == (said in (Arrival.NEW, Arrival.REPLACED)), row
+
+
+@pytest.mark.parametrize(
+    ("path", "size", "mtime", "same"),
+    [
+        ("/other", 100, 7, True),
+        ("/other", 100, 8, False),
+        ("/other", 120, 7, False),
+        ("/app.log.1", 120, 9, True),
+        ("/app.log.1", 120, 6, False),
+        ("/app.log.1", 90, 9, False),
+    ],
+)
+def test_an_unread_file_is_the_same_when_it_is_as_it_was_or_was_rotated(
+    path: str, size: int, mtime: int, same: bool
+) -> None:
+    unread = TrackedFile("/app.log", HERE, there=100, mtime=7)
+    said = arrival(None, unread, path, FileStamp(*HERE, size, mtime, 9))
+    assert said is (Arrival.RENAMED if same else Arrival.NEW)
+
+
+PARENTS = [
+    Parent(verdict, loose, here, read)
+    for verdict in ("continues", "begins", "differs")
+    for loose, here, read in itertools.product((False, True), repeat=3)
+]
+
+
+@pytest.mark.parametrize("rested", [False, True])
+def test_meeting_one_possible_original(rested: bool) -> None:
+    for parent in PARENTS:
+        said, index = meeting([parent], rested=rested)
+        if parent.verdict == "continues":
+            whole = parent.loose and parent.here and parent.read
+            assert said is (Meeting.REWRITTEN if whole else Meeting.COPY), parent
+        elif parent.verdict == "begins" and not (parent.loose or parent.here or rested):
+            assert said is Meeting.UNDECIDED, parent
+        else:
+            assert said is Meeting.NEW, parent
+        assert (index >= 0) == (said is not Meeting.NEW), parent
+
+
+def test_the_surest_of_two_counts() -> None:
+    for pair in itertools.product(PARENTS, repeat=2):
+        said, index = meeting(pair, rested=False)
+        verdicts = [parent.verdict for parent in pair]
+        if "continues" in verdicts:
+            assert index == verdicts.index("continues"), pair
+        assert said in {meeting([one], rested=False)[0] for one in pair}, pair
+
+
+def test_no_possible_original() -> None:
+    assert meeting([], rested=False) == (Meeting.NEW, -1)

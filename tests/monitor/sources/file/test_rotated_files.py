@@ -1,0 +1,204 @@
+"""Where a file goes on whose path leads elsewhere, and who else lies there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from monitor.sources.file.changes import PositionChanges
+from monitor.sources.file.globs import Globs
+from monitor.sources.file.identity import Hasher
+from monitor.sources.file.registry import Registry
+from monitor.sources.file.rotated_files import RotatedFiles
+from monitor.sources.file.rotation import Rest, look_at
+from monitor.sources.file.schedule import Schedule
+from monitor.sources.file.tracked_file import TrackedFile
+from monitor.sources.file.transitions import SEARCHES
+from tests.fakes.intake import FakeIntake
+
+TEXT = b"a line that is long enough to be known by its hashes\n" * 3
+
+
+class Options(NamedTuple):
+    name: str = "app"
+    start_at: str = "end"
+    quiet: float = 0.0
+
+
+async def thread(work: Callable[..., Any], *args: Any, unclaimed: object = None) -> Any:
+    return work(*args)
+
+
+class Room:
+    def __init__(self, folder: Path) -> None:
+        self.intake, self.register, self.schedule = FakeIntake(), Registry(), Schedule()
+        self.hasher = Hasher(b"k" * 32)
+        self.changes = PositionChanges("app", self.intake, self.register, self.schedule)
+        self.strays = RotatedFiles(
+            Options(),
+            self.changes,
+            hasher=self.hasher,
+            globs=Globs([f"{folder}/*.log"]),
+            register=self.register,
+            schedule=self.schedule,
+            thread=thread,
+        )
+
+    def read(self, path: Path) -> TrackedFile:
+        """A life that was read to its end, and has no path any more."""
+        status = path.stat()
+        life = TrackedFile(str(path), (status.st_dev, status.st_ino), size=status.st_size, mtime=status.st_mtime_ns)
+        fd = os.open(path, os.O_RDONLY)
+        self.hasher.settle(fd, life, status.st_size)
+        os.close(fd)
+        self.register.attach(life, str(path))
+        self.register.detach(str(path))
+        return life
+
+
+@pytest.fixture
+async def room(log: Path) -> Room:
+    return Room(log.parent)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    log = tmp_path / "logs/app.log"  # apart: a life is searched for in the folders around
+    log.parent.mkdir()
+    log.write_bytes(TEXT)
+    return log
+
+
+def rest(path: Path) -> Rest:
+    found = look_at(str(path))
+    assert found is not None
+    return found
+
+
+async def test_it_moves_to_where_it_lies_now(room: Room, log: Path) -> None:
+    life = room.read(log)
+    log.rename(f"{log}.1")
+    assert await room.strays.locate(life) == []
+    assert life.path == f"{log}.1"
+    assert list(room.changes.note) == list(room.changes.turns) == [life]
+
+
+async def test_what_was_written_after_it_belongs_to_nobody(room: Room, log: Path) -> None:
+    life = room.read(log)
+    log.rename(f"{log}.2")
+    Path(f"{log}.1").write_bytes(b"another\n")
+    assert [found.path for found in await room.strays.locate(life, current=True)] == [f"{log}.1"]
+    assert await room.strays.locate(life) == []
+
+
+async def test_it_goes_on_in_a_copy_and_joins_who_has_it(room: Room, log: Path) -> None:
+    life = room.read(log)
+    copy = log.with_name("app.log.1")
+    shutil.copyfile(log, copy)
+    log.unlink()
+    other = TrackedFile(str(copy), rest(copy).inode)
+    room.register.add(other)
+    other.fd = os.open(copy, os.O_RDONLY)
+    await room.strays.locate(life)
+    other.close()
+    assert life.ended
+    assert (other.generation, other.offset) == (life.generation, len(TEXT))
+    assert list(room.changes.past) == [life]
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+async def test_what_was_deleted_before_its_rotation_was_seen_may_have_had_successors(
+    room: Room, log: Path, deleted: bool
+) -> None:
+    life = room.read(log)
+    life.fd = os.open(log, os.O_RDONLY)
+    if deleted:
+        log.unlink()
+    else:
+        log.rename(f"{log}.3")
+    Path(f"{log}.2").write_bytes(b"another\n")
+    assert [found.path for found in await room.strays.locate(life, current=True)] == [f"{log}.2"]
+    life.close()
+    assert room.intake.lost == ([("outrun", 0, str(log))] if deleted else [])
+
+
+async def test_lost_after_searches_in_vain(room: Room, log: Path) -> None:
+    life = room.read(log)
+    life.size += 5
+    log.unlink()
+    for _ in range(SEARCHES):
+        assert not life.ended
+        await room.strays.locate(life)
+    assert life.ended
+    assert room.intake.lost == [("vanished", 5, str(log))]
+
+
+async def test_it_is_lost_at_once_when_nobody_looks_again(room: Room, log: Path) -> None:
+    life = room.read(log)
+    log.unlink()
+    room.strays.once = True
+    await room.strays.locate(life)
+    assert life.ended
+
+
+async def test_a_rotated_file_that_nobody_read_is_a_new_life(room: Room, log: Path) -> None:
+    await room.strays.add_unseen([rest(log)])
+    life = room.register.inside(rest(log).inode)
+    assert life is not None
+    assert life.offset == 0
+    assert list(room.changes.turns) == [life]
+    room.changes.turns.clear()
+    await room.strays.add_unseen([rest(log)])
+    assert not room.changes.turns
+
+
+async def test_a_copy_of_what_was_read_is_not_read_again(room: Room, log: Path) -> None:
+    life = room.read(log)
+    copy = log.with_name("app.log.1")
+    shutil.copyfile(log, copy)
+    await room.strays.add_unseen([rest(copy)])
+    found = room.register.inside(rest(copy).inode)
+    assert found is not None
+    assert (found.generation, found.offset) == (life.generation, len(TEXT))
+
+
+async def test_who_only_claims_an_inode_loses_it(room: Room, log: Path) -> None:
+    life = room.read(log)
+    assert await room.strays.owner(rest(log)) is life
+    log.write_bytes(b"quite another text, which takes the place of the former\n" * 4)
+    assert await room.strays.owner(rest(log)) is None
+    assert life.inode == (0, 0)
+
+
+async def test_who_is_followed_and_only_claims_an_inode_does_not_own_it(room: Room, log: Path) -> None:
+    """Its turn has not come yet; until then the file may be rotated, and is to be read."""
+    life = room.read(log)
+    room.register.attach(life, str(log))
+    log.write_bytes(b"quite another text, which takes the place of the former\n" * 4)
+    await room.strays.add_unseen([rest(log)])
+    found = room.register.inside(rest(log).inode)
+    assert found is not None
+    assert found is not life
+    assert not life.loose
+
+
+async def test_the_deleted_that_rest_longest_are_the_crowd(room: Room, log: Path) -> None:
+    lives = []
+    for number in range(8):
+        path = log.with_name(f"{number}.log")
+        path.write_bytes(TEXT)
+        lives.append(room.read(path))
+        lives[-1].changed = float(number)
+        lives[-1].fd = os.open(path, os.O_RDONLY)
+    room.schedule.open_max = 4
+    assert room.strays.crowd() == set(), "what was rotated can be opened again"
+    for life in lives[4:]:
+        os.unlink(life.path)
+    assert room.strays.crowd() == set(lives[4:6])
+    for life in lives:
+        life.close()
