@@ -127,9 +127,13 @@ class Forks:
 
         Its process is not that of the command, and no child of the shell: signals are handed on, a terminal is not.
         """
-        words = [sys.executable, "-I", "-S", fork_client.__file__, self._server(env).name]
+        words = [sys.executable, "-I", "-S", fork_client.__file__, self.name(env)]
         path.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n', encoding="utf-8")
         path.chmod(0o755)
+
+    def name(self, env: Mapping[str, str]) -> str:
+        """Of the socket that the server for this environment listens on."""
+        return self._server(env).name
 
     def _server(self, env: Mapping[str, str]) -> _Server:
         found = {name: value for name, value in env.items() if name.startswith(_READ_AT_START)}
@@ -270,7 +274,10 @@ def serve(listener: socket.socket) -> None:
                 os.close(answer)
                 os.close(ready)
             else:
-                request, descriptors, *_ = socket.recv_fds(ready, _MOST, 4)
+                try:
+                    request, descriptors, *_ = socket.recv_fds(ready, _MOST, 4)
+                except ConnectionResetError:  # killed before it had read that it is heard
+                    request = b""
                 if not request:
                     askers.remove(ready)
                     ready.close()
@@ -286,7 +293,8 @@ def serve(listener: socket.socket) -> None:
                     return
                 for descriptor in stdio:
                     os.close(descriptor)
-                os.write(answer, f"{pid}\n".encode())
+                with contextlib.suppress(BrokenPipeError):  # killed since it asked
+                    os.write(answer, f"{pid}\n".encode())
                 running[os.pidfd_open(pid)] = pid, answer
 
 
