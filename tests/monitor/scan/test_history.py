@@ -226,7 +226,9 @@ def test_what_is_behind_a_commit_that_is_gone_is_found_without_it(
     damage(Repository(tmp_path / "r"), source.git("rev-parse", "topic"), "removed")
     hits, problems = look(engine, tmp_path / "r")
     assert len(hits) == 3
-    assert problems[-1] == "1 object is missing or damaged, so what is in them was not scanned"
+    # A git such as 2.39 lists nothing where a ref leads nowhere, so that is said in place of how many are missing.
+    unlisted = "its objects could not be listed (bad object refs/heads/topic); those that are there are scanned"
+    assert problems[-1] in ("1 object is missing or damaged, so what is in them was not scanned", unlisted)
 
 
 def lying(graph: bytes, name: str) -> bytes:
