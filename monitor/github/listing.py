@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from monitor.clients.storage import Storage, StorageError
@@ -93,7 +94,7 @@ class RunListing:
         if not isinstance(listed, list):
             raise RemoteError(f"the answer is no list of {name}; check base_url", retry=True)
         for body in listed:
-            if (found := self._usable(name, lambda body=body: read(body))) is not None:  # type: ignore[misc]
+            if (found := self._usable(name, partial(read, body))) is not None:
                 yield found
 
     def _usable(self, what: str, read: Callable[[], _Read | None]) -> _Read | None:
