@@ -206,6 +206,12 @@ def test_every_test_that_the_documents_name_exists(path: Path) -> None:
         assert re.search(rf"def {name}\(", place.read_text(encoding="utf-8")), f"{path.name}: {file}::{name}"
 
 
+def test_the_changelog_is_a_list_of_capabilities() -> None:
+    """A line each; how they came is in the history of git."""
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert len(text.split()) <= 3000
+
+
 def test_the_readme_names_every_command() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert {name for name in COMMANDS if f"`monitor {name}" not in text} == set()
