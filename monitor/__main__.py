@@ -56,7 +56,7 @@ def _leave(code: object) -> None:
 
 
 def _report(error: Exception) -> int:
-    from monitor.config.config import ConfigError
+    from monitor.config.locate import ConfigError
 
     if isinstance(error, ConfigError):
         from monitor.common.text import printable

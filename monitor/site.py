@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from monitor.common.backoff import backoff
+from monitor.common.problems import Problem
 from monitor.common.severity import Severity
 from monitor.config import state
-from monitor.config.config import Config, ConfigError, Problem
+from monitor.config.config import Config
+from monitor.config.locate import ConfigError
 
 if TYPE_CHECKING:
     import asyncio

@@ -59,7 +59,8 @@ def check(
     form: FormatOption = Format.text,
     config: ConfigOption = None,
 ) -> None:
-    from monitor.config.config import ConfigError, lines
+    from monitor.config.config import FaultyConfigError, lines
+    from monitor.config.locate import ConfigError
 
     findings: list[CheckFinding] = []
     settings: Config | None = None
@@ -77,7 +78,7 @@ def check(
     except ConfigError as error:
         name = str(error.path or "configuration")
         findings += [CheckFinding("configuration", p.key, p.message, error.line(p.key)) for p in error.problems]
-        if error.rest is not None:  # mistakes in rules are shown too, not at the next attempt
+        if isinstance(error, FaultyConfigError):  # mistakes in rules are shown too, not at the next attempt
             findings += _rules_as_read(error.rest)
             broken = {_table(problem.key) for problem in error.problems}  # notes on these would follow from mistakes
             findings += [
@@ -113,7 +114,7 @@ def check(
 
 
 def _rules(config: Config) -> list[CheckFinding]:
-    from monitor.config.config import ConfigError
+    from monitor.config.locate import ConfigError
     from monitor.site import build_engine
 
     try:
@@ -144,7 +145,7 @@ def _table(key: str) -> str:
 
 def _database(config: Config, *, reach: bool) -> list[CheckFinding]:
     """Whether `monitor run` could use it: with `reach` the server is asked, or the file looked into."""
-    from monitor.config.config import ConfigError
+    from monitor.config.locate import ConfigError
     from monitor.config.state import database, existing_key
     from monitor.store import DriverError, StoreError
     from monitor.store import reach as look
@@ -164,7 +165,7 @@ def _database(config: Config, *, reach: bool) -> list[CheckFinding]:
 
 def _rules_as_read(config: Config) -> list[CheckFinding]:
     """What is wrong with the rules as far as reading them tells, without a state folder that may be the wrong one."""
-    from monitor.config.config import ConfigError
+    from monitor.config.locate import ConfigError
     from monitor.site import read_rules
 
     try:
@@ -223,7 +224,7 @@ def _unheard(config: Config) -> Iterator[CheckFinding]:
 
 def _key(config: Config) -> list[CheckFinding]:
     """What `monitor run` would refuse of the key for fingerprints; whether it can be had is told with the others."""
-    from monitor.config.config import ConfigError
+    from monitor.config.locate import ConfigError
     from monitor.config.state import existing_key
 
     try:

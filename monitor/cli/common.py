@@ -21,7 +21,8 @@ from monitor.common.severity import SEVERITIES, Severity
 
 if TYPE_CHECKING:
     from detectors.rules.rule import Rule
-    from monitor.config.config import Config, ConfigError
+    from monitor.config.config import Config
+    from monitor.config.locate import ConfigError
     from monitor.store import Store
 
 _T = TypeVar("_T")
@@ -113,7 +114,9 @@ def read_config(
     TOML at all, it goes by what was last in force.
     `needs`: the tables that the command goes by (beside `store_only`); mistakes in others do not matter.
     """
-    from monitor.config.config import LOCAL_PATH, Config, ConfigError, Problem, find, load
+    from monitor.common.problems import Problem
+    from monitor.config.config import Config, load
+    from monitor.config.locate import LOCAL_PATH, ConfigError, find
 
     named = path is not None or bool(os.environ.get("MONITOR_CONFIG"))
     try:
@@ -153,7 +156,9 @@ def _in_spite_of(
     """What a command can go by though the file is wrong, and what that is."""
     if store_only is None and needs is None:
         return None
-    if (rest := error.usable(act=store_only == "act", needs=needs or ())) is not None:
+    from monitor.config.config import FaultyConfigError
+
+    if isinstance(error, FaultyConfigError) and (rest := error.usable(act=store_only == "act", needs=needs or ())):
         return "what is right in the configuration", rest
     if store_only is None or needs:  # it is about the file, or about what is not kept
         return None
@@ -161,7 +166,11 @@ def _in_spite_of(
 
     if (kept := in_force.last(path)) is not None:
         return "the configuration that was last in force", kept
-    if store_only == "look" and error.rest is None and (there := in_force.where_it_was(path)) is not None:
+    if (
+        store_only == "look"
+        and not isinstance(error, FaultyConfigError)
+        and (there := in_force.where_it_was(path)) is not None
+    ):
         return f"the database in {printable(str(there.state_dir))}", there
     return None
 
@@ -169,7 +178,7 @@ def _in_spite_of(
 def run_key(settings: Config, *, lasting: bool = False) -> bytes:
     """The configured key, made on first use. Where it cannot be made, fingerprints hold for this run only, unless they
     must be `lasting`. Raises ConfigError."""
-    from monitor.config.config import ConfigError
+    from monitor.config.locate import ConfigError
     from monitor.config.state import KEY_FILE
     from monitor.config.state import key as configured
 
@@ -445,7 +454,7 @@ def complete_sinks(incomplete: str) -> list[str]:
 
 def _quietly(read: Callable[[], Iterable[Any]]) -> list[Any]:
     # Completion has nowhere to report a broken configuration to: it offers nothing then.
-    from monitor.config.config import ConfigError
+    from monitor.config.locate import ConfigError
 
     try:
         return list(read())

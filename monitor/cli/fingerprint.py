@@ -22,7 +22,7 @@ app = command_app()
 )
 def fingerprint(form: FormatOption = Format.text, config: ConfigOption = None) -> None:
     from detectors.fingerprint import fingerprint as digest
-    from monitor.config.config import find
+    from monitor.config.locate import find
     from monitor.config.state import key
 
     settings = read_config(config, rules_only=True)

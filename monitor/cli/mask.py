@@ -213,7 +213,7 @@ class _Records:
         return not lost
 
     def _commit(self) -> None:
-        from monitor.config.config import ConfigError
+        from monitor.config.locate import ConfigError
 
         with self._lock:
             found, self._found = self._found, []

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any, NamedTuple, TypeVar, get_args
-
-from pydantic import BaseModel, ValidationError
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_args
 
 from monitor.common.text import veiled
 
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
 __all__ = ["Problem", "check", "short", "suggest"]
 
-_M = TypeVar("_M", bound=BaseModel)
+_M = TypeVar("_M", bound="BaseModel")
 
 
 class Problem(NamedTuple):
@@ -27,6 +28,8 @@ def check(
     model: type[_M], value: Mapping[str, Any], path: str, context: Mapping[str, Any] | None = None, who: str = ""
 ) -> tuple[_M | None, list[Problem]]:
     """A table as `model`, or what is wrong with it. `path`: its key path; `who` goes before each message."""
+    from pydantic import ValidationError  # slow to import, and only who has a file needs it
+
     try:
         return model.model_validate(value, context=dict(context or {})), []
     except ValidationError as error:
@@ -85,6 +88,8 @@ def _message(model: type[BaseModel], kind: str, location: tuple[int | str, ...],
 
 def _table_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel] | None:
     """The model of a table inside a component, such as `app` of a GitHub source."""
+    from pydantic import BaseModel
+
     for part in location:
         if isinstance(part, int):
             continue

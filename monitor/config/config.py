@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import time
 import tomllib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -23,7 +22,8 @@ from monitor.common.credential import Credential
 from monitor.common.field_names import holds_secrets, is_field
 from monitor.common.listen import split_listen
 from monitor.common.problems import Problem, check, short, suggest
-from monitor.common.text import token_like, toml_error, veiled
+from monitor.common.text import token_like, toml_error
+from monitor.config.locate import ConfigError, default_state_dir, find
 from monitor.domain.retention import RetentionConfig
 
 if TYPE_CHECKING:
@@ -45,52 +45,41 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Config",
-    "ConfigError",
+    "FaultyConfigError",
     "HttpConfig",
     "MonitorConfig",
-    "Problem",
     "RulesConfig",
-    "default_state_dir",
-    "find",
     "lines",
     "load",
     "parse",
     "read",
 ]
 
-SYSTEM_PATH = Path("/etc/exposure-monitor/config.toml")
-LOCAL_PATH = Path("config.toml")
-
 _MOST_NAMES = 100  # in one pattern, which has a limit
 
 _M = TypeVar("_M", bound=BaseModel)
+
 
 # Tables without which an incident can be looked at; and those without which also nothing changes in who is told of one
 _DECIDING = {"rules", "routes", "silences", "mute_times", "inhibitions", "escalation", "runbook", "actions", "access"}
 _ASIDE = {"http", "retention", "sources", "sinks", "inventory", "verify", "audit", "waivers", "rotation"}
 
 
-class ConfigError(Exception):
-    """Everything that is wrong with the configuration. `str()` gives one line a problem, safe to print and log."""
+class FaultyConfigError(ConfigError):
+    """A file with mistakes in some tables."""
 
     def __init__(
         self,
         path: Path | None,
         problems: Sequence[Problem],
-        lines: Mapping[str, int] | None = None,
-        rest: Config | None = None,
-        stubs: Sequence[SinkConfig] = (),
+        lines: Mapping[str, int],
+        rest: Config,
+        stubs: Sequence[SinkConfig],
     ) -> None:
         """`rest`: what of the file is right, for a check that wants to go on. `stubs`: the sinks that are wrong, as
         they stand there; good for their names only."""
-        self.path, self.rest, self.stubs = path, rest, tuple(stubs)
-        self.problems = list(problems)
-        self._lines = dict(lines or {})
-        super().__init__(veiled(self._text()))  # a key, a name or a path may be a secret in the wrong place
-
-    def line(self, key: str) -> int | None:
-        """The line of a key path in the file, as far as it could be found."""
-        return self._lines.get(key)
+        super().__init__(path, problems, lines)
+        self.rest, self.stubs = rest, tuple(stubs)
 
     def usable(self, *, act: bool, needs: Collection[str] = ()) -> Config | None:
         """What commands can go by that need the database only, and the tables `needs`. None: they cannot, as nobody
@@ -99,24 +88,9 @@ class ConfigError(Exception):
         tables = {re.split(r"[.\[]", problem.key)[0] for problem in self.problems}
         needed = {*needs, *(_DECIDING if act else ())}
         nameless = any(re.fullmatch(r"sinks(\[\d+\](\.name|\.type)?)?", problem.key) for problem in self.problems)
-        if self.rest is None or not tables <= (_ASIDE | _DECIDING) - needed or ("routes" in needed and nameless):
+        if not tables <= (_ASIDE | _DECIDING) - needed or ("routes" in needed and nameless):
             return None
         return replace(self.rest, sinks=(*self.rest.sinks, *self.stubs))
-
-    def _text(self) -> str:
-        name = str(self.path) if self.path else "configuration"
-        rows = []
-        for problem in self.problems:
-            line = self.line(problem.key)
-            place = f"{name}:{line}" if line else name
-            rows.append(f"{place}: {problem.key}: {problem.message}" if problem.key else f"{place}: {problem.message}")
-        return "\n".join(rows)
-
-
-def default_state_dir() -> Path:
-    """$STATE_DIRECTORY (systemd gives a colon-separated list, ours is the first), else one below the home directory."""
-    given = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
-    return Path(given) if given else Path("~/.local/state/exposure-monitor").expanduser()
 
 
 class _Table(BaseModel):
@@ -312,43 +286,6 @@ class Config:
         return self.monitor.workers or min(4, len(os.sched_getaffinity(0)))
 
 
-def find(given: Path | None = None, *, here: bool = True) -> Path:
-    """The file to use: the one given, $MONITOR_CONFIG, ./config.toml, the system's. Raises ConfigError.
-
-    `here` False leaves out ./config.toml: it may lie in what a command looks at, and be somebody else's.
-    """
-    if given is not None:
-        return given
-    if named := os.environ.get("MONITOR_CONFIG"):
-        return Path(named)
-    if here and LOCAL_PATH.exists():
-        if problem := _untrusted(LOCAL_PATH):
-            raise ConfigError(LOCAL_PATH.absolute(), [Problem("", problem)])
-        return LOCAL_PATH
-    if SYSTEM_PATH.exists():
-        return SYSTEM_PATH
-    local = f", ./{LOCAL_PATH}" if here else f" (this command takes no ./{LOCAL_PATH} by itself)"
-    message = (
-        f"no configuration found: looked for $MONITOR_CONFIG{local} and {SYSTEM_PATH}; "
-        "make one with `monitor init`, or name a file with --config"
-    )
-    raise ConfigError(None, [Problem("", message)])
-
-
-def _untrusted(path: Path) -> str | None:
-    """Why a file that nobody named is not taken: it says where secrets are sent and which commands' state is used."""
-    name_it = "; name it with --config if it is meant"
-    for place in (path, path.absolute().parent):
-        info = place.stat()
-        what = "it" if place == path else "its folder"
-        if info.st_uid not in (0, os.geteuid()):
-            return f"found in the current folder, but {what} belongs to another user{name_it}"
-        others = info.st_mode & 0o002 or (info.st_mode & 0o020 and info.st_gid != os.getegid())
-        if others and not info.st_mode & stat.S_ISVTX:
-            return f"found in the current folder, but others can write to {what}{name_it}"
-    return None
-
-
 def load(path: Path | None = None, *, rules_only: bool = False) -> Config:
     """Read and check a configuration file. Raises ConfigError with every problem found.
 
@@ -410,7 +347,7 @@ def read(data: dict[str, Any], path: Path | None, text: str = "", *, rules_only:
     reader.unknown_tables()
     if reader.problems:
         keys = [problem.key for problem in reader.problems]
-        raise ConfigError(path, reader.problems, _lines(text, keys), config, reader.stubs)
+        raise FaultyConfigError(path, reader.problems, _lines(text, keys), config, reader.stubs)
     return config
 
 

@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 import orjson
 import structlog
 
-from monitor.config.config import Config, ConfigError, MonitorConfig, default_state_dir, read
+from monitor.config.config import Config, MonitorConfig, read
+from monitor.config.locate import ConfigError, default_state_dir
 from monitor.config.state import DATABASE_FILE
 
 __all__ = ["keep", "last", "where_it_was"]

@@ -8,7 +8,9 @@ import os
 from pathlib import Path
 
 from monitor.common.credential import Credential, CredentialError
-from monitor.config.config import Config, ConfigError, Problem
+from monitor.common.problems import Problem
+from monitor.config.config import Config
+from monitor.config.locate import ConfigError
 
 __all__ = ["DATABASE_FILE", "KEY_FILE", "NoRoomError", "check_room", "database", "existing_key", "key", "make_database"]
 

@@ -24,13 +24,14 @@ from monitor.common.hardening import harden
 from monitor.common.http import Http
 from monitor.common.invocation import invocation
 from monitor.common.listen import split_listen
+from monitor.common.problems import Problem
 from monitor.common.process import notify, spare_memory
 from monitor.common.scheduler import Scheduler
 from monitor.common.severity import Severity
 from monitor.common.tasks import cancel
-from monitor.config import config as configuration
 from monitor.config import in_force
-from monitor.config.config import Config, ConfigError
+from monitor.config.config import Config
+from monitor.config.locate import ConfigError
 from monitor.daemon.deadlines import Deadlines
 from monitor.daemon.health import Health
 from monitor.daemon.jobs import EndedError, Jobs
@@ -259,7 +260,7 @@ class Daemon:
             why = os.strerror(error.errno) if error.errno else str(error)
             hint = '; is a monitor running already? Otherwise set another port, or "" for no HTTP'
             message = f"{config.http.listen}: {why}{hint if error.errno == errno.EADDRINUSE else ''}"
-            raise ConfigError(config.path, [configuration.Problem("http.listen", message)]) from None
+            raise ConfigError(config.path, [Problem("http.listen", message)]) from None
         try:
             yield
         finally:

@@ -17,7 +17,8 @@ from monitor.common.http import Http
 from monitor.common.process import notify, spare_memory
 from monitor.config import config as configuration
 from monitor.config import in_force
-from monitor.config.config import Config, ConfigError
+from monitor.config.config import Config
+from monitor.config.locate import ConfigError
 from monitor.config.outdated import outdated
 from monitor.daemon.deadlines import Deadlines
 from monitor.daemon.health import Health

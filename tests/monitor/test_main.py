@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from monitor import __main__ as entry
-from monitor.config.config import ConfigError, Problem
+from monitor.common.problems import Problem
+from monitor.config.locate import ConfigError
 from monitor.web.hooks import HOOKS
 from tests.detectors import texts
 

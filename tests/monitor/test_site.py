@@ -8,7 +8,7 @@ import pytest
 
 from detectors.rules.template import expand
 from monitor.config import config as configuration
-from monitor.config.config import ConfigError
+from monitor.config.locate import ConfigError
 from monitor.domain.model import Block
 from monitor.host import SourceIntake
 from monitor.site import build_engine, open_site, read_rules

@@ -6,7 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from monitor.actions.config import ActionConfig, Ready, load_ready
-from monitor.config.config import ConfigError, parse
+from monitor.config.config import parse
+from monitor.config.locate import ConfigError
 from monitor.store import actions
 from monitor.verify.probe import probe_of
 from tests.detectors import texts

@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from detectors.rules.template import expand
 from monitor.audit.settings import AuditConfig, Waiver, fits
-from monitor.config.config import ConfigError, load
+from monitor.config.config import load
+from monitor.config.locate import ConfigError
 
 
 def test_patterns_are_those_of_gitignore() -> None:

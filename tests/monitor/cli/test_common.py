@@ -15,7 +15,7 @@ import typer
 
 from monitor.cli import common
 from monitor.cli.common import Format, emit, json_text, read_config, spoken, started, table
-from monitor.config.config import ConfigError
+from monitor.config.locate import ConfigError
 from tests.monitor.cli.conftest import Command
 
 ROOT = Path(__file__).parents[3]
@@ -75,7 +75,7 @@ def test_a_terminal_that_wants_no_colours_gets_none(env: dict[str, str]) -> None
 def test_a_configuration_is_optional_only_when_none_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MONITOR_CONFIG", raising=False)
-    monkeypatch.setattr("monitor.config.config.SYSTEM_PATH", tmp_path / "none.toml")
+    monkeypatch.setattr("monitor.config.locate.SYSTEM_PATH", tmp_path / "none.toml")
     assert read_config(None, rules_only=True).path is None
     with pytest.raises(ConfigError, match="no configuration found"):
         read_config(None)
@@ -138,7 +138,7 @@ def test_json_shows_no_control_or_direction_characters() -> None:
 
 def test_what_lies_in_the_scanned_folder_configures_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MONITOR_CONFIG", raising=False)
-    monkeypatch.setattr("monitor.config.config.SYSTEM_PATH", tmp_path / "none.toml")
+    monkeypatch.setattr("monitor.config.locate.SYSTEM_PATH", tmp_path / "none.toml")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "config.toml").write_text("[rules]\npacks = []\n[monitor]\nstate_dir = 'elsewhere'\n")
     settings = read_config(None, rules_only=True)

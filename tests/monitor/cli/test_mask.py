@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from monitor.cli import mask
-from monitor.config.config import Config, ConfigError, Problem
+from monitor.common.problems import Problem
+from monitor.config.config import Config
+from monitor.config.locate import ConfigError
 from monitor.intake.protocol import ScanError
 from monitor.scanning.scanner import Scanner
 from tests.fakes.delivery import finding

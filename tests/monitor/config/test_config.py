@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from detectors.rules.template import expand
-from monitor.config.config import ConfigError, Problem, find, load, parse
+from monitor.common.problems import Problem
+from monitor.config.config import FaultyConfigError, load, parse
+from monitor.config.locate import ConfigError
 
 
 def problems(text: str) -> list[Problem]:
@@ -302,21 +304,6 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-def test_the_search_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MONITOR_CONFIG", raising=False)
-    monkeypatch.setattr("monitor.config.config.SYSTEM_PATH", tmp_path / "etc.toml")
-    with pytest.raises(ConfigError, match="no configuration found"):
-        find()
-    (tmp_path / "etc.toml").touch()
-    assert find() == tmp_path / "etc.toml"
-    (tmp_path / "config.toml").touch()
-    assert find() == Path("config.toml")
-    monkeypatch.setenv("MONITOR_CONFIG", "elsewhere.toml")
-    assert find() == Path("elsewhere.toml")
-    assert find(Path("given.toml")) == Path("given.toml")
-
-
 def test_relative_paths_count_from_the_folder_of_the_file(tmp_path: Path) -> None:
     text = "[monitor]\nstate_dir='s'\nfingerprint_key='file:k'\ndatabase='file:/d'\n[rules]\npaths=['/a/*.toml','r']"
     config = parse(text, tmp_path / "config.toml")
@@ -380,6 +367,7 @@ def test_a_token_in_the_place_of_a_sinks_name_is_in_nothing_that_commands_go_by(
     path.write_text(f'[[sinks]]\nname = "{token}"\ntype = "console"\n')
     with pytest.raises(ConfigError) as caught:
         load(path)
+    assert isinstance(caught.value, FaultyConfigError)
     rest = caught.value.usable(act=False)
     assert rest is not None
     assert token not in repr(rest)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from monitor.config.config import Config, ConfigError, parse
+from monitor.config.config import Config, parse
+from monitor.config.locate import ConfigError
 from monitor.config.state import NoRoomError, database, key, make_database
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from detectors.match.cost import Pace
 from detectors.rules.template import expand
-from monitor.config.config import ConfigError
+from monitor.config.locate import ConfigError
 from monitor.daemon import lifecycle
 from monitor.store import Notice, Recovery, Store, StoreError
 from monitor.store.redaction import Redact, Redaction

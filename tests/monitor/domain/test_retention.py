@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.config.config import ConfigError, parse
+from monitor.config.config import parse
+from monitor.config.locate import ConfigError
 from monitor.domain.retention import RetentionConfig
 
 DAY = 86_400.0

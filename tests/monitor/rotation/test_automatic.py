@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from monitor.config.config import Config, ConfigError, parse
+from monitor.config.config import Config, parse
+from monitor.config.locate import ConfigError
 from monitor.inventory.held import OvertakenError
 from monitor.rotation.automatic import Automatic, ask_provider, by_provider
 from monitor.rotation.work import Proof, begin, close, look, sweep, under_way

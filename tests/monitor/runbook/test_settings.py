@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from monitor.config.config import ConfigError, parse
+from monitor.config.config import parse
+from monitor.config.locate import ConfigError
 from monitor.runbook.progress import Rung
 from monitor.site import check_books
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from monitor.clients.client import ServiceError
-from monitor.config.config import ConfigError
 from monitor.config.config import parse as parse_config
+from monitor.config.locate import ConfigError
 from monitor.inventory.managers.dotenv import DotenvConfig, DotenvManager, parse
 
 
