@@ -127,4 +127,4 @@ def test_the_table_goes_between_the_marks_of_the_page(tmp_path: Path) -> None:
     page.write_text("before\n<!-- campaign -->\nold\n<!-- /campaign -->\nafter\n")
     report.into(page, "new\n")
     assert page.read_text() == "before\n<!-- campaign -->\nnew\n<!-- /campaign -->\nafter\n"
-    assert "<!-- campaign -->" in (Path(__file__).parents[2] / "docs/reliability.md").read_text()
+    assert "<!-- campaign -->" in (Path(__file__).parents[2] / "benchmarks/campaigns.md").read_text()

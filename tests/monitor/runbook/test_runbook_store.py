@@ -14,7 +14,7 @@ from monitor.github.kinds import kinds
 from monitor.runbook import runbook_store
 from tests.detectors import texts
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "runbooks.md"
+ROOT = Path(__file__).parents[3]
 
 
 def test_every_rule_has_a_runbook_that_exists() -> None:
@@ -111,9 +111,9 @@ def test_no_issuer_is_there_without_a_pack_and_no_rule_of_an_issuer_without_the_
     assert {name for name in runbook.names() if "/" in name} - known == set()
 
 
-def test_the_documentation_shows_the_first_steps_that_alerts_print() -> None:
+def test_the_first_steps_that_were_checked_are_those_that_alerts_print() -> None:
     row = re.compile(r"^\| (\w+/[\w-]+) \| (.+) \| (.+) \| (.+) \|$", re.MULTILINE)
-    text = DOCUMENT.read_text(encoding="utf-8").split("## Checked against the vendors' documentation")[1]
+    text = (ROOT / "benchmarks/issuers.md").read_text(encoding="utf-8")
     lots, most = text.split("### The secrets of another kind")
     first, second, third = (row.findall(lot) for lot in re.split("### The (?:second|third) lot", lots))
     often = row.findall(most.split("### The issuers met most")[1])
@@ -357,7 +357,7 @@ def test_the_text_has_every_step_with_its_deadline_in_order() -> None:
 def test_the_documentation_names_the_nine_steps_with_their_deadlines() -> None:
     book = runbook.load("generic-secret")
     assert book is not None
-    text = DOCUMENT.read_text(encoding="utf-8")
+    text = (ROOT / "docs/runbooks.md").read_text(encoding="utf-8")
     for number, step in enumerate(book.steps, 1):
         assert f"| {number}. `{step.id}` | {step.title} |" in text
 
