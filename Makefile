@@ -112,13 +112,11 @@ lock:  ## renew requirements.lock and requirements-dev.lock (needs uv)
 	$(LOCK) --group build --output-file requirements.lock
 	$(LOCK) --group build --group dev --output-file requirements-dev.lock
 
-# After a change of a pack. The configuration of this folder has no say: the list is of the default pack.
+# At a release. The configuration of this folder has no say: the list is of the packs `default` and `wide`.
 .PHONY: docs
-docs: $(VENV)/dev.stamp  ## renew the list of all rules in docs/rules.md
-	@{ sed '/^<!-- rules -->$$/q' docs/rules.md; echo; \
-		printf '[rules]\npacks = ["default", "wide"]\n' | \
-		$(BIN)/monitor rules list --format markdown --config /dev/stdin; } > docs/rules.md.new
-	@mv docs/rules.md.new docs/rules.md
+docs: $(VENV)/dev.stamp  ## the list of all rules, as docs/all-rules.md, which is not committed
+	@printf '[rules]\npacks = ["default", "wide"]\n' | \
+		$(BIN)/monitor rules list --format markdown --config /dev/stdin > docs/all-rules.md
 
 # On commits that are final, as each is named; once before a release is enough.
 .PHONY: rules-history

@@ -20,7 +20,6 @@ from monitor.access.policy import AccessConfig
 from monitor.actions.config import ActionConfig
 from monitor.audit.settings import AuditConfig, Waiver
 from monitor.cli import COMMANDS
-from monitor.cli.rules import _markdown as markdown
 from monitor.config.config import HttpConfig, MonitorConfig, RulesConfig, load, parse
 from monitor.domain.retention import RetentionConfig
 from monitor.inventory.managers import MANAGERS, load_manager
@@ -144,12 +143,6 @@ def test_the_configuration_page_has_every_key() -> None:
 def test_the_rules_page_has_every_key() -> None:
     named = set(re.findall(r"`([a-z_]+)`", (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")))
     assert set(RuleTable.model_fields) - named == set()
-
-
-def test_the_list_of_rules_is_current() -> None:
-    """After a change of a pack: make docs."""
-    listed = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8").partition("<!-- rules -->\n\n")[2]
-    assert listed.splitlines() == [*markdown([*texts.rules(), *texts.wide()])]  # as `rules list --format markdown`
 
 
 def commands(path: Path) -> Iterator[list[str]]:

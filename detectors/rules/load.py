@@ -87,7 +87,7 @@ def _shipped() -> tuple[Mapping[str, str], Mapping[str, Form]]:
         own = family(PACKS / folder / "x.toml")
         with os.scandir(PACKS / folder) as files:
             texts = [_text(file.path) for file in files if file.name.endswith(".toml")]
-        for table in (table for text in texts for table in text.split(b"[[rule]]")):
+        for table in (table for text in texts for table in text.split(b"[[rule]]")[1:]):
             form: Form = "generic" if own in _GENERIC else "keyword" if b"\nvalue = " in table else "vendor"
             for name in _ID.findall(table):
                 families[name.decode()], forms[name.decode()] = own, form

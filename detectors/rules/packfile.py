@@ -300,10 +300,9 @@ def load_file(path: Path) -> list[Rule]:
         raise RuleError([f"{label}: not UTF-8 at byte {error.start}"]) from None
     except tomllib.TOMLDecodeError as error:
         raise RuleError([f"{label}: {toml_error(error)}"]) from None
+    known = ("rule", "issuer") if builtin else ("rule",)  # what runbooks say of who issues the secrets
     problems = [
-        f"{label}: unknown key {short(key)!r}; a pack holds [[rule]] tables"
-        for key in data
-        if key not in ("rule", "pack")
+        f"{label}: unknown key {short(key)!r}; a pack holds [[rule]] tables" for key in data if key not in known
     ]
     of, vendor = family(path) if builtin else "custom", path.stem
     rules: list[Rule] = []

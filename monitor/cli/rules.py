@@ -57,7 +57,7 @@ app.command(
 
 
 class ListFormat(StrEnum):
-    """As elsewhere, and `markdown`, of which `make docs` makes the list in docs/rules.md."""
+    """As elsewhere, and `markdown`, of which `make docs` makes the list of all rules."""
 
     text = "text"
     json = "json"

@@ -9,6 +9,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from detectors.rules.rule import PACKS, WIDE
 from monitor.common.problems import Problem
 from monitor.common.text import toml_error
 from monitor.runbook.book import Runbook, merged, read
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["GENERAL", "RunbookStore", "load", "names", "of"]
 
 _FOLDER = Path(__file__).parents[1] / "runbooks"
-_ISSUERS = _FOLDER / "issuers"  # one file a family of rules
+_PARTNER = "partner"  # issuers whose secrets GitHub reports and no rule of ours finds: they have no pack
 _NAME = re.compile(r"(?:[a-z0-9-]+/)?[a-z0-9-]+")
 _BASE = "generic-secret"  # whose steps all others have, unless they say otherwise
 
@@ -56,8 +57,7 @@ class RunbookStore:
 
     def _of_kind(self, name: str) -> Runbook | None:
         """The user's own of the kind of secret that a rule of an issuer says more about: of Azure's keys, of AWS's."""
-        family, _, vendor = name.rpartition("/")
-        kind = _issuers(family).get(vendor, {}).get("kind") if family else None
+        kind = (_issuer(name) or {}).get("kind")
         return self.check(kind)[0] if kind is not None and kind not in GENERAL else None
 
     def names(self) -> tuple[str, ...]:
@@ -95,16 +95,15 @@ class RunbookStore:
 @cache
 def names() -> tuple[str, ...]:
     """Names of all shipped runbooks: of kinds of secret ("private-key"), then of issuers ("ai/openai")."""
-    kinds = sorted(path.stem for path in _FOLDER.glob("*.toml"))
-    families = sorted(path.stem for path in _ISSUERS.glob("*.toml"))
-    return (*kinds, *(f"{family}/{vendor}" for family in families for vendor in sorted(_issuers(family))))
+    families = (_PARTNER, *(folder.name for folder in PACKS.iterdir() if folder.is_dir() and folder.name != WIDE))
+    return (*sorted(_kinds()), *(f"{family}/{name}" for family in sorted(families) for name in sorted(_family(family))))
 
 
 def of(rule: Rule) -> str:
     """Name of the runbook that helps most with a secret of this rule: its own, its issuer's, or that of its kind."""
     if rule.family == "custom":
         return rule.runbook
-    issuers = _issuers(rule.family)
+    issuers = _pack(PACKS.parent / rule.source)
     if rule.id in issuers:
         return f"{rule.family}/{rule.id}"
     if rule.runbook in GENERAL and rule.vendor in issuers:
@@ -134,11 +133,10 @@ def _tables(name: str) -> Sequence[Mapping[str, Any]] | None:
 
 
 def _data(name: str) -> Mapping[str, Any] | None:
-    family, _, vendor = name.rpartition("/")
-    if family:
-        issuer = _issuers(family).get(vendor)
-        return _of_issuer(issuer) if issuer is not None else None
-    return _kinds().get(name)
+    if "/" not in name:
+        return _kinds().get(name)
+    issuer = _issuer(name)
+    return _of_issuer(issuer) if issuer is not None else None
 
 
 @cache
@@ -161,22 +159,30 @@ def _of_issuer(issuer: Mapping[str, Any]) -> dict[str, Any]:
     return data | {key: value for key in ("order",) if (value := issuer.get(key, kind.get(key)))}
 
 
-@cache
-def _issuers(family: str) -> Mapping[str, Mapping[str, Any]]:
-    """What is known of each issuer of a family, by the name of its pack, and of rules that need other words, by id.
+def _issuer(name: str) -> Mapping[str, Any] | None:
+    """What is known of who issued it, by "ai/openai", or "ai/openai-admin-key" for a rule that needs other words."""
+    family, _, key = name.rpartition("/")
+    if not family:
+        return None
+    pack = PACKS / family / f"{key}.toml"  # of most names, and an alert waits for it
+    return (_pack(pack) if pack.is_file() else {}).get(key) or _family(family).get(key)
 
-    What stands above a file's tables holds for all of them; a table inside an issuer's is one of its rules.
-    """
-    path = _ISSUERS / f"{family}.toml"
-    if not path.is_file():
-        return {}
-    data = tomllib.loads(path.read_text(encoding="utf-8"))
-    common = {key: value for key, value in data.items() if not isinstance(value, dict)}
-    found: dict[str, Mapping[str, Any]] = {}
-    for vendor, entry in data.items():
-        if isinstance(entry, dict):
-            own = common | {key: value for key, value in entry.items() if not isinstance(value, dict)}
-            if "name" in own:  # else it is a pack of no issuer, with rules that know more than the rest of it
-                found[vendor] = own
-            found |= {rule: own | value for rule, value in entry.items() if isinstance(value, dict)}
-    return found
+
+@cache
+def _family(family: str) -> Mapping[str, Mapping[str, Any]]:
+    """Of all its packs."""
+    if family == _PARTNER:
+        return tomllib.loads((_FOLDER / "issuers" / f"{_PARTNER}.toml").read_text(encoding="utf-8"))
+    folders = (WIDE, family) if family == "generic" else (family,)
+    packs = (path for folder in folders for path in sorted((PACKS / folder).glob("*.toml")))
+    return {name: entry for path in packs for name, entry in _pack(path).items()}
+
+
+@lru_cache(_REMEMBERED)
+def _pack(path: Path) -> Mapping[str, Mapping[str, Any]]:
+    """The table [issuer] of a pack, by the pack's name, and those inside it, by the rule's id."""
+    issuer = tomllib.loads(path.read_text(encoding="utf-8")).get("issuer", {})
+    own = {key: value for key, value in issuer.items() if not isinstance(value, dict)}
+    rules = {name: own | table for name, table in issuer.items() if isinstance(table, dict)}
+    # Without a name it is a pack of no issuer, with rules that know more than the rest of it.
+    return {path.stem: own} | rules if "name" in own else rules
