@@ -6,12 +6,30 @@ Where it is kept or shown, `let_in` masks it and cuts it. A test looks for whate
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-__all__ = ["LABEL", "NAME", "PATH", "ROOM", "TOO_LONG", "let_in", "taken"]
+from monitor.common.fields import instant
+
+__all__ = [
+    "LABEL",
+    "NAME",
+    "PATH",
+    "ROOM",
+    "TOO_LONG",
+    "at",
+    "let_in",
+    "listed",
+    "number",
+    "tables",
+    "taken",
+    "text",
+    "when",
+]
 
 ROOM = 1 << 14  # characters of a name, a label or a path that wait to be masked; the rules see all of them
 TOO_LONG = "(withheld: too long to be searched for secrets)"
+_MANY = 1000  # entries of a list
 LABEL, NAME, PATH = 256, 300, 4096  # characters that are kept of a fact, of a title or a name, of a path
 
 
@@ -25,3 +43,45 @@ def taken(text: str | bytes) -> str:
 def let_in(text: str, mask: Callable[[str], str], limit: int = LABEL) -> str:
     """At most `limit` characters of `text`, with its secrets masked by `mask`."""
     return mask(taken(text))[:limit]
+
+
+# Fields of an answer or a record that anybody may have written: there or not, of any type.
+
+
+def at(record: Any, *path: str) -> Any:
+    """What lies there; None where the way ends before."""
+    for name in path:
+        if not isinstance(record, Mapping):
+            return None
+        record = record.get(name)
+    return record
+
+
+def text(record: Any, *path: str) -> str:
+    """The text there, as it waits for the door; empty for anything else."""
+    value = at(record, *path)
+    return taken(value) if isinstance(value, str) else ""
+
+
+def number(record: Any, *path: str) -> int:
+    """The id or the count there, from 1 on; 0 for anything else."""
+    value = at(record, *path)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**53 else 0
+
+
+def when(record: Any, *path: str) -> float | None:
+    """The time there, written as RFC 3339, in seconds since 1970; None for anything else. Without a zone it is UTC."""
+    value = text(record, *path)
+    moment = instant(value) if "T" in value else None
+    return moment if moment is not None and 0 <= moment < 2**33 else None
+
+
+def listed(record: Any, *path: str) -> Sequence[Any]:
+    """The list there, of at most a thousand; empty for anything else."""
+    value = at(record, *path)
+    return value[:_MANY] if isinstance(value, list) else ()
+
+
+def tables(record: Any, *path: str) -> Sequence[Mapping[str, Any]]:
+    """The tables of a list there."""
+    return [one for one in listed(record, *path) if isinstance(one, Mapping)]

@@ -10,12 +10,11 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from detectors.fingerprint import b64decode
-from monitor.common.outside import taken
+from monitor.common.outside import number, text, when
 from monitor.common.severity import SEVERITIES, Severity, rank
 from monitor.common.text import one_line, web_address
 from monitor.domain.model import Resolution
@@ -26,7 +25,7 @@ __all__ = ["AlertItem", "AlertLocation", "Malformed", "finding_id", "item", "pla
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}")
 _TYPE = re.compile(r"[A-Za-z0-9_.:-]{1,120}")
 _IN_URL = re.compile(
-    r"/(?:repos/)?([A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+)/(?:security/)?secret-scanning/(?:alerts/)?([0-9]+)$"
+    r"/(?:repos/)?([A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+)/(?:security/)?secret-scanning/(?:alerts/)?([0-9]{1,15})$"
 )
 _RESOLUTIONS: Mapping[str, Resolution] = {
     "revoked": "revoked",
@@ -95,19 +94,16 @@ def item(body: Any, now: float, repo: str | None = None) -> AlertItem:
     if not isinstance(body, dict):
         raise Malformed("not an object")
     secret = body.pop("secret", None)
-    where = _repository(body) or repo
-    found = _IN_URL.search(_text(body.get("url"), 500)) or _IN_URL.search(_text(body.get("html_url"), 500))
-    if where is None and found:
-        where = found[1]
-    number = _whole(body.get("number")) or (int(found[2]) if found else 0)
-    if where is None or not _NAME.fullmatch(where):
+    in_url = _IN_URL.search(text(body, "url")) or _IN_URL.search(text(body, "html_url"))
+    where = text(body, "repository", "full_name") or repo or (in_url[1] if in_url else "")
+    id_ = number(body, "number") or (int(in_url[2]) if in_url else 0)
+    if not _NAME.fullmatch(where):
         raise Malformed("repository")
-    if not 0 < number < 2**53:
+    if not id_:
         raise Malformed("number")
-    kind = _text(body.get("secret_type"), 120)
+    kind = text(body, "secret_type")
     secret_type = kind if _TYPE.fullmatch(kind) else "unknown"
-    created = _time(body.get("created_at"))
-    told = _time(body.get("updated_at"))
+    created, told = when(body, "created_at"), when(body, "updated_at")
     # Null is GitHub's word too: never changed since.
     dated = told is not None or (created is not None and body.get("updated_at", "") is None)
     updated = told or created or 0.0  # a guess must not be later than what is read next
@@ -115,10 +111,10 @@ def item(body: Any, now: float, repo: str | None = None) -> AlertItem:
     resolved = body.get("state") == "resolved"
     resolution: Resolution | None = None
     if resolved:
-        resolution = _RESOLUTIONS.get(_text(body.get("resolution"), 40), "wont_fix")
-    validity = _text(body.get("validity"), 20)
+        resolution = _RESOLUTIONS.get(text(body, "resolution"), "wont_fix")
+    validity = text(body, "validity")
     public, multi = body.get("publicly_leaked") is True, body.get("multi_repo") is True
-    labels = {"secret_type": secret_type, "github": f"{where}#{number}"}
+    labels = {"secret_type": secret_type, "github": f"{where}#{id_}"}
     if validity in ("active", "inactive"):
         labels["validity"] = validity
     labels |= {name: "true" for name, on in (("publicly_leaked", public), ("multi_repo", multi)) if on}
@@ -129,13 +125,13 @@ def item(body: Any, now: float, repo: str | None = None) -> AlertItem:
     first = _first(body.get("first_location_detected"), where)
     return AlertItem(
         repo=where,
-        number=number,
+        number=id_,
         url=web_address(body.get("html_url")) or _page(body.get("url")) or "",
         secret_type=secret_type,
-        name=_shown(body.get("secret_type_display_name")) or secret_type.replace("_", " "),
+        name=one_line(text(body, "secret_type_display_name"), mark="?") or secret_type.replace("_", " "),
         state="resolved" if resolved else "open",
         resolution=resolution,
-        resolved=(_time(body.get("resolved_at")) or updated or now) if resolved else None,
+        resolved=(when(body, "resolved_at") or updated or now) if resolved else None,
         created=created,
         updated=updated,
         dated=dated,
@@ -182,7 +178,7 @@ def place(body: Any, repo: str) -> AlertLocation:
     """Read a location. Raises Malformed."""
     if not isinstance(body, dict) or not isinstance(body.get("details"), dict):
         raise Malformed("location")
-    kind = _text(body.get("type"), 60)
+    kind = text(body, "type")
     if not re.fullmatch(r"[a-z_]{1,60}", kind):
         kind = "unknown"
     return _place(kind, body["details"], repo)
@@ -208,14 +204,14 @@ def _place(kind: str, details: Mapping[str, Any], repo: str) -> AlertLocation:
         details.get(f"{kind}_url")
     )  # as before a page was looked for: ids of findings hang on it
     if kind in ("commit", "wiki_commit"):
-        path = _shown(details.get("path"))
+        path = one_line(text(details, "path"), mark="?")
         if not path:
             raise Malformed("location path")
         line, column = _small(details.get("start_line")), _small(details.get("start_column"))
-        blob = _text(details.get("blob_sha"), 64) or _text(details.get("commit_sha"), 64)
+        blob = text(details, "blob_sha") or text(details, "commit_sha")
         key = f"{kind}\0{path}\0{line}\0{column}\0{blob}"
         api = web_address(details.get("blob_url")) or web_address(details.get("commit_url")) or ""
-        url = told or commit(api, repo, _text(details.get("commit_sha"), 64), path, line) or _page(api)
+        url = told or commit(api, repo, text(details, "commit_sha"), path, line) or _page(api)
         return AlertLocation(key, f"{repo}{'.wiki' if kind == 'wiki_commit' else ''}:{path}", line, column, url)
     if named is None:
         raise Malformed("location url")
@@ -232,35 +228,8 @@ def finding_id(alert: str, place_key: str) -> str:
     return hashlib.blake2b(f"{alert}\0{place_key}".encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()
 
 
-def _repository(body: Mapping[str, Any]) -> str | None:
-    repository = body.get("repository")
-    name = repository.get("full_name") if isinstance(repository, dict) else None
-    return name if isinstance(name, str) else None
-
-
-def _text(value: Any, limit: int) -> str:
-    return value if isinstance(value, str) and len(value) <= limit else ""
-
-
-def _shown(value: Any) -> str:
-    return one_line(taken(value), mark="?") if isinstance(value, str) else ""
-
-
-def _whole(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
-
-
 def _small(value: Any) -> int | None:
     """Line and column numbers; the schema calls them numbers, so 4.0 occurs."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**31:
         return None
     return int(value)
-
-
-def _time(value: Any) -> float | None:
-    try:
-        moment = datetime.fromisoformat(_text(value, 40))
-        seconds = moment.timestamp() if moment.tzinfo else moment.replace(tzinfo=UTC).timestamp()
-    except (ValueError, OverflowError, OSError):
-        return None
-    return seconds if 0 <= seconds < 2**33 else None

@@ -18,6 +18,7 @@ from yarl import URL
 from monitor.common.backoff import backoff
 from monitor.common.credential import Credential
 from monitor.common.http import Http, RemoteError, retry_after
+from monitor.common.outside import number, text
 from monitor.github.auth import AppAuth, Auth, AuthError, TokenAuth
 from monitor.github.limits import RequestBudget, shared
 
@@ -97,15 +98,14 @@ class GitHubClient:
             if installation is not None:
                 return installation
             body = await ask("GET", f"/{where}/installation", jwt)
-            number = body.get("id") if isinstance(body, dict) else None
-            if not isinstance(number, int):
+            if not (id_ := number(body, "id")):
                 raise AuthError(
                     f"the App's installation for {where} was not found; install it there, or set app.installation"
                 )
-            return number
+            return id_
 
-        async def exchange(jwt: str, number: int) -> Any:
-            return await ask("POST", f"/app/installations/{number}/access_tokens", jwt)
+        async def exchange(jwt: str, id_: int) -> Any:
+            return await ask("POST", f"/app/installations/{id_}/access_tokens", jwt)
 
         client.auth = AppAuth(app_id, private_key, find, exchange, clock=lambda: time.time() + client.skew)
         return client
@@ -157,15 +157,22 @@ class GitHubClient:
         self._etags.pop(answer.url, None)
 
     async def pages(
-        self, where: str, params: Mapping[str, str] | None = None, *, background: bool = False
+        self, where: str, params: Mapping[str, str] | None = None, *, background: bool = False, resource: str = "core"
     ) -> AsyncIterator[Response]:
         """Every page from here on, by `Link`."""
-        answer = await self.get(where, params, background=background)
+        answer = await self.get(where, params, background=background, resource=resource)
+        async for page in self.onward(answer, background=background, resource=resource):
+            yield page
+
+    async def onward(
+        self, answer: Response, *, background: bool = False, resource: str = "core"
+    ) -> AsyncIterator[Response]:
+        """This page and every one behind it."""
         yield answer
         while answer.next:
             if answer.next == answer.url:
                 raise RemoteError(f"{self.url(answer.url).path}: the pages lead in circles", retry=False)
-            answer = await self.get(answer.next, background=background)
+            answer = await self.get(answer.next, background=background, resource=resource)
             yield answer
 
     async def location(self, where: str, *, background: bool = False) -> str:
@@ -345,8 +352,7 @@ def _limited(answer: Response) -> bool:
     """A limit, and not a missing permission: GitHub uses 403 for both."""
     if answer.status == 429 or "retry-after" in answer.headers or answer.headers.get("x-ratelimit-remaining") == "0":
         return True
-    message = answer.body.get("message") if isinstance(answer.body, dict) else None
-    return isinstance(message, str) and bool(re.search(r"rate limit|abuse detection", message, re.IGNORECASE))
+    return bool(re.search(r"rate limit|abuse detection", text(answer.body, "message"), re.IGNORECASE))
 
 
 _ADVICE = {

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from monitor.common.http import RemoteError
+from monitor.common.outside import at, tables, text
 from monitor.github.auth import AppAuth, AuthError
 from monitor.github.client import GitHubClient
 from monitor.github.links import web
@@ -24,6 +25,9 @@ SWITCHES = {
     "validity_checks": "secret_scanning_validity_checks",
     "generic_secrets": "secret_scanning_non_provider_patterns",
 }
+
+
+_STATES: Mapping[str, Switch] = {"enabled": "on", "disabled": "off"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,7 @@ async def _login(client: GitHubClient, writes: bool) -> AsyncIterator[DoctorChec
             "log-in", True, f"GitHub App {client.auth.app_id}, installation {client.auth.installation_id}"
         )
         body = (await client.app("GET", f"/app/installations/{client.auth.installation_id}")).body
-        permissions = body.get("permissions") if isinstance(body, dict) else None
+        permissions = at(body, "permissions")
         if not isinstance(permissions, dict):
             yield DoctorCheck("permissions", None, "unknown")
             return
@@ -113,8 +117,7 @@ async def _login(client: GitHubClient, writes: bool) -> AsyncIterator[DoctorChec
         yield DoctorCheck("permissions", fine, f"{shown or 'none'}{missing}")
         return
     answer = await client.get("/user")
-    login = answer.body.get("login") if isinstance(answer.body, dict) else None
-    yield DoctorCheck("log-in", True, f"token of {login if isinstance(login, str) else 'an unknown user'}")
+    yield DoctorCheck("log-in", True, f"token of {text(answer.body, 'login') or 'an unknown user'}")
     scopes = answer.headers.get("x-oauth-scopes")
     if scopes is None:
         yield DoctorCheck(
@@ -156,29 +159,26 @@ async def repositories(config: Owning, client: GitHubClient) -> AsyncIterator[Re
     """Every repository of the configured organisations and each one named. Raises RemoteError."""
     for org in config.org:
         async for answer in client.pages(f"/orgs/{org}/repos", {"per_page": "100", "type": "all"}, background=True):
-            for body in answer.body if isinstance(answer.body, list) else []:
-                if (one := _repository(body)) is not None:
-                    yield one
+            for body in filter(_named, tables(answer.body)):
+                yield _repository(body)
     for name in config.repo:
         body = (await client.get(f"/repos/{name}", background=True)).body
-        if (one := _repository(body)) is not None:
-            yield one
+        if _named(body):
+            yield _repository(body)
 
 
-def _repository(body: Any) -> Repository | None:
-    if not isinstance(body, dict) or not isinstance(body.get("full_name"), str):
-        return None
-    analysis = body.get("security_and_analysis")
+def _named(body: Any) -> bool:
+    return bool(text(body, "full_name"))
+
+
+def _repository(body: Any) -> Repository:
     return Repository(
-        body["full_name"],
+        text(body, "full_name"),
         body.get("archived") is True,
         body.get("private") is True,
-        {name: _switch(analysis, key) for name, key in SWITCHES.items()},
+        # What cannot be read is unknown, not off.
+        {
+            name: _STATES.get(text(body, "security_and_analysis", key, "status"), "unknown")
+            for name, key in SWITCHES.items()
+        },
     )
-
-
-def _switch(analysis: Any, key: str) -> Switch:
-    """What cannot be read is unknown, not off."""
-    entry = analysis.get(key) if isinstance(analysis, dict) else None
-    status = entry.get("status") if isinstance(entry, dict) else None
-    return "on" if status == "enabled" else "off" if status == "disabled" else "unknown"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +16,7 @@ import structlog
 
 from detectors.fingerprint import fingerprint
 from monitor.common.http import RemoteError
-from monitor.common.outside import taken
+from monitor.common.outside import at, listed, tables, taken, text
 from monitor.common.text import web_address
 from monitor.domain.model import Block, Finding, Position
 from monitor.github.client import GitHubClient
@@ -68,31 +68,29 @@ class Exposure:
         own = " ".join(f"-org:{org}" for org in self.orgs)
         quoted = marker.replace("\\", "\\\\").replace('"', '\\"')
         found: list[Finding] = []
-        answer = await self.client.get(
+        pages = 0
+        async for answer in self.client.pages(
             "/search/code", {"q": f'"{quoted}" {own}'.strip(), "per_page": "100"},
             resource="code_search", background=True,
-        )  # fmt: skip
-        for _ in range(SEARCH_PAGES):
-            items = answer.body.get("items") if isinstance(answer.body, dict) else None
+        ):  # fmt: skip
+            items, pages = at(answer.body, "items"), pages + 1
             if not isinstance(items, list):
                 self.intake.malformed("search")
                 break
             found += [one for body in items if (one := self._result(body, marker)) is not None]
-            if not answer.next:
+            if pages == SEARCH_PAGES:
                 break
-            answer = await self.client.get(answer.next, resource="code_search", background=True)
         return found
 
     def _result(self, body: Any, marker: str) -> Finding | None:
-        repository = body.get("repository") if isinstance(body, dict) else None
-        repo = repository.get("full_name") if isinstance(repository, dict) else None
-        path = body.get("path") if isinstance(body, dict) else None
-        if not isinstance(repo, str) or not isinstance(path, str) or not isinstance(repository, dict):
+        repo, path = text(body, "repository", "full_name"), text(body, "path")
+        if not repo or not path:
             self.intake.malformed("search result")
             return None
-        if repository.get("private") is True or repo.partition("/")[0].lower() in {org.lower() for org in self.orgs}:
+        ours = repo.partition("/")[0].lower() in {org.lower() for org in self.orgs}
+        if ours or at(body, "repository", "private") is True:
             return None
-        return self._finding("marker", marker, f"{taken(repo)}:{taken(path)}", web_address(body.get("html_url")))
+        return self._finding("marker", marker, f"{repo}:{path}", web_address(body.get("html_url")))
 
     def _finding(self, kind: str, subject: str, path: str, url: str | None) -> Finding:
         """About a fact, not a secret: the subject has the place of the fingerprinted value."""
@@ -113,12 +111,11 @@ class Exposure:
             last = positions.get(key, {}).get("read")
             # Not from what is to come, as a clock had it that has been put back.
             since = min(last, start) - LATE if isinstance(last, int | float) else start - 7 * 86_400.0
-            seen = set(_strings(positions.get(key, {}).get("seen")))
+            seen = set(_seen(positions, key))
             fresh: list[str] = []
             async for members in self.client.pages(f"/orgs/{org}/members", {"per_page": "100"}, background=True):
-                for member in _objects(members.body):
-                    login = member.get("login")
-                    if isinstance(login, str) and login.replace("-", "").isalnum():
+                for login in (text(member, "login") for member in tables(members.body)):
+                    if login.replace("-", "").isalnum():
                         fresh += await self._gists_of(login, since, seen)
             state = {"read": start, "seen": (fresh + list(seen))[:REMEMBERED]}
             await self.intake.record([], [Position(self.source, key, state)])
@@ -128,9 +125,9 @@ class Exposure:
         done: list[str] = []
         listing = self.client.pages(f"/users/{login}/gists", {"since": stamp, "per_page": "100"}, background=True)
         async for page in listing:
-            for gist in _objects(page.body):
-                name, version = gist.get("id"), f"{gist.get('id')}@{gist.get('updated_at')}"
-                if not isinstance(name, str) or not name.isalnum() or version in seen:
+            for gist in tables(page.body):
+                name, version = text(gist, "id"), f"{gist.get('id')}@{gist.get('updated_at')}"
+                if not name.isalnum() or version in seen:
                     continue
                 try:
                     body = (await self.client.get(f"/gists/{name}", background=True)).body
@@ -141,13 +138,13 @@ class Exposure:
                     log.warning("gist cannot be read", source=self.source, reason=str(error))
                     done.append(version)
                     continue
-                files = body.get("files") if isinstance(body, dict) else None
+                files = at(body, "files")
                 for file, entry in (files if isinstance(files, dict) else {}).items():
-                    text = entry.get("content") if isinstance(entry, dict) else None
-                    if isinstance(text, str):
-                        data = text.encode("utf-8", "replace")
+                    content = at(entry, "content")
+                    if isinstance(content, str):
+                        data = content.encode("utf-8", "replace")
                         await self._scan(f"gist {login}/{name}: {taken(file)}", version, data, gist.get("html_url"))
-                    if isinstance(entry, dict) and entry.get("truncated") is True:
+                    if at(entry, "truncated") is True:
                         self.intake.missed("gist_truncated", 1, f"gist {login}/{name}")
                 done.append(version)
         return done
@@ -165,26 +162,19 @@ class Exposure:
             if answer.status == 304:
                 continue
             key = f"events:{org}"
-            seen = _strings((await self.intake.positions()).get(key, {}).get("seen"))
+            seen = _seen(await self.intake.positions(), key)
             root = web(str(self.client.base))
             known, found, fresh = set(seen), [], []
-            page = answer
-            while True:
-                for event in _objects(page.body):
-                    number, repository = event.get("id"), event.get("repo")
-                    repo = repository.get("name") if isinstance(repository, dict) else None
-                    if not isinstance(number, str) or not isinstance(repo, str) or number in known:
+            async for page in self.client.onward(answer, background=True):
+                for event in tables(page.body):
+                    id_, repo = text(event, "id"), text(event, "repo", "name")
+                    if not id_ or not repo or id_ in known:
                         continue
-                    fresh.append(number)
+                    fresh.append(id_)
                     if event.get("type") == "PublicEvent":
-                        address = web_address(f"{root}/{repo}")
-                        found.append(self._finding("repository", taken(repo), taken(repo), address))
-                    text = orjson.dumps(event.get("payload"))
-                    what = f"{taken(repo)}: {taken(str(event.get('type')))} {taken(number)}"
-                    await self._scan(what, f"event:{number}", text, f"{root}/{repo}")
-                if not page.next:
-                    break
-                page = await self.client.get(page.next, background=True)
+                        found.append(self._finding("repository", repo, repo, web_address(f"{root}/{repo}")))
+                    what = f"{repo}: {taken(str(event.get('type')))} {id_}"
+                    await self._scan(what, f"event:{id_}", orjson.dumps(event.get("payload")), f"{root}/{repo}")
             await self.intake.record(found, [Position(self.source, key, {"seen": (fresh + seen)[:REMEMBERED]})])
             self.client.remember(answer)
 
@@ -202,9 +192,5 @@ def _only_this(error: RemoteError) -> bool:
     return not error.retry and error.status not in (0, 401, 403)
 
 
-def _objects(body: Any) -> list[dict[str, Any]]:
-    return [item for item in body if isinstance(item, dict)] if isinstance(body, list) else []
-
-
-def _strings(value: Any) -> list[str]:
-    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+def _seen(positions: Mapping[str, Any], key: str) -> list[str]:
+    return [one for one in listed(positions, key, "seen") if isinstance(one, str)]

@@ -18,6 +18,7 @@ import structlog
 
 from monitor.common.credential import Credential
 from monitor.common.inbound import Announced, HookDelivery, Owner, UnusableError, same
+from monitor.common.outside import at, number, text
 from monitor.github.ci import EVENT as JOB
 from monitor.github.ci import ActionsLogsConfig
 from monitor.github.login import GitHubLogin
@@ -75,13 +76,13 @@ class GitHubHook:
             raise UnusableError(owners[0], "hook payload")
         if event == JOB and not _has_log(payload):
             return Announced(answer="not an event we use\n", status=202)
-        repo, number = _subject(payload, event)
+        repo, id_ = _subject(payload, event)
         source = next((one for one in owners if one.watches(repo)), owners[0])
-        if not number and event in (*ALERTS, JOB):
+        if not id_ and event in (*ALERTS, JOB):
             raise UnusableError(source, "hook payload")
         if event == JOB and not source.watches(repo):
             return Announced(answer="no source reads this repository\n", status=202)
-        delivery = HookDelivery(_once(event, body), source.name, event, repo, number)
+        delivery = HookDelivery(_once(event, body), source.name, event, repo, id_)
         return Announced(delivery, answer="accepted\n", status=202)
 
 
@@ -103,19 +104,11 @@ def _payload(body: bytes | bytearray, content_type: str) -> dict[str, Any] | Non
 
 def _has_log(payload: dict[str, Any]) -> bool:
     """Of a job: it has ended, and was not skipped."""
-    job = payload.get(JOB)
-    skipped = isinstance(job, dict) and job.get("conclusion") == "skipped"
-    return payload.get("action") == "completed" and not skipped
+    return payload.get("action") == "completed" and at(payload, JOB, "conclusion") != "skipped"
 
 
 def _subject(payload: dict[str, Any], event: str) -> tuple[str, int]:
     """Repository, and number of the alert or of the job, empty and 0 when they are not there."""
     about, called = (JOB, "id") if event == JOB else ("alert", "number")
-    repository, subject = payload.get("repository"), payload.get(about)
-    name = repository.get("full_name") if isinstance(repository, dict) else None
-    number = subject.get(called) if isinstance(subject, dict) else None
-    if not isinstance(name, str) or not _REPO.fullmatch(name):
-        return "", 0
-    if not isinstance(number, int) or isinstance(number, bool) or not 0 < number < 2**53:
-        return name, 0
-    return name, number
+    name = text(payload, "repository", "full_name")
+    return (name, number(payload, about, called)) if _REPO.fullmatch(name) else ("", 0)

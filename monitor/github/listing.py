@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from monitor.clients.storage import Storage, StorageError
 from monitor.common.http import RemoteError
+from monitor.common.outside import at, tables
 from monitor.github.alerts import Malformed
 from monitor.github.client import GitHubClient, Response
 from monitor.github.runs import EndedJob, Run, job, repository, run, unended
@@ -42,7 +43,7 @@ class RunListing:
         async for answer in self.client.pages(
             f"/orgs/{org}/repos", {"type": "all", "per_page": "100"}, background=True
         ):
-            listed = answer.body if isinstance(answer.body, list) else []
+            listed = tables(answer.body)
             found += [name for body in listed if (name := repository(body)) and body.get("disabled") is not True]
         return found
 
@@ -90,7 +91,7 @@ class RunListing:
 
     def items(self, answer: Response, name: str, read: Callable[[Any], _Read | None]) -> Iterator[_Read]:
         """Those of a page that can be used."""
-        listed = answer.body.get(name) if isinstance(answer.body, dict) else None
+        listed = at(answer.body, name)
         if not isinstance(listed, list):
             raise RemoteError(f"the answer is no list of {name}; check base_url", retry=True)
         for body in listed:
@@ -165,13 +166,11 @@ class Look:
         goes_on = not of.over
         alone = answer.next is None and not of.over
         (self._answers.append if alone else client.forget)(answer)
-        while True:
-            found += self._listing.items(answer, "jobs", lambda body: job(body, self._repo))
+        async for page in client.onward(answer, background=True):
+            found += self._listing.items(page, "jobs", lambda body: job(body, self._repo))
             # A run may be called over a moment before the last of its jobs is.
-            goes_on |= any(isinstance(body, dict) and unended(body) for body in answer.body["jobs"])
-            if answer.next is None:
-                return found, goes_on
-            answer = await client.get(answer.next, background=True)
+            goes_on |= any(map(unended, tables(page.body, "jobs")))
+        return found, goes_on
 
 
 def _iso(moment: float) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from monitor.common.http import RemoteError
+from monitor.common.outside import at, number, text
 from monitor.domain.model import Position
 from monitor.github.client import GitHubClient
 from monitor.intake.protocol import Intake
@@ -37,38 +38,34 @@ async def redeliver(client: GitHubClient, intake: Intake, source: str, events: s
         if where is None:
             break
         answer = await client.app("GET", where, parameters)
-        numbers = []
+        ids = []
         for entry in answer.body if isinstance(answer.body, list) else [None]:
             if (known := _entry(entry)) is None:
                 intake.malformed("delivery")
                 continue
-            number, guid, status, event = known
-            numbers.append(number)
+            id_, guid, status, event = known
+            ids.append(id_)
             if 200 <= status < 300:
                 delivered.add(guid)
-            elif number > limit and event.startswith(events) and status not in FINAL:
-                failed.setdefault(guid, number)
-        newest = max([newest, *numbers])
-        where, parameters = (answer.next, None) if numbers and min(numbers) > limit else (None, None)
-    for guid, number in failed.items():
+            elif id_ > limit and event.startswith(events) and status not in FINAL:
+                failed.setdefault(guid, id_)
+        newest = max([newest, *ids])
+        where, parameters = (answer.next, None) if ids and min(ids) > limit else (None, None)
+    for guid, id_ in failed.items():
         if guid not in delivered:
             try:
-                await client.app("POST", f"/app/hook/deliveries/{number}/attempts")
-                log.info("asked GitHub to deliver again", source=source, delivery=number)
+                await client.app("POST", f"/app/hook/deliveries/{id_}/attempts")
+                log.info("asked GitHub to deliver again", source=source, delivery=id_)
             except RemoteError as error:
                 if error.retry or error.status not in (400, 404, 422):
                     raise
                 # Too old, say; polling recovers it, and the others are asked for all the same.
-                log.warning("GitHub does not deliver again", source=source, delivery=number, reason=str(error))
+                log.warning("GitHub does not deliver again", source=source, delivery=id_, reason=str(error))
             await asyncio.sleep(1.0)  # GitHub asks for a second between writes
     await intake.record([], [Position(source, KEY, {"last": newest, "at": time.time()})])
     return newest
 
 
 def _entry(body: Any) -> tuple[int, str, int, str] | None:
-    if not isinstance(body, dict):
-        return None
-    number, guid, status, event = (body.get(name) for name in ("id", "guid", "status_code", "event"))
-    if not isinstance(number, int) or not isinstance(guid, str) or not isinstance(status, int):
-        return None
-    return number, guid, status, event if isinstance(event, str) else ""
+    id_, guid, status = number(body, "id"), text(body, "guid"), at(body, "status_code")
+    return (id_, guid, status, text(body, "event")) if id_ and guid and isinstance(status, int) else None

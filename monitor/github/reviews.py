@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from monitor.common.fields import instant
 from monitor.common.http import RemoteError
-from monitor.common.outside import taken
+from monitor.common.outside import at, number, tables, text, when
 from monitor.common.text import one_line, web_address
 from monitor.domain.model import Position
 from monitor.github.client import GitHubClient
@@ -97,57 +96,43 @@ _FOLDERS = {"org": "orgs", "repo": "repos", "enterprise": "enterprises"}
 
 
 def _review(body: Any, kind: Kind, repo: str | None) -> ReviewRequest | None:
-    if not isinstance(body, dict):
+    name, id_ = text(body, "repository", "full_name") or repo or "", number(body, "id")
+    if not _REPOSITORY.fullmatch(name) or not id_:
         return None
-    repository, requester = body.get("repository"), body.get("requester")
-    name = repository.get("full_name") if isinstance(repository, dict) else None
-    name = name if isinstance(name, str) else repo
-    number = body.get("id")
-    if name is None or not _REPOSITORY.fullmatch(name) or type(number) is not int:
-        return None
-    rows = (
-        [row for row in body.get("data") or () if isinstance(row, dict)] if isinstance(body.get("data"), list) else []
-    )
+    rows = tables(body, "data")
     alerts = [row.get("alert_number") for row in rows] or [body.get("resource_identifier")]
     return ReviewRequest(
         kind=kind,
-        id=number,
+        id=id_,
         repo=name,
-        who=_text(requester.get("actor_name") if isinstance(requester, dict) else None),
+        who=_shown(body, "requester", "actor_name") or "somebody",
         about=_all(rows, "secret_type"),
         where=tuple(dict.fromkeys(place for row in rows if (place := _place(row)))),
         reasons=_all(rows, "bypass_reason" if kind == "bypass" else "reason"),
         alert=_number(alerts[0]) if kind == "dismissal" else 0,
-        created=_time(body.get("created_at")),
-        expires=_time(body.get("expires_at")),
+        created=when(body, "created_at"),
+        expires=when(body, "expires_at"),
         url=web_address(body.get("html_url")) or "",
     )
 
 
-def _text(value: Any) -> str:
-    return one_line(taken(value), mark="?") if isinstance(value, str) and value else "somebody"
+def _shown(record: Any, *path: str) -> str:
+    return one_line(text(record, *path), mark="?")
 
 
-def _all(rows: Sequence[dict[str, Any]], key: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(_text(row[key]) for row in rows if isinstance(row.get(key), str) and row[key]))
+def _all(rows: Sequence[Mapping[str, Any]], key: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(filter(None, (_shown(row, key) for row in rows))))
 
 
-def _place(row: dict[str, Any]) -> str:
-    path, branch = row.get("path"), row.get("branch")
-    if not isinstance(path, str) or not path:
-        return ""
-    return _text(path) + (f" on {_text(branch)}" if isinstance(branch, str) and branch else "")
+def _place(row: Mapping[str, Any]) -> str:
+    path, branch = _shown(row, "path"), _shown(row, "branch")
+    return f"{path} on {branch}" if path and branch else path
 
 
 def _number(value: Any) -> int:
     """Of an alert; GitHub writes it as text."""
-    text = value if isinstance(value, str) else str(value) if type(value) is int else ""
-    return int(text) if re.fullmatch(r"[1-9][0-9]{0,14}", text) else 0
-
-
-def _time(value: Any) -> float | None:
-    moment = instant(value) if isinstance(value, str) and len(value) <= 40 else None
-    return moment if moment is not None and 0 <= moment < 2**33 else None
+    digits = value if isinstance(value, str) else str(value) if type(value) is int else ""
+    return int(digits) if re.fullmatch(r"[1-9][0-9]{0,14}", digits) else 0
 
 
 class Reviews:
@@ -215,8 +200,8 @@ class Reviews:
 
 def _reported(state: Mapping[str, Any] | None) -> Mapping[str, Any]:
     """By the id of a request: what was reported of it last."""
-    found = (state or {}).get("reported")
-    return found if isinstance(found, dict) else {}
+    reported = at(state, "reported")
+    return reported if isinstance(reported, Mapping) else {}
 
 
 def _stage(one: ReviewRequest, before: object, now: float) -> str:

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from monitor.common.fields import instant
-from monitor.common.outside import taken
+from monitor.common.outside import number, tables, text, when
 from monitor.common.text import web_address
 from monitor.github.alerts import Malformed
 
@@ -19,7 +18,6 @@ _STAMP, _ENDS = rb"\d{4}-\d\d-\d\dT[\d:.]+Z ", rb"Post job cleanup\.|Cleaning up
 SECTION = re.compile(rb"(?m)^" + _STAMP + rb"(?:##\[group\](?=Run )|(?=" + _ENDS + rb"))([^\r\n]*)")
 _REPO = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}")
 _SHA = re.compile(r"[0-9a-f]{40,64}")
-_MOST = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,21 +74,20 @@ def run(body: Any, repo: str) -> Run:
     """Of a listing, or alone. Raises Malformed."""
     if not isinstance(body, dict):
         raise Malformed("not an object")
-    created = _time(body.get("created_at"))
+    created = when(body, "created_at")
     if created is None:
         raise Malformed("created_at")
-    begun, updated = _time(body.get("run_started_at")), _time(body.get("updated_at"))
-    who = body.get("triggering_actor") or body.get("actor")
+    begun, updated = when(body, "run_started_at"), when(body, "updated_at")
     return Run(
         repo=repo,
         id=_number(body, "id"),
-        attempt=_number(body, "run_attempt", 1),
-        workflow=_text(body, "name") or _text(body, "path"),
-        branch=_text(body, "head_branch"),
+        attempt=1 if body.get("run_attempt") is None else _number(body, "run_attempt"),
+        workflow=text(body, "name") or text(body, "path"),
+        branch=text(body, "head_branch"),
         commit=_commit(body),
-        event=_text(body, "event"),
-        actor=_text(who, "login") if isinstance(who, dict) else "",
-        status=_text(body, "status"),
+        event=text(body, "event"),
+        actor=text(body, "triggering_actor", "login") or text(body, "actor", "login"),
+        status=text(body, "status"),
         created=created,
         updated=max(created, begun or 0.0, updated or 0.0),
     )
@@ -102,24 +99,23 @@ def job(body: Any, repo: str) -> EndedJob | None:
         raise Malformed("not an object")
     if unended(body):
         return None
-    ended = _time(body.get("completed_at")) or _time(body.get("started_at"))
+    ended = when(body, "completed_at") or when(body, "started_at")
     if ended is None:
         raise Malformed("completed_at")
-    listed = body.get("steps")
-    steps = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
-    begun = [(_time(one.get("started_at")), _text(one, "name")) for one in steps]
+    steps = tables(body, "steps")
+    begun = [(when(one, "started_at"), text(one, "name")) for one in steps]
     return EndedJob(
         repo=repo,
         id=_number(body, "id"),
         run=_number(body, "run_id"),
-        attempt=_number(body, "run_attempt", 1),
-        name=_text(body, "name"),
+        attempt=1 if body.get("run_attempt") is None else _number(body, "run_attempt"),
+        name=text(body, "name"),
         ended=ended,
         url=web_address(body.get("html_url")),
         steps=sorted((at, name) for at, name in begun if at is not None and name),
         silent=body.get("conclusion") == "skipped" or (not steps and not body.get("runner_id")),
-        workflow=_text(body, "workflow_name"),
-        branch=_text(body, "head_branch"),
+        workflow=text(body, "workflow_name"),
+        branch=text(body, "head_branch"),
         commit=_commit(body),
     )
 
@@ -169,29 +165,17 @@ def step_at(steps: Sequence[tuple[float, str]], title: str, begun: float | None)
 
 def repository(body: Any) -> str | None:
     """The full name of a repository of a listing."""
-    name = body.get("full_name") if isinstance(body, dict) else None
-    return name if isinstance(name, str) and _REPO.fullmatch(name) else None
+    name = text(body, "full_name")
+    return name if _REPO.fullmatch(name) else None
 
 
-def _time(value: object) -> float | None:
-    """As GitHub writes it, and in no other way."""
-    return instant(value) if isinstance(value, str) else None
-
-
-def _number(body: Mapping[str, Any], name: str, default: int | None = None) -> int:
-    value = body.get(name)
-    if value is None and default is not None:
-        return default
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < _MOST:
+def _number(body: Mapping[str, Any], name: str) -> int:
+    value = number(body, name)
+    if not value:
         raise Malformed(name)
     return value
 
 
-def _text(body: Mapping[str, Any], name: str) -> str:
-    value = body.get(name)
-    return taken(value) if isinstance(value, str) else ""
-
-
 def _commit(body: Mapping[str, Any]) -> str:
-    found = body.get("head_sha")
-    return found if isinstance(found, str) and _SHA.fullmatch(found) else ""
+    sha = text(body, "head_sha")
+    return sha if _SHA.fullmatch(sha) else ""

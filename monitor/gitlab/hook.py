@@ -12,7 +12,8 @@ import orjson
 
 from monitor.common.credential import Credential
 from monitor.common.inbound import Announced, HookDelivery, Owner, UnusableError, same
-from monitor.gitlab.jobs import ENDED, number
+from monitor.common.outside import number, text
+from monitor.gitlab.jobs import ENDED
 from monitor.gitlab.source import GitLabConfig
 
 __all__ = ["GitLabHook"]
@@ -46,8 +47,8 @@ class GitLabHook:
             raise UnusableError(signed[0], "hook payload")
         if payload.get("object_kind") != "build":
             return Announced(answer="not an event we use\n", status=202)
-        project, job = number(payload.get("project_id")), number(payload.get("build_id"))
-        if project is None or job is None:
+        project, job = number(payload, "project_id"), number(payload, "build_id")
+        if not project or not job:
             raise UnusableError(signed[0], "hook payload")
         if payload.get("build_status") not in ENDED:
             return Announced(answer="it has not ended\n", status=202)
@@ -60,8 +61,5 @@ class GitLabHook:
 
 def _chosen(signed: Sequence[Owner], payload: Mapping[str, object]) -> Owner:
     """Where several sources share a secret: the one that follows the project."""
-    about = payload.get("project")
-    path = about.get("path_with_namespace") if isinstance(about, dict) else None
-    if not isinstance(path, str):
-        return signed[0]
+    path = text(payload, "project", "path_with_namespace")
     return next((one for one in signed if isinstance(one, GitLabConfig) and one.follows(path)), signed[0])

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Mapping
-from datetime import datetime
 from typing import Any
 
-from monitor.common.outside import taken
+from monitor.common.outside import number, text, when
 from monitor.common.text import web_address
 from monitor.sources.joblog import CiJob
 
-__all__ = ["ENDED", "SECTION", "job_of", "key_of", "moment", "number", "unfolded"]
+__all__ = ["ENDED", "SECTION", "job_of", "key_of", "unfolded"]
 
 ENDED = ("success", "failed", "canceled")  # a job that has one of these runs no more
 # A section of a log, by its name; options and the carriage return that hides it from people stand behind.
@@ -21,41 +20,25 @@ _ONWARD = re.compile(rb"\r?\n\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,9}Z [0-9a-f]{2
 _HEADER = 48  # bytes: more than such a mark has
 
 
-def number(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**53 else None
-
-
-def moment(value: object) -> float | None:
-    """Seconds since the epoch."""
-    if not isinstance(value, str):
-        return None
-    try:
-        found = datetime.fromisoformat(value)
-    except ValueError:
-        return None
-    return found.timestamp() if found.tzinfo is not None else None
-
-
 def key_of(project: int, job: int) -> str:
     return f"{project}/{job}"
 
 
 def job_of(row: Mapping[str, Any], project: int, repository: str, server: str) -> CiJob | None:
     """One that has ended and has run; None: any other, or not as documented."""
-    job, ended = number(row.get("id")), moment(row.get("finished_at"))
-    if row.get("status") not in ENDED or row.get("started_at") is None or job is None or ended is None:
+    job, ended = number(row, "id"), when(row, "finished_at")
+    if row.get("status") not in ENDED or row.get("started_at") is None or not job or ended is None:
         return None
-    pipeline, user = _inside(row, "pipeline"), _inside(row, "user")
-    name, stage = _text(row.get("name")), _text(row.get("stage"))
+    name, stage = text(row, "name"), text(row, "stage")
     labels = {
         "service": repository,
         "repository": repository,
         "job": name,
         "stage": stage,
-        "pipeline": str(number(pipeline.get("id")) or ""),
-        "commit": _text(pipeline.get("sha")),
-        "tag" if row.get("tag") is True else "branch": _text(row.get("ref")),
-        "actor": _text(user.get("username")),
+        "pipeline": str(number(row, "pipeline", "id") or ""),
+        "commit": text(row, "pipeline", "sha"),
+        "tag" if row.get("tag") is True else "branch": text(row, "ref"),
+        "actor": text(row, "user", "username"),
         "project_id": str(project),
         "job_id": str(job),
     }
@@ -64,7 +47,7 @@ def job_of(row: Mapping[str, Any], project: int, repository: str, server: str) -
         server=server,
         path=f"{repository}:jobs/{stage}/{name}",
         ended=ended,
-        labels={label: text for label, text in labels.items() if text},
+        labels={label: value for label, value in labels.items() if value},
         url=web_address(row.get("web_url")),
     )
 
@@ -82,12 +65,3 @@ async def unfolded(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             yield _ONWARD.sub(b"", data[:end])
     if held:
         yield _ONWARD.sub(b"", held)
-
-
-def _inside(row: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = row.get(key)
-    return found if isinstance(found, dict) else {}
-
-
-def _text(value: object) -> str:
-    return taken(value) if isinstance(value, str) else ""

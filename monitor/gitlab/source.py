@@ -21,9 +21,10 @@ from monitor.common.credential import Credential
 from monitor.common.duration import Duration
 from monitor.common.fields import ServerUrl
 from monitor.common.inbound import HookDelivery
+from monitor.common.outside import number, text, when
 from monitor.domain.model import Position
 from monitor.gitlab.client import GitLab, GoneError, encoded
-from monitor.gitlab.jobs import ENDED, SECTION, job_of, key_of, moment, number
+from monitor.gitlab.jobs import ENDED, SECTION, job_of, key_of
 from monitor.intake.protocol import AlertIntake
 from monitor.sources.base import SourceConfig, Where
 from monitor.sources.joblog import CiJob, JobLogs, where
@@ -181,8 +182,8 @@ class GitLabSource:
             raise failure
 
     def _project_of(self, row: Mapping[str, Any], found: dict[int, str]) -> None:
-        project, path = number(row.get("id")), row.get("path_with_namespace")
-        if project is None or not isinstance(path, str):
+        project, path = number(row, "id"), text(row, "path_with_namespace")
+        if not project or not path:
             self._intake.malformed("project")
         elif row.get("builds_access_level") != "disabled":
             found[project] = path
@@ -196,8 +197,8 @@ class GitLabSource:
         before, seen = self._seen.get(project, {}), dict[int, str]()
         newest, failure = upto, None
         async for row in self._pipelines(project, path, upto - _OVERLAP):
-            pipeline, changed = number(row.get("id")), moment(row.get("updated_at"))
-            if pipeline is None or changed is None:
+            pipeline, changed = number(row, "id"), when(row, "updated_at")
+            if not pipeline or changed is None:
                 self._intake.malformed("pipeline")
                 continue
             newest = max(newest, min(changed, self._gitlab.now))  # of what lies ahead nothing would be asked for
@@ -228,7 +229,7 @@ class GitLabSource:
         after = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(max(0.0, since)))
         asked = {"updated_after": after, "order_by": "id", "sort": "desc"}
         what, place = f"pipelines of {path}", f"projects/{project}/pipelines"
-        known: set[int | None] = set()
+        known: set[int] = set()
         for source in ({}, {"source": "parent_pipeline"}):  # child pipelines are listed only where they are asked for
             new = True
             # One that is deleted while we read moves another to a page that was read: so once more, until none is new.
@@ -237,7 +238,7 @@ class GitLabSource:
                 async for rows in self._gitlab.pages(what, place, **asked, **source):
                     pages += 1
                     for row in rows:
-                        if (pipeline := number(row.get("id"))) not in known:
+                        if (pipeline := number(row, "id")) not in known:
                             known.add(pipeline)
                             new = True
                             yield row
@@ -270,7 +271,7 @@ class GitLabSource:
         """Read the log of one; False: it is too early. Raises ServiceError."""
         job = job_of(row, project, path, self.config.server)
         if job is None:
-            if row.get("status") not in ENDED or number(row.get("id")) is None:
+            if row.get("status") not in ENDED or not number(row, "id"):
                 self._intake.malformed("job")
             return True
         if job.ended < began or self._logs.knows(job.key):
@@ -323,8 +324,8 @@ class GitLabSource:
             return 0.0
         try:
             about = await self._gitlab.one(f"project {project}", f"projects/{project}")
-            path = about.get("path_with_namespace")
-            if not isinstance(path, str) or not self.config.follows(path):
+            path = text(about, "path_with_namespace")
+            if not self.config.follows(path):
                 return 0.0
             place = f"projects/{project}/jobs/{delivery.number}"
             row = await self._gitlab.one(f"job {delivery.number} of {path}", place)

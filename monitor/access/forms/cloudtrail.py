@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from monitor.access.forms.fields import MalformedError, at, identity, listed, moment, tables, text
+from monitor.access.forms.fields import MalformedError, identity, moment
 from monitor.access.reading import Outcome, Reading
+from monitor.common.outside import at, listed, tables, text
 
 __all__ = ["readings"]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from monitor.access.forms.fields import MalformedError, identity, moment, tables, text
+from monitor.access.forms.fields import MalformedError, identity, moment
 from monitor.access.reading import Reading
+from monitor.common.outside import tables, text
 
 __all__ = ["readings"]
 

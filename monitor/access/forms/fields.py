@@ -1,48 +1,18 @@
-"""Fields of a record that anybody may have written: there or not, of any type."""
+"""When a record was written, and what it is known by."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from monitor.common.outside import taken
-
-__all__ = ["MalformedError", "at", "identity", "listed", "moment", "tables", "text"]
+__all__ = ["MalformedError", "identity", "moment"]
 
 _LATEST = 253_402_300_799.0  # the end of the year 9999
-_MANY = 1000  # entries of a list
 
 
 class MalformedError(ValueError):
     """A record that its form does not allow. The message names the field and shows nothing of it."""
-
-
-def at(record: Any, *path: str) -> Any:
-    """What lies there; None where the way ends before."""
-    for name in path:
-        if not isinstance(record, Mapping):
-            return None
-        record = record.get(name)
-    return record
-
-
-def text(record: Any, *path: str) -> str:
-    """The text there, which the reader masks and cuts; empty for anything else."""
-    value = at(record, *path)
-    return taken(value) if isinstance(value, str) else ""
-
-
-def listed(record: Any, *path: str) -> Sequence[Any]:
-    """The list there, of at most a thousand; empty for anything else."""
-    value = at(record, *path)
-    return value[:_MANY] if isinstance(value, list) else ()
-
-
-def tables(record: Any, *path: str) -> Sequence[Mapping[str, Any]]:
-    """The tables of a list there."""
-    return [one for one in listed(record, *path) if isinstance(one, Mapping)]
 
 
 def moment(value: Any) -> float:

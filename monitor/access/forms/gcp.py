@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from monitor.access.forms.fields import MalformedError, at, moment, text
+from monitor.access.forms.fields import MalformedError, moment
 from monitor.access.reading import Reading
+from monitor.common.outside import at, text
 
 __all__ = ["readings"]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from monitor.access.forms.fields import MalformedError, moment, text
+from monitor.access.forms.fields import MalformedError, moment
 from monitor.access.reading import Reading
+from monitor.common.outside import text
 
 __all__ = ["readings"]
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import orjson
 
-from monitor.access.forms.fields import MalformedError, at, identity, moment, tables, text
+from monitor.access.forms.fields import MalformedError, identity, moment
 from monitor.access.reading import Reading
+from monitor.common.outside import at, tables, text
 
 __all__ = ["readings"]
 

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from monitor.access.forms.fields import MalformedError, at, moment, text
+from monitor.access.forms.fields import MalformedError, moment
 from monitor.access.reading import BEARER, Reading
+from monitor.common.outside import at, text
 
 __all__ = ["readings"]
 

@@ -4,8 +4,9 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from monitor.common.outside import ROOM, TOO_LONG, let_in, taken
+from monitor.common.outside import ROOM, TOO_LONG, at, let_in, listed, number, tables, taken, text, when
 
 ROOT = Path(__file__).parents[3]
 
@@ -105,10 +106,10 @@ def test_all_text_from_outside_goes_through_the_door() -> None:
 
 
 def test_a_cut_is_noticed_however_it_is_written() -> None:
-    for text in ("name[:200]", "value[:_LONGEST]", "text[-500:]", "f'{name:.200}'", "textwrap.shorten(name, 50)"):
-        assert list(cuts(ast.parse(text)))
-    for text in ("print_.hexdigest()[:32]", "text[:at]", "data[:start]", "f'{seconds:.1f}'", "one[0]", "row[:2]"):
-        assert not list(cuts(ast.parse(text)))
+    for code in ("name[:200]", "value[:_LONGEST]", "text[-500:]", "f'{name:.200}'", "textwrap.shorten(name, 50)"):
+        assert list(cuts(ast.parse(code)))
+    for code in ("print_.hexdigest()[:32]", "text[:at]", "data[:start]", "f'{seconds:.1f}'", "one[0]", "row[:2]"):
+        assert not list(cuts(ast.parse(code)))
 
 
 def test_text_is_taken_whole_or_not_at_all() -> None:
@@ -120,3 +121,18 @@ def test_text_is_taken_whole_or_not_at_all() -> None:
 def test_it_is_masked_before_it_is_cut() -> None:
     assert let_in("the word hidden, and more", lambda text: text.replace("hidden", "…"), 12) == "the word …, "
     assert let_in("the word hidden, and more", str, 12) == "the word hid"
+
+
+def test_what_is_not_there_or_of_another_type_is_empty() -> None:
+    record: dict[str, Any] = {"a": {"b": "c", "n": 7, "l": [1, {"x": 1}]}, "long": "x" * 10_000}
+    assert text(record, "a", "b") == "c"
+    assert text(record, "a", "n") == text(record, "a", "b", "c") == text(None, "a") == text([], "a") == ""
+    assert text(record, "long") == "x" * 10_000
+    assert listed(record, "a", "l") == [1, {"x": 1}]
+    assert tables(record, "a", "l") == [{"x": 1}]
+    assert listed(record, "a", "b") == ()
+    assert at(record, "a", "x") is None
+    assert number(record, "a", "n") == 7
+    times = ("2026-11-30T16:00:00Z", "2026-11-30T16:00:00", "2026-11-30", 7, "x", "0001-01-01T00:00:00Z", None)
+    assert [when({"t": value}, "t") for value in times] == [1_796_054_400.0, 1_796_054_400.0, *[None] * 5]
+    assert not any(number({"n": value}, "n") for value in (0, -1, 2**53, True, 1.0, "1", None, []))

@@ -1,21 +1,8 @@
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from monitor.access.forms.fields import MalformedError, at, identity, listed, moment, tables, text
-
-
-def test_what_is_not_there_or_of_another_type_is_empty() -> None:
-    record: dict[str, Any] = {"a": {"b": "c", "n": 7, "l": [1, {"x": 1}]}, "long": "x" * 10_000}
-    assert text(record, "a", "b") == "c"
-    assert text(record, "a", "n") == text(record, "a", "b", "c") == text(None, "a") == text([], "a") == ""
-    assert text(record, "long") == "x" * 10_000
-    assert listed(record, "a", "l") == [1, {"x": 1}]
-    assert tables(record, "a", "l") == [{"x": 1}]
-    assert listed(record, "a", "b") == ()
-    assert at(record, "a", "x") is None
+from monitor.access.forms.fields import MalformedError, identity, moment
 
 
 @pytest.mark.parametrize(
