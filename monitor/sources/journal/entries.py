@@ -1,32 +1,30 @@
-"""What `journalctl --output=json` prints, as records: one JSON object a line, of whatever length.
+"""What `journalctl --output=export` prints, as records: a field a line, an empty line behind the last one.
 
-A value is a string, null, an array of bytes (what is not UTF-8 or has control characters), or an array of those when
-the field occurs more than once. Short lines go through `json`; a long one is read as it comes, so that a message of
-64 MB, printed as 250 MB of numbers, costs its own size and no more.
+    NAME=text without a newline
+    NAME, a newline, eight bytes that say how long the value is, the value, a newline
+
+A value that is not there as a whole is taken as it comes, so that a message of 64 MB costs its own size and no more.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from monitor.common.outside import taken
 
-__all__ = ["LONGEST", "Decoder", "JournalEntry", "cursor_of", "logged", "numbered", "own", "suppressed"]
+__all__ = ["LONGEST", "Decoder", "JournalEntry", "cursor_of", "logged", "numbered", "own", "parts_of", "suppressed"]
 
 LONGEST = 128 << 20  # bytes of one field that are kept
-_SHORT = 1 << 20  # a line that is not over by then is read as it comes
-_ESCAPE = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
-_PLAIN = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"b": b"\b", b"f": b"\f"}
+_FIELD = re.compile(rb"([A-Z0-9_]{1,64}+)(?:=([^\n]*+)(\n?)|\n(.{8}))|\n", re.DOTALL)
+_BEGUN = re.compile(rb"[A-Z0-9_]{1,64}+(?:\n.{0,7})?", re.DOTALL)  # what may still become one
+_SHORT = 64 << 10  # bytes of most records
 _DROPPED = "a596d6fe7bfa4994828e72309e95d61e"  # SD_MESSAGE_JOURNAL_DROPPED
 _SUPPRESSED = re.compile(rb"Suppressed (?P<count>\d{1,9}) messages from (?:\S*/)?(?P<unit>[^\s/]{1,256})")
-_END = re.compile(rb'["\\]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,200 +43,90 @@ class JournalEntry:
 
 
 class Decoder:
-    """Bytes as they come from the pipe → entries. `garbled`: bytes of lines that were no record."""
+    """Bytes as they come from the pipe → entries. `garbled`: bytes of records in which something was no field."""
 
     def __init__(self) -> None:
         self.garbled = 0
-        self._line = bytearray()
-        self._long: _Long | None = None
+        self._rest = b""  # the beginning of a field
+        self._begin()
 
-    def feed(self, data: bytes) -> Iterator[JournalEntry]:
-        start = 0
-        while (end := data.find(b"\n", start)) >= 0:
-            yield from self._ended(data[start:end])
-            start = end + 1
-        self._add(data[start:])
-
-    def _add(self, data: bytes) -> None:
-        if self._long is not None:
-            self._long.feed(data)
-            return
-        self._line += data
-        if len(self._line) > _SHORT:
-            self._long = _Long()
-            self._long.feed(bytes(self._line))
-            self._line.clear()
-
-    def _ended(self, data: bytes) -> Iterator[JournalEntry]:
-        if self._long is not None or len(self._line) + len(data) > _SHORT:
-            self._add(data)
-        if self._long is not None:
-            long, self._long = self._long, None
-            entry = long.entry()
-            self.garbled += 0 if entry else long.size
-        else:
-            line = bytes(self._line) + data
-            self._line.clear()
-            entry = _entry(line)
-            self.garbled += 0 if entry or not line.strip() else len(line)
-        if entry is not None:
-            yield entry
-
-
-def _entry(line: bytes) -> JournalEntry | None:
-    try:
-        found = json.loads(line)
-        return JournalEntry({name: _value(value) for name, value in found.items()})
-    except (ValueError, TypeError, AttributeError, RecursionError):
-        return None
-
-
-def _value(value: Any) -> bytes:
-    if isinstance(value, str):
-        return value.encode("utf-8", "surrogatepass")
-    if not isinstance(value, list):
-        return b"" if value is None else str(value).encode()
-    if value and isinstance(value[0], int):
-        return bytes(value)
-    return b"\n".join(_value(each) for each in value)
-
-
-class _Long:
-    """One line, read as it comes. Understands what journalctl prints, not all of JSON."""
-
-    def __init__(self) -> None:
-        self.size = 0
+    def _begin(self) -> None:
         self._fields: dict[str, bytearray] = {}
-        self._rest = b""
-        self._key = ""
-        self._state = "key"  # string, numbers: inside a value of that kind
-        self._depth = 0  # of arrays
-        self._cut = 0
+        self._open: bytearray | None = None  # the value under way
+        self._left = 0  # bytes of it that are to come before the end of its line
+        self._size = self._cut = 0  # bytes of the record, and of those that were left out
         self._bad = False
 
-    def feed(self, data: bytes) -> None:
-        self.size += len(data)
-        if self._bad:
-            return
-        data = self._rest + data
-        at = 0
-        try:
-            while at < len(data):
-                step = self._string if self._state == "string" else self._between
-                if self._state == "numbers":
-                    step = self._numbers
-                after = step(data, at)
-                if after == at:
-                    break
+    def feed(self, data: bytes) -> Iterator[JournalEntry]:
+        data, self._rest, at = self._rest + data, b"", 0
+        while at < len(data):
+            if self._open is not None:
+                after = self._go_on(self._open, data, at)
+                self._size += after - at
                 at = after
-        except ValueError:
-            self._bad = True
-            self._fields.clear()
-        self._rest = b"" if self._bad else data[at:]
+                continue
+            end = -1 if self._size else data.find(b"\n\n", at, at + _SHORT)
+            if end >= 0 and (fields := _texts(data[at:end])):
+                yield JournalEntry(fields)
+                at = end + 2
+                continue
+            field = _FIELD.match(data, at)
+            if field is None and _BEGUN.fullmatch(data, at):
+                self._rest = data[at:]
+                return
+            if field is None:
+                self._bad, self._open = True, bytearray()  # up to the end of its line
+                continue
+            self._size += field.end() - at
+            at = field.end()
+            if field[1]:
+                self._start(field)
+            else:
+                yield from self._ended()
 
-    def entry(self) -> JournalEntry | None:
-        if self._bad or self._state != "end":
-            return None
-        return JournalEntry({name: bytes(value) for name, value in self._fields.items()}, self._cut)
+    def _ended(self) -> Iterator[JournalEntry]:
+        if self._bad:
+            self.garbled += self._size
+        elif self._fields:
+            yield JournalEntry({name: bytes(value) for name, value in self._fields.items()}, self._cut)
+        self._begin()
 
-    def _keep(self, piece: bytes) -> None:
-        value = self._fields[self._key]
-        room = max(0, LONGEST - len(value))
-        value += piece[:room]
-        self._cut += max(0, len(piece) - room)
+    def _start(self, field: re.Match[bytes]) -> None:
+        value = self._fields.setdefault(field[1].decode(), bytearray())
+        if value:
+            value += b"\n"
+        if field[4] is not None:
+            self._open, self._left = value, int.from_bytes(field[4], "little")
+            return
+        self._keep(value, field[2])
+        self._open = None if field[3] else value
 
-    def _between(self, data: bytes, at: int) -> int:
-        """One token outside of a value. The same `at`: more is needed to tell."""
-        byte = data[at : at + 1]
-        if byte in b" \t\r{,:":
-            return at + 1
-        if byte == b"}":
-            self._state = "end"
-            return at + 1
-        if self._state == "key":
-            end = data.find(b'"', at + 1)
-            if byte != b'"' or end < 0:
-                if byte != b'"' or len(data) - at > 256:
-                    raise ValueError
-                return at
-            self._key = data[at + 1 : end].decode("ascii", "replace")
-            self._fields[self._key] = bytearray()
-            self._state = "value"
-            return end + 1
-        return self._value(data, at, byte)
+    def _go_on(self, value: bytearray, data: bytes, at: int) -> int:
+        """More of a value; where what follows begins."""
+        stop = after = len(data)
+        if self._left:
+            stop = after = min(stop, at + self._left)
+            self._left -= stop - at
+        elif (newline := data.find(b"\n", at)) >= 0:
+            stop, after, self._open = newline, newline + 1, None
+        self._keep(value, data[at:stop])
+        return after
 
-    def _value(self, data: bytes, at: int, byte: bytes) -> int:
-        if byte == b"]":
-            self._closed()
-            return at + 1
-        if byte == b"[":
-            self._depth += 1
-            if self._depth > 2:
-                raise ValueError
-            return at + 1
-        if byte == b'"':
-            self._apart()
-            self._state = "string"
-            return at + 1
-        if byte.isdigit() and self._depth:
-            self._apart()
-            self._state = "numbers"
-            return self._numbers(data, at)
-        end = re.compile(rb"[,}\]]").search(data, at)  # null, or a number by itself
-        if end is None:
-            return at
-        if not self._depth:
-            self._state = "key"
-        return end.start()
-
-    def _apart(self) -> None:
-        if self._fields[self._key]:
-            self._keep(b"\n")
-
-    def _closed(self) -> None:
-        self._depth -= 1
-        if self._depth < 0:
-            raise ValueError
-        self._state = "value" if self._depth else "key"
-
-    def _string(self, data: bytes, at: int) -> int:
-        end = at
-        while (found := _END.search(data, end)) is not None and found[0] == b"\\":
-            need = 6 if data[found.end() : found.end() + 1] == b"u" else 2
-            if found.start() + need > len(data):
-                end = found.start()
-                self._keep(_unescaped(data[at:end]))
-                return end
-            end = found.start() + need
-        stop = found.start() if found is not None else len(data)
-        self._keep(_unescaped(data[at:stop]))
-        if found is None:
-            return stop
-        self._state = "value" if self._depth else "key"
-        return stop + 1
-
-    def _numbers(self, data: bytes, at: int) -> int:
-        end = data.find(b"]", at)
-        stop = end if end >= 0 else data.rfind(b",", at)
-        if stop < 0:
-            return at
-        digits = data[at:stop].strip(b", ")
-        if digits:
-            self._keep(bytes(json.loads(b"[" + digits + b"]")))
-        if end < 0:
-            return stop + 1
-        self._closed()
-        return end + 1
+    def _keep(self, value: bytearray, piece: bytes) -> None:
+        if not self._bad:
+            room = max(0, LONGEST - len(value))
+            value += piece[:room]
+            self._cut += max(0, len(piece) - room)
 
 
-def _unescaped(text: bytes) -> bytes:
-    return _ESCAPE.sub(_plain, text) if b"\\" in text else text
-
-
-def _plain(found: re.Match[bytes]) -> bytes:
-    if found[1]:
-        return chr(int(found[1], 16)).encode("utf-8", "surrogatepass")
-    return _PLAIN.get(found[2], found[2])
+def _texts(record: bytes) -> dict[str, bytes] | None:
+    """A record of which all fields are text, and none comes twice; None: it has to be read field by field."""
+    lines = record.split(b"\n")
+    try:
+        fields = {name.decode(): value for name, value in (line.split(b"=", 1) for line in lines)}
+    except ValueError:
+        return None
+    return fields if len(fields) == len(lines) else None
 
 
 def suppressed(entry: JournalEntry) -> tuple[int, str] | None:
@@ -268,15 +156,19 @@ def own() -> Mapping[str, bytes]:
     return {}
 
 
+def parts_of(cursor: str) -> dict[str, str]:
+    """What a cursor says: `s` the sequence, `i` the number in it, `t` microseconds since the epoch."""
+    return dict(pair.split("=", 1) for pair in cursor.split(";") if "=" in pair)
+
+
 def cursor_of(entry: JournalEntry | None) -> str:
     return entry.fields.get("__CURSOR", b"").decode("ascii", "replace") if entry else ""
 
 
 def numbered(cursor: str) -> int | None:
     """The number that a record has in its sequence; None: the cursor does not say."""
-    parts = dict(pair.split("=", 1) for pair in cursor.split(";") if "=" in pair)
     with contextlib.suppress(KeyError, ValueError):
-        return int(parts["i"], 16)
+        return int(parts_of(cursor)["i"], 16)
     return None
 
 

@@ -8,12 +8,13 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 
+from monitor.common.program import run
 from monitor.sources.journal.config import JournalConfig, patterns
 from monitor.sources.journal.entries import Decoder
 
-__all__ = ["JournalError", "boot", "call", "environment", "filters", "put_to_end", "said"]
+__all__ = ["JournalError", "boot", "call", "environment", "filters", "said", "started"]
 
 # Fields that are asked for, beside those that are scanned.
 _SHOWN = (
@@ -36,7 +37,8 @@ _SHOWN = (
     "_TRANSPORT",
     "OBJECT_SYSTEMD_UNIT",
 )
-_PATIENCE = 60.0  # seconds that a look at one record may take
+_READ = 1 << 20  # bytes at once
+_PATIENCE, _LARGEST = 60.0, 1 << 20  # seconds that a look at one record may take, and bytes
 _GLOB = re.compile(r"([*?\[\]\\])")
 
 
@@ -56,28 +58,18 @@ async def boot(config: JournalConfig) -> str | None:
     """The id of the boot that the configuration means by an offset; None: there is none. Raises JournalError."""
     place = [f"--directory={config.directory}"] if config.directory else []
     place += [f"--namespace={config.namespace}"] if config.namespace else []
-    process = await asyncio.create_subprocess_exec(
-        *(*_begin(), *place, f"--boot={config.boot}", "--lines=1", "--output-fields=_BOOT_ID"),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=environment(),
-    )
-    try:
-        async with asyncio.timeout(_PATIENCE):
-            out, _ = await process.communicate()
-    except TimeoutError:
-        raise JournalError("journalctl does not answer") from None
-    finally:
-        await put_to_end(process)
-    return next((entry.text("_BOOT_ID") for entry in Decoder().feed(out)), None)
+    command = [*_begin(), *place, f"--boot={config.boot}", "--lines=1", "--output-fields=_BOOT_ID"]
+    ran = await run(command, environment(), seconds=_PATIENCE, most=_LARGEST, apart=_LARGEST)
+    if ran.code is None:
+        raise JournalError("journalctl does not answer")
+    return next((entry.text("_BOOT_ID") for entry in Decoder().feed(ran.said)), None)
 
 
 def _begin() -> list[str]:
     program = shutil.which("journalctl")
     if program is None:
         raise JournalError("journalctl is not on PATH: install systemd, or remove this source")
-    return [program, "--quiet", "--output=json", "--all", "--no-pager"]
+    return [program, "--quiet", "--output=export", "--no-pager"]
 
 
 def filters(config: JournalConfig) -> list[str]:
@@ -104,8 +96,21 @@ def said(error: bytes) -> str:
     return " ".join(lines)
 
 
-async def put_to_end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+@contextlib.asynccontextmanager
+async def started(command: Sequence[str], stderr: int) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A run of it, which ends with the block at the latest; what it prints is in a pipe."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        env=environment(),
+        limit=_READ,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()

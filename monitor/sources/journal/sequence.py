@@ -20,7 +20,7 @@ from monitor.sources.journal.config import JournalConfig
 from monitor.sources.journal.entries import Decoder, JournalEntry, cursor_of, numbered
 from monitor.sources.journal.files import JournalFile
 from monitor.sources.journal.holes import Holes
-from monitor.sources.journal.journalctl import JournalError, call, environment, filters, put_to_end, said
+from monitor.sources.journal.journalctl import JournalError, call, filters, said, started
 from monitor.sources.journal.records import Records
 from monitor.sources.settle import settle
 
@@ -256,26 +256,18 @@ class SequenceReader:
     @contextlib.asynccontextmanager
     async def _started(self, command: Sequence[str]) -> AsyncIterator[asyncio.subprocess.Process]:
         """A run of it. Raises JournalError when it ends badly by itself."""
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment(),
-            limit=_READ,
-        )
-        assert process.stderr is not None
         heard: list[bytes] = []
-        listening = asyncio.create_task(self._listen(process.stderr, heard))
-        self._process, self._began = process, time.monotonic()
-        try:
-            yield process
-            code = await process.wait()
-            await listening
-        finally:
-            self._process, self._following = None, False
-            listening.cancel()
-            await put_to_end(process)
+        async with started(command, subprocess.PIPE) as process:
+            assert process.stderr is not None
+            listening = asyncio.create_task(self._listen(process.stderr, heard))
+            self._process, self._began = process, time.monotonic()
+            try:
+                yield process
+                code = await process.wait()
+                await listening
+            finally:
+                self._process, self._following = None, False
+                listening.cancel()
         if code and not self._ended:
             raise JournalError(said(b"".join(heard)) or f"journalctl ended with {code}")
         self._trouble(None)
@@ -405,21 +397,11 @@ class SequenceReader:
 
 async def _entries(command: Sequence[str]) -> AsyncGenerator[JournalEntry]:
     """What a run to the end prints. Raises JournalError."""
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=environment(),
-        limit=_READ,
-    )
-    assert process.stdout is not None
     decoder = Decoder()
-    try:
+    async with started(command, subprocess.DEVNULL) as process:
+        assert process.stdout is not None
         while chunk := await process.stdout.read(_READ):
             for entry in decoder.feed(chunk):
                 yield entry
         if code := await process.wait():
             raise JournalError(f"journalctl ended with {code}")
-    finally:
-        await put_to_end(process)

@@ -19,6 +19,7 @@ from monitor.domain.model import Position
 from monitor.intake.protocol import Intake
 from monitor.sources.base import SourceConfig, Where
 from monitor.sources.journal.config import JournalConfig
+from monitor.sources.journal.entries import parts_of
 from monitor.sources.journal.files import Catalogue, SequenceListing
 from monitor.sources.journal.journalctl import JournalError, boot
 from monitor.sources.journal.sequence import SequenceReader, Slots
@@ -68,8 +69,7 @@ class JournalSource:
         times = []
         for state in positions.values():
             with contextlib.suppress(KeyError, ValueError):
-                parts = dict(pair.split("=", 1) for pair in str(state.get("cursor", "")).split(";"))
-                times.append(int(parts["t"], 16) / 1e6)
+                times.append(int(parts_of(str(state.get("cursor", "")))["t"], 16) / 1e6)
         return Where("a record of the journal" if times else "the journal's beginning", upto=max(times, default=None))
 
     async def run(self, once: bool) -> None:
@@ -126,7 +126,7 @@ class JournalSource:
     async def _before_sequences(self, cursor: str) -> dict[str, Any]:
         """An older monitor kept one cursor for all of them: those that it passed by are read from a day before it."""
         listing = await asyncio.to_thread(self._catalogue.look)
-        parts = dict(pair.split("=", 1) for pair in cursor.split(";") if "=" in pair)
+        parts = parts_of(cursor)
         for name in listing.sequences:
             if name.endswith(f":{parts.get('s')}"):
                 self._saved[name] = {"cursor": cursor}

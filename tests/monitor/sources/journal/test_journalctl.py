@@ -16,7 +16,7 @@ def config(**keys: object) -> JournalConfig:
 
 def test_what_it_is_called_with() -> None:
     found = call(config(units=["web", "db.socket"], priority="err"), ["/j/a@1.journal", "/j/[odd]*\\.journal"])
-    assert found[1:5] == ["--quiet", "--output=json", "--all", "--no-pager"]
+    assert found[1:4] == ["--quiet", "--output=export", "--no-pager"]
     assert "--file=/j/a@1.journal" in found
     assert "--file=/j/\\[odd\\]\\*\\\\.journal" in found, "a pattern to journalctl"
     assert "--merge" in found
