@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
-from monitor.domain.model import Block
 from monitor.intake.protocol import Intake
 from monitor.sources.base import SourceConfig
 from monitor.sources.file.source import FileConfig, FileSource
-from monitor.sources.unwrap import cut, settled, unwrapped, word
+from monitor.sources.unwrap import unwrapped
 
 __all__ = ["ContainerConfig", "ContainerSource"]
 
@@ -31,46 +30,14 @@ class ContainerConfig(FileConfig):
     include: tuple[str, ...] = ("/var/log/pods/*/*/*.log", "/var/lib/docker/containers/*/*-json.log")
 
 
-class ContainerSource:
+class ContainerSource(FileSource):
     """A file source, with everything that holds for it."""
 
     Config: ClassVar[type[SourceConfig]] = ContainerConfig
 
     def __init__(self, config: ContainerConfig, intake: Intake, key: bytes) -> None:
-        self.config = config
-        self._files = FileSource(config, intake, key, _Unwrapping())
-
-    present = staticmethod(FileSource.present)
-    where = staticmethod(FileSource.where)
-
-    async def run(self, once: bool) -> None:
-        """Follow until cancelled; with `once`, read to the present end and return."""
-        await self._files.run(once)
-
-
-class _Unwrapping:
-    """See `monitor.sources.file.reader.Form`."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, Mapping[str, str]] = {}
-
-    def settled(self, data: bytes | bytearray, start: int, stop: int) -> int:
-        begin = data.rfind(b"\n", 0, start) + 1  # before it in a line that was parted
-        return max(start, begin + settled(bytes(memoryview(data)[begin:stop]), 0, stop - begin))
-
-    def cut(self, data: bytes | bytearray, start: int, stop: int) -> int:
-        return start + cut(bytes(memoryview(data)[start:stop]), 0, stop - start)
-
-    def word(self, data: bytes | bytearray, start: int, stop: int) -> int:
-        return start + word(bytes(memoryview(data)[start:stop]), 0, stop - start)
-
-    def block(self, block: Block) -> Block:
-        about = self._known.get(block.path)
-        if about is None:
-            if len(self._known) >= _KNOWN:
-                self._known.clear()
-            about = self._known[block.path] = _about(block.path)
-        return replace(unwrapped(block), attributes=about)
+        about = lru_cache(_KNOWN)(_about)
+        super().__init__(config, intake, key, lambda block: replace(unwrapped(block), attributes=about(block.path)))
 
 
 def _about(path: str) -> dict[str, str]:

@@ -23,9 +23,9 @@ _DOCKER = re.compile(rb'\{"log":"((?:[^"\\]+|\\.)*)(?:"(?:,"stream":"(\w+)")?)?'
 _CRI = re.compile(rb"\d{4}-\d\d-\d\dT\S{1,40} (stdout|stderr) ([FP])(?::\S*)? ", re.DOTALL)
 _ESCAPE = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _PLAIN = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"b": b"\b", b"f": b"\f"}
-
-
 _ENDS = b" \t\r\"'"  # after one of these what stands before it is whole
+
+Data = bytes | bytearray
 
 
 class _Piece(NamedTuple):
@@ -58,28 +58,30 @@ def _piece(line: bytes, at: int) -> _Piece:
     return _Piece(b"", at, line, False, True)
 
 
-def _lines(data: bytes, start: int, stop: int) -> Iterator[tuple[bytes, int]]:
+def _lines(data: Data, start: int, stop: int) -> Iterator[tuple[bytes, int]]:
     while start < stop:
         end = data.find(b"\n", start, stop) + 1 or stop
-        yield data[start:end], start
+        yield bytes(data[start:end]), start
         start = end
 
 
-def settled(data: bytes, start: int, stop: int) -> int:
-    """Where the last line ends up to which nothing goes on behind it; `start` when there is none."""
-    if b" P " not in data[start:stop] and not data.startswith(b'{"log":"', start):
-        return max(start, data.rfind(b"\n", start, stop) + 1)
+def settled(data: Data, start: int, stop: int) -> int:
+    """Where in `data[start:stop]` the last line ends up to which nothing goes on behind it; `start`: nowhere."""
+    begin = data.rfind(b"\n", 0, start) + 1  # before it in a line that was parted
+    end = data.rfind(b"\n", begin, stop) + 1
+    if b" P " not in data[begin:stop] and not data.startswith(b'{"log":"', begin):
+        return max(start, end)
     going: set[bytes] = set()
     best = start
-    for line, at in _lines(data, start, data.rfind(b"\n", start, stop) + 1):
+    for line, at in _lines(data, begin, end):
         piece = _piece(line, at)
         (going.discard if piece.whole else going.add)(piece.stream)
         if not going:
-            best = at + len(line)
+            best = max(start, at + len(line))
     return best
 
 
-def cut(data: bytes, start: int, stop: int) -> int:
+def cut(data: Data, start: int, stop: int) -> int:
     """Where to part a line that goes on for longer than a block: within a piece, so that what lies across two pieces is
     settled before it, and the piece itself begins in the context of what comes behind it."""
     last = data.rfind(b"\n", start, stop)
@@ -89,7 +91,7 @@ def cut(data: bytes, start: int, stop: int) -> int:
     return begin + min(LOOKAHEAD << 7, (last - begin) // 2)
 
 
-def word(data: bytes, start: int, stop: int) -> int:
+def word(data: Data, start: int, stop: int) -> int:
     """Where the last word begins of the one line that is not over; `start` when there are several, which lie mixed. A
     line of which not even the head is there has not begun."""
     going: dict[bytes, list[_Piece]] = {}

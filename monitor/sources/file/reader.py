@@ -7,9 +7,9 @@ import os
 import stat
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Literal, Protocol
+from typing import Literal
 
 import zstandard
 
@@ -17,13 +17,14 @@ from monitor.common.cuts import CONTEXT, settled
 from monitor.common.files import open_archive, open_file, read_exactly
 from monitor.domain.model import Block, Position
 from monitor.scanning.blocks import Window
+from monitor.sources import unwrap
 from monitor.sources.file.blanks import blank_end, first_blank, last_written
 from monitor.sources.file.carry import Carry, EarlyError, begins_anew, carry, chain, close
 from monitor.sources.file.identity import BODY, HEAD, MARK, Hasher
 from monitor.sources.file.lines import CountedStream, KnownLines
 from monitor.sources.file.tracked_file import Known, StoredState, TrackedFile, text
 
-__all__ = ["FileReader", "FileWrapping"]
+__all__ = ["FileReader", "Unwrap"]
 
 BLOCK = 2 << 20  # bytes scanned at once: each scan hands the lock of Python on, which costs two workers more than one
 TURN = 16 << 20  # bytes a file may read before another one gets its turn
@@ -36,27 +37,9 @@ _ENDS = b" \t\r\n\"'"  # after one of these what stands before it is whole
 _UNPACKED = 64 << 10  # bytes taken at once from an archive, of which those before a fault are lost with it
 _DAMAGE = (OSError, EOFError, lzma.LZMAError, zstandard.ZstdError, zlib.error)
 
+Unwrap = Callable[[Block], Block]  # what a container's runtime wrote → what the container wrote
+
 _BUFFERS: list[bytearray] = []  # reused; as many as turns ever ran at once
-
-
-class FileWrapping(Protocol):
-    """What the bytes of a file are wrapped in."""
-
-    def settled(self, data: bytes | bytearray, start: int, stop: int) -> int:
-        """Where in `data[start:stop]` the last line ends behind which nothing of it follows; `start`: nowhere."""
-        ...
-
-    def cut(self, data: bytes | bytearray, start: int, stop: int) -> int:
-        """Where to part a line that does not end in there."""
-        ...
-
-    def word(self, data: bytes | bytearray, start: int, stop: int) -> int:
-        """Where the last word begins of the lines that are not over; `start`: it cannot be told."""
-        ...
-
-    def block(self, block: Block) -> Block:
-        """The same with what is wrapped in it."""
-        ...
 
 
 class FileReader:
@@ -75,18 +58,19 @@ class FileReader:
         flush: int | None = None,
         *,
         whole: bool = False,
-        form: FileWrapping | None = None,
+        unwrap: Unwrap | None = None,
         before: TrackedFile | None = None,
         rest: float = 0.0,
     ) -> None:
         """`flush`: scan the last line even without newline, provided the file still has this size (-1: any size).
         Its last word only with `whole`: as long as the writer may go on with it, it is not a value yet.
+        `unwrap`: its lines are those of a container's runtime (monitor.sources.unwrap).
         `before`: its predecessor as it is, with a descriptor for this turn; what that left open is taken over once it
         has rested for so many seconds.
         """
         self.source = source
         self.life = life
-        self._form = form
+        self._unwrap = unwrap
         self._before, self._rest = before, rest
         self._carry: Carry | None = None
         self.inode = life.inode
@@ -225,7 +209,7 @@ class FileReader:
     def _begins_anew(self, window: Window) -> Iterator[Block]:
         """The open line of the predecessor by itself, where this file does not begin with the rest of it."""
         given = self._carry
-        if given is None or not given.open or self._form is not None:
+        if given is None or not given.open or self._unwrap is not None:
             return
         begin = bytes(window.view[len(given.text) : window.end][:CONTEXT])
         if begins_anew(begin, [*given.lines, *begin.split(b"\n")[1:]]):
@@ -353,14 +337,14 @@ class FileReader:
 
     def _settled(self, window: Window) -> int:
         """How far what is in hand may be settled; no further than its context: not yet."""
-        form, data, fresh, end = self._form, window.buffer, window.fresh, window.end
+        data, fresh, end = window.buffer, window.fresh, window.end
         cut = settled(data, fresh, end, full=False)
-        if form is not None and cut > fresh:
-            cut = form.settled(data, fresh, end)
+        if self._unwrap is not None and cut > fresh:
+            cut = unwrap.settled(data, fresh, end)
         if cut > fresh or not window.full:
             return cut
         cut = settled(data, fresh, end, full=True)
-        return cut if form is None else max(form.cut(data, fresh, end), min(cut, 1 - window.offset))
+        return cut if self._unwrap is None else max(unwrap.cut(data, fresh, end), min(cut, 1 - window.offset))
 
     def _stands(self, data: memoryview, base: int, short: bool) -> bool:
         """Whether what was read first, from `base` on, is of the content that was looked at. Otherwise the file was cut
@@ -398,8 +382,8 @@ class FileReader:
             self.peeked = end
             line = bytes(data[fresh:])
             limit = fresh + max(line.rfind(byte) for byte in _ENDS) + 1
-            if self._form is not None:
-                limit = self._form.word(window.buffer, fresh, window.end)
+            if self._unwrap is not None:
+                limit = unwrap.word(window.buffer, fresh, window.end)
             if limit <= fresh:
                 return
         yield self._block(data, window.offset, fresh, limit, window.head)
@@ -417,10 +401,10 @@ class FileReader:
             limit=limit,
             line_at=self._lines.at,
             predecessor=self._carry.of if self._carry is not None and base < 0 else None,
-            seam=-base if self._form is None and fresh < -base else 0,
+            seam=-base if self._unwrap is None and fresh < -base else 0,
             head=head,
         )
-        return block if self._form is None else self._form.block(block)
+        return block if self._unwrap is None else self._unwrap(block)
 
     def _text(self, at: int, size: int) -> bytes:
         """To count lines in; of an archive what was given last."""

@@ -25,7 +25,7 @@ from monitor.sources.file.blanks import last_written
 from monitor.sources.file.carry import PATIENCE, ready, snapshot, waited
 from monitor.sources.file.globs import Globs
 from monitor.sources.file.identity import Hasher
-from monitor.sources.file.reader import EARLY, FileReader, FileWrapping
+from monitor.sources.file.reader import EARLY, FileReader, Unwrap
 from monitor.sources.file.registry import Registry
 from monitor.sources.file.rights import refusal
 from monitor.sources.file.schedule import Schedule
@@ -88,9 +88,9 @@ class FileSource:
 
     Config: ClassVar[type[SourceConfig]] = FileConfig
 
-    def __init__(self, config: FileConfig, intake: Intake, key: bytes, form: FileWrapping | None = None) -> None:
+    def __init__(self, config: FileConfig, intake: Intake, key: bytes, unwrap: Unwrap | None = None) -> None:
         self.config = config
-        self._form = form
+        self._unwrap = unwrap
         self._intake = intake
         self._hasher = Hasher.derived(key)
         self._globs = Globs(config.include, config.exclude)
@@ -277,7 +277,7 @@ class FileSource:
             self._hasher,
             -1 if self._once else flush,
             whole=whole or self._once,
-            form=self._form,
+            unwrap=self._unwrap,
             before=before,
             rest=self.config.quiet if patient and not self._once else 0.0,
         )

@@ -150,7 +150,7 @@ async def test_an_archive_waits_for_what_its_successor_empty_yet_begins_with(tmp
     log, intake = await cut_off_in_an_archive(tmp_path)
     source = containers(intake, tmp_path)
     async with running(source):
-        register = source._files._register
+        register = source._register
         await until(lambda: any(life.archive and life.at_end and not life.busy for life in register))
         append(log, docker("321 refused\n"))
         await until(lambda: 7654321 in intake.marks)
