@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from pathlib import Path
 from typing import Any, Literal, Self
 
 import aiomqtt
 from paho.mqtt.reasoncodes import ReasonCode
-from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from monitor.common.credential import Credential
+from monitor.common.fields import LocalPath
 from monitor.common.http import CLEAR, RemoteError, loopback, network_error
 
 __all__ = ["TIMEOUT", "BrokerKeys", "Publisher", "connection", "mqtt_error", "publish_refused"]
@@ -31,15 +31,10 @@ class BrokerKeys(BaseModel):
     port: int = Field(default=0, ge=0, le=65535)
     version: Literal["5", "3.1.1"] = "5"
     tls: bool = False
-    ca_file: Path | None = None
+    ca_file: LocalPath | None = None
     username: str | None = None
     password: Credential | None = None
     insecure: bool = False
-
-    @field_validator("ca_file")
-    @classmethod
-    def _anchored(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        return value and Path((info.context or {}).get("folder") or "") / value.expanduser()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

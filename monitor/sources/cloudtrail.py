@@ -16,10 +16,9 @@ import html
 import os
 import re
 import time
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, ClassVar, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Literal
 
 import orjson
 from pydantic import Field, model_validator
@@ -32,6 +31,8 @@ from monitor.common.fields import ServerUrl
 from monitor.domain.model import Block, Position
 from monitor.intake.protocol import Intake, ScanError
 from monitor.sources.base import SourceConfig
+from monitor.sources.pushed import BodyError
+from monitor.sources.unpack import unpack
 
 __all__ = ["CloudTrailConfig", "CloudTrailSource"]
 
@@ -86,20 +87,6 @@ class CloudTrailConfig(SourceConfig):
         return ""
 
 
-class _Place(Protocol):
-    """Where the files are. Names are paths, or keys of objects."""
-
-    async def names(self, since: Mapping[str, str]) -> list[str]:
-        """Of files that may be new. `since`: folder → moment, as names have it. Raises ServiceError, OSError."""
-        ...
-
-    async def read(self, name: str) -> bytes:
-        """Raises ServiceError, OSError."""
-        ...
-
-    async def close(self) -> None: ...
-
-
 class CloudTrailSource:
     """Looks on a schedule; each file's readings and its position are committed together."""
 
@@ -110,7 +97,7 @@ class CloudTrailSource:
         self._intake = intake
 
     async def run(self, once: bool) -> None:
-        place: _Place = _Bucket(self.config) if self.config.bucket else _Folders(self.config.path)
+        place = _Bucket(self.config) if self.config.bucket else _Folders(self.config.path)
         try:
             if once:
                 await self._poll(place)
@@ -119,7 +106,7 @@ class CloudTrailSource:
         finally:
             await place.close()
 
-    async def _poll(self, place: _Place) -> None:
+    async def _poll(self, place: _Folders | _Bucket) -> None:
         """One round. Trouble is told and never ends the source."""
         try:
             left = await self._look(place)
@@ -128,7 +115,7 @@ class CloudTrailSource:
         else:
             self._intake.degraded("files", left)
 
-    async def _look(self, place: _Place) -> str | None:
+    async def _look(self, place: _Folders | _Bucket) -> str | None:
         """Which files cannot be read, in words. Raises ServiceError, OSError when none can."""
         saved = await self._intake.positions()
         known = {folder: state for folder, state in saved.items() if folder and isinstance(state.get("at"), str)}
@@ -177,7 +164,7 @@ class CloudTrailSource:
                 known[folder] = _without(known[folder], name)
         await self._intake.record((), [self._position(folder, known[folder]) for folder in {one[0] for one in failed}])
 
-    async def _take(self, place: _Place, name: str, position: Position) -> None:
+    async def _take(self, place: _Folders | _Bucket, name: str, position: Position) -> None:
         data = await place.read(name)
         try:
             await self._intake.scan(_blocks(self.config.name, name, data), lambda: (position,))
@@ -200,10 +187,10 @@ class _DamagedError(Exception):
 def _blocks(source: str, name: str, data: bytes) -> Iterator[Block]:
     """Its records, one a line, in blocks. Raises _DamagedError. In the thread that scans."""
     try:
-        document = orjson.loads(_unpacked(data))
+        document = orjson.loads(unpack(data, "", _LARGEST))
         records = document["Records"]
         lines = [orjson.dumps(record) + b"\n" for record in records]
-    except (orjson.JSONDecodeError, zlib.error, KeyError, TypeError):
+    except (orjson.JSONDecodeError, BodyError, KeyError, TypeError):
         raise _DamagedError from None
     del document, records
     offset, number, part = 0, 1, b""
@@ -212,16 +199,6 @@ def _blocks(source: str, name: str, data: bytes) -> Iterator[Block]:
             yield Block(source, name, name, offset, part, time.time(), line=number)
             offset, number, part = offset + len(part), number + part.count(b"\n"), b""
         part += line
-
-
-def _unpacked(data: bytes) -> bytes:
-    if data[:2] != b"\x1f\x8b":  # on its way it may have been unpacked
-        return data
-    unpacker = zlib.decompressobj(31)
-    text = unpacker.decompress(data, _LARGEST)
-    if unpacker.unconsumed_tail or not unpacker.eof:
-        raise _DamagedError
-    return text
 
 
 def _earlier(at: str) -> str:
@@ -274,10 +251,13 @@ def _short(name: str) -> str:
 
 
 class _Folders:
+    """Where the files are. Names are paths."""
+
     def __init__(self, paths: Sequence[str]) -> None:
         self._paths = paths
 
     async def names(self, since: Mapping[str, str]) -> list[str]:
+        """Of files that may be new. `since`: folder → moment, as names have it. Raises ServiceError, OSError."""
         return await asyncio.to_thread(self._walk)
 
     def _walk(self) -> list[str]:
@@ -292,6 +272,7 @@ class _Folders:
         return found
 
     async def read(self, name: str) -> bytes:
+        """Raises ServiceError, OSError."""
         return await asyncio.to_thread(_whole, name)
 
     async def close(self) -> None: ...
@@ -303,6 +284,8 @@ def _whole(path: str) -> bytes:
 
 
 class _Bucket:
+    """The same of a bucket. Names are keys of objects."""
+
     def __init__(self, config: CloudTrailConfig) -> None:
         self._config = config
         self._amazon = Amazon(config, "s3", "")

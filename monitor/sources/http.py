@@ -29,11 +29,11 @@ from monitor.domain.model import Block
 from monitor.intake.protocol import Intake
 from monitor.sources import bulk, hec
 from monitor.sources.base import SourceConfig
-from monitor.sources.peers import Peers, networks
-from monitor.sources.pushed import MOST, BodyTally, FormError, Pushed, TooManyError, blocks
+from monitor.sources.peers import Peers
+from monitor.sources.pushed import BodyError, BodyTally, Pushed, blocks
 from monitor.sources.settle import settle
 from monitor.sources.tls import TlsConfig, TlsError, TlsIdentity
-from monitor.sources.unpack import PackedError, unpack
+from monitor.sources.unpack import unpack
 
 __all__ = ["HttpSource", "HttpSourceConfig"]
 
@@ -64,7 +64,6 @@ class HttpSourceConfig(TlsConfig):
     listen: str = "127.0.0.1:4318"
     token: Credential | None = None
     insecure: bool = False
-    allow: tuple[str, ...] = ()
     max_body: int = Field(default=16 << 20, ge=1024, le=256 << 20)
     max_connections: int = Field(default=128, ge=1, le=10_000)
 
@@ -72,12 +71,6 @@ class HttpSourceConfig(TlsConfig):
     @classmethod
     def _listen(cls, value: str) -> str:
         split_listen(value)
-        return value
-
-    @field_validator("allow")
-    @classmethod
-    def _allow(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        networks(value)
         return value
 
     @model_validator(mode="after")
@@ -262,21 +255,10 @@ class HttpSource:
         except web.HTTPRequestEntityTooLarge as error:
             self._intake.malformed("too_large")
             failure: web.HTTPException = error
-        except TooManyError:
-            self._intake.malformed("too_many")
-            text = f"more than {MOST} records: send fewer at once\n"
-            failure = web.HTTPRequestEntityTooLarge(MOST, tally.records, text=text)
-        except BinaryError:
-            self._intake.malformed("binary")
-            failure = web.HTTPUnsupportedMediaType(text="neither text nor what its Content-Type says\n")
-        except FormError as error:
-            self._intake.malformed("form")
+        except BodyError as error:
+            self._intake.malformed(error.kind)
             failure = web.HTTPBadRequest(text=f"{error}\n")
-        except PackedError as error:
-            self._intake.malformed("too_large" if error.large else "packed")
-            failure = web.HTTPBadRequest(text=f"{error}\n")
-            if error.large:
-                failure = web.HTTPRequestEntityTooLarge(self.config.max_body, 0, text=f"{error}\n")
+            failure.set_status(error.status)
         except TimeoutError:
             failure = web.HTTPServiceUnavailable(text="it could not be kept in time\n", headers=_AGAIN)
         else:
@@ -323,8 +305,10 @@ class HttpSource:
             del task  # or it and its exception hold each other
 
 
-class BinaryError(Exception):
+class BinaryError(BodyError):
     """A body that is not text."""
+
+    kind, status = "binary", 415
 
 
 def _some(records: Iterator[Block], ended: list[Exception]) -> list[Block]:
@@ -336,7 +320,7 @@ def _some(records: Iterator[Block], ended: list[Exception]) -> list[Block]:
             size += len(block.data)
             if len(batch) >= _BATCH or size >= _BYTES:
                 break
-    except (FormError, TooManyError, BinaryError) as error:
+    except BodyError as error:
         # Another one: this one has been where the body is held, which is to go.
         ended.append(type(error)(*error.args))
     return batch
@@ -346,7 +330,7 @@ def _text(body: bytes) -> bytes:
     """Raises BinaryError: of a thousand characters of a log none is a control character, of other things many are."""
     sample = body[:_SAMPLE]
     if len(sample) - len(sample.translate(None, _CONTROLS)) > max(2, len(sample) // 50):
-        raise BinaryError
+        raise BinaryError("neither text nor what its Content-Type says")
     return body
 
 

@@ -20,6 +20,7 @@ from monitor.sources.pem import Joiner
 __all__ = [
     "MOST",
     "NOTHING",
+    "BodyError",
     "BodyTally",
     "FormError",
     "Pushed",
@@ -37,12 +38,20 @@ _NO_TEXT = "(withheld: half a character in it)"
 _EARLIEST, _AHEAD = 631152000, 300  # 1990; seconds by which another clock may be ahead of ours
 
 
-class FormError(Exception):
-    """A body that is not of the form it claims to have; the message names the form, never the content."""
+class BodyError(Exception):
+    """A body that is not taken: `kind`, as it is counted, and `status` of the answer. The message shows no content."""
+
+    kind, status = "form", 400
 
 
-class TooManyError(Exception):
+class FormError(BodyError):
+    """It is not of the form it claims to have; the message names the form."""
+
+
+class TooManyError(BodyError):
     """More records in one body than are taken."""
+
+    kind, status = "too_many", 413
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +92,7 @@ def blocks(source: str, key: bytes, records: Iterable[Pushed], tally: BodyTally 
             tally.why = tally.why or record.bad
         tally.records += 1
         if tally.records > MOST:
-            raise TooManyError
+            raise TooManyError(f"more than {MOST} records: send fewer at once")
         if not record.text.strip():
             continue
         stamp = record.stamp or b"%d" % (now // _AGAIN)

@@ -37,7 +37,7 @@ from monitor.sources.datagrams import (
     rest_of_datagrams,
 )
 from monitor.sources.framing import Frames, Piece
-from monitor.sources.peers import Peers, networks
+from monitor.sources.peers import Peers
 from monitor.sources.pem import Joiner
 from monitor.sources.queue import SourceQueue
 from monitor.sources.tls import TlsConfig, TlsError, TlsIdentity
@@ -93,14 +93,13 @@ def address(text: str) -> Address:
 
 
 class SyslogConfig(TlsConfig):
-    """`type = "syslog"`. `allow`: addresses and networks that may send; empty: whoever can. `rate`: messages a second
-    of one address; what is beyond it waits (TCP, TLS) or is dropped and counted (UDP). `mode`: of a unix socket.
+    """`type = "syslog"`. `rate`: messages a second of one address; what is beyond it waits (TCP, TLS) or is dropped and
+    counted (UDP). `mode`: of a unix socket.
     """
 
     reach: ClassVar[tuple[str, ...]] = ("listen",)
     type: Literal["syslog"] = "syslog"
     listen: tuple[str, ...] = Field(default=("udp:127.0.0.1:5514", "tcp:127.0.0.1:5514"), min_length=1)
-    allow: tuple[str, ...] = ()
     max_connections: int = Field(default=256, ge=1, le=10_000)
     max_message: int = Field(default=65536, ge=1024, le=1 << 20)  # bytes; a longer one is scanned in parts
     rate: int | None = Field(default=None, ge=1)
@@ -111,12 +110,6 @@ class SyslogConfig(TlsConfig):
     def _listen(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for text in value:
             address(text)
-        return value
-
-    @field_validator("allow")
-    @classmethod
-    def _allow(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        networks(value)
         return value
 
     @model_validator(mode="after")

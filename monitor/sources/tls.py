@@ -9,11 +9,13 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Self
 
-from pydantic import ValidationInfo, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
 from monitor.common.credential import Credential, CredentialError
+from monitor.common.fields import LocalPath
 from monitor.intake.protocol import Intake
 from monitor.sources.base import LogConfig
+from monitor.sources.peers import networks
 
 __all__ = ["TlsConfig", "TlsError", "TlsIdentity"]
 
@@ -25,16 +27,19 @@ class TlsError(Exception):
 
 
 class TlsConfig(LogConfig):
-    """Keys of a source that is connected to. `client_ca`: whoever connects must show a certificate of it."""
+    """Keys of a source that is connected to. `client_ca`: whoever connects must show a certificate of it. `allow`:
+    addresses and networks that may send; empty: whoever can."""
 
-    certificate: Path | None = None  # PEM, with those between it and the root
+    certificate: LocalPath | None = None  # PEM, with those between it and the root
     private_key: Credential | None = None
-    client_ca: Path | None = None
+    client_ca: LocalPath | None = None
+    allow: tuple[str, ...] = ()
 
-    @field_validator("certificate", "client_ca")
+    @field_validator("allow")
     @classmethod
-    def _anchored(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        return value and Path((info.context or {}).get("folder") or ".") / value.expanduser()
+    def _allow(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        networks(value)
+        return value
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

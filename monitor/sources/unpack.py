@@ -7,7 +7,9 @@ import zlib
 import cramjam
 import zstandard
 
-__all__ = ["PackedError", "unpack"]
+from monitor.sources.pushed import BodyError
+
+__all__ = ["OversizeError", "PackedError", "unpack"]
 
 _PIECE = 1 << 20
 _GIVEN = 4 << 10  # bytes that are unpacked at once
@@ -16,17 +18,20 @@ _WINDOW = 8 << 20  # bytes that a zstd frame may look back on, as RFC 8878 recom
 _MARKS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}  # how a body begins
 
 
-class PackedError(Exception):
-    """A body that is not what it says; the message names the way it is packed, never the content. `large`: it is more
-    than may be taken."""
+class PackedError(BodyError):
+    """A body that is not what it says; the message names the way it is packed."""
 
-    def __init__(self, message: str, *, large: bool = False) -> None:
-        super().__init__(message)
-        self.large = large
+    kind = "packed"
+
+
+class OversizeError(BodyError):
+    """A body that is more than may be taken."""
+
+    kind, status = "too_large", 413
 
 
 def unpack(body: bytes | bytearray, encoding: str, most: int) -> bytes:
-    """At most `most` bytes. Blocking. Raises PackedError.
+    """At most `most` bytes. Blocking. Raises PackedError and OversizeError.
 
     `encoding`: of the header Content-Encoding, or "snappy" for the block format that Loki's clients send. What says
     nothing of itself but begins as gzip or zstd does is unpacked as that.
@@ -50,9 +55,9 @@ def unpack(body: bytes | bytearray, encoding: str, most: int) -> bytes:
 
 
 def _grown(size: int, most: int) -> int:
-    """Raises PackedError when it is too much."""
+    """Raises OversizeError."""
     if size > most:
-        raise PackedError(f"more than {most} bytes once unpacked", large=True)
+        raise OversizeError(f"more than {most} bytes once unpacked")
     return size
 
 

@@ -9,7 +9,7 @@ import cramjam
 import pytest
 import zstandard
 
-from monitor.sources.unpack import PackedError, unpack
+from monitor.sources.unpack import OversizeError, PackedError, unpack
 
 TEXT = b"a line of a log\n" * 200_000
 MOST = 8 << 20
@@ -54,16 +54,15 @@ def test_deflate_as_some_send_it() -> None:
 
 @pytest.mark.parametrize("encoding", PACKED)
 def test_no_more_than_the_limit_whatever_it_would_become(encoding: str) -> None:
-    with pytest.raises(PackedError, match="more than 1000 bytes") as caught:
+    with pytest.raises(OversizeError, match="more than 1000 bytes"):
         unpack(PACKED[encoding], encoding, 1000)
-    assert caught.value.large
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, zlib.compress, zstandard.compress, snappy])
 def test_a_bomb_costs_what_the_limit_allows(pack: object) -> None:
     encoding = {gzip.compress: "gzip", zlib.compress: "deflate", zstandard.compress: "zstd", snappy: "snappy"}[pack]  # type: ignore[index]
     bomb = pack(bytes(64 << 20))  # type: ignore[operator]
-    with pytest.raises(PackedError, match="more than"):
+    with pytest.raises(OversizeError, match="more than"):
         unpack(bomb, encoding, 1 << 20)
 
 
@@ -76,8 +75,10 @@ def test_what_is_cut_or_garbled_is_an_error_and_nothing_else(encoding: str, seed
         body = bytearray(rng.randbytes(100))
     try:
         unpack(bytes(body), encoding, MOST)
+    except OversizeError:
+        return
     except PackedError as error:
-        assert encoding in str(error) or error.large  # noqa: PT017
+        assert encoding in str(error)  # noqa: PT017
 
 
 def test_an_encoding_that_nobody_knows_is_named() -> None:
