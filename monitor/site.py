@@ -277,7 +277,7 @@ def _alone(config: Config) -> Iterator[None]:
     try:
         descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        state.check_room(config, folder / "lock", error)
+        state.check_room(config.path, folder / "lock", error)
         yield  # the store tells what is wrong with the place
         return
     try:

@@ -85,8 +85,7 @@ class Commands(TyperGroup):
 
 
 def _plain_error(message: str) -> str:
-    """What is wrong with an option, without the word of pydantic before it, and what may have been meant."""
-    message = message.removeprefix("Value error, ")
+    """What is wrong with an option, and what may have been meant."""
     if choice := _CHOICE.fullmatch(message):
         value, choices = choice.groups()
         if close := get_close_matches(value, re.findall("'([^']*)'", choices), n=1):

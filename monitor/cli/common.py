@@ -50,6 +50,7 @@ __all__ = [
     "private",
     "read_config",
     "run_key",
+    "scan_config",
     "severity_colour",
     "since_when",
     "spoken",
@@ -175,17 +176,29 @@ def _in_spite_of(
     return None
 
 
-def run_key(settings: Config, *, lasting: bool = False) -> bytes:
-    """The configured key, made on first use. Where it cannot be made, fingerprints hold for this run only, unless they
-    must be `lasting`. Raises ConfigError."""
-    from monitor.config.locate import ConfigError
-    from monitor.config.state import KEY_FILE
-    from monitor.config.state import key as configured
+def scan_config(path: Path | None) -> Config | None:
+    """What commands go by that look at files of others: the rules' part of it. None: there is no configuration, so the
+    defaults hold, and nothing is imported that reads one. Raises ConfigError."""
+    from monitor.config.locate import ConfigError, find
 
     try:
-        return configured(settings)
+        find(path, here=False)
+    except ConfigError:
+        return None
+    return read_config(path, rules_only=True)
+
+
+def run_key(settings: Config | None, *, lasting: bool = False) -> bytes:
+    """The configured key, made on first use. Where it cannot be made, fingerprints hold for this run only, unless they
+    must be `lasting`. Raises ConfigError."""
+    from monitor.config.locate import ConfigError, default_state_dir
+    from monitor.config.state import KEY_FILE, key, key_in
+
+    try:
+        return key_in(default_state_dir()) if settings is None else key(settings)
     except ConfigError as error:
-        made = settings.monitor.fingerprint_key is None and not (settings.state_dir / KEY_FILE).exists()
+        folder = default_state_dir() if settings is None else settings.state_dir
+        made = (settings is None or settings.monitor.fingerprint_key is None) and not (folder / KEY_FILE).exists()
         if lasting or not made:
             raise
         import secrets

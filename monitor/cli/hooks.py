@@ -25,7 +25,7 @@ from monitor.cli.common import (
     emit,
     fail,
     printable,
-    read_config,
+    scan_config,
 )
 from monitor.cli.scan_accept import books_in
 from monitor.cli.scan_git import commits, kinds, repository_at, staged
@@ -181,7 +181,7 @@ def run(
     from monitor.cli.scan import engine_of
     from monitor.scan.run import ScanOptions
 
-    settings = read_config(config, rules_only=True)
+    settings = scan_config(config)
     session = Session(
         paths=[],
         form=ScanFormat.text,

@@ -22,6 +22,7 @@ from monitor.cli.common import (
     printable,
     read_config,
     run_key,
+    scan_config,
     started,
     with_store,
 )
@@ -221,10 +222,10 @@ def scan(
     if report and not history:
         fail("--report goes with --git", 2)
     whole = inventory or report
-    settings = read_config(config, rules_only=not whole, foreign=whole)
-    if report:
+    settings = read_config(config, foreign=True) if whole else scan_config(config)
+    if report and settings:
         with_store(settings, _nothing)  # a state that is not there is told before the scan begins
-    if inventory and not settings.inventory:
+    if inventory and not (settings and settings.inventory):
         fail(_NO_INVENTORY, 2)
     engine = engine_of(settings)
     asked = frozenset(_known_rules(engine, rule or (), inventory=inventory))
@@ -240,12 +241,14 @@ def scan(
         keep=write_baseline is not None or report,
         also=documents,
     )
+    from monitor.config.locate import default_state_dir, default_workers
     from monitor.scan.run import ScanOptions
 
-    own = _own(engine, settings, key) if inventory else None
-    for problem in own.problems if own else ():
-        session.problem(str(settings.path), problem)
-    engine = own.engine if own else engine
+    own = _own(engine, settings, key) if inventory and settings else None
+    if own is not None:
+        engine = own.engine
+        for problem in own.problems:
+            session.problem(own.source, problem)
     options = ScanOptions(
         key=key,
         context=form is ScanFormat.text or report,
@@ -264,20 +267,22 @@ def scan(
         if repository is not None:
             from monitor.cli.scan_git import run
 
-            state = settings.state_dir if since_last else None
-            run(session, repository, engine, options, only_staged=staged, everything=everything, state=state)
+            state = settings.state_dir if settings else default_state_dir()
+            cursors = state if since_last else None
+            run(session, repository, engine, options, only_staged=staged, everything=everything, state=cursors)
         elif ended is not None:
             from monitor.cli.scan_actions import scan_logs
 
             scan_logs(session, ended, engine, options)
         else:
-            session.run(engine, options, threads or settings.workers, gitignore=gitignore, git=git, max_size=max_size)
+            threads = threads or (settings.workers if settings else default_workers())
+            session.run(engine, options, threads, gitignore=gitignore, git=git, max_size=max_size)
     except KeyboardInterrupt:
         sys.stdout.flush()
         os._exit(130)  # and the processes that search with it
     if write_baseline is not None:
         _write_baseline(write_baseline, key, (hit.finding for hit in session.all))
-    if report and repository is not None:
+    if report and settings and repository is not None:
         from monitor.cli.scan_git import record
 
         record(session, repository, settings)
@@ -324,8 +329,15 @@ def _books(paths: list[str], repository: Git | None) -> list[Book]:
     return books_at(paths) if repository is None else books_in(repository)
 
 
-def engine_of(settings: Config) -> Engine:
+def engine_of(settings: Config | None) -> Engine:
     from detectors.match.engine import Engine
+
+    if settings is None:
+        from detectors.rules.load import load_rules
+        from monitor.config.locate import default_state_dir
+
+        cache = default_state_dir() / "cache"
+        return Engine.build(load_rules(cache_dir=cache), cache)
     from monitor.site import read_rules, rule_errors
 
     with rule_errors(settings):
@@ -338,7 +350,7 @@ def _own(engine: Engine, settings: Config, key: bytes) -> Own:
     from monitor.scan.own import own
 
     assert settings.path is not None  # an inventory comes from a file
-    return asyncio.run(own(engine, settings.path.parent, settings.inventory, key))
+    return asyncio.run(own(engine, settings.path, settings.inventory, key))
 
 
 def _known_rules(engine: Engine, wanted: Iterable[str], *, inventory: bool) -> Iterable[str]:

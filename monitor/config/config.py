@@ -6,7 +6,6 @@ No message shows a value from the file: a literal credential is refused without 
 
 from __future__ import annotations
 
-import os
 import re
 import time
 import tomllib
@@ -23,7 +22,7 @@ from monitor.common.field_names import holds_secrets, is_field
 from monitor.common.listen import split_listen
 from monitor.common.problems import Problem, check, short, suggest
 from monitor.common.text import token_like, toml_error
-from monitor.config.locate import ConfigError, default_state_dir, find
+from monitor.config.locate import ConfigError, default_state_dir, default_workers, find
 from monitor.domain.retention import RetentionConfig
 
 if TYPE_CHECKING:
@@ -283,7 +282,7 @@ class Config:
 
     @property
     def workers(self) -> int:
-        return self.monitor.workers or min(4, len(os.sched_getaffinity(0)))
+        return self.monitor.workers or default_workers()
 
 
 def load(path: Path | None = None, *, rules_only: bool = False) -> Config:

@@ -13,7 +13,7 @@ from pathlib import Path
 from monitor.common.problems import Problem
 from monitor.common.text import veiled
 
-__all__ = ["LOCAL_PATH", "SYSTEM_PATH", "ConfigError", "default_state_dir", "find"]
+__all__ = ["LOCAL_PATH", "SYSTEM_PATH", "ConfigError", "default_state_dir", "default_workers", "find"]
 
 SYSTEM_PATH = Path("/etc/exposure-monitor/config.toml")
 LOCAL_PATH = Path("config.toml")
@@ -51,6 +51,11 @@ def default_state_dir() -> Path:
     """$STATE_DIRECTORY (systemd gives a colon-separated list, ours is the first), else one below the home directory."""
     given = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
     return Path(given) if given else Path("~/.local/state/exposure-monitor").expanduser()
+
+
+def default_workers() -> int:
+    """One a usable CPU, at most four."""
+    return min(4, len(os.sched_getaffinity(0)))
 
 
 def find(given: Path | None = None, *, here: bool = True) -> Path:

@@ -6,13 +6,26 @@ import contextlib
 import errno
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from monitor.common.credential import Credential, CredentialError
 from monitor.common.problems import Problem
-from monitor.config.config import Config
 from monitor.config.locate import ConfigError
 
-__all__ = ["DATABASE_FILE", "KEY_FILE", "NoRoomError", "check_room", "database", "existing_key", "key", "make_database"]
+if TYPE_CHECKING:
+    from monitor.common.credential import Credential
+    from monitor.config.config import Config
+
+__all__ = [
+    "DATABASE_FILE",
+    "KEY_FILE",
+    "NoRoomError",
+    "check_room",
+    "database",
+    "existing_key",
+    "key",
+    "key_in",
+    "make_database",
+]
 
 KEY_FILE = "fingerprint.key"
 DATABASE_FILE = "state.db"
@@ -25,6 +38,8 @@ class NoRoomError(ConfigError):
 
 def database(config: Config) -> str | Path:
     """URL or path of the database, as `Store.open` takes it. The URL may hold a password. Raises ConfigError."""
+    from monitor.common.credential import CredentialError
+
     if config.monitor.database is None:
         return config.state_dir / DATABASE_FILE
     try:
@@ -34,16 +49,21 @@ def database(config: Config) -> str | Path:
 
 
 def key(config: Config) -> bytes:
-    """The key for fingerprints; made on first use (mode 0600) when none is configured. Raises ConfigError,
-    and NoRoomError where the disk is full.
+    """The key for fingerprints; made on first use when none is configured. Raises ConfigError, and NoRoomError where
+    the disk is full."""
+    if config.monitor.fingerprint_key is not None:
+        return _configured(config, config.monitor.fingerprint_key)
+    return key_in(config.state_dir, config.path)
+
+
+def key_in(folder: Path, source: Path | None = None) -> bytes:
+    """`key` that is kept in the state folder (mode 0600). `source`: the configuration, for errors.
 
     Losing or changing it means that secrets known before look new, so an unreadable key is never replaced.
     """
-    if config.monitor.fingerprint_key is not None:
-        return _configured(config, config.monitor.fingerprint_key)
-    path = config.state_dir / KEY_FILE
+    path = folder / KEY_FILE
     try:
-        config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Written aside and linked into place: a crash half-way, or two first starts at once, leave one whole key.
         if not path.exists():
             fresh = path.with_name(f"{KEY_FILE}.{os.getpid()}.{os.urandom(4).hex()}")
@@ -52,14 +72,14 @@ def key(config: Config) -> bytes:
                     file.write(os.urandom(32).hex() + "\n")
                     file.flush()
                     os.fsync(file.fileno())
-                    _as_its_folder(file.fileno(), config.state_dir)
+                    _as_its_folder(file.fileno(), folder)
                 with contextlib.suppress(FileExistsError):
                     os.link(fresh, path)
             finally:
                 fresh.unlink(missing_ok=True)
-        return _long_enough(config, path.read_bytes().strip())
+        return _long_enough(source, path.read_bytes().strip())
     except OSError as error:
-        raise _unwritable(config, path, error, "monitor.state_dir or monitor.fingerprint_key") from None
+        raise _unwritable(source, path, error, "monitor.state_dir or monitor.fingerprint_key") from None
 
 
 def make_database(config: Config) -> None:
@@ -76,7 +96,7 @@ def make_database(config: Config) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise _unwritable(config, path, error, "monitor.state_dir") from None
+        raise _unwritable(config.path, path, error, "monitor.state_dir") from None
 
 
 def _as_its_folder(descriptor: int, folder: Path) -> None:
@@ -86,10 +106,10 @@ def _as_its_folder(descriptor: int, folder: Path) -> None:
         os.fchown(descriptor, there.st_uid, there.st_gid)
 
 
-def _unwritable(config: Config, path: Path, error: OSError, keys: str) -> ConfigError:
-    check_room(config, path, error)
+def _unwritable(source: Path | None, path: Path, error: OSError, keys: str) -> ConfigError:
+    check_room(source, path, error)
     message = f"{error.filename or path}: {error.strerror}; make the folder writable for this user, or set {keys}"
-    return ConfigError(config.path, [Problem("monitor.state_dir", message)])
+    return ConfigError(source, [Problem("monitor.state_dir", message)])
 
 
 def existing_key(config: Config) -> bytes | None:
@@ -98,26 +118,28 @@ def existing_key(config: Config) -> bytes | None:
     path = config.state_dir / KEY_FILE
     if config.monitor.fingerprint_key is not None:
         return _configured(config, config.monitor.fingerprint_key)
-    return _long_enough(config, path.read_bytes().strip()) if path.exists() else None
+    return _long_enough(config.path, path.read_bytes().strip()) if path.exists() else None
 
 
 def _configured(config: Config, reference: Credential) -> bytes:
+    from monitor.common.credential import CredentialError
+
     try:
         value = reference.resolve().encode()
     except CredentialError as error:
         raise ConfigError(config.path, [Problem("monitor.fingerprint_key", str(error))]) from None
-    return _long_enough(config, value)
+    return _long_enough(config.path, value)
 
 
-def check_room(config: Config, path: Path, error: OSError) -> None:
+def check_room(source: Path | None, path: Path, error: OSError) -> None:
     """Raises NoRoomError when that is why `path` could not be made."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS):
         message = f"{path}: {error.strerror}; see whether its disk is full, failing or mounted read-only"
-        raise NoRoomError(config.path, [Problem("monitor.state_dir", message)]) from None
+        raise NoRoomError(source, [Problem("monitor.state_dir", message)]) from None
 
 
-def _long_enough(config: Config, value: bytes) -> bytes:
+def _long_enough(source: Path | None, value: bytes) -> bytes:
     if len(value) < KEY_MIN_LENGTH:
         message = f"shorter than {KEY_MIN_LENGTH} bytes; make one with: openssl rand -hex 32"
-        raise ConfigError(config.path, [Problem("monitor.fingerprint_key", message)])
+        raise ConfigError(source, [Problem("monitor.fingerprint_key", message)])
     return value

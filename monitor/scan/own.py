@@ -21,20 +21,21 @@ __all__ = ["Own", "own"]
 
 @dataclass(slots=True)
 class Own:
-    """`engine`: finds the values too. `owners`: by fingerprint, the most current first. `problems`: of managers that
-    could not be read, a sentence each: what only they hold is not found."""
+    """`source`: the configuration. `engine`: finds the values too. `owners`: by fingerprint, the most current first.
+    `problems`: of managers that could not be read, a sentence each: what only they hold is not found."""
 
+    source: str
     engine: Engine
     owners: dict[str, list[OwnedSecret]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
 
-async def own(engine: Engine, folder: Path, entries: Sequence[ManagerConfig], key: bytes) -> Own:
-    """Beside the rules of `engine` the values of these entries of the configuration in `folder`."""
-    scrub, found = Redactor(engine.worker()), Own(engine)
+async def own(engine: Engine, source: Path, entries: Sequence[ManagerConfig], key: bytes) -> Own:
+    """Beside the rules of `engine` the values of these entries of the configuration `source`."""
+    scrub, found = Redactor(engine.worker()), Own(str(source), engine)
     anchors: dict[str, Anchor] = {}
     for entry in entries:  # one after another, as `sync` does
-        kept, theirs, problem = await ask(entry, folder, key, scrub)
+        kept, theirs, problem = await ask(entry, source.parent, key, scrub)
         anchors |= theirs
         found.problems += [problem] if problem else []
         for one in kept:

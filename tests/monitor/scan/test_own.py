@@ -36,7 +36,7 @@ async def test_what_managers_give_is_found_and_named_beside_what_rules_find(tmp_
     (folder / "a.log").write_text(f"x {ONE} y\n{coded}\n{TOKEN} and {TWO}\n")
 
     settings = load(path)
-    found = await own(texts.engine("vcs/github"), tmp_path, settings.inventory, key(settings))
+    found = await own(texts.engine("vcs/github"), tmp_path / "config.toml", settings.inventory, key(settings))
     [problem] = found.problems
     assert problem.startswith("inventory gone: ")
     options = ScanOptions(key=key(settings), owners=found.owners)
