@@ -148,6 +148,6 @@ def _dossier(ref: str, config: Path | None) -> Dossier:
         told = await store.outbox.list(about=incident.id, limit=10_000)
         names = await store.access.names(incident)
         uses = await store.access.uses(secrets=names, limit=10_000) if names else []
-        return Dossier(incident, run, history, told, time.time(), uses, await store.incidents.beside([incident]))
+        return Dossier(incident, run, history, told, time.time(), uses, await store.incidents.joined([incident]))
 
     return with_store(read_config(config, store_only="look"), read)

@@ -363,8 +363,8 @@ async def _views(
     from monitor.report.view import Links, view
 
     links = Links.below(settings.http.address, invocation(settings.path if given else None, sys.argv[0]))
-    beside, books = await store.incidents.beside(incidents), settings.shelf.load
-    return [view(one, beside, links=links, books=books) for one in incidents]
+    joined, books = await store.incidents.joined(incidents), settings.shelf.load
+    return [view(one, joined, links=links, books=books) for one in incidents]
 
 
 def as_dict(incident: IncidentView) -> dict[str, Any]:

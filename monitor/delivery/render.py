@@ -16,7 +16,7 @@ def render(leased: Leased, *, links: Links, books: Books, host: str = "", offers
     """The notification, the worst incidents first. `host`: whose monitor sends it; `offers`: for a sink that people act
     through."""
     shown = sorted(leased.incidents, key=lambda one: (-rank(one.severity), -one.last_seen))
-    ready = tuple(view(one, leased.beside, links=links, books=books, offers=offers) for one in shown)
+    ready = tuple(view(one, leased.joined, links=links, books=books, offers=offers) for one in shown)
 
     url = ready[0].url if len(ready) == 1 else None
     if url is None and links.console:

@@ -10,7 +10,7 @@ from monitor.common.wording import moment
 from monitor.domain.incidents import Incident
 from monitor.report.view import view
 from monitor.runbook.progress import RunbookRun
-from monitor.store import AuditEntry, Beside, OutboxEntry, Use
+from monitor.store import AuditEntry, Joined, OutboxEntry, Use
 
 __all__ = [
     "REGULATOR",
@@ -71,12 +71,12 @@ class Dossier:
     told: Sequence[OutboxEntry]
     now: float
     uses: Sequence[Use] = ()
-    beside: Beside = field(default_factory=Beside)
+    joined: Joined = field(default_factory=Joined)
 
     @property
     def shown(self) -> IncidentView:
         """As alerts show it."""
-        return view(self.incident, self.beside)
+        return view(self.incident, self.joined)
 
 
 @dataclass(frozen=True, slots=True)

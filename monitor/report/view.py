@@ -15,7 +15,7 @@ from monitor.common.notification import IncidentView, Offer, RunbookProgress
 from monitor.domain.incidents import Incident, Verified
 from monitor.runbook import Runbook
 from monitor.runbook.progress import RunbookRun, choose_order
-from monitor.store.records import ActionRun, Beside
+from monitor.store.records import ActionRun, Joined
 
 __all__ = ["FIRST_STEP", "Books", "Links", "Offers", "view"]
 
@@ -42,7 +42,7 @@ class Links:
 
 def view(
     incident: Incident,
-    beside: Beside = Beside(),
+    joined: Joined = Joined(),
     *,
     links: Links = Links(),
     books: Books = lambda name: None,
@@ -50,11 +50,11 @@ def view(
 ) -> IncidentView:
     """`offers`: for what people act through."""
     book = books(incident.runbook)
-    run = beside.runs.get(incident.id)
+    run = joined.runs.get(incident.id)
     first, first_at = (book.advice(_facts(incident, book, run)), book.where) if book else (FIRST_STEP, "")
     if run is not None and run.next is not None and run.next.claims != "revoked":
         first, first_at = f"{run.next.title}.", ""
-    actor, note = beside.decided.get(incident.id, (None, ""))
+    actor, note = joined.decided.get(incident.id, (None, ""))
     return IncidentView(
         id=incident.id,
         fingerprint=incident.fingerprint,
@@ -82,9 +82,9 @@ def view(
         first_logged=None if incident.first_logged is None else _time(incident.first_logged),
         program=links.program.call,
         options=links.program.options,
-        drill=incident.fingerprint in beside.drills,
+        drill=incident.fingerprint in joined.drills,
         run=None if run is None or run.ended is not None else _progress(run),
-        offers=_offers(offers(incident), beside.actions.get(incident.id, ())) if offers else (),
+        offers=_offers(offers(incident), joined.actions.get(incident.id, ())) if offers else (),
         **_answer(incident.verified),
     )
 

@@ -5,14 +5,14 @@ from monitor.store.allowance import AT_ONCE
 from monitor.store.errors import DriverError, Recovery, StoreError
 from monitor.store.leases import owner_name
 from monitor.store.reach import reach
-from monitor.store.records import AuditEntry, Beside, Leased, Notice, OutboxEntry, StoreStats
+from monitor.store.records import AuditEntry, Joined, Leased, Notice, OutboxEntry, StoreStats
 from monitor.store.store import Store
 
 __all__ = [
     "AT_ONCE",
     "AuditEntry",
-    "Beside",
     "DriverError",
+    "Joined",
     "Leased",
     "Notice",
     "OutboxEntry",

@@ -17,15 +17,21 @@ from monitor.access.policy import audited
 from monitor.access.reading import Outcome, Reading
 from monitor.domain.incidents import Incident
 from monitor.domain.model import Finding
-from monitor.store.rows import chunks, clean, insert_into
+from monitor.store.rows import any_of, apply_all, chunks, clean, insert_into, rows_among, upsert
 from monitor.store.schema import habits, marks, read_ids, reads
-from monitor.store.transaction import StoreSession, Transaction
+from monitor.store.transaction import StoreRepository, Transaction, durably, read_only
 from monitor.store.wrappings import named
 
 __all__ = ["Access", "Use", "take"]
 
 _MOST = 10_000  # rows of an answer
 _SHOWN = 120  # characters of a title
+
+_BY_MARK = select(marks.c.secret).where(any_of(marks.c.mark))
+_KEEP_MARK = upsert(marks, ("mark", "secret", "last"), on=("mark", "secret"), changing=("last",))
+_KEEP_HABIT = upsert(
+    habits, ("secret", "principal", "state", "last"), on=("secret", "principal"), changing=("state", "last")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +50,13 @@ class Use:
     times: int
 
 
-class Access:
-    """The face of it."""
+class Access(StoreRepository):
+    """Who read what."""
 
-    def __init__(self, desk: StoreSession) -> None:
-        self._desk = desk
-
-    async def uses(
+    @read_only
+    def uses(
         self,
+        connection: Connection,
         *,
         secrets: Sequence[str] | None = None,
         principal: str | None = None,
@@ -59,66 +64,83 @@ class Access:
         limit: int = 100,
     ) -> list[Use]:
         """Last first. `secrets`: only these, by their whole names."""
-        return await self._desk.read(lambda connection: _uses(connection, secrets, principal, since, limit))
+        query = select(reads).where(reads.c.last >= since)
+        if secrets is not None:
+            query = query.where(reads.c.secret.in_(list(secrets)[:_MOST]))
+        if principal is not None:
+            query = query.where(reads.c.principal == principal)
+        rows = connection.execute(query.order_by(reads.c.last.desc(), reads.c.id).limit(min(limit, _MOST)))
+        return [
+            Use(
+                row.secret, row.principal, row.address, row.outcome, row.source, tuple(json.loads(row.names)),
+                row.agent, row.first, row.last, row.times,
+            )
+            for row in rows
+        ]  # fmt: skip
 
-    async def names(self, incident: Incident, marked: Iterable[str] = ()) -> list[str]:
+    @read_only
+    def names(self, connection: Connection, incident: Incident, marked: Iterable[str] = ()) -> list[str]:
         """What audit records call the secret of an incident: by its name in the inventory, by its own value where that
         is an id, by the id beside it, or by what somebody says stands for it there (an HMAC)."""
-        key = self._desk.secret
-        known = {incident.fingerprint, *(fingerprint(key, mark.encode()) for mark in marked)}
-        if beside := incident.labels.get("access_key_id"):
-            known.add(fingerprint(key, beside.encode()))
-        labels = incident.labels
+        key, labels = self._session.secret, incident.labels
+        values = [*marked, labels["access_key_id"]] if labels.get("access_key_id") else list(marked)
+        hashed = [incident.fingerprint, *(fingerprint(key, value.encode()) for value in values)]
+        by_mark = {row.secret for row in rows_among(connection, _BY_MARK, hashed)}
         owned = bool(labels.get("inventory") or labels.get("entry"))
-        return await self._desk.read(
-            lambda connection: sorted(
-                _named(connection, known) | _labelled(connection, labels.get("secret"), owned=owned)
-            )
-        )
+        return sorted(by_mark | _labelled(connection, labels.get("secret"), owned=owned))
 
-    async def link(self, incident: Incident, names: Iterable[str]) -> None:
+    @durably
+    def link(self, tx: Transaction, incident: Incident, names: Iterable[str]) -> None:
         """From now on audit records about these names are about the secret of the incident."""
-        rows = [{"mark": incident.fingerprint, "secret": clean(name), "last": self._desk.now()} for name in names]
-        await self._desk.write(lambda tx: _keep_marks(tx, rows), durable=True)
+        rows = [{"mark": incident.fingerprint, "secret": clean(name), "last": tx.now} for name in names]
+        apply_all(tx.connection, _KEEP_MARK, rows)
 
-    async def known(self) -> list[tuple[str, str, Habit]]:
+    @read_only
+    def known(self, connection: Connection) -> list[tuple[str, str, Habit]]:
         """Every secret with every principal that read it, and what is usual of that."""
+        query = select(habits).where(habits.c.secret != "", habits.c.principal != "")
+        rows = connection.execute(query.order_by(habits.c.secret, habits.c.principal))
+        return [(row.secret, row.principal, Habit.of_json(json.loads(row.state))) for row in rows]
 
-        def run(connection: Connection) -> list[tuple[str, str, Habit]]:
-            query = select(habits).where(habits.c.secret != "", habits.c.principal != "")
-            rows = connection.execute(query.order_by(habits.c.secret, habits.c.principal))
-            return [(row.secret, row.principal, Habit.of_json(json.loads(row.state))) for row in rows]
-
-        return await self._desk.read(run)
-
-    async def last(self) -> float | None:
+    @read_only
+    def last(self, connection: Connection) -> float | None:
         """When the last record was read; None: none ever was."""
-        return await self._desk.read(lambda connection: connection.execute(select(func.max(read_ids.c.at))).scalar())
+        return connection.execute(select(func.max(read_ids.c.at))).scalar()
 
 
 def take(tx: Transaction, source: str, readings: Sequence[Reading]) -> list[Finding]:
-    """Keep what is new of them. Returns what is out of order."""
+    """Store what is new of them. Returns what is out of order."""
     if not readings:
         return []
     fresh = named(tx, _new(tx, readings))
     trail = ("", f"source {clean(source)}")  # beside the readers: it is known, too, for how long records were read
     usual = _load(tx.connection, fresh, trail[1])
-    found: dict[str, Finding] = {}
+    odd: dict[str, Finding] = {}
     singles: dict[str, tuple[str, int]] = {}  # by id, whose they are and of which hour
     broad: set[tuple[str, int]] = set()  # where they are parts of one matter
     for reading in fresh:
         for one in _judged(tx, reading, usual, trail):
             finding = _finding(tx, source, reading, one)
-            found.setdefault(finding.id, finding)
+            odd.setdefault(finding.id, finding)
             if one.kind == "breadth":
                 broad.add((reading.principal, _hour(reading)))
             elif one.kind in HABITUAL:
                 singles.setdefault(finding.id, (reading.principal, _hour(reading)))
 
     _count(tx, source, fresh)
-    _remember(tx, usual)
-    _mark(tx, fresh)
-    return [one for id_, one in found.items() if singles.get(id_) not in broad]
+    states = [
+        {"secret": secret, "principal": principal, "state": json.dumps(habit.as_json()), "last": habit.last}
+        for (secret, principal), habit in usual.items()
+    ]
+    apply_all(tx.connection, _KEEP_HABIT, states)
+    seen = {
+        (fingerprint(tx.secret, mark.encode()), reading.secret): reading.at
+        for reading in fresh
+        for mark in reading.marks
+    }
+    rows = [{"mark": mark, "secret": secret, "last": at} for (mark, secret), at in seen.items()]
+    apply_all(tx.connection, _KEEP_MARK, rows)
+    return [finding for id_, finding in odd.items() if singles.get(id_) not in broad]
 
 
 def _new(tx: Transaction, readings: Sequence[Reading]) -> list[Reading]:
@@ -153,21 +175,19 @@ def _hour(reading: Reading) -> int:
 def _load(connection: Connection, readings: Iterable[Reading], trail: str) -> _Usual:
     """Habits by secret and principal, either of them empty for whichever; `trail`: the name of what all have read."""
     readings = list(readings)
-    found: _Usual = {}
+    usual: _Usual = {}
     columns = habits.c
-    for name, of in (
-        (columns.secret, {one.secret for one in readings}),
-        (columns.principal, {trail, *(one.principal for one in readings)}),
+    for name, other, of in (
+        (columns.secret, columns.principal, {reading.secret for reading in readings}),
+        (columns.principal, columns.secret, {trail, *(reading.principal for reading in readings)}),
     ):
-        other = columns.principal if name is columns.secret else columns.secret
-        for chunk in chunks(of):
-            for row in connection.execute(select(habits).where(name.in_(chunk), other == "")):
-                found[row.secret, row.principal] = Habit.of_json(json.loads(row.state))
-    for secret, principal in {(one.secret, one.principal) for one in readings}:
+        for row in rows_among(connection, select(habits).where(any_of(name), other == ""), of):
+            usual[row.secret, row.principal] = Habit.of_json(json.loads(row.state))
+    for secret, principal in {(reading.secret, reading.principal) for reading in readings}:
         query = select(habits.c.state).where(columns.secret == secret, columns.principal == principal)
         if (state := connection.execute(query).scalar()) is not None:
-            found[secret, principal] = Habit.of_json(json.loads(state))
-    return found
+            usual[secret, principal] = Habit.of_json(json.loads(state))
+    return usual
 
 
 def _judged(tx: Transaction, reading: Reading, usual: _Usual, trail: tuple[str, str]) -> list[Odd]:
@@ -247,40 +267,6 @@ def _count(tx: Transaction, source: str, readings: Iterable[Reading]) -> None:
     tx.connection.execute(statement.on_conflict_do_update(index_elements=[old.id], set_=changed), list(rows.values()))
 
 
-def _remember(tx: Transaction, usual: _Usual) -> None:
-    if not usual:
-        return
-    statement = insert_into(tx.connection, habits)
-    rows = [
-        {"secret": secret, "principal": principal, "state": json.dumps(habit.as_json()), "last": habit.last}
-        for (secret, principal), habit in usual.items()
-    ]
-    tx.connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=[habits.c.secret, habits.c.principal],
-            set_={name: statement.excluded[name] for name in ("state", "last")},
-        ),
-        rows,
-    )
-
-
-def _mark(tx: Transaction, readings: Iterable[Reading]) -> None:
-    rows = {(fingerprint(tx.secret, mark.encode()), one.secret): one.at for one in readings for mark in one.marks}
-    _keep_marks(tx, [{"mark": mark, "secret": secret, "last": at} for (mark, secret), at in rows.items()])
-
-
-def _keep_marks(tx: Transaction, rows: Sequence[dict[str, Any]]) -> None:
-    if not rows:
-        return
-    statement = insert_into(tx.connection, marks)
-    tx.connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=[marks.c.mark, marks.c.secret], set_={"last": statement.excluded.last}
-        ),
-        rows,
-    )
-
-
 def _labelled(connection: Connection, name: str | None, *, owned: bool) -> set[str]:
     """By the name that an incident has for it; `owned`: it is the inventory's, which names single keys."""
     if not name:
@@ -291,28 +277,3 @@ def _labelled(connection: Connection, name: str | None, *, owned: bool) -> set[s
         query = select(habits.c.secret).where(habits.c.secret.endswith(f"/{path}", autoescape=True)).distinct()
         found.update(connection.execute(query).scalars())
     return found
-
-
-def _named(connection: Connection, known: Iterable[str]) -> set[str]:
-    found: set[str] = set()
-    for chunk in chunks(known):
-        found.update(connection.execute(select(marks.c.secret).where(marks.c.mark.in_(chunk))).scalars())
-    return found
-
-
-def _uses(
-    connection: Connection, secrets: Sequence[str] | None, principal: str | None, since: float, limit: int
-) -> list[Use]:
-    query = select(reads).where(reads.c.last >= since)
-    if secrets is not None:
-        query = query.where(reads.c.secret.in_(list(secrets)[:_MOST]))
-    if principal is not None:
-        query = query.where(reads.c.principal == principal)
-    rows = connection.execute(query.order_by(reads.c.last.desc(), reads.c.id).limit(min(limit, _MOST)))
-    return [
-        Use(
-            row.secret, row.principal, row.address, row.outcome, row.source, tuple(json.loads(row.names)), row.agent,
-            row.first, row.last, row.times,
-        )
-        for row in rows
-    ]  # fmt: skip

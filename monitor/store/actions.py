@@ -6,19 +6,20 @@ import contextlib
 import json
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, insert, or_, select, update
 
-from monitor.store.changes import behind, labels_of, news
+from monitor.store.changes import behind, labels_of, newest_place, opened_since
 from monitor.store.drills import drills_among
 from monitor.store.leases import lost_owners, owner_name
 from monitor.store.records import ActionRun
-from monitor.store.rows import action_from, chunks, clean, incident_from
-from monitor.store.schema import actions, findings, incidents
+from monitor.store.rows import action_from, chunks, clean, incident_by_id
+from monitor.store.schema import actions, incidents
 from monitor.store.sealing import outdated, touch
 from monitor.store.trail import append, entry
-from monitor.store.transaction import StoreSession, Transaction
+from monitor.store.transaction import StoreRepository, StoreSession, Transaction, durably, read_only
 
 __all__ = ["ActionError", "Actions", "UnsealedError", "abort", "ask", "complete", "doubt"]
 
@@ -36,30 +37,34 @@ class UnsealedError(ActionError):
     """An action, or what it was approved for, is not as the monitor has written it."""
 
 
-class Actions:
-    """The face of the actions. `ref`: an id, or a start of it that fits only one."""
+class Actions(StoreRepository):
+    """Actions about incidents. `ref`: an id, or a start of it that fits only one."""
 
-    def __init__(self, desk: StoreSession) -> None:
-        self._desk = desk
-        self._owner = owner_name(desk.node)
+    def __init__(self, session: StoreSession) -> None:
+        super().__init__(session)
+        self._owner = owner_name(session.node)
 
-    async def find(self, *, incident: str | None = None, states: Collection[str] = ()) -> list[ActionRun]:
+    @read_only
+    def find(
+        self, connection: Connection, *, incident: str | None = None, states: Collection[str] = ()
+    ) -> list[ActionRun]:
         """Newest first."""
         query = select(actions).order_by(actions.c.planned_at.desc(), actions.c.id)
         if incident is not None:
             query = query.where(actions.c.incident == incident)
         if states:
             query = query.where(actions.c.state.in_(list(states)))
-        return await self._desk.read(
-            lambda connection: [action_from(row) for row in connection.execute(query.limit(1000))]
-        )
+        return [action_from(row) for row in connection.execute(query.limit(1000))]
 
-    async def get(self, ref: str) -> ActionRun:
+    @read_only
+    def get(self, connection: Connection, ref: str) -> ActionRun:
         """Raises LookupError."""
-        return await self._desk.read(lambda connection: _get(connection, ref.strip()))
+        return _get(connection, ref.strip())
 
-    async def plan(
+    @durably
+    def plan(
         self,
+        tx: Transaction,
         incident: str,
         action: str,
         *,
@@ -72,98 +77,90 @@ class Actions:
 
         By itself (`automatic`) an action is planned once for an incident, whatever came of it.
         """
-        return await self._desk.write(
-            lambda tx: _plan(
-                tx, incident, action, actor=actor, needed=needed, automatic=automatic, parts=dict(parts or {})
-            ),
-            durable=True,
-        )
+        return _plan(tx, incident, action, actor=actor, needed=needed, automatic=automatic, parts=parts or {})
 
     async def gather(self, wanted: Callable[[dict[str, str]], Sequence[tuple[str, int]]]) -> bool:
         """Plan what `wanted` says (names, and how many have to approve) of the labels of each incident that was opened
         or came back since the last time. Returns whether there is more."""
-        mark = f"actions:{self._desk.node}"
-        if not await self._desk.read(lambda connection: behind(connection, mark)):
+        mark = f"actions:{self._session.node}"
+        if not await self._session.read(lambda connection: behind(connection, mark)):
             return False
 
         def run(tx: Transaction) -> bool:
-            fresh, more = news(tx, mark)
+            fresh, more = opened_since(tx, mark)
             for incident in fresh:
                 for name, needed in wanted(labels_of(tx.connection, incident)):
                     with contextlib.suppress(ActionError):  # it was planned before
-                        _plan(tx, incident, name, actor="monitor", needed=needed, automatic=True, parts={})
+                        _plan(tx, incident, name, actor="monitor", needed=needed, automatic=True)
             return more
 
-        return await self._desk.write(run, durable=True)
+        return await self._session.write(run, durable=True)
 
-    async def ready(self) -> list[ActionRun]:
+    @read_only
+    def ready(self, connection: Connection) -> list[ActionRun]:
         """Those the monitor of this host is to run that may run now, oldest first."""
-        return await self._mine(or_(actions.c.automatic == 1, actions.c.asked == 1) & (actions.c.state == "approved"))
+        may = or_(actions.c.automatic == 1, actions.c.asked == 1) & (actions.c.state == "approved")
+        return self._mine(connection, may)
 
-    async def unseen(self) -> list[ActionRun]:
+    @read_only
+    def unseen(self, connection: Connection) -> list[ActionRun]:
         """Those planned on this host that an issuer has accepted, and nobody has seen the end of."""
-        return await self._mine(actions.c.state == "accepted")
+        return self._mine(connection, actions.c.state == "accepted")
 
-    async def _mine(self, which: ColumnElement[bool]) -> list[ActionRun]:
-        query = select(actions).where(which, actions.c.node == clean(self._desk.node))
-        query = query.order_by(actions.c.planned_at, actions.c.id)
-        return await self._desk.read(lambda connection: [action_from(row) for row in connection.execute(query)])
+    def _mine(self, connection: Connection, which: ColumnElement[bool]) -> list[ActionRun]:
+        query = select(actions).where(which, actions.c.node == clean(self._session.node))
+        return [action_from(row) for row in connection.execute(query.order_by(actions.c.planned_at, actions.c.id))]
 
-    async def approve(self, id_: str, actor: str) -> ActionRun:
+    @durably
+    def approve(self, tx: Transaction, id_: str, actor: str) -> ActionRun:
         """Raises LookupError and ActionError (the same person twice; it ran already)."""
-        return await self._desk.write(lambda tx: _approve(tx, id_, actor), durable=True)
+        return _approve(tx, id_, actor)
 
-    async def start(self, incident: str, action: str, *, actor: str, automatic: bool) -> ActionRun:
+    @durably
+    def start(self, tx: Transaction, incident: str, action: str, *, actor: str, automatic: bool) -> ActionRun:
         """`plan` and `begin` at once: of what no other process is to pick up in between. Raises as they do."""
+        planned = _plan(tx, incident, action, actor=actor, needed=0, automatic=automatic)
+        return _begin(tx, planned.id, actor, self._owner)
 
-        def run(tx: Transaction) -> ActionRun:
-            planned = _plan(tx, incident, action, actor=actor, needed=0, automatic=automatic, parts={})
-            return _begin(tx, planned.id, actor, self._owner)
-
-        return await self._desk.write(run, durable=True)
-
-    async def begin(self, id_: str, actor: str) -> ActionRun:
+    @durably
+    def begin(self, tx: Transaction, id_: str, actor: str) -> ActionRun:
         """From now on it may have been done: no other process begins it, and none ever again. Raises LookupError and
         ActionError (not approved, or begun before)."""
-        return await self._desk.write(lambda tx: _begin(tx, id_, actor, self._owner), durable=True)
+        return _begin(tx, id_, actor, self._owner)
 
-    async def step(self, ids: Collection[str], number: int) -> None:
+    @durably
+    def step(self, tx: Transaction, ids: Collection[str], number: int) -> None:
         """This request of theirs is about to be sent."""
+        for chunk in chunks(ids):
+            rows = actions.c.id.in_(chunk) & (actions.c.owner == self._owner)
+            tx.connection.execute(update(actions).where(rows).values(step=number))
 
-        def run(tx: Transaction) -> None:
-            for chunk in chunks(ids):
-                rows = actions.c.id.in_(chunk) & (actions.c.owner == self._owner)
-                tx.connection.execute(update(actions).where(rows).values(step=number))
-
-        await self._desk.write(run, durable=True)
-
-    async def finish(self, id_: str, state: str, outcome: str, *, actor: str) -> ActionRun:
+    @durably
+    def finish(self, tx: Transaction, id_: str, state: str, outcome: str, *, actor: str) -> ActionRun:
         """What came of it: accepted, failed or unknown."""
+        return _finish(tx, _touched(tx, id_), state, outcome, actor)
 
-        def run(tx: Transaction) -> ActionRun:
-            return _finish(tx, _held(tx, id_), state, outcome, actor)
-
-        return await self._desk.write(run, durable=True)
-
-    async def put_back(self, id_: str, why: str) -> ActionRun:
+    @durably
+    def put_back(self, tx: Transaction, id_: str, why: str) -> ActionRun:
         """Nothing was done: it may be begun again, as if it had not been."""
+        row = _touched(tx, id_)
+        back = {"state": "approved", "owner": None, "started_at": None, "step": 0, "outcome": clean(why)}
+        return _change(tx, row, back, f"{row.action} put off: {why} ({id_})", "monitor")
 
-        def run(tx: Transaction) -> ActionRun:
-            row = _held(tx, id_)
-            back = {"state": "approved", "owner": None, "started_at": None, "step": 0, "outcome": clean(why)}
-            tx.connection.execute(update(actions).where(actions.c.id == id_).values(**back))
-            _say(tx, row.incident, f"{row.action} put off: {why} ({id_})", "monitor")
-            return _get(tx.connection, id_)
-
-        return await self._desk.write(run, durable=True)
-
-    async def complete(self, incident: str, why: str) -> None:
+    @durably
+    def complete(self, tx: Transaction, incident: str, why: str) -> None:
         """As `complete` below, in a transaction of its own."""
-        await self._desk.write(lambda tx: complete(tx, incident, why), durable=True)
+        complete(tx, incident, why)
 
-    async def abandon(self) -> list[str]:
+    @durably
+    def abandon(self, tx: Transaction) -> list[str]:
         """What processes of this host were at when they ended cannot be known any more. Returns the actions' names."""
-        return await self._desk.write(lambda tx: _abandon(tx, self._owner), durable=True)
+        running = tx.connection.execute(select(actions).where(actions.c.state == "running")).all()
+        gone = set(lost_owners({row.owner for row in running}, self._owner))
+        lost = [row for row in running if row.owner in gone or row.started_at < tx.now - _LONGEST]
+        for row in lost:
+            _finish(tx, row, "unknown", _LOST, "monitor")
+        return [row.action for row in lost]
 
 
 def ask(tx: Transaction, incident: str, action: str, *, actor: str, needed: int) -> ActionRun:
@@ -179,10 +176,9 @@ def ask(tx: Transaction, incident: str, action: str, *, actor: str, needed: int)
     if row is not None:
         planned = action_from(row)
     else:
-        planned = _plan(tx, incident, action, actor=actor, needed=needed, automatic=False, parts={})
+        planned = _plan(tx, incident, action, actor=actor, needed=needed, automatic=False)
     touch(tx, [incident])
-    seen = select(findings.c.node).where(findings.c.incident == incident).order_by(findings.c.seq.desc()).limit(1)
-    node = tx.connection.execute(seen).scalar() or tx.node
+    node = newest_place(tx.connection, incident).host or tx.node
     tx.connection.execute(update(actions).where(actions.c.id == planned.id).values(asked=1, node=node))
     return _approve(tx, planned.id, actor) if planned.state == "planned" else planned
 
@@ -215,12 +211,19 @@ def abort(tx: Transaction, incident: str, why: str) -> None:
 
 
 def _plan(
-    tx: Transaction, incident: str, action: str, *, actor: str, needed: int, automatic: bool, parts: Mapping[str, str]
+    tx: Transaction,
+    incident: str,
+    action: str,
+    *,
+    actor: str,
+    needed: int,
+    automatic: bool,
+    parts: Mapping[str, str] = MappingProxyType({}),
 ) -> ActionRun:
-    there = select(actions).where(actions.c.incident == incident, actions.c.action == action)
+    same = select(actions).where(actions.c.incident == incident, actions.c.action == action)
     if not automatic:
-        there = there.where(actions.c.state.in_(_UNDONE))
-    if before := tx.connection.execute(there).first():
+        same = same.where(actions.c.state.in_(_UNDONE))
+    if before := tx.connection.execute(same).first():
         raise ActionError(f"{action} is {before.state} for this incident already: {before.id}")
     _refuse_drill(tx.connection, incident)
     row = {
@@ -246,7 +249,7 @@ def _plan(
 
 
 def _approve(tx: Transaction, id_: str, actor: str) -> ActionRun:
-    row = _held(tx, id_)
+    row = _touched(tx, id_)
     if row.state != "planned":
         raise ActionError(f"{row.action} is {row.state}: there is nothing to approve")
     people, actor = json.loads(row.approvals), clean(actor)
@@ -255,13 +258,11 @@ def _approve(tx: Transaction, id_: str, actor: str) -> ActionRun:
     people.append(actor)
     state = "approved" if len(people) >= row.needed else "planned"
     changed = {"approvals": json.dumps(people), "state": state}
-    tx.connection.execute(update(actions).where(actions.c.id == id_).values(**changed))
-    _say(tx, row.incident, f"{row.action} approved, {len(people)} of {row.needed} ({id_})", actor)
-    return _get(tx.connection, id_)
+    return _change(tx, row, changed, f"{row.action} approved, {len(people)} of {row.needed} ({id_})", actor)
 
 
 def _begin(tx: Transaction, id_: str, actor: str, owner: str) -> ActionRun:
-    row = _held(tx, id_)
+    row = _touched(tx, id_)
     _refuse_unsealed(tx, row)
     if row.state == "planned":
         left = row.needed - len(json.loads(row.approvals))
@@ -270,9 +271,7 @@ def _begin(tx: Transaction, id_: str, actor: str, owner: str) -> ActionRun:
         raise ActionError(f"{row.action} is {row.state}, and runs once only; plan it again if that is meant")
     _refuse_drill(tx.connection, row.incident)
     begun = {"state": "running", "owner": owner, "started_at": tx.now}
-    tx.connection.execute(update(actions).where(actions.c.id == id_).values(**begun))
-    _say(tx, row.incident, f"{row.action} begun ({id_})", actor)
-    return _get(tx.connection, id_)
+    return _change(tx, row, begun, f"{row.action} begun ({id_})", actor)
 
 
 def _refuse_unsealed(tx: Transaction, row: Row[Any]) -> None:
@@ -299,40 +298,27 @@ def _refuse_drill(connection: Connection, incident: str) -> None:
 def _finish(tx: Transaction, row: Row[Any], state: str, outcome: str, actor: str) -> ActionRun:
     touch(tx, [row.incident])
     done = {"state": state, "outcome": clean(outcome), "owner": None, "finished_at": tx.now}
-    tx.connection.execute(update(actions).where(actions.c.id == row.id).values(**done))
-    _say(tx, row.incident, f"{row.action} {state}: {outcome} ({row.id})", actor)
+    return _change(tx, row, done, f"{row.action} {state}: {outcome} ({row.id})", actor)
+
+
+def _change(tx: Transaction, row: Row[Any], values: Mapping[str, Any], note: str, actor: str) -> ActionRun:
+    tx.connection.execute(update(actions).where(actions.c.id == row.id).values(**values))
+    _say(tx, row.incident, note, actor)
     return _get(tx.connection, row.id)
-
-
-def _abandon(tx: Transaction, owner: str) -> list[str]:
-    running = tx.connection.execute(select(actions).where(actions.c.state == "running")).all()
-    gone = set(lost_owners({row.owner for row in running}, owner))
-    lost = [row for row in running if row.owner in gone or row.started_at < tx.now - _LONGEST]
-    for row in lost:
-        _finish(tx, row, "unknown", _LOST, "monitor")
-    return [row.action for row in lost]
 
 
 def _say(tx: Transaction, incident: str, note: str, actor: str) -> None:
     """In the trail of the incident. Raises LookupError."""
-    row = tx.connection.execute(select(incidents).where(incidents.c.id == incident)).first()
-    if row is None:
-        raise LookupError(f"there is no incident {incident}")
-    known = incident_from(row)
+    known, _ = incident_by_id(tx.connection, incident)
     append(tx, [entry(known, known, "acted", actor=actor, note=note, now=tx.now)])
 
 
-def _held(tx: Transaction, id_: str) -> Row[Any]:
+def _touched(tx: Transaction, id_: str) -> Row[Any]:
     """The row, which is about to be changed. Raises LookupError."""
-    row = _row(tx.connection, id_)
-    touch(tx, [row.incident])
-    return row
-
-
-def _row(connection: Connection, id_: str) -> Row[Any]:
-    row = connection.execute(select(actions).where(actions.c.id == id_)).first()
+    row = tx.connection.execute(select(actions).where(actions.c.id == id_)).first()
     if row is None:
         raise LookupError(f"there is no action {id_!r}; `monitor action list` shows them")
+    touch(tx, [row.incident])
     return row
 
 

@@ -16,8 +16,8 @@ from monitor.routing.budget import ALARMS, PACED, PAUSE, Waiting, next_of, opens
 from monitor.routing.fold import FOLD
 from monitor.store.decide import reconsider
 from monitor.store.enrolment import DAILY, MUTED
-from monitor.store.parcels import NEW_ROW, new_row
-from monitor.store.rows import chunks, insert_into
+from monitor.store.parcels import new_row, post
+from monitor.store.rows import apply_all, chunks, insert_into
 from monitor.store.schema import groups, members, outbox, unsent
 from monitor.store.transaction import Transaction
 
@@ -95,9 +95,7 @@ def _sharing(tx: Transaction, query: Select[Any], sink: str) -> list[Row[Any]]:
 
 
 def _postpone(tx: Transaction, rows: Iterable[Row[Any]], at: float) -> None:
-    later = [{"_id": row.id, "_at": at} for row in rows]
-    if later:
-        tx.connection.execute(_LATER, later)
+    apply_all(tx.connection, _LATER, [{"_id": row.id, "_at": at} for row in rows])
 
 
 def _join(tx: Transaction, sink: str, rows: Sequence[Row[Any]]) -> None:
@@ -111,7 +109,7 @@ def _join(tx: Transaction, sink: str, rows: Sequence[Row[Any]]) -> None:
         tx.connection.execute(delete(outbox).where(outbox.c.id.in_(chunk)))
     severity, since = worst(row.severity for row in rows), min(row.created_at for row in rows)
     joined = new_row(sink=sink, key=key, reason="digest", incidents=ids, severity=severity, now=since)
-    tx.connection.execute(NEW_ROW, [joined])
+    post(tx, [joined])
     tx.changed()
     reconsider(tx, [thread])  # when it is to be looked at again
 

@@ -14,11 +14,13 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from monitor.common.rotation_names import original_names
 from monitor.domain.model import CANARY, Finding
-from monitor.store.rows import any_of, chunks, clean
+from monitor.store.rows import any_of, clean, rows_among
 from monitor.store.schema import canaries, incidents
-from monitor.store.transaction import StoreSession, Transaction
+from monitor.store.transaction import StoreRepository, Transaction, durably, read_only
 
 __all__ = ["Canaries", "Canary", "watch"]
+
+_ROWS = select(canaries).where(any_of(canaries.c.fingerprint))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +37,13 @@ class Canary:
     incident: str | None = None
 
 
-class Canaries:
-    """The face of the canaries."""
+class Canaries(StoreRepository):
+    """Canaries that were planted."""
 
-    def __init__(self, desk: StoreSession) -> None:
-        self._desk = desk
-
-    async def plant(
+    @durably
+    def plant(
         self,
+        tx: Transaction,
         name: str,
         fingerprints: Sequence[str],
         *,
@@ -56,56 +57,46 @@ class Canaries:
         it may be seen; None: nowhere. `others`: what it has in other words than those that stand there. Raises
         ValueError when there is one of that name.
         """
-        texts = {"name": name, "rule": rule, "place": place, "node": self._desk.node, "by": by}
-        alike = {column: clean(text) for column, text in texts.items()} | {"first": fingerprints[0]}
-        homes = dict.fromkeys(others, None) | dict.fromkeys(fingerprints, None if path is None else clean(path))
-
-        def run(tx: Transaction) -> bool:
-            if tx.connection.execute(select(canaries.c.name).where(canaries.c.name == name)).first() is not None:
-                return False
-            rows = [{**alike, "at": tx.now, "fingerprint": one, "path": home} for one, home in homes.items()]
-            tx.connection.execute(insert(canaries), rows)
-            return True
-
-        if not await self._desk.write(run, durable=True):
+        if tx.connection.execute(select(canaries.c.name).where(canaries.c.name == name)).first() is not None:
             raise ValueError(f"there is a canary {name} already; forget it first, or take another name")
+        texts = {"name": name, "rule": rule, "place": place, "node": tx.node, "by": by}
+        alike = {column: clean(text) for column, text in texts.items()} | {"first": fingerprints[0], "at": tx.now}
+        homes = dict.fromkeys(others, None) | dict.fromkeys(fingerprints, None if path is None else clean(path))
+        rows = [{**alike, "fingerprint": fingerprint, "path": home} for fingerprint, home in homes.items()]
+        tx.connection.execute(insert(canaries), rows)
 
-    async def list(self) -> list[Canary]:
+    @read_only
+    def list(self, connection: Connection) -> list[Canary]:
         """The newest first."""
-
-        def run(connection: Connection) -> list[Canary]:
-            own = select(canaries, incidents.c.id.label("incident"))
-            own = own.outerjoin(incidents, incidents.c.fingerprint == canaries.c.fingerprint)
-            rows = connection.execute(
-                own.where(canaries.c.fingerprint == canaries.c.first).order_by(canaries.c.at.desc(), canaries.c.name)
-            )
-            return [Canary(row.name, row.rule, row.place, row.node, row.at, row.by, row.incident) for row in rows]
-
-        return await self._desk.read(run)
-
-    async def forget(self, name: str) -> None:
-        """What is seen of it afterwards is a leak like any other. Raises LookupError."""
-        gone = await self._desk.write(
-            lambda tx: tx.connection.execute(delete(canaries).where(canaries.c.name == name)).rowcount, durable=True
+        own = select(canaries, incidents.c.id.label("incident"))
+        own = own.outerjoin(incidents, incidents.c.fingerprint == canaries.c.fingerprint)
+        rows = connection.execute(
+            own.where(canaries.c.fingerprint == canaries.c.first).order_by(canaries.c.at.desc(), canaries.c.name)
         )
-        if not gone:
+        return [Canary(row.name, row.rule, row.place, row.node, row.at, row.by, row.incident) for row in rows]
+
+    @durably
+    def forget(self, tx: Transaction, name: str) -> None:
+        """What is seen of it afterwards is a leak like any other. Raises LookupError."""
+        if not tx.connection.execute(delete(canaries).where(canaries.c.name == name)).rowcount:
             raise LookupError(f"there is no canary {name!r}; `monitor drill --canaries` shows them")
 
 
 def watch(tx: Transaction, found: Mapping[str, tuple[int, Finding]]) -> Mapping[str, tuple[int, Finding]]:
     """The findings as alarms where they are of a canary, and without those where it lies."""
-    rows = _among(tx.connection, {finding.fingerprint for _, finding in found.values()})
+    fingerprints = {finding.fingerprint for _, finding in found.values()}
+    rows = {row.fingerprint: row for row in rows_among(tx.connection, _ROWS, fingerprints)}
     if not rows:
         return found
-    kept: dict[str, tuple[int, Finding]] = {}
+    left: dict[str, tuple[int, Finding]] = {}
     homes = {print_: row.offset for print_, row in rows.items() if row.offset is not None}
     for id_, (number, finding) in found.items():
         row = rows.get(finding.fingerprint)
         if row is None:
-            kept[id_] = (number, finding)
+            left[id_] = (number, finding)
         elif not _at_home(tx, row, finding, homes):
-            kept[id_] = (number, _alarm(row, finding))
-    return kept
+            left[id_] = (number, _alarm(row, finding))
+    return left
 
 
 def _at_home(tx: Transaction, row: Row[Any], finding: Finding, homes: dict[str, int]) -> bool:
@@ -131,14 +122,3 @@ def _alarm(row: Row[Any], finding: Finding) -> Finding:
         runbook=CANARY,
         labels={**finding.labels, "canary": row.name, "planted": f"{row.place} on {row.node}"},
     )
-
-
-_ROWS = select(canaries).where(any_of(canaries.c.fingerprint))
-
-
-def _among(connection: Connection, fingerprints: Iterable[str]) -> dict[str, Row[Any]]:
-    rows = {}
-    for chunk in chunks(fingerprints):
-        for row in connection.execute(_ROWS, {"ids": chunk}):
-            rows[row.fingerprint] = row
-    return rows

@@ -6,19 +6,33 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 
-from monitor.domain.incidents import Incident
 from monitor.routing.routes import IncidentPlace, labels
-from monitor.store.rows import any_of, chunks, clean, incident_from
-from monitor.store.schema import audit, findings, incidents, meta
+from monitor.store.rows import any_of, clean, incident_by_id, rows_among
+from monitor.store.schema import audit, findings, meta
 from monitor.store.transaction import Transaction
 
-__all__ = ["behind", "labels_of", "newest_of", "newest_place", "newest_places", "news", "rewind"]
+__all__ = [
+    "behind",
+    "labels_of",
+    "newest_of",
+    "newest_place",
+    "newest_places",
+    "opened_since",
+    "places_among",
+    "rewind",
+]
 
 _READERS = ("actions:", "verdicts:")  # starts of the marks
 _AT_A_TIME = 500  # rows of the trail looked at in one transaction
 _PLACE = (findings.c.source, findings.c.path, findings.c.node, func.coalesce(findings.c.service, ""))
 _NEWEST = select(func.max(findings.c.seq)).where(any_of(findings.c.incident)).group_by(findings.c.incident)
-_PLACES = select(findings.c.incident, *_PLACE).where(findings.c.seq.in_(_NEWEST))
+_NEWEST_PLACES = select(findings.c.incident, *_PLACE).where(findings.c.seq.in_(_NEWEST))
+_PLACES = (
+    select(findings.c.incident, *_PLACE)
+    .where(any_of(findings.c.incident))
+    .group_by(findings.c.incident, *_PLACE)
+    .order_by(func.max(findings.c.seq).desc())
+)
 
 
 def behind(connection: Connection, mark: str) -> bool:
@@ -28,7 +42,7 @@ def behind(connection: Connection, mark: str) -> bool:
     return seen is None or last > int(seen)
 
 
-def news(tx: Transaction, mark: str) -> tuple[Sequence[str], bool]:
+def opened_since(tx: Transaction, mark: str) -> tuple[Sequence[str], bool]:
     """Ids of incidents that this host has seen in its own sources, and whether there is more. The mark moves on.
 
     The first time there are none: what is old is no news.
@@ -61,8 +75,7 @@ def rewind(tx: Transaction) -> None:
 
 def labels_of(connection: Connection, incident: str) -> dict[str, str]:
     """What matchers see of an incident, at its newest place."""
-    row = connection.execute(select(incidents).where(incidents.c.id == incident)).one()
-    known: Incident = incident_from(row)
+    known, _ = incident_by_id(connection, incident)
     return labels(known, *newest_place(connection, incident))
 
 
@@ -73,11 +86,15 @@ def newest_place(connection: Connection, incident: str) -> IncidentPlace:
 
 def newest_places(connection: Connection, ids: Iterable[str]) -> dict[str, IncidentPlace]:
     """The same of each of these, in one question for hundreds. Those without a finding are left out."""
-    found: dict[str, IncidentPlace] = {}
-    for chunk in chunks(ids):
-        for incident, *place in connection.execute(_PLACES, {"ids": chunk}):
-            found[incident] = IncidentPlace(*place)
-    return found
+    return {incident: IncidentPlace(*place) for incident, *place in rows_among(connection, _NEWEST_PLACES, ids)}
+
+
+def places_among(connection: Connection, ids: Iterable[str]) -> dict[str, list[IncidentPlace]]:
+    """Incident → each place of it, the newest first."""
+    places: dict[str, list[IncidentPlace]] = {}
+    for incident, *place in rows_among(connection, _PLACES, ids):
+        places.setdefault(incident, []).append(IncidentPlace(*place))
+    return places
 
 
 def newest_of(connection: Connection, which: ColumnElement[bool]) -> IncidentPlace | None:

@@ -7,11 +7,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select, update
 
 from monitor.common.text import clip
-from monitor.store.parcels import new_row
-from monitor.store.rows import chunks
+from monitor.store.parcels import new_row, post
+from monitor.store.rows import any_of, rows_among
 from monitor.store.schema import groups, incidents, members, outbox
 from monitor.store.transaction import Transaction
 
@@ -69,7 +69,7 @@ def _tell(tx: Transaction, id_: str, said: Sequence[str]) -> None:
             made = new_row(
                 sink=sink, key=key, reason="progress", incidents=[id_], severity=severity, now=tx.now, text=text
             )
-            tx.connection.execute(insert(outbox), [made])
+            post(tx, [made])
     tx.announce()
 
 
@@ -81,13 +81,11 @@ def _listeners(connection: Connection, id_: str, sinks: frozenset[str]) -> list[
         .join(incidents, incidents.c.id == members.c.incident)
         .where(members.c.incident == id_, groups.c.sink.in_(sinks), groups.c.sent_at.is_not(None))
     )
-    found: dict[str, tuple[str, str, Any]] = {}
-    rows = list(connection.execute(query.order_by(groups.c.id)))
-    crowded: set[int] = set()
-    for chunk in chunks(row.id for row in rows):
-        others = select(members.c.group).where(members.c.group.in_(chunk), members.c.incident != id_)
-        crowded.update(connection.execute(others).scalars())
+    rows = connection.execute(query.order_by(groups.c.id)).all()
+    others = select(members.c.group).where(any_of(members.c.group), members.c.incident != id_)
+    crowded = {row.group for row in rows_among(connection, others, [row.id for row in rows])}
+    first: dict[str, tuple[str, str, Any]] = {}
     for row in rows:
         if row.id not in crowded:
-            found.setdefault(row.sink, (row.sink, row.key, row.severity))
-    return list(found.values())
+            first.setdefault(row.sink, (row.sink, row.key, row.severity))
+    return list(first.values())

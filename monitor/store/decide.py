@@ -15,9 +15,10 @@ from monitor.routing.budget import shares
 from monitor.routing.fold import FOLD
 from monitor.routing.notify import Group, Member, NotifiedState, Settled, settle, stronger
 from monitor.routing.routes import IncidentPlace, Policy, Route, labels
-from monitor.store.parcels import NEW_ROW, new_row
-from monitor.store.rows import any_of, chunks, incident_from, latest_decision
-from monitor.store.schema import audit, findings, groups, incidents, members, outbox
+from monitor.store.changes import places_among
+from monitor.store.parcels import new_row, post
+from monitor.store.rows import any_of, apply_all, chunks, incident_from, latest_decision, rows_among
+from monitor.store.schema import audit, groups, incidents, members, outbox
 from monitor.store.silences import silenced_among
 from monitor.store.suppression import Quiet
 from monitor.store.transaction import Transaction
@@ -133,11 +134,10 @@ def _write_places(tx: Transaction, standing: Iterable[_Standing]) -> None:
         if place is not None:
             now_at = {f"_{name}": value for name, value in place._asdict().items()}
             moved.append({"_group": row.group, "_incident": incident.id, **now_at})
+    apply_all(tx.connection, _MOVED, moved)
     if moved:
-        tx.connection.execute(_MOVED, moved)
         tx.changed()
-    if held:
-        tx.connection.execute(_HELD, held)
+    apply_all(tx.connection, _HELD, held)
 
 
 def _write_notifications(
@@ -146,23 +146,19 @@ def _write_notifications(
     waiting = _waiting(tx.connection, {row.key for row in rows.values()})
     added: list[dict[str, Any]] = []
     for id_, row in rows.items():
-        one = decided[id_]
-        if one.reason is None:
+        reason = decided[id_].reason
+        if reason is None:
             continue
-        about = [each.incident for each, shown in zip(inside[id_], one.shown, strict=True) if shown]
+        about = [each.incident for each, shown in zip(inside[id_], decided[id_].shown, strict=True) if shown]
         pending = waiting.get((row.sink, row.key))
         if pending is None:
             level = worst(incident.severity for incident in about)
             ids = [incident.id for incident in about]
-            added.append(
-                new_row(sink=row.sink, key=row.key, reason=one.reason, incidents=ids, severity=level, now=tx.now)
-            )
+            added.append(new_row(sink=row.sink, key=row.key, reason=reason, incidents=ids, severity=level, now=tx.now))
         else:
             quiet = all(each.member.state != "open" for each in inside[id_])
-            _join(tx, row, pending, one.reason, about, quiet=quiet)
-    if added:
-        tx.connection.execute(NEW_ROW, added)
-        tx.announce()
+            _join(tx, row, pending, reason, about, quiet=quiet)
+    post(tx, added)
 
 
 def _join(
@@ -198,23 +194,18 @@ def _write_decisions(tx: Transaction, inside: Mapping[int, list[_Inside]], decid
             "_reopens": member.reopens,
             "_validity": member.validity,
         }
-        for id_, one in decided.items()
-        for (incident, member), shown in zip(inside[id_], one.shown, strict=True)
+        for id_, settled in decided.items()
+        for (incident, member), shown in zip(inside[id_], settled.shown, strict=True)
         if shown
     ]
-    if told:
-        tx.connection.execute(_TOLD, told)
-    if decided:
-        rows = [{"_id": id_, "_sent": one.sent_at, "_due": one.due} for id_, one in decided.items()]
-        tx.connection.execute(_DECIDED, rows)
+    apply_all(tx.connection, _TOLD, told)
+    rows = [{"_id": id_, "_sent": settled.sent_at, "_due": settled.due} for id_, settled in decided.items()]
+    apply_all(tx.connection, _DECIDED, rows)
 
 
 def _reopened_by_hand(connection: Connection, ids: Iterable[str]) -> set[str]:
     """Those whose last change of state that was."""
-    found: set[str] = set()
-    for chunk in chunks(ids):
-        found.update(connection.execute(_BY_HAND, {"ids": chunk}).scalars())
-    return found
+    return {row.incident for row in rows_among(connection, _BY_HAND, ids)}
 
 
 def _standing(tx: Transaction, rows: Mapping[int, Row[Any]], joined: Sequence[Row[Any]]) -> list[_Standing]:
@@ -234,24 +225,12 @@ def _standing(tx: Transaction, rows: Mapping[int, Row[Any]], joined: Sequence[Ro
         for one in found
         if one.until is not None and one.row.told_state is None and one.row.state != "resolved"
     } - hushed.keys()
-    places = _seen_at(tx.connection, untold)
+    places = places_among(tx.connection, untold)
     for at, one in enumerate(found):
         if one.until is not None and one.row.told_state is None:
             loud = _loud(tx, one.incident, rows[one.row.group], places.get(one.incident.id, ()))
             if loud is not None:
                 found[at] = _Standing(one.row, one.incident, loud[1], None, None, loud[0])
-    return found
-
-
-def _seen_at(connection: Connection, ids: Iterable[str]) -> dict[str, list[IncidentPlace]]:
-    """Incident → each place of it, the newest first."""
-    found: dict[str, list[IncidentPlace]] = {}
-    where = (findings.c.source, findings.c.path, findings.c.node, func.coalesce(findings.c.service, ""))
-    for chunk in chunks(ids):
-        query = select(findings.c.incident, *where).where(findings.c.incident.in_(chunk))
-        query = query.group_by(findings.c.incident, *where).order_by(func.max(findings.c.seq).desc())
-        for id_, *place in connection.execute(query):
-            found.setdefault(id_, []).append(IncidentPlace(*place))
     return found
 
 
@@ -270,11 +249,7 @@ def _loud(
 def _waiting(connection: Connection, keys: Iterable[str]) -> dict[tuple[str, str], Row[Any]]:
     """Notifications nobody has tried to send yet. One that was tried may have arrived: its receiver would take a
     second one of the same id for a repeat, and miss what was added. What is overdue has words of its own."""
-    found = {}
-    for chunk in chunks(keys):
-        for row in connection.execute(_WAITING, {"ids": chunk}):
-            found[row.sink, row.key] = row
-    return found
+    return {(row.sink, row.key): row for row in rows_among(connection, _WAITING, keys)}
 
 
 def route_of(policy: Policy, incident: Incident, seen: Mapping[str, str], group: Row[Any], now: float) -> Route | None:

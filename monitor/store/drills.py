@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, exists, func, insert, select
 
-from monitor.store.rows import any_of, chunks
+from monitor.store.rows import any_of, rows_among
 from monitor.store.schema import audit, drills, incidents
-from monitor.store.transaction import StoreSession, Transaction
+from monitor.store.transaction import StoreRepository, Transaction, durably, read_only
 
 __all__ = ["Drilled", "Drills", "drills_among", "forget", "last_drill", "last_success", "paging"]
 
@@ -34,26 +34,24 @@ class Drilled:
         return self.found + self.acknowledged + self.resolved
 
 
-class Drills:
-    """The face of the drills."""
+class Drills(StoreRepository):
+    """Drills that were planted."""
 
-    def __init__(self, desk: StoreSession) -> None:
-        self._desk = desk
-
-    async def plan(self, fingerprints: Sequence[str], *, pages: bool) -> None:
+    @durably
+    def plan(self, tx: Transaction, fingerprints: Sequence[str], *, pages: bool) -> None:
         """What is found with one of these fingerprints from now on is a drill. Without `pages` no pager is told."""
-        rows = [
-            {"fingerprint": one, "pages": int(pages), "at": self._desk.now()} for one in dict.fromkeys(fingerprints)
-        ]
-        await self._desk.write(lambda tx: tx.connection.execute(insert(drills), rows), durable=True)
+        rows = [{"fingerprint": one, "pages": int(pages), "at": tx.now} for one in dict.fromkeys(fingerprints)]
+        tx.connection.execute(insert(drills), rows)
 
-    async def last(self) -> Drilled | None:
-        """The newest one; None: there was none, or none that is still kept."""
-        return await self._desk.read(last_drill)
+    @read_only
+    def last(self, connection: Connection) -> Drilled | None:
+        """The newest one; None: there was none, or none that is still stored."""
+        return last_drill(connection)
 
-    async def among(self, fingerprints: Sequence[str]) -> frozenset[str]:
+    @read_only
+    def among(self, connection: Connection, fingerprints: Sequence[str]) -> frozenset[str]:
         """Those that are drills."""
-        return await self._desk.read(lambda connection: frozenset(drills_among(connection, fingerprints)))
+        return frozenset(drills_among(connection, fingerprints))
 
 
 def last_success(connection: Connection) -> float | None:
@@ -64,22 +62,20 @@ def last_success(connection: Connection) -> float | None:
 
 
 def last_drill(connection: Connection) -> Drilled | None:
-    """The newest one; None: there was none, or none that is still kept."""
+    """The newest one; None: there was none, or none that is still stored."""
     # One drill may have planted several: what one rule finds in it, and what others do. Any of them is followed.
     newest = connection.execute(select(drills).order_by(drills.c.at.desc(), drills.c.fingerprint).limit(1)).first()
     if newest is None:
         return None
     same = select(drills.c.fingerprint).where(drills.c.at == newest.at)
-    found = list(connection.execute(select(incidents).where(incidents.c.fingerprint.in_(same))))
-    done = set(
-        connection.execute(select(audit.c.action).where(audit.c.incident.in_([row.id for row in found]))).scalars()
-    )
+    rows = connection.execute(select(incidents).where(incidents.c.fingerprint.in_(same))).all()
+    entries = select(audit.c.action).where(audit.c.incident.in_([row.id for row in rows]))
     return Drilled(
-        fingerprint=found[0].fingerprint if found else newest.fingerprint,
+        fingerprint=rows[0].fingerprint if rows else newest.fingerprint,
         at=newest.at,
-        found=bool(found),
-        acknowledged="acknowledged" in done,
-        resolved=any(row.state == "resolved" for row in found),
+        found=bool(rows),
+        acknowledged="acknowledged" in connection.execute(entries).scalars().all(),
+        resolved=any(row.state == "resolved" for row in rows),
     )
 
 
@@ -88,11 +84,7 @@ _ROWS = select(drills).where(any_of(drills.c.fingerprint))
 
 def drills_among(connection: Connection, fingerprints: Iterable[str]) -> dict[str, bool]:
     """Those that are drills, and whether pagers are told of them."""
-    found = {}
-    for chunk in chunks(fingerprints):
-        for row in connection.execute(_ROWS, {"ids": chunk}):
-            found[row.fingerprint] = bool(row.pages)
-    return found
+    return {row.fingerprint: bool(row.pages) for row in rows_among(connection, _ROWS, fingerprints)}
 
 
 def paging(found: dict[str, bool], fingerprint: str) -> bool:

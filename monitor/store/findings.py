@@ -20,7 +20,7 @@ from monitor.store.incidents import update_incidents
 from monitor.store.outbox import add_notice
 from monitor.store.positions import move
 from monitor.store.records import Commit
-from monitor.store.rows import any_of, chunks, clean, holders, incident_columns, incident_from
+from monitor.store.rows import any_of, apply_all, clean, holders, incident_columns, incident_from, rows_among
 from monitor.store.schema import findings, incidents
 from monitor.store.sealing import touch
 from monitor.store.suppressed import sift
@@ -63,7 +63,7 @@ def record(tx: Transaction, commits: Sequence[Commit], late: Sequence[Position] 
     new = [0] * len(commits)
     first: dict[str, tuple[int, Finding]] = {}
     # What is read anew is found anew, and under other names where the database forgot what they came from.
-    commits = [replace(one, findings=(), readings=()) if _stale(tx, one) else one for one in commits]
+    commits = [replace(commit, findings=(), readings=()) if _stale(tx, commit) else commit for commit in commits]
     for number, commit in enumerate(commits):
         for finding in (*commit.findings, *access.take(tx, commit.source, commit.readings)):
             if finding.id in first:
@@ -86,12 +86,13 @@ def _stale(tx: Transaction, commit: Commit) -> bool:
 def _ingest(
     tx: Transaction, commits: Sequence[Commit], first: Mapping[str, tuple[int, Finding]], new: list[int]
 ) -> None:
-    connection = tx.connection
-    cases = _load(connection, {finding.fingerprint for _, finding in first.values()})
-    drills = drills_among(connection, {finding.fingerprint for _, finding in first.values()} - cases.keys())
-    ids = _allocate(connection, [finding for _, finding in first.values()], cases)
+    """Load the incidents, fold into them what is new, and write what became of them."""
+    found = [finding for _, finding in first.values()]
+    cases = _load(tx.connection, {finding.fingerprint for finding in found})
+    drills = drills_among(tx.connection, {finding.fingerprint for finding in found} - cases.keys())
+    ids = _allocate(tx.connection, found, cases)
     merged = {print_ for print_, case in cases.items() if case.incident.fingerprint != print_}
-    fresh = _insert(tx, [finding for _, finding in first.values()], ids, merged)
+    fresh = _insert(tx, found, ids, merged)
     tx.counts.repeated += len(first) - len(fresh)
 
     trail: list[dict[str, Any]] = []
@@ -103,16 +104,14 @@ def _ingest(
         case = cases.get(finding.fingerprint)
         was = case.incident if case else None
         change = fold(was, finding)
-        incident = change.incident
         if case is None:
-            incident = replace(incident, id=ids[finding.fingerprint])
+            opened = replace(change.incident, id=ids[finding.fingerprint])
             if finding.fingerprint in drills:
-                incident = replace(incident, labels={**incident.labels, "drill": "true"})
-            case = cases[finding.fingerprint] = _Case(incident, exists=False, kept=0)
+                opened = replace(opened, labels={**opened.labels, "drill": "true"})
+            case = cases[finding.fingerprint] = _Case(opened, exists=False, kept=0)
             tx.counts.opened += 1
-        elif len(incident.labels) > _MAX_LABELS:
-            incident = replace(incident, labels=dict(list(incident.labels.items())[-_MAX_LABELS:]))
-        case.incident = incident
+        else:
+            case.incident = _bounded(change.incident)
         case.added += 1
         if change.reason is not None and commits[number].notify:
             where = (finding.source, finding.path, tx.node, finding.service or "")
@@ -120,37 +119,41 @@ def _ingest(
             case.reasons.add(change.reason)
         if change.reason in ("new", "escalated", "reopened"):
             action = "opened" if change.reason == "new" else change.reason
-            trail.append(entry(incident, was, action, actor="monitor", note="", now=tx.now))
+            trail.append(entry(case.incident, was, action, actor="monitor", note="", now=tx.now))
             case.reopened |= change.reason == "reopened"
+    _write(tx, list({case.incident.id: case for case in cases.values() if case.added}.values()), trail)
 
-    changed = list({case.incident.id: case for case in cases.values() if case.added}.values())
-    created = [_columns(case) for case in changed if not case.exists]
+
+def _bounded(incident: Incident) -> Incident:
+    if len(incident.labels) <= _MAX_LABELS:
+        return incident
+    return replace(incident, labels=dict(list(incident.labels.items())[-_MAX_LABELS:]))
+
+
+def _write(tx: Transaction, changed: Sequence[_Case], trail: Sequence[dict[str, Any]]) -> None:
+    """The incidents, their runs, and who is told."""
+    created = [{**incident_columns(case.incident), "kept": case.added} for case in changed if not case.exists]
     if created:
         touch(tx, [row["id"] for row in created])
-        connection.execute(_OPEN, created)
-    update_incidents(tx, [_columns(case) for case in changed if case.exists])
+        tx.connection.execute(_OPEN, created)
+    update_incidents(tx, [(case.incident, case.kept + case.added) for case in changed if case.exists])
     runs.follow(tx, [_turn(case) for case in changed], trail)
     for case in changed:
         if case.kept + case.added > 2 * KEEP:
-            _prune(connection, case.incident.id)
-    touched = [
-        groups.ChangedIncident(
-            case.incident,
-            tuple(case.places),
-            # When it was loud from the start, nobody has been told anything that could have changed.
-            urgent=case.exists and bool(case.reasons & {"escalated", "reopened"}),
-            everywhere=case.exists and bool(case.reasons & {"escalated", "reopened"}),
-        )
-        for case in changed
-        if case.reasons
-    ]
+            _prune(tx.connection, case.incident.id)
+    touched = []
+    for case in changed:
+        # When it was loud from the start, nobody has been told anything that could have changed.
+        loud = case.exists and bool(case.reasons & {"escalated", "reopened"})
+        if case.reasons:
+            touched.append(groups.ChangedIncident(case.incident, tuple(case.places), urgent=loud, everywhere=loud))
     groups.enrol(tx, touched)
 
 
 def _turn(case: _Case) -> runs.RunTrigger:
     place = next(iter(case.places), IncidentPlace())
-    news = bool(case.reasons & {"new", "escalated", "reopened"})
-    return runs.RunTrigger(case.incident, place, starts=news, reopened="seen" if case.reopened else None)
+    starts = bool(case.reasons & {"new", "escalated", "reopened"})
+    return runs.RunTrigger(case.incident, place, starts=starts, reopened="seen" if case.reopened else None)
 
 
 def _load(connection: Connection, fingerprints: Iterable[str]) -> dict[str, _Case]:
@@ -165,9 +168,7 @@ def _allocate(connection: Connection, found: Sequence[Finding], cases: Mapping[s
     unknown = {
         finding.fingerprint: fold(None, finding).incident.id for finding in found if finding.fingerprint not in ids
     }
-    taken: set[str] = set()
-    for chunk in chunks(unknown.values()):
-        taken.update(connection.execute(_TAKEN, {"ids": chunk}).scalars())
+    taken = {row.id for row in rows_among(connection, _TAKEN, unknown.values())}
     for fingerprint, id_ in unknown.items():
         if id_ in taken:
             id_ = hashlib.sha256(fingerprint.encode()).hexdigest()  # noqa: PLW2901
@@ -200,17 +201,10 @@ def _insert(tx: Transaction, found: Sequence[Finding], ids: Mapping[str, str], m
         for finding in found
     ]
     # Nobody else writes meanwhile: what is not there now is new.
-    known: set[str] = set()
-    for chunk in chunks(row["id"] for row in rows):
-        known.update(tx.connection.execute(_KNOWN, {"ids": chunk}).scalars())
+    known = {row.id for row in rows_among(tx.connection, _KNOWN, [row["id"] for row in rows])}
     fresh = [row for row in rows if row["id"] not in known]
-    if fresh:
-        tx.connection.execute(_FOUND, fresh)
+    apply_all(tx.connection, _FOUND, fresh)
     return {row["id"] for row in fresh}
-
-
-def _columns(case: _Case) -> dict[str, Any]:
-    return {**incident_columns(case.incident), "kept": case.kept + case.added}
 
 
 def _prune(connection: Connection, incident: str) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import Row, bindparam, select, update
 from monitor.domain.incidents import Incident
 from monitor.routing.fold import FOLD, Fold, FoldCount, count, fold_key, shape_of
 from monitor.routing.routes import IncidentPlace
-from monitor.store.rows import any_of, chunks
+from monitor.store.rows import any_of, apply_all, rows_among
 from monitor.store.schema import findings, groups
 from monitor.store.transaction import Transaction
 
@@ -50,15 +50,14 @@ class Folds:
 
     def load(self, items: Collection[Incident]) -> None:
         by_id = {incident.id: incident for incident in items}
-        for chunk in chunks(by_id):
-            for id_, source, context in self._tx.connection.execute(_LINES, {"ids": chunk}):
-                one = by_id[id_]
-                if (id_, source) not in self._keys:
-                    self._keys[id_, source] = fold_key(one.rule, source, one.severity, shape_of(context, one.masked))
-        for chunk in chunks(self._keys.values()):
-            for row in self._tx.connection.execute(_THREADS, {"ids": chunk}):
-                self._known[row.sink, row.key] = row
-                self._counted[row.sink, row.key] = counted_in(row.route, row.created_at, row.sent_at)
+        for id_, source, context in rows_among(self._tx.connection, _LINES, by_id):
+            about = by_id[id_]
+            if (id_, source) not in self._keys:
+                shape = shape_of(context, about.masked)
+                self._keys[id_, source] = fold_key(about.rule, source, about.severity, shape)
+        for row in rows_among(self._tx.connection, _THREADS, self._keys.values()):
+            self._known[row.sink, row.key] = row
+            self._counted[row.sink, row.key] = counted_in(row.route, row.created_at, row.sent_at)
 
     def ask(self, sink: str, incident: Incident, place: IncidentPlace) -> tuple[str, Fold] | None:
         """The key of its thread, and what would become of it there; None: its shape is not known."""
@@ -80,5 +79,4 @@ class Folds:
             counted = self._counted[place]
             if (budget_of(counted), counted.since) != (row.route, row.created_at):
                 rows.append({"_id": row.id, "_route": budget_of(counted), "_since": counted.since})
-        if rows:
-            self._tx.connection.execute(_COUNT, rows)
+        apply_all(self._tx.connection, _COUNT, rows)

@@ -14,9 +14,9 @@ from monitor.store.decide import reconsider
 from monitor.store.enrolment import PLACE, ChangedIncident, enrol, place_of
 from monitor.store.leases import release_lost
 from monitor.store.outbox import LONGEST_WAIT, abandon, soonest, try_at_once
-from monitor.store.rows import chunks, incident_from
+from monitor.store.rows import chunks, load_incidents
 from monitor.store.schema import asks, groups, hooks, incidents, members, requests
-from monitor.store.transaction import Cached, StoreSession, Transaction
+from monitor.store.transaction import Cached, StoreRepository, StoreSession, Transaction, durably, read_only
 
 __all__ = ["ChangedIncident", "Groups", "enrol", "next_due"]
 
@@ -25,11 +25,11 @@ _LONGEST = 90_000.0  # seconds; nothing is put off for longer than a day
 _AT_A_TIME = 200  # groups decided in one transaction of the tick
 
 
-class Groups:
-    """The face of the groups."""
+class Groups(StoreRepository):
+    """Groups of incidents."""
 
-    def __init__(self, desk: StoreSession) -> None:
-        self._desk = desk
+    def __init__(self, session: StoreSession) -> None:
+        super().__init__(session)
         self._agenda: Cached[tuple[float | None, Mapping[str, float]]] = Cached()
 
     async def tick(self, *, flush: bool = False, since: float = 0.0) -> None:
@@ -43,33 +43,32 @@ class Groups:
 
         after: int | None = 0
         while after is not None:
-            after = await self._desk.write(partial(run, after=after), durable=True)
+            after = await self._session.write(partial(run, after=after), durable=True)
 
-    async def next_due(self) -> float | None:
+    @read_only
+    def next_due(self, connection: Connection) -> float | None:
         """When a group must be looked at again."""
-        return await self._desk.read(next_due)
+        return next_due(connection)
 
     async def agenda(self) -> tuple[float | None, Mapping[str, float]]:
         """`next_due`, and sink → when it has something to send, in one read: it is asked for every second."""
-        return await self._desk.read(lambda connection: (next_due(connection), soonest(connection)), self._agenda)
+        return await self._session.read(lambda connection: (next_due(connection), soonest(connection)), self._agenda)
 
-    async def held(self, incident: str) -> Mapping[str, str]:
+    @read_only
+    def held(self, connection: Connection, incident: str) -> Mapping[str, str]:
         """Sinks that are not told of it for now, and for which worse incident (by id)."""
         query = select(groups.c.sink, members.c.held).join(members, members.c.group == groups.c.id)
         query = query.where(members.c.incident == incident, members.c.held.is_not(None))
-        return await self._desk.read(lambda connection: {row.sink: row.held for row in connection.execute(query)})
+        return {row.sink: row.held for row in connection.execute(query)}
 
-    async def look_again(self) -> None:
+    @durably
+    def look_again(self, tx: Transaction) -> None:
         """The clock was put back: nothing waits for what it said before."""
-
-        def run(tx: Transaction) -> None:
-            # What was sent then was sent just now: nothing is repeated for the clock.
-            tx.connection.execute(update(groups).where(groups.c.sent_at > tx.now).values(sent_at=tx.now))
-            try_at_once(tx)
-            wait_no_longer(tx)
-            reconsider_later(tx)
-
-        await self._desk.write(run, durable=True)
+        # What was sent then was sent just now: nothing is repeated for the clock.
+        tx.connection.execute(update(groups).where(groups.c.sent_at > tx.now).values(sent_at=tx.now))
+        try_at_once(tx)
+        wait_no_longer(tx)
+        reconsider_later(tx)
 
     async def adopt(self, owner: str, sinks: Collection[str]) -> tuple[int, int]:
         """At start and reload: take over leases of the dead, and what waits for sinks that are gone.
@@ -87,10 +86,10 @@ class Groups:
             reconsider_later(tx)
             return released, len(orphans)
 
-        numbers = await self._desk.write(run, durable=True)
+        numbers = await self._session.write(run, durable=True)
         after: str | None = ""
         while after is not None:
-            after = await self._desk.write(partial(rehome_untold, after=after), durable=True)
+            after = await self._session.write(partial(rehome_untold, after=after), durable=True)
         return numbers
 
 
@@ -101,8 +100,8 @@ def rehome(tx: Transaction, ids: Iterable[str]) -> None:
         query = select(members.c.incident, *PLACE).where(members.c.incident.in_(chunk))
         for row in tx.connection.execute(query):
             places.setdefault(row.incident, {})[place_of(row)] = None
-        found = tx.connection.execute(select(incidents).where(incidents.c.id.in_(list(places))))
-        enrol(tx, [ChangedIncident(incident_from(row), tuple(places[row.id]), moves=True) for row in found])
+        moved = load_incidents(tx.connection, list(places))
+        enrol(tx, [ChangedIncident(incident, tuple(places[incident.id]), moves=True) for incident in moved])
 
 
 def rehome_untold(tx: Transaction, *, after: str) -> str | None:

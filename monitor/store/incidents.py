@@ -16,14 +16,14 @@ from monitor.domain.model import Resolution
 from monitor.routing.routes import IncidentPlace
 from monitor.store import groups, runs
 from monitor.store.changes import newest_of
-from monitor.store.joins import beside
+from monitor.store.joins import join
 from monitor.store.partings import take_back
-from monitor.store.records import AuditEntry, Beside
-from monitor.store.rows import chunks, incident_columns, incident_from, load_locations
+from monitor.store.records import AuditEntry, Joined
+from monitor.store.rows import any_of, incident_by_id, incident_columns, incident_from, load_locations, rows_among
 from monitor.store.schema import findings, incidents, suppressions
 from monitor.store.sealing import touch
 from monitor.store.trail import append, entries_of, entry
-from monitor.store.transaction import StoreSession, Transaction
+from monitor.store.transaction import StoreRepository, Transaction, durably, read_only
 
 __all__ = ["Filter", "Incidents", "change_state", "remark", "update_incidents"]
 
@@ -34,6 +34,7 @@ _UPDATE = (
     .where(incidents.c.id == bindparam("_id"))
     .values({name: bindparam(f"_{name}") for name in _CHANGING})
 )
+_PREVIEWS = select(incidents.c.fingerprint, incidents.c.masked).where(any_of(incidents.c.fingerprint))
 
 
 class Filter(TypedDict, total=False):
@@ -48,83 +49,83 @@ class Filter(TypedDict, total=False):
     search: str | None  # in name, rule, path, preview
 
 
-class Incidents:
-    """The face of the incidents. `ref`: an id, a fingerprint, or a start of either that fits only one."""
+class Incidents(StoreRepository):
+    """Incidents as they stand. `ref`: an id, a fingerprint, or a start of either that fits only one."""
 
-    def __init__(self, desk: StoreSession) -> None:
-        self._desk = desk
-
-    async def find(
-        self, *, limit: int = 100, offset: int = 0, locations: bool = False, **filters: Unpack[Filter]
+    @read_only
+    def find(
+        self,
+        connection: Connection,
+        *,
+        limit: int = 100,
+        offset: int = 0,
+        locations: bool = False,
+        **filters: Unpack[Filter],
     ) -> list[Incident]:
         """Last seen first."""
+        query = _filtered(connection, filters).order_by(incidents.c.last_seen.desc(), incidents.c.id)
+        rows = connection.execute(query.limit(min(limit, _LONGEST_LIST)).offset(offset)).all()
+        places = load_locations(connection, [row.id for row in rows]) if locations else {}
+        return [incident_from(row, places.get(row.id, ())) for row in rows]
 
-        def run(connection: Connection) -> list[Incident]:
-            query = _filtered(connection, filters).order_by(incidents.c.last_seen.desc(), incidents.c.id)
-            rows = list(connection.execute(query.limit(min(limit, _LONGEST_LIST)).offset(offset)))
-            places = load_locations(connection, [row.id for row in rows]) if locations else {}
-            return [incident_from(row, places.get(row.id, ())) for row in rows]
-
-        return await self._desk.read(run)
-
-    async def count(self, **filters: Unpack[Filter]) -> int:
+    @read_only
+    def count(self, connection: Connection, **filters: Unpack[Filter]) -> int:
         """How many there are with these filters."""
+        query = select(func.count()).select_from(_filtered(connection, filters).subquery())
+        return connection.execute(query).scalar_one()
 
-        def run(connection: Connection) -> int:
-            query = select(func.count()).select_from(_filtered(connection, filters).subquery())
-            return connection.execute(query).scalar_one()
-
-        return await self._desk.read(run)
-
-    async def get(self, ref: str) -> Incident:
+    @read_only
+    def get(self, connection: Connection, ref: str) -> Incident:
         """With its locations. Raises LookupError."""
-        return await self._desk.read(lambda connection: _get(connection, ref.strip()))
+        return _get(connection, ref.strip())
 
-    async def beside(self, incidents: Sequence[Incident]) -> Beside:
+    @read_only
+    def joined(self, connection: Connection, incidents: Sequence[Incident]) -> Joined:
         """What is shown with them (monitor.report.view)."""
-        return await self._desk.read(lambda connection: beside(connection, incidents))
+        return join(connection, incidents)
 
-    async def previews(self, fingerprints: Collection[str]) -> Mapping[str, str]:
+    @read_only
+    def previews(self, connection: Connection, fingerprints: Collection[str]) -> Mapping[str, str]:
         """Of those that incidents have: their masked secrets, by fingerprint."""
+        return {row.fingerprint: row.masked for row in rows_among(connection, _PREVIEWS, fingerprints)}
 
-        def run(connection: Connection) -> dict[str, str]:
-            found: dict[str, str] = {}
-            for chunk in chunks(fingerprints):
-                query = select(incidents.c.fingerprint, incidents.c.masked)
-                rows = connection.execute(query.where(incidents.c.fingerprint.in_(chunk)))
-                found |= {row.fingerprint: row.masked for row in rows}
-            return found
-
-        return await self._desk.read(run)
-
-    async def history(self, ref: str) -> list[AuditEntry]:
+    @read_only
+    def history(self, connection: Connection, ref: str) -> list[AuditEntry]:
         """Every change of state, answer of its issuer and step of its run, oldest first. Raises LookupError."""
+        return entries_of(connection, _get(connection, ref.strip()).id)
 
-        def run(connection: Connection) -> list[AuditEntry]:
-            known = _get(connection, ref.strip())
-            return entries_of(connection, known.id)
-
-        return await self._desk.read(run)
-
-    async def transition(
-        self, ref: str, action: Action, *, actor: str, resolution: Resolution | None = None, note: str = ""
+    @durably
+    def transition(
+        self,
+        tx: Transaction,
+        ref: str,
+        action: Action,
+        *,
+        actor: str,
+        resolution: Resolution | None = None,
+        note: str = "",
     ) -> Incident:
         """Raises LookupError and TransitionError."""
-        known = await self.get(ref)
-        return await self._desk.write(
-            lambda tx: change_state(tx, known.id, action, actor=actor, resolution=resolution, note=note), durable=True
-        )
+        known = _get(tx.connection, ref.strip())
+        return change_state(tx, known.id, action, actor=actor, resolution=resolution, note=note)
 
-    async def assign(self, ref: str, person: str, *, actor: str, note: str = "") -> Incident:
+    @durably
+    def assign(self, tx: Transaction, ref: str, person: str, *, actor: str, note: str = "") -> Incident:
         """Raises LookupError and TransitionError."""
-        known = await self.get(ref)
-        return await self._desk.write(lambda tx: assign(tx, known.id, person, actor=actor, note=note), durable=True)
+        was, row = incident_by_id(tx.connection, _get(tx.connection, ref.strip()).id)
+        now = hand_to(was, person)
+        update_incidents(tx, [(now, row.kept)])
+        said = f"to {person}" + (f", from {was.owner}" if was.owner else "") + (f": {note}" if note else "")
+        append(tx, [entry(now, was, "assigned", actor=actor, note=said, now=tx.now)])
+        tx.announce()
+        return now
 
-    async def note(self, ref: str, note: str, *, actor: str) -> None:
+    @durably
+    def note(self, tx: Transaction, ref: str, note: str, *, actor: str) -> None:
         """Into its history, unless it stands there: what notes may do so again after a crash. Raises LookupError."""
-        known = await self.get(ref)
-        if not any(one.action == "noted" and one.note == note for one in await self.history(known.id)):
-            await self._desk.write(lambda tx: remark(tx, known, actor=actor, note=note), durable=True)
+        known = _get(tx.connection, ref.strip())
+        if not any(made.action == "noted" and made.note == note for made in entries_of(tx.connection, known.id)):
+            remark(tx, known, actor=actor, note=note)
 
 
 def remark(tx: Transaction, known: Incident, *, actor: str, note: str) -> None:
@@ -142,15 +143,12 @@ def change_state(
 ) -> Incident:
     """Raises LookupError (no such incident) and TransitionError."""
     connection = tx.connection
-    row = connection.execute(select(incidents).where(incidents.c.id == incident_id)).first()
-    if row is None:
-        raise LookupError(f"there is no incident {incident_id}")
-    was = incident_from(row)
+    was, row = incident_by_id(connection, incident_id)
     parted = take_back(tx, was) if action == "reopen" and was.merged is not None else None
     change: IncidentChange = transition(
         parted.went if parted else was, action, actor=actor, now=tx.now, resolution=resolution
     )
-    update_incidents(tx, [{**incident_columns(change.incident), "kept": parted.went_kept if parted else row.kept}])
+    update_incidents(tx, [(change.incident, parted.went_kept if parted else row.kept)])
     assert change.reason is not None
     append(tx, [entry(change.incident, was, change.reason, actor=actor, note=note, now=tx.now)])
     runs.follow(tx, [runs.RunTrigger(change.incident, reopened="hand" if action == "reopen" else None)])
@@ -161,7 +159,7 @@ def change_state(
         places = (newest,) if newest else ()
     touched = [groups.ChangedIncident(change.incident, places, urgent=action == "reopen", everywhere=True)]
     if parted is not None:
-        update_incidents(tx, [{**incident_columns(parted.stays), "kept": parted.stays_kept}])
+        update_incidents(tx, [(parted.stays, parted.stays_kept)])
         said = f"incident {incident_id} counts for itself again{f': {note}' if note else ''}"
         append(tx, [entry(parted.stays, parted.was, "parted", actor=actor, note=said, now=tx.now)])
         touched.append(groups.ChangedIncident(parted.stays, (), everywhere=True))
@@ -169,26 +167,13 @@ def change_state(
     return change.incident
 
 
-def assign(tx: Transaction, incident_id: str, person: str, *, actor: str, note: str) -> Incident:
-    """Raises LookupError and TransitionError."""
-    row = tx.connection.execute(select(incidents).where(incidents.c.id == incident_id)).first()
-    if row is None:
-        raise LookupError(f"there is no incident {incident_id}")
-    was = incident_from(row)
-    now = hand_to(was, person)
-    update_incidents(tx, [{**incident_columns(now), "kept": row.kept}])
-    said = f"to {person}" + (f", from {was.owner}" if was.owner else "") + (f": {note}" if note else "")
-    append(tx, [entry(now, was, "assigned", actor=actor, note=said, now=tx.now)])
-    tx.announce()
-    return now
-
-
-def update_incidents(tx: Transaction, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Rows as `incident_columns` gives them, with `kept`."""
-    if not rows:
+def update_incidents(tx: Transaction, changed: Sequence[tuple[Incident, int]]) -> None:
+    """Each as it is from now on, with how many of its findings are stored."""
+    if not changed:
         return
     tx.changed()
-    touch(tx, [row["id"] for row in rows])
+    touch(tx, [incident.id for incident, _ in changed])
+    rows = [{**incident_columns(incident), "kept": stored} for incident, stored in changed]
     tx.connection.execute(_UPDATE, [{f"_{name}": row[name] for name in ("id", *_CHANGING)} for row in rows])
 
 
@@ -226,8 +211,8 @@ def _filtered(connection: Connection, filters: Filter) -> Select[Any]:
         query = query.where(columns.id.in_(select(findings.c.incident).where(findings.c.source == source)))
     if repository := filters.get("repository"):
         begin = clean(f"{repository}:")  # exactly: LIKE takes `Code` for `code`
-        there = (findings.c.source == "git") & (func.substr(findings.c.generation, 1, len(begin)) == begin)
-        query = query.where(columns.id.in_(select(findings.c.incident).where(there)))
+        seen = (findings.c.source == "git") & (func.substr(findings.c.generation, 1, len(begin)) == begin)
+        query = query.where(columns.id.in_(select(findings.c.incident).where(seen)))
     if search := filters.get("search"):
         # SQLite's LIKE disregards case by itself; with lower() around both it takes twice as long.
         within = ColumnElement.contains if connection.dialect.name == "sqlite" else ColumnElement.icontains

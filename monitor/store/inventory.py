@@ -17,9 +17,9 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from monitor.domain.model import OwnedSecret, Print, SecretVersion, Standing
 from monitor.store import outbox, removals
 from monitor.store.owners import adopt, by_fingerprint, returned
-from monitor.store.rows import chunks, clean, insert_into
+from monitor.store.rows import any_of, apply_all, chunks, clean, insert_into, rows_among
 from monitor.store.schema import incidents, secret_prints, secret_versions, secrets, syncs
-from monitor.store.transaction import StoreSession, Transaction
+from monitor.store.transaction import StoreRepository, Transaction, durably, read_only
 
 __all__ = [
     "Difference",
@@ -33,7 +33,6 @@ __all__ = [
 
 _Kind = Literal["added", "changed", "returned", "gone"]
 
-_BATCH = 500  # secrets of one transaction: findings wait for no longer
 _NAMED = 100  # names of a difference that are told
 
 
@@ -118,11 +117,8 @@ class Difference:
             self.names[what].append(name)
 
 
-class Inventory:
-    """The face of the inventory."""
-
-    def __init__(self, desk: StoreSession) -> None:
-        self._desk = desk
+class Inventory(StoreRepository):
+    """Our own secrets."""
 
     async def save(
         self, entry: str, found: Sequence[SecretVersion], *, whole: bool, error: str = "", accept: bool = False
@@ -134,22 +130,22 @@ class Inventory:
         Incidents whose secret is now known by name get it.
         """
         by_name: dict[str, list[SecretVersion]] = {}
-        for kept in found:
-            by_name.setdefault(clean(kept.name), []).append(kept)
-        names, told = list(by_name), Difference(held=len(by_name))
-        told.refused = sum(all(kept.refused for kept in versions) for versions in by_name.values())
-        given = {name: not all(kept.unread for kept in versions) for name, versions in by_name.items()}
-        for start in range(0, len(names), _BATCH):
-            batch = {name: by_name[name] for name in names[start : start + _BATCH]}
-            part = await self._desk.write(partial(_save, source=entry, batch=batch, whole=whole), durable=True)
+        for version in found:
+            by_name.setdefault(clean(version.name), []).append(version)
+        told = Difference(held=len(by_name))
+        told.refused = sum(all(version.refused for version in versions) for versions in by_name.values())
+        given = {name: not all(version.unread for version in versions) for name, versions in by_name.items()}
+        for names in chunks(by_name):  # findings wait for no longer than one transaction
+            batch = {name: by_name[name] for name in names}
+            part = await self._session.write(partial(_save, source=entry, batch=batch, whole=whole), durable=True)
             for kind, those in part.items():
                 for name in those:
                     told.count(kind, name)
-        prints = {one.fingerprint for kept in found for one in kept.prints}
+        prints = {print_.fingerprint for version in found for print_ in version.prints}
         end = partial(
             _ended, source=entry, names=given if whole else None, prints=prints, error=error, told=told, accept=accept
         )
-        for name in await self._desk.write(end, durable=True):
+        for name in await self._session.write(end, durable=True):
             told.count("gone", name)
         return told
 
@@ -157,11 +153,17 @@ class Inventory:
         """Its manager gave nothing at all."""
         await self.save(entry, (), whole=False, error=error)
 
-    async def secrets(
-        self, *, entry: str | None = None, name: str | None = None, environment: str | None = None
+    @read_only
+    def secrets(
+        self,
+        connection: Connection,
+        *,
+        entry: str | None = None,
+        name: str | None = None,
+        environment: str | None = None,
     ) -> list[Secret]:
         """By entry and name, with all versions."""
-        return await self._desk.read(lambda connection: _secrets(connection, entry, name, environment))
+        return _secrets(connection, entry, name, environment)
 
     async def get(self, ref: str) -> Secret:
         """ENTRY/NAME, or a name that only one entry has. Raises LookupError."""
@@ -175,30 +177,50 @@ class Inventory:
             raise LookupError(f"{ref!r} is in {', '.join(one.entry for one in found)}; say ENTRY/{ref}")
         return found[0]
 
-    async def owners(self, fingerprints: Iterable[str] | None = None) -> dict[str, list[OwnedSecret]]:
+    @read_only
+    def owners(self, connection: Connection, fingerprints: Iterable[str] | None = None) -> dict[str, list[OwnedSecret]]:
         """By fingerprint, those that are of our own secrets; None: all."""
-        return await self._desk.read(lambda connection: by_fingerprint(connection, fingerprints))
+        return by_fingerprint(connection, fingerprints)
 
-    async def current(self, entry: str) -> set[str]:
+    @read_only
+    def current(self, connection: Connection, entry: str) -> set[str]:
         """Fingerprints of the values that its secrets have now."""
         query = select(secret_prints.c.fingerprint).join(
             secret_versions, secret_versions.c.id == secret_prints.c.version
         )
         query = query.where(secret_versions.c.entry == entry, secret_versions.c.standing == "current")
-        return await self._desk.read(lambda connection: set(connection.execute(query).scalars()))
+        return set(connection.execute(query).scalars())
 
-    async def exposed(self) -> dict[tuple[str, str], float]:
+    @read_only
+    def exposed(self, connection: Connection) -> dict[tuple[str, str], float]:
         """By entry and name, secrets whose present value an incident is about that is not resolved: since when."""
-        return await self._desk.read(_exposed)
+        query = (
+            select(secret_versions.c.entry, secret_versions.c.name, func.min(incidents.c.first_seen))
+            .join(secret_prints, secret_prints.c.version == secret_versions.c.id)
+            .join(incidents, incidents.c.fingerprint == secret_prints.c.fingerprint)
+            .where(secret_versions.c.standing == "current", incidents.c.state != "resolved")
+            .group_by(secret_versions.c.entry, secret_versions.c.name)
+        )
+        return {(entry, name): since for entry, name, since in connection.execute(query)}
 
-    async def syncs(self) -> dict[str, Sync]:
+    @read_only
+    def syncs(self, connection: Connection) -> dict[str, Sync]:
         """By entry."""
-        query = select(syncs).order_by(syncs.c.entry)
-        return await self._desk.read(lambda connection: {row.entry: Sync(*row) for row in connection.execute(query)})
+        return {row.entry: Sync(*row) for row in connection.execute(select(syncs).order_by(syncs.c.entry))}
 
-    async def forget(self, *, entry: str, name: str | None = None) -> int:
+    @durably
+    def forget(self, tx: Transaction, *, entry: str, name: str | None = None) -> int:
         """Delete a secret with all its versions, or all of an entry. Returns how many secrets."""
-        return await self._desk.write(lambda tx: _forget(tx, entry, name), durable=True)
+        connection = tx.connection
+        mine, theirs = secrets.c.entry == entry, secret_versions.c.entry == entry
+        if name is not None:
+            mine, theirs = mine & (secrets.c.name == name), theirs & (secret_versions.c.name == name)
+        else:
+            connection.execute(delete(syncs).where(syncs.c.entry == entry))
+        ids = select(secret_versions.c.id).where(theirs)
+        connection.execute(delete(secret_prints).where(secret_prints.c.version.in_(ids)))
+        connection.execute(delete(secret_versions).where(theirs))
+        return connection.execute(delete(secrets).where(mine)).rowcount
 
 
 def _save(
@@ -206,14 +228,12 @@ def _save(
 ) -> dict[_Kind, list[str]]:
     """Returns the names that are new, that have changed, and of these the ones that have a value from before again."""
     connection = tx.connection
-    known: dict[str, Row[Any]] = {}
+    ours = select(secrets).where(secrets.c.entry == source, any_of(secrets.c.name))
+    known = {row.name: row for row in rows_among(connection, ours, batch)}
     versions: dict[str, dict[str, Row[Any]]] = {}
-    for chunk in chunks(batch):
-        there = select(secrets).where(secrets.c.entry == source, secrets.c.name.in_(chunk))
-        known |= {row.name: row for row in connection.execute(there)}
-        query = select(secret_versions).where(secret_versions.c.entry == source, secret_versions.c.name.in_(chunk))
-        for row in connection.execute(query):
-            versions.setdefault(row.name, {})[row.mark] = row
+    theirs = select(secret_versions).where(secret_versions.c.entry == source, any_of(secret_versions.c.name))
+    for row in rows_among(connection, theirs, batch):
+        versions.setdefault(row.name, {})[row.mark] = row
 
     out: dict[_Kind, list[str]] = {"added": [], "changed": [], "returned": []}
     fresh: list[str] = []
@@ -222,14 +242,14 @@ def _save(
         _put_secret(tx, source, name, given)
         before = versions.get(name, {})
         new, back = _put_versions(tx, source, name, given, before, whole=whole)
-        fresh += [print_.fingerprint for kept in (*new, *back) for print_ in kept.prints]
+        fresh += [print_.fingerprint for version in (*new, *back) for print_ in version.prints]
         if name not in known:
             out["added"].append(name)
         elif new or back or known[name].gone_at is not None:
             out["changed"].append(name)
         if back and known[name].gone_at is None:
             out["returned"].append(name)
-            again += [print_.fingerprint for kept in back for print_ in kept.prints]
+            again += [print_.fingerprint for version in back for print_ in version.prints]
     adopt(tx, fresh)
     if out["returned"]:
         outbox.add_notice(tx, returned(connection, source, out["returned"], again))
@@ -267,45 +287,45 @@ def _put_versions(
     connection = tx.connection
     numbered = {row.version: mark for mark, row in before.items() if row.version}
     now: dict[str, SecretVersion] = {}
-    for kept in given:  # of duplicates the most current counts
+    for version in given:  # of duplicates the most current counts
         # A value that may not be read any more is still that of its version.
-        mark = numbered.get(kept.version, kept.mark) if kept.unread and not kept.digest else kept.mark
-        if mark and (mark not in now or kept.standing < now[mark].standing):
-            now[mark] = kept
-    if not now and all(kept.unread for kept in given):
+        mark = numbered.get(version.version, version.mark) if version.unread and not version.digest else version.mark
+        if mark and (mark not in now or version.standing < now[mark].standing):
+            now[mark] = version
+    if not now and all(version.unread for version in given):
         return [], []  # nothing is told of its value
-    for mark, kept in now.items():
+    for mark, version in now.items():
         values: dict[str, Any] = {
-            "version": clean(kept.version),
-            "standing": kept.standing,
-            "created": kept.created,
-            "rotated": kept.rotated,
-            "expires": kept.expires,
-            "digest": kept.digest,
+            "version": clean(version.version),
+            "standing": version.standing,
+            "created": version.created,
+            "rotated": version.rotated,
+            "expires": version.expires,
+            "digest": version.digest,
             "last_seen": tx.now,
         }
         row = before.get(mark)
         if row is None:
-            _insert_version(tx, {"entry": source, "name": name, "mark": mark, **values}, kept)
+            _insert_version(tx, {"entry": source, "name": name, "mark": mark, **values}, version)
             continue
-        values["replaced_at"] = None if kept.standing == "current" else row.replaced_at or tx.now
+        values["replaced_at"] = None if version.standing == "current" else row.replaced_at or tx.now
         connection.execute(update(secret_versions).where(secret_versions.c.id == row.id).values(**values))
 
-    new = [kept for mark, kept in now.items() if mark not in before]
-    used = {mark: kept for mark, kept in now.items() if kept.standing == "current"}
+    new = [version for mark, version in now.items() if mark not in before]
+    used = {mark: version for mark, version in now.items() if version.standing == "current"}
     # What is given no more: the last one in use is the one before the present, and what was that is retired. Of a part
     # of a reading only the first can be told: its other versions may have been among the rest.
     displaced = any(mark not in now and row.standing == "current" for mark, row in before.items())
     for mark, row in before.items():
-        uncounted = row.version in {"", *(kept.version for kept in now.values())}
+        uncounted = row.version in {"", *(version.version for version in now.values())}
         if row.standing == "previous" and uncounted and not displaced and now.keys() == used.keys():
             continue  # its manager never gives any but the present one, which has not changed since
         if mark not in now and row.standing != "retired" and (whole or (used and row.standing == "current")):
-            last = row.standing == "current" and not any(kept.sole for kept in now.values())
+            last = row.standing == "current" and not any(version.sole for version in now.values())
             standing = "previous" if last else "retired" if now else row.standing
             changed = {"standing": standing, "replaced_at": row.replaced_at or tx.now}
             connection.execute(update(secret_versions).where(secret_versions.c.id == row.id).values(**changed))
-    return new, [kept for mark, kept in used.items() if mark in before and before[mark].standing != "current"]
+    return new, [version for mark, version in used.items() if mark in before and before[mark].standing != "current"]
 
 
 def _insert_version(tx: Transaction, values: Mapping[str, Any], kept: SecretVersion) -> None:
@@ -316,8 +336,7 @@ def _insert_version(tx: Transaction, values: Mapping[str, Any], kept: SecretVers
         {"version": id_, "fingerprint": p.fingerprint, "part": p.part, "length": p.length, "alphabet": p.alphabet}
         for p in kept.prints
     ]
-    if prints:
-        tx.connection.execute(insert_into(tx.connection, secret_prints).on_conflict_do_nothing(), prints)
+    apply_all(tx.connection, insert_into(tx.connection, secret_prints).on_conflict_do_nothing(), prints)
 
 
 def _ended(
@@ -402,27 +421,3 @@ def _secrets(connection: Connection, source: str | None, name: str | None, envir
         )
         for row in connection.execute(query)
     ]
-
-
-def _exposed(connection: Connection) -> dict[tuple[str, str], float]:
-    query = (
-        select(secret_versions.c.entry, secret_versions.c.name, func.min(incidents.c.first_seen))
-        .join(secret_prints, secret_prints.c.version == secret_versions.c.id)
-        .join(incidents, incidents.c.fingerprint == secret_prints.c.fingerprint)
-        .where(secret_versions.c.standing == "current", incidents.c.state != "resolved")
-        .group_by(secret_versions.c.entry, secret_versions.c.name)
-    )
-    return {(entry, name): since for entry, name, since in connection.execute(query)}
-
-
-def _forget(tx: Transaction, source: str, name: str | None) -> int:
-    connection = tx.connection
-    mine, theirs = secrets.c.entry == source, secret_versions.c.entry == source
-    if name is not None:
-        mine, theirs = mine & (secrets.c.name == name), theirs & (secret_versions.c.name == name)
-    else:
-        connection.execute(delete(syncs).where(syncs.c.entry == source))
-    ids = select(secret_versions.c.id).where(theirs)
-    connection.execute(delete(secret_prints).where(secret_prints.c.version.in_(ids)))
-    connection.execute(delete(secret_versions).where(theirs))
-    return connection.execute(delete(secrets).where(mine)).rowcount

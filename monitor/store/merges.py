@@ -5,52 +5,45 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from monitor.domain.incidents import Incident, IncidentChange, TransitionError, merge
 from monitor.routing.routes import IncidentPlace
 from monitor.store import groups, runs
 from monitor.store.actions import abort
+from monitor.store.changes import places_among
 from monitor.store.drills import drills_among
 from monitor.store.incidents import update_incidents
-from monitor.store.rows import incident_columns, incident_from
+from monitor.store.rows import incident_by_id
 from monitor.store.schema import alerts, asks, findings, incidents, merges, silences
 from monitor.store.sealing import touch
 from monitor.store.trail import append, entry
-from monitor.store.transaction import StoreSession, Transaction
+from monitor.store.transaction import StoreRepository, Transaction, durably, read_only
 
 __all__ = ["Merges"]
 
 
-class Merges:
-    """The face of merging. Incidents are named by their ids."""
+class Merges(StoreRepository):
+    """Merging. Incidents are named by their ids."""
 
-    def __init__(self, desk: StoreSession) -> None:
-        self._desk = desk
-
-    async def merge(self, into: str, others: Sequence[str], *, actor: str, note: str = "") -> Incident:
+    @durably
+    def merge(self, tx: Transaction, into: str, others: Sequence[str], *, actor: str, note: str = "") -> Incident:
         """All of `others`, or none. Returns the one that stays. Raises LookupError, TransitionError and ActionError."""
+        for other in dict.fromkeys(others):
+            stays = _merge(tx, into, other, actor, note)
+        return stays
 
-        def run(tx: Transaction) -> Incident:
-            for other in dict.fromkeys(others):
-                stays = _merge(tx, into, other, actor, note)
-            return stays
-
-        return await self._desk.write(run, durable=True)
-
-    async def into(self, incident: str) -> Sequence[str]:
+    @read_only
+    def into(self, connection: Connection, incident: str) -> Sequence[str]:
         """Fingerprints of those that were merged into it."""
         query = select(incidents.c.fingerprint).where(incidents.c.merged == incident).order_by(incidents.c.id)
-        return await self._desk.read(lambda connection: list(connection.execute(query).scalars()))
+        return connection.execute(query).scalars().all()
 
 
 def _merge(tx: Transaction, into: str, other: str, actor: str, note: str) -> Incident:
     connection = tx.connection
-    rows = {row.id: row for row in connection.execute(select(incidents).where(incidents.c.id.in_([into, other])))}
-    for id_ in (into, other):
-        if id_ not in rows:
-            raise LookupError(f"there is no incident {id_}")
-    stayed, went = incident_from(rows[into]), incident_from(rows[other])
+    stayed, stays_row = incident_by_id(connection, into)
+    went, went_row = incident_by_id(connection, other)
     change, gone = merge(stayed, went, tx.now)
     if len(drills_among(connection, [stayed.fingerprint, went.fingerprint])) == 1:
         raise TransitionError("a drill cannot be merged with what is none: pagers are not told of drills")
@@ -58,16 +51,12 @@ def _merge(tx: Transaction, into: str, other: str, actor: str, note: str) -> Inc
 
     touch(tx, [into])
     newest = connection.execute(select(func.max(findings.c.seq))).scalar() or 0
-    before = {"went": other, "into": into, "seq": newest, "before": json.dumps(dict(rows[into]._mapping))}
+    before = {"went": other, "into": into, "seq": newest, "before": json.dumps(dict(stays_row._mapping))}
     connection.execute(insert(merges), [before])
-    places = _places(tx, other)
+    places = tuple(places_among(connection, [other]).get(other, ()))
     runs.adopt(tx, other, change.incident)
-    _move(tx, rows[other], into)
-    kept = rows[into].kept + rows[other].kept
-    update_incidents(
-        tx,
-        [{**incident_columns(change.incident), "kept": kept}, {**incident_columns(gone), "kept": 0}],
-    )
+    _move(tx, went_row, into)
+    update_incidents(tx, [(change.incident, stays_row.kept + went_row.kept), (gone, 0)])
     _tell(tx, (stayed, change), (went, gone), places, actor=actor, note=note)
     return change.incident
 
@@ -102,11 +91,11 @@ def _tell(
         entry(gone, went, "merged", actor=actor, note=f"merged into incident {stayed.id}{because}", now=tx.now),
         entry(change.incident, stayed, "absorbed", actor=actor, note=f"incident {went.id}{because}", now=tx.now),
     ]
-    if change.reason == "escalated":
+    worse = change.reason == "escalated"
+    if worse:
         trail.append(entry(change.incident, stayed, "escalated", actor=actor, note="", now=tx.now))
     append(tx, trail)
 
-    worse = change.reason == "escalated"
     runs.follow(
         tx,
         [
@@ -120,14 +109,4 @@ def _tell(
             groups.ChangedIncident(gone, (), everywhere=True),
             groups.ChangedIncident(change.incident, places, urgent=worse, everywhere=True),
         ],
-    )
-
-
-def _places(tx: Transaction, id_: str) -> tuple[IncidentPlace, ...]:
-    """Where routes look: each place of an incident, the newest first."""
-    newest = func.max(findings.c.seq).label("newest")
-    where = (findings.c.source, findings.c.path, findings.c.node, func.coalesce(findings.c.service, ""))
-    query = select(*where, newest).where(findings.c.incident == id_)
-    return tuple(
-        IncidentPlace(*row[:4]) for row in tx.connection.execute(query.group_by(*where).order_by(newest.desc()))
     )

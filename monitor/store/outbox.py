@@ -11,9 +11,11 @@ from typing import Any
 
 from sqlalchemy import (
     BindParameter,
+    ColumnElement,
     Connection,
     Row,
     Select,
+    Update,
     and_,
     bindparam,
     case,
@@ -31,13 +33,13 @@ from monitor.common.severity import SEVERITIES
 from monitor.routing.budget import ALARMS
 from monitor.store.allowance import AT_ONCE, allow
 from monitor.store.errors import StoreError
-from monitor.store.joins import beside
+from monitor.store.joins import join
 from monitor.store.pages import take_over
-from monitor.store.parcels import NEW_ROW, bundle, cut, new_row, part
+from monitor.store.parcels import bundle, cut, new_row, part, post
 from monitor.store.records import Leased, Notice, OutboxEntry
 from monitor.store.rows import clean, load_incidents, upsert
 from monitor.store.schema import outbox, receipts, unsent
-from monitor.store.transaction import StoreSession, Transaction
+from monitor.store.transaction import StoreRepository, Transaction, durably, read_only, writes
 
 __all__ = [
     "AT_ONCE",
@@ -54,15 +56,13 @@ _LONGEST_LIST = 10_000
 _PARTLY = "partly:"  # before the id of a notification: the key of what is known of an earlier try of it
 
 
-class Outbox:
-    """The face of the outbox: what delivery and people do with notifications."""
+class Outbox(StoreRepository):
+    """What delivery and people do with notifications."""
 
-    def __init__(self, desk: StoreSession) -> None:
-        self._desk = desk
-
-    async def notify(self, notice: Notice) -> list[str]:
+    @durably
+    def notify(self, tx: Transaction, notice: Notice) -> list[str]:
         """Put a notice in; returns the ids of its notifications."""
-        return await self._desk.write(lambda tx: add_notice(tx, notice), durable=True)
+        return add_notice(tx, notice)
 
     async def lease(
         self,
@@ -92,14 +92,14 @@ class Outbox:
             leased = () if job.cancelled() or job.exception() else job.result()
 
             def put_back(tx: Transaction) -> None:
-                for one in leased:
-                    _put_back(tx, one.id, owner, error=None, delay=0.0)
+                for notification in leased:
+                    _put_back(tx, notification.id, owner, error=None, delay=0.0)
 
             if leased:
                 with contextlib.suppress(StoreError):  # closed: the next start sees whose it is
-                    self._desk.submit(put_back)
+                    self._session.submit(put_back)
 
-        job = self._desk.submit(run)
+        job = self._session.submit(run)
         try:
             return await asyncio.wrap_future(job)
         except asyncio.CancelledError:
@@ -107,51 +107,101 @@ class Outbox:
             job.add_done_callback(give_back)
             raise
 
-    async def split(self, id_: str, owner: str, parts: int, *, paced: bool = False) -> int:
+    @durably
+    def split(self, tx: Transaction, id_: str, owner: str, parts: int, *, paced: bool = False) -> int:
         """Send it in so many parts instead, the worst incidents first. Returns how many there are now."""
-        return await self._desk.write(lambda tx: _split(tx, id_, owner, parts, paced=paced), durable=True)
+        ours = (outbox.c.id == id_, outbox.c.state == "leased", outbox.c.owner == owner)
+        row = tx.connection.execute(select(outbox).where(*ours)).first()
+        if row is None:
+            return 0
+        most = max(1, -(-len(json.loads(row.incidents)) // parts))
+        made = _shorten(tx, row, most, paced=paced)
+        _put_back(tx, id_, owner, error=None, delay=0.0)
+        tx.announce()
+        return made
 
-    async def sent(self, id_: str, receipt: Receipt | None, before: Receipt | None = None) -> bool:
-        """Done; returns whether its sink has more to be sent now. The receipt is kept for the updates of the same
+    @writes
+    def sent(self, tx: Transaction, id_: str, receipt: Receipt | None, before: Receipt | None = None) -> bool:
+        """Done; returns whether its sink has more to be sent now. The receipt is stored for the updates of the same
         group; none leaves the one before. `before`: as it was given to the sink; the place that was learnt since then
         stays."""
-        return await self._desk.write(lambda tx: _sent(tx, id_, receipt, before))
+        row = tx.connection.execute(_SENT, {"_id": id_, "_now": tx.now}).first()
+        if row is None:
+            return True
+        if receipt:
+            place = json.loads(tx.connection.execute(_RECEIPT, row._asdict()).scalar() or "{}").get("place")
+            if place and place != (before or {}).get("place"):
+                receipt = {**receipt, "place": place}
+            _store_receipt(tx, row.sink, row.key, receipt)
+        return tx.connection.execute(_MORE, {"sink": row.sink, "now": tx.now}).first() is not None
 
-    async def put_back(self, id_: str, owner: str, *, error: str | None, delay: float = 0.0) -> None:
+    @writes
+    def put_back(self, tx: Transaction, id_: str, owner: str, *, error: str | None, delay: float = 0.0) -> None:
         """Try again after `delay` seconds. `error` None: it was not tried."""
-        await self._desk.write(lambda tx: _put_back(tx, id_, owner, error=error, delay=delay))
+        _put_back(tx, id_, owner, error=error, delay=delay)
 
-    async def partly(self, id_: str, sink: str, taken: Receipt) -> None:
+    @writes
+    def partly(self, tx: Transaction, id_: str, sink: str, taken: Receipt) -> None:
         """Which part of it was taken; given to `sink` with the next try. Empty: none."""
-        await self._desk.write(lambda tx: _keep(tx, sink, _PARTLY + id_, taken))
+        _store_receipt(tx, sink, _PARTLY + id_, taken)
 
-    async def give_up(self, id_: str, error: str, fallback: str | None) -> str | None:
+    @durably
+    def give_up(self, tx: Transaction, id_: str, error: str, fallback: str | None) -> str | None:
         """Dead letter; returns the id of the notification for the fallback, if there is one that has not refused it."""
-        return await self._desk.write(lambda tx: _give_up(tx, id_, error, fallback), durable=True)
+        row = tx.connection.execute(select(outbox).where(outbox.c.id == id_)).first()
+        if row is None or row.state == "sent":
+            return None
+        tried = {"error": clean(error), "attempts": outbox.c.attempts + 1}
+        tx.connection.execute(_buried(tx.now, outbox.c.id == id_).values(**tried))
+        refused = [*json.loads(row.tried), row.sink]
+        if fallback is None or fallback in refused:
+            return None
+        follower = new_row(
+            sink=fallback,
+            key=row.key,
+            reason=row.reason,
+            incidents=json.loads(row.incidents),
+            severity=row.severity,
+            now=tx.now,
+            title=row.title,
+            text=row.text,
+            tried=refused,
+        )
+        post(tx, [follower])
+        take_over(tx, row, fallback)
+        return str(follower["id"])
 
-    async def requeue(self, id_: str) -> bool:
+    @durably
+    def requeue(self, tx: Transaction, id_: str) -> bool:
         """Try at once what waits for its next attempt, or was given up. False: there is none of this id."""
-        return await self._desk.write(lambda tx: _requeue(tx, id_), durable=True)
+        values = {"state": "pending", "finished_at": None, "next_at": AT_ONCE}
+        tx.announce()
+        return tx.connection.execute(update(outbox).where(*_undone(id_)).values(**values)).rowcount == 1
 
-    async def discard(self, id_: str) -> bool:
+    @durably
+    def discard(self, tx: Transaction, id_: str) -> bool:
         """Forget what waits or was given up, unsent. False: there is none of this id, or it is being sent."""
-        return await self._desk.write(lambda tx: _discard(tx, id_), durable=True)
+        return tx.connection.execute(delete(outbox).where(*_undone(id_))).rowcount == 1
 
-    async def try_at_once(self, sink: str) -> None:
+    @writes
+    def try_at_once(self, tx: Transaction, sink: str) -> None:
         """The sink works again: nothing waits for it any longer."""
-        await self._desk.write(lambda tx: try_at_once(tx, sink=sink))
+        try_at_once(tx, sink=sink)
 
-    async def waiting(self) -> Mapping[str, float]:
+    @read_only
+    def waiting(self, connection: Connection) -> Mapping[str, float]:
         """Sink → when it has something to send (seconds since the epoch)."""
-        return await self._desk.read(soonest)
+        return soonest(connection)
 
-    async def unsent(self) -> int:
+    @read_only
+    def unsent(self, connection: Connection) -> int:
         """Notifications that are neither sent nor given up."""
-        query = select(func.count()).where(unsent())
-        return await self._desk.read(lambda connection: connection.execute(query).scalar_one())
+        return connection.execute(select(func.count()).where(unsent())).scalar_one()
 
-    async def list(
+    @read_only
+    def list(
         self,
+        connection: Connection,
         *,
         states: Collection[str] = (),
         sink: str | None = None,
@@ -169,8 +219,18 @@ class Outbox:
             query = query.where(outbox.c.created_at < before)
         if about is not None:
             query = query.where(outbox.c.incidents.contains(f'"{about}"', autoescape=True))
-        query = query.order_by(outbox.c.seq.desc()).limit(min(limit, _LONGEST_LIST))
-        return await self._desk.read(lambda connection: [_entry(row) for row in connection.execute(query)])
+        rows = connection.execute(query.order_by(outbox.c.seq.desc()).limit(min(limit, _LONGEST_LIST)))
+        return [_entry(row) for row in rows]
+
+
+def _undone(id_: str) -> tuple[ColumnElement[bool], ...]:
+    """What waits or was given up."""
+    return outbox.c.id == id_, outbox.c.state.in_(("pending", "dead"))
+
+
+def _buried(now: float, which: ColumnElement[bool]) -> Update:
+    dead = {"state": "dead", "leased_until": None, "owner": None, "finished_at": now}
+    return update(outbox).where(which).values(**dead)
 
 
 def _entry(row: Row[Any]) -> OutboxEntry:
@@ -215,9 +275,7 @@ def add_notice(tx: Transaction, notice: Notice) -> list[str]:
         )
         for sink in names
     ]
-    if rows:
-        tx.connection.execute(NEW_ROW, rows)
-        tx.announce()
+    post(tx, rows)
     return [row["id"] for row in rows]
 
 
@@ -283,7 +341,7 @@ _BEHIND = select(outbox.c.incidents).where(
     outbox.c.sink == bindparam("sink"), unsent(), outbox.c.reason == bindparam("reason"), outbox.c.id != bindparam("id")
 )
 _RECEIPT = select(receipts.c.receipt).where(receipts.c.sink == bindparam("sink"), receipts.c.key == bindparam("key"))
-_KEEP_RECEIPT = upsert(receipts, ("sink", "key", "receipt", "at"), on=("sink", "key"), changing=("receipt", "at"))
+_STORE_RECEIPT = upsert(receipts, ("sink", "key", "receipt", "at"), on=("sink", "key"), changing=("receipt", "at"))
 
 
 def _lease(
@@ -293,10 +351,7 @@ def _lease(
 
     Those of one key keep their order; others pass one that is backing off.
     """
-    ids = list(tx.connection.execute(_READY, {"sink": sink, "now": tx.now, "most": limit}).scalars())
-    if not ids:
-        return []
-
+    ids = tx.connection.execute(_READY, {"sink": sink, "now": tx.now, "most": limit}).scalars().all()
     leased = []
     for id_ in ids:
         taken = {"_id": id_, "_until": tx.now + ttl, "_owner": owner}
@@ -311,19 +366,6 @@ def _lease(
 def _shorten(tx: Transaction, row: Row[Any], most: int, *, paced: bool) -> int:
     """Leave the worst `most` incidents in it. Returns in how many rows they are now."""
     return cut(tx, row, most) if row.reason == "overdue" else part(tx, row, most, paced=paced)
-
-
-def _split(tx: Transaction, id_: str, owner: str, parts: int, *, paced: bool) -> int:
-    """Instead of one that is too large: so many of a part each, to be sent at once. Returns how many there are now."""
-    ours = (outbox.c.id == id_, outbox.c.state == "leased", outbox.c.owner == owner)
-    row = tx.connection.execute(select(outbox).where(*ours)).first()
-    if row is None:
-        return 0
-    most = max(1, -(-len(json.loads(row.incidents)) // parts))
-    made = _shorten(tx, row, most, paced=paced)
-    _put_back(tx, id_, owner, error=None, delay=0.0)
-    tx.announce()
-    return made
 
 
 def _render(connection: Connection, row: Row[Any], *, acted: bool) -> Leased:
@@ -346,7 +388,7 @@ def _render(connection: Connection, row: Row[Any], *, acted: bool) -> Leased:
         attempts=row.attempts,
         created_at=row.created_at,
         tried=tuple(json.loads(row.tried)),
-        beside=beside(connection, found, acted=acted),
+        joined=join(connection, found, acted=acted),
         partly=(json.loads(partly) or None) if partly else None,
         more=_more(connection, row),
     )
@@ -361,21 +403,9 @@ def _more(connection: Connection, row: Row[Any]) -> int:
     return len({id_ for incidents in rows for id_ in json.loads(incidents)} - set(json.loads(row.incidents)))
 
 
-def _sent(tx: Transaction, id_: str, receipt: Receipt | None, before: Receipt | None) -> bool:
-    row = tx.connection.execute(_SENT, {"_id": id_, "_now": tx.now}).first()
-    if row is None:
-        return True
-    if receipt:
-        place = json.loads(tx.connection.execute(_RECEIPT, row._asdict()).scalar() or "{}").get("place")
-        if place and place != (before or {}).get("place"):
-            receipt = {**receipt, "place": place}
-        _keep(tx, row.sink, row.key, receipt)
-    return tx.connection.execute(_MORE, {"sink": row.sink, "now": tx.now}).first() is not None
-
-
-def _keep(tx: Transaction, sink: str, key: str, receipt: Receipt) -> None:
-    kept = {"sink": sink, "key": key, "receipt": json.dumps(dict(receipt)), "at": tx.now}
-    tx.connection.execute(_KEEP_RECEIPT, kept)
+def _store_receipt(tx: Transaction, sink: str, key: str, receipt: Receipt) -> None:
+    stored = {"sink": sink, "key": key, "receipt": json.dumps(dict(receipt)), "at": tx.now}
+    tx.connection.execute(_STORE_RECEIPT, stored)
 
 
 def _put_back(tx: Transaction, id_: str, owner: str, *, error: str | None, delay: float) -> None:
@@ -386,55 +416,6 @@ def _put_back(tx: Transaction, id_: str, owner: str, *, error: str | None, delay
     # Only while the lease is still ours: after it ran out, somebody else may have it, or have sent it.
     ours = (outbox.c.id == id_, outbox.c.state == "leased", outbox.c.owner == owner)
     tx.connection.execute(update(outbox).where(*ours).values(**values))
-
-
-def _give_up(tx: Transaction, id_: str, error: str, fallback: str | None) -> str | None:
-    """Dead letter; the fallback gets a notification of its own. Returns its id."""
-    row = tx.connection.execute(select(outbox).where(outbox.c.id == id_)).first()
-    if row is None or row.state == "sent":
-        return None
-    tx.connection.execute(
-        update(outbox)
-        .where(outbox.c.id == id_)
-        .values(
-            state="dead",
-            leased_until=None,
-            owner=None,
-            finished_at=tx.now,
-            error=clean(error),
-            attempts=outbox.c.attempts + 1,
-        )
-    )
-    tried = [*json.loads(row.tried), row.sink]
-    if fallback is None or fallback in tried:
-        return None
-    follower = new_row(
-        sink=fallback,
-        key=row.key,
-        reason=row.reason,
-        incidents=json.loads(row.incidents),
-        severity=row.severity,
-        now=tx.now,
-        title=row.title,
-        text=row.text,
-        tried=tried,
-    )
-    tx.connection.execute(NEW_ROW, [follower])
-    take_over(tx, row, fallback)
-    tx.announce()
-    return str(follower["id"])
-
-
-def _requeue(tx: Transaction, id_: str) -> bool:
-    undone = (outbox.c.id == id_, outbox.c.state.in_(("pending", "dead")))
-    values = {"state": "pending", "finished_at": None, "next_at": AT_ONCE}
-    tx.announce()
-    return tx.connection.execute(update(outbox).where(*undone).values(**values)).rowcount == 1
-
-
-def _discard(tx: Transaction, id_: str) -> bool:
-    undone = (outbox.c.id == id_, outbox.c.state.in_(("pending", "dead")))
-    return tx.connection.execute(delete(outbox).where(*undone)).rowcount == 1
 
 
 def try_at_once(tx: Transaction, *, sink: str | None = None, beyond: float = 0.0) -> None:
@@ -452,17 +433,7 @@ def abandon(tx: Transaction, sinks: Collection[str]) -> list[Row[Any]]:
     gone = and_(unsent(), outbox.c.sink.not_in(list(sinks)))
     rows = list(tx.connection.execute(select(outbox).where(gone)))
     if rows:
-        tx.connection.execute(
-            update(outbox)
-            .where(gone)
-            .values(
-                state="dead",
-                leased_until=None,
-                owner=None,
-                finished_at=tx.now,
-                error="the sink is not configured any more",
-            )
-        )
+        tx.connection.execute(_buried(tx.now, gone).values(error="the sink is not configured any more"))
     return rows
 
 

@@ -14,7 +14,7 @@ from monitor.store import groups, runs
 from monitor.store.changes import newest_place
 from monitor.store.incidents import update_incidents
 from monitor.store.records import Notice
-from monitor.store.rows import chunks, incident_columns, incident_from
+from monitor.store.rows import any_of, incident_from, rows_among
 from monitor.store.schema import incidents, secret_prints, secret_versions, secrets
 from monitor.store.trail import append, entry
 from monitor.store.transaction import Transaction
@@ -22,68 +22,61 @@ from monitor.store.transaction import Transaction
 __all__ = ["adopt", "by_fingerprint", "returned"]
 
 _TOLD = 10  # names in a message
+_EXPOSED = select(incidents).where(any_of(incidents.c.fingerprint))
+_OWNED = (
+    select(
+        secret_prints.c.fingerprint,
+        secrets.c.entry,
+        secrets.c.name,
+        secret_prints.c.part,
+        secrets.c.environment,
+        secrets.c.owner,
+        secrets.c.consumers,
+        secrets.c.tags,
+        secret_versions.c.standing,
+    )
+    .join(secret_versions, secret_versions.c.id == secret_prints.c.version)
+    .join(secrets, (secrets.c.entry == secret_versions.c.entry) & (secrets.c.name == secret_versions.c.name))
+    .order_by(secret_versions.c.standing, secret_versions.c.last_seen.desc(), secret_versions.c.id)
+)
 
 
 def by_fingerprint(connection: Connection, fingerprints: Iterable[str] | None) -> dict[str, list[OwnedSecret]]:
     """Whose they are: the most current first. None: all that there are."""
-    query = (
-        select(
-            secret_prints.c.fingerprint,
-            secrets.c.entry,
-            secrets.c.name,
-            secret_prints.c.part,
-            secrets.c.environment,
-            secrets.c.owner,
-            secrets.c.consumers,
-            secrets.c.tags,
-            secret_versions.c.standing,
-        )
-        .join(secret_versions, secret_versions.c.id == secret_prints.c.version)
-        .join(secrets, (secrets.c.entry == secret_versions.c.entry) & (secrets.c.name == secret_versions.c.name))
-        .order_by(secret_versions.c.standing, secret_versions.c.last_seen.desc(), secret_versions.c.id)
-    )
-    found: dict[str, list[OwnedSecret]] = {}
-    queries = [query]
-    if fingerprints is not None:
-        queries = [query.where(secret_prints.c.fingerprint.in_(chunk)) for chunk in chunks(fingerprints)]
-    for one in queries:
-        for row in connection.execute(one):
-            lists = {"consumers": tuple(json.loads(row.consumers)), "tags": tuple(json.loads(row.tags))}
-            owned = OwnedSecret(**{**row._mapping, **lists})
-            found.setdefault(owned.fingerprint, []).append(owned)
-    return found
+    query = _OWNED if fingerprints is None else _OWNED.where(any_of(secret_prints.c.fingerprint))
+    rows = connection.execute(query).all() if fingerprints is None else rows_among(connection, query, fingerprints)
+    by_print: dict[str, list[OwnedSecret]] = {}
+    for row in rows:
+        lists = {"consumers": tuple(json.loads(row.consumers)), "tags": tuple(json.loads(row.tags))}
+        owned = OwnedSecret(**{**row._mapping, **lists})
+        by_print.setdefault(owned.fingerprint, []).append(owned)
+    return by_print
 
 
 def adopt(tx: Transaction, fingerprints: Sequence[str]) -> None:
     """Incidents of these get the name of the secret, and whoever knows them is told where that makes them worse."""
-    connection = tx.connection
-    owned = by_fingerprint(connection, fingerprints)
+    owned = by_fingerprint(tx.connection, fingerprints)
     touched = []
-    for chunk in chunks(owned):
-        for row in connection.execute(select(incidents).where(incidents.c.fingerprint.in_(chunk))).all():
-            was, mine = incident_from(row), owned[row.fingerprint]
-            labels = labels_of(mine)
-            change = claim(was, own_title(labels), labels, worth_of(mine))
-            if change.incident == was:
-                continue
-            update_incidents(tx, [{**incident_columns(change.incident), "kept": row.kept}])
-            trail = [entry(change.incident, was, "acted", actor="monitor", note=f"it is {mine[0].name}", now=tx.now)]
-            if change.reason == "escalated":
-                trail.append(entry(change.incident, was, "escalated", actor="monitor", note="", now=tx.now))
-                place = newest_place(connection, was.id)
-                runs.follow(tx, [runs.RunTrigger(change.incident, place, starts=True)])
-                touched.append(groups.ChangedIncident(change.incident, (place,), urgent=True, everywhere=True))
-            append(tx, trail)
-    if touched:
-        groups.enrol(tx, touched)
+    for row in rows_among(tx.connection, _EXPOSED, owned):
+        was, mine = incident_from(row), owned[row.fingerprint]
+        labels = labels_of(mine)
+        change = claim(was, own_title(labels), labels, worth_of(mine))
+        if change.incident == was:
+            continue
+        update_incidents(tx, [(change.incident, row.kept)])
+        trail = [entry(change.incident, was, "acted", actor="monitor", note=f"it is {mine[0].name}", now=tx.now)]
+        if change.reason == "escalated":
+            trail.append(entry(change.incident, was, "escalated", actor="monitor", note="", now=tx.now))
+            place = newest_place(tx.connection, was.id)
+            runs.follow(tx, [runs.RunTrigger(change.incident, place, starts=True)])
+            touched.append(groups.ChangedIncident(change.incident, (place,), urgent=True, everywhere=True))
+        append(tx, trail)
+    groups.enrol(tx, touched)
 
 
 def returned(connection: Connection, source: str, names: Sequence[str], prints: Sequence[str]) -> Notice:
     """Told by whoever sees it first. What has leaked once is bad to have again, also after its incident was closed."""
-    leaked: list[str] = []
-    for chunk in chunks(prints):
-        query = select(incidents.c.id).where(incidents.c.fingerprint.in_(chunk))
-        leaked += connection.execute(query).scalars()
+    leaked = [row.id for row in rows_among(connection, _EXPOSED, prints)]
     count = len(names)
     title = f"{count} secret{'' if count == 1 else 's'} of {source}: an earlier value is in use again"
     shown = ", ".join(clip(one_line(name), 120) for name in names[:_TOLD])

@@ -12,9 +12,9 @@ from sqlalchemy import Connection, Row, insert, select
 from monitor.common.notification import Reason
 from monitor.common.severity import worst
 from monitor.domain.incidents import Incident
-from monitor.store.parcels import NEW_ROW, new_row
+from monitor.store.parcels import new_row, post
 from monitor.store.reminders import OVERDUE, TOGETHER
-from monitor.store.rows import chunks, insert_into, load_incidents
+from monitor.store.rows import apply_all, chunks, insert_into, load_incidents
 from monitor.store.schema import groups, incidents, members, outbox, receipts, unsent
 from monitor.store.transaction import Transaction
 
@@ -35,7 +35,7 @@ def follow(tx: Transaction, changed: Sequence[Incident]) -> None:
         reason: Reason = "acknowledged" if waits else "recovered"
         if _last(tx.connection, sink, key) not in (reason, "recovered"):
             rows.append(_row(tx, sink, key, reason, waits or about))
-    _tell(tx, rows)
+    post(tx, rows)
 
 
 def together(connection: Connection, sink: str) -> list[str]:
@@ -52,13 +52,13 @@ def _row(tx: Transaction, sink: str, key: str, reason: Reason, about: Sequence[I
 
 def _woken(tx: Transaction, keys: Iterable[str]) -> list[tuple[str, str]]:
     """Sink and key, of these, of what was sent to a pager or waits for it."""
-    found: dict[tuple[str, str], None] = {}
     pagers = sorted(tx.policy.pagers)
+    woken: list[tuple[str, str]] = []
     for chunk in chunks(keys):
         sent = select(receipts.c.sink, receipts.c.key).where(receipts.c.sink.in_(pagers), receipts.c.key.in_(chunk))
         waits = select(outbox.c.sink, outbox.c.key).where(outbox.c.sink.in_(pagers), outbox.c.key.in_(chunk), unsent())
-        found |= {(row.sink, row.key): None for row in tx.connection.execute(sent.union(waits))}
-    return list(found)
+        woken += [(row.sink, row.key) for row in tx.connection.execute(sent.union(waits))]
+    return woken
 
 
 def _last(connection: Connection, sink: str, key: str) -> str | None:
@@ -80,8 +80,7 @@ def take_over(tx: Transaction, row: Row[Any], sink: str) -> None:
         made = {"sink": sink, "key": row.key, "route": "", "kind": kind, "created_at": tx.now, "hold_until": tx.now}
         group = tx.connection.execute(insert(groups).values(**made, sent_at=tx.now).returning(groups.c.id)).scalar_one()
     told = [_member(group, one) for one in load_incidents(tx.connection, ids)]
-    if told:
-        tx.connection.execute(insert_into(tx.connection, members).on_conflict_do_nothing(), told)
+    apply_all(tx.connection, insert_into(tx.connection, members).on_conflict_do_nothing(), told)
     tx.changed()
 
 
@@ -117,10 +116,4 @@ def left(tx: Transaction, gone: Iterable[Row[Any]]) -> None:
         rows.append(
             new_row(sink=group.sink, key=group.key, reason=reason, incidents=about, severity=severity, now=tx.now)
         )
-    _tell(tx, rows)
-
-
-def _tell(tx: Transaction, rows: Sequence[dict[str, Any]]) -> None:
-    if rows:
-        tx.connection.execute(NEW_ROW, list(rows))
-        tx.announce()
+    post(tx, rows)

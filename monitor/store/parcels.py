@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row, delete, insert, select, update
@@ -13,13 +13,14 @@ from sqlalchemy import Row, delete, insert, select, update
 from monitor.common.notification import Reason
 from monitor.common.severity import Severity, rank, worst
 from monitor.routing.budget import BUNDLE, shares
-from monitor.store.rows import chunks, clean
+from monitor.store.rows import any_of, chunks, clean, rows_among
 from monitor.store.schema import incidents, outbox, unsent
 from monitor.store.transaction import Transaction
 
-__all__ = ["NEW_ROW", "bundle", "cut", "new_row", "part"]
+__all__ = ["bundle", "cut", "new_row", "part", "post"]
 
-NEW_ROW = insert(outbox)
+_NEW = insert(outbox)
+_SEVERITIES = select(incidents.c.id, incidents.c.severity).where(any_of(incidents.c.id))
 
 
 def new_row(
@@ -51,6 +52,13 @@ def new_row(
     }
 
 
+def post(tx: Transaction, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Put rows into the outbox; delivery looks at it."""
+    if rows:
+        tx.connection.execute(_NEW, rows)
+        tx.announce()
+
+
 def cut(tx: Transaction, row: Row[Any], most: int) -> int:
     """Leave the worst `most` incidents in `row`: its title says how many there are, and all were told before. Returns
     1, as `part` does of so many."""
@@ -60,11 +68,9 @@ def cut(tx: Transaction, row: Row[Any], most: int) -> int:
 
 
 def _worst_first(tx: Transaction, row: Row[Any]) -> dict[str, Severity]:
-    severities: dict[str, Severity] = {}
-    for chunk in chunks(json.loads(row.incidents)):
-        found = tx.connection.execute(select(incidents.c.id, incidents.c.severity).where(incidents.c.id.in_(chunk)))
-        severities.update((one.id, one.severity) for one in found)
-    return dict(sorted(severities.items(), key=lambda one: -rank(one[1])))
+    rows = rows_among(tx.connection, _SEVERITIES, json.loads(row.incidents))
+    severities: dict[str, Severity] = {about.id: about.severity for about in rows}
+    return dict(sorted(severities.items(), key=lambda item: -rank(item[1])))
 
 
 def part(tx: Transaction, row: Row[Any], most: int, *, paced: bool = False) -> int:
@@ -93,7 +99,7 @@ def part(tx: Transaction, row: Row[Any], most: int, *, paced: bool = False) -> i
     if paced and shares(row.reason, row.key, pager=row.sink in tx.policy.pagers):
         for number, one in enumerate(rows, 1):
             one["next_at"] = tx.now + number * tx.policy.pause(row.sink)
-    tx.connection.execute(NEW_ROW, rows)
+    post(tx, rows)
     return 1 + len(rest)
 
 
@@ -129,4 +135,4 @@ def bundle(tx: Transaction, sink: str, keep: int) -> None:
             severity=severity,
             now=min(row.created_at for row in folded),
         )
-        tx.connection.execute(NEW_ROW, [made])
+        post(tx, [made])

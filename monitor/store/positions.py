@@ -16,9 +16,9 @@ from sqlalchemy import Connection, bindparam, case, delete, insert, literal, sel
 
 from monitor.domain.model import Position
 from monitor.intake.ledger import place
-from monitor.store.rows import clean, upsert
+from monitor.store.rows import apply_all, clean, upsert
 from monitor.store.schema import alerts, hooks, positions
-from monitor.store.transaction import StoreSession, Transaction
+from monitor.store.transaction import StoreRepository, Transaction, durably, read_only
 
 __all__ = ["Positions", "Renamed", "move", "renamed"]
 
@@ -59,30 +59,31 @@ def _by_reach(those: Mapping[str, str], others: Mapping[str, str]) -> dict[str, 
     return found
 
 
-class Positions:
-    """The face of the positions."""
+class Positions(StoreRepository):
+    """How far sources have come."""
 
-    def __init__(self, desk: StoreSession) -> None:
-        self._desk = desk
-
-    async def of(self, source: str) -> dict[str, Mapping[str, Any]]:
+    @durably
+    def of(self, tx: Transaction, source: str) -> dict[str, Mapping[str, Any]]:
         """Key → state on this host, with all that was committed up to now."""
-
-        def run(tx: Transaction) -> dict[str, Mapping[str, Any]]:
-            tx.history.read(source)
-            return _restore(tx, clean(source))
-
-        return await self._desk.write(run, durable=True)
+        tx.history.read(source)
+        return _restore(tx, clean(source))
 
     def take_over(self, reaches: Mapping[str, str]) -> Future[Renamed]:
         """The sources in force from now on, name → reach: one that got another name keeps its positions, its ledger and
         what it has to do. In one transaction; what is asked of them afterwards is asked of the new names."""
         wanted = {clean(name): reach for name, reach in reaches.items()}
-        return self._desk.submit(lambda tx: _take_over(tx, wanted), durable=True)
+        return self._session.submit(lambda tx: _take_over(tx, wanted), durable=True)
 
-    async def all(self) -> dict[str, dict[str, Mapping[str, Any]]]:
+    @read_only
+    def all(self, connection: Connection) -> dict[str, dict[str, Mapping[str, Any]]]:
         """Source → key → state, on this host. Only reads."""
-        return await self._desk.read(lambda connection: _all(connection, _here(connection, self._desk.node)))
+        here = positions.c.node == _here(connection, self._session.node)
+        by_source: dict[str, dict[str, Mapping[str, Any]]] = {}
+        for source, key, state in connection.execute(
+            select(positions.c.source, positions.c.key, positions.c.state).where(here)
+        ):
+            by_source.setdefault(source, {})[json.loads(key)] = json.loads(state)
+        return by_source
 
 
 def move(tx: Transaction, moved: Sequence[Position]) -> None:
@@ -91,7 +92,7 @@ def move(tx: Transaction, moved: Sequence[Position]) -> None:
     moved = [position for position in moved if not tx.history.stale(position.source)]
     if not moved:
         return
-    node = _node(tx)
+    node = _here(tx.connection, tx.node)
     last = {(clean(position.source), _key(position.key)): position.state for position in moved}
     gone = [{"_node": node, "_source": source, "_key": key} for (source, key), state in last.items() if state is None]
     rows = [
@@ -99,14 +100,12 @@ def move(tx: Transaction, moved: Sequence[Position]) -> None:
         for (source, key), state in last.items()
         if state is not None
     ]
-    if rows:
-        tx.connection.execute(_MOVE, rows)
-    if gone:
-        tx.connection.execute(_FORGET, gone)
+    apply_all(tx.connection, _MOVE, rows)
+    apply_all(tx.connection, _FORGET, gone)
 
 
 def _take_over(tx: Transaction, wanted: Mapping[str, str]) -> Renamed:
-    node = _node(tx)
+    node = _here(tx.connection, tx.node)
     columns = positions.c
     query = select(columns.source, columns.state).where(columns.node == node, columns.key == _key(_REACH))
     known = {
@@ -128,12 +127,11 @@ def _rename(tx: Transaction, node: str, moves: Mapping[str, str]) -> None:
     taken = tx.connection.execute(select(positions.c.source, positions.c.key, positions.c.state).where(of)).all()
     tx.connection.execute(delete(positions).where(of))
     rows = [{"node": node, "source": moves[source], "key": key, "state": state} for source, key, state in taken]
-    if rows:
-        tx.connection.execute(_MOVE, rows)
+    apply_all(tx.connection, _MOVE, rows)
 
 
 def _restore(tx: Transaction, source: str) -> dict[str, Mapping[str, Any]]:
-    node = _node(tx)
+    node = _here(tx.connection, tx.node)
     found = _load(tx.connection, node, source)
     if not found and node:
         # From before nodes were told apart: nobody knows whose they are. Each host begins with all of them, as it did
@@ -150,18 +148,6 @@ def _restore(tx: Transaction, source: str) -> dict[str, Mapping[str, Any]]:
 def _load(connection: Connection, node: str, source: str) -> dict[str, Mapping[str, Any]]:
     query = select(positions.c.key, positions.c.state).where(positions.c.node == node, positions.c.source == source)
     return {json.loads(key): json.loads(state) for key, state in connection.execute(query)}
-
-
-def _all(connection: Connection, node: str) -> dict[str, dict[str, Mapping[str, Any]]]:
-    query = select(positions.c.source, positions.c.key, positions.c.state).where(positions.c.node == node)
-    found: dict[str, dict[str, Mapping[str, Any]]] = {}
-    for source, key, state in connection.execute(query):
-        found.setdefault(source, {})[json.loads(key)] = json.loads(state)
-    return found
-
-
-def _node(tx: Transaction) -> str:
-    return _here(tx.connection, tx.node)
 
 
 def _here(connection: Connection, node: str) -> str:

@@ -86,8 +86,8 @@ class AlertBatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
-    """What is kept beside incidents and shown with them."""
+class Joined:
+    """What is stored about incidents besides, and shown with them."""
 
     decided: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # incident → who changed its state last, note
     runs: Mapping[str, RunbookRun] = field(default_factory=dict)  # incident → its runbook under way, or ended
@@ -111,7 +111,7 @@ class Leased:
     attempts: int  # that failed, or of which nobody knows how they ended
     created_at: float
     tried: tuple[str, ...] = ()  # sinks that refused it for good
-    beside: Beside = field(default_factory=Beside)
+    joined: Joined = field(default_factory=Joined)
     partly: Receipt | None = None  # of an earlier try: which part of it was taken
     more: int = 0  # incidents that the messages after it are about
 

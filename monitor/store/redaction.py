@@ -37,7 +37,7 @@ from monitor.store.schema import (
     suppressions,
 )
 from monitor.store.sealing import touch
-from monitor.store.transaction import StoreSession, Transaction
+from monitor.store.transaction import StoreRepository, Transaction, read_only
 
 __all__ = ["Redact", "Redaction"]
 
@@ -57,12 +57,12 @@ class _Texts:
     table: Table
     columns: Sequence[str]
     json: Sequence[str] = ()
-    beside: str = ""  # only sources that begin so
+    sources: str = ""  # only those that begin so
 
 
 # What is shown and sent first. Sources start from their ledgers of losses, whose rows begin with an @.
 _PLACES = (
-    _Texts(positions, ("key", "state"), json=("key", "state"), beside="@"),
+    _Texts(positions, ("key", "state"), json=("key", "state"), sources="@"),
     _Texts(outbox, ("title", "text", "error")),
     _Texts(incidents, ("name", "masked", "labels", "verified"), json=("labels", "verified")),
     _Texts(findings, ("path", "service", "context")),
@@ -78,11 +78,8 @@ _PLACES = (
 _NOTE = upsert(meta, ("key", "value"), on=("key",), changing=("value",))
 
 
-class Redaction:
-    """The face of it."""
-
-    def __init__(self, desk: StoreSession) -> None:
-        self._desk = desk
+class Redaction(StoreRepository):
+    """Older texts, looked through page by page."""
 
     async def forever(self, make: Callable[[], Redact]) -> None:
         """Until it is done, whatever comes between. `make`: what masks a text that was cut, made where it is needed."""
@@ -96,7 +93,7 @@ class Redaction:
 
     async def run(self, make: Callable[[], Redact]) -> int:
         """Look through what is left. Returns how many rows were mended. Raises StoreError."""
-        state = await self._desk.read(_state)
+        state = await self._session.read(_state)
         if state is None:
             return 0
         redact = await asyncio.to_thread(make)
@@ -106,23 +103,20 @@ class Redaction:
             found, last = await self._page(texts, last, redact)
             place += last is None
             note = json.dumps([place, last]) if place < len(_PLACES) else WHOLE
-            mended += await self._desk.write(partial(_mend, texts=texts, found=found, note=note))
+            mended += await self._session.write(partial(_mend, texts=texts, found=found, note=note))
             await asyncio.sleep(_PAUSE)
         if mended:
             log.warning("masked what was left of secrets in texts that older versions had cut", rows=mended)
         return mended
 
-    async def _page(
-        self, texts: _Texts, last: list[Any] | None, redact: Redact
+    @read_only
+    def _page(
+        self, connection: Connection, texts: _Texts, last: list[Any] | None, redact: Redact
     ) -> tuple[list[tuple[Row[Any], dict[str, str]]], list[Any] | None]:
         """Rows of the next page with what is to change in them, and the last one's key; None: there is no more."""
-
-        def read(connection: Connection) -> tuple[list[tuple[Row[Any], dict[str, str]]], list[Any] | None]:
-            rows = _rows(connection, texts, last)
-            found = [(row, changed) for row in rows if (changed := _changed(row, texts, redact))]
-            return found, list(_key(texts.table, rows[-1])) if len(rows) == _PAGE else None
-
-        return await self._desk.read(read)
+        rows = _rows(connection, texts, last)
+        found = [(row, changed) for row in rows if (changed := _changed(row, texts, redact))]
+        return found, list(_key(texts.table, rows[-1])) if len(rows) == _PAGE else None
 
 
 def _state(connection: Connection) -> tuple[int, list[Any] | None] | None:
@@ -143,8 +137,8 @@ def _rows(connection: Connection, texts: _Texts, last: list[Any] | None) -> Sequ
     query = select(*dict.fromkeys((*key, *(table.c[name] for name in texts.columns))))
     if table is audit:
         query = query.add_columns(audit.c.incident)
-    if texts.beside:
-        query = query.where(table.c.source.startswith(texts.beside, autoescape=True))
+    if texts.sources:
+        query = query.where(table.c.source.startswith(texts.sources, autoescape=True))
     if last is not None:
         query = query.where(
             tuple_(*key) > tuple_(*(literal(value, column.type) for column, value in zip(key, last, strict=True)))
@@ -182,9 +176,9 @@ def _each(value: Any, redact: Redact) -> Any:
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, list):
-        return [_each(one, redact) for one in value]
+        return [_each(item, redact) for item in value]
     if isinstance(value, Mapping):
-        return {redact(key): _each(one, redact) for key, one in value.items()}
+        return {redact(key): _each(item, redact) for key, item in value.items()}
     return value
 
 
@@ -223,8 +217,8 @@ def _write(tx: Transaction, table: Table, row: Row[Any], changed: Mapping[str, s
     key = table.primary_key.columns
     this = and_(*(column == row._mapping[column.name] for column in key))
     if any(column.name in changed for column in key):
-        there = and_(*(column == changed.get(column.name, row._mapping[column.name]) for column in key))
-        if tx.connection.execute(select(literal(1)).select_from(table).where(there)).first():
+        same_key = and_(*(column == changed.get(column.name, row._mapping[column.name]) for column in key))
+        if tx.connection.execute(select(literal(1)).select_from(table).where(same_key)).first():
             tx.connection.execute(delete(table).where(this))
             return
     same = and_(*(table.c[name] == row._mapping[name] for name in changed))

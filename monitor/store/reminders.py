@@ -13,7 +13,7 @@ from sqlalchemy import Row, and_, delete, exists, select, update
 from monitor.common.severity import Severity, worst
 from monitor.common.text import clip
 from monitor.runbook.reminding import when
-from monitor.store.parcels import NEW_ROW, new_row
+from monitor.store.parcels import new_row, post
 from monitor.store.schema import outbox, receipts, runs, steps, unsent
 from monitor.store.transaction import Transaction
 
@@ -75,9 +75,7 @@ class Reminders:
             for sink in woken:
                 self._recovered(sink, TOGETHER, None, "info")
             self._tx.connection.execute(delete(receipts).where(receipts.c.key == TOGETHER))
-        if self._rows:
-            self._tx.connection.execute(NEW_ROW, self._rows)
-            self._tx.announce()
+        post(self._tx, self._rows)
 
     def _write(self, sink: str, missed: Sequence[Missed]) -> None:
         tx = self._tx

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from sqlalchemy import select
 
 from monitor.common.text import clip, one_line
-from monitor.store.rows import chunks
+from monitor.store.rows import any_of, rows_among
 from monitor.store.schema import secret_prints, secret_versions, secrets
 from monitor.store.transaction import Transaction
 
@@ -15,6 +15,11 @@ __all__ = ["doubt", "missing"]
 
 _SHARE, _FEW = 0.1, 2  # of what is known: when more of it is missing at once, it is in doubt …
 _SURE = 3600.0  # … until it has been missing for so many seconds
+_VALUES = (
+    select(secret_versions.c.name, secret_prints.c.fingerprint)
+    .join(secret_prints, secret_prints.c.version == secret_versions.c.id)
+    .where(any_of(secret_versions.c.name), secret_versions.c.standing == "current")
+)
 
 
 def missing(
@@ -28,12 +33,8 @@ def missing(
     if accept or not lost:
         return lost, []
     values: dict[str, set[str]] = {}
-    for chunk in chunks(lost):
-        there = (secret_versions.c.entry == source) & secret_versions.c.name.in_(chunk)
-        join = secret_versions.join(secret_prints, secret_prints.c.version == secret_versions.c.id)
-        rows = select(secret_versions.c.name, secret_prints.c.fingerprint).select_from(join)
-        for row in tx.connection.execute(rows.where(there, secret_versions.c.standing == "current")):
-            values.setdefault(row.name, set()).add(row.fingerprint)
+    for row in rows_among(tx.connection, _VALUES.where(secret_versions.c.entry == source), lost):
+        values.setdefault(row.name, set()).add(row.fingerprint)
 
     whole = {head for name in names for head in _heads(name)}  # of these, members are given now
 

@@ -23,10 +23,10 @@ from monitor.store.actions import ActionError
 from monitor.store.incidents import change_state, remark
 from monitor.store.pages import together
 from monitor.store.reminders import TOGETHER
-from monitor.store.rows import clean, insert_into, load_incidents
+from monitor.store.rows import clean, incident_by_id, insert_into, load_incidents
 from monitor.store.schema import audit, groups, incidents, members, receipts, requests
 from monitor.store.silences import hush, silenced_among
-from monitor.store.transaction import StoreSession, Transaction
+from monitor.store.transaction import StoreRepository, Transaction, durably, read_only, writes
 
 __all__ = ["TELL", "Needed", "RequestAnswer", "RequestRepository"]
 
@@ -54,79 +54,77 @@ class RequestAnswer:
     attempts: int = 0  # to tell of it
 
 
-class RequestRepository:
-    """The face of the requests."""
+class RequestRepository(StoreRepository):
+    """Requests until they are answered."""
 
-    def __init__(self, desk: StoreSession) -> None:
-        self._desk = desk
-
-    async def keep(self, asked: Sequence[InboundRequest]) -> bool:
+    @durably
+    def keep(self, tx: Transaction, asked: Sequence[InboundRequest]) -> bool:
         """Durable when it returns; False: all are known already."""
-        return await self._desk.write(lambda tx: _keep(tx, asked), durable=True)
+        new = [_keep(tx, request) for request in asked]
+        if any(new):
+            tx.announce()
+        return any(new)
 
     async def apply(self, needed: Needed) -> list[RequestAnswer]:
         """Do what is asked for, oldest first, each once and together with the note that it was done. Returns what came
         of it, at most fifty; nothing: nothing is left."""
-        if not await self._desk.read(_any_left):
+        if not await self._session.read(_any_left):
             return []
-        return await self._desk.write(lambda tx: _apply(tx, needed), durable=True)
+        return await self._session.write(lambda tx: _apply(tx, needed), durable=True)
 
     async def take_untold(self, sinks: Collection[str]) -> list[RequestAnswer]:
         """Answers of these sinks that are due and that nobody was told: this process's to tell, for a minute."""
-        now = self._desk.now()
-        if not await self._desk.read(lambda connection: _untold(connection, sinks, now)):
+        now = self._session.now()
+        if not await self._session.read(lambda connection: _untold(connection, sinks, now)):
             return []
 
         def take(tx: Transaction) -> list[RequestAnswer]:
-            found = _untold(tx.connection, sinks, tx.now)
-            for one in found:
-                _set(tx, one.request.id, due=tx.now + TELL)
-            return found
+            answers = _untold(tx.connection, sinks, tx.now)
+            for answer in answers:
+                _set(tx, answer.request.id, due=tx.now + TELL)
+            return answers
 
-        return await self._desk.write(take)
+        return await self._session.write(take)
 
-    async def next_untold(self, sinks: Collection[str]) -> float | None:
+    @read_only
+    def next_untold(self, connection: Connection, sinks: Collection[str]) -> float | None:
         """Seconds until the next answer of these sinks is due; None: there is none."""
         query = select(func.min(requests.c.due)).where(_UNTOLD, requests.c.sink.in_(list(sinks)))
-        due = await self._desk.read(lambda connection: connection.execute(query).scalar())
-        return None if due is None else max(due - self._desk.now(), 0.0)
+        due = connection.execute(query).scalar()
+        return None if due is None else max(due - self._session.now(), 0.0)
 
-    async def told(self, id_: str) -> None:
+    @writes
+    def told(self, tx: Transaction, id_: str) -> None:
         """Somebody was told what came of it, or never can be."""
-        await self._desk.write(lambda tx: _set(tx, id_, told_at=tx.now))
+        _set(tx, id_, told_at=tx.now)
 
-    async def postpone(self, id_: str, seconds: float) -> None:
+    @writes
+    def postpone(self, tx: Transaction, id_: str, seconds: float) -> None:
         """Tell of it in so many seconds."""
-        later = requests.c.attempts + 1
-        await self._desk.write(lambda tx: _set(tx, id_, due=tx.now + seconds, attempts=later))
+        _set(tx, id_, due=tx.now + seconds, attempts=requests.c.attempts + 1)
 
 
-def _keep(tx: Transaction, asked: Sequence[InboundRequest]) -> bool:
-    fresh = False
-    for one in asked:
-        row = {
-            "id": clean(one.id),
-            "sink": clean(one.sink),
-            "verb": one.verb,
-            "actor": clean(one.actor),
-            "incident": clean(one.incident),
-            "key": clean(one.key),
-            "detail": clean(one.detail),
-            "note": clean(one.note),
-            "refusal": clean(one.refusal),
-            "answer": json.dumps(dict(one.answer)),
-            "place": clean(one.place),
-            "at": one.at,
-            "received_at": tx.now,
-            "outcome": "",
-            "due": tx.now,
-            "attempts": 0,
-        }
-        statement = insert_into(tx.connection, requests).on_conflict_do_nothing(index_elements=[requests.c.id])
-        fresh |= tx.connection.execute(statement.returning(requests.c.id), [row]).first() is not None
-    if fresh:
-        tx.announce()
-    return fresh
+def _keep(tx: Transaction, asked: InboundRequest) -> bool:
+    row = {
+        "id": clean(asked.id),
+        "sink": clean(asked.sink),
+        "verb": asked.verb,
+        "actor": clean(asked.actor),
+        "incident": clean(asked.incident),
+        "key": clean(asked.key),
+        "detail": clean(asked.detail),
+        "note": clean(asked.note),
+        "refusal": clean(asked.refusal),
+        "answer": json.dumps(dict(asked.answer)),
+        "place": clean(asked.place),
+        "at": asked.at,
+        "received_at": tx.now,
+        "outcome": "",
+        "due": tx.now,
+        "attempts": 0,
+    }
+    statement = insert_into(tx.connection, requests).on_conflict_do_nothing(index_elements=[requests.c.id])
+    return tx.connection.execute(statement.returning(requests.c.id), [row]).first() is not None
 
 
 def _any_left(connection: Connection) -> bool:
@@ -280,7 +278,7 @@ def _reopen(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) ->
 
 def _resolve(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> str:
     resolution: Resolution | None = next((one for one in get_args(Resolution) if one == asked.detail), None)
-    known = _incident(tx.connection, id_)
+    known, _ = incident_by_id(tx.connection, id_)
     if known.state == "resolved":  # what was decided is changed by who sees it, not by an old button
         raise TransitionError(f"incident {id_} is already resolved as {known.resolution}")
     change_state(tx, id_, "resolve", actor=asked.actor, resolution=resolution, note=_note(asked))
@@ -288,7 +286,7 @@ def _resolve(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -
 
 
 def _silence(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> str:
-    if _incident(tx.connection, id_).state == "resolved":
+    if incident_by_id(tx.connection, id_)[0].state == "resolved":
         raise TransitionError(f"incident {id_} is resolved: there is nothing to silence")
     seconds = float(asked.detail)
     if not 0 <= seconds <= LONGEST:
@@ -309,7 +307,7 @@ def _step(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> s
 
 def _run(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> str:
     """Planned by the first who asks for it, approved by each; what has enough of them is run by the monitor."""
-    about, name = _incident(tx.connection, id_), asked.detail
+    (about, _), name = incident_by_id(tx.connection, id_), asked.detail
     if about.state == "resolved":
         raise TransitionError(f"incident {id_} is resolved: reopen it before an action runs")
     approvals = needed(about, name)
@@ -323,7 +321,7 @@ def _run(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> st
 
 
 def _remark(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> str:
-    remark(tx, _incident(tx.connection, id_), actor=asked.actor, note=asked.note)
+    remark(tx, incident_by_id(tx.connection, id_)[0], actor=asked.actor, note=asked.note)
     return f"{id_}: noted"
 
 
@@ -338,13 +336,6 @@ _DO: Mapping[str, Callable[[Transaction, InboundRequest, str, Needed], str]] = {
     "run": _run,
     "note": _remark,
 }
-
-
-def _incident(connection: Connection, id_: str) -> Incident:
-    found = load_incidents(connection, [id_])
-    if not found:
-        raise LookupError(f"there is no incident {id_}")
-    return found[0]
 
 
 _UNTOLD = requests.c.done_at.is_not(None) & requests.c.told_at.is_(None)

@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
@@ -14,7 +15,7 @@ from sqlalchemy import Column, ColumnElement, Connection, and_, delete, exists, 
 
 from monitor.domain.retention import RetentionConfig as Ages
 from monitor.store import changes, drills, runs, trail
-from monitor.store.rows import chunks
+from monitor.store.rows import any_of, rows_among
 from monitor.store.schema import (
     alerts,
     batches,
@@ -36,7 +37,7 @@ from monitor.store.schema import (
     unsent,
     wrappings,
 )
-from monitor.store.transaction import StoreSession, Transaction
+from monitor.store.transaction import StoreRepository, Transaction
 
 __all__ = ["RetentionRepository"]
 
@@ -52,18 +53,15 @@ _MARKS = 7 * 86_400.0  # seconds; a writer asks for its own within minutes
 _UNCLAIMED = 30 * 86_400.0  # seconds; see monitor.store.positions
 
 
-class RetentionRepository:
-    """The face of forgetting."""
-
-    def __init__(self, desk: StoreSession) -> None:
-        self._desk = desk
+class RetentionRepository(StoreRepository):
+    """Forgetting."""
 
     async def sweep(self, ages: Ages) -> Mapping[str, int]:
         """Forget everything that is old enough. Returns what → how many rows."""
         gone: Counter[str] = Counter()
-        for step in _steps(self._desk.now(), ages):
+        for step in _steps(self._session.now(), ages):
             gone[step.name] += await self._run(step)
-        await self._desk.write(_clear)
+        await self._session.write(_clear)
         if gone := +gone:
             log.info("forgot what is old", **gone)
         return gone
@@ -73,16 +71,13 @@ class RetentionRepository:
         total = 0
         last: Any = None
         while True:
-            ids, spared = await self._look(step, last)
+            ids, spared = await self._session.read(partial(step.page, after=last))
             if not ids:
                 return total
             last = ids[-1]
             if going := [id_ for id_ in ids if id_ not in spared]:
-                total += await self._desk.write(lambda tx: step.drop(tx, going))
+                total += await self._session.write(lambda tx: step.drop(tx, going))
                 await asyncio.sleep(_PAUSE)
-
-    async def _look(self, step: _Step, after: Any) -> tuple[list[Any], Collection[Any]]:
-        return await self._desk.read(lambda connection: step.page(connection, after))
 
 
 def _nothing(connection: Connection, ids: Sequence[Any]) -> Collection[Any]:
@@ -194,10 +189,8 @@ def _about_open(connection: Connection, seqs: Sequence[int]) -> Collection[int]:
         seq: json.loads(text)
         for seq, text in connection.execute(select(outbox.c.seq, outbox.c.incidents).where(outbox.c.seq.in_(seqs)))
     }
-    alive: set[str] = set()
-    for chunk in chunks(id_ for ids in about.values() for id_ in ids):
-        query = select(incidents.c.id).where(incidents.c.id.in_(chunk), incidents.c.state != "resolved")
-        alive.update(connection.execute(query).scalars())
+    unresolved = select(incidents.c.id).where(any_of(incidents.c.id), incidents.c.state != "resolved")
+    alive = {row.id for row in rows_among(connection, unresolved, (id_ for ids in about.values() for id_ in ids))}
     return {seq for seq, ids in about.items() if not alive.isdisjoint(ids)}
 
 

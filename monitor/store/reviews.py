@@ -6,7 +6,7 @@ What they closed is open again, with a line in the trail of each incident, and o
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,22 +14,24 @@ from sqlalchemy import Connection, Row, select, update
 
 from monitor.common import wording
 from monitor.common.severity import Severity, rank
-from monitor.domain.incidents import Incident, Verified
+from monitor.domain.incidents import Verified
 from monitor.routing.routes import labels
 from monitor.store import actions, runs
 from monitor.store.changes import newest_place
 from monitor.store.incidents import update_incidents
 from monitor.store.outbox import add_notice
 from monitor.store.records import Notice
-from monitor.store.rows import incident_columns, incident_from, insert_into
-from monitor.store.schema import asks, findings, incidents, members, meta
+from monitor.store.rows import apply_all, incident_from, upsert
+from monitor.store.schema import asks, incidents, members, meta
 from monitor.store.trail import append, entry
 from monitor.store.transaction import Transaction
 
-__all__ = ["review", "reviewed"]
+__all__ = ["enqueue", "review", "reviewed"]
 
 _MARK = "refusals"  # key in `meta`: how far, or that it is done
 _DONE = "done"
+_ASK = upsert(asks, ("incident", "node", "due", "attempts"), on=("incident", "node"))
+_NOTE = upsert(meta, ("key", "value"), on=("key",), changing=("value",))
 _AT_A_TIME = 100
 
 Worth = Callable[[dict[str, str]], Severity | None]
@@ -49,12 +51,13 @@ def review(tx: Transaction, stands: Collection[str], wanted: Callable[[dict[str,
     query = select(incidents).where(incidents.c.validity == "refused", incidents.c.id > mark.get("after", ""))
     rows = tx.connection.execute(query.order_by(incidents.c.id).limit(_AT_A_TIME)).all()
     doubted = [doubt for row in rows if (doubt := _doubt(tx, row, stands, wanted, worth)) is not None]
-    found = mark.get("found", 0) + len(doubted)
+    total = mark.get("found", 0) + len(doubted)
     worst = max([mark.get("worst", "info"), *doubted], key=rank)
     more = len(rows) == _AT_A_TIME
-    _keep(tx, {"after": rows[-1].id if more else _DONE, "found": found, "worst": worst})
-    if not more and found:
-        add_notice(tx, _notice(found, worst))
+    now = {"after": rows[-1].id if more else _DONE, "found": total, "worst": worst}
+    tx.connection.execute(_NOTE, {"key": _MARK, "value": json.dumps(now)})
+    if not more and total:
+        add_notice(tx, _notice(total, worst))
     return more
 
 
@@ -77,7 +80,7 @@ def _doubt(
     base = was.own_severity if severity != was.own_severity else None
     verified = Verified("unknown", said.at, why, said.provider)
     now = replace(was, verified=verified, severity=severity, base=base)
-    update_incidents(tx, [{**incident_columns(now), "kept": row.kept}])
+    update_incidents(tx, [(now, row.kept)])
     # Known already, to whoever was told of it: the one notice says what changed, not a message each.
     mine = (members.c.incident == was.id) & members.c.told_state.is_not(None)
     tx.connection.execute(update(members).where(mine).values(told_severity=severity, told_validity="unknown"))
@@ -90,17 +93,14 @@ def _doubt(
     if was.state != "resolved" and rank(severity) > rank(was.severity):
         runs.follow(tx, [runs.RunTrigger(now, place, starts=True)])
     if was.state != "resolved" and wanted(seen | {"severity": severity}):
-        _queue(tx, now)
+        enqueue(tx, [(now.id, place.host or tx.node)])  # on the host that saw it last
     return severity
 
 
-def _queue(tx: Transaction, incident: Incident) -> None:
-    """Ask again, on the host that saw it last."""
-    newest = select(findings.c.node).where(findings.c.incident == incident.id).order_by(findings.c.seq.desc()).limit(1)
-    node = tx.connection.execute(newest).scalar() or tx.node
-    row = {"incident": incident.id, "node": node, "due": tx.now, "attempts": 0}
-    known = [asks.c.incident, asks.c.node]
-    tx.connection.execute(insert_into(tx.connection, asks).on_conflict_do_nothing(index_elements=known), [row])
+def enqueue(tx: Transaction, hosts: Sequence[tuple[str, str]]) -> None:
+    """Issuers are to be asked about these incidents, each by a host that has seen it."""
+    rows = [{"incident": incident, "node": node, "due": tx.now, "attempts": 0} for incident, node in hosts]
+    apply_all(tx.connection, _ASK, rows)
 
 
 def _notice(found: int, worst: Severity) -> Notice:
@@ -117,11 +117,3 @@ def _notice(found: int, worst: Severity) -> Notice:
 def _mark(connection: Connection) -> dict[str, Any]:
     stored = connection.execute(select(meta.c.value).where(meta.c.key == _MARK)).scalar()
     return dict(json.loads(stored)) if stored else {}
-
-
-def _keep(tx: Transaction, mark: dict[str, Any]) -> None:
-    row = {"key": _MARK, "value": json.dumps(mark)}
-    statement = insert_into(tx.connection, meta)
-    tx.connection.execute(
-        statement.on_conflict_do_update(index_elements=[meta.c.key], set_={"value": statement.excluded.value}), [row]
-    )

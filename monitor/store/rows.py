@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Executable,
     Row,
     Select,
     Table,
@@ -32,9 +33,11 @@ from monitor.store.schema import ASIDE, audit, findings, incidents, runs, steps
 __all__ = [
     "action_from",
     "any_of",
+    "apply_all",
     "chunks",
     "clean",
     "holders",
+    "incident_by_id",
     "incident_columns",
     "incident_from",
     "insert_into",
@@ -42,6 +45,7 @@ __all__ = [
     "load_incidents",
     "load_locations",
     "load_runs",
+    "rows_among",
     "upsert",
 ]
 
@@ -67,6 +71,18 @@ def any_of(column: ColumnElement[Any]) -> ColumnElement[bool]:
     """Whether it is one of `ids`, a list that comes with the execution: to build a statement takes several times as
     long as to execute one, so those that every finding needs are built once."""
     return column.in_(bindparam("ids", expanding=True))
+
+
+def rows_among(connection: Connection, query: Select[Any], ids: Iterable[Any]) -> Iterator[Row[Any]]:
+    """What `query`, which asks for `any_of` a column, finds of `ids`: some hundred of them at a time."""
+    for chunk in chunks(ids):
+        yield from connection.execute(query, {"ids": chunk}).all()
+
+
+def apply_all(connection: Connection, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
+    """The statement for each of the rows; without rows nothing, where SQLAlchemy would execute it once."""
+    if rows:
+        connection.execute(statement, rows)
 
 
 def upsert(table: Table, columns: Sequence[str], *, on: Sequence[str], changing: Sequence[str] = ()) -> TextClause:
@@ -165,24 +181,24 @@ _HOLDERS = select(incidents).where(any_of(incidents.c.fingerprint))
 def load_incidents(connection: Connection, ids: Sequence[str], *, locations: bool = False) -> list[Incident]:
     """In the order of `ids`; those that do not exist are left out."""
     places = load_locations(connection, ids) if locations else {}
-    found: dict[str, Incident] = {}
-    for chunk in chunks(ids):
-        for row in connection.execute(_INCIDENTS, {"ids": chunk}):
-            found[row.id] = incident_from(row, places.get(row.id, ()))
+    found = {row.id: incident_from(row, places.get(row.id, ())) for row in rows_among(connection, _INCIDENTS, ids)}
     return [found[id_] for id_ in dict.fromkeys(ids) if id_ in found]
+
+
+def incident_by_id(connection: Connection, id_: str) -> tuple[Incident, Row[Any]]:
+    """With its row. Raises LookupError."""
+    row = connection.execute(_INCIDENTS, {"ids": [id_]}).first()
+    if row is None:
+        raise LookupError(f"there is no incident {id_}")
+    return incident_from(row), row
 
 
 def holders(connection: Connection, fingerprints: Iterable[str]) -> dict[str, Row[Any]]:
     """By fingerprint, the incident that its sightings count for: its own, or the one that was merged into."""
-    found: dict[str, Row[Any]] = {}
-    for chunk in chunks(fingerprints):
-        for row in connection.execute(_HOLDERS, {"ids": chunk}):
-            found[row.fingerprint] = row
-    survivors: dict[str, Row[Any]] = {}
-    for chunk in chunks(row.merged for row in found.values() if row.merged is not None):
-        for row in connection.execute(_INCIDENTS, {"ids": chunk}):
-            survivors[row.id] = row
-    return {one: survivors.get(row.merged, row) for one, row in found.items()}
+    own = {row.fingerprint: row for row in rows_among(connection, _HOLDERS, fingerprints)}
+    merged = [row.merged for row in own.values() if row.merged is not None]
+    survivors = {row.id: row for row in rows_among(connection, _INCIDENTS, merged)}
+    return {fingerprint: survivors.get(row.merged, row) for fingerprint, row in own.items()}
 
 
 def latest_decision() -> Select[Any]:
@@ -214,21 +230,20 @@ _LOCATIONS = (
 def load_locations(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[Location, ...]]:
     """Newest first, for each incident id."""
     found: dict[str, list[Location]] = {}
-    for chunk in chunks(ids):
-        for row in connection.execute(_LOCATIONS, {"ids": chunk}):
-            place = Location(
-                source=row.source,
-                path=row.path,
-                offset=row.offset,
-                line=row.line,
-                time=datetime.fromtimestamp(row.time, UTC),
-                url=row.url,
-                host=row.node or None,
-                service=row.service,
-                logged_at=None if row.logged_at is None else datetime.fromtimestamp(row.logged_at, UTC),
-                context=row.context,
-            )
-            found.setdefault(row.incident, []).append(place)
+    for row in rows_among(connection, _LOCATIONS, ids):
+        place = Location(
+            source=row.source,
+            path=row.path,
+            offset=row.offset,
+            line=row.line,
+            time=datetime.fromtimestamp(row.time, UTC),
+            url=row.url,
+            host=row.node or None,
+            service=row.service,
+            logged_at=None if row.logged_at is None else datetime.fromtimestamp(row.logged_at, UTC),
+            context=row.context,
+        )
+        found.setdefault(row.incident, []).append(place)
     return {incident: tuple(places) for incident, places in found.items()}
 
 
@@ -238,14 +253,10 @@ _STEPS = select(steps).where(any_of(steps.c.incident)).order_by(steps.c.incident
 
 def load_runs(connection: Connection, ids: Iterable[str]) -> dict[str, RunbookRun]:
     """By incident; those that have none are left out."""
-    found: dict[str, Row[Any]] = {}
+    found = {row.incident: row for row in rows_among(connection, _RUNS, ids)}
     tasks: dict[str, list[Task]] = {}
-    for chunk in chunks(ids):
-        for row in connection.execute(_RUNS, {"ids": chunk}):
-            found[row.incident] = row
-        if found:
-            for row in connection.execute(_STEPS, {"ids": chunk}):
-                tasks.setdefault(row.incident, []).append(_task(row))
+    for row in rows_among(connection, _STEPS, found):
+        tasks.setdefault(row.incident, []).append(_task(row))
     return {
         id_: RunbookRun(
             incident=id_,

@@ -34,12 +34,12 @@ from monitor.runbook.reminding import reminds
 from monitor.store.changes import newest_place, newest_places
 from monitor.store.drills import drills_among, paging
 from monitor.store.reminders import OVERDUE, Missed, Reminders
-from monitor.store.rows import clean, load_incidents, load_runs, upsert
+from monitor.store.rows import apply_all, clean, incident_by_id, load_incidents, load_runs, upsert
 from monitor.store.schema import findings, groups, members, runs, steps
 from monitor.store.silences import silenced_among
 from monitor.store.suppression import Quiet
 from monitor.store.trail import append, entry
-from monitor.store.transaction import StoreSession, Transaction
+from monitor.store.transaction import StoreRepository, Transaction, durably, read_only
 
 __all__ = ["RunTrigger", "Runs", "adopt", "do", "doubt", "follow", "forget"]
 
@@ -84,64 +84,73 @@ class RunTrigger:
     provider: str = ""
 
 
-class Runs:
-    """The face of the runs. An incident is named by its id."""
-
-    def __init__(self, desk: StoreSession) -> None:
-        self._desk = desk
+class Runs(StoreRepository):
+    """Runs of runbooks. An incident is named by its id."""
 
     async def get(self, incident: str) -> RunbookRun | None:
         """None: the incident has none."""
         return (await self.of([incident])).get(incident)
 
-    async def of(self, ids: Sequence[str]) -> Mapping[str, RunbookRun]:
+    @read_only
+    def of(self, connection: Connection, ids: Sequence[str]) -> Mapping[str, RunbookRun]:
         """By incident."""
-        return await self._desk.read(lambda connection: load_runs(connection, ids))
+        return load_runs(connection, ids)
 
-    async def find(self, limit: int, *, ended: bool = False) -> tuple[list[RunbookRun], int]:
+    @read_only
+    def find(self, connection: Connection, limit: int, *, ended: bool = False) -> tuple[list[RunbookRun], int]:
         """Those under way, the one with the next deadline first; with `ended` those that are over behind them, the last
         one first. At most `limit`, and how many there are."""
+        wanted = () if ended else (runs.c.ended.is_(None),)
+        order = (runs.c.ended.is_not(None), runs.c.ended.desc(), runs.c.due, runs.c.started)
+        ids = connection.execute(select(runs.c.incident).where(*wanted).order_by(*order).limit(limit)).scalars().all()
+        loaded = load_runs(connection, ids)
+        total = connection.execute(select(func.count()).select_from(runs).where(*wanted)).scalar_one()
+        return [loaded[id_] for id_ in ids], total
 
-        def run(connection: Connection) -> tuple[list[RunbookRun], int]:
-            wanted = () if ended else (runs.c.ended.is_(None),)
-            order = (runs.c.ended.is_not(None), runs.c.ended.desc(), runs.c.due, runs.c.started)
-            ids = list(
-                connection.execute(select(runs.c.incident).where(*wanted).order_by(*order).limit(limit)).scalars()
-            )
-            found = load_runs(connection, ids)
-            total = connection.execute(select(func.count()).select_from(runs).where(*wanted)).scalar_one()
-            return [found[id_] for id_ in ids], total
-
-        return await self._desk.read(run)
-
-    async def start(
-        self, incident: str, *, actor: str, book: str | None = None, order: Order | None = None
+    @durably
+    def start(
+        self, tx: Transaction, incident: str, *, actor: str, book: str | None = None, order: Order | None = None
     ) -> RunbookRun:
         """By hand, whatever the severity. Raises LookupError and RunError."""
-        return await self._desk.write(lambda tx: _start(tx, incident, actor, book, order), durable=True)
+        return _start(tx, incident, actor, book, order)
 
-    async def act(
-        self, incident: str, step: str, verb: Verb, *, actor: str, note: str = "", anyway: bool = False
+    @durably
+    def act(
+        self,
+        tx: Transaction,
+        incident: str,
+        step: str,
+        verb: Verb,
+        *,
+        actor: str,
+        note: str = "",
+        anyway: bool = False,
     ) -> RunbookRun:
         """What a person did with a step. Raises LookupError and RunError."""
-        return await self._desk.write(
-            lambda tx: do(tx, incident, step, verb, actor=actor, note=note, anyway=anyway), durable=True
-        )
+        return do(tx, incident, step, verb, actor=actor, note=note, anyway=anyway)
 
-    async def prove(self, incident: str, shows: Proof, note: str, provider: str = "") -> RunbookRun | None:
+    @durably
+    def prove(self, tx: Transaction, incident: str, shows: Proof, note: str, provider: str = "") -> RunbookRun | None:
         """What the world was seen to show just now; `provider`: who said it. Raises LookupError."""
-        return await self._desk.write(lambda tx: _prove(tx, incident, shows, note, provider), durable=True)
+        about, seen = _about(tx.connection, incident)
+        run = load_runs(tx.connection, [incident]).get(incident)
+        if run is None:
+            return None
+        work = _Work(tx)
+        run = work.settle(run, about, seen, proofs={shows: tx.now}, provider=provider, note=note)
+        work.write()
+        return run
 
     async def sweep(self, *, everything: bool = False, watched: Mapping[str, float] | None = None) -> float | None:
         """Whatever has become due; returns when the next is. `everything`: ladder or clock may have changed.
         `watched`: sources that are read without a gap, with since when."""
         after: str | None = "" if everything else None
         while after is not None:
-            after = await self._desk.write(partial(_look_again, after=after))
+            after = await self._session.write(partial(_look_again, after=after))
         more = True
         while more:
-            more = await self._desk.write(partial(_sweep, watched=watched or {}), durable=True)
-        return await self._desk.read(lambda connection: connection.execute(select(func.min(runs.c.due))).scalar())
+            more = await self._session.write(partial(_sweep, watched=watched or {}), durable=True)
+        return await self._session.read(lambda connection: connection.execute(select(func.min(runs.c.due))).scalar())
 
 
 def follow(tx: Transaction, turns: Sequence[RunTrigger], trail: Sequence[dict[str, Any]] = ()) -> None:
@@ -152,11 +161,11 @@ def follow(tx: Transaction, turns: Sequence[RunTrigger], trail: Sequence[dict[st
     if not turns:
         append(tx, trail)
         return
-    there = load_runs(tx.connection, [turn.incident.id for turn in turns])
+    under_way = load_runs(tx.connection, [turn.incident.id for turn in turns])
     work = _Work(tx)
     for turn in turns:
         seen = labels(turn.incident, *turn.place)
-        run = there.get(turn.incident.id)
+        run = under_way.get(turn.incident.id)
         if run is not None:
             work.settle(run, turn.incident, seen, reopened=turn.reopened, proofs=turn.proofs, provider=turn.provider)
         elif turn.starts and tx.procedure.starts(turn.incident.severity):
@@ -185,9 +194,9 @@ def doubt(tx: Transaction, incident: Incident) -> list[str]:
 
 def adopt(tx: Transaction, other: str, incident: Incident) -> None:
     """The run that is under way for another incident goes on for this one, unless it has its own."""
-    there = load_runs(tx.connection, [other, incident.id])
-    run = there.get(other)
-    if run is None or run.ended is not None or incident.id in there:
+    loaded = load_runs(tx.connection, [other, incident.id])
+    run = loaded.get(other)
+    if run is None or run.ended is not None or incident.id in loaded:
         return
     forget(tx, [other])
     work = _Work(tx)
@@ -328,8 +337,8 @@ class _Work:
         targets = self.tx.policy.targets(dict(seen), incident.id, self.tx.now)
         loud = {one.sink for one in targets if self.quiet.of(incident, seen, one.sink, one.route, None)[0] is None}
         muted = {one.sink for one in targets} - loud
-        there = [(sink, key) for sink, key in known.items() if sink in self.tx.policy.sinks]
-        whom = there or [(target.sink, target.key) for target in targets]
+        informed = [(sink, key) for sink, key in known.items() if sink in self.tx.policy.sinks]
+        whom = informed or [(target.sink, target.key) for target in targets]
         # A sink that is told nothing now sees it with the rest, later; where that goes for all, the deadline waits.
         return [(sink, key) for sink, key in whom if sink not in muted] or whom
 
@@ -337,11 +346,8 @@ class _Work:
         """`before`: entries of the trail that come before ours."""
         connection = self.tx.connection
         append(self.tx, [*before, *self.trail])
-        if self.runs:
-            connection.execute(_KEEP, [_run_row(run, due) for run, due in self.runs.values()])
-            rows = [row for run, _ in self.runs.values() for row in _step_rows(run)]
-            if rows:
-                connection.execute(_KEEP_STEPS, rows)
+        apply_all(connection, _KEEP, [_run_row(run, due) for run, due in self.runs.values()])
+        apply_all(connection, _KEEP_STEPS, [row for run, _ in self.runs.values() for row in _step_rows(run)])
         self.reminders.write()
         if self.trail:
             self.tx.announce()
@@ -383,17 +389,6 @@ def do(tx: Transaction, incident: str, step: str, verb: Verb, *, actor: str, not
     return run
 
 
-def _prove(tx: Transaction, incident: str, shows: Proof, note: str, provider: str) -> RunbookRun | None:
-    about, seen = _about(tx.connection, incident)
-    run = load_runs(tx.connection, [incident]).get(incident)
-    if run is None:
-        return None
-    work = _Work(tx)
-    run = work.settle(run, about, seen, proofs={shows: tx.now}, provider=provider, note=note)
-    work.write()
-    return run
-
-
 def _sweep(tx: Transaction, *, watched: Mapping[str, float]) -> bool:
     """True when there may be more."""
     query = select(runs.c.incident).where(runs.c.ended.is_(None), runs.c.due <= tx.now).order_by(runs.c.due)
@@ -401,11 +396,11 @@ def _sweep(tx: Transaction, *, watched: Mapping[str, float]) -> bool:
     if not ids:
         return False
     work = _Work(tx)
-    there, known = load_runs(tx.connection, ids), _all_about(tx.connection, ids)
+    due, known = load_runs(tx.connection, ids), _all_about(tx.connection, ids)
     for id_ in ids:
         about, seen = known[id_]
-        silent = any(at <= tx.now for at in quiet(there[id_], about.last_seen).values())
-        work.settle(there[id_], about, seen, watched=_since(tx, id_, watched) if silent else None)
+        silent = any(at <= tx.now for at in quiet(due[id_], about.last_seen).values())
+        work.settle(due[id_], about, seen, watched=_since(tx, id_, watched) if silent else None)
     work.write()
     return len(ids) == _AT_A_TIME
 
@@ -435,10 +430,8 @@ def _look_again(tx: Transaction, *, after: str) -> str | None:
 
 def _about(connection: Connection, id_: str) -> tuple[Incident, dict[str, str]]:
     """The incident, and what matchers see of it. Raises LookupError."""
-    found = _all_about(connection, [id_])
-    if not found:
-        raise LookupError(f"there is no incident {id_}")
-    return found[id_]
+    about, _ = incident_by_id(connection, id_)
+    return about, labels(about, *newest_place(connection, id_))
 
 
 def _all_about(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[Incident, dict[str, str]]]:

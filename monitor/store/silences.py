@@ -12,13 +12,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
-from monitor.domain.incidents import Incident
 from monitor.routing.match import Matcher
 from monitor.routing.routes import Policy, Silence
-from monitor.store.rows import any_of, chunks, clean, incident_from, insert_into
+from monitor.store.rows import any_of, chunks, clean, incident_by_id, insert_into, rows_among
 from monitor.store.schema import audit, groups, incidents, members, runs, silence_rules, silences
 from monitor.store.trail import append, entry
-from monitor.store.transaction import StoreSession, Transaction
+from monitor.store.transaction import StoreRepository, Transaction, durably, read_only
 
 __all__ = [
     "Hushed",
@@ -63,80 +62,68 @@ class Hushed:
     reason: str
 
 
-class Silences:
-    """The face of the silences. An incident is named by its id."""
+class Silences(StoreRepository):
+    """Silences as people set them. An incident is named by its id."""
 
-    def __init__(self, desk: StoreSession) -> None:
-        self._desk = desk
-
-    async def set(self, incident: str, seconds: float, *, actor: str, note: str) -> float:
+    @durably
+    def set(self, tx: Transaction, incident: str, seconds: float, *, actor: str, note: str) -> float:
         """Until so many seconds from now; returns when it ends. 0: no longer. Raises LookupError."""
-        return await self._desk.write(lambda tx: hush(tx, incident, seconds, actor=actor, note=note), durable=True)
+        return hush(tx, incident, seconds, actor=actor, note=note)
 
-    async def add(
-        self, matchers: Sequence[str], seconds: float, *, actor: str, reason: str, starts: float | None = None
+    @durably
+    def add(
+        self,
+        tx: Transaction,
+        matchers: Sequence[str],
+        seconds: float,
+        *,
+        actor: str,
+        reason: str,
+        starts: float | None = None,
     ) -> SilenceRule:
         """All that match, for so many seconds from `starts` (None: now). Raises ValueError for what is no matcher."""
-        kept = tuple(str(Matcher.parse(text)) for text in matchers)
-        begin = self._desk.now() if starts is None else starts
+        parsed = tuple(str(Matcher.parse(text)) for text in matchers)
+        begin = tx.now if starts is None else starts
         end = min(begin + seconds, _NO_LATER)
-        rule = SilenceRule(secrets.token_hex(4), kept, begin, end, clean(actor), clean(reason))
+        rule = SilenceRule(secrets.token_hex(4), parsed, begin, end, clean(actor), clean(reason))
+        row = {"id": rule.id, "matchers": json.dumps(parsed), "starts": begin, "ends": end}
+        tx.connection.execute(insert(silence_rules).values(**row, by=rule.by, reason=rule.reason))
+        _changed(tx)
+        return rule
 
-        def run(tx: Transaction) -> SilenceRule:
-            tx.connection.execute(
-                insert(silence_rules).values(
-                    id=rule.id,
-                    matchers=json.dumps(kept),
-                    starts=rule.starts,
-                    ends=rule.ends,
-                    by=rule.by,
-                    reason=rule.reason,
-                )
-            )
-            _changed(tx)
-            return rule
-
-        return await self._desk.write(run, durable=True)
-
-    async def end(self, id_: str, *, actor: str, note: str) -> SilenceRule:
+    @durably
+    def end(self, tx: Transaction, id_: str, *, actor: str, note: str) -> SilenceRule:
         """No longer, by a unique start of its id; what it held back is told. It stays among those that are `over`.
         Raises LookupError."""
+        fitting = [rule for rule in _rules(tx.connection, tx.now) if rule.id.startswith(id_)]
+        if len(fitting) != 1:
+            fits = f"{id_!r} fits {len(fitting)} silences" if fitting else f"there is no silence {id_!r}"
+            raise LookupError(f"{fits}; `monitor silences list` shows them")
+        ended = replace(fitting[0], ends=tx.now, ended_by=clean(actor), ended_why=clean(note))
+        changed = {"ends": ended.ends, "ended_by": ended.ended_by, "ended_why": ended.ended_why}
+        tx.connection.execute(update(silence_rules).where(silence_rules.c.id == ended.id).values(changed))
+        _changed(tx)
+        return ended
 
-        def run(tx: Transaction) -> SilenceRule:
-            found = [one for one in _rules(tx.connection, tx.now) if one.id.startswith(id_)]
-            if len(found) != 1:
-                fits = f"{id_!r} fits {len(found)} silences" if found else f"there is no silence {id_!r}"
-                raise LookupError(f"{fits}; `monitor silences list` shows them")
-            ended = replace(found[0], ends=tx.now, ended_by=clean(actor), ended_why=clean(note))
-            changed = {"ends": ended.ends, "ended_by": ended.ended_by, "ended_why": ended.ended_why}
-            tx.connection.execute(update(silence_rules).where(silence_rules.c.id == ended.id).values(changed))
-            _changed(tx)
-            return ended
-
-        return await self._desk.write(run, durable=True)
-
-    async def over(self) -> Sequence[SilenceRule]:
+    @read_only
+    def over(self, connection: Connection) -> Sequence[SilenceRule]:
         """Those by what incidents are that ended within the last month, the newest first."""
-        query = select(silence_rules).where(silence_rules.c.ends <= self._desk.now())
-        query = query.order_by(silence_rules.c.ends.desc())
-        return await self._desk.read(lambda connection: [_rule(row) for row in connection.execute(query)])
+        query = select(silence_rules).where(silence_rules.c.ends <= self._session.now())
+        return [_rule(row) for row in connection.execute(query.order_by(silence_rules.c.ends.desc()))]
 
-    async def list(self) -> tuple[list[SilenceRule], list[Hushed]]:
+    @read_only
+    def list(self, connection: Connection) -> tuple[list[SilenceRule], list[Hushed]]:
         """Those that are not over: by what incidents are, and of single ones; the first to end before the others."""
-        now = self._desk.now()
-
-        def run(connection: Connection) -> tuple[list[SilenceRule], list[Hushed]]:
-            said = select(func.max(audit.c.seq)).where(audit.c.action == "silenced").group_by(audit.c.incident)
-            who = (func.coalesce(column, "") for column in (audit.c.actor, audit.c.note))
-            single = (
-                select(silences.c.incident, silences.c.until, audit.c.at, *who)
-                .outerjoin(audit, (audit.c.incident == silences.c.incident) & audit.c.seq.in_(said))
-                .where(silences.c.until > now)
-                .order_by(silences.c.until)
-            )
-            return _rules(connection, now), [Hushed(*row) for row in connection.execute(single)]
-
-        return await self._desk.read(run)
+        now = self._session.now()
+        said = select(func.max(audit.c.seq)).where(audit.c.action == "silenced").group_by(audit.c.incident)
+        who = (func.coalesce(column, "") for column in (audit.c.actor, audit.c.note))
+        single = (
+            select(silences.c.incident, silences.c.until, audit.c.at, *who)
+            .outerjoin(audit, (audit.c.incident == silences.c.incident) & audit.c.seq.in_(said))
+            .where(silences.c.until > now)
+            .order_by(silences.c.until)
+        )
+        return _rules(connection, now), [Hushed(*row) for row in connection.execute(single)]
 
 
 def audible(tx: Transaction) -> Policy:
@@ -209,11 +196,7 @@ _SILENCED = select(silences.c.incident, silences.c.until).where(any_of(silences.
 
 def silenced_among(connection: Connection, ids: Iterable[str], now: float) -> dict[str, float]:
     """Incidents that are silenced now → until when."""
-    found: dict[str, float] = {}
-    for chunk in chunks(ids):
-        rows = connection.execute(_SILENCED, {"ids": chunk})
-        found.update((row.incident, row.until) for row in rows if row.until > now)
-    return found
+    return {row.incident: row.until for row in rows_among(connection, _SILENCED, ids) if row.until > now}
 
 
 def later(first: float | None, second: float | None) -> float | None:
@@ -224,10 +207,7 @@ def later(first: float | None, second: float | None) -> float | None:
 def hush(tx: Transaction, id_: str, seconds: float, *, actor: str, note: str) -> float:
     """Until so many seconds from now; returns when it ends. Raises LookupError."""
     connection, until = tx.connection, min(tx.now + seconds, _NO_LATER)
-    row = connection.execute(select(incidents).where(incidents.c.id == id_)).first()
-    if row is None:
-        raise LookupError(f"there is no incident {id_}")
-    known: Incident = incident_from(row)
+    known, _ = incident_by_id(connection, id_)
     connection.execute(delete(silences).where(silences.c.incident == id_))
     if seconds > 0:
         connection.execute(insert_into(connection, silences).values(incident=id_, until=until))

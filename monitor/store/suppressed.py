@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, delete, select, update
 
 from monitor.domain.model import Finding
 from monitor.store.incidents import change_state
-from monitor.store.rows import any_of, chunks, holders, incident_from
+from monitor.store.rows import any_of, holders, incident_from, rows_among
 from monitor.store.schema import suppressions
 from monitor.store.trail import append, entry
 from monitor.store.transaction import Transaction
@@ -28,10 +28,7 @@ _ROWS = select(suppressions).where(any_of(suppressions.c.fingerprint))
 
 def among(connection: Connection, fingerprints: Iterable[str]) -> dict[str, Row[Any]]:
     """The rows of those of them that are, or were, suppressed."""
-    found: dict[str, Row[Any]] = {}
-    for chunk in chunks(fingerprints):
-        found.update((row.fingerprint, row) for row in connection.execute(_ROWS, {"ids": chunk}))
-    return found
+    return {row.fingerprint: row for row in rows_among(connection, _ROWS, fingerprints)}
 
 
 def sift(tx: Transaction, found: Mapping[str, tuple[int, Finding]]) -> Mapping[str, tuple[int, Finding]]:

@@ -16,7 +16,7 @@ from monitor.store.rows import clean, holders, incident_from
 from monitor.store.schema import incidents, suppressions
 from monitor.store.suppressed import among, latest, lift, until_text
 from monitor.store.trail import append, entry
-from monitor.store.transaction import StoreSession, Transaction
+from monitor.store.transaction import StoreRepository, Transaction, durably, read_only
 
 __all__ = ["Suppressed", "Suppressions", "Wanted"]
 
@@ -44,54 +44,50 @@ class Suppressed:
     latest: Finding | None
 
 
-class Suppressions:
-    """The face of the suppressions."""
+class Suppressions(StoreRepository):
+    """Suppressions as people make them."""
 
-    def __init__(self, desk: StoreSession) -> None:
-        self._desk = desk
-
-    async def add(self, wanted: Sequence[Wanted], *, actor: str, resolution: Resolution = "wont_fix") -> Sequence[str]:
+    @durably
+    def add(
+        self, tx: Transaction, wanted: Sequence[Wanted], *, actor: str, resolution: Resolution = "wont_fix"
+    ) -> Sequence[str]:
         """From now on; what is suppressed already gets the new reason and end. Incidents of these secrets that are not
         resolved are resolved so; returns their ids."""
+        return [id_ for item in wanted if (id_ := _add(tx, item, actor, resolution)) is not None]
 
-        def run(tx: Transaction) -> Sequence[str]:
-            return [id_ for one in wanted if (id_ := _add(tx, one, actor, resolution)) is not None]
-
-        return await self._desk.write(run, durable=True)
-
-    async def list(self) -> Sequence[Suppressed]:
+    @read_only
+    def list(self, connection: Connection) -> Sequence[Suppressed]:
         """Those in force, the one that ends first before the others."""
-        query = select(suppressions).where(suppressions.c.until > self._desk.now())
-        query = query.order_by(suppressions.c.until, suppressions.c.fingerprint)
-        return await self._desk.read(lambda connection: [_suppressed(row) for row in connection.execute(query)])
+        query = select(suppressions).where(suppressions.c.until > self._session.now())
+        return [
+            _suppressed(row)
+            for row in connection.execute(query.order_by(suppressions.c.until, suppressions.c.fingerprint))
+        ]
 
-    async def remove(self, fingerprints: Sequence[str], *, actor: str) -> int:
+    @durably
+    def remove(self, tx: Transaction, fingerprints: Sequence[str], *, actor: str) -> int:
         """No longer; what was seen meanwhile is told now. Returns how many there were."""
-
-        def run(tx: Transaction) -> int:
-            rows = [row for row in among(tx.connection, fingerprints).values() if row.until > tx.now]
-            over = suppressions.c.fingerprint.in_([row.fingerprint for row in rows])
-            tx.connection.execute(update(suppressions).where(over).values(until=tx.now))
-            known = map(incident_from, holders(tx.connection, [row.fingerprint for row in rows]).values())
-            note = "its suppression was taken back"
-            append(tx, [entry(one, one, "unsuppressed", actor=actor, note=note, now=tx.now) for one in known])
-            _sweep(tx)
-            return len(rows)
-
-        return await self._desk.write(run, durable=True)
+        rows = [row for row in among(tx.connection, fingerprints).values() if row.until > tx.now]
+        over = suppressions.c.fingerprint.in_([row.fingerprint for row in rows])
+        tx.connection.execute(update(suppressions).where(over).values(until=tx.now))
+        known = map(incident_from, holders(tx.connection, [row.fingerprint for row in rows]).values())
+        note = "its suppression was taken back"
+        append(tx, [entry(about, about, "unsuppressed", actor=actor, note=note, now=tx.now) for about in known])
+        _sweep(tx)
+        return len(rows)
 
     async def sweep(self) -> float | None:
         """Whose time is over; returns when the next one's is."""
 
         def due(connection: Connection) -> tuple[bool, float | None]:
-            now = self._desk.now()
+            now = self._session.now()
             over = select(exists().where(suppressions.c.until <= now, or_(suppressions.c.seen > 0, _nothing_waits())))
             later = select(func.min(suppressions.c.until)).where(suppressions.c.until > now)
             return bool(connection.execute(over).scalar()), connection.execute(later).scalar()
 
-        work, following = await self._desk.read(due)
+        work, following = await self._session.read(due)
         if work:
-            await self._desk.write(_sweep, durable=True)
+            await self._session.write(_sweep, durable=True)
         return following
 
 

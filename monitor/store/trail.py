@@ -18,10 +18,10 @@ from monitor.store.conversation import tell
 from monitor.store.heads import Head
 from monitor.store.proof import TrailVerdict, examine
 from monitor.store.records import AuditEntry
-from monitor.store.rows import any_of, chunks, clean, upsert
+from monitor.store.rows import any_of, apply_all, clean, rows_among, upsert
 from monitor.store.schema import audit, incidents, totals, trails
 from monitor.store.sealing import touch
-from monitor.store.transaction import StoreSession, Transaction
+from monitor.store.transaction import StoreRepository, Transaction
 
 __all__ = ["Trail", "TrailVerdict", "amend", "append", "entries_of", "entry", "forget"]
 
@@ -33,22 +33,19 @@ _END = upsert(trails, ("incident", "entries", "mac", "seal"), on=("incident",), 
 _CUT = update(trails).where(trails.c.incident == bindparam("_incident")).values(entries=0, mac=bindparam("_mac"))
 
 
-class Trail:
-    """The face of the trail."""
-
-    def __init__(self, desk: StoreSession) -> None:
-        self._desk = desk
+class Trail(StoreRepository):
+    """The trail as a whole."""
 
     async def verify(self) -> TrailVerdict:
         """Read all of it and say whether anything was edited, removed, added, moved or put back."""
-        secret, heads = self._desk.secret, self._desk.heads
+        secret, heads = self._session.secret, self._session.heads
         known: Sequence[Head] | None = None if heads is None or not heads.kept else heads.all()
-        return await self._desk.read(lambda connection: examine(connection, secret, known))
+        return await self._session.read(lambda connection: examine(connection, secret, known))
 
     async def accept(self) -> int:
         """Seal everything anew as it stands, and forget what this host knew: whoever says so has looked at it.
         Returns how many incidents that are."""
-        count = await self._desk.write(accept, durable=True)
+        count = await self._session.write(accept, durable=True)
         await self._learn()
         return count
 
@@ -60,16 +57,16 @@ class Trail:
                 return False
             return connection.execute(select(incidents.c.id).limit(1)).first() is not None
 
-        if await self._desk.read(unsealed):
-            await self._desk.write(lambda tx: None, durable=True)
-        heads = self._desk.heads
+        if await self._session.read(unsealed):
+            await self._session.write(lambda tx: None, durable=True)
+        heads = self._session.heads
         if heads is not None and heads.kept and not heads.any():
             await self._learn()
 
     async def _learn(self) -> None:
-        heads, secret = self._desk.heads, self._desk.secret
+        heads, secret = self._session.heads, self._session.secret
         if heads is not None:
-            heads.take(await self._desk.read(lambda connection: ends(connection, secret)))
+            heads.take(await self._session.read(lambda connection: ends(connection, secret)))
 
 
 def entry(
@@ -140,9 +137,7 @@ def forget(tx: Transaction, ids: Sequence[str]) -> None:
     """The trails of incidents whose details go. That they went stays, sealed, as long as the incident does."""
     touch(tx, ids)
     tx.connection.execute(delete(audit).where(audit.c.incident.in_(ids)))
-    cut = [{"_incident": id_, "_mac": start(tx.secret, id_, [])} for id_ in ids]
-    if cut:
-        tx.connection.execute(_CUT, cut)
+    apply_all(tx.connection, _CUT, [{"_incident": id_, "_mac": start(tx.secret, id_, [])} for id_ in ids])
 
 
 def entries_of(connection: Connection, incident: str) -> list[AuditEntry]:
@@ -152,17 +147,12 @@ def entries_of(connection: Connection, incident: str) -> list[AuditEntry]:
 
 
 def _ends(connection: Connection, ids: Iterable[str]) -> dict[str, tuple[int, str]]:
-    found = {}
-    for chunk in chunks(ids):
-        for row in connection.execute(_ENDS, {"ids": chunk}):
-            found[row.incident] = (row.entries, row.mac)
-    return found
+    return {row.incident: (row.entries, row.mac) for row in rows_among(connection, _ENDS, ids)}
 
 
 def _earlier(connection: Connection, ids: Sequence[str]) -> dict[str, list[Mapping[Any, Any]]]:
     """What was written of these incidents before there were chains."""
-    found: dict[str, list[Mapping[Any, Any]]] = {id_: [] for id_ in ids}
-    for chunk in chunks(ids):
-        for row in connection.execute(_EARLIER, {"ids": chunk}):
-            found[row.incident].append(row._mapping)
-    return found
+    entries: dict[str, list[Mapping[Any, Any]]] = {id_: [] for id_ in ids}
+    for row in rows_among(connection, _EARLIER, ids):
+        entries[row.incident].append(row._mapping)
+    return entries

@@ -1,13 +1,14 @@
-"""What a function of the store is given: an open transaction; and how the faces of its rooms get one."""
+"""What a function of the store is given: an open transaction; and how its repositories get one."""
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
@@ -17,9 +18,21 @@ from monitor.routing.routes import Policy
 from monitor.runbook.progress import Procedure
 from monitor.store.heads import Head, Heads
 
-__all__ = ["Cached", "Counts", "LoadedIncident", "RollbackHistory", "StoreSession", "Transaction"]
+__all__ = [
+    "Cached",
+    "Counts",
+    "LoadedIncident",
+    "RollbackHistory",
+    "StoreRepository",
+    "StoreSession",
+    "Transaction",
+    "durably",
+    "read_only",
+    "writes",
+]
 
 _T = TypeVar("_T")
+_P = ParamSpec("_P")
 
 
 @dataclass(slots=True)
@@ -141,7 +154,7 @@ class Transaction:
 
 
 class StoreSession(Protocol):
-    """Where the faces of the rooms hand in their work. Raises StoreError."""
+    """Where repositories hand in their work. Raises StoreError."""
 
     def submit(self, run: Callable[[Transaction], _T], *, durable: bool = False) -> Future[_T]:
         """In the next transaction, after everything that waits. `run` may run again when that fails.
@@ -180,3 +193,42 @@ class StoreSession(Protocol):
     def now(self) -> float:
         """Seconds since the epoch."""
         ...
+
+
+class StoreRepository:
+    """What callers ask of one subject. Its methods are transactions of their own: each says of which kind."""
+
+    def __init__(self, session: StoreSession) -> None:
+        self._session = session
+
+
+_R = TypeVar("_R", bound=StoreRepository)
+_Method = Callable[Concatenate[_R, _P], Coroutine[Any, Any, _T]]
+
+
+def read_only(work: Callable[Concatenate[_R, Connection, _P], _T]) -> _Method[_R, _P, _T]:
+    """A method that is called without its connection, and awaited: `StoreSession.read` runs it."""
+
+    @functools.wraps(work)
+    def method(self: _R, /, *args: _P.args, **kwargs: _P.kwargs) -> Coroutine[Any, Any, _T]:
+        return self._session.read(lambda connection: work(self, connection, *args, **kwargs))
+
+    return method
+
+
+def writes(work: Callable[Concatenate[_R, Transaction, _P], _T]) -> _Method[_R, _P, _T]:
+    """A method that is called without its transaction, and awaited: `StoreSession.write` runs it, perhaps again."""
+    return _written(work, durable=False)
+
+
+def durably(work: Callable[Concatenate[_R, Transaction, _P], _T]) -> _Method[_R, _P, _T]:
+    """`writes`, and on disk when it is done."""
+    return _written(work, durable=True)
+
+
+def _written(work: Callable[Concatenate[_R, Transaction, _P], _T], *, durable: bool) -> _Method[_R, _P, _T]:
+    @functools.wraps(work)
+    def method(self: _R, /, *args: _P.args, **kwargs: _P.kwargs) -> Coroutine[Any, Any, _T]:
+        return self._session.write(lambda tx: work(self, tx, *args, **kwargs), durable=durable)
+
+    return method

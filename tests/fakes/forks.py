@@ -377,7 +377,7 @@ async def _store_once(folder: Path) -> None:
         await store.stats()
         [first, *_] = await store.incidents.find()
         await store.incidents.history(first.id)
-        await store.incidents.beside([first])
+        await store.incidents.joined([first])
         await store.incidents.transition(first.id, "ack", actor="ada")
         await store.runs.act(first.id, "revoke", "done", actor="ada", note="seen")
         await store.incidents.transition(first.id, "resolve", actor="ada", resolution="revoked")

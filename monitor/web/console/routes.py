@@ -26,14 +26,14 @@ def routes(store: Store, program: Program = Program()) -> list[web.RouteDef]:
             history = await store.incidents.history(found.id)
         except LookupError:
             raise web.HTTPNotFound(text="no such incident\n") from None
-        beside = await store.incidents.beside([found])
-        shown = view(found, beside, links=links, books=store.procedure.book)
-        return _page(pages.incident(shown, beside.runs.get(found.id), history))
+        joined = await store.incidents.joined([found])
+        shown = view(found, joined, links=links, books=store.procedure.book)
+        return _page(pages.incident(shown, joined.runs.get(found.id), history))
 
     async def incidents(request: web.Request) -> web.Response:
         found = await store.incidents.find(limit=_LISTED, locations=True)
-        beside = await store.incidents.beside(found)
-        return _page(pages.incidents([view(one, beside, links=links) for one in found]))
+        joined = await store.incidents.joined(found)
+        return _page(pages.incidents([view(one, joined, links=links) for one in found]))
 
     async def book(request: web.Request) -> web.Response:
         found = store.procedure.book(request.match_info["name"])

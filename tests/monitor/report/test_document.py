@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 from monitor.domain.incidents import Verified
 from monitor.report.document import markdown, page
-from monitor.store import Beside
+from monitor.store import Joined
 from tests.monitor.report.test_dossier import HISTORY, INCIDENT, T, dossier, entry, place
 
 HEADINGS = (
@@ -65,8 +65,8 @@ def test_what_the_issuer_said_is_evidence_and_its_absence_is_said() -> None:
 
 def test_the_document_tells_what_an_alert_does_in_its_words() -> None:
     asked = replace(INCIDENT, verified=Verified("valid", T, "GitHub takes it", facts={"last_use": "never"}))
-    beside = Beside(decided={"i1": ("bob", "new key")}, drills=frozenset({INCIDENT.fingerprint}))
-    text = markdown(dossier(incident=asked, beside=beside)).replace("\\", "")
+    joined = Joined(decided={"i1": ("bob", "new key")}, drills=frozenset({INCIDENT.fingerprint}))
+    text = markdown(dossier(incident=asked, joined=joined)).replace("\\", "")
     assert text.startswith("# Incident i1: Drill: GitHub token\n")
     assert "| works | valid: GitHub takes it (last use never), asked 2027-01-15 08:00:00 UTC |" in text
     assert "| state | resolved as revoked by bob: new key |" in text

@@ -10,7 +10,7 @@ from monitor.common.severity import Severity
 from monitor.domain.incidents import Incident, Verified
 from monitor.report.view import FIRST_STEP, Links, view
 from monitor.runbook.progress import act, begin
-from monitor.store import Beside
+from monitor.store import Joined
 from monitor.store.records import ActionRun
 
 INCIDENT = Incident("i", "f", "r", "N", "high", "high", "open", "m", 1.0, 2.0, 3, runbook="aws-key")
@@ -26,27 +26,27 @@ def test_a_run_under_way_says_what_is_next_and_an_ended_one_nothing() -> None:
     book = runbook.load("aws-key")
     assert book is not None
     run = begin("i", book, {"severity": "critical"}, 1000.0)
-    shown = view(INCIDENT, Beside(runs={"i": run}), books=runbook.load)
+    shown = view(INCIDENT, Joined(runs={"i": run}), books=runbook.load)
     assert (shown.first_step, shown.first_at) == (book.advice({}), book.where)
     assert shown.run is not None
     assert (shown.run.step, shown.run.done, shown.run.total, shown.run.overdue) == ("revoke", 0, 9, False)
     run, _ = act(run, "revoke", "done", actor="ada", now=1001.0, note="gone")
     run, _ = act(run, "replace", "claim", actor="ada", now=1001.0)
-    shown = view(INCIDENT, Beside(runs={"i": run}), books=runbook.load)
+    shown = view(INCIDENT, Joined(runs={"i": run}), books=runbook.load)
     assert (shown.first_step, shown.first_at) == ("Generate the replacement.", ""), "that is done elsewhere"
     assert shown.run is not None
     assert (shown.run.step, shown.run.done, shown.run.owner) == ("replace", 1, "ada")
-    assert view(INCIDENT, Beside(runs={"i": replace(run, ended=1002.0)})).run is None
+    assert view(INCIDENT, Joined(runs={"i": replace(run, ended=1002.0)})).run is None
 
 
 def test_what_is_kept_beside_it_is_in_the_picture_and_that_of_others_is_not() -> None:
     said = Verified("valid", 5.0, "it works")
     asked = replace(INCIDENT, state="resolved", resolution="wont_fix", merged="j", verified=said)
-    beside = Beside(decided={"i": ("ada", "twice")}, drills=frozenset({"f"}))
-    shown = view(asked, beside)
+    joined = Joined(decided={"i": ("ada", "twice")}, drills=frozenset({"f"}))
+    shown = view(asked, joined)
     assert (shown.actor, shown.note, shown.drill, shown.merged) == ("ada", "twice", True, "j")
     assert (shown.validity, shown.verdict) == ("valid", "it works")
-    other = view(replace(INCIDENT, id="j", fingerprint="g"), beside)
+    other = view(replace(INCIDENT, id="j", fingerprint="g"), joined)
     assert (other.actor, other.note, other.drill, other.asked_at) == (None, "", False, None)
 
 
@@ -61,12 +61,12 @@ def test_links_and_commands_are_those_of_this_installation() -> None:
 
 def test_actions_are_offered_as_they_stand_also_one_that_is_configured_no_more() -> None:
     done = ActionRun("a", "i", "gone", "completed", False, 1, ("bob",), "ada", 1.0)
-    shown = view(INCIDENT, Beside(actions={"i": [done]}), offers=lambda rule: [("revoke", 2)])
+    shown = view(INCIDENT, Joined(actions={"i": [done]}), offers=lambda rule: [("revoke", 2)])
     assert [(offer.name, offer.needed, offer.state) for offer in shown.offers] == [
         ("revoke", 2, ""),
         ("gone", 1, "completed"),
     ]
-    assert view(INCIDENT, Beside(actions={"i": [done]})).offers == (), "only where people act through it"
+    assert view(INCIDENT, Joined(actions={"i": [done]})).offers == (), "only where people act through it"
 
 
 def test_what_to_do_first_has_what_is_known_of_the_incident() -> None:

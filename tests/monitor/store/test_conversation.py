@@ -48,7 +48,7 @@ async def test_every_turn_is_told_where_people_act_and_nowhere_else(store: Store
         "Silenced by bob: being rotated",
         f"Action by ada: tell planned ({planned.id})",
     ]
-    assert [run.id for run in one.beside.actions[ID]] == [planned.id]
+    assert [run.id for run in one.joined.actions[ID]] == [planned.id]
     assert await told(store, "hook") == []
 
 

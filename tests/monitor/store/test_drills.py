@@ -27,7 +27,7 @@ async def test_a_drill_is_marked_and_wakes_nobody_unless_asked(url: str, clock: 
         assert (await store.incidents.get(fingerprint("quiet"))).labels["drill"] == "true"
         marked = {}
         while leased := await lease(store, "chat"):
-            marked |= {one.fingerprint: one.fingerprint in leased.beside.drills for one in leased.incidents}
+            marked |= {one.fingerprint: one.fingerprint in leased.joined.drills for one in leased.incidents}
             await store.outbox.sent(leased.id, None)
         assert marked == {fingerprint("quiet"): True, fingerprint("loud"): True, fingerprint("real"): False}
 

@@ -165,7 +165,7 @@ async def test_a_false_alarm_ends_the_run_and_taking_it_back_goes_on(store: Stor
     await store.incidents.transition(ID, "ack", actor="cy")
     leased = await lease(store, "chat")
     assert leased is not None
-    assert leased.beside.decided[ID][0] == "cy"
+    assert leased.joined.decided[ID][0] == "cy"
 
 
 async def test_proofs_finish_steps(store: Store, clock: Clock) -> None:
