@@ -1,7 +1,7 @@
 """Notification → network. Knows of ours only `monitor.common`.
 
-To add a sink: one file with a class and its `Config`, one line in `SINKS`, one test, one section in the example
-configuration.
+To add a sink: one file with a class, its `Config` (the docstring is its documentation) and `EXAMPLE`; one line in
+`SINKS`; one test.
 """
 
 from __future__ import annotations

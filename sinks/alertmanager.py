@@ -37,10 +37,23 @@ __all__ = ["Alertmanager", "AlertmanagerConfig", "alerts"]
 EVENT_HOLD = timedelta(hours=1)  # how long an operational event or a test shows; nothing resolves those
 
 
-class AlertmanagerConfig(SinkConfig):
-    """`url`: the base URL. `token`: a bearer token. `hold`: an open alert lasts so long without news of it.
+EXAMPLE = """
+#[[sinks]]
+#name = "alertmanager"
+#type = "alertmanager"
+#url = "http://127.0.0.1:9093"
+#token = "credential:alertmanager-token"
+#hold = "24h"                   # how long an alert lasts without news
+"""
 
-    Alertmanager forgets what is not posted again, so `hold` must be longer than the route's repeat_interval.
+
+class AlertmanagerConfig(SinkConfig):
+    """Posts alerts to Prometheus Alertmanager.
+
+    - `url`: its base URL
+    - `token`: a bearer token
+    - `hold`: how long an open alert lasts without news of it: longer than the `repeat_interval` of the route, as
+      Alertmanager forgets what is not posted again
     """
 
     type: Literal["alertmanager"]

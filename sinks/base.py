@@ -25,7 +25,13 @@ class TooLargeError(RemoteError):
 
 
 class SinkConfig(BaseModel):
-    """Keys every sink has; each sink's `Config` adds its own beside its code."""
+    """Every sink has
+
+    - `name`: unique; shown in alerts, logs and metrics
+    - `type`: one of those below
+    - `fallback`: name of the sink that takes what this one refuses for good
+    - `insecure`: `true`: its credential may travel unencrypted
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 

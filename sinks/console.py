@@ -15,8 +15,22 @@ from sinks.webhook import MOST, encode
 __all__ = ["Console", "ConsoleConfig"]
 
 
+EXAMPLE = """
+[[sinks]]
+name = "screen"
+type = "console"
+#format = "text"                # or "json": the webhook's payload, one a line
+# Every sink may name another one that takes what it refuses for good:
+#fallback = "mail"
+"""
+
+
 class ConsoleConfig(SinkConfig):
-    """`format`: `text` for people (colour on a terminal), `json` for one payload a line, as the webhook sends it."""
+    """Prints on standard output.
+
+    - `format`: `"text"` for people (colour on a terminal), or `"json"`: the [payload](webhook.md) of a webhook, one a
+      line
+    """
 
     type: Literal["console"]
     format: Literal["text", "json"] = "text"

@@ -65,8 +65,37 @@ def _address(value: str) -> str:
 MailAddress = Annotated[str, AfterValidator(_address)]
 
 
+EXAMPLE = """
+#[[sinks]]
+#name = "mail"
+#type = "email"
+#host = "mail.example.org"
+#port = 0                       # 0: the port that fits tls
+#tls = "starttls"               # or "tls", "none"
+#ca_file = "/etc/ssl/certs/ca-certificates.crt"
+#username = "monitor"
+#password = "credential:mail-password"
+#sender = "monitor@example.org"
+#to = ["security@example.org"]
+"""
+
+
 class EmailConfig(SinkConfig):
-    """`tls`: `starttls` (port 587), `tls` (465) or `none` (25, without login). `ca_file`: a CA of one's own."""
+    """Sends mails.
+
+    - `host`: of the mail server
+    - `port`: `0`: 587 for `"starttls"`, 465 for `"tls"`, 25 for `"none"`
+    - `tls`: or `"tls"`, `"none"` (without login)
+    - `ca_file` (the system's): whom to trust
+    - `username`, `password`: a name, and a credential reference
+    - `sender`: the address that mails are from
+    - `to`: a list of addresses
+
+    A mail that some recipients are put off from (a code 4xx) is tried again for those only, also after a restart. Where
+    some are refused for good (5xx), the others have it, and `monitor outbox retry` sends it to the rest. A server may
+    take ten minutes to say that it has a mail; until then it is not sent again. Only a connection that breaks, or a
+    monitor that ends, between the last line of a mail and that answer makes a second one, with the same `Message-ID`.
+    """
 
     type: Literal["email"]
     host: str = Field(min_length=1)

@@ -24,10 +24,32 @@ FIELDS = ("severity", "reason", "rule", "source")  # what a topic template may n
 BODY = 128 * 1024  # bytes of a payload: what the tightest of the hosted brokers takes
 
 
-class MqttSinkConfig(SinkConfig, BrokerKeys):
-    """`topic` may hold `{severity}`, `{reason}`, `{rule}` and `{source}`.
+EXAMPLE = """
+#[[sinks]]
+#name = "bus"
+#type = "mqtt"
+#host = "127.0.0.1"
+#port = 0                       # 0: 1883, or 8883 with tls
+#version = "5"                  # or "3.1.1", in which a broker cannot say that it refuses a message
+#tls = true                     # default: false
+#ca_file = "/etc/ssl/certs/ca-certificates.crt"
+#insecure = false               # any sink: true lets its credential travel unencrypted
+#username = "monitor"
+#password = "credential:mqtt-password"
+#topic = "exposure-monitor/{severity}"
+#retain = false
+"""
 
-    `version`: in MQTT 3.1.1 a broker has no way to say that it refuses a message (by its access rules, say).
+
+class MqttSinkConfig(SinkConfig, BrokerKeys):
+    """Publishes to an MQTT broker.
+
+    - `topic`: may have `{severity}`, `{reason}`, `{rule}` and `{source}`
+    - `retain`: `true`: the broker stores the last message of a topic
+
+    MQTT 5 lets the broker say that it refuses a message, by its access rules for one, and then the alert counts as
+    refused. In MQTT 3.1.1 there is no such answer: a message that the broker drops looks delivered, so `version =
+    "3.1.1"` is only for brokers that know nothing newer.
     """
 
     type: Literal["mqtt"]

@@ -35,13 +35,27 @@ HINTS = {
 }
 
 
-class WebhookConfig(SinkConfig):
-    """`format`: `generic` is the contract; `discord` and `teams` post a short message to a chat's webhook URL.
+EXAMPLE = """
+# Any receiver that speaks Standard Webhooks (https://www.standardwebhooks.com), or the webhook of a chat.
+#[[sinks]]
+#name = "hook"
+#type = "webhook"
+#url = "credential:webhook-url"
+#signing_secret = "credential:webhook-secret"
+#format = "generic"             # or "discord", "teams" (without signing_secret)
+#max_body = 262144              # bytes the receiver takes; what is larger is sent in several payloads
+"""
 
-    `signing_secret` holds `whsec_…` (base64); two of them, separated by a space, while the secret is being changed.
-    `max_body`: bytes; what would be larger is sent in several payloads.
-    `url` is a reference, as whoever knows it may post to it. Where that is not so, it may be written out: with a
-    `signing_secret`, or on this machine.
+
+class WebhookConfig(SinkConfig):
+    """Posts to any receiver that speaks [Standard Webhooks](https://www.standardwebhooks.com) ([the
+    payload](webhook.md)), or to the webhook of a chat.
+
+    - `url`: a credential reference, as whoever knows it may post to it. Written out where that is not so: with a
+      `signing_secret`, or on this machine
+    - `signing_secret`: `whsec_…` (base64); two of them, separated by a space, while it is being changed
+    - `format`: or `"discord"`, `"teams"`: a short message to the webhook of a chat, without `signing_secret`
+    - `max_body`: bytes the receiver takes; what is larger is sent in several payloads
     """
 
     type: Literal["webhook"]

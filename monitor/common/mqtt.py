@@ -25,7 +25,16 @@ VERSIONS = {"5": aiomqtt.ProtocolVersion.V5, "3.1.1": aiomqtt.ProtocolVersion.V3
 
 
 class BrokerKeys(BaseModel):
-    """`ca_file`: a CA of one's own for `tls`. `port` 0: the one that fits `tls`."""
+    """How to reach an MQTT broker.
+
+    - `host`: of the broker
+    - `port`: `0`: 1883, or 8883 with `tls`
+    - `version`: or `"3.1.1"`
+    - `tls`: `true`: encrypted
+    - `ca_file` (the system's): whom to trust with `tls`
+    - `username`, `password`: a name, and a credential reference
+    - `insecure`: `true`: the password may travel unencrypted
+    """
 
     host: str = Field(min_length=1)
     port: int = Field(default=0, ge=0, le=65535)

@@ -11,7 +11,7 @@ from monitor.common.http import loopback
 from monitor.common.listen import split_listen
 from monitor.config.config import Config
 from monitor.config.state import KEY_FILE
-from monitor.sources.syslog import SyslogConfig, address
+from monitor.sources.syslog_config import SyslogConfig, address
 
 __all__ = ["weaknesses"]
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from monitor.sources.http import HttpSourceConfig
     from monitor.sources.journal.config import JournalConfig
     from monitor.sources.mqtt import MqttSourceConfig
-    from monitor.sources.syslog import SyslogConfig
+    from monitor.sources.syslog_config import SyslogConfig
 
 __all__ = ["KINDS", "DrillError", "Spot", "spot"]
 
@@ -191,7 +191,7 @@ def _priority(wanted: str | None) -> str:
 
 
 def _syslog(config: SyslogConfig, given: str | None) -> Spot:
-    from monitor.sources.syslog import address
+    from monitor.sources.syslog_config import address
 
     listening = [text for text in config.listen if given in (None, text)]
     if not listening:

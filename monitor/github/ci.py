@@ -54,8 +54,42 @@ _LOG = "log:"  # begins the id of work for later
 HOOK_PAUSE, WORK_PAUSE, REDELIVER_EVERY = 1.0, 5.0, 600.0  # seconds, as for alerts
 
 
+EXAMPLE = """
+# Logs of jobs of GitHub Actions, each once it has ended. docs/ci.md explains each key.
+#[[sources]]
+#name = "ci"
+#type = "github-actions"
+#org = "acme"                   # or a list; at least one of org and repo
+#repo = ["other/web"]
+#token = "env:GITHUB_TOKEN"     # or an App, below
+#base_url = "https://api.github.com"    # GitHub Enterprise Server: https://HOST/api/v3
+#insecure = false               # true: the token may travel unencrypted
+#interval = "5m"
+#since = "30d"                  # how far back a first start reads; none: start_at
+#webhook_secret = "credential:github-webhook-secret"
+#environment = "ci"             # default: "", as for files
+
+#[[sources]]
+#name = "ci-app"
+#type = "github-actions"
+#org = "acme"
+#app = { id = 12345, private_key = "file:/etc/exposure-monitor/github-app.pem", installation = 67890 }
+#start_at = "end"               # or "beginning"
+"""
+
+
 class ActionsLogsConfig(GitHubLogin):
-    """`[[sources]]` with `type = "github-actions"`: at least one of org and repo, and one way to log in."""
+    """Reads the logs of jobs of GitHub Actions, each once it has ended ([ci](ci.md)).
+
+    - `interval`: pause between looks at a repository that runs much
+    - `start_at`, `since` (`"end"`): a first start reads what ends from then on, or from the `"beginning"`, or the last
+      `since`, such as `"30d"`
+    - `environment`: as for sources of lines
+
+    **Reads** exactly once: that a job was read is committed with what was found in its log. **Can lose** logs whose
+    retention is over, or that were deleted, before they could be read ([ci](ci.md#what-can-be-lost)), in logs:
+    `expired`, `deleted`, `unreadable`; and `too_large`.
+    """
 
     type: Literal["github-actions"]
     interval: Annotated[Duration, Field(ge=1)] = 300.0

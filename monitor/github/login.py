@@ -34,7 +34,15 @@ class AppConfig(BaseModel):
 
 
 class GitHubLogin(SourceConfig):
-    """Keys of every source that asks GitHub: what of it, and one way to log in."""
+    """A source that asks GitHub.
+
+    - `org`, `repo` (at least one): what to watch; one name or a list
+    - `token`, `app` (one of them): how to log in; an App is `{ id, private_key, installation }`, installed for one
+      owner
+    - `base_url`: GitHub Enterprise Server: `https://HOST/api/v3`
+    - `insecure`: `true`: the token may travel unencrypted
+    - `webhook_secret`: of the webhook at `/hooks/github`
+    """
 
     reach: ClassVar[tuple[str, ...]] = ("org", "repo", "base_url")
     org: Annotated[tuple[Name, ...], BeforeValidator(listed)] = ()

@@ -50,8 +50,57 @@ REVIEWS = ("bypass_request_secret_scanning", "exemption_request_secret_scanning"
 _Marker = Annotated[str, StringConstraints(min_length=4, max_length=128, pattern=r"^[^\r\n\t]+$")]
 
 
+EXAMPLE = """
+# Secret-scanning alerts of GitHub: organisations, repositories, enterprises. docs/github.md explains each key.
+#[[sources]]
+#name = "github"
+#type = "github"
+#org = "acme"                   # or a list; at least one of org, repo and enterprise
+#repo = ["other/web"]
+#enterprise = "acme-inc"
+#token = "env:GITHUB_TOKEN"     # or an App, below
+#base_url = "https://api.github.com"    # GitHub Enterprise Server: https://HOST/api/v3
+#insecure = false               # true: the token may travel unencrypted
+#interval = "1m"
+#generic_types = []             # default: every generic secret type, which GitHub leaves out unless named; []: none
+#quiet_after = "7d"             # alerts older than this open without a notification of their own
+#sweep = "1d"                   # once in so long everything is read, not only what changed
+#webhook_secret = "credential:github-webhook-secret"
+#write_back = "dry-run"         # default: "off"; "on" resolves the alert when its incident is resolved as revoked
+#assignee = "octocat"           # GitHub login that new alerts are assigned to; needs write_back
+#markers = ["internal.acme.example"]    # looked for in public code: host names, ids of keys; never a secret
+#public_gists = false
+#public_events = false
+#review_requests = true         # default: false. To bypass push protection, to dismiss: alerted before they run out
+#exposure_interval = "1h"       # pause between searches for markers, gists and events
+
+# The same as a GitHub App, which is installed for one owner.
+#[[sources]]
+#name = "github-app"
+#type = "github"
+#org = "acme"
+#app = { id = 12345, private_key = "file:/etc/exposure-monitor/github-app.pem", installation = 67890 }
+"""
+
+
 class GitHubConfig(GitHubLogin):
-    """`[[sources]]` with `type = "github"`: at least one of org, repo and enterprise, and one way to log in."""
+    """Polls secret-scanning alerts and receives their webhooks ([github](github.md)).
+
+    - `org`, `repo`, `enterprise` (at least one): what to watch; one name or a list
+    - `interval`, `sweep`: pause between polls; once in so long everything is read, not only what changed
+    - `generic_types` (all): generic secret types, which need a second poll; `[]`: none
+    - `quiet_after`: alerts older than this open without a notification of their own
+    - `write_back`: `"on"` resolves the alert when its incident is resolved as revoked; `"dry-run"` logs what it would
+      do
+    - `assignee`: GitHub login that new alerts are assigned to; needs `write_back`
+    - `markers`: looked for in public code: host names, ids of keys; never a secret
+    - `public_gists`, `public_events`: whether members' public gists, and the organisation's public events, are searched
+    - `review_requests`: whether requests that wait for a reviewer are alerted
+      ([github](github.md#requests-to-reviewers))
+    - `exposure_interval`: pause between searches for markers, gists and events
+
+    **Reads** at least once; nothing is lost that GitHub still has. While it cannot be asked, `source_degraded` says so.
+    """
 
     reach: ClassVar[tuple[str, ...]] = ("org", "repo", "enterprise", "base_url")
     type: Literal["github"]

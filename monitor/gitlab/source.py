@@ -50,8 +50,35 @@ def _listed(value: object) -> object:
 _Path = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$")]
 
 
+EXAMPLE = """
+# Logs of GitLab's jobs, as they end: of groups with all below them, and of projects. docs/ci.md#gitlab
+#[[sources]]
+#name = "gitlab"
+#type = "gitlab-ci"
+#group = "acme"                 # or a list; at least one of group and project
+#project = ["other/web"]
+#token = "env:GITLAB_TOKEN"     # with read_api
+#base_url = "https://gitlab.com"
+#interval = "1m"
+#webhook_secret = "credential:gitlab-webhook-secret"
+#start_at = "end"               # or "beginning": also what ended before the very first start
+"""
+
+
 class GitLabConfig(SourceConfig):
-    """`[[sources]]` with `type = "gitlab-ci"`: groups with all below them, projects, or both."""
+    """Reads the logs of GitLab's jobs as they end ([ci](ci.md#gitlab)).
+
+    - `group`, `project` (at least one): what to follow, a group with all below it; one full path or a list
+    - `token`: with the scope `read_api`
+    - `base_url`: of an instance of your own, with the path that it is under
+    - `interval`: pause between looks
+    - `webhook_secret`: the secret token of the webhook at `/hooks/gitlab`
+    - `start_at`: what ended before the very first start is left alone; or `"beginning"`
+
+    **Reads** exactly once: that a log was read is committed with the last of what was found in it. **Can lose** logs
+    that were erased or are gone before they could be read, in logs: `erased`, `expired`, `unreadable` (tried for a
+    day); and what is beyond 1 GiB of one: `too_large`.
+    """
 
     reach: ClassVar[tuple[str, ...]] = ("group", "project", "base_url")
     type: Literal["gitlab-ci"]

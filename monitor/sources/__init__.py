@@ -1,7 +1,7 @@
 """Where bytes and ready-made alerts come from.
 
-To add a source: one file with a class and its `Config`, one line in `SOURCES`, one test, one section in the example
-configuration.
+To add a source: one file with a class, its `Config` (the docstring is its documentation) and `EXAMPLE`; one line in
+`SOURCES`; one test.
 """
 
 from __future__ import annotations

@@ -29,8 +29,11 @@ class Where:
 
 
 class SourceConfig(BaseModel):
-    """Keys every source has; each source's `Config` adds its own beside its code. `reach`: those that say what is read,
-    by which a source is known again under another name (monitor.sources.reach)."""
+    """Every source has
+
+    - `name`: unique; shown in alerts, logs and metrics
+    - `type`: one of those below
+    """
 
     reach: ClassVar[tuple[str, ...]] = ()
 
@@ -48,8 +51,13 @@ class SourceConfig(BaseModel):
 
 
 class LogConfig(SourceConfig):
-    """Of a source of lines. `audit`: they are audit records of this form as well (monitor.access.forms).
-    `environment`: of who writes them, such as staging."""
+    """Those that read lines or messages also have
+
+    - `environment`: that of who writes them, such as `staging`: a secret of another environment there is reported
+      ([inventory](inventory.md)), and routes see it
+    - `audit`: the form of the audit records that these lines are as well: `vault` (and OpenBao), `cloudtrail`, `gcp`,
+      `azure`, `doppler`, `onepassword`, `supabase` ([access](access.md))
+    """
 
     audit: str | None = None
     environment: str = ""

@@ -53,8 +53,43 @@ _NOTHING = 100  # files that cannot be read, and none that can: it is the place 
 _LEFT = 1000  # files of a folder that are to be tried again
 
 
+EXAMPLE = """
+# CloudTrail's own files: audit records (docs/access.md), read once each, from its bucket or from copies of it.
+#[[sources]]
+#name = "trail"
+#type = "cloudtrail"
+#bucket = "acme-trail"
+#prefix = "AWSLogs/"
+#region = "us-east-1"           # of the bucket
+#server = "https://s3.example.org"          # default: of the region
+#access_key_id = "credential:trail-key-id"  # default: the role of the pod, the container or the machine
+#secret_access_key = "credential:trail-key"
+#session_token = "credential:trail-session"
+#interval = "5m"
+#start_at = "end"
+#audit = "cloudtrail"
+
+#[[sources]]
+#name = "trail-copies"
+#type = "cloudtrail"
+#path = ["/srv/trail"]          # folders, instead of a bucket
+"""
+
+
 class CloudTrailConfig(SourceConfig):
-    """`type = "cloudtrail"`: a `bucket`, or `path`: folders, globs of folders. Without a key: the machine's role."""
+    """Reads CloudTrail's own files, which are audit records ([access](access.md)): each once, packed as they are.
+
+    - `bucket` (this or `path`): where the trail puts them
+    - `prefix`: what the names of its objects begin with
+    - `path` (this or `bucket`): folders that are copies of it, or globs of such
+    - `region`: of the bucket
+    - `server` (the region's): the address of the bucket's service
+    - `access_key_id`, `secret_access_key`, `session_token` (the role of the pod, the container or the machine): it
+      needs `s3:ListBucket` and `s3:GetObject`
+    - `interval`: pause between looks
+    - `start_at`: what is there at the very first start is left alone; or `"beginning"`
+    - `audit`: the form of its records, which is no other
+    """
 
     reach: ClassVar[tuple[str, ...]] = ("path", "bucket", "prefix", "server")
     type: Literal["cloudtrail"]

@@ -23,8 +23,32 @@ _KNOWN = 1000  # files whose provenance is remembered
 _LARGEST = 1 << 20  # bytes of Docker's description of a container
 
 
+EXAMPLE = """
+# Logs of containers, as Docker (json-file) and the kubelet keep them. Has the keys of a file source.
+[[sources]]
+name = "containers"
+type = "container"
+#audit = "vault"                # as for files
+#environment = "staging"        # default: "", as for files
+#include = ["/var/log/pods/*/*/*.log", "/var/lib/docker/containers/*/*-json.log"]
+#exclude = ["/var/log/pods/kube-system_*/**"]
+#start_at = "end"
+#reconcile = "1s"
+#quiet = "1s"
+"""
+
+
 class ContainerConfig(FileConfig):
-    """`type = "container"`: the keys of a file source, with the places where logs of containers lie."""
+    """Follows logs of containers: Docker's json-file and the CRI format of containerd and CRI-O. Lines are unwrapped
+    and the pieces of long ones joined before they are scanned. It has the keys of a source `file`, and promises the
+    same.
+
+    - `include`: where logs of containers lie; `/var/log/containers/*.log` works too: links are followed
+
+    An alert names namespace, pod and container from the path, and Docker's name and image where its `config.v2.json`
+    may be read; offset and line are those of the file. Leave these files out of other sources, or their secrets are
+    counted twice.
+    """
 
     type: Literal["container"] = "container"  # type: ignore[assignment]
     include: tuple[str, ...] = ("/var/log/pods/*/*/*.log", "/var/lib/docker/containers/*/*-json.log")

@@ -42,8 +42,29 @@ REMEMBERED = 2000  # entry ids; Google Alerts show 20 at a time
 RULE = "feed-entry"
 
 
+EXAMPLE = """
+# Google Alerts and any other RSS or Atom feed. The address of a Google Alerts feed is a secret.
+#[[sources]]
+#name = "mentions"
+#type = "feed"
+#url = "credential:google-alerts-url"
+#interval = "15m"
+#max_age = "7d"                 # entries older than this when first seen are passed over
+#severity = "low"
+"""
+
+
 class FeedConfig(SourceConfig):
-    """`[[sources]]` with `type = "feed"`."""
+    """Reads Google Alerts and other RSS or Atom feeds.
+
+    - `url`: a credential reference: the address of a Google Alerts feed is a secret
+    - `interval`: pause between looks
+    - `max_age`: entries older than this when first seen are passed over
+    - `severity`: of the incidents it opens
+
+    **Reads** at least once; nothing is lost that the other side still has. While it cannot be asked, `source_degraded`
+    says so.
+    """
 
     reach: ClassVar[tuple[str, ...]] = ("url",)
     type: Literal["feed"]

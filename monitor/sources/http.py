@@ -56,8 +56,39 @@ _SAMPLE, _CONTROLS = 4096, bytes({*range(32), 127} - {*b"\t\n\v\f\r\x1b\b"})
 Read = Callable[[bytes], Iterator[Pushed]]
 
 
+EXAMPLE = """
+# Logs that others push: OpenTelemetry (OTLP/HTTP), Loki's API, Splunk's events, Elastic's _bulk, Fluent Bit, JSON.
+#[[sources]]
+#name = "pushed"
+#type = "http"
+#audit = "vault"                # as for files
+#environment = "staging"        # default: "", as for files
+#listen = "127.0.0.1:4318"      # or "unix:/PATH"
+#token = "credential:push-token"    # default: none; senders show it as bearer token, password, Splunk or ApiKey
+#insecure = false               # true: the token may travel unencrypted
+#allow = ["127.0.0.0/8"]        # default: whoever can reach it
+#max_body = 16777216            # bytes, unpacked
+#max_connections = 128
+#certificate = "/etc/ssl/certs/monitor.pem"    # default: none; for https
+#private_key = "file:/etc/ssl/private/monitor.key"  # default: none
+#client_ca = "/etc/ssl/certs/internal-ca.pem"  # default: none; who connects must show a certificate of it
+"""
+
+
 class HttpSourceConfig(TlsConfig):
-    """`type = "http"`. `token`: what senders show as a bearer token or as a password. `max_body`: bytes, unpacked."""
+    """Takes logs that others push: OpenTelemetry, Loki's API, Splunk's events, Elastic's `_bulk`, Fluent Bit, lines of
+    JSON ([what it takes where](sources.md#pushed-logs)).
+
+    - `listen`: `HOST:PORT`, or `unix:/PATH`. From elsewhere than this host it needs `token` or `client_ca`
+    - `token`: what senders show, as a bearer token, as the password of any user, or as Splunk's and Elastic's do
+    - `insecure`: `true`: the token may travel unencrypted; otherwise, through the network, only with `certificate`
+    - `max_body`: bytes of a body, unpacked; two of these may be under way together, and as much wait
+    - `max_connections`: of which one address gets three quarters
+
+    **Reads** at least once: a request is answered once what was found is safe; who gets no answer sends again, and what
+    was sent again has the same ids. **Can lose** what the sender gives up: it gets 503 with `Retry-After` under
+    pressure. What was refused is counted in `malformed_total`.
+    """
 
     reach: ClassVar[tuple[str, ...]] = ("listen",)
     type: Literal["http"] = "http"

@@ -48,11 +48,47 @@ _NOT_THERE = 17  # the code of a subscription that is given up and was not there
 _REFUSED = 128  # from this code on a subscription was refused
 
 
-class MqttSourceConfig(LogConfig, BrokerKeys):
-    """`type = "mqtt"`. `topics`: filters; `$share/GROUP/FILTER` shares its messages with the others of the group.
+EXAMPLE = """
+# Messages of an MQTT broker, with a session that outlives the monitor.
+#[[sources]]
+#name = "devices"
+#type = "mqtt"
+#audit = "vault"                # as for files
+#environment = "staging"        # default: "", as for files
+#host = "127.0.0.1"
+#port = 0                       # 0: 1883, or 8883 with tls
+#topics = ["logs/#", "$share/monitors/events/+"]
+#qos = 1                        # 0: what comes while the monitor is away or too slow is lost
+#client_id = "exposure-monitor-1"   # default: made of the host's name; names the session
+#session = "7d"                 # for how long the broker keeps messages (MQTT 5)
+#receive_maximum = 256          # messages that the broker sends before it waits (MQTT 5)
+#fields = ["message"]           # default: all; of messages that are JSON
+#version = "5"                  # or "3.1.1"
+#tls = true                     # default: false
+#ca_file = "/etc/ssl/certs/ca-certificates.crt"
+#insecure = false               # true: the password may travel unencrypted
+#username = "monitor"
+#password = "credential:mqtt-password"
+"""
 
-    `client_id`: names the session. `receive_maximum`: messages that the broker sends before it waits for us (MQTT 5).
-    `session`: for how long it keeps them while we are away. `fields`: those of a JSON object to scan; none: all of it.
+
+class MqttSourceConfig(LogConfig, BrokerKeys):
+    """Reads messages of an MQTT broker, with a session that outlives the monitor.
+
+    - `topics`: filters; `$share/GROUP/FILTER` shares the messages with the others of the group
+    - `qos`: 0: what comes while the monitor is away or too slow is lost
+    - `client_id` (from the host's name and the source's): names the session at the broker. Set it where the host's name
+      changes, as in containers; each monitor needs its own
+    - `session`: for how long the broker stores messages while the monitor is away (MQTT 5)
+    - `receive_maximum`: messages that the broker sends before it waits for them to be stored (MQTT 5)
+    - `fields` (all): of a message that is a JSON object, these alone are scanned; of one that has none of them all of
+      it
+
+    **Reads** with `qos = 1` at least once: a message is acknowledged once what was found is safe; what comes again has
+    the same ids. **Can lose** what the broker drops: its queue for a client that is away is bounded, and so is its
+    life; reasons `session_lost` and `share_lost` (how much, nobody can know). With `qos = 0`, or of what was published
+    so, it reads at most once: what was published while the monitor was away, and what was received and not stored at a
+    SIGKILL, is lost; reason `qos0_dropped`, when 8 MiB wait.
     """
 
     reach: ClassVar[tuple[str, ...]] = ("host", "port", "client_id", "topics")

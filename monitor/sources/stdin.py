@@ -20,8 +20,22 @@ _READ = 1 << 20
 _QUIET = 1.0  # seconds after which a line without its end is scanned as it is
 
 
+EXAMPLE = """
+# Standard input, to its end.
+#[[sources]]
+#name = "pipe"
+#type = "stdin"
+#audit = "vault"                # as for files
+#environment = "staging"        # default: "", as for files
+"""
+
+
 class StdinConfig(LogConfig):
-    """`[[sources]] type = "stdin"`."""
+    """Reads standard input to its end.
+
+    **Reads** at most once. **Can lose** what was read and not stored when the process is killed; nobody can know how
+    much.
+    """
 
 
 class StdinSource:

@@ -16,10 +16,9 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar
 
 import structlog
-from pydantic import Field, field_validator, model_validator
 
 from monitor.common.backoff import backoff
 from monitor.common.tasks import cancel
@@ -40,9 +39,10 @@ from monitor.sources.framing import Frames, Piece
 from monitor.sources.peers import Peers
 from monitor.sources.pem import Joiner
 from monitor.sources.queue import SourceQueue
-from monitor.sources.tls import TlsConfig, TlsError, TlsIdentity
+from monitor.sources.syslog_config import Address, SyslogConfig, address
+from monitor.sources.tls import TlsError, TlsIdentity
 
-__all__ = ["Address", "SyslogConfig", "SyslogSource", "about", "address"]
+__all__ = ["SyslogSource", "about"]
 
 log = structlog.get_logger(__name__)
 
@@ -68,55 +68,6 @@ _HEADS = (
         rb"(?:(?P<host>[\w.:-]{0,254}[\w.-]) )?(?P<app>[\w./@-]{1,48})(?:\[(?P<pid>\d{1,10})\])?:(?: |$)"
     ),
 )
-
-
-class Address(NamedTuple):
-    """Where to listen; of a unix socket `host` is its path."""
-
-    kind: Literal["udp", "tcp", "tls", "unix"]
-    host: str
-    port: int
-
-
-def address(text: str) -> Address:
-    """`udp:HOST:PORT`, `tcp:…`, `tls:…` or `unix:/PATH`. Raises ValueError."""
-    kind, _, rest = text.partition(":")
-    if kind == "unix" and rest.startswith("/") and len(rest.encode()) < 108:
-        return Address("unix", rest, 0)
-    host, colon, port = rest.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if kind not in ("udp", "tcp", "tls") or not colon or not host or not re.fullmatch("[0-9]{1,5}", port):
-        raise ValueError('must be "udp:HOST:PORT", "tcp:HOST:PORT", "tls:HOST:PORT" or "unix:/PATH"')
-    if int(port) > 65535:
-        raise ValueError("the port must be 65535 at most")
-    return Address(kind, host, int(port))  # type: ignore[arg-type]
-
-
-class SyslogConfig(TlsConfig):
-    """`type = "syslog"`. `rate`: messages a second of one address; what is beyond it waits (TCP, TLS) or is dropped and
-    counted (UDP). `mode`: of a unix socket.
-    """
-
-    reach: ClassVar[tuple[str, ...]] = ("listen",)
-    type: Literal["syslog"] = "syslog"
-    listen: tuple[str, ...] = Field(default=("udp:127.0.0.1:5514", "tcp:127.0.0.1:5514"), min_length=1)
-    max_connections: int = Field(default=256, ge=1, le=10_000)
-    max_message: int = Field(default=65536, ge=1024, le=1 << 20)  # bytes; a longer one is scanned in parts
-    rate: int | None = Field(default=None, ge=1)
-    mode: str = Field(default="0660", pattern=r"^0?[0-7]{3}$")
-
-    @field_validator("listen")
-    @classmethod
-    def _listen(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for text in value:
-            address(text)
-        return value
-
-    @model_validator(mode="after")
-    def _certified(self) -> Self:
-        if any(text.startswith("tls:") for text in self.listen) and not self.certificate:
-            raise ValueError("listen has tls:, which needs certificate and private_key")
-        return self
 
 
 @dataclass(slots=True, eq=False)

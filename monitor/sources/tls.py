@@ -27,8 +27,13 @@ class TlsError(Exception):
 
 
 class TlsConfig(LogConfig):
-    """Keys of a source that is connected to. `client_ca`: whoever connects must show a certificate of it. `allow`:
-    addresses and networks that may send; empty: whoever can."""
+    """A source that is connected to.
+
+    - `certificate`, `private_key`: for TLS: a PEM file with the certificates between, and a credential reference.
+      Renewed ones are taken within seconds, as is a renewed `client_ca`; who is connected stays so
+    - `client_ca`: PEM file; whoever connects must show a certificate of it
+    - `allow` (whoever can reach it): addresses and networks that may send
+    """
 
     certificate: LocalPath | None = None  # PEM, with those between it and the root
     private_key: Credential | None = None

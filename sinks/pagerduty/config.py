@@ -26,13 +26,41 @@ _HOSTS = {
 }
 
 
-class PagerDutyConfig(SinkConfig):
-    """`region` says which hosts are used, unless `base_url` (events) and `api_url` do.
+EXAMPLE = """
+#[[sinks]]
+#name = "pager"
+#type = "pagerduty"
+#routing_key = "file:/etc/exposure-monitor/pagerduty-key"
+#region = "us"                  # or "eu"
+#base_url = "https://events.pagerduty.com"      # instead of the region's
+#api_url = "https://api.pagerduty.com"
+# What people do there is taken over (docs/incidents.md): a V3 webhook subscription to …/hooks/pagerduty.
+#webhook_secret = ["credential:pagerduty-webhook"]      # several while one replaces another
+#service = "PF9KMXH"            # where sinks share a subscription
+#people = { PLH1HKV = "ada" }   # id of a user there: their name in the history; default: as they are named there
+#resolve_as = "revoked"         # what a resolve there says; "none": it only acknowledges
+# Notes there of who did what here, and priority and urgency by severity: a REST API key, and whose name it signs with.
+#api_token = "credential:pagerduty-token"
+#from_email = "oncall@example.org"
+#priorities = { critical = "P1", high = "P2" }          # default: left alone
+#urgencies = { critical = "high", medium = "low" }      # default: left alone
+"""
 
-    `webhook_secret`: of the webhook subscription that announces here what people do there; several while one replaces
-    another. `service`: the id of this sink's service, needed where sinks share a subscription. `people`: id of a user →
-    their name in the history. `resolve_as`: what a resolve over there is taken for; "none": for an acknowledgement.
-    `api_token` with `from_email`: for notes, and for `priorities` (severity → its name there) and `urgencies`.
+
+class PagerDutyConfig(SinkConfig):
+    """Pages through PagerDuty's Events API; also [two-way](incidents.md#pagerduty-two-way): what people do there is
+    taken over.
+
+    - `routing_key`: of an integration of the service
+    - `region`: or `"eu"`
+    - `base_url`, `api_url` (the region's): of the events, and of the REST API
+    - `webhook_secret`: of the V3 webhook subscription to `/hooks/pagerduty`; a list while one replaces another
+    - `service`: the id of this sink's service, where sinks share a subscription
+    - `people` (as they are named there): id of a user → their name in the history
+    - `resolve_as`: what a resolve there says: also `false_positive`, `wont_fix`, `used_in_tests`; `"none"`: it only
+      acknowledges
+    - `api_token`, `from_email`: a REST API key, and whose name it signs notes with
+    - `priorities`, `urgencies` (left alone): severity → the priority, and `high` or `low`, that an incident there gets
     """
 
     pages: ClassVar[bool] = True

@@ -22,12 +22,43 @@ _USER = re.compile(r"[UW][A-Z0-9]{2,20}")
 _NAME = re.compile(r"[\w.@-]{1,64}")
 
 
-class SlackConfig(SinkConfig):
-    """Either `webhook_url` (post only) or `token` (a bot's, scope chat:write) with `channel` (id or name).
+EXAMPLE = """
+# Slack by an incoming webhook: each alert is a message of its own.
+#[[sinks]]
+#name = "chat"
+#type = "slack"
+#webhook_url = "credential:slack-webhook"
 
-    Two-way, with buttons, where `app_token` (Socket Mode) or `signing_secret` (`/hooks/slack`) says how presses come.
-    `people`: Slack's id of a user → their name in the history; nobody else may press. `allow`: what is pressed → the
-    names that may; what is not there may all of them.
+# Slack by a bot token (scope chat:write): one message an incident, kept current.
+#[[sinks]]
+#name = "chat-bot"
+#type = "slack"
+#token = "credential:slack-token"
+#channel = "#incidents"
+#api_url = "https://slack.com/api"
+# With buttons (docs/slack.md): one of these, and the people who may press.
+#app_token = "credential:slack-app-token"
+#signing_secret = "credential:slack-signing-secret"
+#[sinks.people]
+#U012AB3CD = "ana"
+#U045EF6GH = "ben"
+# Who may do what; what is not here may all of them: ack, claim, done, skip, silence, resolve, run.
+#[sinks.allow]
+#run = ["ana", "ben"]
+"""
+
+
+class SlackConfig(SinkConfig):
+    """Posts to Slack: by an incoming webhook, each alert a message of its own; or by a bot with the scope `chat:write`,
+    one message an incident, which stays current. With buttons: [slack](slack.md).
+
+    - `webhook_url` (this, or the next two): an incoming webhook
+    - `token`, `channel`: of a bot; id or name of the channel
+    - `api_url`: where Slack's API is
+    - `app_token`, `signing_secret` (one of them, for buttons): how presses come: by Socket Mode, or at `/hooks/slack`
+    - `people`: Slack's id of a user → their name in the history; nobody else may press
+    - `allow` (everybody all): what is pressed (`ack`, `claim`, `done`, `skip`, `silence`, `resolve`, `run`) → the names
+      of those who may
     """
 
     type: Literal["slack"]

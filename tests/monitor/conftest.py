@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from monitor.inventory.managers.aws import AwsConfig
+from monitor.inventory.managers.ssm import SsmConfig
 from tests.fakes.moto import Aws, aws
 from tests.fakes.setup import Setup
 from tests.fakes.webhook import FakeWebhook
@@ -39,7 +42,9 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
 @pytest.fixture(scope="session")
 def documented() -> list[str]:
     """The actions that the documentation tells people to allow."""
-    text = (Path(__file__).parents[2] / "docs/inventory.md").read_text(encoding="utf-8")
-    policy = re.search(r'(?s)    (\{"Version".*?\]\}\]\})\n', text)
-    assert policy
-    return list(json.loads(policy[1])["Statement"][0]["Action"])
+    actions: list[str] = []
+    for model in (AwsConfig, SsmConfig):
+        policy = re.search(r'(?s)    (\{"Version".*?\]\}\]\})', inspect.cleandoc(model.__doc__ or ""))
+        assert policy
+        actions += json.loads(policy[1])["Statement"][0]["Action"]
+    return actions

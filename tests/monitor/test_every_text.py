@@ -37,7 +37,8 @@ from monitor.sources.journal.entries import JournalEntry
 from monitor.sources.journal.records import Records
 from monitor.sources.mqtt import MqttSource, MqttSourceConfig
 from monitor.sources.pushed import Pushed, blocks
-from monitor.sources.syslog import SyslogConfig, SyslogSource
+from monitor.sources.syslog import SyslogSource
+from monitor.sources.syslog_config import SyslogConfig
 from monitor.verify.config import VerifyConfig
 from monitor.verify.probe import ProbeResponse, fact, probe_of
 from monitor.verify.verifier import Verifier

@@ -1,7 +1,7 @@
 """One file a provider: what it holds, read with the least permission that does.
 
-To add a provider: one file with a class and its `Config`, one line in `MANAGERS`, one test, one section in the example
-configuration.
+To add a provider: one file with a class, its `Config` (the docstring is its documentation) and `EXAMPLE`; one line in
+`MANAGERS`; one test.
 """
 
 from __future__ import annotations

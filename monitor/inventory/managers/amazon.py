@@ -13,7 +13,12 @@ __all__ = ["AmazonConfig", "AmazonLogin"]
 
 
 class AmazonLogin(BaseModel):
-    """With which key. Without one: the role of the pod, the container or the machine."""
+    """With which key AWS is asked.
+
+    - `access_key_id`, `secret_access_key`, `session_token` (the role of the pod, container or machine): IRSA or Pod
+      Identity, ECS, EC2
+    - `role_arn`: a role that is taken on with that key (`sts:AssumeRole`), for secrets of another account
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -34,7 +39,11 @@ class AmazonLogin(BaseModel):
 
 
 class AmazonConfig(AmazonLogin, ManagerConfig):
-    """Keys of every entry that is read from AWS."""
+    """An entry that is read from AWS.
+
+    - `region`: such as `eu-central-1`
+    - `server` (the region's): the address of the service
+    """
 
     region: str = Field(pattern=r"^[a-z0-9-]{3,40}$")
     server: ServerUrl | None = None  # in place of the region's

@@ -21,9 +21,34 @@ _PAGE = 100
 _NOBODYS = "exposure-monitor/doctor/there-is-no-such-secret"
 
 
+EXAMPLE = """
+#[[inventory]]
+#name = "aws"
+#type = "aws"                   # Secrets Manager: what is current, and what was before
+#region = "eu-central-1"
+#prefix = "production/"         # default: "", every name
+#access_key_id = "env:AWS_ACCESS_KEY_ID"          # default: the role of the pod, the container or the machine
+#secret_access_key = "env:AWS_SECRET_ACCESS_KEY"
+#session_token = "env:AWS_SESSION_TOKEN"
+#role_arn = "arn:aws:iam::123456789012:role/exposure-monitor"  # default: "". Taken on with that key, in another account
+#rotate = { role_arn = "arn:aws:iam::123456789012:role/rotates" }  # who may start rotation functions
+#server = "https://secretsmanager.eu-central-1.amazonaws.com"  # default: the region's
+"""
+
+
 class AwsConfig(AmazonConfig):
-    """`[[inventory]]` with `type = "aws"`. `prefix`: what the names of the secrets begin with. `rotate`: who may start
-    their rotation functions."""
+    """Reads AWS
+    [Secrets Manager](https://docs.aws.amazon.com/secretsmanager/latest/userguide/auth-and-access.html): AWSCURRENT,
+    AWSPREVIOUS and versions with other labels; not AWSPENDING.
+
+    - `prefix`: what the names of the secrets begin with
+    - `rotate`: a table with the keys of the login, `{}` for the role of the machine: who may start rotation functions
+
+    **Names** are the secrets'. **Least permission**, with `kms:Decrypt` on your own keys beside it:
+
+        {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*", "Action": [
+          "secretsmanager:ListSecrets", "secretsmanager:GetSecretValue"]}]}
+    """
 
     type: Literal["aws"]
     prefix: str = ""

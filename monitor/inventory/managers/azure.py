@@ -25,9 +25,33 @@ _NOBODYS = "secrets/exposure-monitor-doctor/00000000000000000000000000000000"
 _ADVICE = {404: "no such vault: check `vault`"}
 
 
+EXAMPLE = """
+#[[inventory]]
+#name = "azure"
+#type = "azure"                 # Key Vault
+#vault = "https://acme.vault.azure.net"
+#versions = 2
+#tenant = "acme.onmicrosoft.com"  # default: "". These three: an application; else the pod's or machine's identity
+#client_id = "3f2a7c1e-0000-4000-8000-000000000000"  # default: ""
+#client_secret = "credential:azure-client-secret"
+#login = "https://login.microsoftonline.com"
+"""
+
+
 class AzureConfig(ManagerConfig):
-    """`[[inventory]]` with `type = "azure"`. `vault`: its address. With `tenant`, `client_id` and `client_secret` an
-    application logs in; without them the identity of the pod or the machine (`client_id`: which one of several)."""
+    """Reads Azure [Key Vault](https://learn.microsoft.com/azure/key-vault/general/rbac-guide): versions; of a disabled
+    one that it exists.
+
+    - `vault`: its address
+    - `tenant`, `client_id`, `client_secret` (the identity of the pod or the machine): an application. `client_id`
+      alone: which of several identities
+    - `login`: where an application logs in
+    - `versions`: how many of each secret are read, from the newest
+
+    **Names** are the secrets'. **Least permission** is the role Key Vault Secrets User, or the policy Get and List:
+
+        az role assignment create --assignee PRINCIPAL --role "Key Vault Secrets User" --scope VAULT_ID
+    """
 
     type: Literal["azure"]
     vault: ServerUrl

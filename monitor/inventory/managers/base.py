@@ -26,11 +26,18 @@ _ACCOUNT = frozenset(("private_key",))  # all that is secret of a service accoun
 
 
 class ManagerConfig(BaseModel):
-    """Keys that every `[[inventory]]` entry has; each provider's `Config` adds its own beside its code.
+    """Every entry has
 
-    What a provider says of a single secret goes before the entry's `environment` and `owner`; `consumers` and `tags`
-    are added to its. `exclude`: names, or patterns of names, that are no secrets. `timeout`: seconds for all that a
-    manager says when it is read once.
+    - `name`: unique; shown in alerts, logs and metrics
+    - `type`: one of those below
+    - `environment`: where these secrets are used, such as `production`; what the provider says of a single one goes
+      before
+    - `owner`: who answers for them; likewise
+    - `consumers`: who uses them, shown in alerts
+    - `tags`: beside the provider's own
+    - `exclude`: names, or patterns such as `*_URL`, that are no secrets
+    - `interval`: between looks at the provider
+    - `timeout`: for the whole of one look; then it has failed, and what was known before stays
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)

@@ -22,9 +22,27 @@ _DOPPLERS_OWN = frozenset(("DOPPLER_PROJECT", "DOPPLER_ENVIRONMENT", "DOPPLER_CO
 _BROAD = {"personal": "a personal token", "cli": "a token of the command line tool"}
 
 
+EXAMPLE = """
+#[[inventory]]
+#name = "doppler"
+#type = "doppler"
+#token = "credential:doppler"   # a service token knows its config
+#project = "gateway"            # default: "". With a project alone: all its configs
+#config = "prd"                 # default: ""
+#server = "https://api.doppler.com"
+"""
+
+
 class DopplerConfig(ManagerConfig):
-    """`[[inventory]]` with `type = "doppler"`. A service token knows its `project` and `config` by itself; with a
-    project and no config, all its configs are read."""
+    """Reads Doppler by its [API](https://docs.doppler.com/reference/api): values after references to others are filled
+    in, unless they are restricted.
+
+    - `token`: a read-only service token; for all configs of a project, a service account that may read it
+    - `project`, `config` (the service token's): a `project` alone: all its configs
+    - `server`: the address of its API
+
+    **Names** are `KEY`, or `CONFIG/KEY`.
+    """
 
     type: Literal["doppler"]
     token: Reference

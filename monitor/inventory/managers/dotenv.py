@@ -31,9 +31,31 @@ _ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 _LINE = re.compile(rb"[^\n]*\n?")
 
 
+EXAMPLE = """
+#[[inventory]]
+#name = "gateway"
+#type = "dotenv"                # .env files and folders of them
+#path = ["/srv/gateway/.env"]   # files, globs and folders
+#environment = "production"     # default: "". What the provider says of a single secret goes before it
+#owner = "platform"             # default: ""
+#consumers = ["gateway"]        # default: []. Who uses these secrets
+#tags = ["critical"]            # default: []
+#exclude = ["PORT", "*_URL"]    # default: []. Names that are no secrets
+#interval = "15m"               # between looks
+#timeout = "2m"                 # for the whole of one look
+"""
+
+
 class DotenvConfig(ManagerConfig):
-    """`[[inventory]]` with `type = "dotenv"`. `path`: files, globs, or folders, of which every `.env`, `.env.*` and
-    `*.env` is read, those below them too with `**`."""
+    """Reads `.env` files.
+
+    - `path`: files, globs, or folders, of which every `.env`, `.env.*` and `*.env` is read, those below them too with
+      `**`
+
+    A name is the variable's where the entry names one file, else `PATH:VARIABLE`. Of repeats in one file the last
+    counts. `.env.example` and its like (`.sample`, `.template`, `.dist`, `.defaults`) are no source of secrets: they
+    are compared with the files beside them. It needs to read the files, no more.
+    """
 
     type: Literal["dotenv"]
     path: tuple[str, ...] = Field(min_length=1)

@@ -17,8 +17,26 @@ __all__ = ["FlyConfig", "FlyManager"]
 _ADVICE = {404: "no such app, or the token may not see it: check `apps`"}
 
 
+EXAMPLE = """
+#[[inventory]]
+#name = "fly"
+#type = "fly"                   # names, ages and digests only
+#apps = ["gateway"]
+#token = "credential:fly"
+#server = "https://api.machines.dev"
+"""
+
+
 class FlyConfig(ManagerConfig):
-    """`[[inventory]]` with `type = "fly"`."""
+    """Reads the secrets of apps of Fly.io by its [API](https://fly.io/docs/machines/api/): never values, but names,
+    ages and a digest, by which a change is seen.
+
+    - `apps`: their names
+    - `token`: a read-only token of the organisation
+    - `server`: the address of its API
+
+    **Names** are `APP/KEY`.
+    """
 
     type: Literal["fly"]
     apps: tuple[Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")], ...] = Field(min_length=1)

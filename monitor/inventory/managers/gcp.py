@@ -29,9 +29,37 @@ _NEEDED = ("secretmanager.versions.list", "secretmanager.versions.access")
 _TOO_MUCH = ("secretmanager.versions.add", "secretmanager.versions.destroy", "secretmanager.secrets.delete")
 
 
+EXAMPLE = """
+#[[inventory]]
+#name = "gcp"
+#type = "gcp"                   # Google Cloud Secret Manager
+#project = "acme-production"
+#location = "europe-west3"      # default: "". Of regional secrets
+#filter = "labels.team:payments"  # default: ""
+#versions = 2
+#key = "credential:gcp-key"     # a key file; default: the account of the pod or the machine
+#server = "https://secretmanager.europe-west3.rep.googleapis.com"  # default: Google's
+"""
+
+
 class GcpConfig(ManagerConfig):
-    """`[[inventory]]` with `type = "gcp"`. `key`: a service account's key file (JSON); without one, the account of the
-    machine or the pod. `versions`: how many enabled ones of each secret are read, from the newest."""
+    r"""Reads Google Cloud [Secret Manager](https://cloud.google.com/secret-manager/docs/access-control): enabled
+    versions.
+
+    - `project`: its id
+    - `location`: of regional secrets
+    - `filter`: in Google's [syntax](https://cloud.google.com/secret-manager/docs/filtering)
+    - `versions`: how many enabled ones of each secret are read, from the newest
+    - `key` (the account of the pod or the machine): a service account's key file (JSON)
+    - `server` (Google's): the address of the service
+
+    **Names** are the secrets'. **Least permission**, on the project:
+
+        gcloud projects add-iam-policy-binding PROJECT --member=serviceAccount:ACCOUNT \
+          --role=roles/secretmanager.viewer
+        gcloud projects add-iam-policy-binding PROJECT --member=serviceAccount:ACCOUNT \
+          --role=roles/secretmanager.secretAccessor
+    """
 
     type: Literal["gcp"]
     project: str = Field(pattern=r"^[a-z0-9:.-]{1,100}$")

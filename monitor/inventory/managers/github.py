@@ -24,8 +24,33 @@ _ADVICE = {
 Store = Literal["actions", "dependabot", "codespaces"]
 
 
+EXAMPLE = """
+#[[inventory]]
+#name = "actions"
+#type = "github-actions"        # names and ages only
+#repo = "acme/gateway"          # or org
+#stores = ["actions", "dependabot", "codespaces"]  # default: ["actions"]
+#token = "env:GITHUB_TOKEN"
+#base_url = "https://api.github.com"
+#[[inventory]]
+#name = "actions-of-all"
+#type = "github-actions"
+#org = "acme"
+#token = "env:GITHUB_TOKEN"
+"""
+
+
 class GitHubActionsConfig(ManagerConfig):
-    """`[[inventory]]` with `type = "github-actions"`, for one `repo` (OWNER/NAME) or one `org`."""
+    """Reads secrets of GitHub by its [API](https://docs.github.com/rest/actions/secrets): of Actions (of environments
+    too), Dependabot and Codespaces; never values, but names and ages.
+
+    - `repo`, `org` (one of them): a repository's, with those of its environments, or an organisation's
+    - `stores`: also `dependabot`, `codespaces`
+    - `token`: fine-grained: *Secrets* (and *Environments*) read; for an organisation *Organization secrets* read
+    - `base_url`: GitHub Enterprise Server: `https://HOST/api/v3`
+
+    **Names** are `KEY`, `ENVIRONMENT/KEY`, `STORE/KEY`.
+    """
 
     type: Literal["github-actions"]
     repo: str | None = Field(default=None, pattern=r"^[\w.-]+/[\w.-]+$")

@@ -30,8 +30,35 @@ _PUBLIC = frozenset(("ca.crt", "tls.crt", "namespace", "service-ca.crt"))  # key
 _TOO_MUCH = ("create", "update", "patch", "delete")
 
 
+EXAMPLE = """
+#[[inventory]]
+#name = "cluster"
+#type = "kubernetes"            # Secrets; in a pod, server, token and ca_file need not be named
+#server = "https://kubernetes.default.svc"
+#namespaces = ["production"]    # default: [], the whole cluster
+#selector = "team=payments"     # default: "". Of labels
+#token = "file:/var/run/secrets/kubernetes.io/serviceaccount/token"
+#ca_file = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"
+#token_files = ["/etc/agent/token"]  # default: []. Tokens of service accounts that lie in files
+"""
+
+
 class KubernetesConfig(ManagerConfig):
-    """`[[inventory]]` with `type = "kubernetes"`. Without `namespaces` the whole cluster is read."""
+    """Reads [Secrets](https://kubernetes.io/docs/concepts/configuration/secret/) of Kubernetes, but certificates,
+    namespaces and Helm's releases; and tokens of service accounts in files.
+
+    - `server`, `token`, `ca_file` (those of the pod): how to ask the cluster
+    - `namespaces` (the whole cluster): which
+    - `selector`: of labels
+    - `token_files`: tokens of service accounts that lie in files on this machine
+
+    **Names** are `NAMESPACE/SECRET.KEY`. **Least permission**, in the namespaces that are meant:
+
+        kind: ClusterRole
+        apiVersion: rbac.authorization.k8s.io/v1
+        metadata: {name: exposure-monitor}
+        rules: [{apiGroups: [""], resources: [secrets], verbs: [list]}]
+    """
 
     type: Literal["kubernetes"]
     server: ServerUrl = "https://kubernetes.default.svc"

@@ -25,9 +25,40 @@ _ADVICE = {
 }
 
 
+EXAMPLE = """
+#[[inventory]]
+#name = "onepassword"
+#type = "onepassword"           # by a Connect server, or as a service account
+#server = "https://connect.example.org"
+#token = "credential:onepassword"
+#vaults = ["production"]        # default: [], all that the token may read
+#ca_file = "connect-ca.pem"     # default: the system's
+#[[inventory]]
+#name = "onepassword-account"
+#type = "onepassword"           # without a server: as a service account, by 1Password's `op` (2.30 or later)
+#token = "credential:onepassword"
+#vaults = ["production"]
+#program = "/usr/bin/op"        # default: the one in PATH
+"""
+
+
 class OnePasswordConfig(ManagerConfig):
-    """`[[inventory]]` with `type = "onepassword"`. `server`: of Connect; without one the token is a service account's,
-    and `program`, 1Password's `op`, asks for it. `vaults`: names or ids; none: all that the token may read."""
+    """Reads 1Password, fields of the types CONCEALED, OTP and SSHKEY: by a
+    [Connect](https://developer.1password.com/docs/connect/api-reference) server, or as a
+    [service account](https://developer.1password.com/docs/service-accounts/).
+
+    - `server`: of Connect; without one the token is a service account's
+    - `token`: of the server, one that may read the vaults; or of the service account, with *Read items* on the vaults
+    - `program` (`op` in PATH): 1Password's CLI, for a service account
+    - `vaults` (all that the token may read): names or ids
+    - `ca_file` (the system's): whom to trust
+
+    **Names** are `VAULT/ITEM.FIELD`. A service account is read by 1Password's CLI `op` (2.30 or later), which has to be
+    installed and be writable by nobody else; their library for Python is a native one that would do its work inside the
+    monitor. `op` is asked `vault list`, `item list` and `item get`, one process each, with a bare environment that has
+    the token (not in the arguments), a folder of its own that is removed afterwards, and no cache. Each item is a
+    request of the account's hourly and daily limit: mind `interval` with many.
+    """
 
     type: Literal["onepassword"]
     server: ServerUrl | None = None

@@ -38,9 +38,31 @@ query values($project: String!, $environment: String!, $service: String) {
 }"""
 
 
+EXAMPLE = """
+#[[inventory]]
+#name = "railway"
+#type = "railway"
+#project_token = "credential:railway"  # or token, project and environment_id
+#server = "https://backboard.railway.com/graphql/v2"
+#[[inventory]]
+#name = "railway-by-workspace"
+#type = "railway"
+#token = "credential:railway-workspace"
+#project = "6f2a7c1e-0000-4000-8000-000000000001"  # default: "". The token's
+#environment_id = "6f2a7c1e-0000-4000-8000-000000000002"  # default: ""
+"""
+
+
 class RailwayConfig(ManagerConfig):
-    """`[[inventory]]` with `type = "railway"`. A `project_token` knows its project and environment by itself; a `token`
-    of a workspace needs the ids of both."""
+    """Reads Railway by its [API](https://docs.railway.com/integrations/api): shared variables and those of every
+    service. Sealed ones come without their values.
+
+    - `project_token` (this, or the next three): of one environment
+    - `token`, `project`, `environment_id`: a workspace's token, and the ids
+    - `server`: the address of its API
+
+    **Names** are `KEY`, or `SERVICE/KEY`.
+    """
 
     type: Literal["railway"]
     project_token: Reference | None = None

@@ -22,9 +22,39 @@ _PAGE = 10  # at most, by its documentation; of a history 50
 _NOBODYS = "/exposure-monitor/doctor/there-is-no-such-parameter"
 
 
+EXAMPLE = """
+#[[inventory]]
+#name = "parameters"
+#type = "ssm"                   # AWS Parameter Store
+#region = "eu-central-1"
+#path = "/production/"          # default: "/"
+#plain = false                  # true: String and StringList too
+#versions = 1
+#access_key_id = "env:AWS_ACCESS_KEY_ID"
+#secret_access_key = "env:AWS_SECRET_ACCESS_KEY"
+#session_token = "env:AWS_SESSION_TOKEN"
+#role_arn = "arn:aws:iam::123456789012:role/exposure-monitor"  # default: ""
+#server = "https://ssm.eu-central-1.amazonaws.com"  # default: the region's
+"""
+
+
 class SsmConfig(AmazonConfig):
-    """`[[inventory]]` with `type = "ssm"`. `plain`: also parameters that are not encrypted. `versions`: how many of
-    each are read, from the newest; more than one costs a request a parameter, and tells when it expires."""
+    """Reads AWS
+    [Parameter Store](https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-access.html):
+    SecureString parameters under a path.
+
+    - `path`: what lies under it is read
+    - `plain`: `true`: String and StringList too, which are not encrypted
+    - `versions`: how many of each are read, from the newest; more than one costs a request a parameter, and shows when
+      it expires
+
+    **Names** are the parameters'. **Least permission**, with `kms:Decrypt` on your own keys beside it:
+
+        {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*", "Action": [
+          "ssm:GetParametersByPath", "ssm:GetParameterHistory"]}]}
+
+    The second only for more than one of `versions`.
+    """
 
     type: Literal["ssm"]
     path: str = Field(default="/", pattern=r"^/")

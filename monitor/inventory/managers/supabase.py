@@ -19,8 +19,29 @@ _ADVICE = {401: "the token was refused: it may have expired or been revoked", 40
 _STANDINGS: dict[str, Standing] = {"previously_used": "previous", "revoked": "retired"}
 
 
+EXAMPLE = """
+#[[inventory]]
+#name = "supabase"
+#type = "supabase"
+#project = "abcdefghijklmnopqrst"
+#token = "credential:supabase"
+#server = "https://api.supabase.com"
+"""
+
+
 class SupabaseConfig(ManagerConfig):
-    """`[[inventory]]` with `type = "supabase"`. `project`: its reference, the twenty letters in its address."""
+    """Reads a project of Supabase by its [API](https://supabase.com/docs/guides/api/api-keys): API keys, legacy ones
+    too; signing keys and their state; the JWT secret; edge functions' secrets; that there is a database password.
+    Values are those of secret keys, `service_role` and the JWT secret. Publishable and `anon` keys are public: listed,
+    never looked for.
+
+    - `project`: its reference, the twenty letters in its address
+    - `token`: with `secrets:read`, `auth:read`, `rest:read`; a personal token may all that its account may, so take an
+      account of this project alone
+    - `server`: the address of its API
+
+    **Names** are `api-keys/NAME`, `legacy/NAME`, …
+    """
 
     type: Literal["supabase"]
     project: str = Field(pattern=r"^[a-z0-9]{20}$")

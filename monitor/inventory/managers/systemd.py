@@ -23,9 +23,22 @@ _STORES = (Path("/etc/credstore"), Path("/etc/credstore.encrypted"))
 _LARGEST = 1 << 20  # bytes of a credential, by systemd
 
 
+EXAMPLE = """
+#[[inventory]]
+#name = "credentials"
+#type = "systemd"
+#path = ["/etc/credstore", "/etc/credstore.encrypted"]  # of the latter names and ages
+"""
+
+
 class SystemdConfig(ManagerConfig):
-    """`[[inventory]]` with `type = "systemd"`. `path`: folders such as /etc/credstore; of one whose name ends in
-    `.encrypted` only names and ages are known."""
+    """Reads [credentials](https://systemd.io/CREDENTIALS/) of systemd: the files of `/etc/credstore` and folders like
+    it.
+
+    - `path`: folders; of one whose name ends in `.encrypted` only names and ages are known
+
+    **Names** are the files'. It needs to read the files, no more.
+    """
 
     type: Literal["systemd"]
     path: tuple[LocalPath, ...] = Field(default=_STORES, min_length=1)

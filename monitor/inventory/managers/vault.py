@@ -48,7 +48,11 @@ class KubernetesLogin(BaseModel):
 
 
 class VaultLogin(BaseModel):
-    """How to log in: one of the three."""
+    """How to log in: one of the three.
+
+    - `token`, `approle`, `kubernetes` (one of them): a token; `{ role_id, secret_id, mount = "approle" }`;
+      `{ role, jwt, mount = "kubernetes" }`, `jwt` being the pod's token. What a login gave is revoked after the reading
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -63,9 +67,67 @@ class VaultLogin(BaseModel):
         return self
 
 
+EXAMPLE = """
+#[[inventory]]
+#name = "vault"
+#type = "vault"                 # HashiCorp Vault or OpenBao: KV 1 and 2, static roles of databases
+#server = "https://vault.example.org:8200"
+#namespace = "team"             # default: ""
+#mount = "secret"
+#path = "production"            # default: "", the whole engine
+#versions = 2                   # of each secret, from the newest (KV 2)
+#ca_file = "vault-ca.pem"       # default: the system's
+#token = "credential:vault"     # or one of the next two
+#[[inventory]]
+#name = "vault-by-approle"
+#type = "vault"
+#server = "https://vault.example.org:8200"
+#approle = { role_id = "0f2a7c1e", secret_id = "credential:vault-secret-id", mount = "approle" }
+#[[inventory]]
+#name = "vault-by-kubernetes"
+#type = "vault"
+#server = "https://vault.example.org:8200"
+#kubernetes = { role = "monitor", mount = "kubernetes" }  # with the token of the pod
+#[[inventory]]
+#name = "databases"
+#type = "vault"
+#server = "https://vault.example.org:8200"
+#mount = "database"             # default: "secret". A database engine: the passwords of its static roles
+#token = "credential:vault"
+#rotate = { approle = { role_id = "5d1c3b90", secret_id = "credential:vault-rotates" } }  # who may have new ones made
+"""
+
+
 class VaultConfig(VaultLogin, ManagerConfig):
-    """`[[inventory]]` with `type = "vault"`. `versions`: how many of each secret are read, from the newest. `rotate`:
-    who may have new passwords made for static roles."""
+    """Reads HashiCorp Vault or OpenBao: a [KV engine](https://developer.hashicorp.com/vault/api-docs/secret/kv), the
+    newest versions that are neither deleted nor destroyed; or a [database
+    engine](https://developer.hashicorp.com/vault/api-docs/secret/databases), the passwords of its static roles.
+
+    - `server`: its address
+    - `namespace`: of Vault Enterprise or OpenBao
+    - `mount`: of a KV engine, version 1 or 2, or of a database engine
+    - `path` (the whole engine): a folder in it
+    - `versions`: how many of each secret are read, from the newest (KV 2)
+    - `ca_file` (the system's): whom to trust
+    - `rotate`: a table with `token`, `approle` or `kubernetes`: who may have new passwords made for static roles
+      ([rotation](rotation.md#by-the-provider))
+
+    **Names** are `MOUNT/PATH.KEY`, of static roles `MOUNT/ROLE`; in a namespace `NAMESPACE/MOUNT/…`. A token named by
+    `token` is renewed with each reading. **Least permission**, beside the policy `default`: of a KV engine, version 2
+    (of version 1 both on `secret/*`)
+
+        path "secret/data/*" { capabilities = ["read"] }
+        path "secret/metadata/*" { capabilities = ["read", "list"] }
+
+    of a database engine
+
+        path "database/static-roles" { capabilities = ["list"] }
+        path "database/static-creds/*" { capabilities = ["read"] }
+
+    and of who may `rotate`
+
+        path "database/rotate-role/*" { capabilities = ["update"] }
+    """
 
     type: Literal["vault"]
     server: ServerUrl
@@ -140,7 +202,7 @@ class VaultManager:
         for path, need in wanted.items():
             may = set(said.get(path) or ())
             if "root" in may:
-                return ["the token is a root token: use one with the policy that docs/inventory.md shows"]
+                return ["the token is a root token: use one with the policy that docs/configuration.md shows"]
             if need and need not in may:
                 wrong.append(
                     f'it may not {need} {path}: add path "{path.removesuffix("any")}*" with {need} to its policy'

@@ -19,8 +19,28 @@ _ADVICE = {404: "no such project, or the token may not see it: check `project` a
 _GIVEN = frozenset(("encrypted", "secret", "plain"))  # `sensitive` is never given, `system` is Vercel's own
 
 
+EXAMPLE = """
+#[[inventory]]
+#name = "vercel"
+#type = "vercel"
+#project = "web"
+#team = "team_acme"             # default: ""
+#token = "credential:vercel"
+#server = "https://api.vercel.com"
+"""
+
+
 class VercelConfig(ManagerConfig):
-    """`[[inventory]]` with `type = "vercel"`. `project`: its id or name; `team`: the id of the team it belongs to."""
+    """Reads variables of a project of Vercel by its [API](https://vercel.com/docs/rest-api), for each environment they
+    are set in. Those of type `sensitive` come without their values.
+
+    - `project`: its id or name
+    - `team`: the id of the team it belongs to
+    - `token`: of the team, one that expires
+    - `server`: the address of its API
+
+    **Names** are `ENVIRONMENT/KEY`.
+    """
 
     type: Literal["vercel"]
     project: str = Field(pattern=r"^[\w.-]+$")

@@ -55,8 +55,40 @@ def _written(path: str, seen: FileStamp) -> int:
         return seen.size
 
 
+EXAMPLE = """
+# Files are followed through rotation by rename and by copytruncate. What this user may not read is reported.
+[[sources]]
+name = "system"
+type = "file"
+#audit = "vault"                # default: none. Its lines are audit records, too: docs/access.md
+#environment = "staging"        # default: "". Of who writes them: secrets of others are reported (docs/inventory.md)
+include = ["/var/log/**/*.log", "/var/log/syslog", "/var/log/messages"]
+exclude = ["/var/log/journal/**", "/var/log/pods/**", "/var/log/containers/**"]
+#start_at = "end"               # for files present at the very first start: "end" or "beginning"; later ones: from 0
+#reconcile = "1s"               # pause between surveys of the folders, the safety net below the watch
+#quiet = "1s"                   # a last line without newline is scanned after so long
+
+[[sources]]
+name = "demo"
+type = "file"
+include = ["./var/log/*.log"]
+"""
+
+
 class FileConfig(LogConfig):
-    """`type = "file"`. `start_at` holds for files present at the very first start; later ones are read from 0."""
+    """Follows files, through rotation by rename and by copytruncate.
+
+    - `include`: globs; `**` for any depth
+    - `exclude`: globs; one without a slash is held against the file's name alone
+    - `start_at`: where to begin in files that are present at the very first start: `"end"` or `"beginning"`. Files that
+      appear later are read from their start
+    - `reconcile`: pause between surveys of the folders, the safety net below the watch
+    - `quiet`: a last line without newline is scanned after so long
+
+    **Reads** exactly once: the position is committed with what was found. **Can lose** what was deleted, truncated or
+    overwritten before it could be read ([reliability](reliability.md)), reported in `bytes_missed_total`, to the byte
+    where that can be known.
+    """
 
     reach: ClassVar[tuple[str, ...]] = ("include", "exclude")
     type: Literal["file"] = "file"

@@ -9,7 +9,7 @@ from monitor.common.credential import Credential
 from monitor.config.config import Config, HttpConfig, MonitorConfig
 from monitor.config.state import KEY_FILE
 from monitor.config.weaknesses import weaknesses
-from monitor.sources.syslog import SyslogConfig
+from monitor.sources.syslog_config import SyslogConfig
 
 KEY = "0123456789abcdef" * 2
 

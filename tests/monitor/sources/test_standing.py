@@ -7,7 +7,7 @@ from monitor.intake.ledger import STATE, Ledger, place, total
 from monitor.sources.file.source import FileConfig, FileSource
 from monitor.sources.journal.config import JournalConfig
 from monitor.sources.standing import standing
-from monitor.sources.syslog import SyslogConfig
+from monitor.sources.syslog_config import SyslogConfig
 from tests.fakes.intake import FakeIntake
 
 

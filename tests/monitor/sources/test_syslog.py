@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
 from monitor.sources import syslog as module
-from monitor.sources.syslog import SyslogConfig, SyslogSource, about
+from monitor.sources.syslog import SyslogSource, about
+from monitor.sources.syslog_config import SyslogConfig
 from tests.fakes.intake import FakeIntake, running, until
 from tests.fakes.rsyslog import rsyslog
 from tests.fakes.smtp import certificate
@@ -466,22 +466,3 @@ async def test_run_once_has_nothing_to_read() -> None:
 )
 def test_what_a_message_says_of_itself(message: str, facts: dict[str, str]) -> None:
     assert about(message.encode()) == facts
-
-
-@pytest.mark.parametrize(
-    ("keys", "what"),
-    [
-        ({"listen": ["127.0.0.1:514"]}, 'must be "udp:HOST:PORT"'),
-        ({"listen": ["udp::514"]}, 'must be "udp:HOST:PORT"'),
-        ({"listen": ["unix:log"]}, 'must be "udp:HOST:PORT"'),
-        ({"listen": ["tcp:127.0.0.1:70000"]}, "65535"),
-        ({"listen": []}, "at least 1"),
-        ({"listen": [TLS]}, "listen has tls:"),
-        ({"allow": ["web-1"]}, "addresses or networks"),
-        ({"mode": "999"}, "pattern"),
-        ({"rate": 0}, "greater"),
-    ],
-)
-def test_keys_that_do_not_fit(keys: dict[str, Any], what: str) -> None:
-    with pytest.raises(ValidationError, match=what):
-        SyslogConfig.model_validate({"name": "net", "type": "syslog", **keys})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import inspect
 import re
 import textwrap
 import time
@@ -45,11 +46,8 @@ from tests.monitor.store.helpers import Clock
 
 CANARY = "canary-5d1c"
 # The policy that the documentation tells people to write.
-DOCUMENTED = re.search(
-    r"(?s)`vault`:\n\n(.*?)\n\n", (Path(__file__).parents[4] / "docs/inventory.md").read_text(encoding="utf-8")
-)
-assert DOCUMENTED
-POLICY = textwrap.dedent(DOCUMENTED[1])
+DOCUMENTED = re.findall(r"(?:^    .+\n?)+", inspect.cleandoc(VaultConfig.__doc__ or ""), re.MULTILINE)
+POLICY, READS_ROLES, ROTATES_ROLES = map(textwrap.dedent, DOCUMENTED)
 
 
 @pytest.fixture(scope="module")
@@ -64,13 +62,8 @@ def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBao]:
 @pytest.fixture(scope="module")
 def database(bao: OpenBao) -> Iterator[Postgres]:
     """A database engine with the static role `app`, whose password it has just taken over."""
-    documented = re.search(
-        r"(?s)for a database engine:\n\n(.*?)\n\n.*who may `rotate`:\n\n(.*?)\n\n",
-        (Path(__file__).parents[4] / "docs/inventory.md").read_text(encoding="utf-8"),
-    )
-    assert documented
-    for name, policy in zip(("reads-roles", "rotates-roles"), documented.groups(), strict=True):
-        bao.call("POST", f"sys/policies/acl/{name}", {"policy": textwrap.dedent(policy)})
+    for name, policy in {"reads-roles": READS_ROLES, "rotates-roles": ROTATES_ROLES}.items():
+        bao.call("POST", f"sys/policies/acl/{name}", {"policy": policy})
     with postgres_with_passwords() as server:
         bao.call("POST", "sys/mounts/database", {"type": "database"})
         long = (
@@ -373,7 +366,7 @@ async def test_one_that_is_sealed(tmp_path: Path) -> None:
 
 async def test_the_doctor_tells_too_little_and_too_much(bao: OpenBao, tmp_path: Path) -> None:
     assert await diagnosis(manager(bao, tmp_path)) == [
-        "the token is a root token: use one with the policy that docs/inventory.md shows"
+        "the token is a root token: use one with the policy that docs/configuration.md shows"
     ]
     assert await diagnosis(manager(bao, tmp_path, bao.token("reader", period="1h"))) == []
     (ends,) = await diagnosis(manager(bao, tmp_path, bao.token("reader")))
@@ -440,7 +433,7 @@ async def test_static_roles_of_a_database_are_read_and_rotated(
     assert await mistaken.fit() == ["secret is no database engine: only static roles are rotated by it"]
     await mistaken.close()
     root = manager(bao, tmp_path, mount="database")
-    assert await root.fit() == ["the token is a root token: use one with the policy that docs/inventory.md shows"]
+    assert await root.fit() == ["the token is a root token: use one with the policy that docs/configuration.md shows"]
     await root.close()
     rotator = manager(bao, tmp_path, approle=approle(bao, tmp_path, "rotates-roles"), mount="database")
     assert await rotator.fit() == []
