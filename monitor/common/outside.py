@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from monitor.common.fields import instant
-
 __all__ = [
     "LABEL",
     "NAME",
@@ -71,6 +69,8 @@ def number(record: Any, *path: str) -> int:
 
 def when(record: Any, *path: str) -> float | None:
     """The time there, written as RFC 3339, in seconds since 1970; None for anything else. Without a zone it is UTC."""
+    from monitor.common.fields import instant  # which pydantic comes with; a scan has no need of it
+
     value = text(record, *path)
     moment = instant(value) if "T" in value else None
     return moment if moment is not None and 0 <= moment < 2**33 else None
