@@ -157,12 +157,20 @@ def test_every_command_in_the_documents_exists_with_its_options(path: Path) -> N
                 assert word.split("=")[0] in known[tuple(words[:depth])], f"{path.name}: monitor {' '.join(words)}"
 
 
+def headings(page: Path) -> set[str]:
+    """As code hosts call them in links."""
+    titles = re.findall(r"(?m)^#+ (.*)$", page.read_text(encoding="utf-8"))
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
 def test_every_link_to_a_file_and_every_make_target_exists(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+    for target, heading in re.findall(r"\]\(([^)#]*)(?:#([^)]*))?\)", text):
         if not target.startswith(("http:", "https:")):
-            assert (path.parent / target).exists(), f"{path.name} links to {target}"
+            page = path.parent / target if target else path
+            assert page.exists(), f"{path.name} links to {target}"
+            assert not heading or heading in headings(page), f"{path.name} links to {target}#{heading}"
     targets = set(re.findall(r"(?m)^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8")))
     for target in re.findall(r"(?:`|^ {4})make ([a-z-]+)", text, re.MULTILINE):
         assert target in targets, f"{path.name}: make {target}"
@@ -179,6 +187,13 @@ def test_the_changelog_is_a_list_of_capabilities() -> None:
     """A line each; how they came is in the history of git."""
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert len(text.split()) <= 3000
+
+
+def test_the_configuration_in_the_readme_is_one() -> None:
+    (shown,) = re.findall(r"(?ms)^```toml\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(shown.splitlines()) == 10
+    config = parse(shown, EXAMPLE)
+    assert [part.type for part in (*config.sources, *config.sinks)] == ["file", "slack"]
 
 
 def test_the_readme_names_every_command() -> None:
