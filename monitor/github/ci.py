@@ -29,12 +29,11 @@ from monitor.common.inbound import HookDelivery
 from monitor.domain.model import Position
 from monitor.github.listing import ADVICE, RunListing
 from monitor.github.login import GitHubLogin
-from monitor.github.poll import later
 from monitor.github.redeliver import redeliver
-from monitor.github.rounds import Rounds
 from monitor.github.runs import SECTION, EndedJob, Run, labels, path, step_at
 from monitor.github.watch import OVERLAP, SWEEP, WatchedRepository, WatchProgress
 from monitor.intake.protocol import AlertIntake
+from monitor.intake.rounds import later
 from monitor.sources.base import SourceConfig, Where
 from monitor.sources.joblog import CiJob, JobLogs, where
 
@@ -51,7 +50,7 @@ TRIES = 9  # of one log, of which the last is a day after the first
 REMEMBERED = 256  # runs of jobs that hooks announced
 _LISTED, _REPOSITORY = "repositories", "repository:"  # keys of positions
 _LOG = "log:"  # begins the id of work for later
-HOOK_PAUSE, WORK_PAUSE, REDELIVER_EVERY = 1.0, 5.0, 600.0  # seconds, as for alerts
+REDELIVER_EVERY = 600.0  # seconds, as for alerts
 
 
 EXAMPLE = """
@@ -128,7 +127,7 @@ class GitHubActionsSource:
 
     def __init__(self, config: ActionsLogsConfig, intake: AlertIntake, key: bytes) -> None:
         self.config, self.intake = config, intake
-        self._rounds = Rounds(config.name, intake)
+        self._rounds = config.rounds(intake)
         self.client = config.client(on_wait=self._rounds.waiting, advice=ADVICE)
         self._storage = Storage(private=not config.cloud, clear=urlsplit(config.base_url).scheme == "http")
         self._listing = RunListing(self.client, self._storage, intake.malformed)
@@ -187,7 +186,7 @@ class GitHubActionsSource:
             if config.webhook_secret is not None and config.app is not None:
                 guarded = functools.partial(self._rounds.guarded, "redelivery", self._redeliver)
                 tasks.create_task(self.intake.every(REDELIVER_EVERY, guarded))
-            tasks.create_task(self._hooks())
+            tasks.create_task(self._rounds.hooks(self._answer_hooks, announced=config.webhook_secret is not None))
 
     async def _redeliver(self) -> None:
         self._asked = await redeliver(self.client, self.intake, self.config.name, EVENT, self._asked)
@@ -300,21 +299,11 @@ class GitHubActionsSource:
 
     # --- hooks ----------------------------------------------------------------------------------------------------
 
-    async def _hooks(self) -> None:
-        pause = WORK_PAUSE if self.config.webhook_secret is None else HOOK_PAUSE
-        while True:
-            await self._rounds.guarded("hook queue", self._answer_hooks)
-            await asyncio.sleep(pause)
-
     async def _answer_hooks(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             for delivery in await self.intake.deliveries():
-                tasks.create_task(self._answer(delivery))
-
-    async def _answer(self, delivery: HookDelivery) -> None:
-        part = f"job {delivery.number} of {delivery.repo}"
-        if await self._rounds.guarded(part, functools.partial(self._deliver, delivery)) is not None:
-            await self.intake.postpone(delivery.id, later(delivery.attempts))
+                part = f"job {delivery.number} of {delivery.repo}"
+                tasks.create_task(self._rounds.deal(part, delivery, self._deliver))
 
     async def _deliver(self, delivery: HookDelivery) -> None:
         """A hook only names a job, whose present state is read from the API. Raises RemoteError: try again later."""

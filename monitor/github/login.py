@@ -8,8 +8,11 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, field_validator, model_validator
 
 from monitor.common.credential import Credential
-from monitor.common.http import CLEAR, in_the_clear
+from monitor.common.http import CLEAR, RemoteError, in_the_clear
+from monitor.github.auth import AuthError
 from monitor.github.client import GitHubClient
+from monitor.intake.protocol import AlertIntake
+from monitor.intake.rounds import Rounds
 from monitor.sources.base import SourceConfig
 
 __all__ = ["AppConfig", "GitHubLogin", "Name", "listed"]
@@ -90,6 +93,9 @@ class GitHubLogin(SourceConfig):
     def watches(self, repo: str) -> bool:
         owner = repo.partition("/")[0].lower()
         return repo.lower() in (name.lower() for name in self.repo) or owner in (name.lower() for name in self.org)
+
+    def rounds(self, intake: AlertIntake) -> Rounds:
+        return Rounds(self.name, intake, "GitHub", (RemoteError, AuthError))
 
     def client(self, **options: Any) -> GitHubClient:
         """A client that logs in as configured."""

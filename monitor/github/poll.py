@@ -25,7 +25,6 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import structlog
 
-from monitor.common.backoff import backoff
 from monitor.common.http import RemoteError
 from monitor.common.inbound import HookDelivery
 from monitor.domain.model import Alert, Finding, KnownAlert, Position
@@ -33,14 +32,14 @@ from monitor.github.alerts import AlertItem, AlertLocation, Malformed, item, pla
 from monitor.github.client import GitHubClient, Response
 from monitor.github.join import identity, record
 from monitor.intake.protocol import AlertIntake
+from monitor.intake.rounds import later
 
-__all__ = ["AlertStream", "Poller", "later"]
+__all__ = ["AlertStream", "Poller"]
 
 log = structlog.get_logger(__name__)
 
 OVERLAP = 600.0  # seconds read again at each poll
 LOCATION_PAGES = 50  # of 100: a secret in 5,000 places needs no more of them
-AGAIN_AFTER = 300.0
 AHEAD = 3600.0  # a change dated further ahead than this is an error, and must not hide those after it
 MOST_PAGES = 50_000  # five million alerts: a listing that goes on longer goes round in circles
 SETTLED = 60.0  # GitHub's dates are whole seconds: what changed just before we read it may have changed again
@@ -428,11 +427,6 @@ def _unchanged(before: KnownAlert, now: AlertItem) -> bool:
     if before.updated == now.updated:
         return before.read - before.updated > SETTLED
     return before.updated > now.updated
-
-
-def later(attempts: int) -> float:
-    """Seconds until work that failed so often before is tried again: five minutes, doubling up to a day."""
-    return backoff(attempts + 1, AGAIN_AFTER, 86_400.0)
 
 
 def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:

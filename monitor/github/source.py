@@ -12,12 +12,12 @@ from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 from monitor.common.duration import Duration
 from monitor.common.every import every
 from monitor.common.http import RemoteError
+from monitor.common.inbound import HookDelivery
 from monitor.github.exposure import Exposure
 from monitor.github.login import GitHubLogin, Name, listed
-from monitor.github.poll import AlertStream, Poller, later
+from monitor.github.poll import AlertStream, Poller
 from monitor.github.redeliver import redeliver
 from monitor.github.reviews import Reviews
-from monitor.github.rounds import Rounds
 from monitor.github.writeback import Mode, WriteBacks
 from monitor.intake.protocol import AlertIntake
 from monitor.sources.base import SourceConfig
@@ -38,9 +38,7 @@ GENERIC_TYPES = (
     "postgres_connection_string",
     "rsa_private_key",
 )
-HOOK_PAUSE = 1.0  # seconds between looks for new hook deliveries …
-WORK_PAUSE = 5.0  # … and, without a webhook, for work that was put off
-WRITE_PAUSE = 15.0
+WRITE_PAUSE = 15.0  # seconds
 REDELIVER_EVERY = 600.0
 REVIEWS_EVERY = 300.0
 # Events of requests to reviewers, by either name that GitHub has for the first.
@@ -145,7 +143,7 @@ class GitHubSource:
     def __init__(self, config: GitHubConfig, intake: AlertIntake, key: bytes) -> None:
         self.config = config
         self.intake = intake
-        self._rounds = Rounds(config.name, intake)
+        self._rounds = config.rounds(intake)
         self.client = config.client(on_wait=self._rounds.waiting)
         self.streams = config.streams()
         self.poller = Poller(
@@ -199,7 +197,7 @@ class GitHubSource:
             for name, work in self._exposures():
                 interval = 60.0 if name == "public events" else config.exposure_interval
                 tasks.create_task(self.intake.every(interval, partial(self._rounds.guarded, name, work)))
-            tasks.create_task(self._hooks())
+            tasks.create_task(self._rounds.hooks(self._answer_hooks, announced=config.webhook_secret is not None))
 
     def _exposures(self) -> Iterable[tuple[str, Callable[[], Awaitable[None]]]]:
         if self.config.markers:
@@ -216,28 +214,22 @@ class GitHubSource:
             await self._rounds.guarded("summary", partial(self.poller.give_up, stream, self.streams))
         return error is None
 
-    async def _hooks(self) -> None:
-        pause = WORK_PAUSE if self.config.webhook_secret is None else HOOK_PAUSE
-        while True:
-            await self._rounds.guarded("hook queue", self._answer_hooks)
-            await asyncio.sleep(pause)
-
     async def _answer_hooks(self) -> None:
         for delivery in await self.intake.deliveries():
-            if delivery.event == "assign":
-                work: Callable[[], Awaitable[object]] = partial(self.writes.assign, delivery)
-            elif delivery.event == "secret_scanning_scan":
-                work = partial(self._wake, delivery.id, self._polls)
-            elif delivery.event in REVIEWS:
-                work = partial(self._wake, delivery.id, [self._review])
-            else:
-                work = partial(self.poller.deliver, delivery)
-            if await self._rounds.guarded("hooks", work) is not None:
-                # Whatever it is, it must not be the first thing we try every second.
-                await self.intake.postpone(delivery.id, later(delivery.attempts))
+            await self._rounds.deal("hooks", delivery, self._deliver)
 
-    async def _wake(self, delivery: str, listings: Sequence[asyncio.Event]) -> None:
+    async def _deliver(self, delivery: HookDelivery) -> None:
+        if delivery.event == "assign":
+            await self.writes.assign(delivery)
+        elif delivery.event == "secret_scanning_scan":
+            await self._wake(delivery, self._polls)
+        elif delivery.event in REVIEWS:
+            await self._wake(delivery, [self._review])
+        else:
+            await self.poller.deliver(delivery)
+
+    async def _wake(self, delivery: HookDelivery, listings: Sequence[asyncio.Event]) -> None:
         """Something has changed in these: read it now, without keeping the other hooks waiting for it."""
         for listing in listings:
             listing.set()
-        await self.intake.record_alerts([], [], [], handled=[delivery])
+        await self.intake.record_alerts([], [], [], handled=[delivery.id])

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
-import structlog
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from monitor.clients.client import ServiceError
-from monitor.common.backoff import backoff
 from monitor.common.credential import Credential
 from monitor.common.duration import Duration
 from monitor.common.fields import ServerUrl
@@ -26,16 +25,13 @@ from monitor.domain.model import Position
 from monitor.gitlab.client import GitLab, GoneError, encoded
 from monitor.gitlab.jobs import ENDED, SECTION, job_of, key_of
 from monitor.intake.protocol import AlertIntake
+from monitor.intake.rounds import Rounds
 from monitor.sources.base import SourceConfig, Where
 from monitor.sources.joblog import CiJob, JobLogs, where
 
 __all__ = ["GitLabConfig", "GitLabSource"]
 
-log = structlog.get_logger(__name__)
-
 _LISTED, _PROJECT = "projects", "project:"  # keys of positions
-HOOK_PAUSE = 1.0  # seconds between looks for new hooks
-AGAIN_AFTER = 60.0  # seconds until a hook is tried again; doubles, up to a day
 _OVERLAP = 600.0  # seconds before the newest pipeline that are looked at again: clocks, and transactions under way
 _STORED = 14 * 86_400.0  # seconds for which a job is known by itself as read
 _SETTLED = 60.0  # seconds for which the runner of a job that was cancelled may still write
@@ -118,6 +114,7 @@ class GitLabSource:
         self.config = config
         self._intake = intake
         self._gitlab = GitLab(f"source {config.name}", config.base_url, config.token)
+        self._rounds = Rounds(config.name, intake, "GitLab", (ServiceError,))
         self._logs = JobLogs(config.name, intake, SECTION, parts=1)
         # Project → its pipelines of late that were read whole, as of when.
         self._seen: dict[int, Mapping[int, str]] = {}
@@ -139,7 +136,7 @@ class GitLabSource:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._intake.every(self.config.interval, self.look))
                 if self.config.webhook_secret is not None:
-                    tasks.create_task(self._hooks())
+                    tasks.create_task(self._rounds.hooks(self._answer_hooks, announced=True))
         finally:
             await self._gitlab.close()
 
@@ -157,36 +154,24 @@ class GitLabSource:
         """One round. Trouble is reported and never ends the source."""
         gate = asyncio.Semaphore(_AT_ONCE)
 
-        async def one(project: int, path: str) -> str | None:
+        async def in_turn(project: int, path: str) -> Exception | None:
             async with gate:
-                return await self._guarded(self._project(project, path))
+                return await self._rounds.tried(partial(self._project, project, path))
 
         projects: dict[int, str] = {}
-        problems = [await self._guarded(self._projects(projects))]
+        errors = [await self._rounds.tried(partial(self._projects, projects))]
         listed = self._gitlab.now
-        problems += await asyncio.gather(*(one(project, path) for project, path in projects.items()))
-        if problems[0] is None and projects.keys() <= self._places.keys():
+        errors += await asyncio.gather(*(in_turn(project, path) for project, path in projects.items()))
+        if errors[0] is None and projects.keys() <= self._places.keys():
             await self._note(listed)
-        found = [problem for problem in problems if problem]
-        more = f", and {len(found) - 1:,} more" if len(found) > 1 else ""
-        self._intake.degraded("jobs", f"{found[0]}{more}" if found else None)
+        problems = [self._rounds.words(error) for error in errors if error is not None]
+        more = f", and {len(problems) - 1:,} more" if len(problems) > 1 else ""
+        self._intake.degraded("jobs", f"{problems[0]}{more}" if problems else None)
 
     async def _note(self, listed: float) -> None:
         if self._listed is None or abs(listed - self._listed) >= _OVERLAP / 2:
             await self._intake.record((), [Position(self.config.name, _LISTED, {"at": listed})])
             self._listed = listed
-
-    async def _guarded(self, work: Awaitable[object]) -> str | None:
-        """What is wrong, in words that show nothing of an answer."""
-        try:
-            await work
-        except ServiceError as error:
-            return str(error)
-        except Exception as error:  # noqa: BLE001 - supervision: no answer, however odd, may stop the source
-            self._intake.malformed("answer")
-            log.error("internal error", source=self.config.name, error=type(error).__name__)
-            return f"internal error: {type(error).__name__}"
-        return None
 
     async def _projects(self, found: dict[int, str]) -> None:
         """Id → path. Those that could be listed are in it even where others could not."""
@@ -325,37 +310,28 @@ class GitLabSource:
             await self._logs.lose(job, "unreadable")
         self._failing.pop(job.key, None)
 
-    async def _hooks(self) -> None:
-        while True:
-            self._intake.degraded("hooks", await self._guarded(self._answer_hooks()))
-            await asyncio.sleep(HOOK_PAUSE)
-
     async def _answer_hooks(self) -> None:
-        failure: Exception | None = None
         for delivery in await self._intake.deliveries():
-            try:
-                again = await self._announced(delivery)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it must not be the first thing tried every second
-                again, failure = backoff(delivery.attempts + 1, AGAIN_AFTER, 86_400.0), failure or error
-            if again:
-                await self._intake.postpone(delivery.id, again)
-            else:
-                await self._intake.record_alerts([], [], [], handled=[delivery.id])
-        if failure is not None:
-            raise failure
+            await self._rounds.deal(f"job {delivery.number} of project {delivery.repo}", delivery, self._deliver)
 
-    async def _announced(self, delivery: HookDelivery) -> float:
-        """Seconds after which to look again; 0: it is done. Raises ServiceError."""
+    async def _deliver(self, delivery: HookDelivery) -> None:
+        """A hook only names a job, whose present state is read from the API. Raises ServiceError: try again later."""
+        if await self._announced(delivery):
+            await self._intake.record_alerts([], [], [], handled=[delivery.id])
+        else:
+            await self._intake.postpone(delivery.id, _SETTLED)
+
+    async def _announced(self, delivery: HookDelivery) -> bool:
+        """Read its log; False: it is too early. Raises ServiceError."""
         project = int(delivery.repo)
         if self._logs.knows(key_of(project, delivery.number)):
-            return 0.0
+            return True
         try:
-            about = await self._gitlab.one(f"project {project}", f"projects/{project}")
-            path = text(about, "path_with_namespace")
+            path = text(await self._gitlab.one(f"project {project}", f"projects/{project}"), "path_with_namespace")
             if not self.config.follows(path):
-                return 0.0
+                return True
             place = f"projects/{project}/jobs/{delivery.number}"
             row = await self._gitlab.one(f"job {delivery.number} of {path}", place)
         except GoneError:
-            return 0.0  # or it is not for us; what of it is, a look finds
-        return 0.0 if await self._ended(project, path, row, 0.0) else _SETTLED
+            return True  # or it is not for us; what of it is, a look finds
+        return await self._ended(project, path, row, 0.0)

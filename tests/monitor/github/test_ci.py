@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from monitor.github import ci
 from monitor.github.ci import ActionsLogsConfig, GitHubActionsSource
+from monitor.intake import rounds
 from monitor.sources import joblog
 from monitor.store import StoreError
 from tests.fakes.github_actions import ActionsIntake, FakeActions
@@ -489,7 +490,7 @@ async def test_killed_at_any_moment_nothing_is_missed_and_nothing_is_there_twice
     actions: FakeActions, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(joblog, "BLOCK", 512)
-    monkeypatch.setattr(ci, "WORK_PAUSE", 0.01)
+    monkeypatch.setattr(rounds, "WORK_PAUSE", 0.01)
     rng, intake = random.Random(seed), ActionsIntake()
     actions.chunk, marks = 300, 0
     jobs = []

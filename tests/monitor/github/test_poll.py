@@ -13,7 +13,7 @@ from monitor.common.credential import Credential
 from monitor.common.http import RemoteError
 from monitor.common.inbound import HookDelivery
 from monitor.github.client import GitHubClient
-from monitor.github.poll import AlertStream, Poller, later
+from monitor.github.poll import AlertStream, Poller
 from tests.fakes.alerts import KilledError, MemoryIntake
 from tests.fakes.github import FakeGitHub, commit, issue
 
@@ -514,13 +514,6 @@ async def test_a_listing_that_goes_round_in_circles_is_given_up(github: FakeGitH
     github.faults.extend([(200, {"Link": f'<{circle}>; rel="next"'}, [])] * 2)
     with pytest.raises(RemoteError, match="in circles"):
         await poller.poll(ORG, [ORG])
-
-
-@pytest.mark.parametrize(
-    ("attempts", "seconds"), [(0, 300), (1, 600), (5, 9600), (8, 76_800), (9, 86_400), (500, 86_400)]
-)
-def test_what_fails_is_tried_ever_later(attempts: int, seconds: float) -> None:
-    assert seconds / 2 <= later(attempts) <= seconds
 
 
 async def test_what_stands_where_a_value_is_hidden_is_no_value(

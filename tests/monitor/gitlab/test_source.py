@@ -13,6 +13,7 @@ from monitor.common.inbound import HookDelivery
 from monitor.gitlab import source as module
 from monitor.gitlab.client import GoneError
 from monitor.gitlab.source import GitLabConfig, GitLabSource
+from monitor.intake import rounds
 from tests.fakes.gitlab import TOKEN, FakeGitLab
 from tests.fakes.intake import FakeIntake, MortalIntake, running, until
 from tests.fakes.server import FAULTS, Fault
@@ -306,7 +307,7 @@ async def test_a_next_page_elsewhere_gets_no_token(gitlab: FakeGitLab) -> None:
 
 
 async def test_a_hook_brings_its_job_at_once(gitlab: FakeGitLab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "HOOK_PAUSE", 0.01)
+    monkeypatch.setattr(rounds, "HOOK_PAUSE", 0.01)
     intake = Intake()
     gitlab.projects[9] = "other/x"
     source = made(gitlab, intake, webhook_secret="env:GITLAB_TOKEN")
@@ -326,7 +327,7 @@ async def test_a_hook_brings_its_job_at_once(gitlab: FakeGitLab, monkeypatch: py
             intake.waiting[f"hook:{job}"] = HookDelivery(f"hook:{job}", "ci", "build", "7", job)
         await until(lambda: len(intake.later) == 2)
         assert intake.later[1] == 60
-        assert "HTTP 401" in intake.problems["hooks"]
+        assert "HTTP 401" in intake.problems["job 72 of project 7"]
     await look(gitlab, intake)
     assert intake.marks == [1, 3]  # what was cancelled just now is for the next look
 
@@ -336,8 +337,9 @@ async def test_a_hook_that_we_fail_on_holds_up_no_other(gitlab: FakeGitLab) -> N
     source = made(gitlab, intake)
     for job in (70, 71):
         intake.waiting[f"hook:{job}"] = HookDelivery(f"hook:{job}", "ci", "build", "7", job)
-    source._announced = AsyncMock(side_effect=[ValueError("odd"), 0.0])  # type: ignore[method-assign]
-    assert await source._guarded(source._answer_hooks()) == "internal error: ValueError"
+    source._announced = AsyncMock(side_effect=[ValueError("odd"), True])  # type: ignore[method-assign]
+    await source._answer_hooks()
+    assert intake.problems == {"job 70 of project 7": "internal error: ValueError"}
     assert (intake.waiting, len(intake.later)) == ({}, 1)
 
 
