@@ -21,8 +21,8 @@ __all__ = ["SHIPPED", "code", "contents", "put", "read", "shipped", "write"]
 
 SHIPPED = Path(__file__).parent / "compiled"
 _NAME = b"exposure-monitor cache "
-_MAGIC = _NAME + b"4\n"
-_DIGEST = 32  # bytes of BLAKE2b and of its key
+_MAGIC = _NAME + b"5\n"
+_DIGEST = 32  # bytes of SHA-256 and of its key
 # Rules speak of secrets: as they are, whoever scans a folder with a cache in it, we too, would find hundreds. To pass
 # over what says that it is a cache would be a place to hide secrets in.
 _VEILED = bytes(byte ^ 0xFF for byte in range(256))
@@ -84,7 +84,7 @@ def _body(raw: bytes, key: bytes) -> bytes | None:
 
 
 def _digest(key: bytes, body: bytes) -> bytes:
-    return hashlib.blake2b(body, key=key, digest_size=_DIGEST).digest()
+    return hmac.digest(key, body, "sha256")  # in hardware on most machines: half of the time of BLAKE2b
 
 
 def _own(path: Path, *others: int) -> bytes:

@@ -7,7 +7,6 @@ import gc
 import os
 import resource
 import sys
-import traceback
 
 __all__ = ["main"]
 
@@ -77,6 +76,8 @@ def _report(error: Exception) -> int:
 
         sys.stderr.write(f"{printable(veiled(error.filename))}: this user may not go there; {AS_ROOT}\n")
         return 1
+    import traceback  # slow to import, and seldom of use
+
     # A message may quote what was being worked on, so of an unexpected error only the place and the type are shown.
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/typer/" not in frame.filename]
     sys.stderr.writelines(traceback.format_list(frames))

@@ -28,7 +28,7 @@ def test_what_is_read_back_is_what_was_written(tmp_path: Path) -> None:
         lambda raw: b"\0" * len(raw),
         lambda raw: raw[:-5] + bytes([raw[-5] ^ 1]) + raw[-4:],
         lambda raw: raw[:30] + bytes([raw[30] ^ 1]) + raw[31:],
-        lambda raw: raw.replace(b"cache 4", b"cache 3"),
+        lambda raw: raw.replace(b"cache 5", b"cache 4"),
     ],
 )
 def test_what_is_not_whole_is_not_read(tmp_path: Path, harm: Callable[[bytes], bytes]) -> None:
@@ -160,7 +160,7 @@ def test_nobody_who_scans_it_sees_what_is_in_it(tmp_path: Path) -> None:
     path = tmp_path / "x.kind"
     cache.write(path, b"password = 'of an example'", keep=4)
     raw = path.read_bytes()
-    assert raw.startswith(b"exposure-monitor cache 4\n")
+    assert raw.startswith(b"exposure-monitor cache 5\n")
     assert not any(word in raw for word in (b"password", b"example"))
 
 
