@@ -134,6 +134,23 @@ def test_what_is_staged(monitor: Command, repository: Repository) -> None:
     assert monitor("scan", "--staged", "-C", "r").stderr == "1 finding in 1 staged file\n"
 
 
+def test_lfs_pointers_are_reported_as_not_scanned_and_what_only_begins_as_one_is(
+    monitor: Command, repository: Repository
+) -> None:
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 12\n"
+    filters = "*.bin filter=lfs diff=lfs merge=lfs -text\n"
+    base = repository.commit({".gitattributes": filters, "a.bin": pointer, "f.bin": f"{pointer}x = '{token(5)}'\n"})
+    history = monitor("scan", "--git", "-C", "r", "-f", "jsonl", f"{base}^..{base}")
+    assert [row["path"] for row in rows(history)] == ["f.bin"]
+    assert "pointers of Git LFS, whose files were not scanned" in history.stderr
+    for name in ("b.bin", "g.bin"):
+        (repository.folder / name).write_text(pointer if name == "b.bin" else f"{pointer}x = '{token(6)}'\n")
+        repository.git("-c", "filter.lfs.clean=cat", "add", name)
+    staged = monitor("scan", "--staged", "-C", "r", "-f", "jsonl")
+    assert [row["path"] for row in rows(staged)] == ["g.bin"]
+    assert "pointers of Git LFS, whose files were not scanned" in staged.stderr
+
+
 def test_only_what_came_since_the_last_time(monitor: Command, repository: Repository, tmp_path: Path) -> None:
     answer = monitor("scan", "--git", "-C", "r", "--since-last")
     assert answer.returncode == 1
