@@ -90,14 +90,8 @@ class Amazon:
 
     async def call(self, operation: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """What an operation answers. Raises AccessError where it is not permitted, NotThereError, ServiceError."""
-        body = orjson.dumps(given)
-        for again in (False, True):
-            key = await self._current(anew=again)
-            signed = partial(self._signed, operation, body, key)
-            reply = await self.client.ask(operation, "POST", self._url, {}, body, signed=signed)
-            kind = _kind(reply)
-            if not _EXPIRED.search(kind) or key.until == float("inf"):
-                break
+        reply = await self._asked(operation, "POST", self._url, orjson.dumps(given), self._headers(operation))
+        kind = _kind(reply)
         if reply.status == 200:
             answer = reply.json()
             if not isinstance(answer, dict):
@@ -120,7 +114,8 @@ class Amazon:
             key = await self._current(anew=False)
         except ServiceError as error:
             raise NoEffectError(str(error)) from None
-        reply = await self.client.act(operation, "POST", self._url, self._signed(operation, body, key), body)
+        headers = self._sign("POST", self._url, body, key, service=self._service, headers=self._headers(operation))
+        reply = await self.client.act(operation, "POST", self._url, headers, body)
         if reply.status != 200:
             raise self.client.refused(operation, reply, _kind(reply))
 
@@ -128,40 +123,29 @@ class Amazon:
         """What S3 answers to a GET of a path. Raises AccessError where it is not permitted, ServiceError."""
         listed = "&".join(f"{quote(name, safe=_FREE)}={quote(query[name], safe=_FREE)}" for name in sorted(query))
         url = self._url.rstrip("/") + quote(path, safe=f"/{_FREE}") + (f"?{listed}" if listed else "")
-        for again in (False, True):
-            key = await self._current(anew=again)
-            signed = partial(self._signed_get, url, key)
-            reply = await self.client.ask("GET", "GET", URL(url, encoded=True), {}, signed=signed)
-            if not _EXPIRED.search(_kind(reply)) or self.config.access_key_id is not None:
-                break
+        reply = await self._asked("GET", "GET", url, b"", {"x-amz-content-sha256": hashlib.sha256(b"").hexdigest()})
         self.client.check("GET", reply)
         return reply
 
-    def _signed_get(self, url: str, key: _Key) -> dict[str, str]:
-        also = {"x-amz-content-sha256": hashlib.sha256(b"").hexdigest()}
-        if key.session:
-            also["x-amz-security-token"] = key.session
-        return sign(
-            "GET",
-            url,
-            b"",
-            key_id=key.id,
-            secret=key.secret,
-            service=self._service,
-            region=self.config.region,
-            now=datetime.now(UTC),
-            also=also,
-        )
+    def _headers(self, operation: str) -> dict[str, str]:
+        return {"content-type": "application/x-amz-json-1.1", "x-amz-target": f"{self._target}.{operation}"}
 
-    def _signed(self, operation: str, body: bytes, key: _Key) -> dict[str, str]:
-        also = {"content-type": "application/x-amz-json-1.1", "x-amz-target": f"{self._target}.{operation}"}
-        return self._sign(self._url, self._service, body, key, also)
+    async def _asked(self, what: str, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
+        """Once more with a new key, where that of a role has come to its end."""
+        for anew in (False, True):
+            key = await self._current(anew=anew)
+            signed = partial(self._sign, method, url, body, key, service=self._service, headers=headers)
+            reply = await self.client.ask(what, method, URL(url, encoded=True), {}, body or None, signed=signed)
+            if not _EXPIRED.search(_kind(reply)) or key.until == float("inf"):
+                break
+        return reply
 
-    def _sign(self, url: str, service: str, body: bytes, key: _Key, also: dict[str, str]) -> dict[str, str]:
-        if key.session:
-            also["x-amz-security-token"] = key.session
+    def _sign(
+        self, method: str, url: str, body: bytes, key: _Key, *, service: str, headers: Mapping[str, str]
+    ) -> dict[str, str]:
+        session = {"x-amz-security-token": key.session} if key.session else {}
         return sign(
-            "POST",
+            method,
             url,
             body,
             key_id=key.id,
@@ -169,7 +153,7 @@ class Amazon:
             service=service,
             region=self.config.region,
             now=datetime.now(UTC),
-            also=also,
+            also={**headers, **session},
         )
 
     async def _current(self, *, anew: bool) -> _Key:
@@ -226,7 +210,7 @@ class Amazon:
         server = os.environ.get("AWS_ENDPOINT_URL_STS") or f"https://sts.{region}.{_suffix(region)}"
         url, body = f"{server.rstrip('/')}/", urlencode(given).encode()
         headers = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
-        signed = partial(self._sign, url, "sts", body, key, headers) if key else None
+        signed = partial(self._sign, "POST", url, body, key, service="sts", headers=headers) if key else None
         reply = await self.client.ask(what, "POST", url, headers, body, signed=signed)
         self.client.check(what, reply)
         text = reply.body.decode("utf-8", "replace")

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +19,7 @@ from yarl import URL
 
 from monitor.common.backoff import backoff
 from monitor.common.credential import Credential, CredentialError
-from monitor.common.http import Http, RemoteError, Reply, limit_ends
+from monitor.common.http import Http, RemoteError, Reply, Streamed, limit_ends
 from monitor.common.text import printable, veiled
 
 __all__ = ["LARGEST", "AccessError", "NoEffectError", "ProviderClient", "ServiceError", "together"]
@@ -29,6 +31,7 @@ WIDTH = 8  # requests under way at once
 ADVICE = {401: "the credential was refused: it may have expired or been revoked", 403: "it is not permitted to that"}
 
 Kind = TypeVar("Kind")
+Answer = TypeVar("Answer", Reply, Streamed)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -114,17 +117,46 @@ class ProviderClient:
     ) -> Reply:
         """The answer, whatever its status, once it is neither a limit nor a failure of theirs. `signed`: headers that
         are made anew for each try. Raises ServiceError."""
+
+        async def request() -> Reply:
+            given = {**headers, **(signed() if signed else {})}
+            return await self._http.request(method, url, body, given, limit=LARGEST, whole=True)
+
+        return await self._patiently(what, request)
+
+    @asynccontextmanager
+    async def stream(self, what: str, url: str, headers: Mapping[str, str], *, total: float) -> AsyncIterator[Streamed]:
+        """As `ask`, of a GET of what may be large, which comes in pieces. They raise ServiceError."""
+        async with AsyncExitStack() as stack:
+
+            async def request() -> Streamed:
+                await stack.aclose()  # the answer of the try before
+                return await stack.enter_async_context(self._http.stream(url, headers, total=total))
+
+            answer = await self._patiently(what, request)
+            yield replace(answer, pieces=self._pieces(what, answer.pieces))
+
+    async def _pieces(self, what: str, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        try:
+            async for piece in pieces:
+                yield piece
+        except RemoteError as error:
+            failure = self.error(what, str(error))
+        else:
+            return
+        raise failure
+
+    async def _patiently(self, what: str, request: Callable[[], Awaitable[Answer]]) -> Answer:
         waited, tries, failures = 0.0, 0, 0
         while True:
             tries += 1
-            given = {**headers, **(signed() if signed else {})}
             told: float | None = None
             try:
-                reply = await self._http.request(method, url, body, given, limit=LARGEST, whole=True)
+                reply = await request()
             except RemoteError as error:
                 problem, retry, limited = str(error), error.retry, False
             else:
-                limited = reply.status == 429 or self._throttled(reply)
+                limited = reply.status == 429 or (isinstance(reply, Reply) and self._throttled(reply))
                 if not limited and reply.status < 500:
                     return reply
                 advice = self._advice.get(reply.status)

@@ -43,6 +43,7 @@ __all__ = [
     "in_the_clear",
     "loopback",
     "network_error",
+    "next_page",
     "proxy_for",
     "retry_after",
 ]
@@ -53,6 +54,7 @@ CLEAR = "would go over the network unencrypted: use TLS, or say insecure = true 
 _FAREWELL = 1.0  # seconds for the other side of a websocket to say that it closes it, too
 _PIECE = 1 << 18  # bytes of a body that is read as it comes
 _HEARTBEAT = 30.0  # seconds between looks whether the other side of a websocket is there
+_NEXT = re.compile(r'<([^<>]+)>\s*;[^,<]*\brel="?next"?')
 RETRY_STATUS = frozenset({408, 425, 429})  # and every 5xx
 
 
@@ -346,6 +348,12 @@ def _status(status: int) -> str:
         return f"HTTP {status}"
 
 
+def next_page(headers: CIMultiDictProxy[str]) -> str | None:
+    """The address of the page behind this one, as `Link` names it (RFC 8288)."""
+    found = _NEXT.search(", ".join(headers.getall("Link", [])))
+    return found[1] if found else None
+
+
 def retry_after(headers: Mapping[str, str], skew: float = 0.0) -> float | None:
     """Seconds to wait by `Retry-After` (a number or a date), at most an hour; None when absent or senseless.
 
@@ -364,7 +372,7 @@ def retry_after(headers: Mapping[str, str], skew: float = 0.0) -> float | None:
     return min(max(seconds, 0.0), MAX_WAIT)
 
 
-def limit_ends(reply: Reply) -> float | None:
+def limit_ends(reply: Reply | Streamed) -> float | None:
     """Seconds until a server takes more: `Retry-After`, or when its limit ends (`X-RateLimit-Reset`, in GitLab without
     the X: the time, or how long that is); at most an hour. None: it does not say."""
     after = retry_after(reply.headers)

@@ -17,7 +17,7 @@ from yarl import URL
 
 from monitor.common.backoff import backoff
 from monitor.common.credential import Credential
-from monitor.common.http import Http, RemoteError, retry_after
+from monitor.common.http import Http, RemoteError, next_page, retry_after
 from monitor.common.outside import number, text
 from monitor.github.auth import AppAuth, Auth, AuthError, TokenAuth
 from monitor.github.limits import RequestBudget, shared
@@ -29,7 +29,6 @@ BODY_LIMIT = 32 << 20  # a page of 100 alerts is well under 1 MiB; a gist may ho
 VALUES = 1 << 20  # in one answer, counted by the marks between them: read as JSON, 32 MiB of `[],` take 1 GB
 ATTEMPTS = 5
 REDIRECTS = 3
-_NEXT = re.compile(r'<([^<>]+)>\s*;[^,<]*\brel="?next"?')
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +306,7 @@ class GitHubClient:
                 reply.status,
                 reply.headers,
                 None if reply.status == 302 else _json(reply.body, reply.status, method, url),
-                _next(reply.headers.getall("link", [])),
+                next_page(reply.headers),
                 generation,
             )
         raise RemoteError(f"{method} {url.path}: too many redirects", retry=False)
@@ -341,11 +340,6 @@ def _json(raw: bytes, status: int, method: str, url: URL) -> Any:
         raise RemoteError(
             f"{method} {url.path}: the answer is not JSON; check base_url", status=status, retry=True
         ) from None
-
-
-def _next(links: list[str]) -> str | None:
-    match = _NEXT.search(", ".join(links))
-    return match[1] if match else None
 
 
 def _limited(answer: Response) -> bool:

@@ -6,30 +6,26 @@ No redirect is followed, so the token goes nowhere else; no answer and no query 
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import orjson
 
 from monitor.clients.client import ProviderClient, ServiceError
-from monitor.common.backoff import backoff
 from monitor.common.credential import Credential
-from monitor.common.http import Http, RemoteError, Reply, limit_ends
+from monitor.common.http import Reply, next_page
 from monitor.gitlab.jobs import unfolded
 
 __all__ = ["GitLab", "GoneError", "encoded"]
 
 PAGE = 100
 MOST = 10_000  # pages of one list
-ATTEMPTS = 4  # to open one log
-PATIENCE = 300.0  # seconds that one log waits for limits
-PIECE, WHOLE = 60.0, 3600.0  # seconds for a piece of a log, and for all of it
-_NEXT = re.compile(r'<([^<>]+)>\s*;[^,<]*\brel="?next"?')
+WHOLE = 3600.0  # seconds for all of a log
 _ADVICE = {
     401: "the token was refused: it may have expired or been revoked",
     403: "the token may not read that: it needs read_api, and the role of Reporter at least (Developer where logs are "
@@ -45,12 +41,10 @@ class GoneError(ServiceError):
 class GitLab:
     """`path` of a request is behind `/api/v4/`, with its parts encoded."""
 
-    def __init__(self, whose: str, base_url: str, token: Credential) -> None:
+    def __init__(self, whose: str, base_url: str, token: Credential, ca_file: Path | None = None) -> None:
         self._api = f"{base_url}/api/v4/"
         self._token = token
-        self._client = ProviderClient(whose, advice=_ADVICE)
-        self._logs = Http(timeout=PIECE, connect=10.0)
-        self.first_retry = 1.0  # seconds; doubles
+        self._client = ProviderClient(whose, advice=_ADVICE, ca_file=ca_file)
         self._ahead = 0.0
 
     @property
@@ -60,7 +54,6 @@ class GitLab:
 
     async def close(self) -> None:
         await self._client.close()
-        await self._logs.close()
 
     async def one(self, what: str, path: str) -> dict[str, Any]:
         """An object. Raises ServiceError, GoneError."""
@@ -80,64 +73,36 @@ class GitLab:
             assert url is not None
             reply = await self._ask(what, url)
             yield self._client.rows(what, self._json(what, reply))
-            url = self._client.onward(what, url, self._next(what, reply))
+            url = self._client.onward(what, url, next_page(reply.headers))
             if url is None:
                 return
+            if not url.startswith(self._api):
+                raise self._client.error(what, "its next page is on another server: check base_url")
         raise self._client.error(what, f"the list has more than {MOST:,} pages")
 
     @asynccontextmanager
     async def log(self, what: str, project: int, job: int) -> AsyncIterator[AsyncIterator[bytes]]:
         """The log of a job that has ended, in pieces, which raise ServiceError where it breaks off. Raises
         ServiceError, GoneError."""
-        url, tries, waited = f"{self._api}projects/{project}/jobs/{job}/trace", 0, 0.0
-        async with AsyncExitStack() as stack:
-            while True:
-                tries += 1
-                wait: float | None = None
-                try:
-                    stream = self._logs.stream(url, await self._headers(), total=WHOLE)
-                    answer = await stack.enter_async_context(stream)
-                except RemoteError as error:
-                    failure = self._client.error(what, str(error))
-                else:
-                    if answer.status == 200:
-                        break
-                    reply = Reply(answer.status, answer.headers, b"")
-                    self._check(what, reply)
-                    failure, wait = self._client.error(what, f"HTTP {answer.status}"), limit_ends(reply)
-                    await stack.aclose()
-                waited += wait or 0.0
-                if tries == ATTEMPTS or waited > PATIENCE:
-                    raise failure
-                await asyncio.sleep(wait or backoff(tries, self.first_retry, 60.0))
-            yield unfolded(self._pieces(what, answer.pieces))
-
-    async def _pieces(self, what: str, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        try:
-            async for piece in pieces:
-                yield piece
-        except RemoteError as error:
-            failure = self._client.error(what, str(error))
-        else:
-            return
-        raise failure
+        url = f"{self._api}projects/{project}/jobs/{job}/trace"
+        async with self._client.stream(what, url, await self._headers(), total=WHOLE) as answer:
+            self._check(what, Reply(answer.status, answer.headers, b""))
+            yield unfolded(answer.pieces)
 
     async def _ask(self, what: str, url: str) -> Reply:
         reply = await self._client.ask(what, "GET", url, await self._headers())
         self._check(what, reply)
-        self._client.check(what, reply)
         with suppress(ValueError, TypeError, OverflowError):
             self._ahead = parsedate_to_datetime(reply.headers.get("Date", "")).timestamp() - time.time()
         return reply
 
     def _check(self, what: str, reply: Reply) -> None:
-        """Raises ServiceError for what waiting does not mend."""
+        """Raises ServiceError for any but a good answer."""
         if reply.status in (404, 410):
             raise GoneError(str(self._client.error(what, f"HTTP {reply.status}: {_ADVICE[404]}")))
         if 300 <= reply.status < 400:
             raise self._client.error(what, f"HTTP {reply.status}: it leads elsewhere: check base_url")
-        if reply.status in (401, 403):
-            self._client.check(what, reply)
+        self._client.check(what, reply)
 
     def _json(self, what: str, reply: Reply) -> Any:
         try:
@@ -149,12 +114,6 @@ class GitLab:
     async def _headers(self) -> dict[str, str]:
         token = await asyncio.to_thread(self._client.secret, self._token, "token")
         return {"PRIVATE-TOKEN": token, "Accept": "application/json"}
-
-    def _next(self, what: str, reply: Reply) -> str | None:
-        found = _NEXT.search(", ".join(reply.headers.getall("Link", [])))
-        if found is not None and not found[1].startswith(self._api):
-            raise self._client.error(what, "its next page is on another server: check base_url")
-        return found and found[1]
 
 
 def encoded(path: str) -> str:

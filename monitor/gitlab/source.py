@@ -18,7 +18,7 @@ from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 from monitor.clients.client import ServiceError
 from monitor.common.credential import Credential
 from monitor.common.duration import Duration
-from monitor.common.fields import ServerUrl
+from monitor.common.fields import LocalPath, ServerUrl
 from monitor.common.inbound import HookDelivery
 from monitor.common.outside import number, text, when
 from monitor.domain.model import Position
@@ -55,6 +55,7 @@ EXAMPLE = """
 #project = ["other/web"]
 #token = "env:GITLAB_TOKEN"     # with read_api
 #base_url = "https://gitlab.com"
+#ca_file = "gitlab-ca.pem"      # default: the system's
 #interval = "1m"
 #webhook_secret = "credential:gitlab-webhook-secret"
 #start_at = "end"               # or "beginning": also what ended before the very first start
@@ -67,6 +68,7 @@ class GitLabConfig(SourceConfig):
     - `group`, `project` (at least one): what to follow, a group with all below it; one full path or a list
     - `token`: with the scope `read_api`
     - `base_url`: of an instance of your own, with the path that it is under
+    - `ca_file` (the system's): certificates that the instance is trusted by
     - `interval`: pause between looks
     - `webhook_secret`: the secret token of the webhook at `/hooks/gitlab`
     - `start_at`: what ended before the very first start is left alone; or `"beginning"`
@@ -82,6 +84,7 @@ class GitLabConfig(SourceConfig):
     project: Annotated[tuple[_Path, ...], BeforeValidator(_listed)] = ()
     token: Credential
     base_url: ServerUrl = "https://gitlab.com"
+    ca_file: LocalPath | None = None
     interval: Annotated[Duration, Field(ge=1)] = 60.0
     webhook_secret: Credential | None = None
     start_at: Literal["end", "beginning"] = "end"
@@ -113,7 +116,7 @@ class GitLabSource:
     def __init__(self, config: GitLabConfig, intake: AlertIntake, key: bytes) -> None:
         self.config = config
         self._intake = intake
-        self._gitlab = GitLab(f"source {config.name}", config.base_url, config.token)
+        self._gitlab = GitLab(f"source {config.name}", config.base_url, config.token, config.ca_file)
         self._rounds = Rounds(config.name, intake, "GitLab", (ServiceError,))
         self._logs = JobLogs(config.name, intake, SECTION, parts=1)
         # Project → its pipelines of late that were read whole, as of when.

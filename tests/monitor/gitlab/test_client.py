@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +11,7 @@ from monitor.common.credential import Credential
 from monitor.gitlab.client import GitLab, GoneError, encoded
 from tests.fakes.gitlab import TOKEN, FakeGitLab
 from tests.fakes.server import Fault
+from tests.fakes.smtp import certificate
 
 
 @pytest.fixture
@@ -21,7 +24,7 @@ async def gitlab(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeGitLab]:
 @pytest.fixture
 async def client(gitlab: FakeGitLab) -> AsyncIterator[GitLab]:
     made = GitLab("source ci", gitlab.url, Credential("env:GITLAB_TOKEN"))
-    made.first_retry = 0.001
+    made._client.first_retry = 0.001
     yield made
     await made.close()
 
@@ -55,6 +58,22 @@ async def test_what_is_wrong_is_said_with_what_to_do(
     with pytest.raises(ServiceError, match=says) as caught:
         [page async for page in client.pages("projects", "groups/a/projects")]
     assert TOKEN not in str(caught.value)
+
+
+async def test_a_server_has_its_own_ca(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITLAB_TOKEN", TOKEN)
+    pem, key = certificate(tmp_path)
+    server = FakeGitLab()
+    server.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server.tls.load_cert_chain(pem, key)
+    async with server:
+        trusting = GitLab("source ci", server.url, Credential("env:GITLAB_TOKEN"), pem)
+        try:
+            assert (await trusting.one("project", "projects/7"))["path_with_namespace"] == "acme/web"
+            server.ran(71, b"<1>")
+            assert await whole(trusting, 71) == b"<1>"
+        finally:
+            await trusting.close()
 
 
 async def test_a_limit_is_waited_out_and_the_clock_is_theirs(gitlab: FakeGitLab, client: GitLab) -> None:

@@ -62,7 +62,7 @@ def made(gitlab: FakeGitLab, intake: FakeIntake, **settings: Any) -> GitLabSourc
     given = {"project": "acme/web", "base_url": gitlab.address, "start_at": "beginning", **settings}
     config = GitLabConfig.model_validate({"name": "ci", "type": "gitlab-ci", "token": "env:GITLAB_TOKEN", **given})
     found = GitLabSource(config, intake, b"k" * 32)  # type: ignore[arg-type]
-    found._gitlab.first_retry = found._gitlab._client.first_retry = 0.001
+    found._gitlab._client.first_retry = 0.001
     _MADE.append(found)
     return found
 
