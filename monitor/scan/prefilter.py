@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from monitor.common.archive import HEAD, kind
 from monitor.scan.changes import FileChange, GitCommit
-from monitor.scanning.records import GAP
+from monitor.scanning.blocks import GAP
 
 if TYPE_CHECKING:
     from detectors.match.engine import Worker

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,7 +12,6 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from monitor.common.archive import HEAD, ArchiveBudget, ArchiveError, ByteStream, Readable, kind, leaves
-from monitor.scan.holes import next_data, stretches
 from monitor.scan.search import BLOCK, Hit, LineNumbers, Searcher, file_blocks, stream_blocks
 from monitor.scan.walk import FileEntry
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from monitor.domain.model import OwnedSecret
     from monitor.scan.accepted import Accepting, Book
 
-__all__ = ["ScanOptions", "ScanOutcome", "scan", "scan_stream", "searcher"]
+__all__ = ["ScanOptions", "ScanOutcome", "next_data", "scan", "scan_stream", "searcher", "stretches"]
 
 BATCH = 4 << 20  # bytes of small files in one job
 FILES = 64  # or so many of them
@@ -313,3 +313,40 @@ def _opened(path: str, file: Readable, options: ScanOptions, outcome: ScanOutcom
         yield from leaves(path, file, budget, lambda name, why: outcome.problems.append((name, why)))
     except ArchiveError as error:
         outcome.problems.append((path, str(error)))
+
+
+_NEAR = 1 << 20  # bytes of a hole that are read like any other: each stretch is a search of its own
+
+
+def next_data(fd: int, at: int) -> int | None:
+    """The first place from `at` on that may hold data; None: there is none before the end. Raises OSError."""
+    try:
+        return os.lseek(fd, at, os.SEEK_DATA)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return None
+        if error.errno == errno.EINVAL:  # a file system that knows of no holes
+            return at
+        raise
+
+
+def stretches(fd: int, size: int) -> Iterator[tuple[int, int]]:
+    """Begin and end of what is to be read of the first `size` bytes. Raises OSError."""
+    begin, end = next_data(fd, 0), 0
+    while begin is not None and begin < size:
+        end = _hole(fd, begin, size)
+        after = next_data(fd, end) if end < size else None
+        while after is not None and after - end < _NEAR and end < size:
+            end = _hole(fd, after, size)
+            after = next_data(fd, end) if end < size else None
+        yield begin, end
+        begin = after
+
+
+def _hole(fd: int, at: int, size: int) -> int:
+    try:
+        return min(size, os.lseek(fd, at, os.SEEK_HOLE))
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.ENXIO):
+            return size
+        raise

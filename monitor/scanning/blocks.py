@@ -1,5 +1,7 @@
 """Bytes to blocks: where a stream may be cut, for what comes piece by piece and for what can be read.
 
+Many small records go in one block, none of which runs into the next: a scan for each would cost more than its bytes.
+
 Each cut is where a line ends, as long as they do. What is settled is carried along as context for a while, so that a
 secret is seen whole wherever that was.
 """
@@ -7,14 +9,14 @@ secret is seen whole wherever that was.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from detectors.match.tables import between_rows, last_list
-from monitor.common.cuts import carried, settled
+from monitor.common.cuts import LOOKAHEAD, carried, settled
 from monitor.common.newlines import characters, newlines
 from monitor.domain.model import Block
 
-__all__ = ["BLOCK", "HEAD", "Cutter", "Window", "head_of"]
+__all__ = ["BLOCK", "GAP", "HEAD", "Batcher", "Cutter", "Window", "head_of"]
 
 BLOCK = 1 << 20  # bytes scanned at once
 HEAD = 4096  # bytes of a first line that may name the columns of all that follow
@@ -179,3 +181,70 @@ class Cutter:
         self._offset += keep
         self._fresh = limit - keep
         return block
+
+
+# Wider than any gap between a keyword and its value; the dashes end what looks for the end of a PEM key.
+GAP = b"\n" + bytes(125) + b"------" + bytes(125) + b"\n"
+
+
+class Batcher:
+    """Hands out `records`, each a block with `bytes` of its own, as blocks for the scanner.
+
+    The scanner may have enough before the last one. `done` says how many records it was given to their ends; `blocks`
+    goes on from there.
+    """
+
+    def __init__(self, records: Sequence[Block]) -> None:
+        self.done = 0
+        self._records = records
+        self._at = 0  # how far the record after those came
+
+    @property
+    def more(self) -> bool:
+        return self.done < len(self._records)
+
+    def blocks(self) -> Iterator[Block]:
+        while self.more:
+            first = self._records[self.done]
+            self._at = max(self._at, first.fresh)
+            yield self._piece(first) if len(first.data) > BLOCK or first.limit or self._at else self._many()
+
+    def _piece(self, record: Block) -> Block:
+        start, size = self._at, len(record.data)
+        base = carried(start)
+        end = min(size, start + BLOCK)
+        settled = end - LOOKAHEAD if end < size else record.end
+        if end < size:
+            self._at = settled
+        else:
+            self.done, self._at = self.done + 1, 0
+        return Block(
+            source=record.source,
+            path=record.path,
+            generation=record.generation,
+            offset=record.offset + base,
+            data=memoryview(record.data)[base:end],
+            time=record.time,
+            fresh=start - base,
+            limit=settled - base,
+            attributes=record.attributes,
+            logged_at=record.logged_at,
+            url=record.url,
+            head=head_of(bytes(record.data), base, record.head, begins=record.offset == 0),
+        )
+
+    def _many(self) -> Block:
+        parts: list[tuple[int, Block]] = []
+        size = 0
+        while self.more:
+            record = self._records[self.done]
+            if parts and (size + len(record.data) > BLOCK or record.fresh or record.limit):
+                break
+            parts.append((size, record))
+            size += len(record.data) + len(GAP)
+            self.done += 1
+        first = parts[0][1]
+        if len(parts) == 1:
+            return first
+        data = GAP.join(record.data for _, record in parts)
+        return Block(first.source, first.path, first.generation, first.offset, data, first.time, parts=parts)

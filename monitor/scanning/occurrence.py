@@ -18,11 +18,9 @@ from monitor.common.outside import LABEL, PATH, let_in
 from monitor.common.severity import rank
 from monitor.common.text import one_line
 from monitor.domain.model import Block, Finding, OwnedSecret
-from monitor.scanning.connection import AROUND, connection
 from monitor.scanning.excerpt import around, narrowed
-from monitor.scanning.linked_pairs import pair
+from monitor.scanning.facts import AROUND, connection, pair, service_of
 from monitor.scanning.redact import WITHHELD, Redactor
-from monitor.scanning.service import service_of
 
 if TYPE_CHECKING:
     from monitor.scanning.record import LogRecord

@@ -34,7 +34,7 @@ from monitor.intake.protocol import Intake
 from monitor.sources.base import LogConfig, SourceConfig, Where
 from monitor.sources.lines import facts
 from monitor.sources.pushed import FormError, packed_json
-from monitor.sources.queue import SourceQueue
+from monitor.sources.settle import SourceQueue
 
 __all__ = ["MqttSource", "MqttSourceConfig"]
 

@@ -38,7 +38,7 @@ from monitor.sources.datagrams import (
 from monitor.sources.framing import Frames, Piece
 from monitor.sources.peers import Peers
 from monitor.sources.pem import Joiner
-from monitor.sources.queue import SourceQueue
+from monitor.sources.settle import SourceQueue
 from monitor.sources.syslog_config import Address, SyslogConfig, address
 from monitor.sources.tls import TlsError, TlsIdentity
 

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator
 
 from monitor.common.rotation_names import original_names
 from monitor.intake.protocol import Behind
-from monitor.sources.file.closed import Past
 from monitor.sources.file.rotation import Rest
 from monitor.sources.file.tracked_file import FileState, TrackedFile, text
 
-__all__ = ["Registry"]
+__all__ = ["ClosedFiles", "Registry"]
+
+KEPT = 1024  # lives that ended, or as many as there are files
 
 
 class Registry:
@@ -24,7 +25,7 @@ class Registry:
         self._inodes: dict[tuple[int, int], TrackedFile] = {}
         self._last: dict[str, TrackedFile] = {}  # path → the life last seen there
         self._aliases: dict[str, TrackedFile] = {}  # further names that events come under: link targets, rotated names
-        self._past = Past()
+        self._past = ClosedFiles()
 
     # Looking up
 
@@ -224,3 +225,32 @@ class Registry:
         assert all(self._paths[path] is life for path in life.paths)
         assert life.place is not FileState.FOLLOWED or life.path in life.paths
         assert life.inode == (0, 0) or self._inodes[life.inode] is life
+
+
+class ClosedFiles:
+    """Use on the event loop only. One a generation: the last that ended."""
+
+    def __init__(self) -> None:
+        self._lives: dict[str, TrackedFile] = {}  # by generation, the first to end first
+        self._names: dict[str, dict[TrackedFile, None]] = {}  # names they may have had before they were rotated
+
+    def add(self, life: TrackedFile, files: int) -> list[TrackedFile]:
+        """Keep one that something was read of. Returns those that are forgotten for it. `files`: lives that go on."""
+        assert life.ended
+        assert life.known_by_content
+        forgotten = [self._lives.pop(life.generation)] if life.generation in self._lives else []
+        self._lives[life.generation] = life
+        while len(self._lives) > max(KEPT, files):
+            forgotten.append(self._lives.pop(next(iter(self._lives))))
+        for name in original_names(life.path):
+            self._names.setdefault(name, {})[life] = None
+        for other in forgotten:
+            for name in original_names(other.path):
+                del self._names[name][other]
+                if not self._names[name]:
+                    del self._names[name]
+        return forgotten
+
+    def called(self, names: Iterable[str]) -> list[TrackedFile]:
+        """Those that may have had one of these names before they were rotated."""
+        return list(dict.fromkeys(life for name in names for life in self._names.get(name, ())))

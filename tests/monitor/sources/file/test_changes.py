@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from monitor.domain.model import Position
-from monitor.sources.file import closed
+from monitor.sources.file import registry as registry_module
 from monitor.sources.file.changes import PositionChanges
 from monitor.sources.file.registry import Registry
 from monitor.sources.file.schedule import Schedule
@@ -74,7 +74,7 @@ async def test_what_ends_after_it_was_noted_is_not_recorded(
 async def test_what_was_read_of_one_that_ended_is_recorded_in_place_of_others(
     changes: PositionChanges, register: Registry, intake: FakeIntake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(closed, "KEPT", 1)
+    monkeypatch.setattr(registry_module, "KEPT", 1)
     first, second = known(register, "/a", 1, offset=5), known(register, "/b", 2, offset=5)
     for life in (first, second):
         async with changes.gathered():
