@@ -72,8 +72,8 @@ class Guard(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        found = self._allowed.get(host.strip("[]").rstrip(".").lower())
-        if not found:
+        allowed = self._allowed.get(host.strip("[]").rstrip(".").lower())
+        if not allowed:
             raise OSError("not allowed")
         return [
             ResolveResult(
@@ -84,7 +84,7 @@ class Guard(AbstractResolver):
                 proto=0,
                 flags=socket.AI_NUMERICHOST,
             )
-            for one in found
+            for one in allowed
         ]
 
     async def close(self) -> None:

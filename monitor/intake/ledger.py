@@ -50,7 +50,7 @@ class Ledger:
         self._source = source
         self._entries: dict[tuple[str, str], Loss] = {}
         self._changed: set[tuple[str, str]] = set()
-        self._restored = False
+        self.restored = False
         self._paused = False
 
     def enter(self, reason: str, count: int, where: str, unit: str, now: float) -> None:
@@ -62,15 +62,11 @@ class Ledger:
         self._entries[key] = _sum(self._entries.get(key), fresh)
         self._changed.add(key)
 
-    @property
-    def restored(self) -> bool:
-        return self._restored
-
     def restore(self, rows: Mapping[str, Mapping[str, Any]]) -> None:
         for loss in losses(rows):
             key = (loss.reason, loss.place)
             self._entries[key] = _sum(loss, self._entries.get(key))
-        self._restored = True
+        self.restored = True
 
     def pause(self) -> None:
         """Nothing is given out until `resume`: its rows are about to get another name."""
@@ -103,7 +99,7 @@ class Ledger:
 
     def changed(self) -> list[Position]:
         """Rows to keep, since the last call."""
-        if not self._restored or self._paused:
+        if not self.restored or self._paused:
             return []
         found = [self._row(self._entries[key]) for key in sorted(self._changed)]
         self._changed.clear()

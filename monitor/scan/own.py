@@ -32,31 +32,31 @@ class Own:
 
 async def own(engine: Engine, source: Path, entries: Sequence[ManagerConfig], key: bytes) -> Own:
     """Beside the rules of `engine` the values of these entries of the configuration `source`."""
-    scrub, found = Redactor(engine.worker()), Own(str(source), engine)
+    scrub, ours = Redactor(engine.worker()), Own(str(source), engine)
     anchors: dict[str, Anchor] = {}
     for entry in entries:  # one after another, as `sync` does
         kept, theirs, problem = await ask(entry, source.parent, key, scrub)
         anchors |= theirs
-        found.problems += [problem] if problem else []
+        ours.problems += [problem] if problem else []
         for one in kept:
             for print_ in one.prints:
-                found.owners.setdefault(print_.fingerprint, []).append(_owned(entry.name, one, print_))
-    for owned in found.owners.values():
+                ours.owners.setdefault(print_.fingerprint, []).append(_owned(entry.name, one, print_))
+    for owned in ours.owners.values():
         owned.sort(key=lambda one: one.standing)
     if anchors:
-        found.engine = engine.beside(Exact(anchors.values(), key))
-    return found
+        ours.engine = engine.beside(Exact(anchors.values(), key))
+    return ours
 
 
-def _owned(entry: str, kept: SecretVersion, print_: Print) -> OwnedSecret:
+def _owned(entry: str, version: SecretVersion, print_: Print) -> OwnedSecret:
     return OwnedSecret(
         fingerprint=print_.fingerprint,
         entry=entry,
-        name=kept.name,
+        name=version.name,
         part=print_.part,
-        environment=kept.environment,
-        owner=kept.owner,
-        consumers=kept.consumers,
-        tags=kept.tags,
-        standing=kept.standing,
+        environment=version.environment,
+        owner=version.owner,
+        consumers=version.consumers,
+        tags=version.tags,
+        standing=version.standing,
     )

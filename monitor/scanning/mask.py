@@ -146,8 +146,8 @@ class Masker:
 
     def _emit(self, limit: int, forced: int) -> bytes:
         """Mask up to `limit`, or to the begin of a match that goes on behind it and may still be waited for."""
-        found = self._worker.search(self._data, head=self._head)
-        covers = self._covered(found)
+        result = self._worker.search(self._data, head=self._head)
+        covers = self._covered(result)
         for cover in reversed(covers):
             seen = cover.end + cover.match.wide  # half a character may have come
             grows = seen >= len(self._data) > forced
@@ -159,7 +159,7 @@ class Masker:
         low = self._fresh
         if self._observe is not None and any(cover.start < limit and low < cover.end for cover in covers):
             self._observe(self._data, self._offset, low, limit)
-        holes = _holes(self._data, found, low, limit)
+        holes = _holes(self._data, result, low, limit)
         text = _Text(self._data, low, limit, self._spans(self._data, covers, low, limit), self._failed(holes))
         out = self._without(text, bool(holes)) if text.changed else text.out
         self._settle(limit)

@@ -45,7 +45,7 @@ def finding_id(generation: str, offset: int, rule: str, print_: str) -> str:
 
 def occurrences(
     block: Block,
-    found: ScanResult,
+    result: ScanResult,
     key: bytes,
     scrub: Redactor,
     owners: Mapping[str, Sequence[OwnedSecret]],
@@ -56,8 +56,8 @@ def occurrences(
 
     `owners`: of our own secrets, by fingerprint. `context`: with the line around it.
     """
-    places = _Places(block, found)
-    matches, facts = pair(found.matches)
+    places = _Places(block, result)
+    matches, facts = pair(result.matches)
     for number, match in enumerate(matches):
         places.go_to(match)
         line = places.context(match, scrub) if context else None
@@ -161,17 +161,17 @@ def _connection(block: Block, match: Match) -> Mapping[str, str]:
 class _Places:
     """Of the matches of one block, to which it goes one after another; linear, however many there are."""
 
-    def __init__(self, block: Block, found: ScanResult) -> None:
-        self._block, self._hidden = block, found.hidden
+    def __init__(self, block: Block, result: ScanResult) -> None:
+        self._block, self._hidden = block, result.hidden
         self._data = bytes(block.data)
         self._back()
         self._record: tuple[int, LogRecord] | None = None  # of the line that begins there
         # Text that was not searched may hold anything, also what stands in the lines beside it.
-        self._shows = not found.unsearched
+        self._shows = not result.unsearched
         self._stretch, self._there = -1, 0  # which one, and matches in it
         self._secrets: dict[bytes, set[bytes]] = {}  # by their heads
-        self._head = min([_HEAD, *(len(match.secret) for match in found.matches)])
-        for match in found.matches:
+        self._head = min([_HEAD, *(len(match.secret) for match in result.matches)])
+        for match in result.matches:
             self._secrets.setdefault(match.secret[: self._head], set()).add(match.secret)
 
     def _back(self) -> None:

@@ -50,11 +50,11 @@ async def unquoted(text: str, key: bytes, previews: Previews) -> str:
 def _prints(text: str, key: bytes) -> dict[str, list[str]]:
     """The stretches, with the fingerprints of what each says: itself, and what it is if it is written for a URL, a page
     or a shell."""
-    found: dict[str, list[str]] = {}
+    prints: dict[str, list[str]] = {}
     for stretch in islice(_stretches(text), 8 * _MOST):
-        if len(stretch) < _LEAST or stretch in found or stretch != stretch.strip(_BLANK):
+        if len(stretch) < _LEAST or stretch in prints or stretch != stretch.strip(_BLANK):
             continue
-        if len(found) == _MOST:
+        if len(prints) == _MOST:
             break
         readings = {stretch}
         if "%" in stretch:
@@ -63,8 +63,8 @@ def _prints(text: str, key: bytes) -> dict[str, list[str]]:
             readings.add(html.unescape(stretch))
         if "\\" in stretch:
             readings.add(_ESCAPED.sub(r"\1", stretch))
-        found[stretch] = [fingerprint(key, one.encode("utf-8", "backslashreplace")) for one in readings]
-    return found
+        prints[stretch] = [fingerprint(key, one.encode("utf-8", "backslashreplace")) for one in readings]
+    return prints
 
 
 def _stretches(text: str) -> Iterator[str]:

@@ -131,11 +131,11 @@ class Scanner:
         self, engine: Engine, key: bytes, workers: int = 1, marks: BlockMarks | None = None, pace: Pace | None = None
     ) -> None:
         """`marks`: which blocks were in work when the process was killed; without it that is known of this one only."""
-        self._engine = engine
+        self.engine = engine
         self._pace = pace or PACE
         self._marks = marks or BlockMarks(None)
         self._gate = _Gate()
-        self._key = key
+        self.key = key
         self._exact: Exact | None = None
         self._owners: Mapping[str, Sequence[OwnedSecret]] = {}
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="scan")
@@ -143,14 +143,6 @@ class Scanner:
         self._lock = threading.Lock()
         self._scanning: dict[int, float] = {}  # thread → monotonic time at which the engine got its block
         self.stats = ScannerStats()
-
-    @property
-    def engine(self) -> Engine:
-        return self._engine
-
-    @property
-    def key(self) -> bytes:
-        return self._key
 
     def scrub(self, text: str) -> str:
         """A text from outside with what the rules in force take for a secret masked. From any thread."""
@@ -164,12 +156,12 @@ class Scanner:
 
     def swap(self, engine: Engine) -> None:
         """Use these rules from the next block on."""
-        self._engine = engine if self._exact is None else engine.beside(self._exact)
+        self.engine = engine if self._exact is None else engine.beside(self._exact)
 
     def enrol(self, exact: Exact | None, owners: Mapping[str, Sequence[OwnedSecret]]) -> None:
         """Find these values, and give the names of their secrets to all findings with these fingerprints."""
         self._owners, self._exact = owners, exact
-        self._engine = self._engine.beside(exact)
+        self.engine = self.engine.beside(exact)
 
     def longest(self) -> float:
         """Seconds for which the engine has been at one block. The time a source takes to read does not count."""
@@ -259,7 +251,7 @@ class Scanner:
             self._marks.pass_over(block)
             raise _SuspectError
         # The worker is looked up for each block, so that new rules hold from the next one on.
-        engine = self._engine
+        engine = self.engine
         search = self._worker(engine).begin(block.data, block.fresh, block.end, self._pace, block.head)
         return _InWork(block, engine, search, suspicion > 0)
 
@@ -295,9 +287,7 @@ class Scanner:
         parts = self._apart(worker, block, found, gaps) if block.parts else [(block, found)]
         scrub: Redactor = self._local.scrubber
         return [
-            finding
-            for part, within in parts
-            for _, finding in occurrences(part, within, self._key, scrub, self._owners)
+            finding for part, within in parts for _, finding in occurrences(part, within, self.key, scrub, self._owners)
         ]
 
     def _guarded(self, block: Block, work: Callable[[], _Done]) -> _Done:
@@ -312,21 +302,21 @@ class Scanner:
         raise ScanError(failure, block.offset + block.end)
 
     def _apart(
-        self, worker: Worker, block: Block, found: ScanResult, gaps: list[Gap]
+        self, worker: Worker, block: Block, result: ScanResult, gaps: list[Gap]
     ) -> Iterator[tuple[Block, ScanResult]]:
         """What was found in each record, by places in it. Records that a match runs across are scanned one by one."""
         starts = [start for start, _ in block.parts]
         inside: dict[int, ScanResult] = {}
         again: set[int] = set()
-        for match in found.matches:
+        for match in result.matches:
             first, last = bisect_right(starts, match.start) - 1, bisect_left(starts, match.end) - 1
             start, record = block.parts[first]
             if first != last or match.end > start + len(record.data):
                 again.update(range(first, last + 1))
             else:
-                within = inside.setdefault(first, ScanResult([], [], found.unsearched))
+                within = inside.setdefault(first, ScanResult([], [], result.unsearched))
                 within.matches.append(replace(match, start=match.start - start, end=match.end - start))
-        for begin, end in found.hidden:
+        for begin, end in result.hidden:
             for number in range(bisect_right(starts, begin) - 1, bisect_left(starts, end)):
                 if number in inside:
                     start = starts[number]
@@ -353,7 +343,7 @@ class Scanner:
                 rules.setdefault(match.rule.id, RuleStats()).matches += 1
 
     def _worker(self, engine: Engine | None = None) -> Worker:
-        local, engine = self._local, engine or self._engine
+        local, engine = self._local, engine or self.engine
         if getattr(local, "engine", None) is not engine:
             local.worker = engine.worker()
             local.scrubber, local.engine = Redactor(local.worker), engine
@@ -361,7 +351,7 @@ class Scanner:
         return worker
 
 
-def _with_sides(worker: Worker, block: Block, found: ScanResult, pace: Pace) -> ScanResult:
+def _with_sides(worker: Worker, block: Block, result: ScanResult, pace: Pace) -> ScanResult:
     """With what stands on either side of a seam alone, where nothing that was found in the whole covers it: the open
     line of a file may be over after all, and a new one begin with its successor."""
     data, seam = bytes(block.data), block.seam
@@ -370,9 +360,9 @@ def _with_sides(worker: Worker, block: Block, found: ScanResult, pace: Pace) -> 
     if line > seam:
         sides.append((seam, worker.search(data[seam:line], pace=pace)))
     alone = [replace(one, start=one.start + at, end=one.end + at) for at, side in sides for one in side.matches]
-    alone = [one for one in alone if not any(one.start < two.end and two.start < one.end for two in found.matches)]
+    alone = [one for one in alone if not any(one.start < two.end and two.start < one.end for two in result.matches)]
     hidden = [(start + at, end + at) for at, side in sides for start, end in side.hidden]
-    return replace(found, matches=[*found.matches, *alone], hidden=merged([*found.hidden, *hidden]))
+    return replace(result, matches=[*result.matches, *alone], hidden=merged([*result.hidden, *hidden]))
 
 
 def _gaps(block: Block, found: ScanResult) -> list[Gap]:

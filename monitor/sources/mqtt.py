@@ -134,7 +134,7 @@ class MqttSource:
         self._key = key
         self._identifier = config.client_id or f"exposure-monitor-in-{socket.gethostname()}-{config.name}"
         self._place = f"mqtt:{config.host}:{config.port}:{self._identifier}"
-        self._hopper = SourceQueue(intake)
+        self._queue = SourceQueue(intake)
         self._heard = 0.0  # monotonic time of the last message
 
     @staticmethod
@@ -150,7 +150,7 @@ class MqttSource:
 
     async def run(self, once: bool) -> None:
         """Follow until cancelled; with `once`, until the broker has had nothing for a while."""
-        settling = asyncio.create_task(self._hopper.run())
+        settling = asyncio.create_task(self._queue.run())
         following = asyncio.create_task(self._follow(once))
         try:
             done, _ = await asyncio.wait({settling, following}, return_when=asyncio.FIRST_COMPLETED)
@@ -205,7 +205,7 @@ class MqttSource:
                 # What was received is acknowledged while there is a connection; the rest the broker sends again.
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_DRAIN):
-                        await self._hopper.empty()
+                        await self._queue.empty()
 
     def _go_on_as(self, saved: Mapping[str, Mapping[str, Any]]) -> None:
         """A source that got another name goes on with the session of the former: what is queued for it is there."""
@@ -264,7 +264,7 @@ class MqttSource:
                 done, _ = await asyncio.wait({over}, timeout=left)
                 for task in done:
                     task.result()
-            await self._hopper.empty()
+            await self._queue.empty()
         finally:
             await cancel(over)
 
@@ -274,13 +274,13 @@ class MqttSource:
         """Must not raise: paho would hand on the same message again at once, and for ever."""
         self._heard = time.monotonic()
         if message.qos == 0:
-            if self._hopper.full:
+            if self._queue.full:
                 # Nobody sends it again, and there is no way to hold up only these.
                 self._intake.missed("qos0_dropped", len(message.payload), _topic(message))
                 return
-            self._hopper.put(self._block(message, secrets.token_bytes(8)))
+            self._queue.put(self._block(message, secrets.token_bytes(8)))
             return
-        self._hopper.put(self._block(message, b"%d" % message.mid), lambda: client.acknowledge(message))
+        self._queue.put(self._block(message, b"%d" % message.mid), lambda: client.acknowledge(message))
 
     def _block(self, message: MQTTMessage, number: bytes) -> Block:
         topic, payload = _topic(message), bytes(message.payload)

@@ -28,13 +28,13 @@ async def settle(
 
     A record that the engine fails on is lost and told; no other one is.
     """
-    packer = Batcher(records)
-    while packer.more:
-        before = packer.done
+    batcher = Batcher(records)
+    while batcher.more:
+        before = batcher.done
         try:
-            await intake.scan(packer.blocks(), lambda: upto(packer.done))
+            await intake.scan(batcher.blocks(), lambda: upto(batcher.done))
         except ScanError:
-            await _singly(intake, records, before, max(packer.done, before + 1), upto)
+            await _singly(intake, records, before, max(batcher.done, before + 1), upto)
 
 
 async def _singly(
@@ -42,10 +42,10 @@ async def _singly(
 ) -> None:
     """The engine failed somewhere in these."""
     for record in records[start:stop]:
-        packer = Batcher([record])
-        while packer.more:
+        batcher = Batcher([record])
+        while batcher.more:
             try:
-                await intake.scan(packer.blocks(), tuple)
+                await intake.scan(batcher.blocks(), tuple)
             except ScanError:
                 intake.missed("unscannable", len(record.data) - record.fresh, record.path)
                 break

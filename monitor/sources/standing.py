@@ -46,13 +46,13 @@ class SourceStanding:
 def standing(configs: Iterable[SourceConfig], rows: Rows) -> list[SourceStanding]:
     """Of each configured source. Blocking: looks at files, but for those whose path
     holds a secret (monitor.intake.encrypt_position)."""
-    found = []
+    standings = []
     for config in configs:
         ledger = rows.get(place(config.name), {})
         state = ledger.get(STATE, {})
         tell = getattr(load_source(config.type), "where", None)
         positions = rows.get(config.name, {})
-        found.append(
+        standings.append(
             SourceStanding(
                 name=config.name,
                 type=config.type,
@@ -63,7 +63,7 @@ def standing(configs: Iterable[SourceConfig], rows: Rows) -> list[SourceStanding
                 lost=tuple(losses(ledger)),
             )
         )
-    return found
+    return standings
 
 
 def _number(value: object) -> float | None:

@@ -95,7 +95,7 @@ class SyslogSource:
         self.config = config
         self.listening: dict[str, tuple[str, int]] = {}
         self._intake = intake
-        self._hopper = SourceQueue(intake)
+        self._queue = SourceQueue(intake)
         self._joiner = Joiner()
         self._peers = Peers(config.allow, config.rate)
         self._connections: set[_Connection] = set()
@@ -112,7 +112,7 @@ class SyslogSource:
         if once:
             await self._intake.started()
             return
-        tasks = [asyncio.create_task(self._hopper.run())]
+        tasks = [asyncio.create_task(self._queue.run())]
         tasks += [asyncio.create_task(self._serve(text)) for text in self.config.listen]
         try:
             await self._begun.wait()
@@ -127,9 +127,9 @@ class SyslogSource:
             await cancel(tasks[0])
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_DRAIN):
-                    await self._hopper.drain()
+                    await self._queue.drain()
                     await self._intake.record((), self._mark(open_=False))
-            if left := self._hopper.waiting:
+            if left := self._queue.waiting:
                 self._intake.missed("stopped", left)
 
     async def _open(self) -> None:
@@ -211,7 +211,7 @@ class SyslogSource:
             self._intake.missed("too_long", count, f"{where.kind}:{where.host}")
 
         drops = Drops(bound, figure) if where.kind == "udp" else None
-        reading = read_datagrams(bound, self._hopper.room, lambda: self._hopper.full, take, cut)
+        reading = read_datagrams(bound, self._queue.room, lambda: self._queue.full, take, cut)
         work: list[asyncio.Task[Any]] = [asyncio.create_task(reading)]
         if drops is not None:
             work.append(asyncio.create_task(self._count(drops, where)))
@@ -355,7 +355,7 @@ class SyslogSource:
 
     async def _hear(self, reader: asyncio.StreamReader, connection: _Connection) -> bool:
         """The next bytes, or a pause. Whether there may be more."""
-        await self._hopper.room()
+        await self._queue.room()
         silent = time.monotonic() - connection.heard
         pauses = [_SOON if connection.frames.whole else _QUIET, _OPEN] if connection.half else []
         wait = next((pause - silent for pause in pauses if pause > silent), 0.0 if pauses else None)
@@ -399,12 +399,12 @@ class SyslogSource:
     def _put(self, block: Block | None) -> None:
         if block is None:
             return
-        self._hopper.put(block)
+        self._queue.put(block)
         if not self._joiner.wants(block):
             return
         origin = f"{block.attributes.get('peer')} {block.path} {block.attributes.get('pid')}"
         if (key := self._joiner.feed(origin, block)) is not None:
-            self._hopper.put(key)
+            self._queue.put(key)
 
     def _record(self, data: bytes, peer: str, generation: str, at: int) -> Block:
         attributes = about(data)

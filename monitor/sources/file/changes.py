@@ -30,8 +30,8 @@ class TrackingOptions(Protocol):
 class PositionChanges:
     """Use on the event loop only; the rest of it within `gathered`."""
 
-    def __init__(self, source: str, intake: Intake, register: Registry, schedule: Schedule) -> None:
-        self._source, self._intake, self._register, self._schedule = source, intake, register, schedule
+    def __init__(self, source: str, intake: Intake, registry: Registry, schedule: Schedule) -> None:
+        self._source, self._intake, self._registry, self._schedule = source, intake, registry, schedule
         self._lock = asyncio.Lock()
         self.note: dict[TrackedFile, None] = {}  # to be recorded
         self.over: dict[str, None] = {}  # keys of lives to be forgotten
@@ -64,7 +64,7 @@ class PositionChanges:
         self._schedule.forget(life)
         self._schedule.shut(life)
         self.past[life] = None
-        for one in self._register.end(life):
+        for one in self._registry.end(life):
             self.past.pop(one, None)
             self.over[one.key] = None
 

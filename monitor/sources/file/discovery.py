@@ -10,12 +10,12 @@ from monitor.common.rotation_names import original_names
 from monitor.sources.file.survey import FileStamp
 from monitor.sources.file.tracked_file import TrackedFile
 
-__all__ = ["Arrival", "Meeting", "Parent", "Verdict", "arrival", "meeting"]
+__all__ = ["Discovery", "Meeting", "Parent", "Verdict", "discovery", "meeting"]
 
 Verdict = Literal["continues", "begins", "differs"]  # a file's content as against what was read of a life
 
 
-class Arrival(Enum):
+class Discovery(Enum):
     """What a look at a path says, as against the life that it showed before."""
 
     ABSENT = "there was nothing and there is nothing"
@@ -30,24 +30,24 @@ class Arrival(Enum):
     @property
     def leaves(self) -> bool:
         """The life shown loses the path."""
-        return self in (Arrival.GONE, Arrival.EXCHANGED, Arrival.REPLACED)
+        return self in (Discovery.GONE, Discovery.EXCHANGED, Discovery.REPLACED)
 
     @property
     def fresh(self) -> bool:
         """Its content has to be looked at."""
-        return self in (Arrival.NEW, Arrival.REPLACED)
+        return self in (Discovery.NEW, Discovery.REPLACED)
 
 
-def arrival(shown: TrackedFile | None, owner: TrackedFile | None, path: str, seen: FileStamp | None) -> Arrival:
+def discovery(shown: TrackedFile | None, owner: TrackedFile | None, path: str, seen: FileStamp | None) -> Discovery:
     """`shown`: the life that the path showed; `owner`: the one known to lie in the file seen."""
     if seen is None:
-        return Arrival.GONE if shown else Arrival.ABSENT
+        return Discovery.GONE if shown else Discovery.ABSENT
     if shown is not None and shown.inode == (seen.dev, seen.ino):
         same = (seen.size, seen.mtime, seen.ctime) == shown.known
-        return Arrival.SAME if same else Arrival.CHANGED
+        return Discovery.SAME if same else Discovery.CHANGED
     if owner is not None and not _nameless(owner, path, seen):
-        return Arrival.EXCHANGED if shown else Arrival.RENAMED
-    return Arrival.REPLACED if shown else Arrival.NEW
+        return Discovery.EXCHANGED if shown else Discovery.RENAMED
+    return Discovery.REPLACED if shown else Discovery.NEW
 
 
 def _nameless(owner: TrackedFile, path: str, seen: FileStamp) -> bool:

@@ -22,8 +22,8 @@ def youngest(named: Iterable[tuple[TrackedFile, Iterable[str]]]) -> set[TrackedF
 class Logs:
     """Use on the event loop only."""
 
-    def __init__(self, globs: Globs, register: Registry) -> None:
-        self._globs, self._register = globs, register
+    def __init__(self, globs: Globs, registry: Registry) -> None:
+        self._globs, self._registry = globs, registry
 
     def of(self, path: str) -> list[str]:
         """The names of the log that a file belongs to."""
@@ -41,5 +41,5 @@ class Logs:
         """Whether a followed path is that of a log, whatever it looks like."""
         if self._globs.names(path):
             return True
-        known = any(self._register.last(name) for name in first_names(path))
+        known = any(self._registry.last(name) for name in first_names(path))
         return self._globs.matches(path) and (numbered(path) or not known)

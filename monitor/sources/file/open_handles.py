@@ -10,13 +10,13 @@ from monitor.common.files import open_file
 from monitor.sources.file.identity import Hasher
 from monitor.sources.file.tracked_file import TrackedFile
 
-__all__ = ["Holders"]
+__all__ = ["OpenHandles"]
 
 _PROCESSES = "/proc"
 _DELETED = " (deleted)"
 
 
-class Holders:
+class OpenHandles:
     """Blocking, and for one thread at a time. Sees the handles of its own user's processes, as root those of all."""
 
     def __init__(self, hasher: Hasher) -> None:

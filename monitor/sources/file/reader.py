@@ -191,19 +191,19 @@ class FileReader:
         if self._before is None or self.offset or not (self.size or self.life.archive):
             return True
         try:
-            found = carry(self._before, self._hasher)
+            given = carry(self._before, self._hasher)
         except EarlyError:
             self.wait = EARLY
-            found = None
+            given = None
         except _DAMAGE:
-            found = None
-        if found is not None and found.open:
+            given = None
+        if given is not None and given.open:
             self.wait = max(0.0, self._rest - (time.monotonic() - self._before.changed))
         if self.wait and self._rest:
             self._known, self.size, self.mtime = self.life.known, self.life.size, self.life.mtime
             self.early = True
             return False
-        self.wait, self._carry = 0.0, found
+        self.wait, self._carry = 0.0, given
         return True
 
     def _begins_anew(self, window: Window) -> Iterator[Block]:

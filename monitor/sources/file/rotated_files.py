@@ -1,6 +1,6 @@
 """Lives that no followed path leads to: where their files lie now, what becomes of them, and who else lies there.
 
-Everything happens within the changes of a Keeper.
+Everything happens within the changes of a Tracker.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from monitor.sources.file.changes import PositionChanges, TrackingOptions
 from monitor.sources.file.discovery import Meeting, Parent, meeting
 from monitor.sources.file.globs import Globs
 from monitor.sources.file.identity import Hasher
-from monitor.sources.file.open_handles import Holders
+from monitor.sources.file.open_handles import OpenHandles
 from monitor.sources.file.registry import Registry
 from monitor.sources.file.rotation import Folders, Rest, Shortage, compare_wherever, find_rest, look_for
 from monitor.sources.file.schedule import Schedule
 from monitor.sources.file.tracked_file import FileStatus, StoredState, TrackedFile, WorkState, text
-from monitor.sources.file.transitions import Fate, SearchOutcome, fate, outcome
+from monitor.sources.file.transitions import SearchOutcome, Transition, outcome, transition
 
 __all__ = ["RotatedFiles"]
 
@@ -42,16 +42,16 @@ class RotatedFiles:
         *,
         hasher: Hasher,
         globs: Globs,
-        register: Registry,
+        registry: Registry,
         schedule: Schedule,
         thread: Callable[..., Awaitable[Any]],
     ) -> None:
         self._options, self._changes, self._hasher, self._globs = options, changes, hasher, globs
-        self._register, self._schedule, self._thread = register, schedule, thread
+        self._registry, self._schedule, self._thread = registry, schedule, thread
         self.once = False
         self.unmet: set[str] = set()  # followed paths: files written after a life that was searched for
         self._listings = Folders()  # in the thread
-        self._holders = Holders(hasher)  # in the thread
+        self._handles = OpenHandles(hasher)  # in the thread
         self._unsure: dict[TrackedFile, tuple[int, float]] = {}  # perhaps copies in the making: their size, since when
         self._owed: set[TrackedFile] = set()  # what was written after them has still to be searched for
         self._known_once: set[tuple[int, int]] = set()  # files that had a life of which nothing was read
@@ -66,7 +66,7 @@ class RotatedFiles:
         for one in later:
             if not self._globs.matches(one.path):
                 unseen.append(one)
-            elif self._register.inside(one.inode) is None:
+            elif self._registry.inside(one.inode) is None:
                 self.unmet.add(one.path)
         return rest, unseen
 
@@ -99,62 +99,73 @@ class RotatedFiles:
             return []
         # Of one that was never read nothing tells it from those written after it, one of which may have its inode.
         untouched = rest is not None and (rest.inode, rest.size, rest.mtime) == (life.inode, life.there, life.mtime)
-        current |= not life.known_by_content and life.fd < 0 and not untouched
-        packed = rest is not None and rest.archive and not life.known_by_content and not untouched and life.fd < 0
-        if rest is not None and packed and self._register.inside(rest.inode) in (None, life):
+        unknown = not life.known_by_content and life.fd < 0 and not untouched
+        if rest is not None and rest.archive and unknown and self._registry.inside(rest.inode) in (None, life):
             await self._wait_for(life, rest)
-            return unseen if current else []
+            return unseen
         if rest is None and life.fd < 0 and not life.busy:
-            # Deleted while it was shut, or while we were down.
-            fd = await self._thread(self._holders.open, replace(life), unclaimed=shut)
-            if fd >= 0 and (life.busy or life.fd >= 0 or not life.loose):
-                os.close(fd)
-            elif fd >= 0:
-                life.fd = fd
-                self._schedule.keep_open(life)
-        asked, inode = life, life.inode
+            await self._open_deleted(life)
+        inode = life.inode
+        said, owner = await self._outcome(life, rest)
+        self._carry_out(said, life, rest, owner)
+        later = unseen if current or unknown else []
+        if said is SearchOutcome.ANEW:
+            assert rest is not None
+            return [*later, rest]
+        # An archive may be its own, as long as nothing was read of it.
+        after = [other for other in later if life.known_by_content or not other.archive]
+        if said is SearchOutcome.OPEN and rest is None and after and not os.fstat(life.fd).st_nlink:
+            self._changes.outrun(life)
+            if life.after is not None:
+                life.after.before = None  # others came in between
+        if rest is not None and rest.inode != inode and life.fd < 0 and not rest.archive:
+            later = [*later, *await self._successor(life, inode)]
+        return later
+
+    async def _open_deleted(self, life: TrackedFile) -> None:
+        """Its file was deleted while it was shut, or while we were down."""
+        fd = await self._thread(self._handles.open, replace(life), unclaimed=shut)
+        if fd >= 0 and (life.busy or life.fd >= 0 or not life.loose):
+            os.close(fd)
+        elif fd >= 0:
+            life.fd = fd
+            self._schedule.keep_open(life)
+
+    async def _outcome(self, life: TrackedFile, rest: Rest | None) -> tuple[SearchOutcome, TrackedFile | None]:
+        """What it comes to that a search found `rest`, and the life that is known to lie there."""
+        asked = life
         copied = rest is not None and rest.inode != life.inode and life.fd >= 0
         if copied and not await self._thread(self._still_own, replace(life)):
             # Cut after it was copied, and renamed at once? Then its file is another life, which nobody knows yet.
             asked = replace(life, fd=-1)
             self._schedule.shut(life)
-            self._register.renounce(life)
+            self._registry.renounce(life)
         owner = await self.owner(rest) if rest is not None else None
-        said = outcome(asked, (rest.path, rest.inode) if rest else None, owner, last=self.once)
+        return outcome(asked, (rest.path, rest.inode) if rest else None, owner, last=self.once), owner
+
+    def _carry_out(self, said: SearchOutcome, life: TrackedFile, rest: Rest | None, owner: TrackedFile | None) -> None:
         if said is SearchOutcome.LOST:
             # Another file in its place may be what an editor or a job made of it.
-            unknown = life.unopened or (life.away and self._register.shown(life.path) is None)
+            unknown = life.unopened or (life.away and self._registry.shown(life.path) is None)
             self._changes.lost("vanished", life, unknown)
-            self._changes.end(life)
         elif said is SearchOutcome.AGAIN:
             life.searches += 1
         elif said is SearchOutcome.ANEW:
             assert rest is not None
             if life.after is not None:
                 follow(life.after, life.before)  # what lies there is put in between again
-            self._changes.end(life)
             self._known_once.add(rest.inode)
-            return [*(unseen if current else []), rest]
         elif said is SearchOutcome.JOINS:
             assert owner is not None
             self.inherit(owner, life)
-            self._changes.end(life)
         elif said is SearchOutcome.MOVES:
             assert rest is not None
-            self._register.move(life, rest)
+            self._registry.move(life, rest)
             self._changes.note[life] = None
+        if said in (SearchOutcome.LOST, SearchOutcome.ANEW, SearchOutcome.JOINS):
+            self._changes.end(life)
         if said in (SearchOutcome.MOVES, SearchOutcome.OPEN):
             self._changes.turns[life] = None
-        # An archive may be its own, as long as nothing was read of it.
-        after = [other for other in unseen if life.known_by_content or not other.archive]
-        if current and said is SearchOutcome.OPEN and rest is None and after and not os.fstat(life.fd).st_nlink:
-            self._changes.outrun(life)
-            if life.after is not None:
-                life.after.before = None  # others came in between
-        later = unseen if current else []
-        if rest is not None and rest.inode != inode and life.fd < 0 and not rest.archive:
-            later = [*later, *await self._successor(life, inode)]
-        return later
 
     async def _successor(self, life: TrackedFile, inode: tuple[int, int]) -> list[Rest]:
         """The file in which a life lay that goes on in a copy: cut and written anew, it holds another one."""
@@ -198,7 +209,7 @@ class RotatedFiles:
             return
         if life.work is not (WorkState.HELD if life.unsure else WorkState.RESTING):
             return  # the turn that it has or awaits finds nothing, and comes here again
-        self._register.move(life, rest)
+        self._registry.move(life, rest)
         life.mtime = rest.mtime
         self.doubt(life)
         self._changes.note[life] = None
@@ -242,9 +253,9 @@ class RotatedFiles:
 
     async def _compare(self, rest: Rest, rested: bool) -> tuple[Meeting, TrackedFile | None]:
         """What a file is that no life claims, and the life of which it is a copy. Raises Shortage."""
-        if rest.archive and self._register.awaited(rest.path, rest.inode):
+        if rest.archive and self._registry.awaited(rest.path, rest.inode):
             return Meeting.UNDECIDED, None
-        lives = [(life, replace(life)) for life in self._register.parents(rest.path, rest.inode)]
+        lives = [(life, replace(life)) for life in self._registry.parents(rest.path, rest.inode)]
         verdicts = [await self._thread(compare_wherever, rest, copy, self._hasher) for _, copy in lives]
         parents = [
             Parent(verdict, life.loose or life.ended, False, copy.size <= copy.offset)
@@ -268,7 +279,7 @@ class RotatedFiles:
                 life.adopt(copied)
             else:
                 for name in original_names(rest.path)[1:]:
-                    insert(life, self._register.shown(name))
+                    insert(life, self._registry.shown(name))
                 _log.info("rotated file found that nobody read", source=self._options.name, path=text(rest.path))
             if not rest.archive and self._schedule.room:  # it may be deleted before its turn comes
                 life.fd = await self._thread(open_same, rest.path, rest.inode, unclaimed=shut)
@@ -277,20 +288,20 @@ class RotatedFiles:
                 self.doubt(life)
             else:
                 self._schedule.hold(life)
-            self._register.found(rest, life)
+            self._registry.found(rest, life)
             self._changes.note[life] = self._changes.turns[life] = None
             # Together with those beside it: after a restart only what is younger than the youngest life saved counts as
             # unseen.
             folder = os.path.dirname(rest.path)
             self._changes.note |= {
                 other: None
-                for other in self._register
+                for other in self._registry
                 if other.record is not StoredState.SAVED and os.path.dirname(other.path) == folder
             }
 
     async def owner(self, rest: Rest) -> TrackedFile | None:
         """The life that the file belongs to. One that only claims its inode, from before a restart, loses that."""
-        owner = self._register.inside(rest.inode)
+        owner = self._registry.inside(rest.inode)
         if owner is None or owner.fd >= 0:
             return owner
         try:
@@ -300,12 +311,12 @@ class RotatedFiles:
         except Shortage:
             return owner
         if owner.loose:
-            self._register.renounce(owner)
+            self._registry.renounce(owner)
         return None
 
     async def _known(self, rest: Rest) -> bool:
         """Whether the file is one of which something was read, in a place that was another's. Raises Shortage."""
-        for life in self._register.parents(rest.path, rest.inode):
+        for life in self._registry.parents(rest.path, rest.inode):
             if await self._thread(compare_wherever, rest, replace(life), self._hasher) == "continues":
                 return True
         return False
@@ -315,7 +326,7 @@ class RotatedFiles:
 
         What was rotated takes none: it can be shut, and opened again.
         """
-        open_ = [life for life in self._register.loose() if life.fd >= 0]
+        open_ = [life for life in self._registry.loose() if life.fd >= 0]
         room = self._schedule.open_max // 2
         if len(open_) <= room:
             return set()
@@ -324,16 +335,16 @@ class RotatedFiles:
 
     async def tend(self, life: TrackedFile, status: FileStatus | None, crowded: bool) -> None:
         """Let go of a rotated or deleted file once it is read and at rest."""
-        said = fate(life, status, now=time.monotonic(), quiet=self._options.quiet, crowded=crowded)
-        if said is Fate.SEARCH:
+        said = transition(life, status, now=time.monotonic(), quiet=self._options.quiet, crowded=crowded)
+        if said is Transition.SEARCH:
             self._schedule.shut(life)
             await self.add_unseen(await self.locate(life))
-        elif said is Fate.TURN:
+        elif said is Transition.TURN:
             assert status is not None
             self._schedule.grown(life, status.stat.st_size, status.stat.st_mtime_ns)
-        elif said is Fate.FLUSH:
+        elif said is Transition.FLUSH:
             self._schedule.want(life, -1, whole=True)
-        elif said is Fate.END:
+        elif said is Transition.END:
             if crowded and status is not None and status.writers is not False:
                 self._changes.lost("crowded", life, written_on=True)
             self._changes.end(life)

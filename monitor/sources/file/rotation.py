@@ -117,7 +117,7 @@ class Folders:
     def settled(self, folder: str, inode: int, bases: Collection[str]) -> list[Rest]:
         """Files in a folder as they lay there at one moment: in the midst of a rotation a listing may miss those that
         change their names, and give the names of others to them."""
-        found: list[Rest] = []
+        files: list[Rest] = []
         for _ in range(_LISTINGS):
             try:
                 before = os.stat(folder).st_mtime_ns
@@ -129,7 +129,7 @@ class Folders:
                     if len(self._kept) > _KEPT:
                         del self._kept[next(iter(self._kept))]
                 names = listing.names(inode, bases)
-                found = [rest for name in names if (rest := look_at(os.path.join(folder, name)))]
+                files = [rest for name in names if (rest := look_at(os.path.join(folder, name)))]
                 after = os.stat(folder).st_mtime_ns
             except OSError as error:
                 if _short(error):
@@ -138,7 +138,7 @@ class Folders:
             if before == after and time.time_ns() - after > _TICK:
                 break
             time.sleep(_TICK / 1e9)
-        return found
+        return files
 
 
 def find_rest(
@@ -150,8 +150,8 @@ def find_rest(
     folders around, where old logs are often put, but for paths that are `followed`. Raises Shortage.
     """
     folder, name = os.path.split(former.target or former.path)
-    found, after = _find_in(folder or ".", name, former, hasher=hasher, folders=folders)
-    if found is None and former.fd < 0:
+    rest, after = _find_in(folder or ".", name, former, hasher=hasher, folders=folders)
+    if rest is None and former.fd < 0:
         for other in _around(folder):
             elsewhere, later = _find_in(other, name, former, hasher=hasher, folders=folders)
             if elsewhere is not None and _far(elsewhere, name, former, followed):
@@ -164,7 +164,7 @@ def find_rest(
                 elsewhere, later = _find_in(other, name, former, hasher=hasher, folders=folders)
                 if elsewhere is not None and elsewhere.inode == former.inode:
                     return elsewhere, [*after, *later]
-    return found, after
+    return rest, after
 
 
 def _far(rest: Rest, name: str, former: TrackedFile, followed: Callable[[str], bool]) -> bool:
@@ -263,11 +263,11 @@ def _choose(
     plain = {rest.path for rest in siblings if not rest.archive}
     packing = [rest for rest in siblings if rest.archive and os.path.splitext(rest.path)[0] in plain]
 
-    found = same
-    if found is None and former.known_by_content:
-        found = next((rest for rest in siblings[:_TRIED] if compared(rest, former, hasher) == "continues"), None)
-    elif found is None:
-        found = _packed(former, siblings, packing)
+    chosen = same
+    if chosen is None and former.known_by_content:
+        chosen = next((rest for rest in siblings[:_TRIED] if compared(rest, former, hasher) == "continues"), None)
+    elif chosen is None:
+        chosen = _packed(former, siblings, packing)
 
     # Written after what was read of `former` (in the same tick of the clock, maybe): when no other life claims them,
     # nobody has read them. When it was written last itself says less: a service may come back to the next log late, and
@@ -275,9 +275,9 @@ def _choose(
     after = [
         rest
         for rest in reversed(siblings)
-        if rest is not found and rest.mtime >= former.mtime >= 0 and rest not in packing
+        if rest is not chosen and rest.mtime >= former.mtime >= 0 and rest not in packing
     ]
-    return found, after
+    return chosen, after
 
 
 def _packed(former: TrackedFile, siblings: Sequence[Rest], packing: Collection[Rest]) -> Rest | None:

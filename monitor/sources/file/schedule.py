@@ -14,7 +14,7 @@ __all__ = ["Schedule"]
 
 BURST = 1 << 20  # bytes up to which a file counts as live and goes before those that catch up
 
-Ask = tuple[TrackedFile, int | None, bool]  # flush and whole as for a Turn
+Ask = tuple[TrackedFile, int | None, bool]  # flush and whole as for a FileReader
 
 
 class Schedule:

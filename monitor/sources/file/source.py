@@ -102,7 +102,7 @@ class FileConfig(LogConfig):
     @classmethod
     def _absolute(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         folder = (info.context or {}).get("folder") or os.getcwd()
-        found = []
+        patterns = []
         for given in value:
             pattern = given
             if not pattern or "\0" in pattern:
@@ -111,8 +111,8 @@ class FileConfig(LogConfig):
                 pattern = os.path.normpath(os.path.join(folder, os.path.expanduser(pattern)))
             if any("**" in part and part != "**" for part in pattern.split("/")):
                 raise ValueError("** must stand alone between slashes, as in /var/log/**/*.log")
-            found.append(pattern)
-        return tuple(found)
+            patterns.append(pattern)
+        return tuple(patterns)
 
 
 class FileSource:
@@ -128,16 +128,16 @@ class FileSource:
         self._globs = Globs(config.include, config.exclude)
         self._once = False
         self._watch: Watch | None = None
-        self._register = Registry()
+        self._registry = Registry()
         self._schedule = Schedule()
         self._survey = Survey(self._globs, config.include, self._descriptor)  # in the thread
-        self._keeper = Tracker(
+        self._tracker = Tracker(
             config,
             intake,
             hasher=self._hasher,
             globs=self._globs,
             survey=self._survey,
-            register=self._register,
+            registry=self._registry,
             schedule=self._schedule,
             thread=self._thread,
         )
@@ -174,11 +174,11 @@ class FileSource:
         # Its own thread, so that a hanging network mount stops this source only.
         self._io = ThreadPoolExecutor(1, thread_name_prefix=f"files-{self.config.name}")
         try:
-            self._keeper.restore(await self._intake.positions(), once)
-            self._intake.backlog(self._register.unread)
+            self._tracker.restore(await self._intake.positions(), once)
+            self._intake.backlog(self._registry.unread)
             self._take_handles()
             self._watch = None if once else Watch(self._hint)
-            self._report((await self._keeper.begin()).problems | self._keeper.blocked)
+            self._report((await self._tracker.begin()).problems | self._tracker.blocked)
             await self._follow_folders()
             await self._intake.started()
             async with asyncio.TaskGroup() as group:
@@ -199,7 +199,7 @@ class FileSource:
 
     def _take_handles(self) -> None:
         left = self._intake.handles
-        for life in self._register:
+        for life in self._registry:
             life.fd = left.pop(life.inode, -1)
             self._schedule.keep_open(life)
         for descriptor in left.values():
@@ -208,7 +208,7 @@ class FileSource:
 
     def _leave_handles(self) -> None:
         """Deleted files cannot be opened again, and any file may be deleted before whoever comes after opens it."""
-        for life in self._register:
+        for life in self._registry:
             if life.fd >= 0 and not life.ended:
                 self._intake.handles[life.inode], life.fd = life.fd, -1
             life.close()
@@ -245,9 +245,9 @@ class FileSource:
                 due = time.monotonic() + pause
 
     async def _reconcile(self, looked: set[str] | None) -> float:
-        found, again = await self._keeper.look(looked, self._to_tend() if looked is None else [])
+        found, again = await self._tracker.look(looked, self._to_tend() if looked is None else [])
         if found.whole:
-            self._report(found.problems | self._keeper.blocked)
+            self._report(found.problems | self._tracker.blocked)
             await self._follow_folders()
         self._look_at(again)
         return found.cost
@@ -260,12 +260,12 @@ class FileSource:
             self._tended = now
         return [
             life
-            for life in self._register.loose()
-            if self._keeper.begun and not life.busy and (thorough or now - life.changed < LIVELY)
+            for life in self._registry.loose()
+            if self._tracker.begun and not life.busy and (thorough or now - life.changed < LIVELY)
         ]
 
     def _descriptor(self, path: str) -> int:
-        life = self._register.shown(path)
+        life = self._registry.shown(path)
         return life.fd if life is not None and not life.target else -1
 
     def _report(self, problems: Mapping[str, str]) -> None:
@@ -327,7 +327,7 @@ class FileSource:
                 life.proven = False  # what a look sees meanwhile is of the next content
                 if turn.seen:
                     life.grown = (turn.seen, -1)  # what a look saw since is of the next content
-                self._look_at(await self._keeper.replaced(life, turn))
+                self._look_at(await self._tracker.replaced(life, turn))
             elif life.legacy is not None:
                 life.inherit(life.legacy)
                 again = True
@@ -364,11 +364,11 @@ class FileSource:
             self._schedule.later(life, EARLY)
 
     async def _read(self, life: TrackedFile, turn: FileReader, again: bool) -> None:
-        self._keeper.recovered(life)
+        self._tracker.recovered(life)
         life.bulk = turn.more
         life.at_end, life.left = not (turn.more or turn.early or turn.doubted), turn.left
         if life.archive and life.at_end and not turn.left:
-            await self._keeper.read_whole(life)
+            await self._tracker.read_whole(life)
         elif turn.more or again:
             self._schedule.want(life)
         elif turn.left and (self._once or life.hopes):
@@ -414,14 +414,14 @@ class FileSource:
         if again:
             self._schedule.want(life)  # found again meanwhile
         elif life.loose:
-            await self._keeper.moved(life)
+            await self._tracker.moved(life)
         elif self._once:
             await self._reconcile(set(life.paths))
         else:
             self._look_at(set(life.paths))
 
     async def _to_end(self) -> None:
-        for life in self._register:
+        for life in self._registry:
             life.until = max(life.there, life.offset)
             self._schedule.want(life)
         await self._schedule.drained()
@@ -435,7 +435,7 @@ class FileSource:
     def _hint(self, changes: WatchHints) -> None:
         """Something happened to these paths. Files known and merely written to get their turn at once."""
         for path in changes.written:
-            life = self._register.called(path)
+            life = self._registry.called(path)
             if life is not None:
                 life.changed = time.monotonic()
                 self._schedule.want(life)
@@ -448,7 +448,7 @@ class FileSource:
     async def _follow_folders(self) -> None:
         if self._watch is None:
             return
-        folders = {**dict.fromkeys(self._register.targets(), 0), **self._globs.folders}
+        folders = {**dict.fromkeys(self._registry.targets(), 0), **self._globs.folders}
         unseen, problem = await self._thread(self._watch.follow, folders)
         self._intake.degraded("watch", problem)
         if unseen:

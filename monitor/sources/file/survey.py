@@ -64,30 +64,30 @@ class Survey:
     def look(self, only: Iterable[str] | None = None) -> Observation:
         """Compare files with what was seen before; `only`: these paths, as far as the globs name them."""
         began = time.thread_time()
-        found = Observation(whole=only is None)
-        for path in self._whole(found) if only is None else [path for path in only if self._globs.matches(path)]:
+        observation = Observation(whole=only is None)
+        for path in self._whole(observation) if only is None else [path for path in only if self._globs.matches(path)]:
             try:
                 status = os.stat(path)
             except (FileNotFoundError, NotADirectoryError):
                 status = None
             except OSError as error:
-                found.problems[path] = f"cannot be examined: {error.strerror or type(error).__name__}"
+                observation.problems[path] = f"cannot be examined: {error.strerror or type(error).__name__}"
                 self._seen.pop(path, None)
                 continue
             if status is not None and not stat.S_ISREG(status.st_mode):
                 if stat.S_ISDIR(status.st_mode) and literal(path) and path in self._include:
-                    found.problems[path] = f"is a folder; write {text(path)}/* to follow the files in it"
+                    observation.problems[path] = f"is a folder; write {text(path)}/* to follow the files in it"
                 status = None
             if status is None:
                 if self._seen.pop(path, None):
-                    found.changes.append((path, None))
+                    observation.changes.append((path, None))
                 continue
             now = FileStamp(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
             if self._seen.get(path) != now:
                 self._seen[path] = now
-                found.changes.append((path, now))
-        found.cost = time.thread_time() - began
-        return found
+                observation.changes.append((path, now))
+        observation.cost = time.thread_time() - began
+        return observation
 
     def status(self, life: TrackedFile) -> FileStatus | None:
         """What the file of a loose life is like; None: nothing is where it lay."""

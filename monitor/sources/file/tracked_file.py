@@ -155,14 +155,8 @@ class TrackedFile:
             state["raw"] = os.fsencode(self.path).hex()
         if not self.looked_into:
             state["there"] = self.there
-        if self.loose:
-            state["loose"] = True
-        if self.ended:
-            state["ended"] = True
-        if self.unsure:
-            state["unsure"] = True
-        if self.archive:
-            state["archive"] = True
+        flags = {"loose": self.loose, "ended": self.ended, "unsure": self.unsure, "archive": self.archive}
+        state |= {name: True for name, flag in flags.items() if flag}
         if self.before is not None and not self.ended:
             state["before"] = self.before.key
         if self.target:

@@ -1,4 +1,4 @@
-"""Keeps the register true to what lies on disk: does what arrivals and fates decide, and records it in one go.
+"""Keeps the registry true to what lies on disk: does what discoveries and transitions decide, and records it in one go.
 
 Whatever a look brings, the lives that end and those that begin, is committed in one transaction before any of them gets
 a turn: a crash in between must not leave a file of which nobody knows any more.
@@ -21,7 +21,7 @@ from monitor.intake.protocol import Intake
 from monitor.sources.file.blanks import last_written
 from monitor.sources.file.carry import follow
 from monitor.sources.file.changes import PositionChanges, TrackingOptions
-from monitor.sources.file.discovery import Arrival, Meeting, Parent, arrival, meeting
+from monitor.sources.file.discovery import Discovery, Meeting, Parent, discovery, meeting
 from monitor.sources.file.globs import Globs
 from monitor.sources.file.identity import Hasher
 from monitor.sources.file.logs import Logs, youngest
@@ -63,24 +63,24 @@ class Tracker:
         hasher: Hasher,
         globs: Globs,
         survey: Survey,
-        register: Registry,
+        registry: Registry,
         schedule: Schedule,
         thread: Callable[..., Awaitable[Any]],
     ) -> None:
         self._options, self._intake, self._hasher = options, intake, hasher
         self._globs, self._survey = globs, survey
-        self._register, self._schedule, self._thread = register, schedule, thread
-        self._changes = PositionChanges(options.name, intake, register, schedule)
-        self._strays = RotatedFiles(
+        self._registry, self._schedule, self._thread = registry, schedule, thread
+        self._changes = PositionChanges(options.name, intake, registry, schedule)
+        self._rotated = RotatedFiles(
             options,
             self._changes,
             hasher=hasher,
             globs=globs,
-            register=register,
+            registry=registry,
             schedule=schedule,
             thread=thread,
         )
-        self._logs = Logs(globs, register)
+        self._logs = Logs(globs, registry)
         self._once = False
         self._first = False
         self.begun = False  # the lives from before a restart have been placed
@@ -95,7 +95,7 @@ class Tracker:
 
     def restore(self, saved: Mapping[str, Mapping[str, Any]], once: bool) -> None:
         """Take over what was known before a restart. `once`: nobody looks a second time."""
-        self._once = self._strays.once = once
+        self._once = self._rotated.once = once
         self._first = WATERMARK not in saved
         self._unread = dict(saved.get(WATERMARK, {}).get("unread", {}))
         lives: list[TrackedFile] = []
@@ -113,44 +113,44 @@ class Tracker:
             # One no longer included waits in case it comes back.
             elif self._globs.matches(life.path) or state.get("loose"):
                 lives.append(life)
-        self._register.remember(lives)
+        self._registry.remember(lives)
         known = {life.key: life for life in (*lives, *past)}
         for life in lives:
             follow(life, known.get(str(saved[life.key].get("before"))))
         for life in lives:
             if life.unsure:
-                self._strays.doubt(life)
+                self._rotated.doubt(life)
         for life in sorted(past, key=lambda life: life.mtime):
-            self._changes.over |= {one.key: None for one in self._register.recall(life)}
+            self._changes.over |= {one.key: None for one in self._registry.recall(life)}
 
     async def begin(self) -> Observation:
         """The first look: follow what is there, and find the lives known from before whose path leads elsewhere now."""
         extra: list[Position] = []
         async with self._changes.gathered(extra):
-            former = [life for life in self._register if life.record is not StoredState.NONE]
-            found: Observation = await self._thread(self._survey.look)
-            await self._doubt(found, youngest((life, self._logs.of(life.path)) for life in former))
-            await self._apply(found)
+            former = [life for life in self._registry if life.record is not StoredState.NONE]
+            observation: Observation = await self._thread(self._survey.look)
+            await self._doubt(observation, youngest((life, self._logs.of(life.path)) for life in former))
+            await self._apply(observation)
             await self._place(former)
             await self._meet_later()
             if self._once:
-                await self._strays.settle_unsure()
+                await self._rotated.settle_unsure()
             if self._first:
                 mark = {"time": time.time(), "unread": self._unread}
                 extra.append(Position(self._options.name, WATERMARK, mark))
         self.begun, self._first = True, False
-        return found
+        return observation
 
     async def _doubt(self, found: Observation, trusted: Collection[TrackedFile] = ()) -> None:
         """One that was rotated away or deleted and is shut may be seen again by its inode alone, which another file has
         by now. It is not to be taken for the log that is followed: what was written after it was found after others."""
         for path, now in found.changes:
-            owner = self._register.inside((now.dev, now.ino)) if now is not None else None
+            owner = self._registry.inside((now.dev, now.ino)) if now is not None else None
             if now is None or owner is None or not owner.loose or owner.fd >= 0:
                 continue
             renamed = not self.begun and path != owner.path  # or restored: on another disk inodes are others
             if renamed or (owner not in trusted and (now.size, now.mtime) != owner.known[:2]):
-                await self._strays.owner(Rest(path, owner.inode, now.size, now.mtime, archive=False))
+                await self._rotated.owner(Rest(path, owner.inode, now.size, now.mtime, archive=False))
 
     async def _place(self, former: Iterable[TrackedFile]) -> None:
         lives = sorted((life for life in former if not life.ended), key=lambda life: life.mtime)
@@ -160,16 +160,16 @@ class Tracker:
         unseen: dict[tuple[int, int], Rest] = {}
         for life in lives:
             if life.loose:
-                unseen |= {rest.inode: rest for rest in await self._strays.locate(life, life in latest)}
+                unseen |= {rest.inode: rest for rest in await self._rotated.locate(life, life in latest)}
             elif life in latest - still - self._replaceable:  # rotated, and the log after it was not known yet
-                unseen |= {rest.inode: rest for rest in await self._strays.after(life)}
+                unseen |= {rest.inode: rest for rest in await self._rotated.after(life)}
         for life in self._replaceable:
             if life.known_by_content and life not in latest:
                 continue
-            unseen |= {rest.inode: rest for rest in await self._strays.after(life)}
+            unseen |= {rest.inode: rest for rest in await self._rotated.after(life)}
         self._replaceable.clear()
         # Only now is it known which files belong to nobody.
-        await self._strays.add_unseen(unseen.values())
+        await self._rotated.add_unseen(unseen.values())
 
     # What a look brings
 
@@ -177,42 +177,42 @@ class Tracker:
         """Look at the disk and follow what it says. Returns what was found, and paths to look at once more."""
         async with self._changes.gathered():
             loose = list(tended)
-            reserved = [life for life in self._register if life.reserved and not life.busy] if paths is None else []
+            reserved = [life for life in self._registry if life.reserved and not life.busy] if paths is None else []
             self._look = set()
 
             def work() -> tuple[Observation, list[tuple[TrackedFile, FileStatus | None]], list[TrackedFile]]:
                 statuses = [(life, self._survey.status(life)) for life in loose]
                 return self._survey.look(paths), statuses, [life for life in reserved if self._survey.filled(life)]
 
-            found, statuses, filled = await self._thread(work)
+            observation, statuses, filled = await self._thread(work)
             self._changes.turns |= dict.fromkeys(life for life in filled if not life.ended)
-            await self._doubt(found)
-            await self._apply(found)
-            crowd = self._strays.crowd()
+            await self._doubt(observation)
+            await self._apply(observation)
+            crowd = self._rotated.crowd()
             for life, status in statuses:
-                await self._strays.tend(life, status, life in crowd)
-            if found.whole:
-                await self._strays.settle_unsure()
+                await self._rotated.tend(life, status, life in crowd)
+            if observation.whole:
+                await self._rotated.settle_unsure()
             await self._meet_later()
-            return found, self._look
+            return observation, self._look
 
     async def _meet_later(self) -> None:
         """Look at followed files that a search came upon before any look did, within the same changes: after a restart
         they would be taken for older than what it was that they were written before."""
         asked: set[str] = set()
-        while unmet := self._strays.unmet - asked:
+        while unmet := self._rotated.unmet - asked:
             asked |= unmet
             await self._apply(await self._thread(self._survey.look, unmet))
-        self._strays.unmet.clear()
+        self._rotated.unmet.clear()
 
-    async def _apply(self, found: Observation) -> None:
+    async def _apply(self, observation: Observation) -> None:
         strays: list[tuple[TrackedFile, bool]] = []
         fresh: list[_Candidate] = []
         back: dict[str, TrackedFile] = {}  # logs that were missing until now, and what was known there
-        for path, now in found.changes:
-            shown = self._register.shown(path)
-            owner = self._register.inside((now.dev, now.ino)) if now else None
-            said = arrival(shown, owner, path, now)
+        for path, now in observation.changes:
+            shown = self._registry.shown(path)
+            owner = self._registry.inside((now.dev, now.ino)) if now else None
+            said = discovery(shown, owner, path, now)
             if said.leaves:
                 life = self._leave(path)
                 if life.loose:
@@ -222,33 +222,33 @@ class Tracker:
             if now is not None and (said.fresh or doubtful):
                 # Of whom they may be copies is asked before paths change hands.
                 # At a start it may have got another inode and another name.
-                parents = self._register.parents(path, None if self.begun else (now.dev, now.ino))
+                parents = self._registry.parents(path, None if self.begun else (now.dev, now.ino))
                 fresh.append(_Candidate(path, now, [(life, replace(life)) for life in parents]))
-                if self.begun and shown is None and (last := self._register.last(path)) and self._logs.shown_at(path):
+                if self.begun and shown is None and (last := self._registry.last(path)) and self._logs.shown_at(path):
                     back[path] = last
-        for path, now in found.changes:
+        for path, now in observation.changes:
             if now is None:
                 continue
-            owner = self._register.shown(path) or self._register.inside((now.dev, now.ino))
-            said = arrival(self._register.shown(path), owner, path, now)
-            if owner is not None and said is Arrival.RENAMED:
+            owner = self._registry.shown(path) or self._registry.inside((now.dev, now.ino))
+            said = discovery(self._registry.shown(path), owner, path, now)
+            if owner is not None and said is Discovery.RENAMED:
                 self._take(owner, path, now)
             if owner is not None and not said.fresh and self._needs_turn(owner, now):
                 self._schedule.grown(owner, now.size, now.mtime)
-        fresh = [new for new in fresh if self._register.shown(new.path) is None]
+        fresh = [new for new in fresh if self._registry.shown(new.path) is None]
         before = [life for life in await self._meet(fresh) if self._logs.shown_at(life.path)]
         # Since it was seen that there is none, another may have come and gone.
-        before += [life for path, life in back.items() if self._register.shown(path) is not life]
+        before += [life for path, life in back.items() if self._registry.shown(path) is not life]
         for life in before:
-            await self._strays.add_unseen(await self._strays.after(life))
+            await self._rotated.add_unseen(await self._rotated.after(life))
         for life, current in strays:
             if life.loose:
-                await self._strays.add_unseen(await self._strays.locate(life, current))
+                await self._rotated.add_unseen(await self._rotated.locate(life, current))
             elif current and not life.ended:
-                await self._strays.add_unseen(await self._strays.after(life))
+                await self._rotated.add_unseen(await self._rotated.after(life))
 
     def _leave(self, path: str) -> TrackedFile:
-        life = self._register.detach(path)
+        life = self._registry.detach(path)
         self._changes.recovered(life)
         if not life.loose and path not in life.paths:
             self._changes.turns[life] = None  # perhaps it could not be opened under its old name
@@ -257,7 +257,7 @@ class Tracker:
     def _take(self, life: TrackedFile, path: str, now: FileStamp) -> None:
         if not self.begun and ((not life.head[0] and life.mtime != now.mtime) or life.path != path):
             self._replaceable.add(life)
-        self._register.attach(life, path)
+        self._registry.attach(life, path)
         if (now.size, now.mtime) == life.known[:2]:
             life.known = (now.size, now.mtime, now.ctime)
         if life.record is not StoredState.SAVED:
@@ -277,37 +277,37 @@ class Tracker:
         if not fresh:
             return gone
         recognised = await self._thread(self._recognise, fresh, self._schedule.spare, unclaimed=_close)
-        for new, (found, parent) in zip(fresh, recognised, strict=True):
-            if found is None:
+        for new, (fresh_life, parent) in zip(fresh, recognised, strict=True):
+            if fresh_life is None:
                 continue
-            life = found
-            owner = self._register.inside(life.inode)
+            life = fresh_life
+            owner = self._registry.inside(life.inode)
             if parent is not None and parent.loose and not parent.busy:
                 # Written anew by an editor or by a job, restored, a new device id: the ends are the same, the rest may
                 # not be. Read again under the same generation, which gives what is the same the same ids.
                 self._schedule.shut(parent)
-                self._register.settle_in(parent, life.inode)
+                self._registry.settle_in(parent, life.inode)
                 parent.fd, life.fd = life.fd, -1
                 if life.generation != parent.generation:
                     parent.start = life.start
                     parent.rewind()
                 life = parent
-            elif owner is not None and arrival(None, owner, new.path, new.now) is Arrival.RENAMED:
+            elif owner is not None and discovery(None, owner, new.path, new.now) is Discovery.RENAMED:
                 life = owner  # two new paths lead to one file
             elif life.unsure:
-                self._strays.doubt(life)
+                self._rotated.doubt(life)
             else:
                 if parent is not None:  # it has its turn just now: another life then, of the same generation
                     life.generation = parent.generation
                 self._schedule.hold(life)
-            if life is not found or self._register.shown(new.path) is not None:
-                found.close()
+            if life is not fresh_life or self._registry.shown(new.path) is not None:
+                fresh_life.close()
             self._schedule.keep_open(life)
-            if self._register.shown(new.path) is not None:
+            if self._registry.shown(new.path) is not None:
                 continue
-            before = self._register.last(new.path)
-            self._register.attach(life, new.path)
-            if parent is None and life is found:
+            before = self._registry.last(new.path)
+            self._registry.attach(life, new.path)
+            if parent is None and life is fresh_life:
                 self._succeeds(life, before)
             life.there = new.now.size
             self._changes.note[life] = None
@@ -336,7 +336,7 @@ class Tracker:
 
         So many of the files as `spare` stay open, since they may be deleted before their turn comes.
         """
-        found = []
+        recognised = []
         for new in candidates:
             start = self._beginning(new.path, new.now)
             inode, size = self._unread.get(text(new.path), (0, 0))
@@ -359,8 +359,8 @@ class Tracker:
             elif spare > 0 and not life.start:
                 life.fd = open_same(new.path, life.inode)
                 spare -= life.fd >= 0
-            found.append((life, parent))
-        return found
+            recognised.append((life, parent))
+        return recognised
 
     def _beginning(self, path: str, now: FileStamp) -> int:
         """How much of a file is left unread at the very first start: what was there when the monitor was started."""
@@ -386,7 +386,7 @@ class Tracker:
             Parent(
                 compare_wherever(rest, copy, self._hasher),
                 life_.loose,
-                life_.path == new.path or self._register.last(new.path) is life_,
+                life_.path == new.path or self._registry.last(new.path) is life_,
                 copy.size <= copy.offset,
             )
             for life_, copy in new.parents
@@ -423,7 +423,7 @@ class Tracker:
         """The path of a loose life leads to another file."""
         async with self._changes.gathered():
             if life.loose:
-                await self._strays.add_unseen(await self._strays.locate(life))
+                await self._rotated.add_unseen(await self._rotated.locate(life))
             await self._meet_later()
 
     async def replaced(self, old: TrackedFile, turn: FileReader) -> set[str]:
@@ -443,16 +443,16 @@ class Tracker:
             except Shortage:
                 self._schedule.later(old, 1.0)
                 return set()
-            await self._strays.add_unseen(unseen)
+            await self._rotated.add_unseen(unseen)
             await self._meet_later()
             return self._look
 
     async def _succeed(self, old: TrackedFile, turn: FileReader) -> list[Rest]:
         current = not old.loose
-        rest, unseen = await self._strays.find(old)
+        rest, unseen = await self._rotated.find(old)
         if rest is not None and rest.inode == old.inode:
             rest = None
-        heir = await self._strays.owner(rest) if rest is not None else None
+        heir = await self._rotated.owner(rest) if rest is not None else None
         place = Rest(old.path, old.inode, 0, 0, archive=False)
         legacy, old.legacy = old.legacy, None
         again = await self._thread(look_for, place) if not current and legacy is None else None
@@ -460,7 +460,7 @@ class Tracker:
         new = TrackedFile(old.path, old.inode, mtime=turn.mtime, target=old.target, there=turn.size)
         new.rewrites = old.rewrites + 1 if turn.rewritten else 0
         self._schedule.hold(new)
-        self._register.succeed(old, new)
+        self._registry.succeed(old, new)
         if old.grown == (turn.size, turn.mtime):
             old.grown = (0, -1)  # a look during the last turn saw this content already
         if rest is None:
@@ -468,12 +468,12 @@ class Tracker:
         elif not rest.archive:
             self._changes.lost("truncated", replace(old, offset=max(old.offset, rest.size)))
         if rest is not None and heir is None:
-            self._register.move(old, rest)
+            self._registry.move(old, rest)
             self._changes.note[old] = self._changes.turns[old] = None
             follow(new, old)
         else:
             if heir is not None:
-                self._strays.inherit(heir, old)
+                self._rotated.inherit(heir, old)
                 follow(new, heir)
             self._changes.end(old)
 

@@ -6,14 +6,14 @@ from enum import Enum
 
 from monitor.sources.file.tracked_file import FileStatus, TrackedFile
 
-__all__ = ["DELETED", "ROTATED", "Fate", "SearchOutcome", "fate", "outcome"]
+__all__ = ["DELETED", "ROTATED", "SearchOutcome", "Transition", "outcome", "transition"]
 
 ROTATED = 3600.0  # seconds a rotated file must rest before it is let go: writers that never reopen still write to it
 DELETED = 60.0  # the same for a deleted one when nobody can tell whether it is still open; it holds its disk space
 SEARCHES = 3  # searches in vain before a life counts as lost
 
 
-class Fate(Enum):
+class Transition(Enum):
     """What to do with a life that no path leads to."""
 
     WAIT = "busy, or not at rest for long enough"
@@ -23,17 +23,17 @@ class Fate(Enum):
     END = "read to its end and at rest"
 
 
-def fate(life: TrackedFile, status: FileStatus | None, *, now: float, quiet: float, crowded: bool) -> Fate:
+def transition(life: TrackedFile, status: FileStatus | None, *, now: float, quiet: float, crowded: bool) -> Transition:
     """`now`: monotonic; `quiet`: seconds after which a last line may be taken for whole; `crowded`: more such files are
     open than there is room for, and this is the one that rests longest."""
     if life.ended or not life.loose or life.busy:
-        return Fate.WAIT
+        return Transition.WAIT
     if status is None or (status.stat.st_dev, status.stat.st_ino) != life.inode:
-        return Fate.SEARCH
+        return Transition.SEARCH
     if life.archive:
-        return Fate.FLUSH if life.left and not (life.awaited or life.hopes) else Fate.WAIT
+        return Transition.FLUSH if life.left and not (life.awaited or life.hopes) else Transition.WAIT
     if (status.stat.st_size, status.stat.st_mtime_ns) != life.known[:2]:
-        return Fate.WAIT if life.failures else Fate.TURN
+        return Transition.WAIT if life.failures else Transition.TURN
     # Counted from when it was seen to grow or to lose its name: how old its content is says nothing of its writer.
     rest = now - life.changed
     deleted = status.stat.st_nlink == 0
@@ -44,8 +44,8 @@ def fate(life: TrackedFile, status: FileStatus | None, *, now: float, quiet: flo
     else:
         enough = rest >= ROTATED
     if not enough:
-        return Fate.WAIT
-    return Fate.END if life.drained else Fate.FLUSH
+        return Transition.WAIT
+    return Transition.END if life.drained else Transition.FLUSH
 
 
 class SearchOutcome(Enum):

@@ -77,7 +77,7 @@ class SequenceReader:
         self._intake = intake
         self._sequence = sequence
         self._key = key
-        self._saved = dict(state)
+        self.state = dict(state)  # what is kept of it
         self._slots = slots
         self._fresh = fresh
         self._trouble = trouble
@@ -96,11 +96,6 @@ class SequenceReader:
         self._news = asyncio.Event()
 
     # What there is
-
-    @property
-    def state(self) -> dict[str, Any]:
-        """What is kept of it."""
-        return self._saved
 
     def mark(self) -> None:
         """Its files are looked at now, and shown then."""
@@ -216,7 +211,7 @@ class SequenceReader:
     def _from(self, number: int | None) -> list[str]:
         if number is not None:
             return [f"--cursor={self._cursor(number)}"]
-        since = self._saved.get("since")
+        since = self.state.get("since")
         return [] if since is None else [f"--since=@{float(since):.6f}"]
 
     def _cursor(self, number: int) -> str:
@@ -237,7 +232,7 @@ class SequenceReader:
         """The record at the position is another one: the journal was replaced, and is read from its oldest record."""
         self._intake.missed("journal_gap", 0, self._key, unit="records")
         self._records.cursor = ""
-        self._saved.pop("since", None)
+        self.state.pop("since", None)
         self._marked, self._back = None, False
 
     async def _vanish(self) -> None:
@@ -245,11 +240,11 @@ class SequenceReader:
         number = self._number or 0
         if number < self._high and not self._filtered:
             self._intake.missed("journal_gap", self._high - number, self._key, unit="records")
-        elif not self._saved.get("closed") and "gone" not in self._saved:
+        elif not self.state.get("closed") and "gone" not in self.state:
             self._intake.missed("journal_gap", 0, self._key, unit="records")
         await self._settle(self._records.flushed(float("inf")))
-        self._saved = {"cursor": self._records.cursor, "gone": time.time()}
-        await self._intake.record((), (Position(self._config.name, self._key, self._saved),))
+        self.state = {"cursor": self._records.cursor, "gone": time.time()}
+        await self._intake.record((), (Position(self._config.name, self._key, self.state),))
 
     # journalctl
 
@@ -345,7 +340,7 @@ class SequenceReader:
             return
         await self._fresh()
         names = {(file.id, file.path) for file in self.files}
-        found: list[JournalEntry] = []
+        missing: list[JournalEntry] = []
         if paths := self._holes.files(self.files, self._followed):
             command = [*call(self._config, paths), f"--cursor={self._cursor(self._holes.first)}"]
             async with contextlib.aclosing(_entries(command)) as entries:
@@ -354,8 +349,8 @@ class SequenceReader:
                     if number > self._holes.last:
                         break
                     if number in self._holes:
-                        found.append(entry)
-        fresh = [entry for entry in found if self._holes.fill(numbered(cursor_of(entry)) or 0)]
+                        missing.append(entry)
+        fresh = [entry for entry in missing if self._holes.fill(numbered(cursor_of(entry)) or 0)]
         late = [record for entry in fresh for record in self._records.late(entry)]
         if not await self._were(names):
             await self._settle(late)
@@ -372,7 +367,7 @@ class SequenceReader:
     async def _settle(self, records: list[tuple[Block, str]]) -> None:
         """Scan the records and commit how far that is."""
         await settle(self._intake, [record for record, _ in records], lambda done: self._upto(records, done))
-        if not records and self._state(self._records.committable) != self._saved:
+        if not records and self._state(self._records.committable) != self.state:
             await self._intake.record((), self._positions(self._records.committable))
 
     def _upto(self, records: list[tuple[Block, str]], done: int) -> tuple[Position, ...]:
@@ -383,16 +378,16 @@ class SequenceReader:
     def _state(self, cursor: str) -> dict[str, Any]:
         """`closed`: all there is was read, and nothing more will be written."""
         state: dict[str, Any] = {"cursor": cursor}
-        if not cursor and "since" in self._saved:
-            state["since"] = self._saved["since"]
+        if not cursor and "since" in self.state:
+            state["since"] = self.state["since"]
         read = (numbered(cursor) or 0) >= self._high - self._filtered
         if read and self.files and all(file.archived for file in self.files):
             state["closed"] = True
         return state
 
     def _positions(self, cursor: str) -> tuple[Position, ...]:
-        self._saved = self._state(cursor)
-        return (Position(self._config.name, self._key, self._saved),)
+        self.state = self._state(cursor)
+        return (Position(self._config.name, self._key, self.state),)
 
 
 async def _entries(command: Sequence[str]) -> AsyncGenerator[JournalEntry]:

@@ -313,9 +313,9 @@ async def test_packed_records_give_what_each_gives_alone(two_rules: Scanner) -> 
         )
         records.append(record(number, text.encode()))
     alone = [finding for one in records for finding in await two_rules.scan([one])]
-    packer = Batcher(records)
-    packed = await two_rules.scan(packer.blocks())
-    assert not packer.more
+    batcher = Batcher(records)
+    packed = await two_rules.scan(batcher.blocks())
+    assert not batcher.more
     assert sorted(packed, key=lambda f: f.id) == sorted(alone, key=lambda f: f.id)
     assert len(alone) > 100
     assert all(finding.labels["unit"] == f"unit-{finding.generation[1:]}" for finding in packed)
@@ -346,8 +346,8 @@ async def test_long_records_are_cut_and_nothing_at_a_cut_is_lost(two_rules: Scan
     text = bytearray(b"." * (3 * BLOCK))
     for number, at in enumerate(range(BLOCK - 150, BLOCK + 100, 50)):
         text[at : at + 40] = token(number).encode()
-    packer = Batcher([record(0, b"short"), record(1, bytes(text)), record(2, token(99).encode())])
-    found = await two_rules.scan(packer.blocks())
+    batcher = Batcher([record(0, b"short"), record(1, bytes(text)), record(2, token(99).encode())])
+    found = await two_rules.scan(batcher.blocks())
     assert sorted((f.path, f.offset) for f in found) == [
         *(("p1", at) for at in range(BLOCK - 150, BLOCK + 100, 50)),
         ("p2", 0),
@@ -356,10 +356,10 @@ async def test_long_records_are_cut_and_nothing_at_a_cut_is_lost(two_rules: Scan
 
 def test_it_goes_on_where_the_scanner_had_enough() -> None:
     records = [record(number, b"x" * size) for number, size in enumerate((10, 3 * BLOCK, 20, BLOCK, 30, 40))]
-    packer = Batcher(records)
+    batcher = Batcher(records)
     settled = 0
-    while packer.more:
-        block = next(packer.blocks())
+    while batcher.more:
+        block = next(batcher.blocks())
         settled += (len(block.data) if block.limit is None else block.limit) - block.fresh
         settled -= len(GAP) * max(0, len(block.parts) - 1)
     assert settled == sum(len(one.data) for one in records)

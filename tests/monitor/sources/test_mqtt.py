@@ -218,7 +218,7 @@ async def test_the_broker_waits_for_us(tmp_path: Path) -> None:
         await publish(port, *(f"<{number:04}>" for number in range(100)))
         await until(lambda: intake.scanned)
         await asyncio.sleep(0.2)
-        assert source._hopper.waiting <= 5 * 6
+        assert source._queue.waiting <= 5 * 6
         intake.gate.set()
         await until(lambda: intake.marks == list(range(100)))
 

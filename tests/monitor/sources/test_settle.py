@@ -56,58 +56,58 @@ def sized(number: int, size: int = 0) -> Block:
 
 async def test_records_are_settled_in_order_and_told_once_they_are_safe() -> None:
     intake, told = FakeIntake(), []
-    hopper = SourceQueue(intake)
+    queue = SourceQueue(intake)
     intake.gate.clear()
-    task = asyncio.create_task(hopper.run())
+    task = asyncio.create_task(queue.run())
     for number in range(100):
-        hopper.put(sized(number), lambda number=number: told.append(number))  # type: ignore[misc]
+        queue.put(sized(number), lambda number=number: told.append(number))  # type: ignore[misc]
     await until(lambda: intake.scanned)
     assert not told
     intake.gate.set()
-    await asyncio.wait_for(hopper.empty(), 120)
+    await asyncio.wait_for(queue.empty(), 120)
     assert told == list(range(100))
     assert intake.marks == told
-    assert hopper.waiting == 0
+    assert queue.waiting == 0
     await cancel(task)
 
 
 async def test_whoever_puts_waits_while_too_much_does() -> None:
     intake = FakeIntake()
-    hopper = SourceQueue(intake, most=10_000)
+    queue = SourceQueue(intake, most=10_000)
     intake.gate.clear()
-    task = asyncio.create_task(hopper.run())
-    hopper.put(sized(1, 9_900))
-    assert hopper.full
-    waiting = asyncio.create_task(hopper.room())
+    task = asyncio.create_task(queue.run())
+    queue.put(sized(1, 9_900))
+    assert queue.full
+    waiting = asyncio.create_task(queue.room())
     await until(lambda: intake.scanned)
     assert not waiting.done()
     intake.gate.set()
     await asyncio.wait_for(waiting, 120)
-    assert not hopper.full
+    assert not queue.full
     await cancel(task)
 
 
 async def test_empty_records_fill_it_too() -> None:
-    hopper = SourceQueue(FakeIntake(), most=10_000)
+    queue = SourceQueue(FakeIntake(), most=10_000)
     for number in range(30):
-        hopper.put(Block("s", "p", f"g{number}", 0, b"", 1.0))
-    assert hopper.full
+        queue.put(Block("s", "p", f"g{number}", 0, b"", 1.0))
+    assert queue.full
 
 
 async def test_what_was_in_work_when_it_was_stopped_is_settled_by_the_last_drain() -> None:
     intake = FakeIntake()
-    hopper = SourceQueue(intake)
+    queue = SourceQueue(intake)
     intake.gate.clear()
-    task = asyncio.create_task(hopper.run())
-    hopper.put(sized(1))
+    task = asyncio.create_task(queue.run())
+    queue.put(sized(1))
     await until(lambda: intake.scanned)
-    hopper.put(sized(2))
+    queue.put(sized(2))
     await cancel(task)
-    assert hopper.waiting == 6
+    assert queue.waiting == 6
     intake.gate.set()
-    await hopper.drain()
+    await queue.drain()
     assert intake.marks == [1, 2]
-    assert hopper.waiting == 0
+    assert queue.waiting == 0
 
 
 async def test_a_store_that_fails_ends_the_run() -> None:
@@ -115,7 +115,7 @@ async def test_a_store_that_fails_ends_the_run() -> None:
         async def scan(self, *_: object) -> int:
             raise OSError("broken")
 
-    hopper = SourceQueue(Broken())
-    hopper.put(sized(1))
+    queue = SourceQueue(Broken())
+    queue.put(sized(1))
     with pytest.raises(OSError, match="broken"):
-        await hopper.run()
+        await queue.run()

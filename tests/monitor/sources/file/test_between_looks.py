@@ -65,7 +65,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
 def claim(source: FileSource, path: Path, file: Path) -> None:
     """Have a life of which nothing was read claim a file by its inode, as one does whose own was deleted."""
     status = file.stat()
-    source._register.add(TrackedFile(str(path), (status.st_dev, status.st_ino), mtime=1))
+    source._registry.add(TrackedFile(str(path), (status.st_dev, status.st_ino), mtime=1))
 
 
 @pytest.mark.parametrize("read", [False, True])
@@ -111,7 +111,7 @@ async def test_a_log_that_came_and_went_after_a_look_at_which_there_was_none(
     async with running(source):
         await caught_up(intake, 1)
         log.rename(log.with_name("app.log-20260101"))
-        await until(lambda: source._register.shown(str(log)) is None)
+        await until(lambda: source._registry.shown(str(log)) is None)
         await looks.stop()
         await asyncio.sleep(0.02)  # what is written later has a later time
         append(log, line(2))
@@ -174,7 +174,7 @@ async def test_copied_into_a_file_that_one_never_read_claims(
         shutil.copyfile(log, copy)
         claim(source, copy, copy)
         looks.set()
-        await until(lambda: source._register.shown(str(copy)) is not None)
+        await until(lambda: source._registry.shown(str(copy)) is not None)
         os.truncate(log, 0)
         append(log, line(2))
         await caught_up(intake, 1, 2)
@@ -191,7 +191,7 @@ async def test_an_empty_rotated_file_becomes_the_log_and_loses_its_name_in_one_l
     async with running(source):
         await caught_up(intake, 1)
         await looks.stop()
-        empty = source._register.shown(str(rotated))
+        empty = source._registry.shown(str(rotated))
         assert empty is not None
         await until(lambda: not empty.busy)
         source._schedule.shut(empty)
@@ -199,7 +199,7 @@ async def test_an_empty_rotated_file_becomes_the_log_and_loses_its_name_in_one_l
         rotated.rename(log)
         looks.set()
         await caught_up(intake, 1, 2)
-        await until(lambda: source._register.shown(str(log)) is not None)
+        await until(lambda: source._registry.shown(str(log)) is not None)
         shutil.copyfile(log, rotated)
         os.truncate(log, 0)
         append(log, line(3))
@@ -222,7 +222,7 @@ async def test_an_archive_in_a_file_that_was_another_unread_one_before(
         archive = log.with_name("app.log.2.gz")
         status = archive.stat()
         life = TrackedFile(str(archive), (status.st_dev, status.st_ino), archive=True, there=20, mtime=1)
-        source._register.add(life)
+        source._registry.add(life)
         source._schedule.want(life)
         await until(lambda: life.ended)
     assert intake.marks == ([1] if copy else [1, 2])
@@ -241,8 +241,8 @@ async def test_an_empty_log_shut_for_want_of_descriptors_is_found_when_it_was_wr
     append(target.with_name("another.log.1"), line(90))  # nothing that is ours
     source = make()
     async with running(source):
-        await until(lambda: source._register.shown(str(log)) is not None)
-        empty = source._register.shown(str(log))
+        await until(lambda: source._registry.shown(str(log)) is not None)
+        empty = source._registry.shown(str(log))
         assert empty is not None
         await until(lambda: not empty.busy and empty.looked_into)
         if not down:

@@ -68,11 +68,11 @@ def pieces(rng: random.Random, form: str, count: int) -> tuple[list[bytes], list
 
 async def read(source: Any, *paths: Path) -> None:
     """Until what lies at these paths has had a turn."""
-    register = getattr(source, "_files", source)._register
+    registry = getattr(source, "_files", source)._registry
     for path in paths:
         await until(
             lambda path=path: (
-                (life := register.shown(str(path)))  # type: ignore[misc]
+                (life := registry.shown(str(path)))  # type: ignore[misc]
                 and life.inode[1] == path.stat().st_ino
                 and life.known[0] == path.stat().st_size
                 and not life.busy
@@ -150,8 +150,8 @@ async def test_an_archive_waits_for_what_its_successor_empty_yet_begins_with(tmp
     log, intake = await cut_off_in_an_archive(tmp_path)
     source = containers(intake, tmp_path)
     async with running(source):
-        register = source._register
-        await until(lambda: any(life.archive and life.at_end and not life.busy for life in register))
+        registry = source._registry
+        await until(lambda: any(life.archive and life.at_end and not life.busy for life in registry))
         append(log, docker("321 refused\n"))
         await until(lambda: 7654321 in intake.marks)
     assert intake.marks == [1234567, 7654321]

@@ -21,25 +21,25 @@ def intake() -> FakeIntake:
 
 
 @pytest.fixture
-async def register() -> Registry:
+async def registry() -> Registry:
     return Registry()
 
 
 @pytest.fixture
-async def changes(intake: FakeIntake, register: Registry) -> PositionChanges:
-    return PositionChanges("app", intake, register, Schedule())
+async def changes(intake: FakeIntake, registry: Registry) -> PositionChanges:
+    return PositionChanges("app", intake, registry, Schedule())
 
 
-def known(register: Registry, path: str, inode: int, **keys: int) -> TrackedFile:
+def known(registry: Registry, path: str, inode: int, **keys: int) -> TrackedFile:
     life = TrackedFile(path, (1, inode), **keys)
-    register.add(life)
+    registry.add(life)
     return life
 
 
 async def test_ends_and_beginnings_in_one_commit_and_turns_after_it(
-    changes: PositionChanges, register: Registry, intake: FakeIntake
+    changes: PositionChanges, registry: Registry, intake: FakeIntake
 ) -> None:
-    old, new = known(register, "/a", 1), known(register, "/b", 2)
+    old, new = known(registry, "/a", 1), known(registry, "/b", 2)
     intake.saved[old.key] = {}
     intake.gate.clear()
 
@@ -62,9 +62,9 @@ async def test_ends_and_beginnings_in_one_commit_and_turns_after_it(
 
 
 async def test_what_ends_after_it_was_noted_is_not_recorded(
-    changes: PositionChanges, register: Registry, intake: FakeIntake
+    changes: PositionChanges, registry: Registry, intake: FakeIntake
 ) -> None:
-    life = known(register, "/a", 1)
+    life = known(registry, "/a", 1)
     async with changes.gathered():
         changes.note[life] = None
         changes.end(life)
@@ -72,10 +72,10 @@ async def test_what_ends_after_it_was_noted_is_not_recorded(
 
 
 async def test_what_was_read_of_one_that_ended_is_recorded_in_place_of_others(
-    changes: PositionChanges, register: Registry, intake: FakeIntake, monkeypatch: pytest.MonkeyPatch
+    changes: PositionChanges, registry: Registry, intake: FakeIntake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registry_module, "KEPT", 1)
-    first, second = known(register, "/a", 1, offset=5), known(register, "/b", 2, offset=5)
+    first, second = known(registry, "/a", 1, offset=5), known(registry, "/b", 2, offset=5)
     for life in (first, second):
         async with changes.gathered():
             changes.end(life)
@@ -90,26 +90,26 @@ async def test_nothing_changed_is_no_commit(changes: PositionChanges, intake: Fa
 
 
 async def test_only_what_was_not_scanned_is_lost(
-    changes: PositionChanges, register: Registry, intake: FakeIntake
+    changes: PositionChanges, registry: Registry, intake: FakeIntake
 ) -> None:
-    changes.lost("vanished", known(register, "/a", 1, size=9, offset=4, flushed=6))
-    changes.lost("vanished", known(register, "/b", 2, size=9, offset=4, flushed=9))
-    changes.lost("truncated", known(register, "/c", 3, size=9, offset=9, grown=(11, 1)))
+    changes.lost("vanished", known(registry, "/a", 1, size=9, offset=4, flushed=6))
+    changes.lost("vanished", known(registry, "/b", 2, size=9, offset=4, flushed=9))
+    changes.lost("truncated", known(registry, "/c", 3, size=9, offset=9, grown=(11, 1)))
     assert intake.lost == [("vanished", 3, "/a"), ("truncated", 2, "/c")]
 
 
 async def test_of_what_was_never_looked_into_nobody_knows_how_much_is_lost(
-    changes: PositionChanges, register: Registry, intake: FakeIntake
+    changes: PositionChanges, registry: Registry, intake: FakeIntake
 ) -> None:
-    changes.lost("vanished", known(register, "/a", 1, there=9))
-    changes.lost("vanished", known(register, "/b", 2, there=9, offset=9))
+    changes.lost("vanished", known(registry, "/a", 1, there=9))
+    changes.lost("vanished", known(registry, "/b", 2, there=9, offset=9))
     assert intake.lost == [("vanished", 0, "/a")]
 
 
 async def test_a_file_that_ends_is_degraded_no_longer(
-    changes: PositionChanges, register: Registry, intake: FakeIntake
+    changes: PositionChanges, registry: Registry, intake: FakeIntake
 ) -> None:
-    life = known(register, "/a", 1)
+    life = known(registry, "/a", 1)
     life.failures = 2
     intake.degraded("/a", "cannot be read")
     async with changes.gathered():

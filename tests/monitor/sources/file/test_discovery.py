@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from monitor.sources.file.discovery import Arrival, Meeting, Parent, arrival, meeting
+from monitor.sources.file.discovery import Discovery, Meeting, Parent, discovery, meeting
 from monitor.sources.file.survey import FileStamp
 from monitor.sources.file.tracked_file import FileState, TrackedFile
 
@@ -39,27 +39,27 @@ OWNERS = {
 KNOWN_BY_INODE_ONLY = "a loose empty life of another name"
 
 
-def expected(shown: str, seen: str, owner: str) -> Arrival:
+def expected(shown: str, seen: str, owner: str) -> Discovery:
     something = shown != "nothing"
     if seen == "nothing":
-        return Arrival.GONE if something else Arrival.ABSENT
+        return Discovery.GONE if something else Discovery.ABSENT
     if seen == "the same" and something:
-        return Arrival.SAME
+        return Discovery.SAME
     if seen != "another" and something:
-        return Arrival.CHANGED
+        return Discovery.CHANGED
     if owner in ("nobody", KNOWN_BY_INODE_ONLY):
-        return Arrival.REPLACED if something else Arrival.NEW
-    return Arrival.EXCHANGED if something else Arrival.RENAMED
+        return Discovery.REPLACED if something else Discovery.NEW
+    return Discovery.EXCHANGED if something else Discovery.RENAMED
 
 
 def test_arrival() -> None:
     for row in itertools.product(SHOWN, SEEN, OWNERS):
         shown, seen, owner = row
-        said = arrival(SHOWN[shown], OWNERS[owner], "/app.log", SEEN[seen])
+        said = discovery(SHOWN[shown], OWNERS[owner], "/app.log", SEEN[seen])
         assert said is expected(shown, seen, owner), row
         leaves = shown != "nothing" and seen in ("nothing", "another")
         assert said.leaves == leaves, row
-        assert said.fresh == (said in (Arrival.NEW, Arrival.REPLACED)), row
+        assert said.fresh == (said in (Discovery.NEW, Discovery.REPLACED)), row
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,8 @@ def test_an_unread_file_is_the_same_when_it_is_as_it_was_or_was_rotated(
     path: str, size: int, mtime: int, same: bool
 ) -> None:
     unread = TrackedFile("/app.log", HERE, there=100, mtime=7)
-    said = arrival(None, unread, path, FileStamp(*HERE, size, mtime, 9))
-    assert said is (Arrival.RENAMED if same else Arrival.NEW)
+    said = discovery(None, unread, path, FileStamp(*HERE, size, mtime, 9))
+    assert said is (Discovery.RENAMED if same else Discovery.NEW)
 
 
 PARENTS = [

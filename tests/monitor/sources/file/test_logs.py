@@ -11,10 +11,10 @@ from monitor.sources.file.tracked_file import TrackedFile
 
 
 def logs(folder: Path, *include: str, known: str = "app.log") -> Logs:
-    register = Registry()
-    register.add(life := TrackedFile(f"{folder}/{known}", (1, 1)))
-    register.attach(life, life.path)
-    return Logs(Globs([f"{folder}/{one}" for one in include], []), register)
+    registry = Registry()
+    registry.add(life := TrackedFile(f"{folder}/{known}", (1, 1)))
+    registry.attach(life, life.path)
+    return Logs(Globs([f"{folder}/{one}" for one in include], []), registry)
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,7 @@ async def test_a_file_deleted_while_it_is_shut_for_want_of_descriptors(
             for mark in marks:
                 log.with_name(f"{mark}.log").write_bytes(b"%d <%d>\n" % (mark, mark))
             await caught_up(intake, 1, *marks)
-            life = source._register.shown(str(log))
+            life = source._registry.shown(str(log))
             assert life is not None
             assert life.fd < 0
             log.unlink()
@@ -445,7 +445,7 @@ async def test_what_is_deleted_before_its_first_turn_is_read(
     monkeypatch.setattr(source._schedule, "next", when_its_turn_comes)
 
     def followed(path: Path) -> bool:
-        return source._register.inside((path.stat().st_dev, path.stat().st_ino)) is not None
+        return source._registry.inside((path.stat().st_dev, path.stat().st_ino)) is not None
 
     log.write_bytes(b"<0>\n")
     async with running(source):

@@ -12,7 +12,7 @@ import pytest
 
 from monitor.sources.file import open_handles
 from monitor.sources.file.identity import Hasher
-from monitor.sources.file.open_handles import Holders
+from monitor.sources.file.open_handles import OpenHandles
 from monitor.sources.file.tracked_file import TrackedFile
 
 HASHER = Hasher(b"k" * 32)
@@ -50,7 +50,7 @@ def test_through_the_handle_of_another_process(log: Path, writer: subprocess.Pop
     life = read(log)
     log.unlink()
     life.changed = time.monotonic()
-    fd = Holders(HASHER).open(life)
+    fd = OpenHandles(HASHER).open(life)
     try:
         assert os.pread(fd, 1000, 0) == TEXT
         assert os.fstat(fd).st_nlink == 0
@@ -61,16 +61,16 @@ def test_through_the_handle_of_another_process(log: Path, writer: subprocess.Pop
 def test_not_when_nobody_has_it(log: Path) -> None:
     life = read(log)
     log.unlink()
-    assert Holders(HASHER).open(life) == -1
+    assert OpenHandles(HASHER).open(life) == -1
 
 
 def test_not_what_holds_another_text(log: Path, writer: subprocess.Popen[bytes]) -> None:
     life = read(log)
     log.write_bytes(b"the file of somebody else, who got the number of ours since\n" * 4)
     log.unlink()
-    assert Holders(HASHER).open(life) == -1
+    assert OpenHandles(HASHER).open(life) == -1
     unread = TrackedFile(str(log), life.inode)
-    assert Holders(HASHER).open(unread) == -1, "nothing tells that it is ours"
+    assert OpenHandles(HASHER).open(unread) == -1, "nothing tells that it is ours"
 
 
 def test_many_that_vanish_at_once_cost_one_look(
@@ -86,7 +86,7 @@ def test_many_that_vanish_at_once_cost_one_look(
     monkeypatch.setattr(open_handles, "_entries", counted)
     log.unlink()
     life.changed = time.monotonic()
-    there = Holders(HASHER)
+    there = OpenHandles(HASHER)
     for _ in range(5):
         fd = there.open(life)
         assert fd >= 0

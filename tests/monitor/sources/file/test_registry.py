@@ -12,92 +12,92 @@ from monitor.sources.file.tracked_file import FileState, StoredState, TrackedFil
 
 
 @pytest.fixture
-def register() -> Registry:
+def registry() -> Registry:
     return Registry()
 
 
-def test_a_life_is_found_by_all_its_names(register: Registry) -> None:
+def test_a_life_is_found_by_all_its_names(registry: Registry) -> None:
     life = TrackedFile("/a.log", (1, 1))
-    register.attach(life, "/a.log")
-    register.attach(life, "/b.log")
-    assert register.shown("/a.log") is register.shown("/b.log") is register.inside((1, 1)) is life
-    assert register.detach("/a.log") is life
+    registry.attach(life, "/a.log")
+    registry.attach(life, "/b.log")
+    assert registry.shown("/a.log") is registry.shown("/b.log") is registry.inside((1, 1)) is life
+    assert registry.detach("/a.log") is life
     assert (life.place, life.path) == (FileState.FOLLOWED, "/b.log")
-    register.detach("/b.log")
+    registry.detach("/b.log")
     assert life.loose
-    assert register.loose() == [life]
-    assert register.last("/b.log") is life
-    register.move(life, Rest("/b.log.1", (1, 1), 5, 6, archive=False))
-    assert register.called("/b.log.1") is life
-    register.end(life)
+    assert registry.loose() == [life]
+    assert registry.last("/b.log") is life
+    registry.move(life, Rest("/b.log.1", (1, 1), 5, 6, archive=False))
+    assert registry.called("/b.log.1") is life
+    registry.end(life)
     assert life.ended
-    assert not list(register)
-    assert [register.inside((1, 1)), register.last("/b.log.1"), register.called("/b.log.1")] == [None] * 3
+    assert not list(registry)
+    assert [registry.inside((1, 1)), registry.last("/b.log.1"), registry.called("/b.log.1")] == [None] * 3
 
 
-def test_two_lives_never_claim_one_inode(register: Registry) -> None:
+def test_two_lives_never_claim_one_inode(registry: Registry) -> None:
     old, young = TrackedFile("/a", (1, 1), mtime=1), TrackedFile("/b", (1, 1), mtime=2)
-    register.remember([young, old])
+    registry.remember([young, old])
     assert (old.inode, young.inode) == ((0, 0), (1, 1))
     third = TrackedFile("/c", (1, 2))
-    register.attach(third, "/c")
-    register.settle_in(third, (1, 1))
-    assert (young.inode, register.inside((1, 1)), register.inside((1, 2))) == ((0, 0), third, None)
-    for life in register:
-        register.check(life)
+    registry.attach(third, "/c")
+    registry.settle_in(third, (1, 1))
+    assert (young.inode, registry.inside((1, 1)), registry.inside((1, 2))) == ((0, 0), third, None)
+    for life in registry:
+        registry.check(life)
 
 
-def test_a_new_life_takes_over_the_file(register: Registry) -> None:
+def test_a_new_life_takes_over_the_file(registry: Registry) -> None:
     old = TrackedFile("/a", (1, 1))
-    register.attach(old, "/a")
+    registry.attach(old, "/a")
     old.fd = 77
     new = TrackedFile("/a", (1, 1))
-    register.succeed(old, new)
-    assert (register.shown("/a"), register.inside((1, 1)), new.fd, old.fd) == (new, new, 77, -1)
+    registry.succeed(old, new)
+    assert (registry.shown("/a"), registry.inside((1, 1)), new.fd, old.fd) == (new, new, 77, -1)
     assert (new.place, old.place, old.inode) == (FileState.FOLLOWED, FileState.LOOSE, (0, 0))
 
 
-def test_another_name_is_no_reason_to_doubt_and_one_to_record(register: Registry) -> None:
+def test_another_name_is_no_reason_to_doubt_and_one_to_record(registry: Registry) -> None:
     life = TrackedFile("/a", (1, 1), known=(5, 6, 7), record=StoredState.SAVED)
-    register.attach(life, "/a")
+    registry.attach(life, "/a")
     assert life.record is StoredState.SAVED
-    register.detach("/a")
+    registry.detach("/a")
     assert (life.known, life.record) == ((5, 6, -1), StoredState.STALE)
 
 
-def test_links_are_known_by_their_targets(register: Registry, tmp_path: Path) -> None:
+def test_links_are_known_by_their_targets(registry: Registry, tmp_path: Path) -> None:
     (tmp_path / "pods").mkdir()
     target, link = tmp_path / "pods/0.log", tmp_path / "a.log"
     target.touch()
     link.symlink_to(target)
     life = TrackedFile(str(link), (1, 1))
-    register.attach(life, str(link))
-    assert register.called(str(target)) is life
-    assert register.targets() == {str(tmp_path / "pods")}
+    registry.attach(life, str(link))
+    assert registry.called(str(target)) is life
+    assert registry.targets() == {str(tmp_path / "pods")}
 
 
-def test_possible_originals(register: Registry) -> None:
+def test_possible_originals(registry: Registry) -> None:
     read, unread = TrackedFile("/a.log", (1, 1), offset=5), TrackedFile("/b.log", (1, 2))
-    register.attach(read, "/a.log")
-    register.attach(unread, "/b.log")
-    assert register.parents("/a.log.1") == [read]
-    assert register.parents("/b.log.1") == []
-    register.detach("/a.log")
-    register.move(read, Rest("/a.log.1", (1, 1), 5, 6, archive=False))
-    assert register.parents("/a.log.2", (1, 3)) == [read]
+    registry.attach(read, "/a.log")
+    registry.attach(unread, "/b.log")
+    assert registry.parents("/a.log.1") == [read]
+    assert registry.parents("/b.log.1") == []
+    registry.detach("/a.log")
+    registry.move(read, Rest("/a.log.1", (1, 1), 5, 6, archive=False))
+    assert registry.parents("/a.log.2", (1, 3)) == [read]
 
 
-def test_what_must_hold_is_checked(register: Registry) -> None:
+def test_what_must_hold_is_checked(registry: Registry) -> None:
     life = TrackedFile("/a", (1, 1))
-    register.attach(life, "/a")
+    registry.attach(life, "/a")
     with pytest.raises(AssertionError):
-        register.attach(life, "/a")
+        registry.attach(life, "/a")
     life.paths.clear()
     with pytest.raises(AssertionError):
-        register.check(life)
+        registry.check(life)
 
 
-def test_unread_is_what_is_there_and_was_not_scanned(register: Registry) -> None:
+def test_unread_is_what_is_there_and_was_not_scanned(registry: Registry) -> None:
     for number, life in enumerate(
         [
             TrackedFile("/a", (1, 1), there=100, offset=40),
@@ -107,44 +107,44 @@ def test_unread_is_what_is_there_and_was_not_scanned(register: Registry) -> None
             TrackedFile("/truncated", (1, 5), there=10, offset=40),
         ]
     ):
-        register.attach(life, f"/{number}")
-    assert [(place.place, place.bytes) for place in register.unread()] == [("/0", 60), ("/1", 10)]
+        registry.attach(life, f"/{number}")
+    assert [(place.place, place.bytes) for place in registry.unread()] == [("/0", 60), ("/1", 10)]
 
 
-def test_what_ended_may_still_be_the_parent_of_a_rotated_file(register: Registry) -> None:
+def test_what_ended_may_still_be_the_parent_of_a_rotated_file(registry: Registry) -> None:
     life, other, unread = (
         TrackedFile("/a.log.1", (1, 1), offset=5),
         TrackedFile("/b.log.1", (1, 2), offset=5),
         TrackedFile("/a.log", (1, 3)),
     )
     for one in (life, other, unread):
-        register.add(one)
-        register.end(one)
-    assert register.parents("/a.log.2.gz", (1, 1)) == [life]
-    assert register.parents("/a.log.2.gz") == []
+        registry.add(one)
+        registry.end(one)
+    assert registry.parents("/a.log.2.gz", (1, 1)) == [life]
+    assert registry.parents("/a.log.2.gz") == []
 
 
-def test_an_original_that_is_still_to_be_read_is_waited_for(register: Registry, tmp_path: Path) -> None:
+def test_an_original_that_is_still_to_be_read_is_waited_for(registry: Registry, tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     path.touch()
     life = TrackedFile(str(path), (1, 1), fd=os.open(path, os.O_RDONLY))
-    register.add(life)
+    registry.add(life)
     archive = f"{path}.1.gz"
-    assert not register.awaited(archive, (1, 2)), "it is still there"
+    assert not registry.awaited(archive, (1, 2)), "it is still there"
     path.unlink()
-    assert register.awaited(archive, (1, 2))
-    assert not register.awaited(archive, (1, 1))
-    assert not register.awaited(f"{tmp_path}/b.log.1.gz", (1, 2))
+    assert registry.awaited(archive, (1, 2))
+    assert not registry.awaited(archive, (1, 1))
+    assert not registry.awaited(f"{tmp_path}/b.log.1.gz", (1, 2))
     life.head = (5, "h")
-    assert not register.awaited(archive, (1, 2)), "it is known by what was read of it"
+    assert not registry.awaited(archive, (1, 2)), "it is known by what was read of it"
     life.close()
 
 
-def test_of_a_life_that_nothing_was_read_of_nothing_is_kept(register: Registry) -> None:
+def test_of_a_life_that_nothing_was_read_of_nothing_is_kept(registry: Registry) -> None:
     read, unread = TrackedFile("/a.log", (1, 1), offset=5), TrackedFile("/b.log", (1, 2))
-    register.add(read)
-    register.add(unread)
-    assert (register.end(read), register.end(unread)) == ([], [unread])
+    registry.add(read)
+    registry.add(unread)
+    assert (registry.end(read), registry.end(unread)) == ([], [unread])
 
 
 def ended(path: str, generation: str = "") -> TrackedFile:

@@ -45,7 +45,7 @@ def stale(monkeypatch: pytest.MonkeyPatch) -> set[int]:
 
 
 def handle(source: FileSource, log: Path) -> int:
-    life = source._register.shown(str(log))
+    life = source._registry.shown(str(log))
     assert life is not None
     assert life.fd >= 0
     return life.fd

@@ -126,7 +126,7 @@ async def test_what_a_look_saw_of_the_next_content_is_not_lost(
         if copied:
             shutil.copyfile(log, log.with_name("app.log.1"))
         log.write_text("".join(line(mark) for mark in range(3, 9)))
-        await until(lambda: any(life.there == log.stat().st_size for life in source._register))
+        await until(lambda: any(life.there == log.stat().st_size for life in source._registry))
         intake.gate.set()
         await caught_up(intake, *range(1, 9))
     assert not intake.lost
@@ -142,7 +142,7 @@ async def test_truncation_without_a_copy_is_entered_as_lost(make: MAKE, intake: 
         append(log, line(2))
         await until(lambda: intake.scanned > before)
         append(log, line(3))
-        life = source._register.shown(str(log))
+        life = source._registry.shown(str(log))
         assert life is not None
         await until(lambda: life.grown[0] == log.stat().st_size)
         os.truncate(log, 0)
@@ -382,12 +382,12 @@ async def test_a_small_log_is_rotated_before_it_is_known_to_be_no_copy_of_the_lo
     async with running(source):
         await caught_up(intake, 1)
         append(beside, line(2))
-        await until(lambda: any(life.unsure for life in source._register))
+        await until(lambda: any(life.unsure for life in source._registry))
         await until(lambda: len(intake.files()) == 2)
         if not killed:
             beside.rename(log.with_name("app-1.log.1"))
             append(beside, line(3))
-            await until(lambda: any(life.path.endswith(".1") for life in source._register))
+            await until(lambda: any(life.path.endswith(".1") for life in source._registry))
     if killed:
         beside.rename(log.with_name("app-1.log.1"))
         append(beside, line(3))
@@ -420,7 +420,7 @@ async def test_an_archive_that_is_younger_than_the_files_after_it_hides_none(
     source = make()
     async with running(source):
         await caught_up(intake, 1)
-        async with source._keeper._changes._lock:
+        async with source._tracker._changes._lock:
             log.rename(log.with_name("app.log.2"))
             append(log, line(2))
             log.rename(log.with_name("app.log.1"))
@@ -449,8 +449,8 @@ async def test_what_is_compressed_before_it_was_read_is_told_once(
         going_on.clear()
         log.rename(log.with_name("app.log.1"))
         append(log, line(2))
-        await until(lambda: len(list(source._register)) == 2)
-        async with source._keeper._changes._lock:
+        await until(lambda: len(list(source._registry)) == 2)
+        async with source._tracker._changes._lock:
             log.with_name("app.log.1").rename(log.with_name("app.log.2"))
             log.rename(log.with_name("app.log.1"))
             compress(log.with_name("app.log.1"), ".gz")
@@ -492,7 +492,7 @@ async def test_what_comes_and_goes_while_a_new_log_is_met_is_found(
     async with running(source):
         await caught_up(intake, 1)
         log.rename(log.with_name("app.log.3"))
-        await until(lambda: any(life.path.endswith("3") for life in source._register))
+        await until(lambda: any(life.path.endswith("3") for life in source._registry))
         await asyncio.sleep(0.2)
         append(log, line(2))
         await caught_up(intake, 1, 2, 3, 4)

@@ -36,15 +36,15 @@ async def thread(work: Callable[..., Any], *args: Any, unclaimed: object = None)
 
 class Room:
     def __init__(self, folder: Path) -> None:
-        self.intake, self.register, self.schedule = FakeIntake(), Registry(), Schedule()
+        self.intake, self.registry, self.schedule = FakeIntake(), Registry(), Schedule()
         self.hasher = Hasher(b"k" * 32)
-        self.changes = PositionChanges("app", self.intake, self.register, self.schedule)
+        self.changes = PositionChanges("app", self.intake, self.registry, self.schedule)
         self.strays = RotatedFiles(
             Options(),
             self.changes,
             hasher=self.hasher,
             globs=Globs([f"{folder}/*.log"]),
-            register=self.register,
+            registry=self.registry,
             schedule=self.schedule,
             thread=thread,
         )
@@ -56,8 +56,8 @@ class Room:
         fd = os.open(path, os.O_RDONLY)
         self.hasher.settle(fd, life, status.st_size)
         os.close(fd)
-        self.register.attach(life, str(path))
-        self.register.detach(str(path))
+        self.registry.attach(life, str(path))
+        self.registry.detach(str(path))
         return life
 
 
@@ -102,7 +102,7 @@ async def test_it_goes_on_in_a_copy_and_joins_who_has_it(room: Room, log: Path) 
     shutil.copyfile(log, copy)
     log.unlink()
     other = TrackedFile(str(copy), rest(copy).inode)
-    room.register.add(other)
+    room.registry.add(other)
     other.fd = os.open(copy, os.O_RDONLY)
     await room.strays.locate(life)
     other.close()
@@ -148,7 +148,7 @@ async def test_it_is_lost_at_once_when_nobody_looks_again(room: Room, log: Path)
 
 async def test_a_rotated_file_that_nobody_read_is_a_new_life(room: Room, log: Path) -> None:
     await room.strays.add_unseen([rest(log)])
-    life = room.register.inside(rest(log).inode)
+    life = room.registry.inside(rest(log).inode)
     assert life is not None
     assert life.offset == 0
     assert list(room.changes.turns) == [life]
@@ -162,7 +162,7 @@ async def test_a_copy_of_what_was_read_is_not_read_again(room: Room, log: Path) 
     copy = log.with_name("app.log.1")
     shutil.copyfile(log, copy)
     await room.strays.add_unseen([rest(copy)])
-    found = room.register.inside(rest(copy).inode)
+    found = room.registry.inside(rest(copy).inode)
     assert found is not None
     assert (found.generation, found.offset) == (life.generation, len(TEXT))
 
@@ -178,10 +178,10 @@ async def test_who_only_claims_an_inode_loses_it(room: Room, log: Path) -> None:
 async def test_who_is_followed_and_only_claims_an_inode_does_not_own_it(room: Room, log: Path) -> None:
     """Its turn has not come yet; until then the file may be rotated, and is to be read."""
     life = room.read(log)
-    room.register.attach(life, str(log))
+    room.registry.attach(life, str(log))
     log.write_bytes(b"quite another text, which takes the place of the former\n" * 4)
     await room.strays.add_unseen([rest(log)])
-    found = room.register.inside(rest(log).inode)
+    found = room.registry.inside(rest(log).inode)
     assert found is not None
     assert found is not life
     assert not life.loose

@@ -8,7 +8,7 @@ import os
 import pytest
 
 from monitor.sources.file.tracked_file import FileState, FileStatus, TrackedFile, WorkState
-from monitor.sources.file.transitions import DELETED, ROTATED, SEARCHES, Fate, SearchOutcome, fate, outcome
+from monitor.sources.file.transitions import DELETED, ROTATED, SEARCHES, SearchOutcome, Transition, outcome, transition
 
 QUIET = 1.0
 RESTS = [0.0, 2.0, DELETED + 1, ROTATED + 1]
@@ -54,27 +54,27 @@ BOUND = {
 }
 
 
-def expected(known: str, seen: str, rest: float, crowded: bool) -> Fate:
+def expected(known: str, seen: str, rest: float, crowded: bool) -> Transition:
     if known in ("busy", "followed", "ended"):
-        return Fate.WAIT
+        return Transition.WAIT
     if seen in ("nothing", "another file"):
-        return Fate.SEARCH
+        return Transition.SEARCH
     if known.startswith("compressed"):
-        return Fate.FLUSH if "left" in known else Fate.WAIT
+        return Transition.FLUSH if "left" in known else Transition.WAIT
     if seen in ("grown", "written over"):
-        return Fate.WAIT if known == "failing" else Fate.TURN
+        return Transition.WAIT if known == "failing" else Transition.TURN
     bound = QUIET if crowded and seen.startswith("deleted") else BOUND[seen]
     if known == "with an open line" and seen == "deleted, open nowhere else" and not crowded:
         bound = DELETED  # it may go on in a successor
     if rest < bound:
-        return Fate.WAIT
-    return Fate.FLUSH if known == "with an open line" else Fate.END
+        return Transition.WAIT
+    return Transition.FLUSH if known == "with an open line" else Transition.END
 
 
 @pytest.mark.parametrize("crowded", [False, True])
 def test_fate(crowded: bool) -> None:
     for known, seen, rest in itertools.product(KNOWN, SEEN, RESTS):
-        said = fate(KNOWN[known], SEEN[seen], now=rest, quiet=QUIET, crowded=crowded)
+        said = transition(KNOWN[known], SEEN[seen], now=rest, quiet=QUIET, crowded=crowded)
         assert said is expected(known, seen, rest, crowded), (known, seen, rest)
 
 
