@@ -10,7 +10,7 @@ import typer
 
 from monitor.cli import COMMANDS, app
 from tests.acceptance.canary import Canary
-from tests.acceptance.receivers import SINK_TABLES
+from tests.acceptance.receivers import sinks
 
 # Prints synthetic secrets, which is what it is for.
 LEFT_OUT = {"sample"}
@@ -167,7 +167,7 @@ def invocations(canaries: list[Canary], incident: Callable[[], str]) -> dict[tup
         ("sources",): [*each("sources"), *each("sources", "--losses")],
         ("top",): each("top", "--once"),
         ("sinks", "list"): each("sinks", "list"),
-        ("sinks", "test"): [(["sinks", "test", name.replace(" ", "-")], b"") for name in SINK_TABLES],
+        ("sinks", "test"): [(["sinks", "test", name], b"") for name in sinks()],
         ("github", "doctor"): each("github", "doctor", "--repositories"),
         ("github", "alerts"): each("github", "alerts"),
         ("github", "requests"): each("github", "requests"),

@@ -13,7 +13,18 @@ from monitor.common.notification import Location, Notification
 from sinks.alertmanager import Alertmanager, AlertmanagerConfig, alerts
 from tests.fakes.alertmanager import VALIDATOR, FakeAlertmanager
 from tests.fakes.notifications import EXAMPLES, NOW, event, incident, notification, notifications
+from tests.fakes.peer import served
 from tests.fakes.server import FAULTS, PERMANENT
+
+PEERS = {
+    "alertmanager": served(
+        lambda _: FakeAlertmanager(),
+        lambda fake, credential: (
+            {"url": fake.url, "token": "env:ALERTMANAGER_TOKEN"},
+            {"ALERTMANAGER_TOKEN": credential},
+        ),
+    )
+}
 
 
 def sink(http: Http, url: str, **keys: Any) -> Alertmanager:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import io
 import os
 import pty
 import re
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import pytest
 from monitor.common.http import Http, RemoteError
 from sinks.console import Console, ConsoleConfig
 from tests.fakes.notifications import event, notification
+from tests.fakes.peer import Peer
 from tests.fakes.webhook import check_payload
 
 PICTURE = """\
@@ -28,6 +32,16 @@ PICTURE = """\
 ┃ ack      cd /srv/monitor && .venv/bin/monitor incidents ack 7f3a9c2e
 
 """
+
+
+@asynccontextmanager
+async def _screen(credential: str, folder: Path) -> AsyncIterator[Peer]:
+    closed = io.StringIO()
+    closed.close()
+    yield Peer({}, {"closed": lambda sink, patch: patch.setattr(sys, "stdout", closed)})
+
+
+PEERS = {"console": _screen}
 
 
 def console(**keys: Any) -> Console:

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,45 @@ from sinks import email as module
 from sinks.email import Email, EmailConfig, compose
 from tests.fakes.delivery import until
 from tests.fakes.notifications import EXAMPLES, NOW, event, incident, notification, notifications
+from tests.fakes.peer import Peer
 from tests.fakes.ports import free_port
 from tests.fakes.smtp import FakeSmtp, certificate
 
 Put = Callable[[str, str], str]
 PASSWORD = "canary-password"
+
+
+@asynccontextmanager
+async def _server(credential: str, folder: Path) -> AsyncIterator[Peer]:
+    pem = certificate(folder)
+    keys = {"host": "127.0.0.1", "ca_file": str(pem[0]), "username": "me", "password": "env:MAIL_PASSWORD"}
+    answers = {
+        "login": ("AUTH", f"535 no {{line}} {credential}"),
+        "login later": ("AUTH", f"454 later {{line}} {credential}"),
+        "no login": ("AUTH", f"504 what is {{line}} {credential}"),
+        "mail": ("MAIL", f"550 {credential}"),
+        "drop": ("AUTH", FakeSmtp.DROP),
+        "hang": ("AUTH", FakeSmtp.HANG),
+    }
+    async with FakeSmtp(pem, password=credential) as fake:
+
+        def fails(patch: pytest.MonkeyPatch, answer: tuple[str, str]) -> None:
+            patch.setattr(module, "ANSWER", 0.5)
+            fake.answers.update([answer])
+
+        def received() -> list[bytes]:
+            """As it was sent, and decoded: base64 or quoted-printable must not hide anything."""
+            return [mail.message.as_bytes() + mail.message.get_content().encode() for mail in fake.mails]
+
+        yield Peer(
+            {**keys, "port": fake.port, "sender": "a@example.org", "to": ["b@example.org"]},
+            {name: lambda sink, patch, answer=answer: fails(patch, answer) for name, answer in answers.items()},
+            {"MAIL_PASSWORD": credential},
+            received,
+        )
+
+
+PEERS = {"email": _server}
 
 
 def sink(port: int, **keys: Any) -> Email:

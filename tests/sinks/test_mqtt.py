@@ -3,7 +3,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,47 @@ from sinks import mqtt
 from sinks.mqtt import Mqtt, MqttSinkConfig, topic
 from tests.fakes.mosquitto import broker
 from tests.fakes.notifications import EXAMPLES, event, incident, notification, notifications
+from tests.fakes.peer import Peer
 from tests.fakes.ports import free_port
 from tests.fakes.smtp import certificate
 from tests.fakes.webhook import check_payload
 
 Put = Callable[[str, str], str]
+
+
+@asynccontextmanager
+async def _broker(credential: str, folder: Path) -> AsyncIterator[Peer]:
+    received: list[bytes] = []
+
+    async def listen(client: aiomqtt.Client) -> None:
+        async for message in client.messages:
+            payload = bytes(message.payload)  # type: ignore[arg-type]
+            received.append(str(message.topic).encode() + b"\n" + payload)
+
+    def elsewhere(sink: Any, patch: pytest.MonkeyPatch, **keys: Any) -> None:
+        patch.setattr(mqtt, "TIMEOUT", 1.0)
+        sink._config = sink._config.model_copy(update=keys)
+
+    async with (
+        broker(folder, login=("me", credential)) as port,
+        aiomqtt.Client("127.0.0.1", port, username="me", password=credential) as client,
+    ):
+        await client.subscribe("#")
+        listening = asyncio.create_task(listen(client))
+        yield Peer(
+            {"host": "127.0.0.1", "port": port, "username": "me", "password": "env:MQTT_PASSWORD"},
+            {
+                "down": lambda sink, patch: elsewhere(sink, patch, port=free_port()),
+                "login": lambda sink, patch: patch.setenv("MQTT_PASSWORD", credential[::-1]),
+                "name": lambda sink, patch: elsewhere(sink, patch, host="name.invalid"),
+            },
+            {"MQTT_PASSWORD": credential},
+            lambda: received,
+        )
+        listening.cancel()
+
+
+PEERS = {"mqtt": _broker}
 
 
 def sink(port: int, **keys: Any) -> Mqtt:

@@ -14,12 +14,36 @@ from monitor.common.http import Http, RemoteError
 from monitor.common.notification import Location, Notification, Reason
 from sinks.webhook import Webhook, WebhookConfig, encode, payload, signing_keys
 from tests.fakes.notifications import EXAMPLES, RUN, event, incident, notification, notifications
-from tests.fakes.server import FAULTS, PERMANENT, Fault
+from tests.fakes.peer import Open, served
+from tests.fakes.server import FAULTS, PERMANENT, FakeServer, Fault
 from tests.fakes.webhook import SCHEMA, FakeWebhook, check_payload
 
 Put = Callable[[str, str], str]
 SECRET = "whsec_" + base64.b64encode(b"sixteen or more bytes of key").decode()
 OTHER = "whsec_" + base64.b64encode(b"the key that comes after it!").decode()
+
+
+def _chat(name: str) -> Open:
+    return served(
+        lambda _: FakeServer(),
+        lambda fake, credential: (
+            {"url": f"env:{name.upper()}_URL", "format": name},
+            {f"{name.upper()}_URL": f"{fake.url}/{credential}"},
+        ),
+    )
+
+
+PEERS = {
+    "webhook": served(
+        lambda credential: FakeWebhook(f"whsec_{credential}"),
+        lambda fake, credential: (
+            {"url": "env:WEBHOOK_URL", "signing_secret": "env:WEBHOOK_SECRET"},
+            {"WEBHOOK_URL": f"{fake.url}/{credential}?key={credential}", "WEBHOOK_SECRET": f"whsec_{credential}"},
+        ),
+    ),
+    "webhook discord": _chat("discord"),
+    "webhook teams": _chat("teams"),
+}
 
 
 def webhook(http: Http, **keys: Any) -> Webhook:

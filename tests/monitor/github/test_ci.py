@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from unittest.mock import AsyncMock
 
@@ -18,9 +22,25 @@ from monitor.sources import joblog
 from monitor.store import StoreError
 from tests.fakes.github_actions import ActionsIntake, FakeActions
 from tests.fakes.intake import running, until
+from tests.fakes.peer import Way
 
 DAY = 86_400.0
 BASE = {"name": "ci", "type": "github-actions", "org": "acme", "token": "env:FAKE_GITHUB_TOKEN"}
+
+
+@asynccontextmanager
+async def way_in(folder: Path) -> AsyncIterator[Way]:
+    async with FakeActions() as actions:
+
+        async def feed(lines: Sequence[str]) -> None:
+            run = actions.add_run("acme/web", name=lines[0])
+            log = "".join(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.0000000Z} {line}\n" for line in lines)
+            actions.add_job(run, f"\ufeff{log}", name=lines[-1], steps=[(lines[-1], run.created)])
+
+        keys = {"org": "acme", "token": "env:ACTIONS_TOKEN", "base_url": actions.url}
+        more = {"start_at": "beginning", "interval": "1s"}
+        yield Way(keys | more, feed, {"ACTIONS_TOKEN": actions.token})
+        assert actions.violations == []
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from unittest.mock import AsyncMock
 
@@ -16,7 +18,20 @@ from monitor.gitlab.source import GitLabConfig, GitLabSource
 from monitor.intake import rounds
 from tests.fakes.gitlab import TOKEN, FakeGitLab
 from tests.fakes.intake import FakeIntake, MortalIntake, running, until
+from tests.fakes.peer import Way
 from tests.fakes.server import FAULTS, Fault
+
+
+@asynccontextmanager
+async def way_in(folder: Path) -> AsyncIterator[Way]:
+    async with FakeGitLab() as gitlab:
+
+        async def feed(lines: Sequence[str]) -> None:
+            gitlab.ran(71, "".join(f"{line}\n" for line in lines).encode(), name=f"job {lines[0]}")
+
+        keys = {"group": "acme", "token": "env:GITLAB_TOKEN", "base_url": gitlab.url, "interval": "1s"}
+        more = {"webhook_secret": "env:GITLAB_HOOK_SECRET", "start_at": "beginning"}
+        yield Way(keys | more, feed, {"GITLAB_TOKEN": TOKEN, "GITLAB_HOOK_SECRET": "a hook secret of this test"})
 
 
 class Queue:

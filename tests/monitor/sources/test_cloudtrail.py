@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,31 @@ from monitor.sources import cloudtrail
 from monitor.sources.cloudtrail import CloudTrailConfig, CloudTrailSource
 from tests.fakes.intake import FakeIntake
 from tests.fakes.moto import Aws, aws
+from tests.fakes.peer import Way
 
 BEGIN = datetime(2026, 11, 26, 12, tzinfo=UTC)
 REGION = "AWSLogs/123456789012/CloudTrail/eu-west-1"
+
+
+@asynccontextmanager
+async def way_in(folder: Path) -> AsyncIterator[Way]:
+    async def feed(lines: Sequence[str]) -> None:
+        now = datetime.now(UTC)
+        records = [
+            {
+                "eventID": f"{number}",
+                "eventTime": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "eventSource": "secretsmanager.amazonaws.com",
+                "eventName": "GetSecretValue",
+                "userAgent": line,
+                "requestParameters": {"secretId": line},
+            }
+            for number, line in enumerate(lines)
+        ]
+        (folder / "new").write_bytes(gzip.compress(json.dumps({"Records": records}).encode()))
+        (folder / "new").rename(folder / f"123456789012_CloudTrail_eu-west-1_{now:%Y%m%dT%H%MZ}_AbCdEf.json.gz")
+
+    yield Way({"path": [str(folder)], "start_at": "beginning", "interval": "1s"}, feed)
 
 
 def name(minutes: int, tail: str = "AbCd", region: str = REGION) -> str:

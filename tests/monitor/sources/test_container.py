@@ -4,6 +4,8 @@ import gzip
 import json
 import os
 import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,19 @@ import pytest
 from monitor.domain.model import Block
 from monitor.sources.container import ContainerConfig, ContainerSource
 from tests.fakes.intake import FakeIntake, running, until
+from tests.fakes.peer import Way
 from tests.monitor.sources.test_unwrap import cri, docker
 
 PIECE = 16 << 10
+
+
+@asynccontextmanager
+async def way_in(folder: Path) -> AsyncIterator[Way]:
+    async def feed(lines: Sequence[str]) -> None:
+        with (folder / "a-json.log").open("w") as log:
+            log.writelines(json.dumps({"log": f"{line}\n", "stream": "stdout"}) + "\n" for line in lines)
+
+    yield Way({"include": [str(folder / "*-json.log")]}, feed)
 
 
 def source(intake: FakeIntake, *include: Path) -> ContainerSource:

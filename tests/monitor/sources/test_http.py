@@ -8,7 +8,7 @@ import gzip
 import logging
 import ssl
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,26 @@ from monitor.sources import http as module
 from monitor.sources.http import HttpSource, HttpSourceConfig
 from monitor.sources.pushed import Pushed
 from tests.fakes.intake import FakeIntake, running, until
+from tests.fakes.peer import Way
+from tests.fakes.ports import free_port
 from tests.fakes.smtp import certificate
 from tests.monitor.sources.test_loki import JSON as LOKI
 from tests.monitor.sources.test_loki import protobuf
+
+
+@contextlib.asynccontextmanager
+async def way_in(folder: Path) -> AsyncIterator[Way]:
+    port = free_port()
+
+    async def feed(lines: Sequence[str]) -> None:
+        status = 503
+        async with aiohttp.ClientSession() as session:
+            while status == 503:  # the database is slow: whoever sends it does so again
+                async with session.post(f"http://127.0.0.1:{port}/", data="\n".join(lines)) as answer:
+                    status = answer.status
+        assert status == 204
+
+    yield Way({"listen": f"127.0.0.1:{port}"}, feed)
 
 
 def config(**keys: Any) -> HttpSourceConfig:

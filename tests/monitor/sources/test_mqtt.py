@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import gc
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,10 +19,23 @@ from monitor.sources import mqtt as module
 from monitor.sources.mqtt import MqttSource, MqttSourceConfig
 from tests.fakes.intake import FakeIntake, running, until
 from tests.fakes.mosquitto import broker
+from tests.fakes.peer import Way
 from tests.fakes.ports import free_port
 from tests.fakes.smtp import certificate
 
 VERSIONS = pytest.mark.parametrize("version", ["5", "3.1.1"])
+
+
+@contextlib.asynccontextmanager
+async def way_in(folder: Path) -> AsyncIterator[Way]:
+    async with broker(folder) as port:
+
+        async def feed(lines: Sequence[str]) -> None:
+            async with aiomqtt.Client("127.0.0.1", port) as client:
+                for line in lines:
+                    await client.publish("logs/app", line, 1)
+
+        yield Way({"host": "127.0.0.1", "port": port, "topics": ["logs/#"]}, feed)
 
 
 def config(port: int, **keys: Any) -> MqttSourceConfig:

@@ -7,7 +7,7 @@ import shutil
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,25 @@ from monitor.sources import syslog as module
 from monitor.sources.syslog import SyslogSource, about
 from monitor.sources.syslog_config import SyslogConfig
 from tests.fakes.intake import FakeIntake, running, until
+from tests.fakes.peer import Way
+from tests.fakes.ports import free_port
 from tests.fakes.rsyslog import rsyslog
 from tests.fakes.smtp import certificate
 
 UDP, TCP, TLS = "udp:127.0.0.1:0", "tcp:127.0.0.1:0", "tls:127.0.0.1:0"
+
+
+@contextlib.asynccontextmanager
+async def way_in(folder: Path) -> AsyncIterator[Way]:
+    port = free_port()
+
+    async def feed(lines: Sequence[str]) -> None:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.writelines(f"<13>1 - web-1 app - - - {line}\n".encode() for line in lines)
+        await writer.drain()
+        await closed(writer)
+
+    yield Way({"listen": [f"tcp:127.0.0.1:{port}"]}, feed)
 
 
 def config(*listen: str, **keys: Any) -> SyslogConfig:

@@ -16,10 +16,22 @@ from sinks.pagerduty.sink import PagerDuty, dedup_key, event
 from tests.fakes.notifications import EXAMPLES, incident, notification, notifications
 from tests.fakes.notifications import event as operational
 from tests.fakes.pagerduty import FakePagerDuty, check_event
+from tests.fakes.peer import served
 from tests.fakes.server import FAULTS, PERMANENT
 
 Put = Callable[[str, str], str]
 KEY = "0123456789abcdef" * 2
+
+
+PEERS = {
+    "pagerduty": served(
+        lambda _: FakePagerDuty(),
+        lambda fake, credential: (
+            {"routing_key": "env:PAGERDUTY_KEY", "base_url": fake.url},
+            {"PAGERDUTY_KEY": credential},
+        ),
+    )
+}
 
 
 def pager(http: Http, fake: FakePagerDuty, credential: Put, key: str = KEY) -> PagerDuty:

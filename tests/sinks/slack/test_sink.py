@@ -15,6 +15,7 @@ from sinks.slack.blocks import message
 from sinks.slack.config import SlackConfig
 from sinks.slack.sink import Slack
 from tests.fakes.notifications import HOSTILE, event, incident, notification
+from tests.fakes.peer import served
 from tests.fakes.server import FAULTS, PERMANENT, Fault
 from tests.fakes.slack import DATE, FakeSlack
 from tests.sinks.slack.test_buttons import STEP
@@ -25,6 +26,30 @@ SEEN = (
 )
 
 Put = Callable[[str, str], str]
+
+
+PEERS = {
+    "slack bot": served(
+        lambda credential: FakeSlack(token=credential),
+        lambda fake, credential: (
+            {
+                "token": "env:SLACK_TOKEN",
+                "channel": "#alerts",
+                "api_url": fake.api_url,
+                "app_token": "env:SLACK_APP_TOKEN",
+                "people": {"U0ADA": "ada"},
+            },
+            {"SLACK_TOKEN": credential, "SLACK_APP_TOKEN": fake.app_token},
+        ),
+    ),
+    "slack webhook": served(
+        lambda credential: FakeSlack(webhook=f"/services/{credential}"),
+        lambda fake, credential: (
+            {"webhook_url": "env:SLACK_URL"},
+            {"SLACK_URL": f"{fake.url}/services/{credential}"},
+        ),
+    ),
+}
 
 
 def bot(http: Http, fake: FakeSlack, credential: Put, **keys: Any) -> Slack:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,18 @@ from monitor.sources.journal.config import JournalConfig
 from monitor.sources.journal.source import JournalSource
 from tests.fakes.intake import FakeIntake, running, until
 from tests.fakes.journal import Journal, source
+from tests.fakes.peer import Way
+
+
+@asynccontextmanager
+async def way_in(folder: Path) -> AsyncIterator[Way]:
+    async def feed(lines: Sequence[str]) -> None:
+        journal = Journal(folder)
+        for line in lines:
+            journal.write(line.encode())
+        await journal.settle()
+
+    yield Way({"directory": str(folder), "start_at": "beginning"}, feed)
 
 
 async def test_records_are_read_to_the_end_and_never_twice(journal: Journal) -> None:
