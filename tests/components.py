@@ -11,6 +11,7 @@ import inspect
 import json
 import re
 import sys
+import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,6 +144,17 @@ class Component(NamedTuple):
             if rest := tuple(key for key in item.keys if key not in {key for one in found for key in one.keys}):
                 found.append(item._replace(keys=rest))
         return found
+
+    @property
+    def place(self) -> str:
+        """As messages of tests begin."""
+        return f"{self.config.__module__}, {self.chapter.noun.lower()} {self.type}"
+
+    def entries(self) -> list[dict[str, Any]]:
+        """Its tables of the example, with everything that is commented out switched on."""
+        whole = re.sub(r"(?m)^#(?=[A-Za-z_\[])", "", self.example)
+        tables: list[dict[str, Any]] = tomllib.loads(whole).get(self.chapter.name, [])
+        return tables
 
     def keys(self) -> set[str]:
         """Its own, beside what others of its chapter have as well."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from typing import Any
 
 import pytest
@@ -15,24 +14,13 @@ LONGEST = 200  # letters in a cell of a table
 ALL = list(components())
 
 
-def entries(component: Component) -> list[dict[str, Any]]:
-    """Its tables of the example, with everything that is commented out switched on."""
-    whole = re.sub(r"(?m)^#(?=[A-Za-z_\[])", "", component.example)
-    tables: list[dict[str, Any]] = tomllib.loads(whole).get(component.chapter.name, [])
-    return tables
-
-
-def place(component: Component) -> str:
-    return f"{component.config.__module__}, {component.chapter.noun.lower()} {component.type}"
-
-
 def test_each_key_is_described_by_its_component() -> None:
     for one in ALL:
         lines = "".join(f"\n    - `{key}`: …" for key in sorted(one.undescribed()))
-        assert not lines, f"{place(one)}: the docstring of {one.config.__name__} needs a line for each of{lines}"
-        assert not one.unknown(), f"{place(one)}: its docstring describes {one.unknown()}, which are no keys"
+        assert not lines, f"{one.place}: the docstring of {one.config.__name__} needs a line for each of{lines}"
+        assert not one.unknown(), f"{one.place}: its docstring describes {one.unknown()}, which are no keys"
         long = [item.keys for item in one.items() if len(item.meaning) > LONGEST]
-        assert not long, f"{place(one)}: more than {LONGEST} letters of {long}: say it in the text above or below"
+        assert not long, f"{one.place}: more than {LONGEST} letters of {long}: say it in the text above or below"
     for chapter in CHAPTERS:
         for model in chapter.shared:
             described = {key for item in Component(chapter._replace(shared=()), "", model).items() for key in item.keys}
@@ -41,19 +29,19 @@ def test_each_key_is_described_by_its_component() -> None:
 
 def test_each_component_has_an_example_with_every_key() -> None:
     for one in ALL:
-        shown = entries(one)
+        shown = one.entries()
         assert shown, (
-            f'{place(one)}: needs EXAMPLE = """…""" beside {one.config.__name__}, as config.example.toml has it'
+            f'{one.place}: needs EXAMPLE = """…""" beside {one.config.__name__}, as config.example.toml has it'
         )
-        assert {entry.get("type") for entry in shown} == {one.type}, place(one)
+        assert {entry.get("type") for entry in shown} == {one.type}, one.place
         # What all share is shown by one of them.
         lacks = one.keys() - {key for entry in shown for key in entry}
-        assert not lacks, f"{place(one)}: EXAMPLE does not show {lacks}"
+        assert not lacks, f"{one.place}: EXAMPLE does not show {lacks}"
 
 
 def test_what_components_share_is_shown_by_one_of_them() -> None:
     for chapter in CHAPTERS:
-        shown = {key for one in ALL if one.chapter is chapter for entry in entries(one) for key in entry}
+        shown = {key for one in ALL if one.chapter is chapter for entry in one.entries() for key in entry}
         assert set().union(*map(keys, chapter.shared)) <= shown, chapter.name
 
 
@@ -61,12 +49,12 @@ def test_the_defaults_in_the_examples_are_the_defaults() -> None:
     for one in ALL:
         lines = re.findall(r"(?m)^#([a-z_]+) = (.*)$", one.example)
         commented = {key for key, _ in lines} - {key for key, rest in lines if "default:" in rest}
-        for entry in entries(one):
+        for entry in one.entries():
             given = one.config.model_validate(entry)
             for name, field in one.config.model_fields.items():
                 default = field.get_default(call_default_factory=False)
                 if name in commented and name in entry and not field.is_required() and default not in (None, ()):
-                    assert getattr(given, name) == default, f"{place(one)}: {name}"
+                    assert getattr(given, name) == default, f"{one.place}: {name}"
 
 
 @pytest.mark.parametrize(("path", "text"), current(whole=False).items(), ids=lambda value: getattr(value, "name", ""))
