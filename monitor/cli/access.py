@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.cli.common import (
-    ConfigOption,
-    Format,
-    FormatOption,
-    command_app,
-    emit,
-    fail,
-    read_config,
-    since_when,
-    spoken,
-    table,
-    with_store,
-)
+from monitor.cli.common import ConfigOption, command_app, fail, read_config, since_when, with_store
+from monitor.cli.kit import MOST, Format, FormatOption, LimitOption, emit_list
 from monitor.common.wording import stamp
 
 if TYPE_CHECKING:
-    from monitor.access.baseline import Habit
     from monitor.access.policy import AccessConfig
     from monitor.access.reading import Reading
     from monitor.domain.incidents import Incident
@@ -36,7 +24,6 @@ app = command_app(
 )
 
 _NOBODY = "nobody, as far as audit records were read"
-_MOST = 10_000
 
 SinceOption = Annotated[
     str | None, typer.Option(metavar="DURATION", help="Only so recently, such as 24h.", show_default=False)
@@ -53,18 +40,17 @@ def list_uses(
     secret: Annotated[str | None, typer.Option(help="Only this one, by its whole name.", show_default=False)] = None,
     principal: Annotated[str | None, typer.Option(help="Only by this one.", show_default=False)] = None,
     since: SinceOption = None,
-    limit: Annotated[int, typer.Option(min=1, max=_MOST, help="At most so many.")] = 100,
-    form: FormatOption = Format.text,
+    limit: LimitOption = 100,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
-    start = since_when("--since", since) or 0.0
-
-    async def read(store: Store) -> list[Use]:
-        named = [secret] if secret else None
-        return await store.access.uses(secrets=named, principal=principal, since=start, limit=limit)
-
-    nothing: list[Use] = []
-    _show(with_store(read_config(config, store_only="look"), read, missing=nothing), form)
+    named, start = [secret] if secret else None, since_when("--since", since) or 0.0
+    found = with_store(
+        read_config(config, store_only="look"),
+        lambda store: store.access.uses(secrets=named, principal=principal, since=start, limit=MOST),
+        missing=lambda: [],
+    )
+    _show(found, form, limit)
 
 
 @app.command(
@@ -72,12 +58,8 @@ def list_uses(
     epilog="Example: monitor access habits --format json",
     help="Who reads which secret, since when, how often, at which hours (UTC) and from which networks.",
 )
-def habits(form: FormatOption = Format.text, config: ConfigOption = None) -> None:
-    async def read(store: Store) -> list[tuple[str, str, Habit]]:
-        return await store.access.known()
-
-    nothing: list[tuple[str, str, Habit]] = []
-    found = with_store(read_config(config, store_only="look"), read, missing=nothing)
+def habits(form: FormatOption = "text", config: ConfigOption = None) -> None:
+    found = with_store(read_config(config, store_only="look"), lambda store: store.access.known(), missing=lambda: [])
     rows = [
         {
             "secret": secret,
@@ -92,21 +74,11 @@ def habits(form: FormatOption = Format.text, config: ConfigOption = None) -> Non
         for secret, principal, habit in found
     ]
 
-    def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-        if not rows:
-            yield "no audit record was read yet"
-            return
-        head = ("secret", "principal", "since", "last", "readings", "days", "from")
-        cells = [
-            (
-                *(row["secret"], row["principal"], spoken(row["first"]), spoken(row["last"])),
-                *(str(row["readings"]), str(row["days"]), ", ".join(row["networks"][:5])),
-            )
-            for row in rows
-        ]
-        yield from table(head, cells)
-
-    emit(rows, form, text)
+    columns = (
+        *("secret", "principal", ("since", "first"), "last", "readings", "days"),
+        ("from", lambda row: row["networks"][:5]),
+    )
+    emit_list(rows, form, columns, nothing="no audit record was read yet", spare=("since", "days"))
 
 
 @app.command(
@@ -118,19 +90,16 @@ def habits(form: FormatOption = Format.text, config: ConfigOption = None) -> Non
 def check(
     *,
     since: SinceOption = None,
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     from monitor.access.policy import breach, covers
 
     settings, start = read_config(config, store_only="look", needs=("access",)), since_when("--since", since) or 0.0
 
-    async def read(store: Store) -> list[Use]:
-        return await store.access.uses(since=start, limit=_MOST)
-
-    nothing: list[Use] = []
+    uses = with_store(settings, lambda store: store.access.uses(since=start, limit=MOST), missing=lambda: [])
     rows: dict[tuple[str, str], dict[str, Any]] = {}
-    for use in with_store(settings, read, missing=nothing):
+    for use in uses:
         if use.outcome == "denied":
             continue
         wrong = breach(settings.access, _reading(use))
@@ -139,14 +108,12 @@ def check(
         if key not in rows or (wrong and not rows[key]["wrong"]):
             rows[key] = {"secret": use.secret, "principal": use.principal, "wrong": wrong is not None, "reason": said}
 
-    def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-        if not rows:
-            yield _NOBODY
-            return
-        cells = [("WRONG" if row["wrong"] else "ok", row["secret"], row["principal"], row["reason"]) for row in rows]
-        yield from table(("", "secret", "principal", "why"), cells)
-
-    emit(sorted(rows.values(), key=lambda row: (not row["wrong"], row["secret"], row["principal"])), form, text)
+    emit_list(
+        sorted(rows.values(), key=lambda row: (not row["wrong"], row["secret"], row["principal"])),
+        form,
+        (("", lambda row: "WRONG" if row["wrong"] else "ok"), "secret", "principal", ("why", "reason")),
+        nothing=_NOBODY,
+    )
     if any(row["wrong"] for row in rows.values()):
         raise typer.Exit(1)
 
@@ -171,7 +138,7 @@ def used(
             show_default=False,
         ),
     ] = None,
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     async def read(store: Store) -> list[Use]:
@@ -185,12 +152,12 @@ def used(
         if not names:
             fail("nothing says what audit records call this secret: name it with --secret or --mark")
         since = min(incident.first_logged or incident.first_seen, incident.first_seen)
-        return await store.access.uses(secrets=names, since=since, limit=_MOST)
+        return await store.access.uses(secrets=names, since=since, limit=MOST)
 
     _show(with_store(read_config(config, store_only="look"), read), form)
 
 
-def _show(found: Sequence[Use], form: Format) -> None:
+def _show(found: Sequence[Use], form: Format, limit: int = MOST) -> None:
     rows = [
         {
             "secret": one.secret,
@@ -207,15 +174,8 @@ def _show(found: Sequence[Use], form: Format) -> None:
         for one in found
     ]
 
-    def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-        if not rows:
-            yield _NOBODY
-            return
-        names = ("times", "outcome", "principal", "address", "secret")
-        cells = [[spoken(row["last"]), *(str(row[name]) for name in names)] for row in rows]
-        yield from table(("last", *names), cells)
-
-    emit(rows, form, text)
+    columns = ("last", "times", "outcome", "principal", "address", "secret")
+    emit_list(rows, form, columns, nothing=_NOBODY, limit=limit, spare=("address",))
 
 
 def _reading(use: Use) -> Reading:

@@ -7,21 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from monitor.cli.common import (
-    ConfigOption,
-    Format,
-    FormatOption,
-    command_app,
-    emit,
-    emit_one,
-    fail,
-    paint,
-    person,
-    printable,
-    read_config,
-    table,
-    with_store,
-)
+from monitor.cli.common import ConfigOption, command_app, fail, paint, person, printable, read_config, with_store
+from monitor.cli.kit import Format, FormatOption, emit, emit_list, emit_one, field, fields
 from monitor.common.wording import moment, stamp
 
 if TYPE_CHECKING:
@@ -64,7 +51,7 @@ ValueOption = Annotated[
 @app.command("list", epilog="Example: monitor action list --format json", help="List actions, newest first.")
 def list_actions(
     incident: Annotated[str | None, typer.Option(metavar="ID", help="Only about this one.", show_default=False)] = None,
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     async def read(store: Store) -> list[ActionRun]:
@@ -72,21 +59,19 @@ def list_actions(
         await store.actions.abandon()
         return await store.actions.find(incident=about)
 
-    nothing: list[ActionRun] = []
-    found = with_store(read_config(config, store_only="look"), read, missing=nothing)
-
-    def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-        if not found:
-            yield "nothing was planned; `monitor action plan ID` shows what can be done about an incident"
-            return
-        head = ("id", "incident", "action", "state", "approved", "planned", "outcome")
-        yield from table(head, [_cells(one) for one in found])
-
-    emit((as_dict(one) for one in found), form, text)
+    found = with_store(read_config(config, store_only="look"), read, missing=lambda: [])
+    columns = (
+        *("id", "incident", "action", "state"),
+        ("approved", lambda run: f"{len(run.approvals)}/{run.needed}"),
+        ("planned", lambda run: moment(run.planned_at)),
+        "outcome",
+    )
+    nothing = "nothing was planned; `monitor action plan ID` shows what can be done about an incident"
+    emit_list(found, form, columns, nothing=nothing, row=as_dict, spare=("planned", "approved"))
 
 
 @app.command("show", epilog="Example: monitor action show 5d0c", help="Show one action.")
-def show(ref: RunArgument, form: FormatOption = Format.text, config: ConfigOption = None) -> None:
+def show(ref: RunArgument, form: FormatOption = "text", config: ConfigOption = None) -> None:
     async def read(store: Store) -> ActionRun:
         await store.actions.abandon()
         return await store.actions.get(ref)
@@ -104,7 +89,7 @@ def plan(
     incident: Annotated[str, typer.Argument(metavar="INCIDENT", help="Id of an incident, or a unique start.")],
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Of an action in the configuration.")] = None,
     part: PartOption = None,
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     from monitor.cli.verify import parts_from
@@ -132,7 +117,7 @@ def plan(
     epilog="Example: monitor action approve 5d0c",
     help="Approve a planned action. Where two have to, they are different people.",
 )
-def approve(ref: RunArgument, form: FormatOption = Format.text, config: ConfigOption = None) -> None:
+def approve(ref: RunArgument, form: FormatOption = "text", config: ConfigOption = None) -> None:
     async def work(store: Store) -> ActionRun:
         return await store.actions.approve((await store.actions.get(ref)).id, person())
 
@@ -149,7 +134,7 @@ def run(
     ref: RunArgument,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Show what would be sent; send nothing.")] = False,
     value_from: ValueOption = None,
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     from monitor.cli.verify import value_of
@@ -203,15 +188,12 @@ def as_dict(one: ActionRun) -> dict[str, Any]:
 def _print(one: ActionRun, form: Format) -> None:
     def text(row: Mapping[str, Any]) -> Iterable[str]:
         yield paint(f"{one.action} {one.state}", bold=True) + (f": {printable(one.outcome)}" if one.outcome else "")
-        for key in ("id", "incident", "planned_by", "planned_at", "started_at", "finished_at"):
-            if row[key]:
-                yield f"{paint(key.ljust(12), dim=True)} {printable(str(row[key]))}"
+        yield from fields(row, "id", "incident", "planned_by", "planned_at", "started_at", "finished_at")
         if one.needed:
-            who = f"{len(one.approvals)} of {one.needed}" + (f": {', '.join(one.approvals)}" if one.approvals else "")
-            yield f"{paint('approved'.ljust(12), dim=True)} {printable(who)}"
+            who = f": {', '.join(one.approvals)}" if one.approvals else ""
+            yield field("approved", f"{len(one.approvals)} of {one.needed}{who}")
         if one.state in ("planned", "approved"):
-            verb = "approve" if one.state == "planned" else "run"
-            yield f"{paint('next'.ljust(12), dim=True)} monitor action {verb} {one.id}"
+            yield field("next", f"monitor action {'approve' if one.state == 'planned' else 'run'} {one.id}")
 
     emit_one(as_dict(one), form, text)
 
@@ -282,16 +264,3 @@ def _told(settings: Config, work: Callable[[Store], Awaitable[_T]]) -> _T:
         return with_store(settings, work)
     except (ActionError, WrongValueError) as error:
         fail(printable(str(error)))
-
-
-def _cells(one: ActionRun) -> tuple[str, ...]:
-    planned = moment(one.planned_at)
-    return (
-        one.id,
-        one.incident,
-        one.action,
-        one.state,
-        f"{len(one.approvals)}/{one.needed}",
-        planned,
-        one.outcome or "-",
-    )

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from monitor.cli.common import Format, emit, fail, paint, person, printable, scrubbed, spoken, table, with_store
+from monitor.cli.common import fail, person, printable, scrubbed, with_store
+from monitor.cli.kit import Format, emit_list
 from monitor.common.wording import stamp
 
 if TYPE_CHECKING:
     from monitor.cli.sample import Ammunition
     from monitor.config.config import Config
     from monitor.store import Store
-    from monitor.store.canaries import Canary
 
 __all__ = ["forget", "plant", "show"]
 
@@ -80,8 +80,7 @@ def show(settings: Config, form: Format) -> None:
     """Each with where it was planted, and whether it was seen elsewhere."""
     from monitor.site import read_rules
 
-    nothing: list[Canary] = []
-    found = with_store(settings, lambda store: store.canaries.list(), missing=nothing)
+    found = with_store(settings, lambda store: store.canaries.list(), missing=lambda: [])
     rules = {rule.id for rule in read_rules(settings)}
     rows = [
         {
@@ -97,27 +96,14 @@ def show(settings: Config, form: Format) -> None:
         for one in found
     ]
 
-    def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-        lines = [
-            [
-                row["name"],
-                printable(row["place"]),
-                row["host"],
-                spoken(row["planted"]),
-                printable(row["by"]),
-                _state(row),
-            ]
-            for row in rows
-        ]
-        yield from table(("name", "lies in", "host", "since", "by", ""), lines)
-
-    emit(rows, form, text)
+    columns = ("name", ("lies in", "place"), "host", ("since", "planted"), "by", ("", _state))
+    emit_list(rows, form, columns, nothing="there are no canaries", spare=("by", "since"))
 
 
 def _state(row: Mapping[str, Any]) -> str:
     if row["incident"]:
-        return paint(f"used or moved: incident {row['incident']}", "red")
-    return "" if row["watched"] else paint(f"the rule {row['rule']} is off: nobody would see it", "yellow")
+        return f"used or moved: incident {row['incident']}"
+    return "" if row["watched"] else f"the rule {row['rule']} is off: nobody would see it"
 
 
 def forget(settings: Config, name: str) -> None:

@@ -12,16 +12,8 @@ from urllib.parse import urlsplit
 
 import typer
 
-from monitor.cli.common import (
-    ConfigOption,
-    Format,
-    FormatOption,
-    command_app,
-    emit,
-    paint,
-    printable,
-    read_config,
-)
+from monitor.cli.common import ConfigOption, command_app, paint, printable, read_config
+from monitor.cli.kit import FormatOption, emit
 from monitor.common.text import veiled
 
 if TYPE_CHECKING:
@@ -56,7 +48,7 @@ def check(
     environment: Annotated[
         bool, typer.Option("--environment/--no-environment", help="Also check what depends on this machine.")
     ] = True,
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     from monitor.config.config import FaultyConfigError, lines

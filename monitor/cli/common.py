@@ -5,19 +5,17 @@ from __future__ import annotations
 import gc
 import os
 import re
-import shutil
 import sys
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from difflib import get_close_matches
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeVar
 
 import typer
 
 from monitor.common.severity import SEVERITIES, Severity
+from monitor.common.text import printable
 
 if TYPE_CHECKING:
     from detectors.rules.rule import Rule
@@ -29,15 +27,11 @@ _T = TypeVar("_T")
 
 __all__ = [
     "ConfigOption",
-    "Format",
-    "FormatOption",
     "SeverityOption",
     "at_least",
     "command_app",
     "complete_rules",
     "complete_sinks",
-    "emit",
-    "emit_one",
     "fail",
     "find_rule",
     "json_text",
@@ -53,9 +47,7 @@ __all__ = [
     "scan_config",
     "severity_colour",
     "since_when",
-    "spoken",
     "started",
-    "table",
     "typed",
     "with_store",
 ]
@@ -73,19 +65,9 @@ ConfigOption = Annotated[
 ]
 
 
-class Format(StrEnum):
-    """`text` for people, `json` for one document, `jsonl` for one object a line."""
-
-    text = "text"
-    json = "json"
-    jsonl = "jsonl"
-
-
 SeverityOption = Annotated[
     Severity | None, typer.Option("--severity", help="Only this severity and worse.", show_default=False)
 ]
-FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How to print the data.")]
-
 _SEVERITY_COLOUR = {"critical": "red", "high": "bright_red", "medium": "yellow", "low": "cyan", "info": "blue"}
 
 
@@ -326,29 +308,6 @@ def scrubbed(config: Config, text: str) -> str:
     return make_scrubber(config)(text)
 
 
-def emit(
-    rows: Iterable[Mapping[str, Any]], form: Format, text: Callable[[Sequence[Mapping[str, Any]]], Iterable[str]]
-) -> None:
-    """Print data. `json` is one array, `jsonl` one object a line, and `text` turns the rows into lines."""
-    if form is Format.jsonl:
-        for row in rows:
-            typer.echo(json_text(row))
-    elif form is Format.json:
-        typer.echo(json_text(list(rows), indent=True))
-    else:
-        for line in text(list(rows)):
-            typer.echo(line)
-
-
-def emit_one(row: Mapping[str, Any], form: Format, text: Callable[[Mapping[str, Any]], Iterable[str]]) -> None:
-    """Print one object; `json` and `jsonl` differ in the line breaks only."""
-    if form is Format.text:
-        for line in text(row):
-            typer.echo(line)
-    else:
-        typer.echo(json_text(row, indent=form is Format.json))
-
-
 # DEL, C1 controls, and what turns the direction of text around or hides it: a terminal or an editor obeys them.
 _UNSEEN = re.compile(
     "[\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
@@ -380,48 +339,15 @@ def severity_colour(severity: str) -> str | None:
     return _SEVERITY_COLOUR.get(severity)
 
 
-def spoken(stamped: str | None, none: str = "-") -> str:
-    """A moment of a row, which is for scripts, as people read it everywhere."""
-    from monitor.common.wording import moment
-
-    return moment(datetime.fromisoformat(stamped)) if stamped else none
-
-
-def printable(text: str) -> str:
-    """One line without control characters, which a hostile path may carry."""
-    from monitor.common.text import printable as escaped
-
-    return escaped(text)
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterable[str]:
-    """Aligned columns. Only on a terminal the last column is cut to fit: a pipe gets everything.
-
-    Cells of a column `severity` are coloured.
-    """
-    body = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(len(row[i]) for row in [list(head), *body]) for i in range(len(head))]
-    left = sum(widths[:-1]) + 2 * (len(head) - 1)
-    room = max(shutil.get_terminal_size().columns - left, 8) if sys.stdout.isatty() else None
-    yield paint(
-        "  ".join(name.upper().ljust(width) for name, width in zip(head, widths, strict=True)).rstrip(), bold=True
-    )
-    for row in body:
-        if room is not None and len(row[-1]) > room:
-            row[-1] = row[-1][: room - 1] + "…"
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        cells[-1] = cells[-1].rstrip()
-        for i, name in enumerate(head):
-            if name == "severity":
-                cells[i] = paint(cells[i], severity_colour(row[i]))
-        yield "  ".join(cells).rstrip()
-
-
 def with_store(
-    config: Config, work: Callable[[Store], Awaitable[_T]], missing: _T | None = None, *, make: bool = False
+    config: Config,
+    work: Callable[[Store], Awaitable[_T]],
+    missing: Callable[[], _T] | None = None,
+    *,
+    make: bool = False,
 ) -> _T:
     """Run `work` on the configured database. One that does not exist yet is not made, unless by who has something to
-    put into it (`make`); `missing` is the answer then."""
+    put into it (`make`); `missing` makes the answer then."""
     from monitor.config.state import database, make_database
     from monitor.site import open_store
     from monitor.store import StoreError
@@ -439,7 +365,7 @@ def with_store(
         if missing is None:
             fail(nothing)
         typer.echo(f"note: {nothing}", err=True)  # or an empty list of the wrong folder looks like good news
-        return missing
+        return missing()
     import asyncio  # here, as commands that open no database need none
 
     try:

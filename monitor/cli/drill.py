@@ -13,11 +13,8 @@ import typer
 from monitor.cli import canaries as birds
 from monitor.cli.common import (
     ConfigOption,
-    Format,
-    FormatOption,
     command_app,
     complete_rules,
-    emit_one,
     fail,
     find_rule,
     lasting,
@@ -27,6 +24,7 @@ from monitor.cli.common import (
     scrubbed,
     with_store,
 )
+from monitor.cli.kit import FormatOption, emit_one
 
 if TYPE_CHECKING:
     from monitor.config.config import Config
@@ -71,7 +69,7 @@ def drill(
         str | None, typer.Option(metavar="NAME", help="Forget a canary that was taken away.", show_default=False)
     ] = None,
     timeout: Annotated[str, typer.Option(metavar="DURATION", help="How long to wait for each hop.")] = "60s",
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     from monitor.cli.sample import ammunition
@@ -96,7 +94,7 @@ def drill(
 
     def came(hop: Hop) -> None:
         hops.append(hop)
-        if form is Format.text:
+        if form == "text":
             typer.echo(f"{hop.seconds:9.3f} s  {hop.name.ljust(14)} {printable(hop.detail)}".rstrip())
 
     async def run(store: Store) -> tuple[DrillError | None]:
@@ -107,7 +105,7 @@ def drill(
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         try:
             planted = await place.plant(f"{now} INFO exposure-monitor drill, nothing leaked: {shot.value}")
-            if form is Format.text:
+            if form == "text":
                 typer.echo(f"{0:9.3f} s  {'planted'.ljust(14)} {printable(scrubbed(settings, place.place))}")
             follower = Follower(store, f"{person()} (drill)", patience, came, chosen.name, place.look, pagers)
             await follower.follow(shot.logged[0], planted)
@@ -119,7 +117,7 @@ def drill(
 
     try:
         unborn: tuple[DrillError | None] = (DrillError("detected", "no monitor has run on this state yet"),)
-        (broken,) = with_store(settings, run, missing=unborn)
+        (broken,) = with_store(settings, run, missing=lambda: unborn)
     except DrillError as error:
         broken = error
     except asyncio.CancelledError:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import typer
 
-from monitor.cli.common import ConfigOption, Format, FormatOption, command_app, emit, private, read_config
+from monitor.cli.common import ConfigOption, command_app, private, read_config
+from monitor.cli.kit import FormatOption, emit
 
 app = command_app()
 
@@ -20,7 +21,7 @@ app = command_app()
     "`monitor incidents show FINGERPRINT`. Nothing is stored or sent. A key in PEM goes on one line, with \\n for "
     "its line breaks; an empty line gives an empty line.",
 )
-def fingerprint(form: FormatOption = Format.text, config: ConfigOption = None) -> None:
+def fingerprint(form: FormatOption = "text", config: ConfigOption = None) -> None:
     from detectors.fingerprint import fingerprint as digest
     from monitor.config.locate import find
     from monitor.config.state import key
@@ -46,7 +47,7 @@ def fingerprint(form: FormatOption = Format.text, config: ConfigOption = None) -
             line = raw.rstrip(b"\r\n")
             yield {"fingerprint": digest(secret_key, line) if line.strip() else None}
 
-    if form is not Format.text:
+    if form != "text":
         emit(rows(), form, lambda _: ())
         return
     for row in rows():  # each at once, for who types them or asks line by line

@@ -5,26 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from monitor.cli.common import (
-    ConfigOption,
-    Format,
-    FormatOption,
-    command_app,
-    emit,
-    fail,
-    paint,
-    printable,
-    read_config,
-    spoken,
-    table,
-)
+from monitor.cli.common import ConfigOption, command_app, fail, paint, printable, read_config
 from monitor.cli.github_requests import requests
 from monitor.cli.github_session import SourceOption, client_of, incidents_of, reported, sources_of
+from monitor.cli.kit import FormatOption, emit, emit_list, table
 
 if TYPE_CHECKING:
     from monitor.common.severity import Severity
@@ -40,18 +28,6 @@ app = command_app(
 MOST_WRITES = 100_000  # a day's, at one a second
 
 
-class AlertStateFilter(StrEnum):
-    open = "open"
-    resolved = "resolved"
-    all = "all"
-
-
-class Validity(StrEnum):
-    active = "active"
-    inactive = "inactive"
-    unknown = "unknown"
-
-
 @app.command(
     "doctor",
     epilog="Example: monitor github doctor --repositories",
@@ -62,7 +38,7 @@ def doctor(
     every: Annotated[
         bool, typer.Option("--repositories", help="List every repository, not only those that lack something.")
     ] = False,
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     rows: list[dict[str, Any]] = []
@@ -102,49 +78,36 @@ def doctor(
 def alerts(
     *,
     source: SourceOption = None,
-    state: Annotated[AlertStateFilter, typer.Option(help="Only these.")] = AlertStateFilter.open,
+    state: Annotated[Literal["open", "resolved", "all"], typer.Option(help="Only these.")] = "open",
     secret_type: Annotated[
         str | None, typer.Option("--type", metavar="TYPE", help="Only this secret_type.", show_default=False)
     ] = None,
-    validity: Annotated[Validity | None, typer.Option(help="Only these.", show_default=False)] = None,
+    validity: Annotated[
+        Literal["active", "inactive", "unknown"] | None, typer.Option(help="Only these.", show_default=False)
+    ] = None,
     public: Annotated[bool, typer.Option("--public", help="Only those leaked in public.")] = False,
     multi_repo: Annotated[bool, typer.Option("--multi-repo", help="Only those in several repositories.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many of each listing.")] = 100,
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     settings = read_config(config)
     parameters = {"hide_secret": "true", "sort": "updated", "direction": "desc", "per_page": str(min(limit, 100))}
-    parameters |= {} if state is AlertStateFilter.all else {"state": state.value}
-    parameters |= {"validity": validity.value} if validity else {}
+    parameters |= {} if state == "all" else {"state": state}
+    parameters |= {"validity": validity} if validity else {}
     parameters |= {"is_publicly_leaked": "true"} if public else {}
     parameters |= {"is_multi_repo": "true"} if multi_repo else {}
     rows: list[dict[str, Any]] = []
     for one in sources_of(settings, source):
         rows += asyncio.run(reported(_list(settings, one, parameters, secret_type, limit)))
 
-    def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-        if not rows:
-            yield "no alerts"
-            return
-        head = ("alert", "type", "state", "validity", "updated", "incident", "url")
-        yield from table(
-            head,
-            [
-                (
-                    f"{row['repository']}#{row['number']}",
-                    row["secret_type"],
-                    row["resolution"] or row["state"],
-                    row["validity"],
-                    spoken(row["updated"]),
-                    row["incident"] or "-",
-                    row["url"],
-                )
-                for row in rows
-            ],
-        )
-
-    emit(rows, form, text)
+    columns = (
+        ("alert", lambda row: f"{row['repository']}#{row['number']}"),
+        ("type", "secret_type"),
+        ("state", lambda row: row["resolution"] or row["state"]),
+        *("validity", "updated", "incident", "url"),
+    )
+    emit_list(rows, form, columns, nothing="no alerts", spare=("updated",))
 
 
 app.command(
@@ -179,7 +142,7 @@ def backfill(source: SourceOption = None, config: ConfigOption = None) -> None:
 def write_back(
     source: SourceOption = None,
     apply: Annotated[bool, typer.Option("--apply", help="Do it.")] = False,
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     settings = read_config(config)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from monitor.cli.common import ConfigOption, Format, FormatOption, emit, printable, read_config, spoken, table
+from monitor.cli.common import ConfigOption, printable, read_config
 from monitor.cli.github_session import SourceOption, client_of, incidents_of, reported, sources_of
+from monitor.cli.kit import FormatOption, emit_list
 
 if TYPE_CHECKING:
     from monitor.config.config import Config
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["requests"]
 
 
-def requests(source: SourceOption = None, form: FormatOption = Format.text, config: ConfigOption = None) -> None:
+def requests(source: SourceOption = None, form: FormatOption = "text", config: ConfigOption = None) -> None:
     settings = read_config(config)
     rows: list[dict[str, Any]] = []
     unread: list[str] = []
@@ -28,25 +29,11 @@ def requests(source: SourceOption = None, form: FormatOption = Format.text, conf
         unread += problems
     rows.sort(key=lambda row: row["expires"] or "9")
 
-    def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-        if not rows:
-            yield "no request waits"
-            return
-        cells = [
-            (
-                spoken(row["expires"]),
-                row["kind"],
-                row["repository"],
-                row["requester"],
-                _asked(row),
-                row["incident"] or "-",
-                row["url"],
-            )
-            for row in rows
-        ]
-        yield from table(("until", "kind", "repository", "who", "what", "incident", "url"), cells)
-
-    emit(rows, form, text)
+    columns = (
+        *(("until", "expires"), "kind", "repository"),
+        *(("who", "requester"), ("what", _asked), "incident", "url"),
+    )
+    emit_list(rows, form, columns, nothing="no request waits", spare=("kind",))
     for problem in unread:
         typer.echo(printable(problem), err=True)
     if unread:

@@ -15,18 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from monitor.cli.common import (
-    ConfigOption,
-    Format,
-    FormatOption,
-    SeverityOption,
-    at_least,
-    command_app,
-    emit,
-    fail,
-    printable,
-    scan_config,
-)
+from monitor.cli.common import ConfigOption, SeverityOption, at_least, command_app, fail, printable, scan_config
+from monitor.cli.kit import FormatOption, emit
 from monitor.cli.scan_accept import books_in
 from monitor.cli.scan_git import commits, kinds, repository_at, staged
 from monitor.cli.scan_session import Confidence, ScanFormat, Session
@@ -116,7 +106,7 @@ def install_hooks(
 def status(
     hooks: HooksArgument = None,
     folder: RepositoryOption = Path(),
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
 ) -> None:
     from monitor.scan.githooks import standing
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from monitor.cli.common import paint, printable, severity_colour
+from monitor.cli.kit import Column, field
 from monitor.common import wording
 from monitor.common.field_names import identifier
 from monitor.common.text import clip
@@ -16,22 +17,20 @@ if TYPE_CHECKING:
     from monitor.common.notification import IncidentView
     from monitor.store import AuditEntry
 
-__all__ = ["HEAD", "event", "row", "shown"]
+__all__ = ["columns", "event", "shown"]
 
-HEAD = ("id", "severity", "state", "owner", "age", "due", "what")
 _STATES = {"acknowledged": "acked"}  # short, as a terminal may be narrow
 
 
-def row(one: IncidentView, now: float) -> tuple[str, ...]:
-    """Under HEAD. `now`: seconds since the epoch."""
+def columns(now: float) -> Sequence[Column]:
+    """Of a list of incidents. `now`: seconds since the epoch."""
     return (
-        one.id,
-        one.severity,
-        _STATES.get(one.state, one.state),
-        clip(printable(one.owner or "-"), 12),
-        _brief(now - one.first_seen.timestamp()),
-        _due(one, now),
-        _what(one),
+        *("id", "severity"),
+        ("state", lambda one: _STATES.get(one.state, one.state)),
+        ("owner", lambda one: clip(printable(one.owner or "-"), 12)),
+        ("age", lambda one: _brief(now - one.first_seen.timestamp())),
+        ("due", lambda one: _due(one, now)),
+        ("what", _what),
     )
 
 
@@ -67,7 +66,7 @@ def shown(
     yield paint(f"{wording.title(incident)}  {printable(incident.masked)}", bold=True)
     yield f"{paint(incident.severity, severity_colour(incident.severity))} {wording.stands(incident)}"
     if incident.state != "resolved":
-        yield _line("first", incident.first_step, bold=True)
+        yield field("first", incident.first_step, bold=True)
     fields = {
         "at": incident.first_at if incident.state != "resolved" else "",
         "runbook": incident.runbook or incident.book,
@@ -93,28 +92,28 @@ def shown(
     }
     for key, value in fields.items():
         if value:
-            yield _line(key, value)
+            yield field(key, value)
     for silence in held:
-        yield _line("silenced", in_words(silence))
+        yield field("silenced", in_words(silence))
     for key, value in sorted(incident.labels.items()):
-        yield _line("label", f"{key}={value}")
+        yield field("label", f"{key}={value}")
 
     for place in incident.locations:
-        yield _line("seen in", f"{wording.place(place)}  ({wording.origin(place)})")
+        yield field("seen in", f"{wording.place(place)}  ({wording.origin(place)})")
         if place.url:
-            yield _line("", place.url)
+            yield field("", place.url)
     if around := wording.surroundings(incident):
-        yield _line("line", around)
+        yield field("line", around)
     if incident.state != "resolved" and (line := identifier(_told_by(incident))):
-        yield _line("no secret?", f"{line} (docs/configuration.md)")
+        yield field("no secret?", f"{line} (docs/configuration.md)")
     if incident.locations and incident.occurrences > len(incident.locations):
-        yield _line("", f"and {incident.occurrences - len(incident.locations):,} more, before these")
+        yield field("", f"and {incident.occurrences - len(incident.locations):,} more, before these")
     for entry in history:
         note = f": {entry.note}" if entry.note else ""
         became = f" as {entry.resolution}" if entry.resolution else ""
         step = f" {entry.step}" if entry.step else ""
         when = wording.moment(entry.at)
-        yield _line("history", f"{when} {entry.action}{step}{became} by {entry.actor}{note}")
+        yield field("history", f"{when} {entry.action}{step}{became} by {entry.actor}{note}")
 
 
 def _told_by(incident: IncidentView) -> str:
@@ -123,10 +122,6 @@ def _told_by(incident: IncidentView) -> str:
 
     field = next(filter(None, (field_of(place.context, incident.masked) for place in incident.locations)), "")
     return field if field and rule_forms().get(incident.rule) in ("generic", "keyword") else ""
-
-
-def _line(key: str, value: str, *, bold: bool = False) -> str:
-    return f"{paint(key.ljust(12), dim=True)} {paint(printable(value), bold=bold)}"
 
 
 def event(entry: AuditEntry) -> dict[str, Any]:

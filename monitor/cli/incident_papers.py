@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from enum import StrEnum
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from monitor.cli.common import (
-    ConfigOption,
-    Format,
-    FormatOption,
-    emit,
-    emit_one,
-    json_text,
-    printable,
-    read_config,
-    table,
-    with_store,
-)
+from monitor.cli.common import ConfigOption, json_text, printable, read_config, with_store
+from monitor.cli.kit import FormatOption, emit_list, emit_one
 from monitor.common.wording import stamp
 
 if TYPE_CHECKING:
-    from monitor.report.dossier import Dossier
+    from monitor.report.dossier import Dossier, Event
     from monitor.store import Store
     from monitor.store.trail import TrailVerdict
 
@@ -35,35 +23,20 @@ __all__ = ["report", "timeline", "verify"]
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id or fingerprint of an incident, or a unique start.")]
 
 
-class PapersFormat(StrEnum):
-    markdown = "markdown"
-    html = "html"
-    svg = "svg"
-    json = "json"
-
-
-def timeline(ref: IdArgument, form: FormatOption = Format.text, config: ConfigOption = None) -> None:
-    from monitor.common.wording import moment
+def timeline(ref: IdArgument, form: FormatOption = "text", config: ConfigOption = None) -> None:
     from monitor.report.dossier import events
 
-    rows = [
-        {"time": stamp(one.at, "milliseconds"), "who": one.who, "what": one.what, "note": one.note}
-        for one in events(_dossier(ref, config))
-    ]
-
-    def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-        cells = [(moment(datetime.fromisoformat(row["time"])), row["who"], row["what"], row["note"]) for row in rows]
-        yield from table(("when", "who", "what", "note"), cells)
-
-    emit(rows, form, text)
+    rows = _timeline(events(_dossier(ref, config)))
+    emit_list(rows, form, (("when", "time"), "who", "what", "note"), nothing="nothing happened yet", spare=("who",))
 
 
 def report(
     *,
     ref: IdArgument,
     form: Annotated[
-        PapersFormat, typer.Option("--as", help="How it is written; svg is the picture alone.")
-    ] = PapersFormat.markdown,
+        Literal["markdown", "html", "svg", "json"],
+        typer.Option("--as", help="How it is written; svg is the picture alone."),
+    ] = "markdown",
     config: ConfigOption = None,
 ) -> None:
     from monitor.report.document import markdown, page
@@ -71,11 +44,11 @@ def report(
     from monitor.report.picture import svg
 
     dossier = _dossier(ref, config)
-    if form is PapersFormat.markdown:
+    if form == "markdown":
         typer.echo(markdown(dossier), nl=False)
-    elif form is PapersFormat.html:
+    elif form == "html":
         typer.echo(page(dossier), nl=False)
-    elif form is PapersFormat.svg:
+    elif form == "svg":
         typer.echo(svg(milestones(dossier), f"Incident {dossier.incident.id}"))
     else:
         start, end = window(dossier)
@@ -84,12 +57,15 @@ def report(
             "exposed_from": stamp(start, "milliseconds"),
             "exposed_until": None if end is None else stamp(end, "milliseconds"),
             "seconds": {f"to_{one.name}": one.seconds for one in spans(dossier)},
-            "timeline": [
-                {"time": stamp(one.at, "milliseconds"), "who": one.who, "what": one.what, "note": one.note}
-                for one in events(dossier)
-            ],
+            "timeline": _timeline(events(dossier)),
         }
         typer.echo(json_text(row, indent=True))
+
+
+def _timeline(events: Iterable[Event]) -> list[dict[str, str | None]]:
+    return [
+        {"time": stamp(one.at, "milliseconds"), "who": one.who, "what": one.what, "note": one.note} for one in events
+    ]
 
 
 AcceptOption = Annotated[
@@ -98,7 +74,7 @@ AcceptOption = Annotated[
 ]
 
 
-def verify(accept: AcceptOption = False, form: FormatOption = Format.text, config: ConfigOption = None) -> None:
+def verify(accept: AcceptOption = False, form: FormatOption = "text", config: ConfigOption = None) -> None:
     settings = read_config(config, store_only="act" if accept else "look")
 
     async def look(store: Store) -> TrailVerdict:

@@ -6,22 +6,17 @@ import re
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
 from monitor.cli.common import (
     ConfigOption,
-    Format,
-    FormatOption,
     SeverityOption,
     at_least,
     command_app,
     complete_rules,
-    emit,
-    emit_one,
     fail,
     lasting,
     noted,
@@ -30,20 +25,21 @@ from monitor.cli.common import (
     private,
     read_config,
     since_when,
-    table,
     with_store,
 )
 from monitor.cli.incident_bulk import MatchOption, YesOption, alike, chosen, confirm, each, merging, mistaken
-from monitor.cli.incident_lines import HEAD, event, row, shown
+from monitor.cli.incident_lines import columns, event, shown
 from monitor.cli.incident_papers import report, timeline, verify
+from monitor.cli.kit import Format, FormatOption, LimitOption, emit, emit_list, emit_one
+from monitor.common.notification import State
 from monitor.common.text import token_like
 from monitor.common.wording import stamp
+from monitor.domain.model import Resolution
 
 if TYPE_CHECKING:
-    from monitor.common.notification import IncidentView, State
+    from monitor.common.notification import IncidentView
     from monitor.config.config import Config
     from monitor.domain.incidents import Action, Incident
-    from monitor.domain.model import Resolution
     from monitor.store import AuditEntry, Store
 
 app = command_app(
@@ -62,19 +58,7 @@ IdsArgument = Annotated[
 NoteOption = Annotated[str, typer.Option("--note", "-m", help="Why; kept in the history.", show_default=False)]
 
 
-class IncidentStateFilter(StrEnum):
-    open = "open"
-    acknowledged = "acknowledged"
-    resolved = "resolved"
-    unresolved = "unresolved"
-    all = "all"
-
-
-class IncidentFormat(StrEnum):
-    revoked = "revoked"
-    false_positive = "false_positive"
-    wont_fix = "wont_fix"
-    used_in_tests = "used_in_tests"
+_STATES: Mapping[str, tuple[State, ...]] = {"all": (), "unresolved": ("open", "acknowledged")}
 
 
 @app.command(
@@ -84,7 +68,7 @@ class IncidentFormat(StrEnum):
 )
 def list_incidents(
     *,
-    state: Annotated[IncidentStateFilter, typer.Option(help="Only these.")] = IncidentStateFilter.unresolved,
+    state: Annotated[Literal[State, "unresolved", "all"], typer.Option(help="Only these.")] = "unresolved",
     severity: SeverityOption = None,
     rule: Annotated[
         list[str] | None,
@@ -102,54 +86,37 @@ def list_incidents(
             show_default=False,
         ),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 100,
-    form: FormatOption = Format.text,
+    limit: LimitOption = 100,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     if search == "-":
         search = private("search for")
-    states: dict[IncidentStateFilter, list[State]] = {
-        IncidentStateFilter.all: [],
-        IncidentStateFilter.unresolved: ["open", "acknowledged"],
-    }
-
     settings = read_config(config, store_only="look")
     from detectors.rules.gone import names
 
+    filters: dict[str, Any] = {
+        "states": _STATES.get(state, (state,)),
+        "severities": at_least(severity) if severity else (),
+        "rules": [name for one in rule or () for name in names(one)],
+        "source": source,
+        "since": since_when("--since", since),
+        "search": search,
+    }
+
     async def read(store: Store) -> tuple[list[IncidentView], int]:
-        filters: dict[str, Any] = {
-            "states": states.get(state, [state.value]),
-            "severities": at_least(severity) if severity else (),
-            "rules": [name for one in rule or () for name in names(one)],
-            "source": source,
-            "since": since_when("--since", since),
-            "search": search,
-        }
-        found = await store.incidents.find(**filters, limit=limit, locations=True)
-        total = len(found) if len(found) < limit else await store.incidents.count(**filters)
-        return await _views(settings, config, store, found), total
+        page = await store.incidents.find(**filters, limit=limit, locations=True)
+        total = len(page) if len(page) < limit else await store.incidents.count(**filters)
+        return await _views(settings, config, store, page), total
 
-    nothing: tuple[list[IncidentView], int] = ([], 0)
-    found, total = with_store(settings, read, missing=nothing)
-
-    def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-        if not found:
-            narrowed = " match" if severity or rule or source or since or search else ""
-            yield ("no incidents" if state is IncidentStateFilter.all else f"no {state.value} incidents") + narrowed
-            return
-        now = time.time()
-        yield from table(
-            HEAD,
-            [row(one, now) for one in found],
-        )
-        if total > len(found):
-            yield f"{len(found)} of {total}; --limit shows more"
-
-    emit((as_dict(one) for one in found), form, text)
+    views, total = with_store(settings, read, missing=lambda: ([], 0))
+    narrowed = " match" if severity or rule or source or since or search else ""
+    nothing = ("no incidents" if state == "all" else f"no {state} incidents") + narrowed
+    emit_list(views, form, columns(time.time()), nothing=nothing, row=as_dict, total=total)
 
 
 @app.command("show", epilog="Example: monitor incidents show 3f2a", help="Show one incident with its history.")
-def show(ref: IdArgument, form: FormatOption = Format.text, config: ConfigOption = None) -> None:
+def show(ref: IdArgument, form: FormatOption = "text", config: ConfigOption = None) -> None:
     settings = read_config(config, store_only="look")
 
     async def read(store: Store) -> tuple[IncidentView, list[AuditEntry], float | None, list[dict[str, Any]]]:
@@ -179,7 +146,7 @@ def ack(
     match: MatchOption = None,
     yes: YesOption = False,
     note: NoteOption = "",
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     settings = read_config(config, store_only="act")
@@ -199,7 +166,7 @@ def assign(
     match: MatchOption = None,
     yes: YesOption = False,
     note: NoteOption = "",
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     *refs, whose = names
@@ -226,16 +193,16 @@ def assign(
 def resolve(
     *,
     ref: IdsArgument = None,
-    resolution: Annotated[IncidentFormat, typer.Option("--as", "--resolution", help="What became of the secret.")],
+    resolution: Annotated[Resolution, typer.Option("--as", "--resolution", help="What became of the secret.")],
     match: MatchOption = None,
     yes: YesOption = False,
     note: NoteOption = "",
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     settings = read_config(config, store_only="act")
     refs = chosen(settings, ref, match, ("open", "acknowledged"), yes=yes, verb="Resolve")
-    _transition(refs, "resolve", resolution.value, note=note, form=form, config=config)
+    _transition(refs, "resolve", resolution, note=note, form=form, config=config)
 
 
 @app.command(
@@ -246,7 +213,7 @@ def resolve(
 def reopen(
     ref: Annotated[list[str], typer.Argument(metavar="ID…", help="Ids, fingerprints, or unique starts of them.")],
     note: NoteOption = "",
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     _transition(ref, "reopen", None, note=note, form=form, config=config)
@@ -264,7 +231,7 @@ def silence(
     match: MatchOption = None,
     yes: YesOption = False,
     note: NoteOption = "",
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     seconds = lasting("--for", duration)
@@ -302,7 +269,7 @@ def merge(
     others: Annotated[list[str], typer.Argument(metavar="OTHER…", help="Those that go into it.")],
     yes: YesOption = False,
     note: NoteOption = "",
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     from monitor.domain.incidents import TransitionError
@@ -435,6 +402,6 @@ def _change(
                 f", {printable(one.owner)}'s" if one.owner and verb == "assigned" else ""
             )
 
-    emit((as_dict(one) for one in done), form, text)
+    emit(map(as_dict, done), form, text)
     if problems:
         fail("\n".join(printable(problem) for problem in problems))

@@ -8,23 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.cli.common import (
-    ConfigOption,
-    Format,
-    FormatOption,
-    command_app,
-    emit,
-    emit_one,
-    fail,
-    paint,
-    printable,
-    read_config,
-    scrubbed,
-    spoken,
-    table,
-    with_store,
-)
+from monitor.cli.common import ConfigOption, command_app, fail, paint, printable, read_config, scrubbed, with_store
 from monitor.cli.inventory_check import EntriesArgument, check, entries_named
+from monitor.cli.kit import FormatOption, emit, emit_list, emit_one, field, fields, spoken
 from monitor.common.wording import stamp
 
 if TYPE_CHECKING:
@@ -52,7 +38,7 @@ def sync(
     accept: Annotated[
         bool, typer.Option("--accept-removals", help="What a manager does not give is gone, however much that is.")
     ] = False,
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     from monitor.config import state
@@ -113,42 +99,34 @@ def list_secrets(
     refused: Annotated[
         bool, typer.Option("--refused", help="Only those whose value is not enrolled, and why.")
     ] = False,
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     async def work(store: Store) -> tuple[list[Secret], dict[str, Sync]]:
         return await store.inventory.secrets(entry=entry, environment=environment), await store.inventory.syncs()
 
-    nothing: tuple[list[Secret], dict[str, Sync]] = ([], {})
-    found, syncs = with_store(read_config(config, store_only="look"), work, missing=nothing)
-    rows = [as_dict(one) for one in found if one.refused or not refused]
-
-    def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-        if not rows:
-            yield (
-                "no secret is refused" if refused else "no secret is known; `monitor inventory sync` reads the managers"
-            )
-        else:
-            head = ("entry", "name", "environment", "value", "versions", "changed", "owner")
-            yield from table(head, [_cells(row) for row in rows])
-        for sync in syncs.values():
-            if sync.error and entry in (None, sync.entry):
-                since = spoken(stamp(sync.whole_at), "never")
-                yield paint(f"{sync.entry}: not up to date, read whole: {since}: {printable(sync.error)}", "yellow")
-
-    emit(rows, form, text)
-
-
-def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
-    return (
-        row["entry"],
-        row["name"],
-        row["environment"] or "-",
-        f"refused: {row['refused']}" if row["refused"] else row["state"],
-        str(len(row["versions"])),
-        (row["changed_at"] or "-")[:10],
-        row["owner"] or "-",
+    found, syncs = with_store(read_config(config, store_only="look"), work, missing=lambda: ([], {}))
+    columns = (
+        *("entry", "name", "environment"),
+        ("value", lambda row: f"refused: {row['refused']}" if row["refused"] else row["state"]),
+        ("versions", lambda row: len(row["versions"])),
+        ("changed", lambda row: (row["changed_at"] or "")[:10]),
+        "owner",
     )
+    unknown = "no secret is known; `monitor inventory sync` reads the managers"
+    emit_list(
+        (as_dict(one) for one in found if one.refused or not refused),
+        form,
+        columns,
+        nothing="no secret is refused" if refused else unknown,
+        spare=("versions", "changed", "environment"),
+        notes=(_outdated(one) for one in syncs.values() if one.error and entry in (None, one.entry)),
+    )
+
+
+def _outdated(sync: Sync) -> str:
+    since = spoken(stamp(sync.whole_at), "never")
+    return paint(f"{sync.entry}: not up to date, read whole: {since}: {printable(sync.error)}", "yellow")
 
 
 def as_dict(secret: Secret) -> dict[str, Any]:
@@ -200,36 +178,21 @@ app.command(
 @app.command("show", epilog="Example: monitor inventory show DATABASE_URL", help="Show one secret and its versions.")
 def show(
     ref: Annotated[str, typer.Argument(metavar="SECRET", help="Its name, or ENTRY/NAME.")],
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
-    async def work(store: Store) -> Secret:
-        return await store.inventory.get(ref)
-
-    secret = with_store(read_config(config, store_only="look"), work)
+    secret = with_store(read_config(config, store_only="look"), lambda store: store.inventory.get(ref))
 
     def text(row: Mapping[str, Any]) -> Iterable[str]:
         yield f"{paint(printable(row['name']), bold=True)}: {row['state']}"
-        for key in (
-            "entry",
-            "environment",
-            "owner",
-            "consumers",
-            "tags",
-            "refused",
-            "first_seen",
-            "last_seen",
-            "gone_at",
-        ):
-            value = ", ".join(row[key]) if isinstance(row[key], list) else row[key]
-            if value:
-                yield f"{paint(key.ljust(12), dim=True)} {printable(value)}"
+        yield from fields(row, "entry", "environment", "owner", "consumers", "tags", "refused")
+        yield from fields(row, "first_seen", "last_seen", "gone_at")
         for one in row["versions"]:
-            times = (f"{key} {one[key]}" for key in ("rotated", "expires", "first_seen", "replaced_at") if one[key])
-            yield f"{paint(one['standing'].ljust(12), dim=True)} {', '.join(times)}"
+            times = (key for key in ("rotated", "expires", "first_seen", "replaced_at") if one[key])
+            yield field(one["standing"], ", ".join(f"{key} {spoken(one[key])}" for key in times))
             for value in one["values"]:
                 what = f"{value['part'] or 'value'}: {value['length']} bytes, {value['alphabet']}"
-                yield f"{''.ljust(12)} {value['fingerprint'][:16]}  {what}"
+                yield field("", f"{value['fingerprint'][:16]}  {what}")
 
     emit_one(as_dict(secret), form, text)
 
@@ -239,7 +202,7 @@ def show(
     epilog="Example: monitor inventory doctor",
     help="Say what is wrong with the access to each manager, and what is refused. Exit code 1: something is.",
 )
-def doctor(entries: EntriesArgument = None, form: FormatOption = Format.text, config: ConfigOption = None) -> None:
+def doctor(entries: EntriesArgument = None, form: FormatOption = "text", config: ConfigOption = None) -> None:
     settings = read_config(config, enter=True, needs=("inventory",))
     chosen = entries_named(settings, entries)
 
@@ -279,11 +242,8 @@ def forget(
 ) -> None:
     entry, _, name = ref.partition("/")
 
-    async def work(store: Store) -> int:
-        return await store.inventory.forget(entry=entry, name=name or None)
-
     settings = read_config(config, store_only="act")
-    count = with_store(settings, work)
+    count = with_store(settings, lambda store: store.inventory.forget(entry=entry, name=name or None))
     if not count:
         fail(f"nothing is known as {printable(scrubbed(settings, ref))!r}; `monitor inventory list` shows what is")
     typer.echo(f"forgotten: {count}")

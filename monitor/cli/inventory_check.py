@@ -13,18 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.cli.common import (
-    ConfigOption,
-    Format,
-    FormatOption,
-    emit,
-    fail,
-    paint,
-    printable,
-    read_config,
-    scrubbed,
-    with_store,
-)
+from monitor.cli.common import ConfigOption, fail, paint, printable, read_config, scrubbed, with_store
+from monitor.cli.kit import FormatOption, emit
 from monitor.common.wording import stamp
 
 if TYPE_CHECKING:
@@ -61,7 +51,7 @@ def check(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit code 2 also where a manager does not give a value to compare.")
     ] = False,
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     from monitor.audit.real import is_secret_name

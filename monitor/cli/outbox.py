@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from monitor.cli.common import (
     ConfigOption,
-    Format,
-    FormatOption,
     command_app,
     complete_sinks,
-    emit,
-    emit_one,
     fail,
-    printable,
     read_config,
     since_when,
-    table,
     with_store,
 )
+from monitor.cli.kit import MOST, FormatOption, LimitOption, emit, emit_list, emit_one, fields
 from monitor.common.wording import moment, stamp
 
 if TYPE_CHECKING:
@@ -34,7 +28,6 @@ app = command_app(
     epilog="Example: monitor outbox list --sink pager",
 )
 
-_MOST = 10_000
 _UNDONE = ("pending", "leased", "dead")
 
 IdsArgument = Annotated[list[str] | None, typer.Argument(metavar="ID…", help="Ids, or unique starts of them.")]
@@ -47,16 +40,15 @@ OlderOption = Annotated[
 ]
 
 
-class OutboxStateFilter(StrEnum):
-    undone = "undone"
-    pending = "pending"
-    leased = "leased"
-    dead = "dead"
-    sent = "sent"
-    all = "all"
-
-
-_STATES: Mapping[OutboxStateFilter, tuple[str, ...]] = {OutboxStateFilter.undone: _UNDONE, OutboxStateFilter.all: ()}
+_STATES: Mapping[str, tuple[str, ...]] = {"undone": _UNDONE, "all": ()}
+_COLUMNS = (
+    ("id", lambda one: one.id[:12]),
+    *("sink", "state", "reason"),
+    ("incidents", lambda one: len(one.incidents)),
+    ("made", lambda one: moment(one.created_at)),
+    ("tries", "attempts"),
+    "error",
+)
 
 
 @app.command(
@@ -67,51 +59,36 @@ _STATES: Mapping[OutboxStateFilter, tuple[str, ...]] = {OutboxStateFilter.undone
 def list_outbox(
     *,
     state: Annotated[
-        OutboxStateFilter, typer.Option(help="Only these; undone: all that is not sent.")
-    ] = OutboxStateFilter.undone,
+        Literal["undone", "pending", "leased", "dead", "sent", "all"],
+        typer.Option(help="Only these; undone: all that is not sent."),
+    ] = "undone",
     sink: SinkOption = None,
     older: OlderOption = None,
-    limit: Annotated[int, typer.Option(min=1, max=_MOST, help="At most so many.")] = 100,
-    form: FormatOption = Format.text,
+    limit: LimitOption = 100,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
-    before = since_when("--older", older)
-
-    async def read(store: Store) -> Sequence[OutboxEntry]:
-        states = _STATES.get(state, (state.value,))
-        return await store.outbox.list(states=states, sink=sink, before=before, limit=limit)
-
-    nothing: Sequence[OutboxEntry] = ()
-    found = with_store(read_config(config, store_only="look"), read, missing=nothing)
-
-    def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-        if not found:
-            yield "nothing waits, and nothing was refused" if state is OutboxStateFilter.undone else "none"
-            return
-        head = ("id", "sink", "state", "reason", "incidents", "made", "tries", "error")
-        yield from table(head, [_cells(one) for one in found])
-
-    emit((as_dict(one) for one in found), form, text)
+    before, states = since_when("--older", older), _STATES.get(state, (state,))
+    found = with_store(
+        read_config(config, store_only="look"),
+        lambda store: store.outbox.list(states=states, sink=sink, before=before, limit=MOST),
+        missing=lambda: [],
+    )
+    nothing = "nothing waits, and nothing was refused" if state == "undone" else "none"
+    spare = ("reason", "tries", "made")
+    emit_list(found, form, _COLUMNS, nothing=nothing, row=as_dict, limit=limit, spare=spare)
 
 
 @app.command("show", epilog="Example: monitor outbox show 3f2a", help="Show one notification.")
 def show(
     ref: Annotated[str, typer.Argument(metavar="ID", help="Id, or a unique start of it.")],
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     async def read(store: Store) -> OutboxEntry:
-        return _one(await store.outbox.list(limit=_MOST), ref)
+        return _one(await store.outbox.list(limit=MOST), ref)
 
-    row = as_dict(with_store(read_config(config, store_only="look"), read))
-
-    def text(_row: Mapping[str, Any]) -> Iterable[str]:
-        for key, value in row.items():
-            shown = " ".join(value) if isinstance(value, list) else value
-            if shown not in (None, ""):
-                yield f"{key:<12} {printable(str(shown))}"
-
-    emit_one(row, form, text)
+    emit_one(as_dict(with_store(read_config(config, store_only="look"), read)), form, fields)
 
 
 @app.command(
@@ -122,7 +99,7 @@ def show(
 def retry(
     ref: IdsArgument = None,
     sink: SinkOption = None,
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     if bool(ref) == bool(sink):
@@ -133,7 +110,7 @@ def retry(
         return [one for one in found if await store.outbox.requeue(one.id)]
 
     done = with_store(read_config(config, store_only="act"), work)
-    emit((as_dict(one) for one in done), form, lambda rows: [f"{len(rows)} to be tried at once"])
+    emit(map(as_dict, done), form, lambda rows: [f"{len(rows)} to be tried at once"])
 
 
 @app.command(
@@ -143,7 +120,7 @@ def retry(
 )
 def discard(
     ref: Annotated[list[str], typer.Argument(metavar="ID…", help="Ids, or unique starts of them.")],
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     async def work(store: Store) -> list[OutboxEntry]:
@@ -151,13 +128,13 @@ def discard(
         return [one for one in found if await store.outbox.discard(one.id)]
 
     done = with_store(read_config(config, store_only="act"), work)
-    emit((as_dict(one) for one in done), form, lambda rows: [f"{len(rows)} discarded"])
+    emit(map(as_dict, done), form, lambda rows: [f"{len(rows)} discarded"])
     if len(done) < len(ref):
         fail("some are being sent, or were sent meanwhile; `monitor outbox list` shows them")
 
 
 async def _chosen(store: Store, refs: Sequence[str] | None, sink: str | None) -> list[OutboxEntry]:
-    undone = await store.outbox.list(states=_UNDONE, sink=sink, limit=_MOST)
+    undone = await store.outbox.list(states=_UNDONE, sink=sink, limit=MOST)
     return list(undone) if refs is None or sink else [_one(undone, ref) for ref in refs]
 
 
@@ -186,9 +163,3 @@ def as_dict(entry: OutboxEntry) -> dict[str, Any]:
         "error": entry.error,
         "finished_at": stamp(entry.finished_at, "milliseconds"),
     }
-
-
-def _cells(entry: OutboxEntry) -> list[str]:
-    made = moment(entry.created_at)
-    about = f"{len(entry.incidents):,}"
-    return [entry.id[:12], entry.sink, entry.state, entry.reason, about, made, str(entry.attempts), entry.error or "-"]

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from monitor.cli.common import (
     ConfigOption,
-    Format,
-    FormatOption,
     command_app,
-    emit,
-    emit_one,
     fail,
     lasting,
     paint,
@@ -23,10 +18,10 @@ from monitor.cli.common import (
     printable,
     read_config,
     scrubbed,
-    table,
     typed,
     with_store,
 )
+from monitor.cli.kit import Format, FormatOption, emit, emit_list, emit_one, table
 from monitor.common.wording import stamp
 from monitor.rotation.reasons import RotationReason
 
@@ -52,19 +47,12 @@ SecretArgument = Annotated[
 NoteOption = Annotated[str, typer.Option("--note", "-m", help="Why; kept in the history.", show_default=False)]
 
 
-class RotationFormat(StrEnum):
-    text = "text"
-    json = "json"
-    jsonl = "jsonl"
-    ics = "ics"
-
-
 @app.command(
     "due",
     epilog="Example: monitor rotation due --format json",
     help="What is overdue, or due soon. Exit code 1 when something is overdue.",
 )
-def due(form: FormatOption = Format.text, config: ConfigOption = None) -> None:
+def due(form: FormatOption = "text", config: ConfigOption = None) -> None:
     settings = read_config(config, store_only="look", needs=_NEEDS)
     found = [one for one in _plan(settings) if one.standing != "later"]
     _show(settings, found, form, "nothing is due")
@@ -80,14 +68,14 @@ def due(form: FormatOption = Format.text, config: ConfigOption = None) -> None:
 def plan(
     *,
     within: Annotated[str, typer.Option(metavar="DURATION", help="Only what is due so soon.")] = "365d",
-    form: Annotated[RotationFormat, typer.Option("--format", "-f", help="How to print it.")] = RotationFormat.text,
+    form: Annotated[Literal[Format, "ics"], typer.Option("--format", "-f", help="How to print it.")] = "text",
     config: ConfigOption = None,
 ) -> None:
     until = time.time() + lasting("--within", within)
     settings = read_config(config, store_only="look", needs=_NEEDS)
     whole = _plan(settings)
     found = [one for one in whole if one.at <= until]
-    if form is RotationFormat.ics:
+    if form == "ics":
         import socket
 
         from monitor.rotation.ics import ics
@@ -96,7 +84,7 @@ def plan(
         typer.echo(ics(found, time.time(), settings.rotation.remind, host), nl=False)
         return
     never = "nothing is due by its age: no policy fits a secret of the inventory"
-    _show(settings, found, Format(form.value), f"nothing is due within {within}" if whole else never)
+    _show(settings, found, form, f"nothing is due within {within}" if whole else never)
 
 
 @app.command(
@@ -121,7 +109,7 @@ def start(
         RotationReason | None, typer.Option("--reason", help="Why, for routes and reports.", show_default=False)
     ] = None,
     note: NoteOption = "",
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     if (not refs) == (tag is None):
@@ -161,7 +149,7 @@ def done(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask, though `verify.providers` does not name it.")] = False,
     anyway: Annotated[bool, typer.Option(help="Close it without evidence; say why with --note.")] = False,
     note: NoteOption = "",
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     from monitor.config import state
@@ -223,7 +211,7 @@ def departed(
     name: Annotated[str, typer.Argument(metavar="NAME", help="As they log in: `anna` is also ldap-anna and anna@….")],
     look_only: Annotated[bool, typer.Option("--look", help="Only list.")] = False,
     note: NoteOption = "",
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     from monitor.rotation.departure import reach, same
@@ -301,8 +289,7 @@ def _plan(settings: Config) -> list[Due]:
 
         return calendar(await look(store), settings.rotation, store.now())
 
-    nothing: list[Due] = []
-    return with_store(settings, work, missing=nothing)
+    return with_store(settings, work, missing=lambda: [])
 
 
 async def _tagged(store: Store, tag: str | None) -> tuple[list[Managed], dict[str, str]]:
@@ -455,21 +442,11 @@ def _show(settings: Config, found: Sequence[Due], form: Format, nothing: str) ->
         for one in found
     ]
 
-    def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-        if not rows:
-            yield nothing
-            return
-        cells = [
-            (
-                *(row["due"][:10], row["standing"], row["severity"], row["secret"], row["owner"] or "-"),
-                "provider" if row["automatic"] else "-",
-                row["why"],
-            )
-            for row in rows
-        ]
-        yield from table(("due", "", "severity", "secret", "owner", "by itself", "why"), cells)
-
-    emit(rows, form, text)
+    columns = (
+        *(("due", lambda row: row["due"][:10]), ("", "standing"), "severity", "secret", "owner"),
+        *(("by itself", lambda row: "provider" if row["automatic"] else "-"), "why"),
+    )
+    emit_list(rows, form, columns, nothing=nothing, spare=("by itself", "owner"))
 
 
 def _unopened(row: Mapping[str, Any], *, look_only: bool) -> str:

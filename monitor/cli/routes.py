@@ -8,20 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.cli.common import (
-    ConfigOption,
-    Format,
-    FormatOption,
-    command_app,
-    emit,
-    emit_one,
-    fail,
-    paint,
-    printable,
-    read_config,
-    table,
-    with_store,
-)
+from monitor.cli.common import ConfigOption, command_app, fail, paint, printable, read_config, with_store
+from monitor.cli.kit import Column, FormatOption, emit_list, emit_one, table
 from monitor.common.wording import moment
 
 if TYPE_CHECKING:
@@ -29,7 +17,6 @@ if TYPE_CHECKING:
     from monitor.routing.inhibit import Inhibition
     from monitor.routing.routes import Policy, Route
     from monitor.store import Store
-    from monitor.store.silences import Hushed, SilenceRule
 
 _NEEDS = ("routes", "silences", "mute_times", "inhibitions")  # of the sinks their names, too
 
@@ -47,28 +34,21 @@ app = command_app(
 
 
 @app.command("show", epilog="Example: monitor routes show --format json", help="The routes in force, in order.")
-def show(form: FormatOption = Format.text, config: ConfigOption = None) -> None:
+def show(form: FormatOption = "text", config: ConfigOption = None) -> None:
     policy = read_config(config, needs=_NEEDS).policy
     rows = [_row(place, route) for place, route in enumerate(policy.effective, 1)]
+    columns: list[Column] = [("", "place"), ("takes", lambda row: _all(row["matchers"])), "sinks", "then"]
+    columns += [("groups by", "groups"), *([("muted", _mute)] if any(row["mute"] for row in rows) else [])]
+    notes = [] if policy.routes else [paint(f"no [[routes]]: {_DEFAULT}", dim=True)]
+    emit_list(rows, form, columns, nothing="there is no sink", spare=("then",), notes=[*notes, *_inhibitions(policy)])
+
+
+def _inhibitions(policy: Policy) -> Iterable[str]:
     held = [_inhibition(place, one) for place, one in enumerate(policy.inhibitions, 1)]
-
-    def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-        if not policy.routes:
-            yield paint(f"no [[routes]]: {_DEFAULT}", dim=True)
-        lines = [
-            [str(r["place"]), _all(r["matchers"]), ", ".join(r["sinks"]), r["then"], r["groups"], _mute(r)]
-            for r in rows
-        ]
-        head = ["", "takes", "sinks", "then", "groups by", "muted"]
-        if not any(route.mute for route in policy.effective):
-            head, lines = head[:-1], [line[:-1] for line in lines]
-        yield from table(head, lines)
-        if held:
-            yield ""
-            lines = [[str(h["place"]), _all(h["matchers"]), _all(h["while"]), ", ".join(h["equal"])] for h in held]
-            yield from table(("", "holds back", "while a worse one is open that is", "with the same"), lines)
-
-    emit(rows, form, text)
+    if held:
+        yield ""
+        lines = [[str(h["place"]), _all(h["matchers"]), _all(h["while"]), ", ".join(h["equal"])] for h in held]
+        yield from table(("", "holds back", "while a worse one is open that is", "with the same"), lines)
 
 
 def _all(matchers: Sequence[str]) -> str:
@@ -93,7 +73,7 @@ def check(
     incident: Annotated[
         str | None, typer.Option("--incident", metavar="ID", help="An incident that is stored.")
     ] = None,
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     settings = read_config(config, needs=_NEEDS)
@@ -133,8 +113,7 @@ def _in_force(config: Config) -> Policy:
     """Routes and silences of the configuration, and the silences that people have set."""
     from monitor.store.silences import silencing
 
-    nothing: tuple[list[SilenceRule], list[Hushed]] = ([], [])
-    rules, _ = with_store(config, lambda store: store.silences.list(), missing=nothing)
+    rules, _ = with_store(config, lambda store: store.silences.list(), missing=lambda: ([], []))
     return silencing(config.policy, rules)
 
 

@@ -7,17 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.cli.common import (
-    ConfigOption,
-    Format,
-    FormatOption,
-    emit,
-    fail,
-    printable,
-    read_config,
-    table,
-    with_store,
-)
+from monitor.cli.common import ConfigOption, fail, printable, read_config, with_store
+from monitor.cli.kit import MOST, FormatOption, emit, table
 from monitor.common.text import veiled
 
 if TYPE_CHECKING:
@@ -28,8 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["diff"]
 
-_MOST = 10_000  # incidents
-
 
 def diff(
     since: Annotated[
@@ -38,7 +27,7 @@ def diff(
             metavar="VERSION", help="A release, a day (2026-11-27: as it ended, UTC), or a commit that changed rules."
         ),
     ],
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     from detectors.rules import history
@@ -142,11 +131,10 @@ def _incidents(settings: Config, rules: Collection[str]) -> list[Incident]:
     """Those of these rules that are not resolved."""
     if not rules:
         return []
-    nothing: list[Incident] = []
     return with_store(
         settings,
-        lambda store: store.incidents.find(states=["open", "acknowledged"], rules=rules, limit=_MOST),
-        missing=nothing,
+        lambda store: store.incidents.find(states=["open", "acknowledged"], rules=rules, limit=MOST),
+        missing=lambda: [],
     )
 
 

@@ -5,29 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from difflib import get_close_matches
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from monitor.cli.common import (
     ConfigOption,
-    Format,
-    FormatOption,
     SeverityOption,
     at_least,
     command_app,
     complete_rules,
-    emit,
-    emit_one,
     fail,
     find_rule,
     paint,
     printable,
     read_config,
-    table,
 )
+from monitor.cli.kit import Format, FormatOption, emit, emit_list, emit_one, table
 from monitor.cli.rule_files import imports, new
 from monitor.cli.rule_history import diff
 
@@ -56,15 +51,6 @@ app.command(
 )(diff)
 
 
-class ListFormat(StrEnum):
-    """As elsewhere, and `markdown`, of which `make docs` makes the list of all rules."""
-
-    text = "text"
-    json = "json"
-    jsonl = "jsonl"
-    markdown = "markdown"
-
-
 def as_dict(rule: Rule) -> dict[str, Any]:
     """A rule as its pack file describes it; keys without a value are left out."""
     return {name: value for name, value in asdict(rule).items() if value not in (None, (), {}, "")}
@@ -82,7 +68,10 @@ def list_rules(
         str | None,
         typer.Option(help="Only rules with this text in id, name, vendor or keywords.", show_default=False),
     ] = None,
-    form: Annotated[ListFormat, typer.Option("--format", "-f", help="How to print the data.")] = ListFormat.text,
+    form: Annotated[
+        Literal[Format, "markdown"],
+        typer.Option("--format", "-f", help="How to print the data; markdown: the list that `make docs` makes."),
+    ] = "text",
     config: ConfigOption = None,
 ) -> None:
     from monitor.site import read_rules
@@ -102,17 +91,13 @@ def list_rules(
         and rule.severity in at_least(severity)
         and (search is None or _has(rule, search))
     ]
-    if form is ListFormat.markdown:
+    if form == "markdown":
         typer.echo("\n".join(_markdown(rules)))
         return
-    head = ("id", "severity", "confidence", "pack", "family", "vendor", "name")
-    rows = [{key: _pack(rule) if key == "pack" else getattr(rule, key) for key in head} for rule in rules]
-
-    def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-        yield from table(head, [[row[key] for key in head] for row in rows])
-        yield f"{len(rows)} rules"
-
-    emit(rows, Format(form.value), text)
+    keys = ("id", "severity", "confidence", "pack", "family", "vendor", "name")
+    rows = [{key: _pack(rule) if key == "pack" else getattr(rule, key) for key in keys} for rule in rules]
+    spare = ("family", "vendor", "confidence", "pack")
+    emit_list(rows, form, keys, nothing="no rule is like that", spare=spare, notes=[f"{len(rows):,} rules"])
 
 
 def _pack(rule: Rule) -> str:
@@ -143,7 +128,7 @@ def _markdown(rules: Sequence[Rule]) -> Iterable[str]:
 @app.command("show", epilog="Example: monitor rules show github-pat", help="Show one rule in full.")
 def show(
     rule_id: Annotated[str, typer.Argument(metavar="RULE", help="Id of a rule.", autocompletion=complete_rules)],
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     def text(row: Mapping[str, Any]) -> Iterable[str]:
@@ -169,7 +154,7 @@ def check(
         bool,
         typer.Option("--wrapped", help="Also inside each form of log: JSON, logfmt, access log, Docker, syslog, …"),
     ] = False,
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     from detectors.author.check import FORMS, check_rules
@@ -216,7 +201,7 @@ def bench(
         typer.Option(metavar="FILE", help="Measure on the first 16 MiB of this file.", show_default="plain log lines"),
     ] = None,
     limit: Annotated[int, typer.Option(min=0, help="Show so many rules; 0: all.")] = 25,
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     from rich.console import Console

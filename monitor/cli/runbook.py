@@ -6,28 +6,13 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from monitor.cli.common import (
-    ConfigOption,
-    Format,
-    FormatOption,
-    command_app,
-    emit,
-    emit_one,
-    fail,
-    noted,
-    paint,
-    person,
-    printable,
-    read_config,
-    table,
-    with_store,
-)
+from monitor.cli.common import ConfigOption, command_app, fail, noted, paint, person, printable, read_config, with_store
+from monitor.cli.kit import Format, FormatOption, LimitOption, emit, emit_list, emit_one
 from monitor.common.wording import moment, stamp
 
 if TYPE_CHECKING:
@@ -53,18 +38,13 @@ NoteOption = Annotated[
 AnywayOption = Annotated[bool, typer.Option("--anyway", help="Although another has it, or earlier steps wait.")]
 
 
-class Way(StrEnum):
-    contain = "contain"
-    REPLACE = "replace"  # `replace` is a method of every str
-
-
 @app.command("list", epilog="Example: monitor runbook list --format json", help="The runs under way, or all runbooks.")
 def list_runs(
     *,
     everything: Annotated[bool, typer.Option("--all", help="Those that are over as well.")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 100,
+    limit: LimitOption = 100,
     books: Annotated[bool, typer.Option("--books", help="Names of all runbooks instead.")] = False,
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     settings = read_config(config, store_only="look")
@@ -72,34 +52,18 @@ def list_runs(
         shelf = settings.shelf
         found = [book for name in shelf.names() if (book := shelf.load(name)) is not None]
         rows = [{"name": book.name, "title": book.title, "steps": len(book.steps)} for book in found]
-        emit(rows, form, lambda rows: table(("name", "title"), [(row["name"], row["title"]) for row in rows]))
+        emit_list(rows, form, ("name", "title"), nothing="there are no runbooks")
         return
     now = time.time()
-    nothing: tuple[list[RunbookRun], int] = ([], 0)
-    runs, total = with_store(settings, lambda store: store.runs.find(limit, ended=everything), missing=nothing)
-
-    def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-        if not runs:
-            yield "there are no runs" if everything else "no runbook is under way"
-            return
-        cells = [
-            (
-                run.incident,
-                run.book,
-                f"{run.done} of {len(run.tasks)}",
-                *(
-                    _next(run.next, now)
-                    if run.next
-                    else ("", "" if run.ended is None else f"over since {moment(run.ended)}")
-                ),
-            )
-            for run in runs
-        ]
-        yield from table(("incident", "runbook", "done", "due", "next"), cells)
-        if total > len(runs):
-            yield f"{len(runs)} of {total}; --limit shows more"
-
-    emit((run_row(run, now) for run in runs), form, text)
+    runs, total = with_store(settings, lambda store: store.runs.find(limit, ended=everything), missing=lambda: ([], 0))
+    columns = (
+        *("incident", ("runbook", "book")),
+        ("done", lambda run: f"{run.done} of {len(run.tasks)}"),
+        ("due", lambda run: run.next and _due(run.next, now)),
+        ("next", lambda run: _next(run.next) if run.next else f"over since {moment(run.ended)}"),
+    )
+    nothing = "there are no runs" if everything else "no runbook is under way"
+    emit_list(runs, form, columns, nothing=nothing, row=lambda run: run_row(run, now), total=total)
 
 
 @app.command(
@@ -109,7 +73,7 @@ def list_runs(
 )
 def show(
     what: Annotated[str, typer.Argument(metavar="ID|NAME", help="An incident, or a runbook.")],
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     settings = read_config(config, store_only="look")
@@ -143,19 +107,17 @@ def start(
     ref: IdArgument,
     book: Annotated[str | None, typer.Option(metavar="NAME", help="Another runbook.", show_default=False)] = None,
     order: Annotated[
-        Way | None,
+        Literal["contain", "replace"] | None,
         typer.Option(help="contain: revoke first; replace: new secret first. Default: by rule and severity."),
     ] = None,
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     settings = read_config(config, store_only="act")
 
-    async def begin(store: Store, incident: Incident) -> RunbookRun:
-        chosen: Any = order.value if order else None
-        return await store.runs.start(incident.id, actor=person(), book=book, order=chosen)
-
-    incident, run = _change(settings, ref, begin)
+    incident, run = _change(
+        settings, ref, lambda store, about: store.runs.start(about.id, actor=person(), book=book, order=order)
+    )
     _print_run(settings, incident, run, form)
 
 
@@ -163,10 +125,11 @@ def _verb(verb: Verb, ref: str, step: str, *, note: str, anyway: bool, form: For
     settings = read_config(config, store_only="act")
     kept = noted(settings, note)
 
-    async def apply(store: Store, incident: Incident) -> RunbookRun:
-        return await store.runs.act(incident.id, step, verb, actor=person(), note=kept, anyway=anyway)
-
-    _, run = _change(settings, ref, apply)
+    _, run = _change(
+        settings,
+        ref,
+        lambda store, about: store.runs.act(about.id, step, verb, actor=person(), note=kept, anyway=anyway),
+    )
     now = time.time()
 
     def text(_row: Mapping[str, Any]) -> Iterable[str]:
@@ -174,8 +137,7 @@ def _verb(verb: Verb, ref: str, step: str, *, note: str, anyway: bool, form: For
         by = f" by {task.owner}" if task.owner else ""
         yield f"{run.incident} {task.id} {task.state}{by}; {run.done} of {len(run.tasks)} done"
         if run.next is not None and run.next.id != task.id:
-            due, title = _next(run.next, now)
-            yield f"next: {printable(title)} ({due})"
+            yield f"next: {printable(_next(run.next))} ({_due(run.next, now)})"
 
     emit_one(run_row(run, now), form, text)
 
@@ -186,7 +148,7 @@ def claim(
     ref: IdArgument,
     step: StepArgument,
     anyway: AnywayOption = False,
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     _verb("claim", ref, step, note="", anyway=anyway, form=form, config=config)
@@ -203,7 +165,7 @@ def done(
     step: StepArgument,
     note: NoteOption = "",
     anyway: AnywayOption = False,
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     _verb("done", ref, step, note=note, anyway=anyway, form=form, config=config)
@@ -219,7 +181,7 @@ def skip(
     ref: IdArgument,
     step: StepArgument,
     note: NoteOption = "",
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     _verb("skip", ref, step, note=note, anyway=False, form=form, config=config)
@@ -235,7 +197,7 @@ def failed(
     ref: IdArgument,
     step: StepArgument,
     note: NoteOption = "",
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     _verb("fail", ref, step, note=note, anyway=False, form=form, config=config)
@@ -247,7 +209,7 @@ def reopen(
     ref: IdArgument,
     step: StepArgument,
     note: NoteOption = "",
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     _verb("reopen", ref, step, note=note, anyway=False, form=form, config=config)
@@ -263,7 +225,7 @@ def run(
     *,
     ref: IdArgument,
     step: StepArgument,
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     from monitor.runbook.progress import RunError
@@ -318,7 +280,7 @@ def _actions(settings: Config, run: RunbookRun, task: Task, incident: Incident) 
 )
 def lint(
     files: Annotated[list[Path] | None, typer.Argument(metavar="[FILE]...", show_default=False)] = None,
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     from monitor.runbook import RunbookStore
@@ -475,10 +437,8 @@ def _book_row(book: Runbook) -> dict[str, Any]:
     }
 
 
-def _next(task: Task, now: float) -> tuple[str, str]:
-    return _due(task, now), f"{task.title} [{task.id}]" + (
-        f", claimed by {task.owner}" if task.state == "claimed" else ""
-    )
+def _next(task: Task) -> str:
+    return f"{task.title} [{task.id}]" + (f", claimed by {task.owner}" if task.state == "claimed" else "")
 
 
 def _due(task: Task, now: float) -> str:

@@ -10,17 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitor.cli.common import (
-    ConfigOption,
-    Format,
-    FormatOption,
-    command_app,
-    complete_rules,
-    emit,
-    fail,
-    find_rule,
-    read_config,
-)
+from monitor.cli.common import ConfigOption, command_app, complete_rules, fail, find_rule, read_config
+from monitor.cli.kit import FormatOption, emit
 
 if TYPE_CHECKING:
     from detectors.match.engine import Worker
@@ -52,7 +43,7 @@ def sample(
     count: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 1,
     line: Annotated[bool, typer.Option("--line", help="The whole example line around the secret.")] = False,
     seed: Annotated[str | None, typer.Option(help="The same samples each time.", show_default=False)] = None,
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     from monitor.site import read_rules

@@ -11,24 +11,18 @@ import typer
 
 from monitor.cli.common import (
     ConfigOption,
-    Format,
-    FormatOption,
     command_app,
-    emit,
-    emit_one,
     fail,
     lasting,
-    paint,
     person,
     printable,
     read_config,
     scrubbed,
-    spoken,
-    table,
     typed,
     with_store,
 )
-from monitor.common.wording import stamp
+from monitor.cli.kit import FormatOption, emit_list, emit_one, spoken
+from monitor.common.wording import moment, stamp
 
 if TYPE_CHECKING:
     from monitor.config.config import Config
@@ -51,38 +45,25 @@ app = command_app(
 def list_silences(
     *,
     over: Annotated[bool, typer.Option(help="Those of `add` that ended in the last 30 days instead.")] = False,
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     settings = read_config(config, store_only="look")
     if over:
-        ended: Sequence[SilenceRule] = ()
-        rows = [_row(rule) for rule in with_store(settings, lambda store: store.silences.over(), missing=ended)]
+        rows = [_row(rule) for rule in with_store(settings, lambda store: store.silences.over(), missing=lambda: [])]
     else:
-        nothing: tuple[list[SilenceRule], list[Hushed]] = ([], [])
-        rules, single = with_store(settings, lambda store: store.silences.list(), missing=nothing)
+        rules, single = with_store(settings, lambda store: store.silences.list(), missing=lambda: ([], []))
         rows = [*_configured(settings), *map(_row, rules), *map(_hushed, single)]
-
-    def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-        if not rows:
-            yield paint("no silence is over" if over else "nothing is silenced", dim=True)
-            return
-        yield from table(
-            ("", "silenced", "from", "until", "by", "why"),
-            [
-                (
-                    row["id"] or "-",
-                    printable(", ".join(row["matchers"]) or f"incident {row['incident']}"),
-                    spoken(row["starts"]),
-                    spoken(row["ends"], "for ever"),
-                    row["by"] or "-",
-                    printable(row["reason"] + _ending(row)),
-                )
-                for row in rows
-            ],
-        )
-
-    emit(rows, form, text)
+    columns = (
+        "id",
+        ("silenced", lambda row: row["matchers"] or f"incident {row['incident']}"),
+        ("from", "starts"),
+        ("until", lambda row: spoken(row["ends"], "for ever")),
+        "by",
+        ("why", lambda row: row["reason"] + _ending(row)),
+    )
+    nothing = "no silence is over" if over else "nothing is silenced"
+    emit_list(rows, form, columns, nothing=nothing, spare=("from", "by"))
 
 
 @app.command(
@@ -97,7 +78,7 @@ def add(
     duration: Annotated[str, typer.Option("--for", metavar="DURATION", help="How long, such as 4h.")],
     reason: Annotated[str, typer.Option("--note", "-m", help="Why.")],
     starts: Annotated[datetime | None, typer.Option(metavar="TIME", help="When it begins, UTC; now, without.")] = None,
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     from monitor.routing.match import Matcher
@@ -125,10 +106,8 @@ def add(
         settings, lambda store: store.silences.add(kept, seconds, actor=person(), reason=why, starts=begin)
     )
 
-    def said(row: Mapping[str, Any]) -> Iterable[str]:
-        yield f"{row['id']} silences {printable(', '.join(row['matchers']))} until {spoken(row['ends'])}"
-
-    emit_one(_row(rule), form, said)
+    said = f"{rule.id} silences {printable(', '.join(rule.matchers))} until {moment(rule.ends)}"
+    emit_one(_row(rule), form, lambda _row: [said])
 
 
 @app.command(

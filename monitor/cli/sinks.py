@@ -5,24 +5,12 @@ from __future__ import annotations
 import asyncio
 import secrets
 import socket
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitor.cli.common import (
-    ConfigOption,
-    Format,
-    FormatOption,
-    command_app,
-    complete_sinks,
-    emit,
-    emit_one,
-    fail,
-    printable,
-    read_config,
-    table,
-)
+from monitor.cli.common import ConfigOption, command_app, complete_sinks, fail, printable, read_config
+from monitor.cli.kit import FormatOption, emit_list, emit_one
 
 if TYPE_CHECKING:
     from monitor.common.notification import Receipt
@@ -36,17 +24,12 @@ app = command_app(
 
 
 @app.command("list", epilog="Example: monitor sinks list --format json", help="List the configured sinks.")
-def list_sinks(form: FormatOption = Format.text, config: ConfigOption = None) -> None:
+def list_sinks(form: FormatOption = "text", config: ConfigOption = None) -> None:
     sinks = read_config(config, needs=("sinks",)).sinks
     rows = [{"name": sink.name, "type": sink.type, "fallback": sink.fallback} for sink in sinks]
 
-    def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-        if not rows:
-            yield "no sinks: incidents are kept and nobody is told; add [[sinks]] to the configuration"
-            return
-        yield from table(("name", "type", "fallback"), [[r["name"], r["type"], r["fallback"] or "-"] for r in rows])
-
-    emit(rows, form, text)
+    nothing = "no sinks: incidents are stored and nobody is alerted; add [[sinks]] to the configuration"
+    emit_list(rows, form, ("name", "type", "fallback"), nothing=nothing)
 
 
 @app.command(
@@ -56,7 +39,7 @@ def list_sinks(form: FormatOption = Format.text, config: ConfigOption = None) ->
 )
 def check(
     name: Annotated[str, typer.Argument(help="Name of a sink.", autocompletion=complete_sinks)],
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     from monitor.common.http import RemoteError
@@ -74,10 +57,7 @@ def check(
         problem = str(error)
     row = {"name": name, "type": chosen.type, "ok": problem is None, "problem": problem, "receipt": dict(receipt or {})}
 
-    def text(_row: Mapping[str, Any]) -> Iterable[str]:
-        yield f"{name}: {printable(problem)}" if problem else f"{name}: accepted"
-
-    emit_one(row, form, text)
+    emit_one(row, form, lambda row: [f"{name}: {printable(problem) if problem else 'accepted'}"])
     if problem:
         raise typer.Exit(1)
 

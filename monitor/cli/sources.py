@@ -8,25 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.cli.common import (
-    ConfigOption,
-    Format,
-    FormatOption,
-    command_app,
-    emit,
-    paint,
-    printable,
-    read_config,
-    table,
-    with_store,
-)
+from monitor.cli.common import ConfigOption, command_app, paint, printable, read_config, with_store
+from monitor.cli.kit import FormatOption, emit, table
 from monitor.common.wording import moment
 
 if TYPE_CHECKING:
     from monitor.config.config import Config
     from monitor.intake.ledger import Loss
     from monitor.sources.standing import SourceStanding
-    from monitor.store import Store
 
 app = command_app(
     help="Show each source: how far it is, when it last kept something, and what was lost. No daemon has to run.",
@@ -37,7 +26,7 @@ app = command_app(
 @app.command(epilog="Example: monitor sources --losses")
 def sources(
     losses: Annotated[bool, typer.Option("--losses", help="Every loss with its place and time.")] = False,
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     """Show each source: how far it is, when it last kept something, and what was lost. No daemon has to run."""
@@ -47,12 +36,9 @@ def sources(
 
 
 def _standing(settings: Config) -> list[SourceStanding]:
-    from monitor.sources.standing import Rows, standing
+    from monitor.sources.standing import standing
 
-    async def read(store: Store) -> Rows:
-        return await store.positions.all()
-
-    return standing(settings.sources, with_store(settings, read, {}))
+    return standing(settings.sources, with_store(settings, lambda store: store.positions.all(), missing=lambda: {}))
 
 
 def _overview(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:

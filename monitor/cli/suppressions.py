@@ -7,29 +7,23 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from monitor.cli.common import (
     ConfigOption,
-    Format,
-    FormatOption,
     command_app,
-    emit,
-    emit_one,
     fail,
     lasting,
     person,
     printable,
     read_config,
-    spoken,
-    table,
     typed,
     with_store,
 )
+from monitor.cli.kit import FormatOption, emit_list, emit_one
 from monitor.common.wording import moment, stamp
 
 if TYPE_CHECKING:
@@ -45,17 +39,6 @@ app = command_app(
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
 
-class SuppressionFormat(StrEnum):
-    wont_fix = "wont_fix"
-    false_positive = "false_positive"
-    used_in_tests = "used_in_tests"
-
-
-class FileFormat(StrEnum):
-    toml = "toml"
-    json = "json"
-
-
 @app.command(
     "add",
     epilog="Example: monitor suppressions add 3f2a --for 90d --reason 'a key of the sandbox'",
@@ -69,9 +52,10 @@ def add(
     duration: Annotated[str, typer.Option("--for", metavar="DURATION", help="How long, such as 90d.")],
     reason: Annotated[str, typer.Option("--reason", "-m", help="Why; kept in the history.")],
     resolution: Annotated[
-        SuppressionFormat, typer.Option("--as", help="How an incident is resolved.")
-    ] = SuppressionFormat.wont_fix,
-    form: FormatOption = Format.text,
+        Literal["wont_fix", "false_positive", "used_in_tests"],
+        typer.Option("--as", help="How an incident is resolved."),
+    ] = "wont_fix",
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     from monitor.store.suppressions import Wanted
@@ -86,7 +70,7 @@ def add(
     async def apply(store: Store) -> tuple[list[str], Sequence[str]]:
         prints = [one for ref in refs for one in await _fingerprints(store, ref)]
         wanted = [Wanted(one, kept, until) for one in dict.fromkeys(prints)]
-        closed = await store.suppressions.add(wanted, actor=person(), resolution=resolution.value)
+        closed = await store.suppressions.add(wanted, actor=person(), resolution=resolution)
         return prints, closed
 
     prints, closed = with_store(settings, apply)
@@ -96,7 +80,7 @@ def add(
         for one in prints:
             yield f"{one} suppressed until {moment(until)}"
         for id_ in closed:
-            yield f"incident {id_} resolved as {resolution.value}"
+            yield f"incident {id_} resolved as {resolution}"
 
     emit_one(row, form, text)
 
@@ -106,32 +90,18 @@ def add(
     epilog="Example: monitor suppressions list --format jsonl",
     help="What is suppressed, until when, by whom and why, and how often it was seen meanwhile.",
 )
-def list_suppressions(form: FormatOption = Format.text, config: ConfigOption = None) -> None:
-    nothing: Sequence[Suppressed] = ()
-    found = with_store(read_config(config, store_only="look"), lambda store: store.suppressions.list(), missing=nothing)
-
-    def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-        if not rows:
-            yield "nothing is suppressed"
-            return
-        head = ("fingerprint", "until", "by", "seen", "last seen", "what", "reason")
-        yield from table(
-            head,
-            [
-                (
-                    row["fingerprint"][:16],
-                    spoken(row["until"]),
-                    row["by"],
-                    f"{row['seen']:,}",
-                    spoken(row["last_seen"]),
-                    f"{row['name']} {row['masked']}" if row["name"] else "-",
-                    row["reason"],
-                )
-                for row in rows
-            ],
-        )
-
-    emit((_as_dict(one) for one in found), form, text)
+def list_suppressions(form: FormatOption = "text", config: ConfigOption = None) -> None:
+    found = with_store(
+        read_config(config, store_only="look"), lambda store: store.suppressions.list(), missing=lambda: []
+    )
+    columns = (
+        ("fingerprint", lambda row: row["fingerprint"][:16]),
+        *("until", "by", "seen"),
+        ("last seen", "last_seen"),
+        ("what", lambda row: row["name"] and f"{row['name']} {row['masked']}"),
+        "reason",
+    )
+    emit_list(map(_as_dict, found), form, columns, nothing="nothing is suppressed", spare=("last seen", "seen", "by"))
 
 
 @app.command(
@@ -158,7 +128,7 @@ def remove(
     help="Print what is suppressed as a file that `import` reads. It holds fingerprints and reasons, no secret.",
 )
 def export(
-    form: Annotated[FileFormat, typer.Option("--format", help="How it is written.")] = FileFormat.toml,
+    form: Annotated[Literal["toml", "json"], typer.Option("--format", help="How it is written.")] = "toml",
     config: ConfigOption = None,
 ) -> None:
     from monitor.cli.suppression_file import write
@@ -166,10 +136,9 @@ def export(
     from monitor.store.suppressions import Wanted
 
     settings = read_config(config, store_only="look")
-    nothing: Sequence[Suppressed] = ()
-    found = with_store(settings, lambda store: store.suppressions.list(), missing=nothing)
+    found = with_store(settings, lambda store: store.suppressions.list(), missing=lambda: [])
     wanted = [Wanted(one.fingerprint, one.reason, one.until) for one in found]
-    typer.echo(write(wanted, key(settings), as_json=form is FileFormat.json), nl=False)
+    typer.echo(write(wanted, key(settings), as_json=form == "json"), nl=False)
 
 
 @app.command(

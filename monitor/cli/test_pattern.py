@@ -15,12 +15,8 @@ import typer
 
 from monitor.cli.common import (
     ConfigOption,
-    Format,
-    FormatOption,
     command_app,
     complete_rules,
-    emit,
-    emit_one,
     fail,
     find_rule,
     paint,
@@ -28,6 +24,7 @@ from monitor.cli.common import (
     private,
     read_config,
 )
+from monitor.cli.kit import Format, FormatOption, emit, emit_one
 from monitor.common.field_names import identifier
 from monitor.routing.fold import field_of
 
@@ -95,7 +92,7 @@ def try_pattern(
         str | None, typer.Option("--emit", metavar="toml", help="Print a ready rule.", show_default=False)
     ] = None,
     reveal: Annotated[bool, typer.Option(help="Show values unmasked; only on a terminal.")] = False,
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     if rule_id is not None and pattern is not None and not (pattern.startswith("@") and pattern.endswith(".toml")):
@@ -294,7 +291,7 @@ def _run(
         typer.echo(entry, nl=False)
         return 0 if report.accepted else 1
     facts = summary(rule, report, alone, pack, samples, cost=cost, cache=folder)
-    if form is Format.jsonl:
+    if form == "jsonl":
         emit(report.hits, form, lambda _: ())
     else:
         emit_one({"hits": report.hits, "summary": facts}, form, lambda _: _text(report, facts, by_name=rule.by_name))

@@ -17,16 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.cli.common import (
-    ConfigOption,
-    Format,
-    FormatOption,
-    command_app,
-    emit_one,
-    json_text,
-    read_config,
-    started,
-)
+from monitor.cli.common import ConfigOption, command_app, json_text, read_config, started
+from monitor.cli.kit import Format, FormatOption, emit_one
 
 if TYPE_CHECKING:
     from monitor.config.config import Config
@@ -42,7 +34,7 @@ _SHORTEST = 0.2  # seconds between two looks
 def top(
     once: Annotated[bool, typer.Option("--once", help="Look once and end.")] = False,
     interval: Annotated[float, typer.Option("--interval", "-n", help="Seconds between two looks.")] = 2.0,
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     """Show what the monitor does now: sources with rate, lag and position, sinks, queue, losses, the cost of rules.
@@ -57,7 +49,7 @@ def top(
     interval = max(interval, _SHORTEST)
     started()
     with contextlib.suppress(KeyboardInterrupt):
-        if form is Format.text and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+        if form == "text" and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
             _screen(settings, interval, page)
         else:
             _stream(settings, interval, form, page)
@@ -67,7 +59,7 @@ def _stream(settings: Config, interval: float, form: Format, page: Callable[[Any
     """For a pipe: one look after the other."""
     while True:
         status = _look(settings)
-        text = "\n".join([*page(status), ""]) if form is Format.text else json_text(status, indent=form is Format.json)
+        text = "\n".join([*page(status), ""]) if form == "text" else json_text(status, indent=form == "json")
         typer.echo(text)
         time.sleep(interval)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from monitor.cli.common import paint, printable, table
+from monitor.cli.common import paint, printable
+from monitor.cli.kit import table
 
 __all__ = ["page"]
 

@@ -12,21 +12,17 @@ import typer
 
 from monitor.cli.common import (
     ConfigOption,
-    Format,
-    FormatOption,
     command_app,
     complete_rules,
-    emit,
-    emit_one,
     fail,
     paint,
     person,
     printable,
     private,
     read_config,
-    table,
     with_store,
 )
+from monitor.cli.kit import Format, FormatOption, emit_list, emit_one, field
 from monitor.common.wording import stamp
 
 if TYPE_CHECKING:
@@ -91,7 +87,7 @@ def verify(
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Ask, though `verify.providers` does not name the issuer.")
     ] = False,
-    form: FormatOption = Format.text,
+    form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     settings = read_config(config)
@@ -196,8 +192,7 @@ def as_dict(verdict: ProbeVerdict, rule: str) -> dict[str, Any]:
 def _lines(verdict: ProbeVerdict, good: str) -> Iterable[str]:
     colour = None if verdict.status == "unknown" else good
     yield f"{paint(verdict.status, colour, bold=True)}: {printable(verdict.reason)}"
-    for name, text in verdict.facts.items():
-        yield f"{paint(name.replace('_', ' ').ljust(12), dim=True)} {printable(text)}"
+    yield from (field(name.replace("_", " "), text) for name, text in verdict.facts.items())
 
 
 def _list(settings: VerifyConfig, form: Format) -> None:
@@ -222,19 +217,13 @@ def _list(settings: VerifyConfig, form: Format) -> None:
         }
         for probe in probes
     ]
-    cells = [(one.provider, _allows(settings, one), verifier.where(one), " ".join(one.rules)) for one in probes]
-
-    def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-        head = ("provider", "allowed", "host", "rules")
-        yield from table(head, cells)
-        if not settings.providers:
-            yield "nobody is asked: verify.providers is empty"
-
-    emit(rows, form, text)
-
-
-def _allows(settings: VerifyConfig, probe: Probe) -> str:
-    return "never" if probe.unasked else "yes" if settings.allows(probe.provider) else "-"
+    columns = (
+        "provider",
+        ("allowed", lambda row: "never" if row["unasked"] else row["allowed"]),
+        *("host", ("rules", lambda row: " ".join(row["rules"]))),
+    )
+    notes = [] if settings.providers else ["nobody is asked: verify.providers is empty"]
+    emit_list(rows, form, columns, nothing="there are no probes", notes=notes)
 
 
 def parts_from(given: Sequence[str]) -> dict[str, str]:

@@ -3,10 +3,6 @@ from __future__ import annotations
 import gc
 import json
 import os
-import pty
-import re
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,62 +10,11 @@ import pytest
 import typer
 
 from monitor.cli import common
-from monitor.cli.common import Format, emit, json_text, read_config, spoken, started, table
+from monitor.cli.common import json_text, read_config, started
 from monitor.config.locate import ConfigError
 from tests.monitor.cli.conftest import Command
 
 ROOT = Path(__file__).parents[3]
-
-
-def test_emit_in_every_form(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [{"a": 1}, {"a": "ü"}]
-    emit(iter(rows), Format.jsonl, lambda rows: [])
-    emit(iter(rows), Format.json, lambda rows: [])
-    emit(iter(rows), Format.text, lambda rows: [f"{len(rows)} rows"])
-    out = capsys.readouterr().out
-    assert out.startswith('{"a":1}\n{"a":"ü"}\n[')
-    assert out.endswith("]\n2 rows\n")
-
-
-def test_a_table_in_a_pipe_is_never_cut_and_shows_no_control_characters() -> None:
-    lines = list(table(("name", "severity", "path"), [["a", "high", "x" * 300], ["bb", "low", "evil\x1b[2J\n"]]))
-    assert lines[0] == "NAME  SEVERITY  PATH"
-    assert lines[1] == "a     high      " + "x" * 300
-    assert lines[2] == "bb    low       evil\\x1b[2J\\n"
-
-
-def on_terminal(code: str, **env: str) -> str:
-    """What a Python text prints when standard output is a terminal of 40 columns."""
-    ours, theirs = pty.openpty()
-    subprocess.run(
-        [sys.executable, "-c", code],
-        stdout=theirs,
-        check=True,
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "COLUMNS": "40", "TERM": "xterm", **env},
-    )
-    os.close(theirs)
-    shown = os.read(ours, 65536).decode()
-    os.close(ours)
-    return shown
-
-
-TABLE = (
-    "from monitor.cli.common import table\n"
-    "for line in table(('severity', 'path'), [['critical', 'x' * 99]]): print(line)"
-)
-
-
-def test_a_terminal_gets_colours_and_a_fitting_table() -> None:
-    shown = on_terminal(TABLE)
-    assert "\x1b[31mcritical" in shown
-    assert "x" * 29 + "…" in shown
-    assert "x" * 30 not in shown
-
-
-@pytest.mark.parametrize("env", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
-def test_a_terminal_that_wants_no_colours_gets_none(env: dict[str, str]) -> None:
-    assert "\x1b" not in on_terminal(TABLE, **env)
 
 
 def test_a_configuration_is_optional_only_when_none_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,18 +141,6 @@ def test_what_is_no_length_of_time_ends_the_command(
 def test_a_moment_so_long_ago() -> None:
     assert common.since_when("--since", None) is None
     assert (common.since_when("--since", "1h") or 0) == pytest.approx(time.time() - 3600, abs=60)
-
-
-def test_moments_are_told_in_one_form() -> None:
-    assert spoken("2026-11-02T13:58:12Z") == spoken("2026-11-02T13:58:12.250Z") == "2026-11-02 13:58:12 UTC"
-    assert (spoken(None), spoken(None, "never")) == ("-", "never")
-
-
-def test_no_command_makes_up_its_own_form_of_a_moment() -> None:
-    """Rows are for scripts and have `stamp`, people read `moment`; days alone are days."""
-    own = re.compile(r"strftime|%H:%M")
-    found = [path.name for path in sorted((ROOT / "monitor" / "cli").glob("*.py")) if own.search(path.read_text())]
-    assert found == []
 
 
 @pytest.mark.parametrize(

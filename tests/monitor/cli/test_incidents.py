@@ -143,8 +143,8 @@ def test_what_is_searched_for_can_come_from_standard_input(monitor: Command, sto
 
 
 def test_a_cut_list_says_so(monitor: Command, stored: Path) -> None:
-    assert "1 of 3; --limit shows more" in monitor("incidents", "list", "--limit", "1").stdout
-    assert "of 3" not in monitor("incidents", "list").stdout
+    assert "and 2 more; --limit shows them" in monitor("incidents", "list", "--limit", "1").stdout
+    assert "more" not in monitor("incidents", "list").stdout
 
 
 def test_a_secret_in_a_note_is_masked_before_it_is_kept(monitor: Command, stored: Path) -> None:

@@ -111,8 +111,8 @@ def test_of_many_runs_so_many_are_listed_and_the_rest_counted(monitor: Command, 
     first, second = json.loads(monitor("runbook", "list", "--format", "json").stdout)
     assert [run["incident"] for run in (first, second)] == [ONE, "2" * 16]  # by what is due next
     listed = monitor("runbook", "list", "--limit", "1").stdout.splitlines()
-    assert [line.split()[0] for line in listed[1:]] == [ONE, "1"]
-    assert listed[-1] == "1 of 2; --limit shows more"
+    assert [line.split()[0] for line in listed[1:]] == [ONE, "and"]
+    assert listed[-1] == "and 1 more; --limit shows them"
     assert [
         run["incident"] for run in json.loads(monitor("runbook", "list", "--limit", "1", "--format", "json").stdout)
     ] == [ONE]
