@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import typer
@@ -123,6 +121,8 @@ def said(value: object) -> str:
 
 def spoken(stamped: str | None, none: str = "-") -> str:
     """A moment of a row as people read it."""
+    from datetime import datetime
+
     from monitor.common.wording import moment
 
     return moment(datetime.fromisoformat(stamped)) if stamped else none
@@ -148,6 +148,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], spare: Sequence[st
     columns = {name: [name.upper(), *(row[place] for row in body)] for place, name in enumerate(head)}
     widths = {name: max(map(len, column)) for name, column in columns.items()}
     if sys.stdout.isatty():
+        import shutil
+
         _fit(widths, shutil.get_terminal_size().columns, spare)
     for number in range(len(body) + 1):
         cells = {name: _cut(columns[name][number], width).ljust(width) for name, width in widths.items()}
