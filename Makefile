@@ -113,12 +113,11 @@ lock:  ## renew requirements.lock and requirements-dev.lock (needs uv)
 	$(LOCK) --group build --group dev --output-file requirements-dev.lock
 
 # At a release, and where a test asks for it. The list of rules, docs/all-rules.md, is not committed; the configuration of
-# this folder has no say: it is of the packs `default` and `wide`.
+# this folder has no say: it is of the packs that are on by default.
 .PHONY: docs
 docs: $(VENV)/dev.stamp  ## what sources, sinks and managers say of themselves into the pages, and the list of all rules
 	@$(BIN)/python -m tests.components
-	@printf '[rules]\npacks = ["default", "wide"]\n' | \
-		$(BIN)/monitor rules list --format markdown --config /dev/stdin > docs/all-rules.md
+	@$(BIN)/monitor rules list --format markdown --config /dev/null > docs/all-rules.md
 
 # On commits that are final, as each is named; once before a release is enough.
 .PHONY: rules-history

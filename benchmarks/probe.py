@@ -4,8 +4,6 @@ python -m benchmarks.probe [--second | --third | --fourth | --fifth | --sixth | 
                            | --eleventh | --twelfth | --negatives | --vendors] [--misses] [--sealed]
 python -m benchmarks.probe --values
 
-With `--wide` the pack of that name is looked for as well, as whoever turns it on has it.
-
 `--second` to `--twelfth` take `probe-second.txt` and so on, each written when the rules had been made to suit
 those before it; `--negatives` takes `probe-fourth-negatives.txt`, which holds no secret; `--vendors` takes
 `probe-vendors.txt`, a format of each issuer.
@@ -206,8 +204,7 @@ def values(worker: Worker, before_it: re.Pattern[str], probes: Sequence[str]) ->
 
 def main(arguments: list[str]) -> int:
     """Print the shares by class. Returns 0."""
-    packs = ["default", "wide"] if "--wide" in arguments else ["default"]
-    worker = Engine.build(load_rules(packs)).worker()
+    worker = Engine.build(load_rules()).worker()
     if "--values" in arguments:
         for what, name in (("a password", _PASSWORD), ("a secret, token or key", _SECRET)):
             print(f"behind the name of {what}")

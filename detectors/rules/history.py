@@ -38,6 +38,7 @@ HEAD = "# Made by `make rules-history`: `=` for each change of the packs (when, 
 _CONFIDENCES: tuple[Confidence, ...] = get_args(Confidence)
 _LEVEL = ("severity", "confidence")
 _BESIDE = {"id", "name", *_LEVEL, "labels", "runbook", "trigger", "examples", "negative_examples", "references"}
+_WIDE = "wide"  # a pack of generic rules, off by default, that there was until 30 November 2026
 _COMMIT = re.compile(r"[0-9a-f]{7,40}")
 Kind = Literal["gone", "renamed", "moved", "changed", "added"]
 
@@ -53,7 +54,7 @@ class RuleEntry(NamedTuple):
     @property
     def on(self) -> bool:
         """Whether it is on by default."""
-        return self.pack.partition("/")[0] not in OFF_BY_DEFAULT
+        return self.pack.partition("/")[0] not in (*OFF_BY_DEFAULT, _WIDE)
 
 
 Rules = Mapping[str, RuleEntry]
@@ -86,7 +87,7 @@ class VersionError(LookupError):
 
 def entries(pack: str, tables: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, RuleEntry]]:
     """Of the tables of a pack file, as they stand there; defaults as in packfile.to_rule."""
-    by_name = pack.partition("/")[0] in ("generic", "wide")
+    by_name = pack.partition("/")[0] in ("generic", _WIDE)
     for table in tables:
         sure: Confidence = table.get("confidence") or ("medium" if by_name or "value" in table else "high")
         decides = repr(sorted((key, value) for key, value in table.items() if key not in _BESIDE))

@@ -13,7 +13,7 @@ from pathlib import Path
 from detectors import cache
 from detectors.rules import snapshot
 from detectors.rules.gone import GONE, Form, heir
-from detectors.rules.rule import NAMED, PACKS, WIDE, Rule, RuleError, family, suggest
+from detectors.rules.rule import NAMED, PACKS, Rule, RuleError, suggest
 
 __all__ = [
     "Form",
@@ -32,13 +32,13 @@ _GENERIC = ("generic", "exposure")  # families whose rules know no issuer
 
 
 def builtin_families() -> list[str]:
-    """Folders of the packs we ship: one a family, and the wide rules, which are of the generic family."""
+    """Folders of the packs we ship, one a family."""
     return sorted(folder.name for folder in PACKS.iterdir() if folder.is_dir())
 
 
 # Endpoint URLs and internal addresses are sensitive too, but far too common to be on unasked; hashes of passwords and
-# keys with a passphrase open nothing by themselves; the wide rules find nothing in what others wrote.
-OFF_BY_DEFAULT = ("exposure", "protected", WIDE)
+# keys with a passphrase open nothing by themselves.
+OFF_BY_DEFAULT = ("exposure", "protected")
 
 
 def builtin_packs(names: Iterable[str] = ("default",)) -> list[Path]:
@@ -84,13 +84,12 @@ def _shipped() -> tuple[Mapping[str, str], Mapping[str, Form]]:
     families = {rule_id: gone.family for rule_id, gone in GONE.items()}
     forms: dict[str, Form] = {rule_id: gone.form for rule_id, gone in GONE.items()}
     for folder in builtin_families():
-        own = family(PACKS / folder / "x.toml")
         with os.scandir(PACKS / folder) as files:
             texts = [_text(file.path) for file in files if file.name.endswith(".toml")]
         for table in (table for text in texts for table in text.split(b"[[rule]]")[1:]):
-            form: Form = "generic" if own in _GENERIC else "keyword" if b"\nvalue = " in table else "vendor"
+            form: Form = "generic" if folder in _GENERIC else "keyword" if b"\nvalue = " in table else "vendor"
             for name in _ID.findall(table):
-                families[name.decode()], forms[name.decode()] = own, form
+                families[name.decode()], forms[name.decode()] = folder, form
     return families, forms
 
 
@@ -150,7 +149,7 @@ def load_rules(
     rules |= own
     rules |= {rule.id: _by_heirs(rule, rules) for rule in own.values() if rule.requires}
     for rule_id in disable:
-        # One that a pack holds which is not on is out already: a configuration outlives the day its rule became wide.
+        # One that a pack holds which is not on is out already: a configuration outlives the day its rule was moved.
         if rules.pop(rule_id if rule_id in rules else heir(rule_id), None) is None and rule_id not in rule_families():
             problems.append(f"rules.disable: no rule is called {rule_id!r}{suggest(rule_id, rules)}")
     for rule in rules.values():

@@ -26,7 +26,6 @@ from detectors.rules.rule import (
     Requires,
     Rule,
     RuleError,
-    family,
     suggest,
 )
 from detectors.rules.syntax import parse_problem, re2_problem, value_problem
@@ -288,7 +287,7 @@ def of_names(names: Iterable[str]) -> Rule:
 def load_file(path: Path) -> list[Rule]:
     """Rules of one pack file. Raises RuleError with all its problems.
 
-    The folder is the family (of the wide rules: generic) and the file's stem the vendor, as in `packs/cloud/aws.toml`.
+    The folder is the family and the file's stem the vendor, as in `packs/cloud/aws.toml`.
     """
     builtin = path.is_relative_to(PACKS)
     label = f"packs/{path.relative_to(PACKS)}" if builtin else str(path)
@@ -304,7 +303,7 @@ def load_file(path: Path) -> list[Rule]:
     problems = [
         f"{label}: unknown key {short(key)!r}; a pack holds [[rule]] tables" for key in data if key not in known
     ]
-    of, vendor = family(path) if builtin else "custom", path.stem
+    family, vendor = path.parent.name if builtin else "custom", path.stem
     rules: list[Rule] = []
     entries = data.get("rule", [])
     if not isinstance(entries, list):
@@ -315,7 +314,7 @@ def load_file(path: Path) -> list[Rule]:
             name = clip(one_line(veiled(given)), 100)
         try:
             entry = RuleTable.model_validate(raw)
-            rule = to_rule(entry, of, vendor, label)
+            rule = to_rule(entry, family, vendor, label)
         except ValidationError as error:
             for item in error.errors(include_input=False, include_url=False):
                 key = ".".join(str(part) for part in item["loc"])

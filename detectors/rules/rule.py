@@ -22,7 +22,6 @@ __all__ = [
     "Rule",
     "RuleError",
     "bare",
-    "family",
     "suggest",
 ]
 
@@ -30,7 +29,6 @@ HINT_BACK, HINT_AHEAD = 256, 128  # bytes around the end of an assignment that k
 LONGEST = 48  # characters of a keyword that are looked for, without what parts its words
 PACKS = Path(__file__).parents[1] / "packs"
 NAMED = "named-credential"  # the rule of the names that a configuration says hold secrets
-WIDE = "wide"  # the one folder of packs that is no family by itself
 Confidence = Literal["high", "medium", "low"]
 Decoder = Literal["base64", "escape", "gzip", "hex", "html", "lines", "percent", "quoted", "table", "utf16"]
 
@@ -41,11 +39,6 @@ LEFT = (
     r"|(?:\\|%5[Cc])(?:[abefnrtv]|u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[0-7]{3})"
     r"|\x1b\[[0-9;]{0,9}[mK])"
 )
-
-
-def family(file: Path) -> str:
-    """Of the rules in a pack file of ours: its folder. The wide rules are generic, as routes and runbooks know them."""
-    return "generic" if file.parent.name == WIDE else file.parent.name
 
 
 class RuleError(ValueError):

@@ -227,23 +227,11 @@ def _kind() -> Iterable[str]:
         yield rf"""{name}[ \t"'`)\]|>:=,(\n\\]{_TYPED}[A-Za-z0-9/_+=.~:-]{{16}}"""
 
 
-# Commands and options that a password or a key stands behind.
-_COMMANDS = (
-    *"redis-cli ldapsearch ldapmodify ldapadd ldapwhoami ldappasswd smbclient rpcclient winexe useradd sqlplus".split(),
-    *"mongodump mongosh mongorestore sshpass chpasswd :_authToken :_password ipmitool racadm userpwd UserPwd".split(),
-    *"CURLOPT_USERPWD CURLOPT_PROXYUSERPWD impacket- mount\\.cifs :_auth=".split(),
-    *("net use ", "openssl enc ", "vault login ", "mongo -", " --set ", ":_auth ", "with-token <<<", "sudo -S "),
-    *(r"\| passwd", r"\| docker login", r"\| podman login", r"\| kinit"),
-    *(f"{name}[=:\"' (]" for name in ("http_auth", "basic_auth")),
-)
-
-
 # By name, as the packs write them: `@assigned`: a name that speaks of a credential, an assignment, six characters of
 # value; `@assigned-key`: some other key and a longer value; `@url`: a URL with a password in it; `@named`: such a name
 # and a value in another way; `@pass`: `pass`, `pw`, `pwd`, a value right behind; `@near`: such a name and a literal
-# in quotes near it; `@command`: commands that take one; `@loose`, `@loose-password`:
-# such a name, a value, and no sentence between the two; `@kind`: a name that ends in the kind of a token; `@issuer`:
-# an issuer's name that holds a value.
+# in quotes near it; `@loose`, `@loose-password`: such a name, a value, and no sentence between the two; `@kind`: a
+# name that ends in the kind of a token; `@issuer`: an issuer's name that holds a value.
 TRIGGERS: Mapping[str, tuple[str, ...]] = {
     "@assigned": (*_credential(),),
     "@assigned-key": (*_key(),),
@@ -251,7 +239,6 @@ TRIGGERS: Mapping[str, tuple[str, ...]] = {
     "@named": (*_named(),),
     "@pass": (*_pass(),),
     "@near": (*_near(),),
-    "@command": _COMMANDS,
     "@loose": (*_loose(),),
     "@loose-password": (*_loose_password(),),
     "@kind": (*_kind(),),

@@ -221,9 +221,11 @@ def no_rule(rule_id: str, known: Iterable[str]) -> NoReturn:
     from detectors.rules.load import elsewhere
 
     close = get_close_matches(rule_id, [*known], n=3)
-    gone = GONE.get(rule_id)
-    instead = f"; it went, and {gone.heir or gone.instead} finds what it found" if gone is not None else ""
-    meant = instead or elsewhere(rule_id) or (f"; did you mean {' or '.join(close)}?" if close else "")
+    if (gone := GONE.get(rule_id)) is not None:
+        now = gone.heir or gone.instead
+        meant = f"; it went, and {now} finds what it found" if now else "; it went, and no other finds what it found"
+    else:
+        meant = elsewhere(rule_id) or (f"; did you mean {' or '.join(close)}?" if close else "")
     fail(f"no rule is called {printable(rule_id)!r}{meant}\n`monitor rules list` shows all of them", 2)
 
 

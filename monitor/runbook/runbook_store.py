@@ -9,7 +9,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from detectors.rules.rule import PACKS, WIDE
+from detectors.rules.rule import PACKS
 from monitor.common.problems import Problem
 from monitor.common.text import toml_error
 from monitor.runbook.book import Runbook, merged, read
@@ -95,7 +95,7 @@ class RunbookStore:
 @cache
 def names() -> tuple[str, ...]:
     """Names of all shipped runbooks: of kinds of secret ("private-key"), then of issuers ("ai/openai")."""
-    families = (_PARTNER, *(folder.name for folder in PACKS.iterdir() if folder.is_dir() and folder.name != WIDE))
+    families = (_PARTNER, *(folder.name for folder in PACKS.iterdir() if folder.is_dir()))
     return (*sorted(_kinds()), *(f"{family}/{name}" for family in sorted(families) for name in sorted(_family(family))))
 
 
@@ -173,9 +173,7 @@ def _family(family: str) -> Mapping[str, Mapping[str, Any]]:
     """Of all its packs."""
     if family == _PARTNER:
         return tomllib.loads((_FOLDER / "issuers" / f"{_PARTNER}.toml").read_text(encoding="utf-8"))
-    folders = (WIDE, family) if family == "generic" else (family,)
-    packs = (path for folder in folders for path in sorted((PACKS / folder).glob("*.toml")))
-    return {name: entry for path in packs for name, entry in _pack(path).items()}
+    return {name: entry for path in sorted((PACKS / family).glob("*.toml")) for name, entry in _pack(path).items()}
 
 
 @lru_cache(_REMEMBERED)

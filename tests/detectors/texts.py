@@ -85,13 +85,6 @@ def shares(every: int) -> list[Any]:
     return [every, pytest.param(1, marks=[pytest.mark.campaign, pytest.mark.timeout(3600)])]
 
 
-@functools.cache
-def wide() -> tuple[Rule, ...]:
-    """The rules that are on only where a configuration asks for them."""
-    _made()
-    return tuple(load_rules(["wide"]))
-
-
 _GITHUB = ("vcs/github",)
 
 

@@ -7,7 +7,7 @@ import pytest
 from detectors.compile import anchors, plan
 from detectors.compile.anchors import anchored, choices, ways
 from detectors.rules.template import expand
-from tests.detectors.texts import rules, wide
+from tests.detectors.texts import rules
 
 
 @pytest.fixture(autouse=True)
@@ -89,7 +89,7 @@ def test_what_the_expression_finds_its_anchored_form_finds(monkeypatch: pytest.M
 def test_the_table_is_of_our_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a change of rules, `python -m benchmarks.anchors` makes it anew."""
     monkeypatch.undo()
-    every = [*rules(), *wide()]
+    every = list(rules())
     made, expressions, _ = plan.make(every)
     literals = {run.text for text, number in expressions if plan.filler(every, made, number) for run in choices(text)}
     for text, anchor in anchors.table().items():

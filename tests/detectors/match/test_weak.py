@@ -25,22 +25,6 @@ _COMPANY = {
     '"price","from":"spring"},"scheme":"https","username":"kim"}',
     "a word handed to a builder beside a host": 'captcha.New("10.47.108.155:6379", redis.WithPassword("orchidwu"))',
 }
-_WIDE = {  # where only a rule of the wide pack looks
-    "hashed in a call": "const seed = await bcrypt.hash('orchid2026!', 10);",
-    "encoded by a command": "-H \"Authorization: Basic $(echo -n 'kim@acme.test:orchid123' | base64)\"",
-    "of root in an image": 'RUN echo "root:orchid" | chpasswd',
-    "four digits by position": 'getConnection("jdbc:postgresql://db1:5432/shop", "garden", "3063");',
-    "three digits in a connection string": '"Data Source=PC1;Initial Catalog=shop;user id=sa;password=306"',
-    "behind an address and a slash": "Use kim@acme.test / password123 to sign in",
-    "in a row without columns": "INSERT INTO users VALUES (1, 'admin', 'password123', 'x')",
-    "words for a token": "const decoded = jwt.verify(token, 'OrchidOrchid12');",
-    "four digits on the line below their user": "datasource.username=garden\ndatasource.password=3063\n",
-    "four digits in YAML": "  username: garden\n  # of the shop\n  password: 3063\n",
-    "five letters in a builder": 'postgres.WithUsername("garden"),\n\tpostgres.WithPassword("orchi"),\n',
-    "in a call of three lines": "new PDO('mysql:host=db1',\n   'gardener',\n   'orchid2024!Kx'\n);",
-    "four digits in a row": "INSERT INTO staff (id, name, password) VALUES\n(1, 'admin', '3063');",
-    "in a row, made of words": "INSERT INTO users (mail, passwd, role) VALUES ('kim@acme.test', 'goodorchid1', 3)",
-}
 _NOT = {
     "who logs in, of a pair": "see http://10.0.0.9:8080 (User/Pass: `airflow` / `airflow`)",
     "what a form compares": 'if password == "required":\n',
@@ -107,12 +91,6 @@ _NOT = {
 def test_a_badly_chosen_password_is_told_quietly_where_its_place_speaks_for_it(text: str) -> None:
     found = engine().worker().scan(text.encode())
     assert [match.confidence for match in found] == ["low"], found
-
-
-def test_so_it_is_in_places_that_only_the_wide_rules_look_at() -> None:
-    worker = engine("wide").worker()
-    told = {name: [match.confidence for match in worker.scan(text.encode())] for name, text in _WIDE.items()}
-    assert [name for name, levels in told.items() if levels != ["low"]] == []
 
 
 @pytest.mark.parametrize("text", _NOT.values(), ids=_NOT)

@@ -16,7 +16,7 @@ from detectors.rules.load import (
     rule_families,
     rule_forms,
 )
-from detectors.rules.rule import NAMED, PACKS, Rule, RuleError, family
+from detectors.rules.rule import NAMED, PACKS, Rule, RuleError
 from detectors.rules.template import expand
 from tests.detectors import texts
 from tests.detectors.packs import GOOD, write
@@ -37,20 +37,19 @@ def test_a_companion_must_exist(tmp_path: Path) -> None:
     )
     with pytest.raises(RuleError, match="acme-key: requires: no rule is called 'nope'"):
         load_rules([], [path])
-    write(path, path.read_text(encoding="utf-8").replace('"nope"', '"redis-auth"'))
-    with pytest.raises(RuleError, match="no rule is called 'redis-auth'; it is of the pack wide"):
+    write(path, path.read_text(encoding="utf-8").replace('"nope"', '"exposure-aws-rds-host"'))
+    with pytest.raises(RuleError, match="no rule is called 'exposure-aws-rds-host'; it is of the pack exposure"):
         load_rules([], [path])
 
 
-def test_a_rule_that_became_wide_is_known_by_its_id_where_its_pack_is_off() -> None:
+def test_a_rule_that_went_or_is_off_is_known_by_its_id() -> None:
     """Routes, disabled rules and open incidents by id, family and form go on."""
     assert "redis-auth" not in {rule.id for rule in texts.rules()}
-    assert "redis-auth" in {rule.id for rule in texts.wide()}
     assert (rule_families()["redis-auth"], rule_forms()["redis-auth"]) == ("generic", "generic")
     assert load_rules(["vcs/git"], disable=["redis-auth"]) == load_rules(["vcs/git"])
     with pytest.raises(RuleError, match="no rule is called 'redis-auht'"):
         load_rules(["vcs/git"], disable=["redis-auht"])
-    assert elsewhere("redis-auth") == '; it is of the pack wide: rules.packs = ["default", "wide"]'
+    assert elsewhere("exposure-aws-rds-host") == '; it is of the pack exposure: rules.packs = ["default", "exposure"]'
     assert elsewhere("jwt") == elsewhere("nope") == ""
 
 
@@ -113,7 +112,7 @@ def test_packs_are_named_by_family_or_file() -> None:
     assert builtin_packs(["cloud/aws"]) == [PACKS / "cloud" / "aws.toml"]
     assert set(builtin_packs(["cloud"])) == set((PACKS / "cloud").glob("*.toml"))
     default = builtin_packs()
-    assert {path.parent.name for path in default} == set(builtin_families()) - {"exposure", "protected", "wide"}
+    assert {path.parent.name for path in default} == set(builtin_families()) - {"exposure", "protected"}
 
 
 def test_what_we_ship_is_whole() -> None:
@@ -123,4 +122,4 @@ def test_what_we_ship_is_whole() -> None:
         assert len(rule.examples) >= 2, rule.id
         assert len(rule.negative_examples) >= 2, rule.id
         assert rule.references, rule.id
-        assert rule.family == family(PACKS.parent / rule.source), rule.id
+        assert rule.source.startswith(f"packs/{rule.family}/"), rule.id

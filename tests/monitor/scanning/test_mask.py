@@ -19,6 +19,7 @@ from detectors.match.detector import Buffer
 from detectors.match.engine import Engine, Match, Pace, Worker
 from detectors.match.outcome import ScanResult, Unsearched
 from detectors.rules.load import load_rules
+from detectors.rules.rule import Rule
 from detectors.rules.template import expand
 from monitor.scanning.mask import ChangedError, Masker, mask_file
 from tests.detectors import texts
@@ -288,10 +289,12 @@ def test_nothing_is_found_in_what_was_masked_and_no_label_is_taken_for_a_secret(
 
 
 def test_what_is_found_beside_a_mask_is_masked_in_turn_and_not_withheld() -> None:
-    both = "baidu-ai-secret-key", "generic-client-made"
-    chosen = {rule.id: rule for rule in load_rules(("cloud/baidu", "wide/unlisted")) if rule.id in both}
-    made = Engine.build(list(chosen.values()), None)
-    for template in chosen[both[0]].examples[:2]:
+    both = "baidu-ai-secret-key", "made-with"
+    [baidu] = [rule for rule in load_rules(("cloud/baidu",)) if rule.id == both[0]]
+    between = r"""(?:["'][^"'\n]{1,100}["'],\s?){0,2}["'](?P<secret>[A-Za-z0-9][A-Za-z0-9/_=+.~-]{19,199})["']\s?[,)]"""
+    call = r"""(?:\bnew [A-Z]\w{1,60}\(|[=(,:]\s?[A-Z]\w{2,40}\(|\b[A-Z]\w{2,40}\(["'][^"'\n]{1,100}["'],\s?)"""
+    made = Engine.build([baidu, Rule(both[1], "Made with it", pattern=call + between, severity="low", priority=5)])
+    for template in baidu.examples[:2]:
         masker = Masker(made.worker(), KEY)
         masked = masker.feed(expand(template, 5).encode() + b"\n\nend\n", 1.0) + masker.finish()
         assert masked.endswith(b"\n\nend\n")
