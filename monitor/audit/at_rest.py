@@ -18,11 +18,10 @@ import yaml
 
 from monitor.audit.dotenv import Variable, variables
 from monitor.audit.real import is_real, is_secret_name
-from monitor.audit.subject import Subject, unread
-from monitor.audit.tree import UnreadError
+from monitor.audit.subject import Subject, each_folder, unread
 from monitor.audit.units import SAFE, UNIT, settings
-from monitor.audit.verdict import Evidence, failed, passed, unknown
-from monitor.audit.yamls import COMPOSE, YamlError, documents, items, lookup
+from monitor.audit.verdict import Evidence, UnreadError, failed, passed, unknown
+from monitor.audit.yamls import COMPOSE, documents, items, lookup
 from monitor.common.environments import environment_of
 from monitor.inventory.managers.dotenv import DotenvConfig
 
@@ -61,20 +60,16 @@ class _Readers:
     unread: list[Evidence] = field(default_factory=list)
 
 
-def plain(subject: Subject) -> Iterator[Evidence]:
-    """Each `.env` of the folders, and each file that their units and compose files hand to a service."""
-    if not subject.trees:
-        yield unknown("no folder was named", "monitor audit PATH")
-    worker = subject.engine.worker()
-    for tree in subject.trees:
-        readers, count = _readers(tree), 0
-        for piece in (*readers.unread, *_files(subject, tree, readers, worker), *_ways(tree, readers)):
-            count += 1
-            yield piece
-        if not count:
-            what = "no .env of production, and no unit that takes secrets from elsewhere"
-            yield unknown(f"{tree.root}: {what}", shlex.join(["find", str(tree.root), "-name", "*.env*"]))
-        yield from unread(tree)
+@each_folder
+def plain(subject: Subject, tree: Tree) -> Iterator[Evidence]:
+    """Each `.env` of the folder, and each file that its units and compose files hand to a service."""
+    readers = _readers(tree)
+    pieces = [*readers.unread, *_files(subject, tree, readers), *_ways(tree, readers)]
+    yield from pieces
+    if not pieces:
+        what = "no .env of production, and no unit that takes secrets from elsewhere"
+        yield unknown(f"{tree.root}: {what}", shlex.join(["find", str(tree.root), "-name", "*.env*"]))
+    yield from unread(tree)
 
 
 def _readers(tree: Tree) -> _Readers:
@@ -85,14 +80,14 @@ def _readers(tree: Tree) -> _Readers:
                 found.units[name] = list(settings(tree.text(name)))
             else:
                 found.services[name] = list(_handed(tree, name))
-        except (YamlError, UnreadError) as error:
+        except UnreadError as error:
             repeat = shlex.join(["ls", "-l", str(tree.base / name)])
             found.unread.append(unknown(f"{name}: which files it hands over: {error}", repeat, name))
     return found
 
 
 def _handed(tree: Tree, name: str) -> Iterator[tuple[int, str, bool]]:
-    """By env_file. Raises YamlError and UnreadError."""
+    """By env_file. Raises UnreadError."""
     folder = posixpath.dirname(str(tree.base / name))
     for document in documents(tree.text(name)):
         for _, service in items(lookup(document, "services")):
@@ -101,7 +96,8 @@ def _handed(tree: Tree, name: str) -> Iterator[tuple[int, str, bool]]:
                 yield node.start_mark.line + 1, path, needed
 
 
-def _files(subject: Subject, tree: Tree, readers: _Readers, worker: Worker) -> Iterator[Evidence]:
+def _files(subject: Subject, tree: Tree, readers: _Readers) -> Iterator[Evidence]:
+    worker = subject.engine.worker()
     found = {name: _File(name) for name in tree.environment}
     for name, line, path, needed in _named(readers):
         if re.search(r"[%$]", path) or glob.has_magic(posixpath.dirname(path)):

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from monitor.audit.real import assigned
-from monitor.audit.subject import Subject, unread
-from monitor.audit.tree import UnreadError
+from monitor.audit.subject import Subject, each_folder, unread
 from monitor.audit.units import SAFE, UNIT, settings, words
-from monitor.audit.verdict import Evidence, failed, passed, unknown
+from monitor.audit.verdict import Evidence, UnreadError, failed, passed, unknown
 
 if TYPE_CHECKING:
     from monitor.audit.tree import Tree
@@ -18,14 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["secrets"]
 
 
-def secrets(subject: Subject) -> Iterator[Evidence]:
+@each_folder
+def secrets(_: Subject, tree: Tree) -> Iterator[Evidence]:
     """The rules over all code, and `Environment=` of units."""
-    if not subject.trees:
-        yield unknown("no folder was named", "monitor audit PATH")
-    for tree in subject.trees:
-        yield from _code(tree)
-        yield from _units(tree)
-        yield from unread(tree, scanned=True)
+    yield from _code(tree)
+    yield from _units(tree)
+    yield from unread(tree, scanned=True)
 
 
 def _code(tree: Tree) -> Iterator[Evidence]:

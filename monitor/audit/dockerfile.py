@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from monitor.audit.real import assigned
 from monitor.audit.settings import fits
 from monitor.audit.subject import Subject
-from monitor.audit.tree import EXAMPLE, UnreadError
-from monitor.audit.verdict import Evidence, failed, passed, unknown
+from monitor.audit.tree import EXAMPLE
+from monitor.audit.verdict import Evidence, UnreadError, attempted, failed, passed
 
 if TYPE_CHECKING:
     from monitor.audit.tree import Tree
@@ -28,16 +28,16 @@ def dockerfiles(subject: Subject) -> Iterator[Evidence]:
     for tree in subject.trees:
         for name in tree.named(_FILE, tree.code):
             repeat = shlex.join(["grep", "-nEi", "^ *(ENV|ARG|COPY|ADD)", str(tree.base / name)])
-            try:
-                text = tree.text(name)
-            except UnreadError as error:
-                yield unknown(f"{name}: {error}", repeat, name)
-                continue
-            wrong = list(_steps(tree, name, text))
-            for line, what in wrong:
-                yield failed(f"{name}:{line}: {what}", repeat, name, line)
-            if not wrong:
-                yield passed(f"{name}: puts no secret into the image", repeat, name)
+            yield from attempted(_dockerfile(tree, name, repeat), name, repeat, name)
+
+
+def _dockerfile(tree: Tree, name: str, repeat: str) -> Iterator[Evidence]:
+    """Raises UnreadError."""
+    wrong = list(_steps(tree, name, tree.text(name)))
+    for line, what in wrong:
+        yield failed(f"{name}:{line}: {what}", repeat, name, line)
+    if not wrong:
+        yield passed(f"{name}: puts no secret into the image", repeat, name)
 
 
 def _steps(tree: Tree, name: str, text: str) -> Iterator[tuple[int, str]]:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from detectors.fingerprint import fingerprint
 from monitor.audit.real import assigned, is_public, is_real, is_secret_name
-from monitor.audit.subject import Subject, unread
-from monitor.audit.tree import UnreadError
-from monitor.audit.verdict import Evidence, failed, passed, unknown
+from monitor.audit.subject import Subject, each_folder, unread
+from monitor.audit.verdict import Evidence, UnreadError, attempted, failed, passed, unknown
 from monitor.common.environments import environment_of, known_as
 from monitor.inventory.managers.dotenv import entries
 
@@ -48,34 +47,27 @@ def held(tree: Tree, name: str) -> Iterator[tuple[Variable, str]]:
             yield one, fingerprint(tree.key, one.value.encode("utf-8", "surrogateescape"))
 
 
-def examples(subject: Subject) -> Iterator[Evidence]:
+@each_folder
+def examples(_: Subject, tree: Tree) -> Iterator[Evidence]:
     """No secret that the rules find, none that a .env here holds, and no value under the name of a secret."""
-    if not subject.trees:
-        yield unknown("no folder was named", "monitor audit PATH")
-    for tree in subject.trees:
-        real: dict[str, str] = {}
-        for name in tree.environment:
-            try:
-                real |= {digest: name for _, digest in held(tree, name)}
-            except UnreadError as error:
-                yield unknown(f"{name}: {error}", f"ls -l {tree.base / name}", name)
-        for name in tree.examples:
-            yield from _example(tree, name, real)
-        if not tree.examples:
-            yield unknown(
-                f"{tree.root}: there is no .env.example to look at",
-                shlex.join(["find", str(tree.root), "-name", ".env*"]),
-            )
-        yield from unread(tree)
+    real: dict[str, str] = {}
+    for name in tree.environment:
+        try:
+            real |= {digest: name for _, digest in held(tree, name)}
+        except UnreadError as error:
+            yield unknown(f"{name}: {error}", f"ls -l {tree.base / name}", name)
+    for name in tree.examples:
+        yield from attempted(_example(tree, name, real), name, f"ls -l {tree.base / name}", name)
+    if not tree.examples:
+        where = shlex.join(["find", str(tree.root), "-name", ".env*"])
+        yield unknown(f"{tree.root}: there is no .env.example to look at", where)
+    yield from unread(tree)
 
 
 def _example(tree: Tree, name: str, real: dict[str, str]) -> Iterator[Evidence]:
+    """Raises UnreadError."""
     repeat = f"monitor scan {shlex.quote(str(tree.base / name))}"
-    try:
-        found = list(variables(tree.text(name)))
-    except UnreadError as error:
-        yield unknown(f"{name}: {error}", f"ls -l {tree.base / name}", name)
-        return
+    found = list(variables(tree.text(name)))
     wrong: set[int | None] = set()
     for leak in tree.scanned.findings.get(name, ()):
         wrong.add(leak.line)

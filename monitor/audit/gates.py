@@ -6,13 +6,13 @@ import re
 import shlex
 import stat
 from collections.abc import AsyncIterator, Iterator
+from itertools import product
 from typing import TYPE_CHECKING
 
 from monitor.audit.real import is_secret_name
-from monitor.audit.subject import Subject, unread
-from monitor.audit.tree import UnreadError
-from monitor.audit.verdict import Evidence, failed, passed, unknown
-from monitor.clients.git import Git, GitError, command
+from monitor.audit.subject import Subject, each_folder, unread
+from monitor.audit.verdict import Evidence, UnreadError, attempted, failed, passed, unknown
+from monitor.clients.git import Git, GitError
 from monitor.scan.githooks import Folder, folder_of, standing
 
 if TYPE_CHECKING:
@@ -38,24 +38,19 @@ _DECLARED = {
 }
 
 
-def hooks(subject: Subject) -> Iterator[Evidence]:
-    """Git's own hooks of each clone: ours, or those of another program that looks for secrets."""
-    if not subject.trees:
-        yield unknown("no folder was named", "monitor audit PATH")
-    for tree in subject.trees:
-        repeat = shlex.join(["monitor", "hooks", "status", "-C", str(tree.root)])
-        git = tree.git
-        if isinstance(git, GitError):
-            yield unknown(f"{tree.root}: {git}", command(tree.root, "rev-parse", "--git-dir"))
-            continue
-        try:
-            yield (
-                _hooked(tree, git, repeat)
-                if _has_commits(git)
-                else unknown(f"{tree.root}: nothing to push yet", repeat)
-            )
-        except (GitError, OSError) as error:
-            yield unknown(f"{tree.root}: {error}", repeat)
+@each_folder
+def hooks(_: Subject, tree: Tree) -> Iterator[Evidence]:
+    """Git's own hooks of a clone: ours, or those of another program that looks for secrets."""
+    repeat = shlex.join(["monitor", "hooks", "status", "-C", str(tree.root)])
+    yield from attempted(_hooks(tree, repeat), str(tree.root), repeat)
+
+
+def _hooks(tree: Tree, repeat: str) -> Iterator[Evidence]:
+    """Raises GitError and OSError."""
+    if _has_commits(tree.git):
+        yield _hooked(tree, tree.git, repeat)
+    else:
+        yield unknown(f"{tree.root}: nothing to push yet", repeat)
 
 
 def _has_commits(git: Git) -> bool:
@@ -115,12 +110,8 @@ async def history(subject: Subject) -> AsyncIterator[Evidence]:
         yield unknown("no folder was named", "monitor audit PATH")
     for tree in subject.trees:
         repeat = shlex.join(["monitor", "scan", "--git", "--since-last", "-C", str(tree.root)])
-        git = tree.git
-        if isinstance(git, GitError):
-            yield unknown(f"{tree.root}: {git}", command(tree.root, "rev-parse", "--git-dir"))
-            continue
         try:
-            async for piece in _searched(subject, tree, git, repeat):
+            async for piece in _searched(subject, tree, tree.git, repeat):
                 yield piece
         except (GitError, OSError) as error:
             yield unknown(f"{tree.root}: {error}", repeat)
@@ -162,11 +153,10 @@ async def complete(subject: Subject) -> AsyncIterator[Evidence]:
         yield unknown("the inventory holds no secret of production", "monitor inventory sync")
     names = 0
     for tree in subject.trees:
-        for name in tree.examples:
-            for environment in production:
-                for piece in _example(tree, name, environment, holdings, unasked):
-                    names += 1
-                    yield piece
+        for name, environment in product(tree.examples, production):
+            for piece in _example(tree, name, environment, holdings, unasked):
+                names += 1
+                yield piece
         for piece in unread(tree):
             yield piece
     if production and not names:
@@ -189,17 +179,8 @@ def _example(
 ) -> Iterator[Evidence]:
     from monitor.inventory.complete import WRONG, NamesError, check, wanted
 
-    words = [
-        "monitor",
-        "inventory",
-        "check",
-        "--stored",
-        "--names",
-        str(tree.base / name),
-        "--environment",
-        environment,
-    ]
-    repeat = shlex.join(words)
+    what = ["--names", str(tree.base / name), "--environment", environment]
+    repeat = shlex.join(["monitor", "inventory", "check", "--stored", *what])
     try:
         names = [one for one in wanted(tree.text(name).encode("utf-8", "replace")) if is_secret_name(one)]
     except (UnreadError, NamesError) as error:

@@ -17,9 +17,8 @@ from monitor.audit.dotenv import Variable, variables
 from monitor.audit.real import is_real
 from monitor.audit.settings import fits
 from monitor.audit.subject import Subject, unread
-from monitor.audit.tree import UnreadError
-from monitor.audit.verdict import Evidence, failed, passed, unknown
-from monitor.audit.yamls import COMPOSE, YamlError, documents, items, lookup, scalars
+from monitor.audit.verdict import Evidence, UnreadError, failed, passed, unknown
+from monitor.audit.yamls import COMPOSE, documents, items, lookup, scalars
 
 if TYPE_CHECKING:
     from monitor.audit.tree import Tree
@@ -136,7 +135,7 @@ def _named(key: _Key, name: str, line: int, files: list[str]) -> Iterator[Eviden
     if _YAML.search(name):
         try:
             parts = list(_parts(key, name, files))
-        except (YamlError, UnreadError) as error:
+        except UnreadError as error:
             yield unknown(f"{name}:{line}: names {key.what}, and cannot be read: {error}", key.repeat, name, line)
             return
         if parts:
@@ -152,12 +151,12 @@ def _through(key: _Key, name: str, files: list[str]) -> Iterator[Evidence]:
         for kind, part, line in _parts(key, name, files):
             if not fits(key.allowed, part) and not fits(key.allowed, name):
                 yield failed(f"{name}:{line}: {kind} {part} gets {key.what}", key.repeat, name, line)
-    except (YamlError, UnreadError) as error:
+    except UnreadError as error:
         yield unknown(f"{name}: {error}", key.repeat, name)
 
 
 def _parts(key: _Key, name: str, files: list[str]) -> Iterator[tuple[str, str, int]]:
-    """Kind, name and line of the services, jobs and objects that get the key. Raises YamlError and UnreadError."""
+    """Kind, name and line of the services, jobs and objects that get the key. Raises UnreadError."""
     folder = posixpath.dirname(name)
     for document in documents(key.tree.text(name)):
         kind = lookup(document, "kind")

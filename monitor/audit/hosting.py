@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from monitor.audit.subject import Subject
-from monitor.audit.tree import UnreadError
-from monitor.audit.verdict import Evidence, failed, passed, unknown
+from monitor.audit.verdict import Evidence, attempted, failed, passed, unknown
 from monitor.audit.workflows import FILES
-from monitor.audit.yamls import YamlError, documents, items, lookup
+from monitor.audit.yamls import documents, items, lookup
 from monitor.common.credential import Credential, CredentialError
 from monitor.common.http import RemoteError
 
@@ -84,7 +83,8 @@ async def least_privilege(subject: Subject) -> AsyncIterator[Evidence]:
             yield piece
     for tree in subject.trees:
         for name in tree.named(FILES, tree.code):
-            for piece in _permissions(tree, name):
+            repeat = shlex.join(["grep", "-nA3", "permissions:", str(tree.base / name)])
+            for piece in attempted(_permissions(tree, name, repeat), name, repeat, name):
                 given += 1
                 yield piece
     async for piece in _issuers(subject):
@@ -150,15 +150,9 @@ async def _login(source: GitHubConfig) -> AsyncIterator[Evidence]:
         yield passed(f"source {source.name}: its log-in has {shown}", repeat)
 
 
-def _permissions(tree: Tree, name: str) -> Iterator[Evidence]:
-    """The token that GitHub makes for each run of a workflow."""
-    repeat = shlex.join(["grep", "-nA3", "permissions:", str(tree.base / name)])
-    try:
-        found = documents(tree.text(name))
-    except (YamlError, UnreadError) as error:
-        yield unknown(f"{name}: {error}", repeat, name)
-        return
-    for document in found:
+def _permissions(tree: Tree, name: str, repeat: str) -> Iterator[Evidence]:
+    """The token that GitHub makes for each run of a workflow. Raises UnreadError."""
+    for document in documents(tree.text(name)):
         jobs = list(items(lookup(document, "jobs")))
         top = lookup(document, "permissions")
         if not jobs:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from monitor.audit.dotenv import variables
 from monitor.audit.real import assigned
-from monitor.audit.subject import Subject, unread
+from monitor.audit.subject import Subject, each_folder, unread
 from monitor.audit.tree import EXAMPLE, Tree
-from monitor.audit.verdict import Evidence, failed, passed, unknown
+from monitor.audit.verdict import Evidence, attempted, failed, passed, unknown
 from monitor.clients.git import Git, GitError, command
 
 if TYPE_CHECKING:
@@ -35,22 +35,18 @@ _SPECS = (":(icase,glob)**/*.env", ":(icase,glob)**/*.env.*", ":(icase,glob)**/*
 _LOOKED_AT = 200  # files of keys whose content is asked for
 
 
-def covered(subject: Subject) -> Iterator[Evidence]:
+@each_folder
+def covered(_: Subject, tree: Tree) -> Iterator[Evidence]:
     """`git check-ignore`, `git ls-files`, and every commit."""
-    if not subject.trees:
-        yield unknown("no folder was named", "monitor audit PATH")
-    for tree in subject.trees:
-        git = tree.git
-        if isinstance(git, GitError):
-            yield unknown(f"{tree.root}: {git}", command(tree.root, "rev-parse", "--git-dir"))
-            continue
-        try:
-            yield from _patterns(tree, git)
-            yield from _inside(tree, git)
-            yield from _before(tree, git)
-        except GitError as error:
-            yield unknown(f"{tree.root}: {error}", command(tree.root, "status"))
-        yield from unread(tree)
+    yield from attempted(_covered(tree), str(tree.root), command(tree.root, "status"))
+
+
+def _covered(tree: Tree) -> Iterator[Evidence]:
+    """Raises GitError."""
+    yield from _patterns(tree, tree.git)
+    yield from _inside(tree, tree.git)
+    yield from _before(tree, tree.git)
+    yield from unread(tree)
 
 
 def _patterns(tree: Tree, git: Git) -> Iterator[Evidence]:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from monitor.audit.tree import LARGEST, UnreadError
-from monitor.audit.verdict import Evidence, failed, passed, unknown
+from monitor.audit.tree import LARGEST
+from monitor.audit.verdict import Evidence, UnreadError, failed, passed, unknown
 
 if TYPE_CHECKING:
     from monitor.audit.subject import Subject

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from monitor.audit import papers
 from monitor.audit.subject import Subject
-from monitor.audit.tree import UnreadError
-from monitor.audit.verdict import Evidence, failed, passed, unknown
+from monitor.audit.verdict import Evidence, UnreadError, failed, passed, unknown
 from monitor.sources.base import LogConfig
 
 if TYPE_CHECKING:

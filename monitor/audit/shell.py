@@ -72,6 +72,12 @@ _PREFIX = re.compile(
 _MASKS = re.compile(r"\s*(?:[\"']?::add-mask::|-v\s)")  # which hides it from now on; which prints into a variable
 _HERE = re.compile(r"(?<!<)<<(?!<)-?\s*([\"']?)([A-Za-z_]\w*)\1")
 _INNER = re.compile(r"[$<]\(([^()`]{1,500})\)|`([^`]{1,500})`")
+_SINGLE_QUOTED = re.compile(r"'[^']*('?)|(\"[^\"]*\"?)")
+# What is passed over by who looks for the end of a command: GitHub's expressions, and what is quoted.
+_EXPRESSION = r"\$\{\{.*?(?:\}\}|\Z)"
+_PASSED = rf"{_EXPRESSION}|\"(?:{_EXPRESSION}|[^\"])*\"?|'(?:{_EXPRESSION}|[^'])*'?"
+_ENDS = re.compile(rf"{_PASSED}|(?P<end>;|&&|\|\|)", re.DOTALL)
+_PIPES = re.compile(rf"{_PASSED}|\|\||(?P<end>(?<!>)\|)", re.DOTALL)
 _DEEPEST, _MOST = 4, 20  # commands within a command
 
 
@@ -101,7 +107,7 @@ class Reach:
         found = re.search(
             rf"\$(?:({names})\b|\{{!?({names})(?!:?\+)\b[^}}]*\}}|env:({names})\b)|%({names})%"
             rf"|\$\{{\{{[^}}]{{0,200}}\boutputs\.({names})\b",
-            _without_single_quotes(text),
+            _SINGLE_QUOTED.sub(r"\1\2", text),
         )
         return f"the secret in {next(filter(None, found.groups()))}" if found else ""
 
@@ -151,7 +157,7 @@ def _command(
         if reach.held(assigned[2]) or reach.shown(assigned[2]):
             reach.variables.add(assigned[1])
         return
-    parts = _split(command, "|")
+    parts = _split(command, _PIPES)
     first = _PREFIX.sub("", parts[0].strip())
     loud = _reaches_the_log(first, parts)
     answer = _says(first, body, reach, loud=loud)
@@ -228,7 +234,7 @@ def _hand_on(command: str, body: str, reach: Reach, later: Reach) -> None:
     if not (dumps or reach.held(command) or reach.held(body) or reach.shown(command)):
         return
     targets = [target.strip("\"'") for target in _REDIRECT.findall(command)]
-    targets += [word for part in _split(command, "|") for word in _tee(part.strip())]
+    targets += [word for part in _split(command, _PIPES) for word in _tee(part.strip())]
     for target in targets:
         if _ON.search(target):
             named = set(_NAMED.findall(f" {command}\n{body}"))
@@ -270,18 +276,6 @@ def _whole(value: str) -> bool:
     return re.fullmatch(r"\s*(?:\"[^\"]*\"|'[^']*'|\$\{\{[^}]*\}\}|[^\s\"'])*\s*", value) is not None
 
 
-def _without_single_quotes(text: str) -> str:
-    out, quote = [], ""
-    for char in text:
-        if char == quote:
-            quote = ""
-        elif not quote and char in "\"'":
-            quote = char
-        if quote != "'":
-            out.append(char)
-    return "".join(out)
-
-
 def _reaches_the_log(first: str, parts: list[str]) -> bool:
     """Not into a file, nor into a command that keeps it to itself."""
     last = parts[-1].strip() if len(parts) > 1 else first
@@ -306,7 +300,7 @@ def _commands(script: str) -> Iterator[tuple[int, str, str]]:
         if (here := _HERE.search(text)) is not None:
             end = next((n for n in range(number, len(lines)) if lines[n].strip() == here[2]), len(lines))
             body, number = "\n".join(lines[number:end]), end + 1
-        for part in _split(text, ";", "&&", "||"):
+        for part in _split(text, _ENDS):
             if part.strip():
                 yield start, part.strip(), body if _HERE.search(part) else ""
 
@@ -353,28 +347,7 @@ def _goes_on(line: str) -> bool:
     return (line.endswith("`") and line.count("`") % 2 == 1) or (len(line) - len(line.rstrip("\\"))) % 2 == 1
 
 
-def _split(text: str, *separators: str) -> list[str]:
-    """At separators that stand outside of quotes and of `${{ … }}`."""
-    parts, at, start, quote = [], 0, 0, ""
-    while at < len(text):
-        if text.startswith("${{", at):
-            end = text.find("}}", at)
-            at = len(text) if end < 0 else end + 2
-            continue
-        char = text[at]
-        if quote:
-            quote = "" if char == quote else quote
-        elif char in "\"'":
-            quote = char
-        else:
-            found = next((one for one in separators if text.startswith(one, at)), None)
-            if found == "|" and (text.startswith("||", at) or text[at - 1 : at] == ">"):
-                at += 2
-                continue
-            if found is not None:
-                parts.append(text[start:at])
-                at += len(found)
-                start = at
-                continue
-        at += 1
-    return [*parts, text[start:]]
+def _split(text: str, ends: re.Pattern[str]) -> list[str]:
+    """At what the pattern calls an end."""
+    at = [match.span() for match in ends.finditer(text) if match["end"]]
+    return [text[start:end] for (_, start), (end, _) in itertools.pairwise([(0, 0), *at, (len(text), 0)])]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from monitor.store import Store
     from monitor.verify.config import VerifyConfig
 
-__all__ = ["AuditTables", "Subject", "unread"]
+__all__ = ["AuditTables", "Subject", "each_folder", "unread"]
 
 
 class AuditTables(Protocol):
@@ -81,6 +82,19 @@ class Subject:
     def empty(self) -> bool:
         """No file is there: that something is missing is then no news."""
         return not any(tree.sizes for tree in self.trees)
+
+
+def each_folder(check: Callable[[Subject, Tree], Iterator[Evidence]]) -> Callable[[Subject], Iterator[Evidence]]:
+    """A check of one folder as one of all that were named."""
+
+    @wraps(check)
+    def whole(subject: Subject) -> Iterator[Evidence]:
+        if not subject.trees:
+            yield unknown("no folder was named", "monitor audit PATH")
+        for tree in subject.trees:
+            yield from check(subject, tree)
+
+    return whole
 
 
 def unread(tree: Tree, *, scanned: bool = False) -> Iterator[Evidence]:

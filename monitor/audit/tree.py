@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from monitor.audit.verdict import UnreadError
 from monitor.clients.git import Git, GitError
 from monitor.common.archive import HEAD, ArchiveBudget, ArchiveError, kind, leaves
 from monitor.scan.run import ScanOptions, scan
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from detectors.match.engine import Engine
     from monitor.domain.model import Finding
 
-__all__ = ["DOTENV", "EXAMPLE", "Scanned", "Tree", "UnreadError", "is_image"]
+__all__ = ["DOTENV", "EXAMPLE", "Scanned", "Tree", "is_image"]
 
 LARGEST = 1 << 20  # bytes of a file that is read as text
 _UNPACKED = 1 << 30  # bytes of an archive in the tree
@@ -39,10 +40,6 @@ def is_image(path: Path) -> bool:
             return any(_FIRST.match(name.removeprefix("!")) for name, _ in itertools.islice(members, 8))
     except (OSError, ArchiveError):
         return False
-
-
-class UnreadError(Exception):
-    """Why a file could not be read as text."""
 
 
 @dataclass(slots=True)
@@ -66,9 +63,15 @@ class Tree:
         self.engine, self.key, self.threads = engine, key, threads
         self._prefix = f"{str(self.base).rstrip('/')}/"
 
+    @property
+    def git(self) -> Git:
+        """The repository. Raises GitError where there is none."""
+        if isinstance(self._git, GitError):
+            raise self._git
+        return self._git
+
     @cached_property
-    def git(self) -> Git | GitError:
-        """The repository, or why there is none."""
+    def _git(self) -> Git | GitError:
         if not self.root.is_dir():
             return GitError("a file of its own, not a folder of a repository")
         try:
@@ -89,9 +92,9 @@ class Tree:
     @cached_property
     def code(self) -> list[str]:
         """What is, or may become, part of the repository: tracked or not ignored by it. Without one all but .env."""
-        if isinstance(self.git, GitError):
+        if isinstance(self._git, GitError):
             return [name for name in self.sizes if name not in self.packed and not self.is_environment(name)]
-        listed = self._listed(self.git)
+        listed = self._listed(self._git)
         for name in listed:
             if name in self.sizes:
                 continue
@@ -116,8 +119,6 @@ class Tree:
     @cached_property
     def tracked(self) -> list[str]:
         """What git tracks, also where it is gone. Raises GitError."""
-        if isinstance(self.git, GitError):
-            raise self.git
         return self.git.names("ls-files", "-z", "--cached")
 
     @cached_property

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
+
+from monitor.clients.git import GitError
 
 if TYPE_CHECKING:
     from monitor.audit.settings import Waiver
 
-__all__ = ["MOST", "Evidence", "Findings", "Judged", "Verdict", "failed", "passed", "unknown"]
+__all__ = [
+    "MOST",
+    "Evidence",
+    "Findings",
+    "Judged",
+    "UnreadError",
+    "Verdict",
+    "attempted",
+    "failed",
+    "passed",
+    "unknown",
+]
 
 Verdict = Literal["pass", "fail", "unknown"]
 MOST = 50  # pieces of evidence of one kind that are kept of an item; the rest is counted
@@ -44,6 +57,18 @@ def failed(text: str, repeat: str = "", path: str = "", line: int | None = None)
 
 def unknown(text: str, repeat: str = "", path: str = "", line: int | None = None) -> Evidence:
     return Evidence("unknown", text, repeat, path, line)
+
+
+class UnreadError(Exception):
+    """Why a file could not be read as what it is."""
+
+
+def attempted(pieces: Iterable[Evidence], what: str, repeat: str, path: str = "") -> Iterator[Evidence]:
+    """The pieces; and where what they are about cannot be read in the midst of them, that."""
+    try:
+        yield from pieces
+    except (UnreadError, GitError, OSError) as error:
+        yield unknown(f"{what}: {getattr(error, 'strerror', None) or error}", repeat, path)
 
 
 @dataclass(slots=True)

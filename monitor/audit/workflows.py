@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from monitor.audit.shell import DIRECT, PrintedSecret, Reach, read
-from monitor.audit.subject import Subject, unread
-from monitor.audit.tree import UnreadError
-from monitor.audit.verdict import Evidence, failed, passed, unknown
-from monitor.audit.yamls import YamlError, documents, items, lookup
+from monitor.audit.subject import Subject, each_folder, unread
+from monitor.audit.verdict import Evidence, attempted, failed, passed, unknown
+from monitor.audit.yamls import documents, items, lookup
 
 if TYPE_CHECKING:
     from monitor.audit.tree import Tree
@@ -37,29 +36,24 @@ _LEAKS = {
 }
 
 
-def quiet(subject: Subject) -> Iterator[Evidence]:
+@each_folder
+def quiet(_: Subject, tree: Tree) -> Iterator[Evidence]:
     """Our own reading of each script; zizmor's beside it, where it is installed."""
-    if not subject.trees:
-        yield unknown("no folder was named", "monitor audit PATH")
-    for tree in subject.trees:
-        names = tree.named(FILES, tree.code)
-        for name in names:
-            yield from _workflow(tree, name)
-        if names:
-            yield from _zizmor(tree, names)
-        else:
-            repeat = shlex.join(["ls", str(tree.base / ".github" / "workflows")])
-            yield unknown(f"{tree.root}: there are no workflows, so there was nothing to look at", repeat)
-        yield from unread(tree)
+    names = tree.named(FILES, tree.code)
+    for name in names:
+        repeat = shlex.join(["grep", "-nE", "secrets|echo|printenv|set -x", str(tree.base / name)])
+        yield from attempted(_workflow(tree, name, repeat), name, repeat, name)
+    if names:
+        yield from _zizmor(tree, names)
+    else:
+        repeat = shlex.join(["ls", str(tree.base / ".github" / "workflows")])
+        yield unknown(f"{tree.root}: there are no workflows, so there was nothing to look at", repeat)
+    yield from unread(tree)
 
 
-def _workflow(tree: Tree, name: str) -> Iterator[Evidence]:
-    repeat = shlex.join(["grep", "-nE", "secrets|echo|printenv|set -x", str(tree.base / name)])
-    try:
-        found = documents(tree.text(name))
-    except (YamlError, UnreadError) as error:
-        yield unknown(f"{name}: {error}", repeat, name)
-        return
+def _workflow(tree: Tree, name: str, repeat: str) -> Iterator[Evidence]:
+    """Raises UnreadError."""
+    found = documents(tree.text(name))
     said = [piece for document in found for piece in _steps(document)]
     if not any([*items(lookup(document, "jobs")), *items(lookup(document, "runs"))] for document in found):
         yield unknown(f"{name}: neither jobs nor steps that could be read", repeat, name)

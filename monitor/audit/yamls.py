@@ -7,13 +7,15 @@ from collections.abc import Iterator
 
 import yaml
 
+from monitor.audit.verdict import UnreadError
+
 __all__ = ["COMPOSE", "YamlError", "documents", "items", "lookup", "scalars"]
 
 COMPOSE = re.compile(r"(?i)(?:^|/)(?:docker-)?compose[\w.-]*\.ya?ml$")  # files of services
 _LARGEST = 512 << 10  # characters; the parser takes seconds for more
 
 
-class YamlError(Exception):
+class YamlError(UnreadError):
     """Why a text is no YAML that could be read; quotes nothing of it."""
 
 

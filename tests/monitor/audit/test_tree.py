@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from detectors.match.engine import Engine
-from monitor.audit.tree import Tree, UnreadError
+from monitor.audit.tree import Tree
+from monitor.audit.verdict import UnreadError
 from monitor.clients.git import GitError
 from tests.monitor.audit.conftest import KEY, git, repository, write
 from tests.monitor.audit.test_images import saved
@@ -31,7 +32,8 @@ def test_code_is_what_git_tracks_or_would(engine: Engine, tmp_path: Path) -> Non
 def test_without_git_code_is_all_but_env_files(engine: Engine, tmp_path: Path) -> None:
     write(tmp_path, {"a.py": "x", ".env.production": "A=b", ".env.example": "A=b"})
     tree = Tree(tmp_path, engine, KEY, 1)
-    assert isinstance(tree.git, GitError)
+    with pytest.raises(GitError):
+        _ = tree.git
     assert sorted(tree.code) == [".env.example", "a.py"]
     assert tree.examples == [".env.example"]
 
