@@ -115,8 +115,9 @@ lock:  ## renew requirements.lock and requirements-dev.lock (needs uv)
 # At a release, and where a test asks for it. The list of rules, docs/all-rules.md, is not committed; the configuration of
 # this folder has no say: it is of the packs that are on by default.
 .PHONY: docs
-docs: $(VENV)/dev.stamp  ## what sources, sinks and managers say of themselves into the pages, and the list of all rules
+docs: $(VENV)/dev.stamp  ## what components and commands say of themselves into the pages, and the list of all rules
 	@$(BIN)/python -m tests.components
+	@$(BIN)/python -m tests.commands
 	@$(BIN)/monitor rules list --format markdown --config /dev/null > docs/all-rules.md
 
 # On commits that are final, as each is named; once before a release is enough.

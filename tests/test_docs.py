@@ -32,6 +32,7 @@ from monitor.sources import SOURCES
 from monitor.store import Store
 from monitor.verify.config import VerifyConfig
 from sinks import SINKS
+from tests.commands import LIST, page, walk
 from tests.components import EXAMPLE, PAGE, current, keys
 from tests.detectors import texts
 from tests.fakes.forks import Forks
@@ -134,13 +135,9 @@ def structure() -> dict[tuple[str, ...], set[str]]:
     """Command words → its options."""
     found: dict[tuple[str, ...], set[str]] = {}
 
-    def walk(command: Any, words: tuple[str, ...]) -> None:
-        found[words] = {option for param in command.params for option in param.opts + param.secondary_opts}
-        for name, inner in getattr(command, "commands", {}).items():
-            walk(inner, (*words, name))
-
     for name, module in COMMANDS.items():
-        walk(typer.main.get_command(import_module(module).app), (name,))
+        for words, command in walk(typer.main.get_command(import_module(module).app), (name,)):
+            found[words] = {option for param in command.params for option in param.opts + param.secondary_opts}
     return found
 
 
@@ -196,11 +193,16 @@ def test_the_configuration_in_the_readme_is_one() -> None:
     assert [part.type for part in (*config.sources, *config.sinks)] == ["file", "slack"]
 
 
-def test_the_readme_names_every_command() -> None:
+def test_the_page_of_commands_is_what_their_help_says() -> None:
+    """After a change of a command: make docs."""
+    assert LIST.read_text(encoding="utf-8") == page()
+
+
+def test_the_readme_says_how_to_start() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert {name for name in COMMANDS if f"`monitor {name}" not in text} == set()
     assert "make run" in text
     assert "make test" in text
+    assert "(docs/commands.md)" in text
 
 
 def test_operations_says_what_to_do_about_each_alert_of_the_monitor_itself() -> None:

@@ -1,7 +1,7 @@
 """The command line. One file a command, imported when it is used.
 
-To add a command: one file with `app` (a Typer), one line in `COMMANDS`, one test. Command modules import at their top
-only what is quick to import, since `monitor --help` reads all of them.
+To add a command: one file with `app` (a Typer), its name in a group of `GROUPS`, one test, and `make docs`. Command
+modules import at their top only what is quick to import, since `monitor --help` reads all of them.
 """
 
 from __future__ import annotations
@@ -16,38 +16,18 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-__all__ = ["COMMANDS", "app"]
+__all__ = ["COMMANDS", "GROUPS", "app"]
 
-# Name → module with the `app`; in the order of `monitor --help`
-COMMANDS: dict[str, str] = {
-    "run": "monitor.cli.run",
-    "init": "monitor.cli.init",
-    "check": "monitor.cli.check",
-    "incidents": "monitor.cli.incidents",
-    "silences": "monitor.cli.silences",
-    "suppressions": "monitor.cli.suppressions",
-    "runbook": "monitor.cli.runbook",
-    "access": "monitor.cli.access",
-    "rotation": "monitor.cli.rotation",
-    "verify": "monitor.cli.verify",
-    "action": "monitor.cli.action",
-    "scan": "monitor.cli.scan",
-    "hooks": "monitor.cli.hooks",
-    "mask": "monitor.cli.mask",
-    "test-pattern": "monitor.cli.test_pattern",
-    "rules": "monitor.cli.rules",
-    "sample": "monitor.cli.sample",
-    "fingerprint": "monitor.cli.fingerprint",
-    "top": "monitor.cli.top",
-    "sources": "monitor.cli.sources",
-    "sinks": "monitor.cli.sinks",
-    "inventory": "monitor.cli.inventory",
-    "drill": "monitor.cli.drill",
-    "outbox": "monitor.cli.outbox",
-    "routes": "monitor.cli.routes",
-    "github": "monitor.cli.github",
-    "audit": "monitor.cli.audit",
+# In the order of `monitor --help`
+GROUPS = {
+    "Every day": ("incidents", "silences", "suppressions", "runbook", "action", "verify", "scan", "mask"),
+    "Set up": ("init", "check", "run", "drill", "sinks", "routes", "hooks", "github"),
+    "Rules": ("rules", "test-pattern", "sample", "fingerprint"),
+    "Our own secrets": ("inventory", "rotation", "access", "audit"),
+    "Look inside": ("top", "sources", "outbox"),
 }
+# Name → module with the `app`
+COMMANDS = {name: f"monitor.cli.{name.replace('-', '_')}" for names in GROUPS.values() for name in names}
 
 
 class Commands(TyperGroup):
@@ -66,8 +46,9 @@ class Commands(TyperGroup):
     def get_command(self, _ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
-        command = typer.main.get_command(import_module(COMMANDS[cmd_name]).app)
+        command: Any = typer.main.get_command(import_module(COMMANDS[cmd_name]).app)
         command.name = cmd_name
+        command.rich_help_panel = next(group for group, names in GROUPS.items() if cmd_name in names)
         _plain_help(command)
         return command
 
@@ -94,10 +75,13 @@ def _plain_error(message: str) -> str:
 
 
 def _plain_help(command: Any) -> None:
-    """Help as it is written: no `<bool>` behind flags, and `[a-z0-9]` in an example is no markup."""
+    """Help as it is written: no `<bool>` behind flags, and `[a-z0-9]` in an example is no markup. A list has the
+    first sentence of each command."""
     for name in ("help", "epilog"):
         text = getattr(command, name)
         setattr(command, name, text and _MARKUP.sub(r"\\[", text))
+    if sentence := _SENTENCE.match(command.help or ""):
+        command.short_help = sentence[0]
     helped = command.get_help_option
 
     def get_help_option(ctx: Any) -> Any:
@@ -116,6 +100,7 @@ def _plain_help(command: Any) -> None:
 
 
 _CHOICE = re.compile(r"'([^']*)' is not one of (.+)")
+_SENTENCE = re.compile(r".+?\.(?=\s|$)", re.DOTALL)
 _MARKUP = re.compile(r"(?<!\\)\[(?=[a-zA-Z/@#])")
 
 app = typer.Typer(

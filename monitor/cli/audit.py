@@ -58,7 +58,7 @@ def complete_items(incomplete: str) -> list[tuple[str, str]]:
 
 @app.command(
     epilog=_EPILOG,
-    help="The policy's checklist over folders, units, images, GitHub and the monitor's own records: each item passes, "
+    help="The policy's checklist over folders, units, images, GitHub and the monitor's own records. Each item passes, "
     "fails or is unknown, with evidence and the command that shows it again. Exit code 1 when an item fails and no "
     "[[waivers]] accepts it. Never takes ./config.toml by itself: it may be part of what is audited.",
 )

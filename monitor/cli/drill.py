@@ -37,10 +37,10 @@ app = command_app()
 
 @app.command(
     epilog="Examples:\n\n  monitor drill services\n\n  monitor drill --canary backup-env --at /srv/backup/.env",
-    help="Plant a synthetic secret in a source (a file or a container's log, the journal, an MQTT topic, what listens "
-    "for syslog or HTTP), and see it detected, routed, told, acknowledged and closed by the monitor that runs; print "
-    "when each hop came. Everybody is told that it is a drill; pagers are not told at all, unless --page is given. "
-    "Exit code 1, with the hop that did not come, when one is missing.\n\n"
+    help="Plant a synthetic secret in a source, and follow it hop by hop to the alert and to its end. The source is a "
+    "file or a container's log, the journal, an MQTT topic, or what listens for syslog or HTTP; the monitor that runs "
+    "detects it, routes it, alerts, and has it acknowledged and closed. Each alert says that it is a drill; pagers get "
+    "none, unless --page is given. Exit code 1, with the hop that did not come, when one is missing.\n\n"
     "With --canary it plants one that stays, and that is an alarm when it is seen anywhere else.",
 )
 def drill(
@@ -59,7 +59,7 @@ def drill(
             show_default=False,
         ),
     ] = None,
-    page: Annotated[bool, typer.Option("--page", help="Tell pagers, too: somebody is woken.")] = False,
+    page: Annotated[bool, typer.Option("--page", help="Alert pagers, too: somebody is woken.")] = False,
     canary: Annotated[
         str | None, typer.Option(metavar="NAME", help="Plant one that stays, in the file --at.", show_default=False)
     ] = None,

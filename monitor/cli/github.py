@@ -113,8 +113,9 @@ def alerts(
 app.command(
     "requests",
     epilog="Example: monitor github requests --format jsonl",
-    help="List requests that wait for a reviewer: to push a secret past push protection, or to dismiss an alert; the "
-    "first to run out first, with the incident each is about. Exit code 1 where one of the listings cannot be read.",
+    help="List requests that wait for a reviewer. They ask to push a secret past push protection, or to dismiss an "
+    "alert; the first to run out comes first, with the incident each is about. Exit code 1 where one of the listings "
+    "cannot be read.",
 )(requests)
 
 
@@ -136,7 +137,7 @@ def backfill(source: SourceOption = None, config: ConfigOption = None) -> None:
 @app.command(
     "write-back",
     epilog="Example: monitor github write-back --apply",
-    help="Show which alerts would be resolved because their incident is resolved as revoked; --apply does it, one a "
+    help="Show which alerts would be resolved because their incident is resolved as revoked. --apply does it, one a "
     "second. `write_back` in the configuration does it all the time.",
 )
 def write_back(

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 app = command_app(
     no_args_is_help=True,
-    help="Git's hooks that stop a secret before it is committed (pre-commit), pushed (pre-push) or taken by a server "
-    "(pre-receive). Hooks that are there already run as before, behind ours.",
+    help="Git's hooks that stop a secret before it is committed, pushed, or taken by a server. They are pre-commit, "
+    "pre-push and pre-receive. Hooks that are there already run as before, behind ours.",
+    epilog="Example: monitor hooks install",
 )
 
 

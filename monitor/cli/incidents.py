@@ -188,7 +188,8 @@ def assign(
 @app.command(
     "resolve",
     epilog="Example: monitor incidents resolve 3f2a --as revoked --note 'new key deployed'",
-    help="Resolve. A secret that was resolved as revoked and is seen again opens once more.",
+    help="Resolve incidents: say what became of the secret. One that was resolved as revoked and is seen again opens "
+    "once more.",
 )
 def resolve(
     *,
@@ -222,7 +223,7 @@ def reopen(
 @app.command(
     "silence",
     epilog="Example: monitor incidents silence 3f2a --for 1h --note 'being rotated'",
-    help="Tell nobody about an incident for a while, and hold its deadlines back. --for 0s ends it.",
+    help="Alert nobody to an incident for a while, and hold its deadlines back. --for 0s ends it.",
 )
 def silence(
     *,
@@ -260,8 +261,9 @@ def silence(
 @app.command(
     "merge",
     epilog="Example: monitor incidents merge 3f2a 77ab --note 'one token, logged in two forms'",
-    help="The incidents after the first go into it, with their places and every later sighting; they are resolved, "
-    "and who was alerted to them hears where they went. Asks first. `reopen` of one of them takes it back.",
+    help="Make one of several incidents. Those after the first go into it, with their places and every later "
+    "sighting; they are resolved, and who was alerted to them hears where they went. Asks first. `reopen` of one of "
+    "them takes it back.",
 )
 def merge(
     *,
@@ -306,19 +308,19 @@ def merge(
 app.command(
     "timeline",
     epilog="Example: monitor incidents timeline 3f2a --format jsonl",
-    help="Everything that happened to an incident, in order: the log, people, steps, what was told.",
+    help="Everything that happened to an incident, in order: the log, people, steps, alerts.",
 )(timeline)
 app.command(
     "report",
     epilog="Example: monitor incidents report 3f2a --as html > incident.html",
-    help="Write the incident's document: times, exposure, timeline, steps with evidence, the regulator's clock, and "
-    "headings for what people must write.",
+    help="Write the document of an incident. It has times, exposure, timeline, steps with evidence, the regulator's "
+    "clock, and headings for what people must write.",
 )(report)
 app.command(
     "verify",
     epilog="Example: monitor incidents verify",
-    help="Look at all incidents, their histories and actions, and say what was edited, removed, added, moved or put "
-    "back beside the monitor. Exit code 1 when something was.",
+    help="Say whether the histories of all incidents are whole. What was edited, removed, added, moved or put back "
+    "beside the monitor is named. Exit code 1 when something was.",
 )(verify)
 
 

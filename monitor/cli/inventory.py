@@ -169,9 +169,9 @@ app.command(
     "check",
     epilog="Examples:\n\n  monitor inventory check --names .env.example --environment production\n\n"
     "  monitor inventory check --names .env.example --environment production --except 'NEXT_PUBLIC_*' --strict",
-    help="Before a deploy: every name of a file is set in an environment, none is empty or a placeholder, and none has "
-    "the value of another environment. The managers are asked now; no database or daemon is needed. Exit code 1: one "
-    "is not; 2: that could not be found out.",
+    help="Check before a deploy that every name of a file is set in an environment. None may be empty or a "
+    "placeholder, and none may have the value of another environment. The managers are asked now; no database or "
+    "daemon is needed. Exit code 1: one is not; 2: that could not be found out.",
 )(check)
 
 

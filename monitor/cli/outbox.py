@@ -1,4 +1,4 @@
-"""`monitor outbox`: what waits to be told, what a sink refused, and what becomes of it."""
+"""`monitor outbox`: what waits to be sent, what a sink refused, and what becomes of it."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def retry(
 @app.command(
     "discard",
     epilog="Example: monitor outbox discard 3f2a",
-    help="Forget notifications that wait or were refused; nobody is told by them. Incidents stay.",
+    help="Forget notifications that wait or were refused; they alert nobody. Incidents stay.",
 )
 def discard(
     ref: Annotated[list[str], typer.Argument(metavar="ID…", help="Ids, or unique starts of them.")],

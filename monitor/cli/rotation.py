@@ -203,8 +203,8 @@ def done(
 @app.command(
     "departed",
     epilog="Example: monitor rotation departed anna --note 'last day 31 March'",
-    help="Somebody leaves: list what they read, by audit records, and what [[access]] permits them, and open the "
-    "rotation of each that is in the inventory.",
+    help="Open the rotation of each secret that somebody who leaves has read. Audit records say what that is, and "
+    "[[access]] what they may read; what is not in the inventory is listed only.",
 )
 def departed(
     *,

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 app = command_app(
     no_args_is_help=True,
-    help="Tell nobody of incidents that match, for a while. What is held back is told when the silence ends.",
+    help="Alert nobody to incidents that match, for a while. What is held back is sent when the silence ends.",
     epilog="Example: monitor silences add 'service=\"billing\"' --for 4h --note 'being migrated'",
 )
 
@@ -69,7 +69,7 @@ def list_silences(
 @app.command(
     "add",
     epilog="Example: monitor silences add 'severity=~\"low|medium\"' 'source=\"staging\"' --for 2d --note 'load test'",
-    help="Silence the incidents that fit every matcher, present ones and those that come: nobody is told, and no "
+    help="Silence the incidents that fit every matcher, present ones and those that come. Nobody is alerted, and no "
     "deadline is missed, until it ends. Matchers are those of routes; `monitor routes test --incident ID` tries them.",
 )
 def add(
@@ -113,7 +113,7 @@ def add(
 @app.command(
     "end",
     epilog="Example: monitor silences end 3f2a91bc",
-    help="End a silence of `silences add` now; what it held back is told. Those of the configuration end there. "
+    help="End a silence of `silences add` now; what it held back is sent. Those of the configuration end there. "
     "`silences list --over` says who ended which.",
 )
 def end(

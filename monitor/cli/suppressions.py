@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 app = command_app(
     no_args_is_help=True,
-    help="Accept known secrets for a while: their sightings are counted, open no incident and tell nobody.",
+    help="Accept known secrets for a while: their sightings are counted, open no incident and alert nobody.",
     epilog="Example: monitor suppressions add 3f2a --for 90d --reason 'revoked in the sandbox'",
 )
 
@@ -42,9 +42,9 @@ _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 @app.command(
     "add",
     epilog="Example: monitor suppressions add 3f2a --for 90d --reason 'a key of the sandbox'",
-    help="Suppress secrets by incident, or by the fingerprint of one that was not seen yet (`monitor fingerprint` "
-    "prints it). An incident that is not resolved is resolved. When the time is over, a secret that was seen "
-    "meanwhile is told, and every later sighting again.",
+    help="Suppress secrets by incident, or by the fingerprint of one that was not seen yet. `monitor fingerprint` "
+    "prints it. An incident that is not resolved is resolved. When the time is over, a secret that was seen meanwhile "
+    "is reported, and every later sighting again.",
 )
 def add(
     *,
@@ -107,7 +107,7 @@ def list_suppressions(form: FormatOption = "text", config: ConfigOption = None) 
 @app.command(
     "remove",
     epilog="Example: monitor suppressions remove 3f2a",
-    help="Suppress no longer; what was seen meanwhile is told now.",
+    help="Suppress no longer; what was seen meanwhile is reported now.",
 )
 def remove(
     refs: Annotated[list[str], typer.Argument(metavar="ID…", help="Incidents, fingerprints, or unique starts.")],

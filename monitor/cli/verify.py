@@ -41,9 +41,9 @@ _LONGEST = 64 * 1024  # characters of a value
 @app.command(
     epilog="Examples:\n\n  monitor verify 3f2a\n\n  monitor verify --value-from - --rule github-pat\n\n"
     "  monitor verify 3f2a --replacement --value-from -",
-    help="Ask who issued a secret whether it still works, what it may do and when it was last used, by a request that "
-    "changes nothing. The answer is kept with the incident. `monitor verify list` shows who can be asked. Exit code 0: "
-    "refused; 1: valid, or not known; of a replacement 0: valid.",
+    help="Ask who issued a secret whether it still works, by a request that changes nothing. The answer, also what it "
+    "may do and when it was last used, is stored with the incident. `monitor verify list` shows who can be asked. "
+    "Exit code 0: refused; 1: valid, or not known; of a replacement 0: valid.",
 )
 def verify(
     *,

@@ -1,7 +1,14 @@
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from monitor.cli import COMMANDS, GROUPS, app
+from tests.commands import walk
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -25,3 +32,21 @@ def test_a_wrong_choice_is_told_in_plain_words_with_what_may_have_been_meant(mon
     assert "'revokd' is not one of 'revoked', " in answer.stderr
     assert "Did you mean 'revoked'?" in answer.stderr
     assert "Value error" not in answer.stderr
+
+
+def test_commands_are_listed_in_five_groups_by_a_sentence_each(monitor: Command) -> None:
+    shown = monitor("--help", env={"COLUMNS": "80"}).stdout
+    heads = re.findall(r"(?m)^╭─ (.+?) ─", shown)
+    assert heads == ["Options", *GROUPS]
+    assert len(GROUPS) == 5
+    commands = shown[shown.index(f"─ {heads[1]} ─") :]
+    assert re.findall(r"(?m)^│ ([a-z-]+) ", commands) == list(COMMANDS)
+    assert len(commands.splitlines()) <= 70
+
+
+def test_each_command_says_in_a_sentence_what_it_does_and_has_an_example() -> None:
+    group: Any = typer.main.get_command(app)
+    for name in COMMANDS:
+        for words, command in walk(group.get_command(typer.Context(group), name), (name,)):
+            assert 10 < len(command.short_help or "") <= 110, words
+            assert f"monitor {' '.join(words)}" in command.epilog, words
