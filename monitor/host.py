@@ -130,14 +130,14 @@ class SourceIntake:
         findings = await self._site.scanner.scan(watched, gaps)
         findings += elsewhere(findings, self._environment, self._site.scanner.key)
         findings = placed(findings, self._environment)
-        found = 0
+        count = 0
         for gap in gaps:
             self.missed(gap.reason, gap.bytes, gap.path)
         # A block may hold tens of thousands. Read again after a kill in between, they have the same ids.
         while len(findings) > _AT_ONCE:
             part, findings = findings[:_AT_ONCE], findings[_AT_ONCE:]
             await self._site.store.commit(part)
-            found += len(part)
+            count += len(part)
         readings = self._readings(watched.reader) if watched.reader else ()
         moved = [*self._sealer.seal(positions()), *self._ledger.changed()]
         await self._site.store.commit(findings, moved, readings=readings, source=self._name)
@@ -145,7 +145,7 @@ class SourceIntake:
         self._site.snapshot.read[self._name] += watched.bytes
         if watched.logged_at is not None:
             self._site.snapshot.lag[self._name] = max(0.0, time.time() - watched.logged_at)
-        return found + len(findings)
+        return count + len(findings)
 
     def _reader(self) -> Reader:
         assert self._audit is not None

@@ -10,8 +10,12 @@ import asyncio
 import ipaddress
 import socket
 from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING
 
-from aiohttp.abc import AbstractResolver, ResolveResult
+if TYPE_CHECKING:
+    from aiohttp.abc import AbstractResolver, ResolveResult
+else:
+    AbstractResolver = object  # aiohttp asks for its methods alone, and to import it takes a fifth of a start
 
 __all__ = ["ForbiddenError", "Guard", "addresses", "permitted"]
 

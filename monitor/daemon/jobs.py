@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from monitor.daemon.issuers import Issuers
     from monitor.daemon.reload import Reload, Running
     from monitor.daemon.requests import RequestWorker
-    from monitor.daemon.rotations import Rotations
     from monitor.inventory.enrol import Enrolment
+    from monitor.rotation.automatic import Rotations
 
 __all__ = ["JOBS", "BackgroundJob", "EndedError", "Jobs", "Parts"]
 

@@ -38,13 +38,13 @@ from monitor.daemon.jobs import EndedError, Jobs
 from monitor.daemon.listeners import Listeners
 from monitor.daemon.reload import Reload, Running, build_sinks, warn_of_old_names
 from monitor.daemon.requests import RequestRecorder, RequestWorker
-from monitor.daemon.rotations import Rotations
 from monitor.daemon.status import StatusDocument
 from monitor.daemon.supervise import Sources, present
 from monitor.daemon.watched import Watched
 from monitor.delivery import Delivery
 from monitor.domain.incidents import Incident
 from monitor.report.view import Links
+from monitor.rotation.automatic import Rotations
 from monitor.runbook import Runbook
 from monitor.site import Site, open_site
 from monitor.snapshot import Snapshot

@@ -167,18 +167,18 @@ class RequestWorker:
             return RemoteError(f"unexpected {type(error).__name__} in the sink", retry=True)
         return None
 
-    async def _again(self, one: RequestAnswer, error: RemoteError) -> None:
-        tried, sink = one.attempts + 1, one.request.sink
+    async def _again(self, answer: RequestAnswer, error: RemoteError) -> None:
+        tried, sink = answer.attempts + 1, answer.request.sink
         if tried == _TROUBLE and error.retry:
             text = f"{error}. Who asked for something there does not hear that it was not done. It is tried again."
             self._running.site.tell(f"Sink {sink} takes no answers", text, key=f"answers:{sink}")
         if error.retry and tried < _TRIES:
-            self._count(one, "failed")
-            await self._store.requests.postpone(one.request.id, error.after or backoff(tried, _FIRST, _LONGEST))
+            self._count(answer, "failed")
+            await self._store.requests.postpone(answer.request.id, error.after or backoff(tried, _FIRST, _LONGEST))
             return
-        self._count(one, "dead")
+        self._count(answer, "dead")
         log.warning("somebody could not be told what came of it", sink=sink, reason=str(error))
-        await self._store.requests.told(one.request.id)
+        await self._store.requests.told(answer.request.id)
 
     def _count(self, one: RequestAnswer, outcome: str) -> None:
         self._running.site.snapshot.answers[one.request.sink, outcome] += 1

@@ -104,18 +104,18 @@ class Sources:
         failures = 0
         while True:
             try:
-                found = await asked
+                renamed = await asked
                 break
             except StoreError as error:
                 failures += 1
                 log.warning("positions could not be looked through", error_type=type(error).__name__)
                 await asyncio.sleep(backoff(failures, FIRST, LONGEST))
                 asked = self._names_over(configs)
-        for old, new in found.moves.items():
+        for old, new in renamed.moves.items():
             log.info("a source goes on under another name", source=new, before=old)
-        for names, before in found.unclear:
+        for names, before in renamed.unclear:
             self._tell_unclear(", ".join(names), ", ".join(before))
-        held = [(new, self._ledgers.pop(old, None), self._handles.pop(old, {})) for old, new in found.moves.items()]
+        held = [(new, self._ledgers.pop(old, None), self._handles.pop(old, {})) for old, new in renamed.moves.items()]
         for new, entries, handles in held:
             if entries is not None:
                 self._ledgers[new] = entries

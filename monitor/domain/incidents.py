@@ -358,7 +358,7 @@ def own_title(labels: Mapping[str, str]) -> str:
 def labels_of(owned: Sequence[OwnedSecret]) -> dict[str, str]:
     """What an incident says of the secret that it is about: of the most current of several, and all environments."""
     first = owned[0]
-    found = {
+    facts = {
         "secret": first.name,
         "inventory": first.entry,
         "environment": ", ".join(sorted({one.environment for one in owned if one.environment})),
@@ -368,7 +368,7 @@ def labels_of(owned: Sequence[OwnedSecret]) -> dict[str, str]:
         "standing": first.standing,
         "part": first.part,
     }
-    return {name: text for name, text in found.items() if text}
+    return {name: text for name, text in facts.items() if text}
 
 
 def worth_of(owned: Sequence[OwnedSecret]) -> Severity:

@@ -83,17 +83,17 @@ class Follower:
             others.update(seen - {self.source})
             return incident if self.source in seen else None
 
-        found = await _until(look, self.patience)
-        if found is None and others:
+        detected = await _until(look, self.patience)
+        if detected is None and others:
             who = f"source {', '.join(sorted(others))} has found it, source {self.source} has not"
             raise DrillError("detected", f"{who} within {self.patience:g} s: {self.look}")
-        if found is None:
+        if detected is None:
             raise DrillError(
                 "detected",
                 f"source {self.source} has not found it within {self.patience:g} s: is `monitor run` running on this "
                 f"state? `monitor sources` shows how far each source is; {self.look}",
             )
-        return found
+        return detected
 
     async def _routed(self, incident: Incident) -> Sequence[OutboxEntry]:
         found = await _until(lambda: self._news(incident, set()), self.patience)

@@ -101,27 +101,27 @@ class Span:
 def events(dossier: Dossier) -> list[Event]:
     """Oldest first."""
     incident = dossier.incident
-    found = [Event(incident.first_seen, "monitor", "first read by the monitor")]
+    timeline = [Event(incident.first_seen, "monitor", "first read by the monitor")]
     if incident.first_logged is not None:
-        found.append(Event(incident.first_logged, "the log", "first logged"))
+        timeline.append(Event(incident.first_logged, "the log", "first logged"))
     if incident.occurrences > 1:
-        found.append(Event(incident.last_seen, "monitor", "last seen"))
+        timeline.append(Event(incident.last_seen, "monitor", "last seen"))
     for entry in dossier.history:
         said = _SAID.get(entry.action, entry.action)
         what = f"step {entry.step} {said}" if entry.step else said
         if entry.resolution and entry.action == "resolved":
             what += f" as {entry.resolution}"
-        found.append(Event(entry.at, entry.actor, what, entry.note))
+        timeline.append(Event(entry.at, entry.actor, what, entry.note))
     for one in dossier.told:
         if one.state == "sent" and one.finished_at is not None:
-            found.append(Event(one.finished_at, one.sink, f"told ({one.reason})"))
+            timeline.append(Event(one.finished_at, one.sink, f"told ({one.reason})"))
         elif one.state == "dead" and one.finished_at is not None:
-            found.append(Event(one.finished_at, one.sink, f"could not be told ({one.reason})", one.error or ""))
-    found += [
+            timeline.append(Event(one.finished_at, one.sink, f"could not be told ({one.reason})", one.error or ""))
+    timeline += [
         Event(one.first, one.principal, f"{_OUTCOMES[one.outcome]} {one.secret}", used(one))
         for one in together(dossier)
     ]
-    return sorted(found, key=lambda event: event.at)
+    return sorted(timeline, key=lambda event: event.at)
 
 
 def together(dossier: Dossier) -> list[Use]:

@@ -17,14 +17,14 @@ from monitor.inventory.managers import make_rotator
 from monitor.inventory.managers.base import ManagerConfig
 from monitor.rotation.schedule import Due, Managed, calendar, policy_of
 from monitor.rotation.settings import RotationConfig
-from monitor.rotation.work import begin, look, rotation_of
+from monitor.rotation.work import begin, look, rotation_of, sweep
 from monitor.runbook.progress import RunError
-from monitor.store import Store
+from monitor.store import Store, StoreError
 from monitor.store.actions import ActionError
 from monitor.store.inventory import Sync
 from monitor.store.records import ActionRun
 
-__all__ = ["Automatic", "ask_provider", "by_provider"]
+__all__ = ["Automatic", "Rotations", "ask_provider", "by_provider"]
 
 log = structlog.get_logger(__name__)
 
@@ -126,6 +126,27 @@ class Automatic:
         if run.state == "completed":
             return f"{run.action} has changed it, and the value from before is in use again"
         return ""
+
+
+class Rotations:
+    """What comes round in the daemon: what is overdue becomes an incident, what is due soon is reported, and steps are
+    seen done. `tables`, `again`: see Automatic."""
+
+    def __init__(
+        self, store: Store, key: bytes, tables: Callable[[], RotationTables], again: Callable[[str], object]
+    ) -> None:
+        self._store, self._key, self._tables = store, key, tables
+        self._automatic = Automatic(store, key, tables, again)
+
+    async def sweep(self) -> None:
+        """Once, if there is an inventory."""
+        if not self._tables().inventory:
+            return
+        try:
+            providers = await self._automatic.sweep()
+            await sweep(self._store, self._tables().rotation, self._key, providers)
+        except (StoreError, LookupError) as error:  # trouble that the database tells of; or an incident has just gone
+            log.debug("rotations are looked at again soon", reason=type(error).__name__)
 
 
 async def _asked(store: Store, incident: str, secret: Managed) -> list[ActionRun]:

@@ -35,13 +35,13 @@ def reach(
     `known`: names of secrets of the inventory."""
     reads, known = list(reads), list(known)
     who = identities(person, (principal for _, principal in reads))
-    found: dict[str, list[str]] = {}
+    reasons: dict[str, list[str]] = {}
     for secret, principal in reads:
         if principal in who:
-            found.setdefault(secret, []).append(f"{principal} read it")
+            reasons.setdefault(secret, []).append(f"{principal} read it")
             for name in known if whole(secret) else ():
                 if within(audited(name).partition("#")[0], secret):
-                    found.setdefault(name, []).append(f"{principal} read {secret}, which it may have been among")
+                    reasons.setdefault(name, []).append(f"{principal} read {secret}, which it may have been among")
 
     named = [person, *who]
     there = {audited(name).partition("#")[0] for name in known}
@@ -49,8 +49,8 @@ def reach(
     for name in dict.fromkeys([*known, *others]):
         for entry in entries:
             if not entry.never and _permits(entry, person, named) and covers(entry, audited(name)):
-                found.setdefault(name, []).append(f'[[access]] "{entry.name}" permits them')
-    return {secret: list(dict.fromkeys(why)) for secret, why in sorted(found.items())}
+                reasons.setdefault(name, []).append(f'[[access]] "{entry.name}" permits them')
+    return {secret: list(dict.fromkeys(why)) for secret, why in sorted(reasons.items())}
 
 
 def same(audit: str, name: str) -> bool:

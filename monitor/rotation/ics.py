@@ -26,11 +26,11 @@ def ics(plan: Iterable[Due], now: float, remind: float, host: str) -> str:
     return "".join(f"{part}\r\n" for line in lines for part in _folded(line))
 
 
-def _event(one: Due, now: float, remind: float, host: str) -> Iterator[str]:
-    secret = one.secret
-    day = datetime.fromtimestamp(one.at, UTC).date()
+def _event(due: Due, now: float, remind: float, host: str) -> Iterator[str]:
+    secret = due.secret
+    day = datetime.fromtimestamp(due.at, UTC).date()
     name = hashlib.sha256(f"{secret.entry}\0{secret.name}\0{secret.mark}".encode("utf-8", "backslashreplace"))
-    about = f"{one.why}. Owner: {secret.owner or 'nobody'}. Used by: {', '.join(secret.consumers) or 'nobody known'}."
+    about = f"{due.why}. Owner: {secret.owner or 'nobody'}. Used by: {', '.join(secret.consumers) or 'nobody known'}."
     yield "BEGIN:VEVENT"
     yield f"UID:{name.hexdigest()[:32]}@{host}"
     yield f"DTSTAMP:{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}"
@@ -39,7 +39,7 @@ def _event(one: Due, now: float, remind: float, host: str) -> Iterator[str]:
     yield f"SUMMARY:{_text(f'Rotate {secret.title}')}"
     yield f"DESCRIPTION:{_text(about)}"
     yield f"CATEGORIES:{','.join(_text(tag) for tag in ('rotation', *secret.tags))}"
-    yield f"PRIORITY:{ {'critical': 1, 'high': 2, 'medium': 5}.get(one.severity, 9) }"
+    yield f"PRIORITY:{ {'critical': 1, 'high': 2, 'medium': 5}.get(due.severity, 9) }"
     yield "TRANSP:TRANSPARENT"
     if remind:
         yield "BEGIN:VALARM"

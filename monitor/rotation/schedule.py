@@ -60,23 +60,23 @@ def policy_of(secret: Managed, settings: RotationConfig) -> RotationPolicy | Non
 
 def due(secret: Managed, settings: RotationConfig, now: float) -> Due | None:
     """The next time it has to change; None: nothing says so."""
-    found: list[tuple[float, str, Severity]] = []
+    reasons: list[tuple[float, str, Severity]] = []
     policy = policy_of(secret, settings)
     if policy is not None:
         since = secret.changed if secret.changed is not None else secret.known
         told = "last changed" if secret.changed is not None else "known"
         days = f"{policy.every / _DAY:g} days"
-        found.append((since + policy.every, f"every {days}, {told} {_days(now - since)} ago", policy.severity))
+        reasons.append((since + policy.every, f"every {days}, {told} {_days(now - since)} ago", policy.severity))
     if secret.expires is not None:
         day = f"{datetime.fromtimestamp(secret.expires, UTC):%Y-%m-%d}"
         told = "expired" if secret.expires <= now else "expires"
-        found.append((_before_expiry(secret, secret.expires, settings), f"it {told} on {day}", "high"))
+        reasons.append((_before_expiry(secret, secret.expires, settings), f"it {told} on {day}", "high"))
     if secret.exposed is not None:
-        found.append((secret.exposed + settings.after_exposure, "it was exposed", "critical"))
-    if not found:
+        reasons.append((secret.exposed + settings.after_exposure, "it was exposed", "critical"))
+    if not reasons:
         return None
-    found.sort()
-    passed = [one for one in found if one[0] <= now] or found[:1]
+    reasons.sort()
+    passed = [one for one in reasons if one[0] <= now] or reasons[:1]
     at, why = passed[0][0], "; ".join(one[1] for one in passed)
     standing: Standing = "overdue" if at <= now else "soon" if at <= now + settings.remind else "later"
     return Due(secret, at, why, worst(one[2] for one in passed), standing)

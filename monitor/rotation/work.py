@@ -81,12 +81,12 @@ class Shown:
 
 def managed(secrets: Iterable[Secret], exposed: Mapping[tuple[str, str], float]) -> list[Managed]:
     """Those that there are, by what rotation goes by. `exposed`: by entry and name."""
-    found = []
+    in_use = []
     for secret in secrets:
         now = secret.current
         if now is None or secret.gone_at is not None:
             continue
-        found.append(
+        in_use.append(
             Managed(
                 entry=secret.entry,
                 name=secret.name,
@@ -102,7 +102,7 @@ def managed(secrets: Iterable[Secret], exposed: Mapping[tuple[str, str], float])
                 expires=now.expires,
             )
         )
-    return found
+    return in_use
 
 
 def shown(secret: Secret, old: Version) -> Shown:

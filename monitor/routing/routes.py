@@ -204,24 +204,24 @@ class Policy:
 
         `now`: from the first that is not muted then, or else whose mute ends first; None: as if none were muted.
         """
-        found: dict[tuple[str, str], list[Target]] = {}
+        by_group: dict[tuple[str, str], list[Target]] = {}
         for route in self.effective:
             if not route.takes(labels):
                 continue
             key = route.group_key(labels, incident)
             for sink in route.sinks:
-                found.setdefault((sink, key), []).append(Target(sink, key, route))
+                by_group.setdefault((sink, key), []).append(Target(sink, key, route))
             if not route.continue_:
                 break
 
         severity: Any = labels.get("severity", "")
         if now is None:
-            return [several[0] for several in found.values()]
+            return [several[0] for several in by_group.values()]
         return [
             several[0]
             if len(several) == 1
             else min(several, key=lambda one: self.muted_until(one.route, severity, now) or float("-inf"))
-            for several in found.values()
+            for several in by_group.values()
         ]
 
     def pause(self, sink: str) -> float:

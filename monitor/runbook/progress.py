@@ -187,7 +187,7 @@ def begin(
     """A run of `book` for an incident with these labels."""
     order, why = choose_order(book, labels, asked)
     chosen = book.chosen(labels)
-    there = {step.id for step in chosen}
+    ids = {step.id for step in chosen}
     tasks = tuple(
         Task(
             id=step.id,
@@ -197,7 +197,7 @@ def begin(
             within=step.within_in(order),
             deadline=now + step.within_in(order),
             since=now,
-            needs=tuple(need for need in step.needs_in(order) if need in there),
+            needs=tuple(need for need in step.needs_in(order) if need in ids),
             claims=step.claims,
             shows=step.verify.shows if step.verify else None,
             quiet=step.verify.silence if step.verify else 0.0,
@@ -255,19 +255,19 @@ def _shown(run: RunbookRun, facts: Facts, now: float) -> list[StepDecision]:
     """Steps that the world, or the resolution, shows to be done."""
     over = {task.id for task in run.tasks if task.over}
     silent = {} if facts.watched is None else quiet(run, max(facts.seen, facts.watched))
-    found = []
+    decisions = []
     for task in run.tasks:
         if task.over:
             continue
         if task.claims == "revoked" and facts.resolution == "revoked":
-            found.append(StepDecision("done", task.id, "the incident was resolved as revoked"))
+            decisions.append(StepDecision("done", task.id, "the incident was resolved as revoked"))
         elif silent.get(task.id, now + 1.0) <= now:
-            found.append(StepDecision("done", task.id, f"no log has shown the secret for {spoken(task.quiet)}"))
+            decisions.append(StepDecision("done", task.id, f"no log has shown the secret for {spoken(task.quiet)}"))
         elif task.shows is None or facts.asked.get(task.id, facts.provider) != facts.provider:
             continue
         elif facts.proofs.get(task.shows, 0.0) > run.started and over.issuperset(task.needs):
-            found.append(StepDecision("done", task.id, _PROOFS[task.shows]))
-    return found
+            decisions.append(StepDecision("done", task.id, _PROOFS[task.shows]))
+    return decisions
 
 
 _PROOFS: Mapping[Proof, str] = {

@@ -8,19 +8,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, insert, select
 
 from detectors.fingerprint import fingerprint
 from monitor.access.baseline import Habit
 from monitor.access.judge import HABITUAL, KINDS, Habits, Odd, judge
 from monitor.access.policy import audited
-from monitor.access.reading import Outcome, Reading
+from monitor.access.reading import BEARER, Outcome, Reading
 from monitor.domain.incidents import Incident
 from monitor.domain.model import Finding
-from monitor.store.rows import any_of, apply_all, chunks, clean, insert_into, rows_among, upsert
-from monitor.store.schema import habits, marks, read_ids, reads
+from monitor.store.rows import any_of, apply_all, clean, rows_among, upsert
+from monitor.store.schema import habits, marks, read_ids, reads, wrappings
 from monitor.store.transaction import StoreRepository, Transaction, durably, read_only
-from monitor.store.wrappings import named
 
 __all__ = ["Access", "Use", "take"]
 
@@ -29,6 +28,10 @@ _SHOWN = 120  # characters of a title
 
 _BY_MARK = select(marks.c.secret).where(any_of(marks.c.mark))
 _KEEP_MARK = upsert(marks, ("mark", "secret", "last"), on=("mark", "secret"), changing=("last",))
+_KEEP_WRAPPED = upsert(wrappings, ("token", "secret", "principal", "at"), on=("token",))
+_READS = select(reads).where(any_of(reads.c.id))
+_KEEP_READS = upsert(reads, [column.name for column in reads.c], on=("id",), changing=("first", "last", "times"))
+_KNOWN_IDS = select(read_ids.c.id).where(any_of(read_ids.c.id))
 _KEEP_HABIT = upsert(
     habits, ("secret", "principal", "state", "last"), on=("secret", "principal"), changing=("state", "last")
 )
@@ -102,17 +105,12 @@ class Access(StoreRepository):
         rows = connection.execute(query.order_by(habits.c.secret, habits.c.principal))
         return [(row.secret, row.principal, Habit.of_json(json.loads(row.state))) for row in rows]
 
-    @read_only
-    def last(self, connection: Connection) -> float | None:
-        """When the last record was read; None: none ever was."""
-        return connection.execute(select(func.max(read_ids.c.at))).scalar()
-
 
 def take(tx: Transaction, source: str, readings: Sequence[Reading]) -> list[Finding]:
     """Store what is new of them. Returns what is out of order."""
     if not readings:
         return []
-    fresh = named(tx, _new(tx, readings))
+    fresh = _unwrapped(tx, _new(tx, readings))
     trail = ("", f"source {clean(source)}")  # beside the readers: it is known, too, for how long records were read
     usual = _load(tx.connection, fresh, trail[1])
     odd: dict[str, Finding] = {}
@@ -145,23 +143,20 @@ def take(tx: Transaction, source: str, readings: Sequence[Reading]) -> list[Find
 
 def _new(tx: Transaction, readings: Sequence[Reading]) -> list[Reading]:
     """Those whose records were not read before, with texts that the database takes."""
-    once = {reading.id: reading for reading in readings}
-    statement = insert_into(tx.connection, read_ids).on_conflict_do_nothing(index_elements=[read_ids.c.id])
-    fresh: set[str] = set()
-    for chunk in chunks(once):
-        rows = [{"id": id_, "at": tx.now} for id_ in chunk]
-        fresh.update(tx.connection.execute(statement.returning(read_ids.c.id), rows).scalars())
+    # Nobody else writes meanwhile: what is not there now is new.
+    known = {row.id for row in rows_among(tx.connection, _KNOWN_IDS, [reading.id for reading in readings])}
+    fresh = {reading.id: reading for reading in readings if reading.id not in known}
+    apply_all(tx.connection, insert(read_ids), [{"id": id_, "at": tx.now} for id_ in fresh])
     return [
         replace(
-            one,
-            secret=clean(one.secret),
-            principal=clean(one.principal),
-            address=clean(one.address),
-            agent=clean(one.agent),
-            names=tuple(map(clean, one.names)),
+            reading,
+            secret=clean(reading.secret),
+            principal=clean(reading.principal),
+            address=clean(reading.address),
+            agent=clean(reading.agent),
+            names=tuple(map(clean, reading.names)),
         )
-        for id_, one in once.items()
-        if id_ in fresh
+        for reading in fresh.values()
     ]
 
 
@@ -232,39 +227,37 @@ def _finding(tx: Transaction, source: str, reading: Reading, odd: Odd) -> Findin
 
 
 def _count(tx: Transaction, source: str, readings: Iterable[Reading]) -> None:
+    """Add them to the rows of their hours."""
     rows: dict[str, dict[str, Any]] = {}
-    for one in readings:
-        hour = int(one.at // 3600)
-        key = "\0".join((one.secret, one.principal, one.address, one.outcome, str(hour), source))
+    for reading in readings:
+        whose = (reading.secret, reading.principal, reading.address, reading.outcome)
+        key = "\0".join((*whose, str(_hour(reading)), source))
         id_ = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
-        if (row := rows.get(id_)) is not None:
-            row.update(first=min(row["first"], one.at), last=max(row["last"], one.at), times=row["times"] + 1)
-            continue
-        rows[id_] = {
-            "id": id_,
-            "secret": one.secret,
-            "principal": one.principal,
-            "address": one.address,
-            "outcome": one.outcome,
-            "hour": hour,
-            "source": clean(source),
-            "names": json.dumps(one.names),
-            "agent": one.agent,
-            "first": one.at,
-            "last": one.at,
-            "times": 1,
-        }
-    if not rows:
-        return
-    statement = insert_into(tx.connection, reads)
-    new, old = statement.excluded, reads.c
-    least, most = (func.least, func.greatest) if tx.connection.dialect.name == "postgresql" else (func.min, func.max)
-    changed = {
-        "first": least(old.first, new.first),
-        "last": most(old.last, new.last),
-        "times": old.times + new.times,
-    }
-    tx.connection.execute(statement.on_conflict_do_update(index_elements=[old.id], set_=changed), list(rows.values()))
+        row = rows.setdefault(
+            id_,
+            {
+                "id": id_,
+                "secret": reading.secret,
+                "principal": reading.principal,
+                "address": reading.address,
+                "outcome": reading.outcome,
+                "hour": _hour(reading),
+                "source": clean(source),
+                "names": json.dumps(reading.names),
+                "agent": reading.agent,
+                "first": reading.at,
+                "last": reading.at,
+                "times": 0,
+            },
+        )
+        _widen(row, reading.at, reading.at, 1)
+    for known in rows_among(tx.connection, _READS, rows):
+        _widen(rows[known.id], known.first, known.last, known.times)
+    apply_all(tx.connection, _KEEP_READS, list(rows.values()))
+
+
+def _widen(row: dict[str, Any], first: float, last: float, times: int) -> None:
+    row.update(first=min(row["first"], first), last=max(row["last"], last), times=row["times"] + times)
 
 
 def _labelled(connection: Connection, name: str | None, *, owned: bool) -> set[str]:
@@ -277,3 +270,54 @@ def _labelled(connection: Connection, name: str | None, *, owned: bool) -> set[s
         query = select(habits.c.secret).where(habits.c.secret.endswith(f"/{path}", autoescape=True)).distinct()
         found.update(connection.execute(query).scalars())
     return found
+
+
+# What is wrapped: by which wrapping token which secret is got, as only the record of who put it there says.
+
+_Wrapped = tuple[str, str]  # the secret, empty for what is none of ours, and who had it wrapped
+
+
+def _unwrapped(tx: Transaction, readings: Iterable[Reading]) -> list[Reading]:
+    """Those that count, with the secret that was got by a wrapping token in place of the token's path. Who has shown
+    nothing but the token acts for whoever had it made."""
+    return [reading for reading in (_named(tx, reading) for reading in readings) if reading.counts]
+
+
+def _named(tx: Transaction, reading: Reading) -> Reading:
+    known = _known(tx, reading) if reading.unwraps else None
+    if known is not None:
+        who = known[1] if reading.principal == BEARER else reading.principal
+        reading = replace(reading, secret=known[0] or reading.secret, principal=who, counts=bool(known[0]))
+    if reading.wraps:
+        _wrap(tx, reading)
+    return reading
+
+
+def _known(tx: Transaction, reading: Reading) -> _Wrapped | None:
+    query = select(wrappings.c.secret, wrappings.c.principal).where(wrappings.c.token == _hash(tx, reading.unwraps))
+    if row := tx.connection.execute(query).first():
+        return row.secret, row.principal
+    if secret := _by_value(tx.connection, [fingerprint(tx.secret, mark.encode()) for mark in reading.marks]):
+        return secret, reading.principal
+    return None
+
+
+def _by_value(connection: Connection, hashed: list[str]) -> str | None:
+    """The one secret that was read before with the same values."""
+    query = select(marks.c.secret).where(marks.c.mark.in_(hashed)).distinct().limit(2)
+    secrets = connection.execute(query).scalars().all() if hashed else ()
+    return secrets[0] if len(secrets) == 1 else None
+
+
+def _wrap(tx: Transaction, reading: Reading) -> None:
+    row = {
+        "token": _hash(tx, reading.wraps),
+        "secret": clean(reading.secret) if reading.counts else "",
+        "principal": clean(reading.principal),
+        "at": tx.now,
+    }
+    tx.connection.execute(_KEEP_WRAPPED, row)
+
+
+def _hash(tx: Transaction, token: str) -> str:
+    return fingerprint(tx.secret, b"wrapping\0" + token.encode())

@@ -65,7 +65,7 @@ class Alerts(StoreRepository):
         before = {row.id: row for row in rows_among(connection, _ALERTS, [alert.id for alert in batch.alerts])}
         taken = [_settled(alert, before.get(alert.id)) for alert in batch.alerts if _newer(alert, before.get(alert.id))]
         current = {alert.id: alert for alert in taken}
-        found = [
+        fresh = [
             replace(finding, fingerprint=current[finding.generation].fingerprint)
             for finding in batch.findings
             if finding.generation in current
@@ -73,15 +73,15 @@ class Alerts(StoreRepository):
         for alert in current.values():
             row = before.get(alert.id)
             if row is not None and row.fingerprint != alert.fingerprint:
-                _rename(tx, alert, row, [one for one in found if one.generation == alert.id])
+                _rename(tx, alert, row, [one for one in fresh if one.generation == alert.id])
 
         quiet = {alert.id for alert in current.values() if alert.quiet or alert.state == "resolved"}
         quiet -= _worse(connection, [alert for alert in current.values() if alert.quiet], before)
         new = findings_room.record(
             tx,
             [
-                Commit([finding for finding in found if finding.generation not in quiet], tuple(batch.positions)),
-                Commit([finding for finding in found if finding.generation in quiet], notify=False),
+                Commit([finding for finding in fresh if finding.generation not in quiet], tuple(batch.positions)),
+                Commit([finding for finding in fresh if finding.generation in quiet], notify=False),
             ],
         )
         _store(connection, current.values())
@@ -143,7 +143,7 @@ def _settled(alert: Alert, row: Row[Any] | None) -> Alert:
     return replace(alert, quiet=bool(row.quiet))
 
 
-def _rename(tx: Transaction, alert: Alert, row: Row[Any], found: Sequence[Finding]) -> None:
+def _rename(tx: Transaction, alert: Alert, row: Row[Any], matching: Sequence[Finding]) -> None:
     """The value of an alert has become known: its findings move to the incident of the value.
 
     When that does not exist yet, the incident by place becomes it and keeps its id, its history and its pages.
@@ -166,7 +166,7 @@ def _rename(tx: Transaction, alert: Alert, row: Row[Any], found: Sequence[Findin
             mine = update(findings).where(findings.c.fingerprint == row.fingerprint)
             connection.execute(mine.values(fingerprint=alert.fingerprint))  # by which they are found to be taken back
     elif target is None and alone:
-        connection.execute(old.values(fingerprint=alert.fingerprint, **_shown(found)))
+        connection.execute(old.values(fingerprint=alert.fingerprint, **_shown(matching)))
     elif seen.size:
         less = {"kept": incidents.c.kept - seen.size}
         if not alone:  # an incident without an occurrence would be none

@@ -17,7 +17,7 @@ from monitor.routing.fold import FOLD
 from monitor.store.decide import reconsider
 from monitor.store.enrolment import DAILY, MUTED
 from monitor.store.parcels import new_row, post
-from monitor.store.rows import apply_all, chunks, insert_into
+from monitor.store.rows import apply_all, chunks, upsert
 from monitor.store.schema import groups, members, outbox, unsent
 from monitor.store.transaction import Transaction
 
@@ -48,6 +48,7 @@ _COLLECTING = select(groups.c.id).where(
     ~groups.c.route.endswith(DAILY),
     ~groups.c.route.endswith(MUTED),
 )
+_JOIN = upsert(members, [column.name for column in members.c], on=("group", "incident"))
 _LATER = update(outbox).where(outbox.c.id == bindparam("_id")).values(next_at=bindparam("_at"))
 
 
@@ -116,12 +117,11 @@ def _join(tx: Transaction, sink: str, rows: Sequence[Row[Any]]) -> None:
 
 def _move(tx: Transaction, keys: Sequence[str], sink: str, ids: Sequence[str], thread: int) -> None:
     """Those of `ids` that the groups of `keys` have into the group `thread`."""
-    left = set(
-        tx.connection.execute(select(groups.c.id).where(groups.c.sink == sink, groups.c.key.in_(keys))).scalars()
+    left = (
+        tx.connection.execute(select(groups.c.id).where(groups.c.sink == sink, groups.c.key.in_(keys))).scalars().all()
     )
     for chunk in chunks(ids):
         here = (members.c.group.in_(left), members.c.incident.in_(chunk))
         rows = [{**row._mapping, "group": thread} for row in tx.connection.execute(select(members).where(*here))]
-        if rows:
-            tx.connection.execute(insert_into(tx.connection, members).on_conflict_do_nothing(), rows)
-            tx.connection.execute(delete(members).where(*here))
+        apply_all(tx.connection, _JOIN, rows)
+        tx.connection.execute(delete(members).where(*here))

@@ -1,21 +1,24 @@
-"""How far this host's history in a database had come: kept outside it, so that a database that forgets is noticed.
+"""How far this host's history in a database had come: counted beside it, so that a database that forgets is noticed.
 
-Each host counts its own transactions in a row of its own, so that what others write since hides nothing. The number
+Of a file of SQLite the transactions that are on disk are counted: one that lost its end counts fewer inside. In
+PostgreSQL each host counts its own in a row of its own, so that what others write since hides nothing. The number
 never goes back: after a loss it goes on far above all that was ever counted, so that the way back to the server of
 before is noticed too.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
+import struct
 import uuid
 from pathlib import Path
 
 from sqlalchemy import Connection
 
-from monitor.store.tally import NumberFile
+__all__ = ["CommitCounter", "ForgottenError", "NumberFile"]
 
-__all__ = ["CommitCounter", "ForgottenError"]
-
+_NUMBER = struct.Struct("<Q")
 _NEXT = (
     "INSERT INTO meta VALUES (%s, '1') ON CONFLICT (key) DO UPDATE SET value = (meta.value::bigint + 1)::text "
     "RETURNING value"
@@ -34,6 +37,40 @@ class ForgottenError(Exception):
         super().__init__("transactions are gone")
         self.known = known
         self.lost = reached - known if known // _LEAP == reached // _LEAP else 0
+
+
+class NumberFile:
+    """A file with one number. It is not forced to the disk: after a power failure it may be too low, which accuses
+    nobody; too high it never is, because only what was durable before is counted."""
+
+    def __init__(self, path: Path, *, create: bool) -> None:
+        """Without a file it counts nothing and reads 0: a place for the database is all the store insists on."""
+        self._descriptor: int | None = None
+        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if create else 0)
+        with contextlib.suppress(OSError):
+            self._descriptor = os.open(path, flags, 0o600)
+
+    def read(self) -> int:
+        data = b""
+        if self._descriptor is not None:
+            with contextlib.suppress(OSError):  # after a commit: an error would have the transaction done again
+                data = os.pread(self._descriptor, _NUMBER.size, 0)
+        return int(_NUMBER.unpack(data)[0]) if len(data) == _NUMBER.size else 0
+
+    def reached(self, number: int) -> None:
+        """Another process may be further already."""
+        if number > self.read():
+            self.set(number)
+
+    def set(self, number: int) -> None:
+        if self._descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.pwrite(self._descriptor, _NUMBER.pack(number), 0)
+
+    def close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
 
 class CommitCounter:

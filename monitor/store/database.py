@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from monitor.store import key_check, postgres
-from monitor.store.commit_counter import CommitCounter, ForgottenError
+from monitor.store.commit_counter import CommitCounter, ForgottenError, NumberFile
 from monitor.store.engines import engines, parse, wrapped
 from monitor.store.errors import (
     NO_ROOM,
@@ -28,8 +28,7 @@ from monitor.store.errors import (
     refusal,
 )
 from monitor.store.postgres import ServerClock
-from monitor.store.repair import salvage
-from monitor.store.tally import NumberFile
+from monitor.store.repair import carry_over
 from monitor.store.transaction import RollbackHistory
 from monitor.store.upgrades import SchemaError, migrate
 
@@ -70,7 +69,7 @@ class Database:
         self._identity = (0, 0, 0)  # device, inode, inode of its log
         self._keeper: sqlite3.Connection | None = None  # holds the file, so that it can be written anew if removed
         self._asking = threading.Lock()  # closing a connection under a statement of another thread ends the process
-        self._tally: NumberFile | None = None
+        self._number_file: NumberFile | None = None
         self._counter: CommitCounter | None = None
         self._looked = time.monotonic()
         self.clock = ServerClock()
@@ -108,8 +107,8 @@ class Database:
             ) from None
         if self.repairs and self._counter is not None and self._behind:
             return self._forgotten(ForgottenError(self._counter.number - self._behind, self._counter.number))
-        if self.repairs and self._tally is not None and self._behind:
-            self._tally.set(self._count())
+        if self.repairs and self._number_file is not None and self._behind:
+            self._number_file.set(self._count())
             if recovery is None:
                 reason = "its log was damaged or removed, or an older copy was put in its place"
                 log.error("the state database has lost transactions", database=self.name, lost=self._behind)
@@ -217,9 +216,9 @@ class Database:
             try:
                 self.writer, self.reader = engines(self.url)
                 self._prepare()
-                salvaged, complete = salvage(aside, self.path)
-                if self._tally is not None:  # of the old one: the next start would take what is missing for lost
-                    self._tally.set(self._count())
+                carried, complete = carry_over(aside, self.path)
+                if self._number_file is not None:  # of the old one: the next start would take what is missing for lost
+                    self._number_file.set(self._count())
             except (DBAPIError, sqlite3.Error, OSError, SchemaError) as error:
                 # The disk is full, say. What is left of the old one is worth more than an empty new one.
                 self.dispose()
@@ -230,10 +229,10 @@ class Database:
             database=str(self.path),
             moved_to=str(aside),
             reason=reason,
-            salvaged=salvaged,
+            carried=carried,
             complete=complete,
         )
-        return Recovery("damaged", aside, reason, salvaged, complete)
+        return Recovery("damaged", aside, reason, carried, complete)
 
     @contextlib.contextmanager
     def transaction(self, *, durable: bool) -> Iterator[Connection]:
@@ -244,10 +243,10 @@ class Database:
         with self._turn(durable=durable) as connection:
             number = None if self._counter is None else self._counter.next(connection)
             yield connection
-            if self._tally is not None:
+            if self._number_file is not None:
                 number = int(connection.exec_driver_sql(_COUNT).scalar_one())
         if number is not None and durable:
-            for counter in (self._counter, self._tally):
+            for counter in (self._counter, self._number_file):
                 if counter is not None:
                     counter.reached(number)
         self.number = number
@@ -319,9 +318,9 @@ class Database:
             if self._keeper is not None:
                 self._keeper.close()
                 self._keeper = None
-        if self._tally is not None:
-            self._tally.close()
-            self._tally = None
+        if self._number_file is not None:
+            self._number_file.close()
+            self._number_file = None
         self._drop_counter()
 
     @property
@@ -402,7 +401,7 @@ class Database:
                 with self.transaction(durable=True) as connection:
                     if self.postgres and (lacking := postgres.lacking(connection)):
                         raise StoreError(f"{self.name}: {lacking}; docs/postgresql.md says what it needs")
-                    found, now = migrate(connection, upgrades=self.repairs)
+                    before, now = migrate(connection, upgrades=self.repairs)
                 break
             except DBAPIError as error:
                 # Another process starts, or holds the lock, at this moment.
@@ -418,16 +417,16 @@ class Database:
             self._hold()
         else:
             self._count_on()
-        if found is not None and found != now:
-            log.info("the state database was upgraded", database=self.name, was=found, now=now)
+        if before is not None and before != now:
+            log.info("the state database was upgraded", database=self.name, was=before, now=now)
 
     def _hold(self) -> None:
-        tally = NumberFile(self._place.with_name(f"{self._place.name}-mark"), create=self.repairs)
-        self._behind = max(0, tally.read() - self._count())
+        number_file = NumberFile(self._place.with_name(f"{self._place.name}-mark"), create=self.repairs)
+        self._behind = max(0, number_file.read() - self._count())
         if self._behind and not self.repairs:
-            tally.close()  # who only looks leaves the difference for `monitor run` to see
+            number_file.close()  # who only looks leaves the difference for `monitor run` to see
         else:
-            self._tally = tally
+            self._number_file = number_file
         # A connection that does nothing keeps the file and its log open, whatever becomes of their names.
         place = f"{self._place.as_uri()}?mode=rw"
         try:

@@ -213,25 +213,27 @@ def _standing(tx: Transaction, rows: Mapping[int, Row[Any]], joined: Sequence[Ro
     heard of."""
     hushed = silenced_among(tx.connection, (row.incident for row in joined), tx.now)
     quiet = Quiet.within(tx)
-    found = []
+    standing = []
     for row in joined:
         incident, group = incident_from(row), rows[row.group]
         seen = labels(incident, row.source, row.path, row.host, row.service)
         route = route_of(tx.policy, incident, seen, group, tx.now)
-        found.append(_Standing(row, incident, route, *quiet.of(incident, seen, group.sink, route, hushed.get(row.id))))
+        standing.append(
+            _Standing(row, incident, route, *quiet.of(incident, seen, group.sink, route, hushed.get(row.id)))
+        )
 
     untold = {
         one.incident.id
-        for one in found
+        for one in standing
         if one.until is not None and one.row.told_state is None and one.row.state != "resolved"
     } - hushed.keys()
     places = places_among(tx.connection, untold)
-    for at, one in enumerate(found):
+    for at, one in enumerate(standing):
         if one.until is not None and one.row.told_state is None:
             loud = _loud(tx, one.incident, rows[one.row.group], places.get(one.incident.id, ()))
             if loud is not None:
-                found[at] = _Standing(one.row, one.incident, loud[1], None, None, loud[0])
-    return found
+                standing[at] = _Standing(one.row, one.incident, loud[1], None, None, loud[0])
+    return standing
 
 
 def _loud(

@@ -1,23 +1,25 @@
-"""An incident that changed joins the groups that the routes name."""
+"""An incident that changed joins the groups that the routes name: loaded, decided about, written, and then each group
+decides what its sink is told (monitor.store.decide)."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Row, and_, bindparam, delete, func, insert, select, update
+from sqlalchemy import Row, bindparam, delete, func, insert, select, update
 
-from monitor.common.severity import Severity, rank
+from monitor.common.severity import rank
 from monitor.domain.incidents import Incident
+from monitor.routing.fold import Fold
 from monitor.routing.notify import digest_hold
 from monitor.routing.routes import IncidentPlace, Route, Target, labels
 from monitor.store import pages
 from monitor.store.decide import reconsider, route_of
 from monitor.store.drills import drills_among, paging
 from monitor.store.folds import Folds, budget_of
-from monitor.store.rows import any_of, chunks, upsert
+from monitor.store.rows import any_of, apply_all, rows_among, upsert
 from monitor.store.schema import groups, incidents, members
 from monitor.store.silences import release
 from monitor.store.suppression import Quiet
@@ -58,6 +60,14 @@ _STILL_OPEN = (
     .where(members.c.group == bindparam("group"), incidents.c.state == "open")
     .limit(1)
 )
+# The newest one that was not sent yet, else the one that was sent last.
+_DIGEST = (
+    select(groups)
+    .where(groups.c.sink == bindparam("sink"), groups.c.route == bindparam("route"), groups.c.kind == "digest")
+    .order_by(groups.c.sent_at.is_(None).desc(), groups.c.id.desc())
+    .limit(1)
+)
+_WAIT = update(groups).where(groups.c.id == bindparam("_id")).values(due_at=bindparam("_due"))
 _CREATE = insert(groups).returning(groups.c.id, groups.c.sink, groups.c.key)
 _JOIN = upsert(members, ("group", "incident", "source", "path", "host", "service"), on=("group", "incident"))
 
@@ -77,6 +87,19 @@ class ChangedIncident:
     moves: bool = False
 
 
+_Place = tuple[str, str]  # a group: sink and key
+
+
+class _Joining(NamedTuple):
+    """An incident that goes to a sink which does not know it. `alone`: an alarm of its own, however many there are of
+    its shape."""
+
+    target: Target
+    incident: Incident
+    seen_at: IncidentPlace
+    alone: bool = False
+
+
 def enrol(tx: Transaction, touched: Sequence[ChangedIncident]) -> None:
     """Put the incidents into the groups that the routes name, and decide about each group."""
     if not touched:
@@ -86,11 +109,7 @@ def enrol(tx: Transaction, touched: Sequence[ChangedIncident]) -> None:
     for item in touched:
         work.place(item)
     work.write()
-    if work.joined or work.left or work.moved:
-        tx.changed()
-    if work.created or work.due:
-        tx.announce()
-    reconsider(tx, work.ready())
+    reconsider(tx, sorted(work.decide))
     pages.left(tx, work.abandoned)
     pages.follow(tx, [item.incident for item in touched if item.everywhere])
     if tx.policy.inhibitions:
@@ -98,29 +117,28 @@ def enrol(tx: Transaction, touched: Sequence[ChangedIncident]) -> None:
 
 
 class _Enrolment:
-    """The bookkeeping of one `enrol`: everything is read first, decided in memory, and written in bulk."""
+    """The bookkeeping of one `enrol`: read in bulk (what only floods need, when it is asked for), decided in memory,
+    written in bulk."""
 
     def __init__(self, tx: Transaction) -> None:
         self.tx, self.connection, self.policy, self.now = tx, tx.connection, tx.policy, tx.now
         self.mine: dict[str, list[Row[Any]]] = {}  # incident → its memberships with their groups
-        self.known: dict[tuple[str, str], Row[Any]] = {}  # (sink, key) → group
-        self.created: dict[tuple[str, str], dict[str, Any]] = {}
+        self.known: dict[_Place, Row[Any]] = {}
+        self.created: dict[_Place, dict[str, Any]] = {}
         self.joined: dict[tuple[str, str, str], dict[str, Any]] = {}  # (sink, key, incident) → member
         self.left: list[dict[str, Any]] = []
         self.abandoned: list[Row[Any]] = []  # memberships of digests that were told, and have lost this one
         self.moved: list[dict[str, Any]] = []
         self.decide: set[int] = set()  # group ids
         self.due: dict[int, float] = {}  # group id → earlier due_at
-        # (sink, budget) → groups opened within the burst period, and the digest that still collects
-        self.used: dict[tuple[str, str], int] = {}
+        self.used: dict[tuple[str, str], int] = {}  # (sink, budget) → groups opened within the burst period
         self.ruled: dict[tuple[str, str, str], bool] = {}  # (sink, budget, rule) → whether the burst has one of it
         self.folds = Folds(tx)
-        self.digests: dict[tuple[str, str], tuple[str, str]] = {}
+        self.digests: dict[tuple[str, str], _Place] = {}  # (sink, budget) → what still collects
 
     def load(self, touched: Sequence[ChangedIncident]) -> None:
-        for chunk in chunks(item.incident.id for item in touched):
-            for row in self.connection.execute(_JOINED, {"ids": chunk}):
-                self.mine.setdefault(row.incident, []).append(row)
+        for row in rows_among(self.connection, _JOINED, [item.incident.id for item in touched]):
+            self.mine.setdefault(row.incident, []).append(row)
         drills = drills_among(self.connection, (item.incident.fingerprint for item in touched))
         self.targets = {
             (item.incident.id, place): [
@@ -136,22 +154,23 @@ class _Enrolment:
                 self._move(item)
         # Of those that one is in others may come to be.
         self.known |= {(row.sink, row.key): row for rows in self.mine.values() for row in rows}
-        wanted = {
+        keys = {
             target.key
-            for found in self.targets.values()
-            for target in found
+            for targets in self.targets.values()
+            for target in targets
             if (target.sink, target.key) not in self.known
         }
-        for chunk in chunks(wanted):
-            for row in self.connection.execute(_BY_KEY, {"ids": chunk}):
-                self.known[row.sink, row.key] = row
+        self.known |= {(row.sink, row.key): row for row in rows_among(self.connection, _BY_KEY, keys)}
         self.folds.load([item.incident for item in touched if self._is_new(item.incident.id, item.places)])
 
     def _is_new(self, incident: str, places: Sequence[IncidentPlace]) -> bool:
         """Whether a sink is to be told of it by itself that does not know it yet."""
         told = {row.sink for row in self.mine.get(incident, ())}
         leads = (target for place in places for target in self.targets[incident, place])
-        return any(one.sink not in told and one.route.group_by is None and one.route.digest is None for one in leads)
+        return any(
+            target.sink not in told and target.route.group_by is None and target.route.digest is None
+            for target in leads
+        )
 
     def _move(self, item: ChangedIncident) -> None:
         """Leave it only the targets whose sinks do not know it, nor will by a group that a route still leads to.
@@ -200,7 +219,7 @@ class _Enrolment:
             if member is None:
                 member = digest
             if member is None:
-                self._join(target, item.incident, place, alone=leaves and item.urgent)
+                self._join(_Joining(target, item.incident, place, alone=leaves and item.urgent))
             elif member.id not in handled:
                 handled.add(member.id)
                 self._stand(member, target, item.incident, place)
@@ -222,16 +241,15 @@ class _Enrolment:
 
     def _wanted(self, item: ChangedIncident) -> list[tuple[Target, IncidentPlace]]:
         """Each group that it leads to once, with the place from which it is told first."""
-        found: dict[tuple[str, str], list[tuple[Target, IncidentPlace]]] = {}
+        ways: dict[_Place, list[tuple[Target, IncidentPlace]]] = {}
         for place in item.places:
             for target in self.targets[item.incident.id, place]:
-                found.setdefault((target.sink, target.key), []).append((target, place))
-        return [
-            several[0]
-            if len(several) == 1
-            else min(several, key=lambda one: self._told_from(item.incident, one[1], one[0].sink, one[0].route))
-            for several in found.values()
-        ]
+                ways.setdefault((target.sink, target.key), []).append((target, place))
+
+        def told_from(way: tuple[Target, IncidentPlace]) -> float:
+            return self._told_from(item.incident, way[1], way[0].sink, way[0].route)
+
+        return [several[0] if len(several) == 1 else min(several, key=told_from) for several in ways.values()]
 
     def _told_from(self, incident: Incident, place: IncidentPlace, sink: str, route: Route | None) -> float:
         """When the sink is told of what is seen there: minus infinity for now; infinity: never, or no route leads."""
@@ -261,9 +279,6 @@ class _Enrolment:
     def _tells_now(self, incident: Incident, place: IncidentPlace, target: Target) -> bool:
         return self._told_from(incident, place, target.sink, target.route) <= self.now
 
-    def _muted(self, target: Target, severity: Severity) -> bool:
-        return self.policy.muted_until(target.route, severity, self.now) is not None
-
     def _touch(self, group: Row[Any], route: Route | None, urgent: bool) -> None:
         """Decide now, or only when the interval has passed: then nothing has to be read."""
         later = None
@@ -276,54 +291,105 @@ class _Enrolment:
         elif group.due_at is None or later < group.due_at:
             self.due[group.id] = later
 
-    def _join(self, target: Target, incident: Incident, seen_at: IncidentPlace, *, alone: bool = False) -> None:
-        """`alone`: an alarm of its own, however many there are of its shape."""
+    def _join(self, joining: _Joining) -> None:
+        target, incident = joining.target, joining.incident
         place = (target.sink, target.key)
         group = self.known.get(place)
-        if group is None and place not in self.created:
-            if target.route.group_by is None and self._muted(target, incident.severity):
-                place = self._gathering(target, incident.severity)
-            elif target.route.digest is not None:
-                place = self._daily(target, target.route.digest)
-            elif not alone and (thread := self._thread(target, incident, seen_at)) is not None:
-                place = thread
-            elif self._room(target, incident):
-                self._count(target, incident, seen_at)
-                budget = target.route.budget(incident.severity)
-                self.used[target.sink, budget] += 1
-                self.ruled[target.sink, budget, incident.rule] = True
-                kind = "group" if target.route.group_by is not None else "incident"
-                self._create(place, budget, kind, self.now + target.route.group_wait)
-            else:
-                place = self._digest(target, incident.severity)
-        elif group is not None:
+        if group is not None:
             # The worse may outrank what the group was told of: then it does not wait for the interval.
             self._touch(group, target.route, urgent=rank(incident.severity) >= rank("high"))
+        elif place not in self.created:
+            place = next(chosen for way in _WAYS if (chosen := way(self, joining)) is not None)
         # One digest holds an incident once, from whichever place it came first.
-        self.joined.setdefault((*place, incident.id), {"incident": incident.id, **seen_at._asdict()})
+        self.joined.setdefault((*place, incident.id), {"incident": incident.id, **joining.seen_at._asdict()})
 
-    def _thread(self, target: Target, incident: Incident, seen_at: IncidentPlace) -> tuple[str, str] | None:
-        """The thread of those of its shape, where it is one too many to be told by itself."""
-        asked = self.folds.ask(target.sink, incident, seen_at) if target.route.group_by is None else None
+    # The ways in which a sink hears of an incident that no group of it has. Each says in which, or nothing.
+
+    def muted(self, joining: _Joining) -> _Place | None:
+        """While its route is muted, with what else collects then. That holds nothing: its members are silent until it
+        is over."""
+        target, severity = joining.target, joining.incident.severity
+        until = self.policy.muted_until(target.route, severity, self.now)
+        if until is None or target.route.group_by is not None:
+            return None
+        place, row = self._collecting(target.sink, f"{target.route.id}{MUTED}", lambda last: self.now)
+        # What gathered before may be silenced for longer than the route is muted.
+        if row is not None and until < (float("inf") if row.due_at is None else row.due_at):
+            self.due[row.id] = until
+        return place
+
+    def daily(self, joining: _Joining) -> _Place | None:
+        """With all that the route tells in its next message, where it tells once in so long."""
+        target, every = joining.target, joining.target.route.digest
+        if every is None:
+            return None
+        return self._collecting(target.sink, f"{target.route.id}{DAILY}", lambda last: self.now + every)[0]
+
+    def folded(self, joining: _Joining) -> _Place | None:
+        """In the thread of those of its shape, where it is one too many to be told by itself."""
+        asked = None if joining.alone else self._fold(joining)
         if asked is None or not asked[1].folds:
             return None
-        place = (target.sink, asked[0])
+        place = (joining.target.sink, asked[0])
         if place in self.created or (row := self.folds.known(*place)) is None:
             return place  # it is made for the first of them
         self.known[place] = row
-        self._touch(row, target.route, urgent=incident.severity == "critical")
+        self._touch(row, joining.target.route, urgent=joining.incident.severity == "critical")
         return place
 
-    def _count(self, target: Target, incident: Incident, seen_at: IncidentPlace) -> None:
-        asked = self.folds.ask(target.sink, incident, seen_at) if target.route.group_by is None else None
-        if asked is None:
-            return
-        key, fold = asked
-        self.folds.keep(target.sink, key, fold)
-        if self.folds.known(target.sink, key) is None:  # again with each that is counted
-            self._create((target.sink, key), budget_of(fold.counted), "digest", self.now)
+    def single(self, joining: _Joining) -> _Place | None:
+        """By itself, or with those that the route groups, as long as there is room in the burst."""
+        target, incident = joining.target, joining.incident
+        if not self._room(target, incident):
+            return None
+        if (asked := self._fold(joining)) is not None:
+            self.folds.keep(target.sink, *asked)
+            if self.folds.known(target.sink, asked[0]) is None:  # again with each that is counted
+                self._create((target.sink, asked[0]), budget_of(asked[1].counted), "digest", self.now)
+        budget = target.route.budget(incident.severity)
+        self.used[target.sink, budget] += 1
+        self.ruled[target.sink, budget, incident.rule] = True
+        kind = "group" if target.route.group_by is not None else "incident"
+        self._create((target.sink, target.key), budget, kind, self.now + target.route.group_wait)
+        return target.sink, target.key
 
-    def _create(self, place: tuple[str, str], budget: str, kind: str, hold: float) -> None:
+    def beyond(self, joining: _Joining) -> _Place:
+        """With the others that a burst has no room for. A digest that was sent takes no more: it is one message."""
+        target = joining.target
+
+        def hold(last: Row[Any] | None) -> float:
+            before = None if last is None else (last.sent_at, last.hold_until - last.created_at)
+            return digest_hold(self.now, target.route, before)
+
+        place, row = self._collecting(target.sink, target.route.budget(joining.incident.severity), hold)
+        if row is not None:
+            self._touch(row, target.route, urgent=False)
+        return place
+
+    def _fold(self, joining: _Joining) -> tuple[str, Fold] | None:
+        """The key of the thread of its shape, and what would become of it there."""
+        target = joining.target
+        grouped = target.route.group_by is not None
+        return None if grouped else self.folds.ask(target.sink, joining.incident, joining.seen_at)
+
+    def _collecting(
+        self, sink: str, budget: str, hold: Callable[[Row[Any] | None], float]
+    ) -> tuple[_Place, Row[Any] | None]:
+        """The digest that still collects, and its row where that was met just now; else a new one, held until `hold`
+        says of the last that was sent."""
+        bucket = (sink, budget)
+        if bucket in self.digests:
+            return self.digests[bucket], None
+        last = self.connection.execute(_DIGEST, {"sink": sink, "route": budget}).first()
+        if last is not None and last.sent_at is None:
+            self.digests[bucket] = (last.sink, last.key)
+            self.known[last.sink, last.key] = last
+            return self.digests[bucket], last
+        self.digests[bucket] = (sink, f"digest:{secrets.token_hex(8)}")
+        self._create(self.digests[bucket], budget, "digest", hold(last))
+        return self.digests[bucket], None
+
+    def _create(self, place: _Place, budget: str, kind: str, hold: float) -> None:
         self.created[place] = {
             "sink": place[0],
             "key": place[1],
@@ -351,56 +417,6 @@ class _Enrolment:
             )
         return not self.ruled[here]
 
-    def _digest(self, target: Target, severity: Severity) -> tuple[str, str]:
-        """The digest that still collects, or a new one. A digest that was sent takes no more: it is one message."""
-        bucket = (target.sink, target.route.budget(severity))
-        if bucket not in self.digests:
-            own = and_(groups.c.sink == target.sink, groups.c.route == bucket[1], groups.c.kind == "digest")
-            row = self.connection.execute(select(groups).where(own).order_by(groups.c.id.desc()).limit(1)).first()
-            if row is not None and row.sent_at is None:
-                self.digests[bucket] = (row.sink, row.key)
-                self.known[row.sink, row.key] = row
-                self._touch(row, target.route, urgent=False)
-            else:
-                place = (target.sink, f"digest:{secrets.token_hex(8)}")
-                last = (row.sent_at, row.hold_until - row.created_at) if row is not None else None
-                self._create(place, bucket[1], "digest", digest_hold(self.now, target.route, last))
-                self.digests[bucket] = place
-        return self.digests[bucket]
-
-    def _daily(self, target: Target, every: float) -> tuple[str, str]:
-        """What collects for the next message of the route."""
-        bucket = (target.sink, f"{target.route.id}{DAILY}")
-        if bucket not in self.digests:
-            own = and_(groups.c.sink == target.sink, groups.c.route == bucket[1], groups.c.sent_at.is_(None))
-            row = self.connection.execute(select(groups).where(own).order_by(groups.c.id.desc()).limit(1)).first()
-            place = (target.sink, f"digest:{secrets.token_hex(8)}" if row is None else row.key)
-            if row is None:
-                self._create(place, bucket[1], "digest", self.now + every)
-            else:
-                self.known[place] = row
-            self.digests[bucket] = place
-        return self.digests[bucket]
-
-    def _gathering(self, target: Target, severity: Severity) -> tuple[str, str]:
-        """What collects while the route is muted. It holds nothing: its members are silent until that is over."""
-        bucket = (target.sink, f"{target.route.id}{MUTED}")
-        if bucket not in self.digests:
-            own = and_(groups.c.sink == target.sink, groups.c.route == bucket[1], groups.c.sent_at.is_(None))
-            row = self.connection.execute(select(groups).where(own).order_by(groups.c.id.desc()).limit(1)).first()
-            if row is None:
-                place = (target.sink, f"digest:{secrets.token_hex(8)}")
-                self._create(place, bucket[1], "digest", self.now)
-                self.digests[bucket] = place
-            else:
-                self.digests[bucket] = (row.sink, row.key)
-                self.known[row.sink, row.key] = row
-                # What gathered before may be silenced for longer than the route is muted.
-                until = self.policy.muted_until(target.route, severity, self.now)
-                if until is not None and until < (float("inf") if row.due_at is None else row.due_at):
-                    self.due[row.id] = until
-        return self.digests[bucket]
-
     def write(self) -> None:
         ids = {place: row.id for place, row in self.known.items()}
         self.folds.write()
@@ -413,22 +429,27 @@ class _Enrolment:
                 if (row.sink, row.key) in inside and self.created[row.sink, row.key]["hold_until"] <= self.now:
                     self.decide.add(row.id)
         mine = (members.c.group == bindparam("_group"), members.c.incident == bindparam("_incident"))
-        if self.left:
-            self.connection.execute(delete(members).where(*mine), self.left)
-        if self.moved:
-            there: dict[str, Any] = {column.name: bindparam(f"_{column.name}") for column in PLACE}
-            self.connection.execute(update(members).where(*mine).values(there), self.moved)
-        if self.joined:
-            rows = [{"group": ids[sink, key], **row} for (sink, key, _), row in self.joined.items()]
-            self.connection.execute(_JOIN, rows)
+        apply_all(self.connection, delete(members).where(*mine), self.left)
+        now_at: dict[str, Any] = {column.name: bindparam(f"_{column.name}") for column in PLACE}
+        apply_all(self.connection, update(members).where(*mine).values(now_at), self.moved)
+        rows = [{"group": ids[sink, key], **row} for (sink, key, _), row in self.joined.items()]
+        apply_all(self.connection, _JOIN, rows)
         due = [{"_id": id_, "_due": at} for id_, at in self.due.items() if id_ not in self.decide]
-        if due:
-            self.connection.execute(
-                update(groups).where(groups.c.id == bindparam("_id")).values(due_at=bindparam("_due")), due
-            )
+        apply_all(self.connection, _WAIT, due)
+        if self.joined or self.left or self.moved:
+            self.tx.changed()
+        if self.created or self.due:
+            self.tx.announce()
 
-    def ready(self) -> list[int]:
-        return sorted(self.decide)
+
+# In this order: the first that has a place for it.
+_WAYS: tuple[Callable[[_Enrolment, _Joining], _Place | None], ...] = (
+    _Enrolment.muted,
+    _Enrolment.daily,
+    _Enrolment.folded,
+    _Enrolment.single,
+    _Enrolment.beyond,
+)
 
 
 def place_of(row: Row[Any]) -> IncidentPlace:

@@ -52,7 +52,7 @@ class Recovery:
     kind: Literal["damaged", "removed", "replaced", "shortened", "forgotten"]
     path: Path | str  # damaged: where the old file is kept; otherwise the database
     reason: str
-    salvaged: dict[str, int] = field(default_factory=dict)  # damaged: rows carried over from each table
+    carried: dict[str, int] = field(default_factory=dict)  # damaged: rows carried over from each table
     complete: bool = False  # nothing is missing
     lost: int = 0  # shortened, forgotten: transactions that are gone
     known: int = 0  # forgotten: the last that is left of this host
@@ -71,7 +71,7 @@ class Recovery:
     def text(self) -> str:
         """What is true of it, for people."""
         if self.kind == "damaged":
-            rows = ", ".join(f"{count} {table}" for table, count in self.salvaged.items()) or "nothing"
+            rows = ", ".join(f"{count} {table}" for table, count in self.carried.items()) or "nothing"
             whole = "Every table could be read." if self.complete else "Some rows could not be read."
             return f"{self.reason}. The old file is kept at {self.path}. Carried over: {rows}. {whole}"
         if self.kind == "removed" and self.complete:

@@ -177,7 +177,7 @@ def _allocate(connection: Connection, found: Sequence[Finding], cases: Mapping[s
     return ids
 
 
-def _insert(tx: Transaction, found: Sequence[Finding], ids: Mapping[str, str], merged: Collection[str]) -> set[str]:
+def _insert(tx: Transaction, given: Sequence[Finding], ids: Mapping[str, str], merged: Collection[str]) -> set[str]:
     """Insert what is not known yet; returns the ids that were new. `merged`: fingerprints that count for another's."""
     rows: list[dict[str, Any]] = [
         {
@@ -198,7 +198,7 @@ def _insert(tx: Transaction, found: Sequence[Finding], ids: Mapping[str, str], m
             "context": None if finding.context is None else clean(finding.context),
             "fingerprint": finding.fingerprint if finding.fingerprint in merged else None,
         }
-        for finding in found
+        for finding in given
     ]
     # Nobody else writes meanwhile: what is not there now is new.
     known = {row.id for row in rows_among(tx.connection, _KNOWN, [row["id"] for row in rows])}

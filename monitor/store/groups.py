@@ -45,13 +45,9 @@ class Groups(StoreRepository):
         while after is not None:
             after = await self._session.write(partial(run, after=after), durable=True)
 
-    @read_only
-    def next_due(self, connection: Connection) -> float | None:
-        """When a group must be looked at again."""
-        return next_due(connection)
-
     async def agenda(self) -> tuple[float | None, Mapping[str, float]]:
-        """`next_due`, and sink → when it has something to send, in one read: it is asked for every second."""
+        """When a group must be looked at again, and sink → when it has something to send, in one read: it is asked for
+        every second."""
         return await self._session.read(lambda connection: (next_due(connection), soonest(connection)), self._agenda)
 
     @read_only

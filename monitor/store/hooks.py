@@ -8,11 +8,13 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select, update
 
 from monitor.common.inbound import HookDelivery
-from monitor.store.rows import apply_all, clean, insert_into
+from monitor.store.rows import apply_all, clean, upsert
 from monitor.store.schema import hooks
 from monitor.store.transaction import StoreRepository, Transaction, durably, read_only, writes
 
 __all__ = ["Hooks", "settle"]
+
+_ENTER = upsert(hooks, [column.name for column in hooks.c], on=("id",))
 
 
 class Hooks(StoreRepository):
@@ -21,8 +23,7 @@ class Hooks(StoreRepository):
     @durably
     def enqueue(self, tx: Transaction, delivery: HookDelivery) -> bool:
         """Store a verified hook until its source has dealt with it; False: one of its id is known."""
-        statement = insert_into(tx.connection, hooks).on_conflict_do_nothing(index_elements=[hooks.c.id])
-        return tx.connection.execute(statement.returning(hooks.c.id), [_row(delivery, tx.now)]).first() is not None
+        return tx.connection.execute(_ENTER, _row(delivery, tx.now)).rowcount == 1
 
     @read_only
     def due(self, connection: Connection, source: str, limit: int = 50) -> list[HookDelivery]:
@@ -43,8 +44,7 @@ class Hooks(StoreRepository):
 
 def settle(tx: Transaction, handled: Sequence[str], again: Sequence[HookDelivery]) -> None:
     """Those of the ids `handled` are done; `again` is work for later."""
-    later = insert_into(tx.connection, hooks).on_conflict_do_nothing(index_elements=[hooks.c.id])
-    apply_all(tx.connection, later, [_row(delivery, tx.now) for delivery in again])
+    apply_all(tx.connection, _ENTER, [_row(delivery, tx.now) for delivery in again])
     done = update(hooks).where(hooks.c.id == bindparam("_id")).values(done_at=tx.now)
     apply_all(tx.connection, done, [{"_id": clean(name)} for name in handled])
 

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from monitor.domain.model import OwnedSecret, Print, SecretVersion, Standing
 from monitor.store import outbox, removals
 from monitor.store.owners import adopt, by_fingerprint, returned
-from monitor.store.rows import any_of, apply_all, chunks, clean, insert_into, rows_among
+from monitor.store.rows import any_of, apply_all, chunks, clean, rows_among, upsert
 from monitor.store.schema import incidents, secret_prints, secret_versions, secrets, syncs
 from monitor.store.transaction import StoreRepository, Transaction, durably, read_only
 
@@ -34,6 +34,14 @@ __all__ = [
 _Kind = Literal["added", "changed", "returned", "gone"]
 
 _NAMED = 100  # names of a difference that are told
+_SECRET = tuple(column.name for column in secrets.c)
+_KEEP_SECRET = upsert(
+    secrets,
+    _SECRET,
+    on=("entry", "name"),
+    changing=[name for name in _SECRET if name not in ("entry", "name", "first_seen")],
+)
+_KEEP_PRINT = upsert(secret_prints, [column.name for column in secret_prints.c], on=("version", "fingerprint"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +129,7 @@ class Inventory(StoreRepository):
     """Our own secrets."""
 
     async def save(
-        self, entry: str, found: Sequence[SecretVersion], *, whole: bool, error: str = "", accept: bool = False
+        self, entry: str, read: Sequence[SecretVersion], *, whole: bool, error: str = "", accept: bool = False
     ) -> Difference:
         """What a manager gave. Without `whole` it is a part: what it does not hold stays as it was. So do the fields
         and members, NAME.FIELD, of one whose value is not given, and unless `accept` says that they are gone those of
@@ -130,7 +138,7 @@ class Inventory(StoreRepository):
         Incidents whose secret is now known by name get it.
         """
         by_name: dict[str, list[SecretVersion]] = {}
-        for version in found:
+        for version in read:
             by_name.setdefault(clean(version.name), []).append(version)
         told = Difference(held=len(by_name))
         told.refused = sum(all(version.refused for version in versions) for versions in by_name.values())
@@ -141,17 +149,13 @@ class Inventory(StoreRepository):
             for kind, those in part.items():
                 for name in those:
                     told.count(kind, name)
-        prints = {print_.fingerprint for version in found for print_ in version.prints}
+        prints = {print_.fingerprint for version in read for print_ in version.prints}
         end = partial(
             _ended, source=entry, names=given if whole else None, prints=prints, error=error, told=told, accept=accept
         )
         for name in await self._session.write(end, durable=True):
             told.count("gone", name)
         return told
-
-    async def failed(self, entry: str, error: str) -> None:
-        """Its manager gave nothing at all."""
-        await self.save(entry, (), whole=False, error=error)
 
     @read_only
     def secrets(
@@ -269,9 +273,7 @@ def _put_secret(tx: Transaction, source: str, name: str, given: Sequence[SecretV
         "gone_at": None,
         "missed_at": None,
     }
-    statement = insert_into(tx.connection, secrets).values(entry=source, name=name, first_seen=tx.now, **values)
-    keys = [secrets.c.entry, secrets.c.name]
-    tx.connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=values))
+    tx.connection.execute(_KEEP_SECRET, {"entry": source, "name": name, "first_seen": tx.now, **values})
 
 
 def _put_versions(
@@ -336,7 +338,7 @@ def _insert_version(tx: Transaction, values: Mapping[str, Any], kept: SecretVers
         {"version": id_, "fingerprint": p.fingerprint, "part": p.part, "length": p.length, "alphabet": p.alphabet}
         for p in kept.prints
     ]
-    apply_all(tx.connection, insert_into(tx.connection, secret_prints).on_conflict_do_nothing(), prints)
+    apply_all(tx.connection, _KEEP_PRINT, prints)
 
 
 def _ended(
@@ -369,9 +371,9 @@ def _ended(
     values: dict[str, Any] = {"at": tx.now, "error": clean(error or told.doubt)}
     if names is not None and not told.doubt:
         values |= {"whole_at": tx.now, "held": told.held, "refused": told.refused}
-    first = {"held": told.held, "refused": told.refused, "whole_at": None, **values}
-    statement = insert_into(connection, syncs).values(entry=source, **first)
-    connection.execute(statement.on_conflict_do_update(index_elements=[syncs.c.entry], set_=values))
+    if connection.execute(update(syncs).where(syncs.c.entry == source).values(**values)).rowcount == 0:
+        first = {"held": told.held, "refused": told.refused, **values}
+        connection.execute(insert(syncs).values(entry=source, **first))
     return gone
 
 

@@ -59,11 +59,6 @@ _PARTLY = "partly:"  # before the id of a notification: the key of what is known
 class Outbox(StoreRepository):
     """What delivery and people do with notifications."""
 
-    @durably
-    def notify(self, tx: Transaction, notice: Notice) -> list[str]:
-        """Put a notice in; returns the ids of its notifications."""
-        return add_notice(tx, notice)
-
     async def lease(
         self,
         sink: str,
@@ -187,11 +182,6 @@ class Outbox(StoreRepository):
     def try_at_once(self, tx: Transaction, sink: str) -> None:
         """The sink works again: nothing waits for it any longer."""
         try_at_once(tx, sink=sink)
-
-    @read_only
-    def waiting(self, connection: Connection) -> Mapping[str, float]:
-        """Sink → when it has something to send (seconds since the epoch)."""
-        return soonest(connection)
 
     @read_only
     def unsent(self, connection: Connection) -> int:
@@ -374,13 +364,13 @@ def _render(connection: Connection, row: Row[Any], *, acted: bool) -> Leased:
     again = {"sink": row.sink, "key": _PARTLY + row.id}
     partly = connection.execute(_RECEIPT, again).scalar() if row.attempts else None
     ids = json.loads(row.incidents)
-    found = load_incidents(connection, ids, locations=True)
+    about = load_incidents(connection, ids, locations=True)
     return Leased(
         id=row.id,
         sink=row.sink,
         key=row.key,
         reason=row.reason,
-        incidents=tuple(found),
+        incidents=tuple(about),
         title=row.title,
         text=row.text,
         severity=row.severity,
@@ -388,7 +378,7 @@ def _render(connection: Connection, row: Row[Any], *, acted: bool) -> Leased:
         attempts=row.attempts,
         created_at=row.created_at,
         tried=tuple(json.loads(row.tried)),
-        joined=join(connection, found, acted=acted),
+        joined=join(connection, about, acted=acted),
         partly=(json.loads(partly) or None) if partly else None,
         more=_more(connection, row),
     )

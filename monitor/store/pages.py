@@ -14,11 +14,14 @@ from monitor.common.severity import worst
 from monitor.domain.incidents import Incident
 from monitor.store.parcels import new_row, post
 from monitor.store.reminders import OVERDUE, TOGETHER
-from monitor.store.rows import apply_all, chunks, insert_into, load_incidents
+from monitor.store.rows import apply_all, chunks, load_incidents, upsert
 from monitor.store.schema import groups, incidents, members, outbox, receipts, unsent
 from monitor.store.transaction import Transaction
 
 __all__ = ["follow", "left", "take_over", "together"]
+
+_TOLD = ("told_state", "told_severity", "told_occurrences", "told_reopens", "told_validity")
+_JOIN = upsert(members, ("group", "incident", "source", "path", *_TOLD), on=("group", "incident"))
 
 
 def follow(tx: Transaction, changed: Sequence[Incident]) -> None:
@@ -79,22 +82,21 @@ def take_over(tx: Transaction, row: Row[Any], sink: str) -> None:
         kind = "incident" if row.key.startswith("incident:") else "group"
         made = {"sink": sink, "key": row.key, "route": "", "kind": kind, "created_at": tx.now, "hold_until": tx.now}
         group = tx.connection.execute(insert(groups).values(**made, sent_at=tx.now).returning(groups.c.id)).scalar_one()
-    told = [_member(group, one) for one in load_incidents(tx.connection, ids)]
-    apply_all(tx.connection, insert_into(tx.connection, members).on_conflict_do_nothing(), told)
+    apply_all(tx.connection, _JOIN, [_member(group, incident) for incident in load_incidents(tx.connection, ids)])
     tx.changed()
 
 
-def _member(group: int, one: Incident) -> dict[str, Any]:
+def _member(group: int, incident: Incident) -> dict[str, Any]:
     return {
         "group": group,
-        "incident": one.id,
+        "incident": incident.id,
         "source": "",
         "path": "",
-        "told_state": one.state,
-        "told_severity": one.severity,
-        "told_occurrences": one.occurrences,
-        "told_reopens": one.reopens,
-        "told_validity": one.verified.validity if one.verified else None,
+        "told_state": incident.state,
+        "told_severity": incident.severity,
+        "told_occurrences": incident.occurrences,
+        "told_reopens": incident.reopens,
+        "told_validity": incident.verified.validity if incident.verified else None,
     }
 
 

@@ -132,8 +132,8 @@ def _rename(tx: Transaction, node: str, moves: Mapping[str, str]) -> None:
 
 def _restore(tx: Transaction, source: str) -> dict[str, Mapping[str, Any]]:
     node = _here(tx.connection, tx.node)
-    found = _load(tx.connection, node, source)
-    if not found and node:
+    states = _load(tx.connection, node, source)
+    if not states and node:
         # From before nodes were told apart: nobody knows whose they are. Each host begins with all of them, as it did
         # until then; to begin at the end of its files instead could lose something.
         columns = positions.c
@@ -141,8 +141,8 @@ def _restore(tx: Transaction, source: str) -> dict[str, Mapping[str, Any]]:
             columns.node == "", columns.source == source
         )
         tx.connection.execute(insert(positions).from_select(["node", "source", "key", "state"], unclaimed))
-        found = _load(tx.connection, node, source)
-    return found
+        states = _load(tx.connection, node, source)
+    return states
 
 
 def _load(connection: Connection, node: str, source: str) -> dict[str, Mapping[str, Any]]:

@@ -103,7 +103,7 @@ class Redaction(StoreRepository):
             found, last = await self._page(texts, last, redact)
             place += last is None
             note = json.dumps([place, last]) if place < len(_PLACES) else WHOLE
-            mended += await self._session.write(partial(_mend, texts=texts, found=found, note=note))
+            mended += await self._session.write(partial(_mend, texts=texts, page=found, note=note))
             await asyncio.sleep(_PAUSE)
         if mended:
             log.warning("masked what was left of secrets in texts that older versions had cut", rows=mended)
@@ -182,24 +182,24 @@ def _each(value: Any, redact: Redact) -> Any:
     return value
 
 
-def _mend(tx: Transaction, texts: _Texts, found: Sequence[tuple[Row[Any], dict[str, str]]], note: str) -> int:
+def _mend(tx: Transaction, texts: _Texts, page: Sequence[tuple[Row[Any], dict[str, str]]], note: str) -> int:
     """Write a page, and how far that is. What was changed by others since is left to them."""
     sqlite = tx.connection.dialect.name == "sqlite"
-    if found and sqlite:
+    if page and sqlite:
         tx.connection.exec_driver_sql("PRAGMA secure_delete = ON")  # or the old text stays in the file
     try:
         if texts.table is audit:
-            for id_ in dict.fromkeys(row.incident for row, _ in found):
-                trail.amend(tx, id_, {row.seq: changed["note"] for row, changed in found if row.incident == id_})
+            for id_ in dict.fromkeys(row.incident for row, _ in page):
+                trail.amend(tx, id_, {row.seq: changed["note"] for row, changed in page if row.incident == id_})
         else:
-            touch(tx, _sealed(tx.connection, texts.table, [row for row, _ in found]))
-            for row, changed in found:
+            touch(tx, _sealed(tx.connection, texts.table, [row for row, _ in page]))
+            for row, changed in page:
                 _write(tx, texts.table, row, changed)
         tx.connection.execute(_NOTE, {"key": REDACTED, "value": note})
     finally:
-        if found and sqlite:
+        if page and sqlite:
             tx.connection.exec_driver_sql("PRAGMA secure_delete = OFF")
-    return len(found)
+    return len(page)
 
 
 def _sealed(connection: Connection, table: Table, rows: Sequence[Row[Any]]) -> Sequence[str]:

@@ -12,16 +12,16 @@ from monitor.store.errors import Failure, classify
 from monitor.store.schema import REDACTED, metadata
 from monitor.store.upgrades import usable
 
-__all__ = ["salvage"]
+__all__ = ["carry_over"]
 
 
-def salvage(damaged: Path, fresh: Path) -> tuple[dict[str, int], bool]:
+def carry_over(damaged: Path, fresh: Path) -> tuple[dict[str, int], bool]:
     """Row by row, up to the first damaged page of each table, and back from its end.
 
     Returns the rows of each table, and whether every table could be read. Raises sqlite3.Error and DBAPIError when the
     new file cannot be written, and SchemaError for an old one of a version that is not used: then it holds nothing.
     """
-    salvaged: dict[str, int] = {}
+    carried: dict[str, int] = {}
     complete = True
     with contextlib.ExitStack() as stack:
         try:
@@ -31,9 +31,9 @@ def salvage(damaged: Path, fresh: Path) -> tuple[dict[str, int], bool]:
         except sqlite3.Error as error:
             if classify(error) is Failure.RETRY:  # no room for what goes with its log
                 raise
-            return salvaged, False
+            return carried, False
         if version is None or not str(version[0]).isdigit():
-            return salvaged, False
+            return carried, False
         usable(int(version[0]))
         new = stack.enter_context(contextlib.closing(sqlite3.connect(fresh, timeout=5, isolation_level=None)))
         new.execute("PRAGMA foreign_keys = OFF")
@@ -48,11 +48,11 @@ def salvage(damaged: Path, fresh: Path) -> tuple[dict[str, int], bool]:
             count, whole = _carry(old, new, table.name, common)
             complete = complete and whole
             if table.name != "meta":  # which keeps its own version, and is nobody's record
-                salvaged[table.name] = count
+                carried[table.name] = count
         _drop_orphans(new)
         new.execute("DELETE FROM meta WHERE key = ?", (REDACTED,))  # of the new file; the old one may not be through
         new.execute("COMMIT")
-    return salvaged, complete
+    return carried, complete
 
 
 def _drop_orphans(new: sqlite3.Connection) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 import structlog
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from monitor.common.duration import LONGEST
@@ -23,7 +23,7 @@ from monitor.store.actions import ActionError
 from monitor.store.incidents import change_state, remark
 from monitor.store.pages import together
 from monitor.store.reminders import TOGETHER
-from monitor.store.rows import clean, incident_by_id, insert_into, load_incidents
+from monitor.store.rows import clean, incident_by_id, load_incidents, upsert
 from monitor.store.schema import audit, groups, incidents, members, receipts, requests
 from monitor.store.silences import hush, silenced_among
 from monitor.store.transaction import StoreRepository, Transaction, durably, read_only, writes
@@ -39,9 +39,11 @@ _SKEW = 120.0  # seconds by which another clock may differ from ours
 _TOO_OLD = 3 * 86_400.0  # seconds; a repeat that comes later would not be known as one any more (retention.hooks)
 _REOPENINGS = ("opened", "reopened", "reopened_by_hand", "escalated")
 
+_LATER = ("done_at", "refused", "told_at")  # columns that say what came of it
 Needed = Callable[[Incident, str], int | None]  # how many have to approve this action for it; None: it is not to be had
 
 _REFUSALS = (LookupError, TransitionError, RunError, ActionError, ValueError)
+_ENTER = upsert(requests, [column.name for column in requests.c if column.name not in _LATER], on=("id",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +125,7 @@ def _keep(tx: Transaction, asked: InboundRequest) -> bool:
         "due": tx.now,
         "attempts": 0,
     }
-    statement = insert_into(tx.connection, requests).on_conflict_do_nothing(index_elements=[requests.c.id])
-    return tx.connection.execute(statement.returning(requests.c.id), [row]).first() is not None
+    return tx.connection.execute(_ENTER, row).rowcount == 1
 
 
 def _any_left(connection: Connection) -> bool:
@@ -230,7 +231,7 @@ def _learn(tx: Transaction, asked: InboundRequest) -> None:
     told = select(groups.c.id).where(groups.c.sink == asked.sink, groups.c.key == asked.key).limit(1)
     if tx.connection.execute(told).first() is not None:
         new = {"sink": asked.sink, "key": asked.key, "receipt": json.dumps({"place": asked.place}), "at": tx.now}
-        tx.connection.execute(insert_into(tx.connection, receipts), [new])
+        tx.connection.execute(insert(receipts), [new])
 
 
 def _known_as(connection: Connection, asked: InboundRequest) -> str:

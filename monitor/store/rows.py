@@ -21,7 +21,6 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.dialects import sqlite
 
 from monitor.common.notification import Location
 from monitor.common.text import clean as encodable
@@ -40,7 +39,6 @@ __all__ = [
     "incident_by_id",
     "incident_columns",
     "incident_from",
-    "insert_into",
     "latest_decision",
     "load_incidents",
     "load_locations",
@@ -97,15 +95,6 @@ def upsert(table: Table, columns: Sequence[str], *, on: Sequence[str], changing:
     then = f"UPDATE SET {change}" if changing else "NOTHING"
     statement = text(f'INSERT INTO "{table.name}" ({names}) VALUES ({values}) ON CONFLICT ({there}) DO {then}')  # noqa: S608 # names of ours
     return statement.bindparams(*(bindparam(name, type_=table.c[name].type) for name in columns))
-
-
-def insert_into(connection: Connection, table: Table) -> Any:
-    """INSERT with ON CONFLICT: the two dialects offer the same methods on unrelated classes. See `upsert`, too."""
-    if connection.dialect.name == "postgresql":
-        from sqlalchemy.dialects import postgresql  # slow to import, and rarely used
-
-        return postgresql.insert(table)
-    return sqlite.insert(table)
 
 
 def incident_columns(incident: Incident) -> dict[str, Any]:
@@ -229,7 +218,7 @@ _LOCATIONS = (
 
 def load_locations(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[Location, ...]]:
     """Newest first, for each incident id."""
-    found: dict[str, list[Location]] = {}
+    by_incident: dict[str, list[Location]] = {}
     for row in rows_among(connection, _LOCATIONS, ids):
         place = Location(
             source=row.source,
@@ -243,8 +232,8 @@ def load_locations(connection: Connection, ids: Sequence[str]) -> dict[str, tupl
             logged_at=None if row.logged_at is None else datetime.fromtimestamp(row.logged_at, UTC),
             context=row.context,
         )
-        found.setdefault(row.incident, []).append(place)
-    return {incident: tuple(places) for incident, places in found.items()}
+        by_incident.setdefault(row.incident, []).append(place)
+    return {incident: tuple(places) for incident, places in by_incident.items()}
 
 
 _RUNS = select(runs).where(any_of(runs.c.incident))
@@ -253,9 +242,9 @@ _STEPS = select(steps).where(any_of(steps.c.incident)).order_by(steps.c.incident
 
 def load_runs(connection: Connection, ids: Iterable[str]) -> dict[str, RunbookRun]:
     """By incident; those that have none are left out."""
-    found = {row.incident: row for row in rows_among(connection, _RUNS, ids)}
+    by_incident = {row.incident: row for row in rows_among(connection, _RUNS, ids)}
     tasks: dict[str, list[Task]] = {}
-    for row in rows_among(connection, _STEPS, found):
+    for row in rows_among(connection, _STEPS, by_incident):
         tasks.setdefault(row.incident, []).append(_task(row))
     return {
         id_: RunbookRun(
@@ -268,7 +257,7 @@ def load_runs(connection: Connection, ids: Iterable[str]) -> dict[str, RunbookRu
             tasks=tuple(tasks.get(id_, ())),
             ended=row.ended,
         )
-        for id_, row in found.items()
+        for id_, row in by_incident.items()
     }
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select,
 
 from monitor.routing.match import Matcher
 from monitor.routing.routes import Policy, Silence
-from monitor.store.rows import any_of, chunks, clean, incident_by_id, insert_into, rows_among
+from monitor.store.rows import any_of, chunks, clean, incident_by_id, rows_among
 from monitor.store.schema import audit, groups, incidents, members, runs, silence_rules, silences
 from monitor.store.trail import append, entry
 from monitor.store.transaction import StoreRepository, Transaction, durably, read_only
@@ -210,7 +210,7 @@ def hush(tx: Transaction, id_: str, seconds: float, *, actor: str, note: str) ->
     known, _ = incident_by_id(connection, id_)
     connection.execute(delete(silences).where(silences.c.incident == id_))
     if seconds > 0:
-        connection.execute(insert_into(connection, silences).values(incident=id_, until=until))
+        connection.execute(insert(silences).values(incident=id_, until=until))
     tx.changed()
     append(tx, [entry(known, known, "silenced" if seconds > 0 else "unsilenced", actor=actor, note=note, now=tx.now)])
 

@@ -64,7 +64,9 @@ _READ_PATIENCE = 10.0  # seconds a read waits for a database that is locked or a
 class Store:
     """Findings, incidents, positions and the outbox in SQLite or PostgreSQL. Open it with `await Store.open(…)`.
 
-    Several processes may have the same database open: their writes take turns.
+    `node`: what tells this host from others that share the database; `secret`: what the trail is sealed with; `heads`:
+    what this host knows of the ends of histories, None: it stores nothing of it. Several processes may have the same
+    database open: their writes take turns.
     """
 
     def __init__(
@@ -80,9 +82,9 @@ class Store:
         heads: Heads | None = None,
     ) -> None:
         self._database = database
-        self._heads = heads
-        self._node = node
-        self._secret = secret
+        self.heads = heads
+        self.node = node
+        self.secret = secret
         # Assign to reload. What was decided before stays decided.
         self.policy = policy
         self.procedure = procedure
@@ -122,7 +124,7 @@ class Store:
             begin=self._begin,
             on_degraded=lambda message: self._tell(self._set_degraded, message),
             on_recovery=lambda recovery: self._tell(self._set_recovery, recovery),
-            on_news=lambda: self._tell(self._changed),
+            on_change=lambda: self._tell(self._changed),
         )
 
     @classmethod
@@ -188,7 +190,7 @@ class Store:
     async def claim(self) -> None:
         """See that the database is of our fingerprint key; the first that comes is its own. What an older version left
         is sealed with it. Raises StoreError."""
-        await asyncio.to_thread(self._database.claim, self._secret)
+        await asyncio.to_thread(self._database.claim, self.secret)
         if self._database.repairs:
             await self.trail.ready()
 
@@ -199,8 +201,8 @@ class Store:
         # What nobody waits for any more may still read: the connection it makes is to be closed as well.
         await asyncio.to_thread(wait, set(self._reading), timeout)
         await asyncio.to_thread(self._database.dispose)
-        if self._heads is not None:
-            self._heads.close()
+        if self.heads is not None:
+            self.heads.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -223,21 +225,6 @@ class Store:
     def name(self) -> str:
         """The path, or the URL without its password."""
         return self._database.name
-
-    @property
-    def node(self) -> str:
-        """What tells this host from others that share the database."""
-        return self._node
-
-    @property
-    def secret(self) -> bytes:
-        """What the trail is sealed with."""
-        return self._secret
-
-    @property
-    def heads(self) -> Heads | None:
-        """What this host knows of the ends of histories; None: it keeps nothing of it."""
-        return self._heads
 
     @property
     def transactions(self) -> int:
@@ -274,7 +261,7 @@ class Store:
 
     async def commit(
         self,
-        found: Sequence[Finding],
+        findings: Sequence[Finding],
         moved: Sequence[Position] = (),
         *,
         notify: bool = True,
@@ -288,7 +275,7 @@ class Store:
         readings; lone positions follow within a second. Waits while the database cannot be written. `notify` False
         opens incidents quietly.
         """
-        commit = Commit(tuple(found), tuple(moved), notify, tuple(notices), tuple(readings), source)
+        commit = Commit(tuple(findings), tuple(moved), notify, tuple(notices), tuple(readings), source)
         return await asyncio.wrap_future(self._writer.commit(commit))
 
     async def flush(self) -> None:
@@ -345,12 +332,12 @@ class Store:
             connection,
             self.policy,
             self._clock(),
-            self._node,
+            self.node,
             self.procedure,
-            self._secret,
+            self.secret,
             self.access_rules,
             history=self._database.history,
-            heads=self._heads,
+            heads=self.heads,
         )
         begin(tx)
         return tx

@@ -31,13 +31,13 @@ def among(connection: Connection, fingerprints: Iterable[str]) -> dict[str, Row[
     return {row.fingerprint: row for row in rows_among(connection, _ROWS, fingerprints)}
 
 
-def sift(tx: Transaction, found: Mapping[str, tuple[int, Finding]]) -> Mapping[str, tuple[int, Finding]]:
+def sift(tx: Transaction, findings: Mapping[str, tuple[int, Finding]]) -> Mapping[str, tuple[int, Finding]]:
     """Without what is suppressed, which is counted. What was suppressed until now is so no more, and told."""
-    rows = among(tx.connection, {finding.fingerprint for _, finding in found.values()})
+    rows = among(tx.connection, {finding.fingerprint for _, finding in findings.values()})
     if not rows:
-        return found
+        return findings
     held: dict[str, list[Finding]] = {}
-    for _, finding in found.values():
+    for _, finding in findings.values():
         row = rows.get(finding.fingerprint)
         if row is not None and row.until > tx.now:
             held.setdefault(finding.fingerprint, []).append(finding)
@@ -46,7 +46,7 @@ def sift(tx: Transaction, found: Mapping[str, tuple[int, Finding]]) -> Mapping[s
             lift(tx, row)
     for fingerprint, seen in held.items():
         _count(tx, rows[fingerprint], seen)
-    return {id_: pair for id_, pair in found.items() if pair[1].fingerprint not in held}
+    return {id_: pair for id_, pair in findings.items() if pair[1].fingerprint not in held}
 
 
 def lift(tx: Transaction, row: Row[Any]) -> None:

@@ -91,13 +91,13 @@ class Suppressions(StoreRepository):
         return following
 
 
-def _add(tx: Transaction, one: Wanted, actor: str, resolution: Resolution) -> str | None:
+def _add(tx: Transaction, wanted: Wanted, actor: str, resolution: Resolution) -> str | None:
     """Returns the incident that was resolved with it; None: there was none, or it was resolved."""
-    before = among(tx.connection, [one.fingerprint]).get(one.fingerprint)
+    before = among(tx.connection, [wanted.fingerprint]).get(wanted.fingerprint)
     if before is not None:
-        tx.connection.execute(delete(suppressions).where(suppressions.c.fingerprint == one.fingerprint))
-    row = tx.connection.execute(select(incidents).where(incidents.c.fingerprint == one.fingerprint)).first()
-    note = f"suppressed until {until_text(one.until)}: {one.reason}"
+        tx.connection.execute(delete(suppressions).where(suppressions.c.fingerprint == wanted.fingerprint))
+    row = tx.connection.execute(select(incidents).where(incidents.c.fingerprint == wanted.fingerprint)).first()
+    note = f"suppressed until {until_text(wanted.until)}: {wanted.reason}"
     closes = row is not None and row.state != "resolved"
     if row is not None and closes:
         change_state(tx, row.id, "resolve", actor=actor, resolution=resolution, note=note)
@@ -106,11 +106,11 @@ def _add(tx: Transaction, one: Wanted, actor: str, resolution: Resolution) -> st
         append(tx, [entry(known, known, "suppressed", actor=actor, note=note, now=tx.now)])
 
     values: dict[str, Any] = {
-        "fingerprint": one.fingerprint,
-        "reason": clean(one.reason),
+        "fingerprint": wanted.fingerprint,
+        "reason": clean(wanted.reason),
         "by": clean(actor),
         "at": tx.now,
-        "until": one.until,
+        "until": wanted.until,
         "closed": int(closes or bool(before and before.closed)),
         "seen": before.seen if before else 0,
         "first_seen": before.first_seen if before else None,

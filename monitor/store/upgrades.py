@@ -30,22 +30,22 @@ def migrate(connection: Connection, steps: Sequence[Step] = STEPS, *, upgrades: 
     could not be started again afterwards.
     """
     target = FIRST + len(steps)
-    found = known(connection, target) if inspect(connection).has_table("meta") else None
-    if found is None:
+    stored = known(connection, target) if inspect(connection).has_table("meta") else None
+    if stored is None:
         create(connection)
         rows = [{"key": "schema", "value": str(target)}, {"key": REDACTED, "value": WHOLE}]
         connection.execute(insert(meta), rows)
         return None, target
-    if found < target and not upgrades:
+    if stored < target and not upgrades:
         raise SchemaError(
-            f"the database has schema version {found}, and this program works with {target}: restart `monitor run`, "
+            f"the database has schema version {stored}, and this program works with {target}: restart `monitor run`, "
             "which upgrades it, or use the commands of the version that runs"
         )
-    for step in steps[found - FIRST :]:
+    for step in steps[stored - FIRST :]:
         step(connection)
-    if found < target:
+    if stored < target:
         connection.execute(update(meta).where(meta.c.key == "schema").values(value=str(target)))
-    return found, target
+    return stored, target
 
 
 def known(connection: Connection, target: int = VERSION) -> int | None:

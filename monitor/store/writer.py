@@ -60,6 +60,25 @@ class _Job:
     future: Future[Any] = field(default_factory=Future)
 
 
+_Outcome = tuple[_Job, Any, BaseException | None]
+_Outcomes = list[_Outcome]
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What goes into one transaction, over all attempts. `outcomes`: of its jobs, once it is committed; `unsure`: the
+    same where nobody knows yet whether it was. `written`: it is, and lies where the next start looks."""
+
+    jobs: list[_Job]
+    positions: list[Position]
+    token: str = field(default_factory=lambda: uuid.uuid4().hex)
+    outcomes: _Outcomes | None = None
+    unsure: _Outcomes | None = None
+    announced: bool = False
+    counts: Counts = field(default_factory=Counts)
+    written: bool = False
+
+
 class _DamagedError(Exception):
     """Asks the writer to replace the database: a reader has met damage."""
 
@@ -75,7 +94,7 @@ class Writer:
         begin: Callable[[Connection], Transaction],
         on_degraded: Callable[[str | None], None],
         on_recovery: Callable[[Recovery], None],
-        on_news: Callable[[], None],
+        on_change: Callable[[], None],
     ) -> None:
         """`begin` makes what a transaction carries. All callbacks run in the writer thread; `on_degraded(None)`: it
         writes again."""
@@ -83,7 +102,7 @@ class Writer:
         self._database = database
         self._ingest = ingest
         self._begin = begin
-        self._on_degraded, self._on_recovery, self._on_news = on_degraded, on_recovery, on_news
+        self._on_degraded, self._on_recovery, self._on_change = on_degraded, on_recovery, on_change
         self._name = uuid.uuid4().hex
         self._condition = threading.Condition()
         self._jobs: list[_Job] = []
@@ -168,14 +187,14 @@ class Writer:
 
     def _loop(self) -> None:
         while True:
-            taken = self._take()
-            if taken is None:
+            batch = self._take()
+            if batch is None:
                 break
-            jobs, positions = taken
-            if not jobs and not positions and not self._database.replaced() and not self._database.forgets():
+            work = batch.jobs or batch.positions
+            if not work and not self._database.replaced() and not self._database.forgets():
                 self._checkpoint()
                 continue
-            self._write(jobs, positions)
+            self._write(batch)
             self._written = True
             if time.monotonic() - self._checkpointed > _CHECKPOINT:
                 self._checkpoint()
@@ -186,7 +205,7 @@ class Writer:
             except (SQLAlchemyError, ForgottenError) as error:
                 log.debug("could not remove the writer's mark", error=explain(error))
 
-    def _take(self) -> tuple[list[_Job], list[Position]] | None:
+    def _take(self) -> _Batch | None:
         """Wait for work. Positions travel with whatever is written next, so that their order is kept."""
         with self._condition:
             while not self._jobs:
@@ -203,85 +222,92 @@ class Writer:
             positions, self._positions = list(self._positions.values()), {}
             self._positions_since = None
         # A caller that has gone (cancelled) does not want it any more; nothing of it has happened yet.
-        return [job for job in jobs if job.future.set_running_or_notify_cancel()], positions
+        return _Batch([job for job in jobs if job.future.set_running_or_notify_cancel()], positions)
 
-    def _write(self, jobs: list[_Job], positions: list[Position]) -> None:
-        token = uuid.uuid4().hex
-        unsure: list[tuple[_Job, Any, BaseException | None]] | None = None
+    def _write(self, batch: _Batch) -> None:
         failures = 0
-        trouble: str | None
-        news, counts = False, Counts()
-        outcomes: list[tuple[_Job, Any, BaseException | None]] | None = None  # once it is committed
-        while True:
+        while not batch.written:
             self._attempt_since = time.monotonic()
             try:
-                if not self._stay_at_the_path():
-                    outcomes = None
-                if outcomes is None and unsure is not None and self._landed(token):
-                    outcomes = unsure
-                if outcomes is None:
-                    unsure = None
-                    durable = any(job.durable for job in jobs)
-                    with self._database.transaction(durable=durable) as connection:
-                        tx = self._begin(connection)
-                        applied = self._apply(tx, jobs, positions)
-                        settle(tx)
-                        news, counts = tx.announced, tx.counts
-                        if self._database.postgres:
-                            self._mark(tx, token)
-                            unsure = applied  # from here on a lost answer leaves it open whether it was committed
-                    outcomes = applied
-                    if tx.heads is not None:
-                        tx.heads.note(tx.learned, durable=durable)
-                # Removed in the midst of it? Nobody hears that it is kept before it lies where the next start looks.
-                if not self._stay_at_the_path():
-                    outcomes = None
-                    continue
-                self._set_degraded(None)
-                break
-            except ForgottenError as error:
-                outcomes = unsure = None
-                lost, trouble = self._remembered(error)
-                jobs = [*lost, *jobs]
-            except _DamagedError as error:
-                trouble = self._replace(str(error))
-            except StoreError as error:  # the place is unusable for now: the folder is gone, or a newer version's file
-                trouble = str(error)
-            except (SQLAlchemyError, OSError) as error:
-                kind = classify(error) if isinstance(error, SQLAlchemyError) else Failure.RETRY
-                if kind is Failure.FATAL or (kind is Failure.CORRUPT and not self._database.repairs):
-                    self._fail(jobs, StoreError(f"{self._database.name}: {explain(error)}"))
-                    return
-                trouble = explain(error)
-                if kind is Failure.CORRUPT:
-                    trouble = self._replace(trouble)
-            except Exception as error:  # a boundary: a mistake of ours must not end the thread everybody waits for
-                log.exception("a transaction failed for a reason that waiting does not mend")
-                self._fail(jobs, error)
+                trouble = self._attempt(batch)
+            except Exception as error:  # noqa: BLE001 - a boundary: a mistake must not end the thread all wait for
+                self._fail(batch.jobs, error)
                 return
             finally:
                 self._attempt_since = None
-            if trouble is not None:
-                failures += 1
-                self.stats.retries += 1
-                self._set_degraded(trouble)
-                self._database.forget_connections()
-                if self._abandon.wait(backoff(failures, _RETRY_FIRST, _RETRY_LONGEST)):
-                    self._fail(
-                        jobs, StoreError(f"{self._database.name}: closed while it could not be written: {trouble}")
-                    )
-                    return
+            if trouble is None:
+                continue
+            failures += 1
+            self.stats.retries += 1
+            self._set_degraded(trouble)
+            self._database.forget_connections()
+            if self._abandon.wait(backoff(failures, _RETRY_FIRST, _RETRY_LONGEST)):
+                closed = f"{self._database.name}: closed while it could not be written: {trouble}"
+                self._fail(batch.jobs, StoreError(closed))
+                return
+        self._report(batch)
 
+    def _attempt(self, batch: _Batch) -> str | None:
+        """Returns what is wrong, where waiting or trying again may mend it; raises what they do not mend."""
+        try:
+            self._commit(batch)
+        except ForgottenError as error:
+            batch.outcomes = batch.unsure = None
+            lost, trouble = self._remembered(error)
+            batch.jobs = [*lost, *batch.jobs]
+            return trouble
+        except _DamagedError as error:
+            return self._replace(str(error))
+        except StoreError as error:  # the place is unusable for now: the folder is gone, or a newer version's file
+            return str(error)
+        except (SQLAlchemyError, OSError) as error:
+            kind = classify(error) if isinstance(error, SQLAlchemyError) else Failure.RETRY
+            if kind is Failure.FATAL or (kind is Failure.CORRUPT and not self._database.repairs):
+                raise StoreError(f"{self._database.name}: {explain(error)}") from None
+            return self._replace(explain(error)) if kind is Failure.CORRUPT else explain(error)
+        except Exception:
+            log.exception("a transaction failed for a reason that waiting does not mend")
+            raise
+        return None
+
+    def _commit(self, batch: _Batch) -> None:
+        """Unless an earlier attempt has."""
+        if not self._stay_at_the_path():
+            batch.outcomes = None
+        if batch.outcomes is None and batch.unsure is not None and self._landed(batch.token):
+            batch.outcomes = batch.unsure
+        if batch.outcomes is None:
+            batch.unsure = None
+            durable = any(job.durable for job in batch.jobs)
+            with self._database.transaction(durable=durable) as connection:
+                tx = self._begin(connection)
+                applied = self._apply(tx, batch.jobs, batch.positions)
+                settle(tx)
+                batch.announced, batch.counts = tx.announced, tx.counts
+                if self._database.postgres:
+                    tx.connection.execute(_MARK, {"writer": self._name, "token": batch.token, "at": tx.now})
+                    batch.unsure = applied  # from here on a lost answer leaves it open whether it was committed
+            batch.outcomes = applied
+            if tx.heads is not None:
+                tx.heads.note(tx.learned, durable=durable)
+        # Removed in the midst of it? Nobody hears that it is stored before it lies where the next start looks.
+        if self._stay_at_the_path():
+            self._set_degraded(None)
+            batch.written = True
+        else:
+            batch.outcomes = None
+
+    def _report(self, batch: _Batch) -> None:
+        commits = [job.run for job in batch.jobs if isinstance(job.run, Commit)]
         self.stats.transactions += 1
-        self.stats.commits += sum(isinstance(job.run, Commit) for job in jobs)
-        self.stats.counts.add(counts)
+        self.stats.commits += len(commits)
+        self.stats.counts.add(batch.counts)
         if self._database.postgres and self._database.number is not None:
-            commits = [job.run for job in jobs if isinstance(job.run, Commit)]
-            self._memory.add(self._database.number, commits, positions)
-        if news:
+            self._memory.add(self._database.number, commits, batch.positions)
+        if batch.announced:
             # Before the futures: whoever continues after a commit finds delivery already on its way.
-            self._on_news()
-        for job, result, failure in outcomes:
+            self._on_change()
+        for job, result, failure in batch.outcomes or ():
             if failure is None:
                 job.future.set_result(result)
             else:
@@ -295,56 +321,37 @@ class Writer:
         self._on_recovery(recovery)
         return recovery.kind == "removed"
 
-    def _apply(
-        self, tx: Transaction, jobs: list[_Job], positions: Iterable[Position]
-    ) -> list[tuple[_Job, Any, BaseException | None]]:
+    def _apply(self, tx: Transaction, jobs: list[_Job], positions: list[Position]) -> _Outcomes:
         """Each call in a savepoint of its own, commits together: a mistake in one leaves the others alone."""
-        outcomes: list[tuple[_Job, Any, BaseException | None]] = []
-        commits = [job for job in jobs if isinstance(job.run, Commit)]
-        late = list(positions)
-        if commits or late:
-            outcomes += self._apply_commits(tx, commits, late)
-        for job in jobs:
-            if isinstance(job.run, Commit):
-                continue
-            run = job.run
-            outcomes.append(self._guarded(tx, job, lambda run=run: run(tx)))  # type: ignore[misc]
-        return outcomes
+        commits = [(job, job.run) for job in jobs if isinstance(job.run, Commit)]
+        outcomes = self._apply_commits(tx, commits, positions) if commits or positions else []
+        return [*outcomes, *(self._guarded(tx, job) for job in jobs if not isinstance(job.run, Commit))]
 
     def _apply_commits(
-        self, tx: Transaction, jobs: list[_Job], late: list[Position]
-    ) -> list[tuple[_Job, Any, BaseException | None]]:
-        commits = [job.run for job in jobs if isinstance(job.run, Commit)]
+        self, tx: Transaction, commits: Sequence[tuple[_Job, Commit]], late: list[Position]
+    ) -> _Outcomes:
         try:
             with tx.attempt():
-                counts = self._ingest(tx, commits, late)
-            return [(job, count, None) for job, count in zip(jobs, counts, strict=True)]
+                counts = self._ingest(tx, [commit for _, commit in commits], late)
+            return [(job, count, None) for (job, _), count in zip(commits, counts, strict=True)]
         except Exception as error:  # a boundary: one caller's mistake is not another's
             if not _belongs_to_caller(error):
                 raise
         # Rare: one of them is at fault. One by one, so that only its own caller hears of it.
-        outcomes = []
-        for job in jobs:
-            commit = job.run
-            assert isinstance(commit, Commit)
-            outcomes.append(
-                self._guarded(tx, job, lambda commit=commit: self._ingest(tx, [commit], ())[0])  # type: ignore[misc]
-            )
+        outcomes = [self._guarded(tx, job) for job, _ in commits]
         self._ingest(tx, (), late)
         return outcomes
 
-    def _guarded(self, tx: Transaction, job: _Job, run: Callable[[], Any]) -> tuple[_Job, Any, BaseException | None]:
+    def _guarded(self, tx: Transaction, job: _Job) -> _Outcome:
         tx.changed()  # by the job before, or its end
         try:
             with tx.attempt():
-                return job, run(), None
+                run = job.run
+                return job, self._ingest(tx, [run], ())[0] if isinstance(run, Commit) else run(tx), None
         except Exception as error:  # a boundary: the caller gets it
             if not _belongs_to_caller(error):
                 raise
             return job, None, error
-
-    def _mark(self, tx: Transaction, token: str) -> None:
-        tx.connection.execute(_MARK, {"writer": self._name, "token": token, "at": tx.now})
 
     def _landed(self, token: str) -> bool:
         with self._database.transaction(durable=False) as connection:

@@ -156,7 +156,7 @@ class _Door:
     ) -> tuple[list[Owner], Mapping[str, str]]:
         """Those whose secret signed the body, and the names of those of whom one cannot be read, with why. All are
         tried."""
-        found: dict[str, Owner] = {}
+        fitting: dict[str, Owner] = {}
         unreadable: dict[str, str] = {}
         for owner, secret in secrets:
             try:
@@ -165,8 +165,8 @@ class _Door:
                 unreadable.setdefault(owner.name, str(error))
                 continue
             if self._vendor.signed(value, request.headers, body):
-                found[owner.name] = owner
-        return list(found.values()), unreadable
+                fitting[owner.name] = owner
+        return list(fitting.values()), unreadable
 
     def _tell(self, unreadable: Mapping[str, str]) -> None:
         before, self._unreadable = self._unreadable, unreadable

@@ -361,14 +361,14 @@ async def _store_once(folder: Path) -> None:
         await store.positions.of("services")
         for offset in (0, 1, 1):
             await store.commit([helpers.finding("one", offset), helpers.finding(offset)], [place], source="services")
-        await store.outbox.notify(Notice("title"))
+        await helpers.notify(store, Notice("title"))
         for _ in range(3):
             now.now += 3600
             await store.groups.tick()
             for sink in policy.sinks:
                 for one in await store.outbox.lease(sink, helpers.OWNER, 60, 4, most=50, backlog=300, paced=True):
                     await store.outbox.sent(one.id, {"place": "here"})
-            await store.outbox.waiting()
+            (await store.groups.agenda())[1]
             await store.groups.agenda()
             await store.groups.look_again()
             await store.runs.sweep(everything=True)

@@ -67,17 +67,17 @@ def incidents(shown: Sequence[IncidentView]) -> str:
     heads = ("id", "severity", "state", "works", "what", "secret", "times", "last seen", "where")
     rows = [
         (
-            link(f"/incidents/{one.id}", one.id),
-            one.severity,
-            one.state,
-            one.validity or "-",
-            title(one),
-            one.masked,
-            f"{one.occurrences:,}",
-            moment(one.last_seen),
-            place(one.locations[0]) if one.locations else "-",
+            link(f"/incidents/{item.id}", item.id),
+            item.severity,
+            item.state,
+            item.validity or "-",
+            title(item),
+            item.masked,
+            f"{item.occurrences:,}",
+            moment(item.last_seen),
+            place(item.locations[0]) if item.locations else "-",
         )
-        for one in shown
+        for item in shown
     ]
     return document("Incidents", tag("h1", "Incidents"), table(rows, heads) if rows else tag("p", "There are none."))
 

@@ -73,5 +73,5 @@ async def test_an_entry_that_cannot_be_read_and_what_is_gone(make: Make, tmp_pat
         await store.inventory.save("vault", [new], whole=True)
         subject = replace(make(), store=store, now=NOW)
         assert [verdict for verdict, _ in await verdicts(subject)] == ["pass"]
-        await store.inventory.failed("vault", "it is down")
+        await store.inventory.save("vault", (), whole=False, error="it is down")
         assert ("unknown", "inventory vault could not be read: it is down") in await verdicts(subject)

@@ -24,7 +24,7 @@ from tests.fakes.intake import until
 from tests.fakes.server import Fault
 from tests.fakes.setup import RULE, Setup, incidents, running, told
 from tests.fakes.webhook import FakeWebhook
-from tests.monitor.store.helpers import finding
+from tests.monitor.store.helpers import finding, notify
 
 # What older versions left
 
@@ -39,7 +39,7 @@ async def test_what_an_older_version_kept_half_masked_is_mended_before_anybody_i
     text = f"{'x' * 220}/{value[:35]}"
     async with await Store.open(database) as store:
         await store.commit([finding("old", path=text, labels={"host": text}, severity="critical")])
-        await store.outbox.notify(Notice("Lost", f"7 bytes of {text} (truncated).", sinks=("hook",)))
+        await notify(store, Notice("Lost", f"7 bytes of {text} (truncated).", sinks=("hook",)))
     with contextlib.closing(sqlite3.connect(database)) as connection:
         connection.execute("DELETE FROM meta WHERE key = 'redacted'")
         connection.commit()

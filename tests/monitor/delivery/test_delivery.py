@@ -23,6 +23,7 @@ from tests.fakes.delivery import (
     refuse,
     until,
 )
+from tests.monitor.store.helpers import notify
 
 
 async def test_an_alert_leaves_at_once_and_says_what_to_do(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +166,7 @@ async def test_digests_and_tests_have_a_title(store: Store) -> None:
     store.policy = Policy(sinks=("chat",), routes=(Route.model_validate({"sinks": ["chat"], "burst": "1/1h"}),))
     async with delivering(store, chat=chat) as delivery:
         await store.commit([finding(str(number), number) for number in range(4)])
-        await store.outbox.notify(Notice("A test", reason="test", sinks=("chat",)))
+        await notify(store, Notice("A test", reason="test", sinks=("chat",)))
         assert await delivery.settle(60) == 0
     shown = {notification.reason: notification for notification in chat.got}
     assert set(shown) == {"new", "digest", "test"}

@@ -15,7 +15,7 @@ import pytest
 from monitor.config.config import Config, parse
 from monitor.config.locate import ConfigError
 from monitor.inventory.held import OvertakenError
-from monitor.rotation.automatic import Automatic, ask_provider, by_provider
+from monitor.rotation.automatic import Automatic, Rotations, ask_provider, by_provider
 from monitor.rotation.work import Proof, begin, close, look, sweep, under_way
 from monitor.routing.routes import Policy
 from monitor.runbook.progress import Procedure
@@ -30,6 +30,7 @@ from tests.monitor.store.helpers import Clock, fingerprint
 
 DAY = 86_400.0
 KEY = b"k" * 32
+DOTENV = '[[inventory]]\nname = "env"\ntype = "dotenv"\npath = [".env"]\n'
 ASKED = "/v1/database/rotate-role/app"
 
 
@@ -156,7 +157,7 @@ async def test_nobody_is_asked_while_the_entry_cannot_be_read(
     config = config_of(tmp_path, bao.url)
     await save(store, clock, "one", 31)
     clock.now += 900
-    await store.inventory.failed("bao", "inventory bao: HTTP 403")
+    await store.inventory.save("bao", (), whole=False, error="inventory bao: HTTP 403")
     await rounds(store, config)
     [incident] = await store.incidents.find(locations=True)
     assert (bao.asked, incident.rule, incident.severity) == (0, "rotation-due", "high")
@@ -371,3 +372,18 @@ async def test_it_is_off_unless_a_policy_and_an_entry_say_so(
     bare = config_of(tmp_path, bao.url, automatic="false", rotate=False)
     with pytest.raises(LookupError, match=r"\[\[inventory\]\] bao has no `rotate`"):
         await ask_provider(store, bare, secret, incident.id, actor="ada")
+
+
+async def test_overdue_secrets_become_incidents_by_themselves_where_there_is_an_inventory(tmp_path: Path) -> None:
+    config = parse("")
+    async with await Store.open(tmp_path / "db", Policy(sinks=("chat",))) as store:
+        prints = (Print(fingerprint("x"), "", 20, "mixed"),)
+        old = SecretVersion("KEY", fingerprint("x"), rotated=1.0, tags=("critical",), prints=prints)
+        await store.inventory.save("env", [old], whole=True)
+        rotations = Rotations(store, KEY, lambda: config, str)
+        await rotations.sweep()
+        assert await store.incidents.find() == []
+
+        config = parse(DOTENV, tmp_path / "config.toml")
+        await rotations.sweep()
+        assert [one.rule for one in await store.incidents.find()] == ["rotation-due"]

@@ -9,8 +9,9 @@ from pathlib import Path
 from sqlalchemy import text
 
 from monitor.domain.model import Finding
-from monitor.store import Leased, Store, owner_name
+from monitor.store import Leased, Notice, Store, owner_name
 from monitor.store.database import Database
+from monitor.store.outbox import add_notice
 
 NOW = 1_800_000_000.0
 OWNER = owner_name("here")
@@ -50,6 +51,11 @@ def finding(secret: object, offset: int = 0, **changes: object) -> Finding:
     found = replace(found, **changes)  # type: ignore[arg-type]
     identity = f"{found.source} {found.path} {found.generation} {found.offset} {found.rule} {found.fingerprint}"
     return replace(found, id=hashlib.sha256(identity.encode("utf-8", "backslashreplace")).hexdigest())
+
+
+async def notify(store: Store, notice: Notice) -> list[str]:
+    """Returns the ids of its notifications."""
+    return await store.write(lambda tx: add_notice(tx, notice), durable=True)
 
 
 async def reasons(store: Store) -> list[str]:

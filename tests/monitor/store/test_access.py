@@ -45,7 +45,6 @@ async def test_readings_are_counted_by_the_hour_and_a_repeat_is_not(url: str) ->
         assert await store.access.uses(principal="app", since=T + 3600, limit=5) == uses[:1]
         [(secret, principal, habit)] = await store.access.known()
         assert (secret, principal, habit.times) == ("prod/db", "app", 5)
-        assert await store.access.last() is not None
 
 
 async def test_whoever_read_something_is_known_however_many_they_are(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 from monitor.routing.fold import FOLD
 from monitor.routing.routes import Policy
 from monitor.store import Leased, Notice, Store, owner_name
-from tests.monitor.store.helpers import NOW, OWNER, Clock, finding
+from tests.monitor.store.helpers import NOW, OWNER, Clock, finding, notify
 
 Opener = Callable[..., Awaitable[Store]]
 POLICY = Policy(sinks=("chat", "pager"), pagers=frozenset({"pager"}))
@@ -78,7 +78,7 @@ async def test_a_new_one_waits_for_nothing(store: Store, clock: Clock) -> None:
     clock.now += 20
     await flood(store, 100, 40)
     await store.commit([finding("other", 500, severity="critical", rule="acme")])
-    await store.outbox.notify(Notice("disk full", severity="high"))
+    await notify(store, Notice("disk full", severity="high"))
     assert sorted(one.reason for one in await sent(store)) == ["new", "operational"]
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 from monitor.domain.model import Position
 from monitor.routing.routes import Policy
 from monitor.store import Recovery, Store
+from monitor.store.commit_counter import NumberFile
 from monitor.store.upgrades import FIRST, VERSION
 from tests.monitor.store.failover import connected, lagging, take_over
 from tests.monitor.store.helpers import finding
@@ -183,3 +186,41 @@ async def test_a_copy_of_a_version_that_is_not_used_is_waited_for(postgres_url: 
             connection.execute("UPDATE meta SET value = %s WHERE key = 'schema'", [str(VERSION)])
         assert await waiting == 1
         assert await secrets(store) == {finding(name).fingerprint for name in "abc"}
+
+
+def test_it_only_grows_unless_it_is_set(tmp_path: Path) -> None:
+    path = tmp_path / "mark"
+    one, other = NumberFile(path, create=True), NumberFile(path, create=False)
+    one.reached(7)
+    other.reached(5)
+    assert one.read() == 7
+    one.set(2)
+    assert other.read() == 2
+    one.close()
+    other.close()
+    path.write_bytes(b"abc")
+    torn = NumberFile(path, create=False)
+    assert torn.read() == 0
+    torn.close()
+
+
+def test_without_a_file_nothing_is_counted(tmp_path: Path) -> None:
+    for file in (NumberFile(tmp_path / "no" / "mark", create=True), NumberFile(tmp_path / "mark", create=False)):
+        file.reached(3)
+        assert file.read() == 0
+        file.close()
+    assert not (tmp_path / "mark").exists()
+
+
+def test_a_look_that_fails_is_no_trouble_of_the_transaction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = NumberFile(tmp_path / "mark", create=True)
+    file.reached(3)
+
+    def failing(*_: object) -> bytes:
+        raise OSError(errno.EIO, "the disk fails")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pread", failing)
+        file.reached(4)
+    assert file.read() == 4
+    file.close()

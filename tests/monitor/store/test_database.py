@@ -108,7 +108,7 @@ async def main():
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), most))
     async with await Store.open(sys.argv[1], waiting=waiting) as store:
         found = store.recovery
-        recovery = found and [found.kind, found.salvaged["incidents"], found.path.name]
+        recovery = found and [found.kind, found.carried["incidents"], found.path.name]
         print(json.dumps([told, recovery, await store.positions.of("s"), await store.incidents.count()]))
 
 asyncio.run(main())

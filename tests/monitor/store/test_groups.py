@@ -18,11 +18,11 @@ async def test_first_at_once_then_grouped_updates_then_repeats(store: Store, clo
         clock.now += 10
         await store.commit([finding("a", n)])
     assert await deliver(store) == []
-    assert await store.groups.next_due() == NOW + 300
+    assert (await store.groups.agenda())[0] == NOW + 300
     clock.now = NOW + 300
     await store.groups.tick()
     assert await deliver(store) == ["update"]
-    assert await store.groups.next_due() == NOW + 300 + 14_400
+    assert (await store.groups.agenda())[0] == NOW + 300 + 14_400
     clock.now = NOW + 300 + 14_400
     await store.groups.tick()
     assert await deliver(store) == ["repeat"]
@@ -57,7 +57,7 @@ async def test_group_by_collects(opener, clock: Clock) -> None:  # type: ignore[
     await store.commit([finding("a")])
     await store.commit([finding("b", 1), finding("c", 2, rule="npm")])
     assert await deliver(store) == []
-    assert await store.groups.next_due() == NOW + 30
+    assert (await store.groups.agenda())[0] == NOW + 30
     clock.now += 30
     await store.groups.tick()
     boxes = await store.outbox.list()
@@ -85,7 +85,7 @@ async def test_a_burst_folds_into_digests_and_drops_none(opener, clock: Clock) -
     sent_by_then = clock.now
     await store.groups.tick()
     assert await deliver(store) == []
-    assert await store.groups.next_due() == sent_by_then + 60
+    assert (await store.groups.agenda())[0] == sent_by_then + 60
     clock.now += 60
     await store.groups.tick()
     assert await deliver(store) == ["digest"]
@@ -160,7 +160,7 @@ async def test_silenced_incidents_are_told_when_the_silence_ends(opener, clock: 
     store = await opener(Policy(sinks=("chat",), silences=(silence,)))
     await store.commit([finding("a")])
     assert await deliver(store) == []
-    assert await store.groups.next_due() == NOW + 600
+    assert (await store.groups.agenda())[0] == NOW + 600
     clock.now = NOW + 600
     await store.groups.tick()
     assert await deliver(store) == ["new"]
@@ -192,7 +192,7 @@ async def test_a_silence_that_is_taken_back_silences_no_longer(opener, clock: Cl
     forever = Silence(matchers=(Matcher.parse("rule=github-pat"),))
     store = await opener(Policy(sinks=("chat",), silences=(forever,)))
     await store.commit([finding("a")])
-    assert await store.groups.next_due() is None
+    assert (await store.groups.agenda())[0] is None
     store.policy = Policy(sinks=("chat",))
     await store.groups.adopt(OWNER, ["chat"])
     await store.groups.tick()

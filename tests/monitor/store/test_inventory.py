@@ -67,7 +67,7 @@ async def test_what_was_not_read_stays_as_it_was(url: str) -> None:
         await store.inventory.save("f", [kept("A", "3")], whole=True)
         told = await store.inventory.save("e", [kept("B", "4")], whole=False, error="it is down")
         assert (told.changed, told.gone) == (1, 0)
-        await store.inventory.failed("f", "it is down")
+        await store.inventory.save("f", (), whole=False, error="it is down")
         assert (await store.inventory.get("e/A")).gone_at is None
         syncs = await store.inventory.syncs()
         assert [(one.held, one.error, one.whole_at is not None) for one in syncs.values()] == [

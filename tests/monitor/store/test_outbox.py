@@ -3,7 +3,7 @@ from __future__ import annotations
 from monitor.routing.match import Matcher
 from monitor.routing.routes import Policy, Route
 from monitor.store import Notice, Store, owner_name
-from tests.monitor.store.helpers import OWNER, Clock, deliver, finding, fingerprint, lease
+from tests.monitor.store.helpers import OWNER, Clock, deliver, finding, fingerprint, lease, notify
 
 
 async def test_leases_expire_and_belong_to_one(store: Store, clock: Clock) -> None:
@@ -116,9 +116,9 @@ async def test_what_waits_for_a_sink_that_is_gone_moves_on(store: Store) -> None
 async def test_notices_follow_routes_else_go_everywhere(opener) -> None:  # type: ignore[no-untyped-def]
     route = Route(matchers=(Matcher.parse("severity=critical"),), sinks=("pager",))
     store = await opener(Policy(sinks=("pager", "chat"), routes=(route,)))
-    assert len(await store.outbox.notify(Notice("disk full", severity="critical"))) == 1
-    assert len(await store.outbox.notify(Notice("hm", severity="low"))) == 2
-    assert len(await store.outbox.notify(Notice("test", reason="test", sinks=("chat",)))) == 1
+    assert len(await notify(store, Notice("disk full", severity="critical"))) == 1
+    assert len(await notify(store, Notice("hm", severity="low"))) == 2
+    assert len(await notify(store, Notice("test", reason="test", sinks=("chat",)))) == 1
     assert await deliver(store, "pager") == ["operational", "operational"]
     assert await deliver(store, "chat") == ["operational", "test"]
 

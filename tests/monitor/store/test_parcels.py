@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from monitor.routing.routes import Policy, Route
 from monitor.store import Notice, Store
-from tests.monitor.store.helpers import OWNER, Clock, deliver, finding, lease
+from tests.monitor.store.helpers import OWNER, Clock, deliver, finding, lease, notify
 
 ONE_BY_ONE = Policy(sinks=("chat",), routes=(Route.model_validate({"sinks": ["chat"], "burst": "1000/1m"}),))
 TOGETHER = Policy(sinks=("chat",), routes=(Route.model_validate({"sinks": ["chat"], "burst": "1/1h"}),))
@@ -12,7 +12,7 @@ SEVERITIES = ("low", "critical", "medium", "high")
 async def test_one_of_too_many_incidents_is_parted_the_worst_first(store: Store) -> None:
     await store.commit([finding(n, n, severity=SEVERITIES[n % 4]) for n in range(12)], notify=False)
     ids = tuple(incident.id for incident in await store.incidents.find())
-    await store.outbox.notify(Notice("all of them", severity="high", incidents=ids))
+    await notify(store, Notice("all of them", severity="high", incidents=ids))
     told = []
     while leased := next(iter(await store.outbox.lease("chat", OWNER, 60, most=5)), None):
         told.append([incident.severity for incident in leased.incidents])

@@ -21,7 +21,7 @@ from monitor.store import Store, redaction
 from monitor.store.database import Database
 from monitor.store.records import Notice
 from monitor.store.schema import REDACTED, WHOLE, meta, metadata
-from tests.monitor.store.helpers import NOW, Clock, finding, fingerprint
+from tests.monitor.store.helpers import NOW, Clock, finding, fingerprint, notify
 
 TOKEN = expand("ghp_{alnum:30}{crc32}", 11)
 SHOWN = 12  # characters in a row of it that nothing may show
@@ -63,7 +63,7 @@ async def fill(store: Store) -> None:
     await store.commit(seen, lost.changed(), readings=readings, source="vault")
     await store.commit((), [Position("services", "/a.log", {"offset": 7})])
     told = Notice("Source services missed bytes", f"7 bytes of {cut(256)} (truncated). See docs/sources.md.")
-    await store.outbox.notify(told)
+    await notify(store, told)
     facts = {"login": cut(200), "list": f"{cut(190)}, b", "scopes": "repo, user"}
     verified = Verified("refused", NOW, "GitHub refuses it", "github", facts)
     id_ = fingerprint("labelled")[:16]

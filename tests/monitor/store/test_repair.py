@@ -13,7 +13,7 @@ from monitor.routing.routes import Policy
 from monitor.runbook.progress import Procedure
 from monitor.store import Store
 from monitor.store.database import Database
-from monitor.store.repair import salvage
+from monitor.store.repair import carry_over
 from monitor.store.upgrades import SchemaError
 from tests.monitor.store.helpers import finding, fingerprint
 
@@ -32,7 +32,7 @@ def fresh(path: Path) -> Path:
 
 async def test_a_whole_file_is_carried_over_whole(tmp_path: Path) -> None:
     await filled(tmp_path / "old.db")
-    counts, complete = salvage(tmp_path / "old.db", fresh(tmp_path / "new.db"))
+    counts, complete = carry_over(tmp_path / "old.db", fresh(tmp_path / "new.db"))
     assert complete
     assert (counts["incidents"], counts["findings"], counts["positions"]) == (200, 200, 1)
     async with await Store.open(tmp_path / "new.db") as store:
@@ -44,7 +44,7 @@ async def test_the_trail_of_a_whole_file_is_whole_and_who_reads_it_on_goes_on(tm
     async with await Store.open(tmp_path / "old.db") as store:
         await store.verdicts.gather(lambda labels: True)
         await store.commit([finding("unseen")])
-    counts, _ = salvage(tmp_path / "old.db", fresh(tmp_path / "new.db"))
+    counts, _ = carry_over(tmp_path / "old.db", fresh(tmp_path / "new.db"))
     assert "meta" not in counts
     async with await Store.open(tmp_path / "new.db") as store:
         assert not (await store.trail.verify()).problems
@@ -59,7 +59,7 @@ async def test_what_belonged_to_a_lost_row_goes_too(tmp_path: Path) -> None:
         await store.silences.set(lost, 60, actor="ada", note="")
     with contextlib.closing(sqlite3.connect(tmp_path / "old.db", isolation_level=None)) as old:
         old.execute("DELETE FROM incidents WHERE id = ?", [lost])
-    salvage(tmp_path / "old.db", fresh(tmp_path / "new.db"))
+    carry_over(tmp_path / "old.db", fresh(tmp_path / "new.db"))
     async with await Store.open(tmp_path / "new.db", procedure=Procedure("high", (), runbook.load)) as store:
         assert list(await store.runs.of([lost, kept])) == [kept]
         await store.runs.sweep(everything=True)
@@ -68,7 +68,7 @@ async def test_what_belonged_to_a_lost_row_goes_too(tmp_path: Path) -> None:
 
 def test_of_what_is_no_database_nothing_is_carried_over(tmp_path: Path) -> None:
     (tmp_path / "old.db").write_bytes(b"notes\n" * 2_000)
-    assert salvage(tmp_path / "old.db", fresh(tmp_path / "new.db")) == ({}, False)
+    assert carry_over(tmp_path / "old.db", fresh(tmp_path / "new.db")) == ({}, False)
 
 
 @pytest.mark.parametrize("version", ["22", "99"])
@@ -79,7 +79,7 @@ async def test_a_damaged_file_of_another_program_stays_where_it_is(tmp_path: Pat
         there.execute("UPDATE meta SET value = ? WHERE key = 'schema'", [version])
     before = path.read_bytes()
     with pytest.raises(SchemaError, match=f"schema version {version}"):
-        salvage(path, fresh(tmp_path / "new.db"))
+        carry_over(path, fresh(tmp_path / "new.db"))
     database = Database(path)
     with pytest.raises(SchemaError, match=f"schema version {version}"):
         database.recover("met by a reader")
@@ -102,7 +102,7 @@ async def test_rows_for_which_there_is_no_room_are_no_damage(tmp_path: Path, mon
 
     monkeypatch.setattr(sqlite3, "connect", cramped)
     with pytest.raises(DBAPIError, match="full"):
-        salvage(tmp_path / "old.db", new)
+        carry_over(tmp_path / "old.db", new)
     monkeypatch.undo()
     with connect(new) as there:
         assert there.execute("SELECT count(*) FROM incidents").fetchone() == (0,)

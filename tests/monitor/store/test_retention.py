@@ -26,7 +26,7 @@ from monitor.store.schema import (
     read_ids,
     receipts,
 )
-from tests.monitor.store.helpers import OWNER, Clock, deliver, finding, fingerprint, lease, oldest
+from tests.monitor.store.helpers import OWNER, Clock, deliver, finding, fingerprint, lease, notify, oldest
 
 DAY = 86_400.0
 AGES = RetentionConfig()
@@ -111,8 +111,8 @@ async def test_a_leak_of_what_was_forgotten_but_for_its_fingerprint_opens_it_aga
 
 async def test_what_is_not_delivered_stays_with_all_it_is_about(store: Store, clock: Clock) -> None:
     id_ = await resolved(store, "told")
-    await store.outbox.notify(Notice("about it", incidents=(id_,), key="k"))
-    waiting = await store.outbox.notify(Notice("waits"))
+    await notify(store, Notice("about it", incidents=(id_,), key="k"))
+    waiting = await notify(store, Notice("waits"))
     clock.now += 10 * 365 * DAY
     await store.retention.sweep(AGES)
     assert (await store.incidents.get(id_)).locations
@@ -144,11 +144,11 @@ async def test_what_was_refused_stays_while_its_incident_is_open(store: Store, c
 async def test_sent_notifications_go_by_age_and_number(
     store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await store.outbox.notify(Notice("old"))
+    await notify(store, Notice("old"))
     await deliver(store)
     clock.now += 8 * DAY
     for n in range(5):
-        await store.outbox.notify(Notice(f"new {n}"))
+        await notify(store, Notice(f"new {n}"))
     await deliver(store)
     assert await store.retention.sweep(AGES) == {"notifications": 1}
     monkeypatch.setattr(retention, "KEEP_SENT_ROWS", 2)
