@@ -112,7 +112,7 @@ class _Look:
         return NotifyDecision(reason, self.wake)
 
     def wait(self, until: float) -> NotifyDecision:
-        return NotifyDecision(None, _sooner(until, self.wake))
+        return NotifyDecision(None, until if self.wake is None else min(until, self.wake))
 
 
 def needs_notify(group: Group, members: Sequence[Member], now: float) -> NotifyDecision:
@@ -286,7 +286,3 @@ def _longest_hold(group: Group, route: Route | None) -> float:
     if group.kind == "digest":
         own = max(route.group_interval + _DIGEST_WAIT, route.digest or 0.0)
     return own + _CLOCK_SLACK
-
-
-def _sooner(first: float, second: float | None) -> float:
-    return first if second is None else min(first, second)

@@ -45,6 +45,7 @@ _STORE = upsert(
     alerts, _COLUMNS, on=("id",), changing=[name for name in _COLUMNS if name not in ("id", "quiet", "summarised")]
 )
 _GROUPED = select(members.c.incident).where(any_of(members.c.incident))
+# When each was last seen outside of alerts (in a log, say); and its alerts that are open where they came from.
 _ELSEWHERE = (
     select(findings.c.incident, func.max(findings.c.time).label("last"))
     .outerjoin(alerts, alerts.c.id == findings.c.generation)
@@ -63,7 +64,9 @@ class Alerts(StoreRepository):
         tx.history.moves_apart(batch.source)
         connection = tx.connection
         before = {row.id: row for row in rows_among(connection, _ALERTS, [alert.id for alert in batch.alerts])}
-        taken = [_settled(alert, before.get(alert.id)) for alert in batch.alerts if _newer(alert, before.get(alert.id))]
+        # Answers can overtake each other: what is older than what we have says nothing new.
+        newer = [alert for alert in batch.alerts if alert.id not in before or alert.updated >= before[alert.id].updated]
+        taken = [_settled(alert, before.get(alert.id)) for alert in newer]
         current = {alert.id: alert for alert in taken}
         fresh = [
             replace(finding, fingerprint=current[finding.generation].fingerprint)
@@ -127,11 +130,6 @@ def _worse(connection: Connection, taken: Sequence[Alert], before: Mapping[str, 
     return {
         one.id for one in taken if one.state == "open" and (was := known[one.id]) and rank(one.severity) > rank(was)
     }
-
-
-def _newer(alert: Alert, row: Row[Any] | None) -> bool:
-    """Answers can overtake each other: what is older than what we have is no news."""
-    return row is None or alert.updated >= row.updated
 
 
 def _settled(alert: Alert, row: Row[Any] | None) -> Alert:
@@ -243,9 +241,11 @@ def _fold(tx: Transaction, taken: Iterable[Alert], before: Mapping[str, Row[Any]
     rows = holders(connection, [alert.fingerprint for alert in taken])
     current = {row.id: incident_from(row) for row in rows.values()}
     of = {fingerprint: row.id for fingerprint, row in rows.items()}
-    ends = [alert for alert in taken if alert.state == "resolved"]
-    elsewhere = _elsewhere(connection, [of[one.fingerprint] for one in ends if one.fingerprint in of])
-    still_open = _open(connection, [of[one.fingerprint] for one in ends if one.fingerprint in of])
+    ended = [of[alert.fingerprint] for alert in taken if alert.state == "resolved" and alert.fingerprint in of]
+    elsewhere = {row.incident: row.last for row in rows_among(connection, _ELSEWHERE, ended)}
+    still_open: dict[str, set[str]] = {}
+    for other in rows_among(connection, _OPEN, ended):
+        still_open.setdefault(other.incident, set()).add(other.id)
     trail: list[dict[str, Any]] = []
     touched: list[groups.ChangedIncident] = []
     changed: dict[str, Incident] = {}
@@ -288,19 +288,6 @@ def _fold(tx: Transaction, taken: Iterable[Alert], before: Mapping[str, Row[Any]
 def _places(connection: Connection, alert: Alert) -> tuple[IncidentPlace, ...]:
     """Where routes look: at the alert's newest finding."""
     return (newest_of(connection, findings.c.generation == clean(alert.id)) or IncidentPlace(clean(alert.source)),)
-
-
-def _elsewhere(connection: Connection, ids: Iterable[str]) -> dict[str, float]:
-    """Incident → when it was last seen outside of alerts (in a log, say)."""
-    return {row.incident: row.last for row in rows_among(connection, _ELSEWHERE, ids)}
-
-
-def _open(connection: Connection, ids: Iterable[str]) -> dict[str, set[str]]:
-    """Incident → its alerts that are open where they came from."""
-    still_open: dict[str, set[str]] = {}
-    for incident, alert in rows_among(connection, _OPEN, ids):
-        still_open.setdefault(incident, set()).add(alert)
-    return still_open
 
 
 def _summary(connection: Connection, source: str, title: str) -> Notice | None:

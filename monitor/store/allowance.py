@@ -67,7 +67,8 @@ def allow(tx: Transaction, sink: str) -> None:
     last = sent[-1].reason if sent else None
     first = _first(due, last)
     if first.reason == "digest":
-        _gather(tx, sink)
+        # What still collects for a digest of its own goes with the one that leaves now.
+        reconsider(tx, list(tx.connection.execute(_COLLECTING, {"sink": sink}).scalars()), flush=True)
         due = _sharing(tx, _DUE, sink)
         first = _first(due, last)
     # One that was tried may have arrived: nothing is added to it.
@@ -82,11 +83,6 @@ def allow(tx: Transaction, sink: str) -> None:
 def _first(due: Sequence[Row[Any]], last: Reason | None) -> Row[Any]:
     first = next_of([Waiting(row.id, row.reason, row.created_at) for row in due], last)
     return next(row for row in due if row.id == first.id)
-
-
-def _gather(tx: Transaction, sink: str) -> None:
-    """What still collects for a digest of its own goes with the one that leaves now."""
-    reconsider(tx, list(tx.connection.execute(_COLLECTING, {"sink": sink}).scalars()), flush=True)
 
 
 def _sharing(tx: Transaction, query: Select[Any], sink: str) -> list[Row[Any]]:

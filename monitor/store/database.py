@@ -118,15 +118,13 @@ class Database:
     def claim(self, secret: bytes) -> None:
         """For this fingerprint key, which only who repairs may set. Raises StoreError for another one."""
         try:
-            if secret and not self._known(secret) and self.repairs:
+            with self.reader.connect() as connection:
+                known = not secret or key_check.compare(connection, self.name, secret)
+            if not known and self.repairs:
                 with self._turn(durable=True) as connection:
                     key_check.claim(connection, self.name, secret)
         except DBAPIError as error:
             raise self.unusable(error) from None
-
-    def _known(self, secret: bytes) -> bool:
-        with self.reader.connect() as connection:
-            return key_check.compare(connection, self.name, secret)
 
     def forgets(self) -> bool:
         """Whether PostgreSQL knows less than it did: a copy that lagged behind took over, or a backup was restored.

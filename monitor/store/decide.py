@@ -33,7 +33,10 @@ _INSIDE = (
     # What is resolved and known to be resolved says nothing any more.
     .where(not_(and_(incidents.c.state == "resolved", func.coalesce(members.c.told_state, "") == "resolved")))
 )
+# Those whose last change of state that was.
 _BY_HAND = select(audit.c.incident).where(audit.c.seq.in_(latest_decision()), audit.c.action == "reopened_by_hand")
+# Notifications nobody has tried to send yet. One that was tried may have arrived: its receiver would take a second one
+# of the same id for a repeat, and miss what was added. What is overdue has words of its own.
 _WAITING = (
     select(outbox)
     .where(any_of(outbox.c.key), outbox.c.state == "pending", outbox.c.attempts == 0)
@@ -101,7 +104,7 @@ def _members(
 ) -> dict[int, list[_Inside]]:
     """Of each group who is in it, as a decision sees them."""
     undone = [row.id for row in joined if row.state == "open" and row.told_state in ("acknowledged", "resolved")]
-    by_hand = _reopened_by_hand(connection, undone)
+    by_hand = {row.incident for row in rows_among(connection, _BY_HAND, undone)}
     inside: dict[int, list[_Inside]] = {id_: [] for id_ in rows}
     for row, incident, route, until, _, _ in standing:
         told = None
@@ -143,7 +146,8 @@ def _write_places(tx: Transaction, standing: Iterable[_Standing]) -> None:
 def _write_notifications(
     tx: Transaction, rows: Mapping[int, Row[Any]], inside: Mapping[int, list[_Inside]], decided: Mapping[int, Settled]
 ) -> None:
-    waiting = _waiting(tx.connection, {row.key for row in rows.values()})
+    keys = {row.key for row in rows.values()}
+    waiting = {(row.sink, row.key): row for row in rows_among(tx.connection, _WAITING, keys)}
     added: list[dict[str, Any]] = []
     for id_, row in rows.items():
         reason = decided[id_].reason
@@ -203,11 +207,6 @@ def _write_decisions(tx: Transaction, inside: Mapping[int, list[_Inside]], decid
     apply_all(tx.connection, _DECIDED, rows)
 
 
-def _reopened_by_hand(connection: Connection, ids: Iterable[str]) -> set[str]:
-    """Those whose last change of state that was."""
-    return {row.incident for row in rows_among(connection, _BY_HAND, ids)}
-
-
 def _standing(tx: Transaction, rows: Mapping[int, Row[Any]], joined: Sequence[Row[Any]]) -> list[_Standing]:
     """Each where it stands; what its sink was never told of, and may not be there, in another place of it that is
     heard of."""
@@ -246,12 +245,6 @@ def _loud(
         if route is not None and Quiet.within(tx).of(incident, seen, group.sink, route, None)[0] is None:
             return place, route
     return None
-
-
-def _waiting(connection: Connection, keys: Iterable[str]) -> dict[tuple[str, str], Row[Any]]:
-    """Notifications nobody has tried to send yet. One that was tried may have arrived: its receiver would take a
-    second one of the same id for a repeat, and miss what was added. What is overdue has words of its own."""
-    return {(row.sink, row.key): row for row in rows_among(connection, _WAITING, keys)}
 
 
 def route_of(policy: Policy, incident: Incident, seen: Mapping[str, str], group: Row[Any], now: float) -> Route | None:

@@ -63,7 +63,12 @@ def record(tx: Transaction, commits: Sequence[Commit], late: Sequence[Position] 
     new = [0] * len(commits)
     first: dict[str, tuple[int, Finding]] = {}
     # What is read anew is found anew, and under other names where the database forgot what they came from.
-    commits = [replace(commit, findings=(), readings=()) if _stale(tx, commit) else commit for commit in commits]
+    commits = [
+        replace(commit, findings=(), readings=())
+        if any(tx.history.stale(position.source) for position in commit.positions)
+        else commit
+        for commit in commits
+    ]
     for number, commit in enumerate(commits):
         for finding in (*commit.findings, *access.take(tx, commit.source, commit.readings)):
             if finding.id in first:
@@ -77,10 +82,6 @@ def record(tx: Transaction, commits: Sequence[Commit], late: Sequence[Position] 
             add_notice(tx, notice)
     move(tx, [*(position for commit in commits for position in commit.positions), *late])
     return new
-
-
-def _stale(tx: Transaction, commit: Commit) -> bool:
-    return any(tx.history.stale(position.source) for position in commit.positions)
 
 
 def _ingest(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping
 from functools import partial
-from typing import Any
 
 from sqlalchemy import Connection, and_, func, or_, select, update
 
@@ -120,7 +119,9 @@ def reconsider_due(tx: Transaction, *, after: int, flush: bool = False) -> int |
 
     Returns the last one's id, to go on after; None: that was all. Each is decided once: what is silent remains so.
     """
-    ready = _is_due(tx.now)
+    # The second half: a clock that was put back must not silence anything for as long.
+    ahead = and_(groups.c.sent_at > tx.now + _CLOCK_SLACK, groups.c.due_at.is_not(None))
+    ready = or_(groups.c.due_at <= tx.now, ahead)
     if flush:
         ready = or_(ready, and_(groups.c.sent_at.is_(None), groups.c.due_at.is_not(None)))
     query = select(groups.c.id).where(groups.c.id > after, ready).order_by(groups.c.id).limit(_AT_A_TIME)
@@ -153,8 +154,3 @@ _NEXT_DUE = select(func.min(groups.c.due_at))
 def next_due(connection: Connection) -> float | None:
     """When the next group is due."""
     return connection.execute(_NEXT_DUE).scalar()
-
-
-def _is_due(now: float) -> Any:
-    # The second half: a clock that was put back must not silence anything for as long.
-    return or_(groups.c.due_at <= now, and_(groups.c.sent_at > now + _CLOCK_SLACK, groups.c.due_at.is_not(None)))

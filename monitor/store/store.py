@@ -285,7 +285,7 @@ class Store:
     async def stats(self) -> StoreStats:
         """Numbers for metrics."""
 
-        def run(connection: Connection) -> tuple[Any, ...]:
+        def run(connection: Connection) -> StoreStats:
             cases = select(incidents.c.state, incidents.c.severity, func.count()).group_by(
                 incidents.c.state, incidents.c.severity
             )
@@ -298,32 +298,25 @@ class Store:
                 size = int(connection.exec_driver_sql("SELECT pg_database_size(current_database())").scalar() or 0)
             else:
                 size = self._database.size()
-            return (
-                {(state, severity): number for state, severity, number in connection.execute(cases)},
-                {(sink, state): number for sink, state, number in connection.execute(boxes)},
-                connection.execute(oldest).scalar(),
-                size,
-                last_drill(connection),
-                last_success(connection),
+            drill, counted = last_drill(connection), self._writer.stats
+            return StoreStats(
+                incidents={(state, severity): number for state, severity, number in connection.execute(cases)},
+                outbox={(sink, state): number for sink, state, number in connection.execute(boxes)},
+                oldest_unsent=connection.execute(oldest).scalar(),
+                size=size,
+                findings=counted.counts.findings.copy(),
+                repeated=counted.counts.repeated,
+                suppressed=counted.counts.suppressed,
+                opened=counted.counts.opened,
+                drill_hops=None if drill is None else drill.hops,
+                drilled=last_success(connection),
+                transactions=counted.transactions,
+                commits=counted.commits,
+                retries=counted.retries,
+                degraded=self._degraded,
             )
 
-        by_state, by_sink, oldest, size, drill, drilled = await self.read(run)
-        return StoreStats(
-            incidents=by_state,
-            outbox=by_sink,
-            oldest_unsent=oldest,
-            size=size,
-            findings=self._writer.stats.counts.findings.copy(),
-            repeated=self._writer.stats.counts.repeated,
-            suppressed=self._writer.stats.counts.suppressed,
-            opened=self._writer.stats.counts.opened,
-            drill_hops=None if drill is None else drill.hops,
-            drilled=drilled,
-            transactions=self._writer.stats.transactions,
-            commits=self._writer.stats.commits,
-            retries=self._writer.stats.retries,
-            degraded=self._degraded,
-        )
+        return await self.read(run)
 
     # Inside
 

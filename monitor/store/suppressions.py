@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, insert, or_, select, update
 
 from monitor.domain.model import Finding, Resolution
 from monitor.store.findings import record
@@ -60,9 +60,11 @@ class Suppressions(StoreRepository):
         """Those in force, the one that ends first before the others."""
         query = select(suppressions).where(suppressions.c.until > self._session.now())
         return [
-            _suppressed(row)
+            Suppressed(
+                row.fingerprint, row.reason, row.by, row.at, row.until, row.seen, row.last_seen, latest(row),
+            )
             for row in connection.execute(query.order_by(suppressions.c.until, suppressions.c.fingerprint))
-        ]
+        ]  # fmt: skip
 
     @durably
     def remove(self, tx: Transaction, fingerprints: Sequence[str], *, actor: str) -> int:
@@ -135,16 +137,3 @@ def _nothing_waits() -> ColumnElement[bool]:
     """One that closed an incident and was not seen since stays: the next sighting opens it again."""
     known = exists().where(incidents.c.fingerprint == suppressions.c.fingerprint)
     return or_(suppressions.c.closed == 0, ~known)
-
-
-def _suppressed(row: Row[Any]) -> Suppressed:
-    return Suppressed(
-        fingerprint=row.fingerprint,
-        reason=row.reason,
-        by=row.by,
-        at=row.at,
-        until=row.until,
-        seen=row.seen,
-        last_seen=row.last_seen,
-        latest=latest(row),
-    )

@@ -6,7 +6,7 @@ ends is sealed with the incident as it stands (monitor.store.sealing); monitor.s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
@@ -100,7 +100,7 @@ def append(tx: Transaction, rows: Sequence[dict[str, Any]]) -> None:
         return
     ids = list(dict.fromkeys(row["incident"] for row in rows))
     touch(tx, ids)
-    ends = _ends(tx.connection, ids)
+    ends = {row.incident: (row.entries, row.mac) for row in rows_among(tx.connection, _ENDS, ids)}
     fresh = [id_ for id_ in ids if id_ not in ends]
     for id_, earlier in _earlier(tx.connection, fresh).items():
         ends[id_] = (0, start(tx.secret, id_, earlier))
@@ -144,10 +144,6 @@ def entries_of(connection: Connection, incident: str) -> list[AuditEntry]:
     """Oldest first."""
     rows = connection.execute(select(audit).where(audit.c.incident == incident).order_by(audit.c.seq))
     return [AuditEntry(**{name: getattr(row, name) for name in COLUMNS}) for row in rows]
-
-
-def _ends(connection: Connection, ids: Iterable[str]) -> dict[str, tuple[int, str]]:
-    return {row.incident: (row.entries, row.mac) for row in rows_among(connection, _ENDS, ids)}
 
 
 def _earlier(connection: Connection, ids: Sequence[str]) -> dict[str, list[Mapping[Any, Any]]]:
