@@ -43,6 +43,7 @@ __all__ = ["postgres_server"]  # a fixture
 
 ROOT = Path(__file__).parent.parent
 DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*(path for path in DOCS if path.name != "CONTRIBUTING.md"), ROOT / "CHANGELOG.md"]  # for users
 # The example with everything that is commented out switched on; also with components that it gets at a release
 WHOLE = re.sub(r"(?m)^#(?=[A-Za-z_\[])", "", current(whole=True)[EXAMPLE])
 
@@ -184,6 +185,32 @@ def test_the_changelog_is_a_list_of_capabilities() -> None:
     """A line each; how they came is in the history of git."""
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert len(text.split()) <= 3000
+
+
+def prose(text: str) -> Iterator[tuple[int, str]]:
+    """Lines by their number, but for code, whose lines are as they are."""
+    fenced = False
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.lstrip().startswith("```"):
+            fenced = not fenced
+        elif not fenced and not line.startswith("    "):
+            yield number, line
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_a_page_can_be_read(path: Path) -> None:
+    """Also in a terminal of 120 columns, and a table also on a telephone."""
+    for number, line in prose(path.read_text(encoding="utf-8")):
+        if line.lstrip().startswith("|"):
+            cells = re.split(r"(?<!\\)\|", line)
+            assert max(len(cell.strip()) for cell in cells) <= 200, f"{path.name}:{number}: a cell is too long"
+        else:
+            assert len(line) <= 120, f"{path.name}:{number}: the line is too long"
+
+
+def test_all_pages_together_can_be_read_in_an_afternoon() -> None:
+    """Where a page grows another one says less."""
+    assert sum(len(path.read_text(encoding="utf-8").split()) for path in PAGES) <= 55_000
 
 
 def test_the_configuration_in_the_readme_is_one() -> None:
