@@ -8,6 +8,7 @@ from __future__ import annotations
 import bz2
 import io
 import lzma
+import re
 import struct
 import time
 import zipfile
@@ -31,6 +32,11 @@ _DAMAGE = (
     OSError, EOFError, ValueError, LookupError, OverflowError, RuntimeError, MemoryError, struct.error, zlib.error,
     lzma.LZMAError, zipfile.BadZipFile,
 )  # fmt: skip
+_MAGIC = re.compile(
+    rb"(?P<zip>PK(?:\x03\x04|\x05\x06))|(?P<gz>\x1f\x8b\x08)|(?P<bz2>BZh.(?:1AY&SY|\x17rE8P\x90))"
+    rb"|(?P<xz>\xfd7zXZ\x00)|(?P<zst>\x28\xb5\x2f\xfd)",
+    re.DOTALL,
+)
 _OCTAL = b"01234567"
 Report = Callable[[str, str], None]
 
@@ -133,16 +139,8 @@ class ByteStream:
 
 def kind(head: bytes) -> str | None:
     """zip, tar, gz, bz2, xz, zst or None, by the first HEAD bytes."""
-    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        return "zip"
-    if head.startswith(b"\x1f\x8b\x08"):
-        return "gz"
-    if head.startswith(b"BZh") and head[4:10] in (b"1AY&SY", b"\x17rE8P\x90"):
-        return "bz2"
-    if head.startswith(b"\xfd7zXZ\0"):
-        return "xz"
-    if head.startswith(b"\x28\xb5\x2f\xfd"):
-        return "zst"
+    if known := _MAGIC.match(head):
+        return known.lastgroup
     return "tar" if len(head) >= HEAD and _is_header(head) else None
 
 

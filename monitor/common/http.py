@@ -292,20 +292,16 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> tuple[bytes, bo
 
 def loopback(host: str) -> bool:
     """Whether a host is this machine by its name or number alone; nothing is looked up."""
-    if host.lower().rstrip(".") == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
+    address = _number(host)
+    return host.lower().rstrip(".") == "localhost" or (address is not None and address.is_loopback)
 
 
-def _on_the_link(host: str) -> bool:
-    """Whether it is an address such as 169.254.169.254, where a cloud gives a machine its own credentials."""
+def _number(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """None: it is a name."""
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_link_local
+        return ipaddress.ip_address(host.strip("[]"))
     except ValueError:
-        return False
+        return None
 
 
 def in_the_clear(url: str) -> bool:
@@ -320,7 +316,9 @@ def in_the_clear(url: str) -> bool:
 def proxy_for(url: str) -> str | None:
     """The egress proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name for this URL."""
     parts = urlsplit(url)
-    if not parts.hostname or loopback(parts.hostname) or _on_the_link(parts.hostname):
+    address = _number(parts.hostname or "")
+    # On the link, as 169.254.169.254, a cloud gives a machine its own credentials.
+    if not parts.hostname or loopback(parts.hostname) or (address is not None and address.is_link_local):
         return None
     from urllib.request import getproxies_environment, proxy_bypass  # slow to import
 
@@ -390,22 +388,36 @@ def network_error(error: BaseException) -> RemoteError:
 
     import aiohttp
 
-    if isinstance(error, TimeoutError):
-        return RemoteError("no answer in time", retry=True)
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLCertVerificationError):
-        return RemoteError("the server's TLS certificate is not valid for this host", retry=True, sent=False)
-    if isinstance(error, aiohttp.ClientConnectorDNSError | socket.gaierror):
-        return RemoteError("the host name cannot be resolved", retry=True, sent=False)
-    if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
-        return RemoteError("the TLS handshake failed", retry=True)
-    if isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError):
-        return RemoteError("the egress proxy cannot be reached or refused the connection", retry=True, sent=False)
-    if isinstance(error, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError | ValueError):
-        return RemoteError("not a valid http(s) URL or header value: check the credential", retry=False, sent=False)
+    # The first that fits: which failures, in words, whether to try again, whether it may have been received.
+    kinds: tuple[tuple[Any, str, bool, bool], ...] = (
+        (TimeoutError, "no answer in time", True, True),
+        (
+            (aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError),
+            "the server's TLS certificate is not valid for this host",
+            True,
+            False,
+        ),
+        ((aiohttp.ClientConnectorDNSError, socket.gaierror), "the host name cannot be resolved", True, False),
+        ((aiohttp.ClientSSLError, ssl.SSLError), "the TLS handshake failed", True, True),
+        (
+            (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError),
+            "the egress proxy cannot be reached or refused the connection",
+            True,
+            False,
+        ),
+        (
+            (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, ValueError),
+            "not a valid http(s) URL or header value: check the credential",
+            False,
+            False,
+        ),
+        (aiohttp.ServerDisconnectedError, "the server closed the connection without an answer", True, True),
+    )
+    for kind, message, retry, sent in kinds:
+        if isinstance(error, kind):
+            return RemoteError(message, retry=retry, sent=sent)
     code = error.errno if isinstance(error, OSError) else None
     if code is not None and code in errno.errorcode:
         sent = not isinstance(error, aiohttp.ClientConnectorError)
         return RemoteError(f"cannot connect or send: {os.strerror(code)}", retry=True, sent=sent)
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        return RemoteError("the server closed the connection without an answer", retry=True)
     return RemoteError(f"the exchange failed ({type(error).__name__})", retry=True)

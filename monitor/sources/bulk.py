@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
 from monitor.sources.lines import LINE, described, line_of
-from monitor.sources.pieces import light
+from monitor.sources.pieces import light, object_of
 from monitor.sources.pushed import BodyTally, FormError, Pushed
 
 __all__ = ["HEADERS", "Bulk", "about", "health", "license_", "refusal"]
@@ -77,13 +76,10 @@ def _action(line: bytes) -> int | None:
 
 def _document(action: bytes, line: bytes) -> Pushed:
     text = action + b"\n" + line
-    if not light(line, 0, len(line)):
-        return Pushed(text, "bulk", bad="" if line.lstrip()[:1] == b"{" else "document")
-    item = None
-    with contextlib.suppress(orjson.JSONDecodeError):
-        item = orjson.loads(line)
-    if not isinstance(item, dict):
-        return Pushed(text, "bulk", bad="document")
+    item = object_of(line)
+    if item is None:
+        heavy = line.lstrip()[:1] == b"{" and not light(line, 0, len(line))
+        return Pushed(text, "bulk", bad="" if heavy else "document")
     changed = item.get("doc")
     return described(changed if isinstance(changed, dict) else item, text, "bulk")
 

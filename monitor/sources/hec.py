@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import orjson
 
 from monitor.sources.lines import described
-from monitor.sources.pieces import Json, light
+from monitor.sources.pieces import Json, light, object_of
 from monitor.sources.pushed import BodyTally, FormError, Pushed
 
 __all__ = ["EVENTS", "HEALTH", "PREFIX", "RAW", "answer", "from_events", "healthy", "no_receipts", "refusal"]
@@ -50,14 +49,9 @@ def from_events(body: bytes) -> Iterator[Pushed]:
 def _event(text: bytes) -> Pushed:
     if text[:1] != b"{":
         return Pushed(text, "hec", bad="format")
-    said: Any = None
-    if light(text, 0, len(text)):
-        with contextlib.suppress(orjson.JSONDecodeError):
-            said = orjson.loads(text)
-        if not isinstance(said, dict):
-            return Pushed(text, "hec", bad="format")
+    said = object_of(text)
     if said is None:
-        return Pushed(text, "hec")
+        return Pushed(text, "hec", bad="format" if light(text, 0, len(text)) else "")
     bad = "no event" if said.get("event") is None else "blank" if said["event"] == "" else ""
     return replace(_described(said, text), bad=bad)
 

@@ -29,6 +29,7 @@ from monitor.domain.model import Block
 from monitor.intake.protocol import Intake
 from monitor.sources import bulk, hec
 from monitor.sources.base import SourceConfig
+from monitor.sources.lines import from_lines
 from monitor.sources.peers import Peers
 from monitor.sources.pushed import BodyError, BodyTally, Pushed, blocks
 from monitor.sources.settle import settle
@@ -169,8 +170,7 @@ class HttpSource:
                 web.post("/loki/api/v1/push", self._loki),
                 web.post("/", self._lines),
                 web.get("/ready", _ready),
-                *(web.post(path, self._events) for path in hec.EVENTS),
-                *(web.post(path, self._raw) for path in hec.RAW),
+                *(web.post(path, self._hec) for path in (*hec.EVENTS, *hec.RAW)),
                 *(web.get(path, _said(hec.healthy())) for path in hec.HEALTH),
                 web.post(f"{hec.PREFIX}/ack", _said(hec.no_receipts(), 400)),
                 *(add(path, self._bulk) for add in (web.post, web.put) for path in ("/_bulk", "/{index}/_bulk")),
@@ -248,27 +248,20 @@ class HttpSource:
         return web.Response(status=204)
 
     async def _lines(self, request: web.Request) -> web.Response:
-        from monitor.sources import lines
-
         if request.content_type in _MSGPACK:
             from monitor.sources import fluent
 
             await self._take(request, fluent.from_msgpack)
         elif any(kind in request.content_type for kind in _TEXTS):
-            await self._take(request, lambda body: lines.from_lines(_text(body)))
+            await self._take(request, _text_lines)
         else:
             self._intake.malformed("binary")
             raise web.HTTPUnsupportedMediaType(text="lines of text, JSON, or msgpack as application/msgpack\n")
         return web.Response(status=204)
 
-    async def _events(self, request: web.Request) -> web.Response:
-        status, said = hec.answer(await self._take(request, hec.from_events))
-        return web.Response(status=status, body=said, content_type="application/json")
-
-    async def _raw(self, request: web.Request) -> web.Response:
-        from monitor.sources import lines
-
-        status, said = hec.answer(await self._take(request, lambda body: lines.from_lines(_text(body))))
+    async def _hec(self, request: web.Request) -> web.Response:
+        read = hec.from_events if request.path in hec.EVENTS else _text_lines
+        status, said = hec.answer(await self._take(request, read))
         return web.Response(status=status, body=said, content_type="application/json")
 
     async def _bulk(self, request: web.Request) -> web.Response:
@@ -357,12 +350,12 @@ def _some(records: Iterator[Block], ended: list[Exception]) -> list[Block]:
     return batch
 
 
-def _text(body: bytes) -> bytes:
+def _text_lines(body: bytes) -> Iterator[Pushed]:
     """Raises BinaryError: of a thousand characters of a log none is a control character, of other things many are."""
     sample = body[:_SAMPLE]
     if len(sample) - len(sample.translate(None, _CONTROLS)) > max(2, len(sample) // 50):
         raise BinaryError("neither text nor what its Content-Type says")
-    return body
+    return from_lines(body)
 
 
 def _shown(header: str) -> list[str]:

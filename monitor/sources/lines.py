@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from monitor.common.outside import taken
-from monitor.sources.pieces import Json, light
+from monitor.sources.pieces import Json, light, object_of
 from monitor.sources.pushed import FormError, Pushed, bounded
 
 __all__ = ["LINE", "described", "facts", "from_lines", "line_of"]
@@ -69,12 +69,8 @@ def _item(body: bytes, start: int, end: int) -> Pushed:
 
 def line_of(line: bytes) -> Pushed:
     """An object of JSON with what it says of itself, or text."""
-    if line.lstrip()[:1] == b"{" and light(line, 0, len(line)):
-        with contextlib.suppress(orjson.JSONDecodeError):
-            item = orjson.loads(line)
-            if isinstance(item, dict):
-                return described(item, line)
-    return Pushed(line, "lines")
+    item = object_of(line) if line.lstrip()[:1] == b"{" else None
+    return Pushed(line, "lines") if item is None else described(item, line)
 
 
 def described(item: Mapping[str, Any], text: bytes, path: str = "lines") -> Pushed:

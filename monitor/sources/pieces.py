@@ -6,15 +6,18 @@ parsed, and what is not stays the bytes it was sent as.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+import orjson
+
 from monitor.sources.pushed import FormError, named
 
-__all__ = ["LIGHT", "Json", "fields", "light", "parsed", "split"]
+__all__ = ["LIGHT", "Json", "fields", "light", "object_of", "parsed", "split"]
 
 LIGHT = 64 << 10  # bytes of a piece that is made into objects; of JSON more, as its values can be counted before
 _LIGHT, _VALUES = 256 << 10, 30_000
@@ -32,6 +35,14 @@ def light(body: bytes, start: int, end: int) -> bool:
     if end - start > _LIGHT:
         return False
     return sum(body.count(mark, start, end) for mark in (b",", b"[", b"{")) <= _VALUES
+
+
+def object_of(text: bytes) -> dict[str, Any] | None:
+    """What an object of JSON says; None: it is none, or not `light`."""
+    with contextlib.suppress(orjson.JSONDecodeError):
+        item = orjson.loads(text) if light(text, 0, len(text)) else None
+        return item if isinstance(item, dict) else None
+    return None
 
 
 def parsed(text: bytes, more: list[dict[str, Any]]) -> Any:

@@ -24,6 +24,15 @@ _ONLYDIR, _ISDIR = 0x1000000, 0x40000000
 _WANTED = _MODIFY | _ATTRIB | _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE | _MOVE_SELF | _ONLYDIR
 _EVENT = struct.Struct("iIII")  # watch, mask, cookie, length of the name that follows
 
+_LIMITS = {
+    "fs.inotify.max_user_watches is reached; raise it with sysctl": (errno.ENOSPC,),
+    "fs.inotify.max_user_instances or the limit of open files is reached; raise it with sysctl": (
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOMEM,
+    ),
+    "this system has no inotify": (errno.ENOSYS, errno.EPERM),
+}
 _REST = 0.005  # seconds between two reads: meanwhile the kernel makes one event of many writes to a file
 _SHARE = 20  # so many times longer than reading took is the pause after it, at least
 
@@ -169,10 +178,4 @@ def _check(result: int) -> int:
 
 def _limit(error: OSError) -> str:
     """Which limit of the system was reached, and what to do; empty: none."""
-    if error.errno == errno.ENOSPC:
-        return "fs.inotify.max_user_watches is reached; raise it with sysctl"
-    if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
-        return "fs.inotify.max_user_instances or the limit of open files is reached; raise it with sysctl"
-    if error.errno in (errno.ENOSYS, errno.EPERM):
-        return "this system has no inotify"
-    return ""
+    return next((limit for limit, codes in _LIMITS.items() if error.errno in codes), "")

@@ -330,7 +330,7 @@ async def test_who_is_no_longer_waited_for_holds_its_place_until_it_ends(
         go.wait(60)
         yield Pushed(body, "p")
 
-    monkeypatch.setattr("monitor.sources.lines.from_lines", slow)
+    monkeypatch.setattr(module, "from_lines", slow)
     monkeypatch.setattr(module, "_ANSWER", 0.1)
     async with listening(FakeIntake()) as url:
         sending = [asyncio.create_task(push(client, url, b"<%d>" % number)) for number in range(5)]
