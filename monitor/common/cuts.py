@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["CONTEXT", "LOOKAHEAD", "carried", "settled"]
+__all__ = ["CONTEXT", "LOOKAHEAD", "carried", "last_word", "settled"]
 
 CONTEXT = 24 << 10  # bytes before the fresh ones: the longest secret, in the midst of which text is cut
+_ENDS = b" \t\r\n\"'"  # after one of these what stands before it is whole
 LOOKAHEAD = 64  # bytes of a long line that stay unsettled, so that a match at the cut is seen whole
 
 
@@ -17,6 +18,11 @@ def settled(data: bytes | bytearray, fresh: int, end: int, *, full: bool) -> int
     if line:
         return line
     return max(fresh, end - LOOKAHEAD) if full else fresh
+
+
+def last_word(text: bytes) -> int:
+    """Where the last word begins of a line that is not over: perhaps half of a value."""
+    return max(text.rfind(end) for end in _ENDS) + 1
 
 
 def carried(limit: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
 __all__ = ["UnknownTypeError", "part"]
@@ -23,5 +23,4 @@ def part(table: Mapping[str, str], kind: str, name: str) -> Any:
     """What `table` names as "module:attribute" for `name`. Raises UnknownTypeError."""
     if name not in table:
         raise UnknownTypeError(kind, name, table)
-    module, _, attribute = table[name].partition(":")
-    return getattr(import_module(module), attribute)
+    return resolve_name(table[name])

@@ -14,7 +14,6 @@ import time
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-import structlog
 from aiohttp.abc import ResolveResult
 from aiohttp.resolver import ThreadedResolver
 from pydantic import Field
@@ -27,13 +26,12 @@ from monitor.common.http import Http, RemoteError, Reply
 from monitor.common.severity import Severity
 from monitor.domain.model import Block, Finding, Position
 from monitor.intake.protocol import AlertIntake, ScanError
+from monitor.intake.rounds import Rounds
 from monitor.sources.base import SourceConfig
 from monitor.sources.entries import FeedEntry, read
 from monitor.sources.settle import settle
 
 __all__ = ["FeedConfig", "FeedSource"]
-
-log = structlog.get_logger(__name__)
 
 SIZE_LIMIT = 5 << 20
 TIMEOUT = 30.0
@@ -83,6 +81,7 @@ class FeedSource:
         self.config = config
         self.intake = intake
         self.key = key
+        self._rounds = Rounds(config.name, intake, "feed", (RemoteError,))
 
     async def run(self, once: bool) -> None:
         if once:
@@ -92,18 +91,7 @@ class FeedSource:
 
     async def poll(self) -> None:
         """One round; trouble is told and never ends the source."""
-        try:
-            await self._poll()
-        except RemoteError as error:
-            self.intake.degraded("feed", str(error))
-            log.warning("feed", source=self.config.name, problem=str(error))
-            return
-        except Exception as error:  # noqa: BLE001 - supervision: no document, however odd, may stop the source
-            self.intake.malformed("feed")
-            self.intake.degraded("feed", f"internal error: {type(error).__name__}")
-            log.error("internal error", source=self.config.name, error=type(error).__name__)
-            return
-        self.intake.degraded("feed", None)
+        await self._rounds.guarded("feed", self._poll)
 
     async def _poll(self) -> None:
         state = (await self.intake.positions()).get("entries", {})

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
-from monitor.common.cuts import LOOKAHEAD
+from monitor.common.cuts import LOOKAHEAD, last_word
 from monitor.domain.model import Block
 
 __all__ = ["cut", "settled", "unwrapped", "word"]
@@ -23,7 +23,6 @@ _DOCKER = re.compile(rb'\{"log":"((?:[^"\\]+|\\.)*)(?:"(?:,"stream":"(\w+)")?)?'
 _CRI = re.compile(rb"\d{4}-\d\d-\d\dT\S{1,40} (stdout|stderr) ([FP])(?::\S*)? ", re.DOTALL)
 _ESCAPE = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _PLAIN = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"b": b"\b", b"f": b"\f"}
-_ENDS = b" \t\r\"'"  # after one of these what stands before it is whole
 
 Data = bytes | bytearray
 
@@ -106,7 +105,7 @@ def word(data: Data, start: int, stop: int) -> int:
         return start
     (pieces,) = going.values()
     for piece in reversed(pieces):
-        if (end := max(piece.raw.rfind(byte) for byte in _ENDS) + 1) > 0:
+        if end := last_word(piece.raw):
             return piece.start + end
     return start
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 import zstandard
 
-from monitor.common.cuts import CONTEXT, settled
+from monitor.common.cuts import CONTEXT, last_word, settled
 from monitor.common.files import open_archive, open_file, read_exactly
 from monitor.domain.model import Block, Position
 from monitor.scanning.blocks import Window
@@ -32,8 +32,6 @@ REREAD = 10 << 20  # bytes a second that may be read again in doubt
 MOMENT = 50_000_000  # nanoseconds after which a change is no longer in the middle of being made
 EARLY = 0.05  # seconds between looks at a predecessor that is not read to its end
 TRUST = 10.0  # seconds for which a file is believed to hold nothing but NUL where it held nothing else
-_ENDS = b" \t\r\n\"'"  # after one of these what stands before it is whole
-
 _UNPACKED = 64 << 10  # bytes taken at once from an archive, of which those before a fault are lost with it
 _DAMAGE = (OSError, EOFError, lzma.LZMAError, zstandard.ZstdError, zlib.error)
 
@@ -380,8 +378,7 @@ class FileReader:
             self.flushed, limit = end, None
         else:
             self.peeked = end
-            line = bytes(data[fresh:])
-            limit = fresh + max(line.rfind(byte) for byte in _ENDS) + 1
+            limit = fresh + last_word(bytes(data[fresh:]))
             if self._unwrap is not None:
                 limit = unwrap.word(window.buffer, fresh, window.end)
             if limit <= fresh:

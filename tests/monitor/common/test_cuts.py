@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.common.cuts import CONTEXT, LOOKAHEAD, carried, settled
+from monitor.common.cuts import CONTEXT, LOOKAHEAD, carried, last_word, settled
 from tests.detectors import texts
 
 
@@ -25,3 +25,7 @@ def test_where_a_text_may_be_cut(data: bytes, full: bool, cut: int) -> None:
 def test_so_much_is_carried_along_as_the_longest_match_of_every_rule() -> None:
     assert (carried(10), carried(CONTEXT), carried(CONTEXT + 7)) == (0, 0, 7)
     assert max(rule.shape.back + rule.awaits for rule in texts.rules()) <= CONTEXT
+
+
+def test_the_last_word_of_an_open_line() -> None:
+    assert [last_word(text) for text in (b"a b", b'a="b', b"a b ", b"ab", b"")] == [2, 3, 4, 0, 0]
