@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from monitor.delivery import SinkStats
 from monitor.intake.protocol import Behind
-from monitor.inventory.known import Known
+from monitor.inventory.held import Known
 from monitor.scanning.scanner import ScannerStats
 from monitor.store import StoreStats
 

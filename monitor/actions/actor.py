@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 import orjson
 
-from monitor.actions.command import execute
+from monitor.actions.command import ActionOutcome, execute
 from monitor.actions.config import ActionConfig, ActionStep
 from monitor.common.credential import Credential
 from monitor.common.guard import ForbiddenError, Guard
@@ -18,24 +17,11 @@ from monitor.common.http import Http, RemoteError, Reply, limit_ends, proxy_for
 from monitor.verify.probe import ProbeResponse, at, fact
 from monitor.verify.request import MissingPartError, build, host_of, parts_of
 
-__all__ = ["ActionOutcome", "Actor"]
+__all__ = ["Actor"]
 
 OnStep = Callable[[int], Awaitable[object]]
 
 _PAUSE = 60.0  # seconds, where an issuer does not say when it takes more
-
-
-@dataclass(frozen=True, slots=True)
-class ActionOutcome:
-    """`accepted`: the issuer took it, which is not yet that the secret is refused; `failed`: it had no effect, or its
-    later steps had none; `unknown`: it was sent, and nobody knows; `limited`: nothing was done, as the issuer takes no
-    more for another `wait` seconds. `reason` is safe to show. `apart`: one secret alone may fare otherwise.
-    """
-
-    state: Literal["accepted", "failed", "unknown", "limited"]
-    reason: str
-    wait: float = 0.0
-    apart: bool = False
 
 
 async def _no_step(number: int) -> None:
@@ -77,8 +63,7 @@ class Actor:
             filled["credential"] = credential
         if action.type == "command":
             await on_step(1)
-            ended = await execute(action, filled, self._scrub)
-            return ActionOutcome(ended.state, ended.reason)
+            return await execute(action, filled, self._scrub)
 
         guard = Guard()
         for number, step in enumerate(action.steps, 1):
@@ -126,7 +111,7 @@ class Actor:
         reading = ProbeResponse(reply.status, headers, reply.body.decode("utf-8", "replace"), {})
         # A page in the place of an issuer's interface has taken nothing back.
         page = action.ready is not None and reading.page
-        if page or not any(answer.fits(reading) for answer in step.means_taken):
+        if page or not any(answer.fits(reading) for answer in step.expect):
             said = f"the answer is HTTP {reply.status}"
             if _limited(reply):
                 return ActionOutcome("limited", said, limit_ends(reply) or _PAUSE), {}

@@ -13,7 +13,7 @@ from monitor.actions.config import ActionConfig
 from monitor.common.program import Ran, run, untrusted
 from monitor.common.text import quotable
 
-__all__ = ["Ended", "execute"]
+__all__ = ["ActionOutcome", "execute"]
 
 _HOLE = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _SAFE = re.compile(r"[A-Za-z0-9_.:@/+=-]{0,512}")
@@ -24,19 +24,28 @@ _SHOWN = 300  # characters of it
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    state: Literal["accepted", "failed", "unknown"]
+class ActionOutcome:
+    """`accepted`: the issuer took it, which is not yet that the secret is refused; `failed`: it had no effect, or its
+    later steps had none; `unknown`: it was sent, and nobody knows; `limited`: nothing was done, as the issuer takes no
+    more for another `wait` seconds. `reason` is safe to show. `apart`: one secret alone may fare otherwise.
+    """
+
+    state: Literal["accepted", "failed", "unknown", "limited"]
     reason: str
+    wait: float = 0.0
+    apart: bool = False
 
 
-async def execute(action: ActionConfig, parts: Mapping[str, str], scrub: Callable[[str], str]) -> Ended:
+async def execute(action: ActionConfig, parts: Mapping[str, str], scrub: Callable[[str], str]) -> ActionOutcome:
     """Run it once. Exit code 0: accepted; another: failed; no end in time: unknown."""
     filled = [_filled(item, parts) for item in action.command]
     arguments = [item for item in filled if item is not None]
     if len(arguments) < len(filled):
-        return Ended("failed", "an argument has a hole for which there is no public fact that is safe to fill in")
+        return ActionOutcome(
+            "failed", "an argument has a hole for which there is no public fact that is safe to fill in"
+        )
     if problem := untrusted(arguments[0]):
-        return Ended("failed", problem)
+        return ActionOutcome("failed", problem)
 
     environment = {"PATH": _PATH, "LANG": "C.UTF-8"}
     value = b"" if action.value == "none" else parts["value"].encode()
@@ -45,7 +54,7 @@ async def execute(action: ActionConfig, parts: Mapping[str, str], scrub: Callabl
     try:
         os.set_blocking(writing, False)
         if _written(writing, value) < len(value):
-            return Ended("failed", "the secret is longer than a pipe holds, and was not handed over")
+            return ActionOutcome("failed", "the secret is longer than a pipe holds, and was not handed over")
         by_fd = action.value == "fd"
         if by_fd:
             environment["MONITOR_VALUE_FILE"] = f"/dev/fd/{reading}"
@@ -59,7 +68,7 @@ async def execute(action: ActionConfig, parts: Mapping[str, str], scrub: Callabl
                 pass_fds=(reading,) if by_fd else (),
             )
         except OSError as error:
-            return Ended("failed", f"it cannot be started: {(error.strerror or 'refused').lower()}")
+            return ActionOutcome("failed", f"it cannot be started: {(error.strerror or 'refused').lower()}")
     finally:
         os.close(reading)
     return _ended(ran, action, parts, scrub)
@@ -75,7 +84,7 @@ def _written(writing: int, value: bytes) -> int:
         os.close(writing)
 
 
-def _ended(ran: Ran, action: ActionConfig, parts: Mapping[str, str], scrub: Callable[[str], str]) -> Ended:
+def _ended(ran: Ran, action: ActionConfig, parts: Mapping[str, str], scrub: Callable[[str], str]) -> ActionOutcome:
     # Masked before it is cut, and searched beyond the cut: what is left of a secret there would not be known for one.
     said = scrub(ran.said.decode("utf-8", "replace").strip())
     hidden = [parts[name] for name in _SECRET if parts.get(name)]
@@ -83,12 +92,14 @@ def _ended(ran: Ran, action: ActionConfig, parts: Mapping[str, str], scrub: Call
     tail = f": {shown}" if shown else ""
     code = ran.code
     if code is None:
-        return Ended("unknown", f"no end within {action.timeout:g} s: whether it took effect cannot be known{tail}")
+        return ActionOutcome(
+            "unknown", f"no end within {action.timeout:g} s: whether it took effect cannot be known{tail}"
+        )
     if code == 0:
-        return Ended("accepted", f"the command has ended well{tail}")
+        return ActionOutcome("accepted", f"the command has ended well{tail}")
     if code < 0:
-        return Ended("unknown", f"ended by signal {-code}: whether it took effect cannot be known{tail}")
-    return Ended("failed", f"exit code {code}{tail}")
+        return ActionOutcome("unknown", f"ended by signal {-code}: whether it took effect cannot be known{tail}")
+    return ActionOutcome("failed", f"exit code {code}{tail}")
 
 
 def _filled(item: str, parts: Mapping[str, str]) -> str | None:

@@ -6,7 +6,7 @@ import fnmatch
 import re
 import tomllib
 from collections.abc import Mapping
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -19,7 +19,7 @@ from monitor.common.duration import Duration
 from monitor.common.http import loopback
 from monitor.domain.model import CANARY
 from monitor.routing.match import Matcher
-from monitor.verify.probe import AUTHS, AnswerCondition, Exchange
+from monitor.verify.probe import AUTHS, AnswerCondition, Answers, Exchange
 
 __all__ = ["ActionConfig", "ActionStep", "Ready", "load_ready"]
 
@@ -32,12 +32,8 @@ _SHORTEST, _LONGEST = 0.1, 600.0  # seconds; all requests of an action end well 
 class ActionStep(Exchange):
     """One request. `expect`: answers that mean it was taken; `keep`: part → where it stands in the answer."""
 
-    expect: tuple[str, ...] = Field(min_length=1)
+    expect: Answers = Field(min_length=1)
     keep: Mapping[str, str] = {}
-
-    @cached_property
-    def means_taken(self) -> tuple[AnswerCondition, ...]:
-        return tuple(map(AnswerCondition.parse, self.expect))
 
 
 class Ready(BaseModel):

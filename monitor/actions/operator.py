@@ -12,8 +12,10 @@ from typing import NoReturn, Protocol
 
 import structlog
 
-from monitor.actions.actor import ActionOutcome, Actor
+from monitor.actions.actor import Actor
+from monitor.actions.command import ActionOutcome
 from monitor.actions.config import ActionConfig
+from monitor.common.tasks import whenever
 from monitor.domain.incidents import Incident
 from monitor.store import Store, StoreError
 from monitor.store.actions import ActionError, UnsealedError
@@ -30,7 +32,6 @@ log = structlog.get_logger(__name__)
 
 ACTOR = "monitor"
 _LOOK = 30.0  # seconds between looks that nothing calls for
-_REST = 0.2  # seconds
 _FOLLOW = (0.0, 3.0, 10.0)  # seconds before each look whether the secret is refused now: some issuers take a while
 
 
@@ -68,6 +69,7 @@ class Operator:
         self._store, self._asker, self._actor, self._tables = store, asker, actor, tables
         self._wake = asyncio.Event()
         self._rests: dict[str, float] = {}  # type of an action → monotonic, until when its issuer takes no more
+        self._begun = False
         self._unsealed: set[str] = set()  # actions that are not as they were sealed, and were reported
 
     def action(self, name: str) -> ActionConfig:
@@ -209,34 +211,18 @@ class Operator:
 
     async def run_all(self) -> NoReturn:
         """Plan and run what the configuration says is automatic, and run what people asked for. Until cancelled."""
-        first = True
-        while True:
-            self._wake.clear()
-            try:
-                if first:
-                    await self._begin()
-                first = False
-                if self._tables().actions:
-                    await self._round()
-            except StoreError:
-                pass  # told by the store itself
-            except Exception as error:  # noqa: BLE001 - a supervision boundary: detection and alerts go on
-                log.error("an action failed", error_type=type(error).__name__, exc_info=False)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._pause()):
-                    await self._wake.wait()
-                    await asyncio.sleep(_REST)  # a flood of commits is one look
+        await whenever(self._wake, self.once, longest=_LOOK, failed=_failed)
 
-    def _pause(self) -> float:
-        """Seconds until there may be something to do."""
-        now = time.monotonic()
-        return min([_LOOK, *(until - now for until in self._rests.values() if until > now)])
-
-    async def once(self) -> None:
-        """Plan and run what is automatic and new, and what people asked for. Raises StoreError."""
-        await self._begin()
+    async def once(self) -> float:
+        """Plan and run what is automatic and new, and what people asked for. Returns the seconds until there may be
+        something to do. Raises StoreError."""
+        if not self._begun:
+            await self._begin()
+        self._begun = True
         if self._tables().actions:
             await self._round()
+        now = time.monotonic()
+        return min([_LOOK, *(until - now for until in self._rests.values() if until > now)])
 
     async def _begin(self) -> None:
         """What a process before this one was at."""
@@ -332,6 +318,11 @@ class Operator:
 def _parts(action: ActionConfig, incident: Incident, run: ActionRun) -> dict[str, str]:
     """What its requests are made of beside the secret."""
     return {**public(incident.labels), **action.place(incident.labels), **run.parts}
+
+
+def _failed(error: Exception) -> None:
+    if not isinstance(error, StoreError):  # which the store itself reports
+        log.error("an action failed", error_type=type(error).__name__, exc_info=False)
 
 
 def _still_open(incident: Incident) -> None:

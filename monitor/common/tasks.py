@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from monitor.common.backoff import backoff
 
-__all__ = ["FIRST", "LONGEST", "cancel", "keep_up"]
+__all__ = ["FIRST", "LONGEST", "cancel", "keep_up", "whenever"]
 
 FIRST, LONGEST = 1.0, 60.0  # seconds from a failure to the next beginning
+_REST = 0.2  # seconds
 STEADY = 60.0  # seconds after which what was begun anew counts as mended
 
 
@@ -51,3 +53,21 @@ async def keep_up(
         finally:
             steady.cancel()
         await asyncio.sleep(backoff(failures, FIRST, LONGEST))
+
+
+async def whenever(
+    wake: asyncio.Event, look: Callable[[], Awaitable[float]], *, longest: float, failed: Callable[[Exception], object]
+) -> NoReturn:
+    """Look once `wake` is set, and else after so many seconds as the look before returned. Where it has `failed`, which
+    is told why, that is `longest`."""
+    while True:
+        wake.clear()
+        pause = longest
+        try:
+            pause = await look()
+        except Exception as error:  # noqa: BLE001 - a supervision boundary
+            failed(error)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause):
+                await wake.wait()
+                await asyncio.sleep(_REST)  # a flood of changes is one look

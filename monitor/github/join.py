@@ -7,22 +7,48 @@ would have in a log, and what they find is the identity; only when they find not
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import cast
 
 from detectors.fingerprint import fingerprint, mask
 from monitor import runbook
 from monitor.common.severity import Severity
 from monitor.domain.model import Alert, Confidence, Finding, KnownAlert
 from monitor.github.alerts import AlertItem, AlertLocation, finding_id, severity
-from monitor.github.kinds import OTHER, kinds
 from monitor.intake.protocol import AlertIntake, ScanError
 
-__all__ = ["FALLBACK_RULE", "SecretIdentity", "identity", "record"]
+__all__ = ["FALLBACK_RULE", "OTHER", "Kind", "SecretIdentity", "identity", "kinds", "record"]
 
 SYSTEM = "GitHub"
 FALLBACK_RULE = "github-secret-scanning"
 UNKNOWN_VALUE = "(value not known)"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """`rule`: id of ours, None where no rule takes such a secret; then `runbook` and `severity` hold."""
+
+    rule: str | None = None
+    runbook: str = "generic-secret"
+    severity: Severity = "high"
+
+
+OTHER = Kind()  # a type that GitHub has made since, or a pattern of the user's own
+
+
+@cache
+def kinds() -> Mapping[str, Kind]:
+    """By GitHub's `secret_type`."""
+    table = tomllib.loads(resources.files("monitor.github").joinpath("types.toml").read_text(encoding="utf-8"))
+    found = {kind: Kind(rule) for kind, rule in table["rules"].items()}
+    for book, levels in table["issuers"].items():
+        for level, names in levels.items():
+            found |= {name: Kind(None, book, cast(Severity, level)) for name in names}
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,13 @@ from urllib.parse import quote, urlsplit
 __all__ = ["commit", "page", "web"]
 
 _GHES = "/api/v3"
-_ALERT = re.compile(r"/repos/([^/]+/[^/]+)/secret-scanning/alerts/(\d+)")
-_ISSUE = re.compile(r"/repos/([^/]+/[^/]+)/issues/(\d+)")
-_PULL = re.compile(r"/repos/([^/]+/[^/]+)/pulls/(\d+)")
-_REVIEW = re.compile(r"/repos/([^/]+/[^/]+)/pulls/(\d+)/reviews/(\d+)")
+# What an API address names → its page.
+_PAGES = (
+    (re.compile(r"/repos/([^/]+/[^/]+)/secret-scanning/alerts/(\d+)"), r"\1/security/secret-scanning/\2"),
+    (re.compile(r"/repos/([^/]+/[^/]+)/issues/(\d+)"), r"\1/issues/\2"),
+    (re.compile(r"/repos/([^/]+/[^/]+)/pulls/(\d+)"), r"\1/pull/\2"),
+    (re.compile(r"/repos/([^/]+/[^/]+)/pulls/(\d+)/reviews/(\d+)"), r"\1/pull/\2#pullrequestreview-\3"),
+)
 
 
 def web(base: str) -> str:
@@ -29,16 +32,8 @@ def page(address: str) -> str | None:
     path = _path(address)
     if path is None:
         return address
-    root = web(address)
-    if found := _ALERT.fullmatch(path):
-        return f"{root}/{found[1]}/security/secret-scanning/{found[2]}"
-    if found := _ISSUE.fullmatch(path):
-        return f"{root}/{found[1]}/issues/{found[2]}"
-    if found := _PULL.fullmatch(path):
-        return f"{root}/{found[1]}/pull/{found[2]}"
-    if found := _REVIEW.fullmatch(path):
-        return f"{root}/{found[1]}/pull/{found[2]}#pullrequestreview-{found[3]}"
-    return None
+    found = ((pattern.fullmatch(path), place) for pattern, place in _PAGES)
+    return next((f"{web(address)}/{match.expand(place)}" for match, place in found if match), None)
 
 
 def commit(address: str, repo: str, sha: str, path: str, line: int | None) -> str | None:

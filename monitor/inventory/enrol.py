@@ -18,7 +18,7 @@ import structlog
 from detectors.match.exact import Anchor, Exact
 from monitor.common.backoff import backoff
 from monitor.common.tasks import cancel
-from monitor.inventory.known import Known
+from monitor.inventory.held import Known
 from monitor.inventory.managers.base import ManagerConfig
 from monitor.inventory.query import ask
 from monitor.inventory.wrong_environment import shared

@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 from monitor.clients.client import NoEffectError
 
-__all__ = ["HeldSecret", "Manager", "OvertakenError", "Rotator", "Standing", "counted"]
+__all__ = ["HeldSecret", "Known", "Manager", "OvertakenError", "Rotator", "Standing", "counted"]
 
 Standing = Literal["current", "previous", "retired"]
 
@@ -46,6 +46,18 @@ class HeldSecret:
     tags: tuple[str, ...] = ()
     digest: str = field(default="", repr=False)
     sole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """How far a manager of secrets is known. `at`: when it was last read to its end, or else first asked; `good`:
+    seconds from then on for which that is up to date."""
+
+    at: float
+    good: float
+
+    def stale(self, now: float) -> bool:
+        return now - self.at > self.good
 
 
 class Manager(Protocol):

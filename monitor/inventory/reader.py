@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from monitor.clients.client import ServiceError
 from monitor.inventory.keep import Enrolled, keep
@@ -14,10 +14,13 @@ from monitor.inventory.managers.base import ManagerConfig
 
 if TYPE_CHECKING:
     from monitor.domain.model import SecretVersion
+    from monitor.inventory.held import Manager, Rotator
     from monitor.store import Store
     from monitor.store.inventory import Difference
 
 __all__ = ["faults", "read", "sync"]
+
+Client = TypeVar("Client", "Manager", "Rotator")
 
 _FAREWELL = 5.0  # seconds to log out
 
@@ -26,25 +29,15 @@ async def read(
     config: ManagerConfig, key: bytes, scrub: Callable[[str], str], take: Callable[[Enrolled], object]
 ) -> str:
     """Hand all that the manager holds to `take`. Returns why that is not the whole of it; empty: it is."""
-    try:
-        manager = load_manager(config.type)(config)
-        try:
-            async with (
-                asyncio.timeout(config.timeout),
-                contextlib.aclosing(manager.held()) as holding,  # type: ignore[type-var]
-            ):
-                async for held in holding:
-                    for enrolled in keep(held, config, key, scrub):
-                        take(enrolled)
-        finally:
-            await _close(manager.close)
-    except TimeoutError:
-        return _late(config)
-    except ServiceError as error:
-        return scrub(str(error))
-    except Exception as error:  # noqa: BLE001 - a provider that answers nonsense; its text may quote a value
-        return _unreadable(config, error)
-    return ""
+
+    async def whole(manager: Manager) -> list[str]:
+        async with contextlib.aclosing(manager.held()) as holding:  # type: ignore[type-var]
+            async for held in holding:
+                for enrolled in keep(held, config, key, scrub):
+                    take(enrolled)
+        return []
+
+    return "".join(map(scrub, await _asked(config, load_manager(config.type), whole)))
 
 
 async def sync(
@@ -60,27 +53,30 @@ async def sync(
 
 async def faults(config: ManagerConfig) -> list[str]:
     """What is wrong with an entry's access, and with that of who may have new values made."""
-    manager, rotator = load_manager(config.type)(config), make_rotator(config)
-    wrong = await _asked(config, manager.doctor, manager.close)
+    wrong = await _asked(config, load_manager(config.type), lambda manager: manager.doctor())
+    rotator = make_rotator(config)
     if rotator is not None:
-        wrong += [f"rotate: {problem}" for problem in await _asked(config, rotator.fit, rotator.close)]
+        wrong += [f"rotate: {problem}" for problem in await _asked(config, lambda _: rotator, lambda one: one.fit())]
     return wrong
 
 
 async def _asked(
-    config: ManagerConfig, what: Callable[[], Awaitable[list[str]]], close: Callable[[], Awaitable[None]]
+    config: ManagerConfig, make: Callable[[ManagerConfig], Client], what: Callable[[Client], Awaitable[list[str]]]
 ) -> list[str]:
+    """What it says, or why it says nothing."""
     try:
-        async with asyncio.timeout(config.timeout):
-            return await what()
+        client = make(config)
+        try:
+            async with asyncio.timeout(config.timeout):
+                return await what(client)
+        finally:
+            await _close(client.close)
     except TimeoutError:
         return [_late(config)]
     except ServiceError as error:
         return [str(error)]
-    except Exception as error:  # noqa: BLE001 - as above
+    except Exception as error:  # noqa: BLE001 - a provider that answers nonsense; its text may quote a value
         return [_unreadable(config, error)]
-    finally:
-        await _close(close)
 
 
 async def _close(close: Callable[[], Awaitable[None]]) -> None:

@@ -13,6 +13,7 @@ import structlog
 from detectors.fingerprint import fingerprint
 from detectors.match.engine import Engine
 from monitor.common.backoff import backoff
+from monitor.common.tasks import whenever
 from monitor.domain.incidents import Incident
 from monitor.domain.model import CANARY
 from monitor.github.client import GitHubClient
@@ -33,12 +34,16 @@ ACTOR = "monitor"
 _FIRST, _LONGEST = 30.0, 3600.0  # seconds until an issuer that gave no answer is asked again
 _ATTEMPTS = 10
 _LOOK = 30.0  # seconds between looks at the queue that nothing calls for
-_REST = 0.2  # seconds
 _PATIENCE = 15.0  # seconds for GitHub
 _FROM = "asked_from"  # a fact: the host that an issuer took it from, where that matters
 # Whose refusals were read by their bodies as they are today when the others were still read by their status.
 _STRICT_BEFORE = frozenset({"brevo", "dropbox", "elevenlabs", "figma", "mapbox", "vault"})
 _READS = ("file", "container")  # types of sources whose files a secret can be taken from again
+
+
+def _failed(error: Exception) -> None:
+    if not isinstance(error, StoreError):  # which the store itself reports; the queue is as it was
+        log.error("asking issuers failed", error_type=type(error).__name__, exc_info=False)
 
 
 @runtime_checkable
@@ -208,29 +213,15 @@ class Asker:
             await self._store.verdicts.review(_STRICT_BEFORE, verify.wants, verify.worth)
             self._reviewed = True
 
-    async def once(self) -> None:
-        """Ask about what is new and due now, if `[verify]` says so. Raises StoreError."""
+    async def once(self) -> float:
+        """Ask about what is new and due now, if `[verify]` says so. Returns the seconds until the next look. Raises
+        StoreError."""
         await self._review()
-        if self._tables().verify.automatic:
-            await self._round()
+        return await self._round() if self._tables().verify.automatic else _LOOK
 
     async def run(self) -> NoReturn:
         """Ask about what is new, for as long as `[verify]` says so. Until cancelled."""
-        while True:
-            self._wake.clear()
-            pause = _LOOK
-            try:
-                await self._review()
-                if self._tables().verify.automatic:
-                    pause = await self._round()
-            except StoreError:
-                pass  # told by the store itself; the queue is as it was
-            except Exception as error:  # noqa: BLE001 - a supervision boundary: detection and alerts go on
-                log.error("asking issuers failed", error_type=type(error).__name__, exc_info=False)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self._wake.wait()
-                    await asyncio.sleep(_REST)  # a flood of commits is one look
+        await whenever(self._wake, self.once, longest=_LOOK, failed=_failed)
 
     async def _round(self) -> float:
         """One look at trail and queue. Returns the seconds until the next."""

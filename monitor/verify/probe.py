@@ -8,17 +8,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, field_validator, model_validator
 
 from detectors.rules.gone import heir
 
 __all__ = [
     "AUTHS",
     "AnswerCondition",
+    "Answers",
     "Decision",
     "ExampleAnswers",
     "Exchange",
@@ -108,6 +109,9 @@ class AnswerCondition:
         return all(part.fits(reading) for part in self.parts)
 
 
+Answers = tuple[Annotated[AnswerCondition, PlainValidator(AnswerCondition.parse)], ...]
+
+
 class Exchange(BaseModel):
     """A request as data, with holes for a secret and what goes with it."""
 
@@ -168,10 +172,10 @@ class Probe(Exchange):
     unasked: str | None = None  # why it is not asked at all
     method: Literal["GET", "POST"] = "GET"
     shape: str | None = None  # named groups take the value apart
-    valid: tuple[str, ...]
-    refused: tuple[str, ...]
-    refused_secret: tuple[str, ...] = ()  # as `refused`, and it is the secret, not what was given with it
-    doubtful: tuple[str, ...] = ()  # refused, if it was taken from here before; else it may be good from elsewhere
+    valid: Answers
+    refused: Answers
+    refused_secret: Answers = ()  # as `refused`, and it is the secret, not what was given with it
+    doubtful: Answers = ()  # refused, if it was taken from here before; else it may be good from elsewhere
     errors: str | None = Field(default=None, pattern=r"^https://")  # the issuer's page about its refusals
     # What its refusals rest on: that page, the issuer's own code or description of its interface, or answers of it that
     # several people quote, each by himself.
@@ -183,14 +187,14 @@ class Probe(Exchange):
     @model_validator(mode="after")
     def _documented(self) -> Probe:
         """A status alone says nothing of the secret: whatever stands on the way answers 401 and 403 as well."""
-        refusals = (*self.means_refused, *self.means_refused_secret, *self.means_doubtful)
+        refusals = (*self.refused, *self.refused_secret, *self.doubtful)
         if any(not answer.parts for answer in refusals):
             raise ValueError("refused: a status alone is no refusal; name what the body says of an invalid secret")
         if refusals and (self.errors is None or self.evidence is None):
             raise ValueError("refused: name the issuer's page with errors, and what it rests on with evidence")
         if not self.shared.keys() <= set(self.rules):
             raise ValueError("shared: names a rule that is not among rules")
-        if any(not answer.parts and answer.status != 200 for answer in self.means_valid):
+        if any(not answer.parts and answer.status != 200 for answer in self.valid):
             raise ValueError("valid: of a status other than 200, name what the body says")
         return self
 
@@ -198,33 +202,17 @@ class Probe(Exchange):
         """Whether a secret of another kind, which its issuer does not know here, looks like this one."""
         return rule in self.shared and re.match(self.shared[rule], value) is not None
 
-    @cached_property
-    def means_valid(self) -> tuple[AnswerCondition, ...]:
-        return tuple(map(AnswerCondition.parse, self.valid))
-
-    @cached_property
-    def means_refused(self) -> tuple[AnswerCondition, ...]:
-        return tuple(map(AnswerCondition.parse, self.refused))
-
-    @cached_property
-    def means_refused_secret(self) -> tuple[AnswerCondition, ...]:
-        return tuple(map(AnswerCondition.parse, self.refused_secret))
-
-    @cached_property
-    def means_doubtful(self) -> tuple[AnswerCondition, ...]:
-        return tuple(map(AnswerCondition.parse, self.doubtful))
-
     def decide(self, reading: ProbeResponse) -> Decision:
         """`refused`: the secret or what was given with it; `refused_secret`: the secret itself."""
         if reading.page:
             return "unknown"
-        if any(answer.fits(reading) and (answer.parts or _data(reading)) for answer in self.means_valid):
+        if any(answer.fits(reading) and (answer.parts or _data(reading)) for answer in self.valid):
             return "valid"
-        if any(answer.fits(reading) for answer in self.means_refused_secret):
+        if any(answer.fits(reading) for answer in self.refused_secret):
             return "refused_secret"
-        if any(answer.fits(reading) for answer in self.means_refused):
+        if any(answer.fits(reading) for answer in self.refused):
             return "refused"
-        return "doubtful" if any(answer.fits(reading) for answer in self.means_doubtful) else "unknown"
+        return "doubtful" if any(answer.fits(reading) for answer in self.doubtful) else "unknown"
 
 
 Decision = Literal["valid", "refused", "refused_secret", "doubtful", "unknown"]

@@ -125,7 +125,7 @@ class Issuer(FakeIssuer):
     async def answer(self, request: web.Request, body: bytes) -> web.StreamResponse:
         step = self.ready.steps[self.turn]
         self.turn += 1
-        expected = step.means_taken[0]
+        expected = step.expect[0]
         said: object = body_for(expected)
         if step.keep and not expected.parts:
             said = {"data": {"accessor": "x1"}}

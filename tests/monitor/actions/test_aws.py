@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from monitor.actions.actor import ActionOutcome, Actor
+from monitor.actions.actor import Actor
+from monitor.actions.command import ActionOutcome
 from monitor.actions.config import ActionConfig
 from monitor.verify.config import VerifyConfig
 from monitor.verify.verifier import ProbeVerdict, Verifier

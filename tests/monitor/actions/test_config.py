@@ -36,7 +36,7 @@ def test_a_ready_made_action_is_whole(ready: Ready) -> None:
     shape = f"{ready.shape}{ready.labels}"
     kept: set[str] = set()
     for step in ready.steps:
-        assert step.means_taken
+        assert step.expect
         assert step.url.startswith(("https://", "{server}/"))
         for name in step.names - asked - kept:
             assert f"(?P<{name}>" in shape, name

@@ -21,7 +21,8 @@ import structlog
 from aiohttp import web
 
 from detectors.rules.template import expand
-from monitor.actions.actor import ActionOutcome, Actor
+from monitor.actions.actor import Actor
+from monitor.actions.command import ActionOutcome
 from monitor.actions.config import ActionConfig
 from monitor.actions.operator import Operator
 from monitor.common.tasks import cancel

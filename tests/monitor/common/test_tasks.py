@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from monitor.common import tasks
-from monitor.common.tasks import cancel, keep_up
+from monitor.common.tasks import cancel, keep_up, whenever
 
 
 async def test_a_task_has_ended_when_cancel_returns_also_one_that_fails_at_its_end() -> None:
@@ -103,3 +103,26 @@ async def test_it_counts_as_mended_only_while_it_works(monkeypatch: pytest.Monke
     assert not fails
     going_on.set()
     assert await keeping
+
+
+async def test_one_looks_when_woken_and_when_it_is_time_also_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "_REST", 0.0)
+    wake, enough = asyncio.Event(), asyncio.Event()
+    looks, told = 0, list[Exception]()
+
+    async def look() -> float:
+        nonlocal looks
+        looks += 1
+        if looks == 2:
+            raise ValueError
+        if looks == 4:
+            enough.set()
+        return 0.001 if looks == 1 else 3600.0
+
+    looking = asyncio.create_task(whenever(wake, look, longest=0.001, failed=told.append))
+    while looks < 3:
+        await asyncio.sleep(0.001)
+    wake.set()
+    await asyncio.wait_for(enough.wait(), 120)
+    await cancel(looking)
+    assert [type(error) for error in told] == [ValueError]

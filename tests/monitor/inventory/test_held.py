@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitor.inventory.held import HeldSecret
+from monitor.inventory.held import HeldSecret, Known
 
 
 def test_no_value_and_no_digest_in_a_traceback_or_a_log() -> None:
@@ -11,3 +11,8 @@ def test_no_value_and_no_digest_in_a_traceback_or_a_log() -> None:
     assert "production" in repr(held)
     assert "kept" not in repr(held)
     assert "3a7bd3" not in repr(held)
+
+
+def test_what_was_read_is_up_to_date_for_so_long() -> None:
+    known = Known(at=1000.0, good=60.0)
+    assert [known.stale(now) for now in (1000.0, 1060.0, 1060.5)] == [False, False, True]

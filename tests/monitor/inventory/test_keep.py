@@ -6,11 +6,12 @@ from dataclasses import asdict
 from typing import Any
 
 import orjson
+import pytest
 
 from detectors.fingerprint import fingerprint
 from detectors.rules.template import expand
 from monitor.inventory.held import HeldSecret
-from monitor.inventory.keep import keep
+from monitor.inventory.keep import keep, parts
 from monitor.inventory.managers.base import ManagerConfig
 from monitor.store.inventory import SecretVersion
 
@@ -58,3 +59,26 @@ def test_the_entry_says_what_its_manager_does_not() -> None:
         HeldSecret("A", VALUE.encode(), owner="ada"), environment="production", owner="ops", consumers=("web",)
     )
     assert (one.environment, one.owner, one.consumers) == ("production", "ada", ("web",))
+
+
+ONE, TWO = b"Xk29fQ", b"Xk%2F29"
+PEM = b"-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQ\n-----END PRIVATE KEY-----"
+CERTIFICATE = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (b" Xk29fQ\n", [("", b"Xk29fQ")]),
+        (b"postgresql://app:" + ONE + b"@db:5432/app?x=1", [("password", ONE)]),
+        (b"redis://:" + TWO + b"@cache:6379/0", [("password", TWO), ("password", b"Xk/29")]),
+        (b"https://hooks.acme.net/Xk29fQ", [("", b"https://hooks.acme.net/Xk29fQ")]),
+        (b"Server=db;User Id=app;Pwd='" + ONE + b";';Encrypt=true", [("pwd", ONE + b";")]),
+        (b"AccountName=a;AccountKey=Xk29==;EndpointSuffix=core", [("accountkey", b"Xk29==")]),
+        (b"a=b", [("", b"a=b")]),
+        (CERTIFICATE + b"\n" + PEM, [("private key", PEM)]),
+        (CERTIFICATE, [("", CERTIFICATE)]),
+    ],
+)
+def test_parts(value: bytes, expected: list[tuple[str, bytes]]) -> None:
+    assert list(parts(value)) == expected

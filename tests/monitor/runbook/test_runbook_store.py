@@ -10,7 +10,7 @@ import pytest
 from detectors.rules.load import builtin_families, load_rules
 from detectors.rules.rule import PACKS, Rule
 from monitor import runbook
-from monitor.github.kinds import kinds
+from monitor.github.join import kinds
 from monitor.runbook import runbook_store
 from tests.detectors import texts
 

@@ -102,8 +102,8 @@ def test_a_probe_is_known_by_an_id_that_its_rule_had() -> None:
 @pytest.mark.parametrize("probe", load_probes(), ids=lambda probe: f"{probe.provider} {probe.rules[0]}")
 def test_a_probe_is_whole(probe: Probe) -> None:
     assert probe_of(probe.rules[0]) is probe
-    assert probe.means_valid or probe.auth == "postgres"
-    assert isinstance(probe.means_refused, tuple)
+    assert probe.valid or probe.auth == "postgres"
+    assert isinstance(probe.refused, tuple)
     assert probe.url.startswith(("https://", "{server}/", "postgres://"))
     if probe.sites:
         assert any(probe.url.startswith(site + "/") for site in probe.sites)

@@ -127,7 +127,7 @@ async def test_each_probe_asks_as_its_issuer_wants(probe: Probe) -> None:
         "aws-sigv4": set[str](),
     }[kind]
     async with FakeIssuer(VALUE) as issuer:
-        for answer in probe.means_valid:
+        for answer in probe.valid:
             issuer.status, issuer.body = answer.status, body_for(answer)
             verdict = await Verifier(settings(issuer, probe)).ask(probe.rules[0], VALUE, PARTS)
             assert verdict.status == "valid", (answer, issuer.body, verdict)
@@ -155,7 +155,7 @@ class Table:
 
     async def known(self) -> dict[str, str]:
         """What is known once it was taken here, and with these parts."""
-        answer = self.probe.means_valid[0]
+        answer = self.probe.valid[0]
         body = body_for(answer)
         self.issuer.status, self.issuer.body, self.issuer.kind = answer.status, body, "application/json"
         verdict = await Verifier(settings(self.issuer, self.probe)).ask(self.probe.rules[0], self.value, self.parts)
@@ -186,7 +186,7 @@ def test_every_row_has_its_examples_and_its_issuers_page() -> None:
         if probe.auth == "postgres":
             continue
         readings = [_reading(answer) for answer in probe.answers.invalid]
-        for answer in (*probe.means_refused, *probe.means_refused_secret):
+        for answer in (*probe.refused, *probe.refused_secret):
             assert any(answer.fits(reading) for reading in readings), (identity(probe), answer)
         assert readings or not (probe.refused or probe.refused_secret)
         assert probe.errors or not (probe.refused or probe.refused_secret)
