@@ -6,12 +6,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-
 from monitor.common.http import CLEAR, RemoteError, in_the_clear
 from monitor.common.inbound import InboundRequest
 from monitor.common.notification import Notification, Receipt
-from monitor.common.text import token_like
+from monitor.common.table import Component
 
 __all__ = ["Answers", "Asks", "Limits", "Listens", "Sink", "SinkConfig", "TooLargeError"]
 
@@ -24,7 +22,7 @@ class TooLargeError(RemoteError):
         self.parts = max(parts, 2)
 
 
-class SinkConfig(BaseModel):
+class SinkConfig(Component):
     """Every sink has
 
     - `name`: unique; shown in alerts, logs and metrics
@@ -33,26 +31,14 @@ class SinkConfig(BaseModel):
     - `insecure`: `true`: its credential may travel unencrypted
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9_.-]+$")
     pages: ClassVar[bool] = False  # wakes people
-
-    type: str
-    fallback: str | None = None  # name of the sink that takes what this one refuses for good
-    insecure: bool = False  # True: credentials may go over the network unencrypted
+    fallback: str | None = None
+    insecure: bool = False
 
     @property
     def two_way(self) -> bool:
         """Whether people act through it: it is told every turn, and what may be done."""
         return False
-
-    @field_validator("name")
-    @classmethod
-    def _no_secret(cls, value: str) -> str:
-        if token_like(value):
-            raise ValueError("looks like a secret, and names are shown in alerts, logs and metrics: choose another")
-        return value
 
     def encrypted(self, key: str, url: str) -> str:
         """`url`, as it may carry a credential. Raises RemoteError when that would be readable on the way."""

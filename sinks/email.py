@@ -16,12 +16,12 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
-from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from monitor.common.credential import Credential
+from monitor.common.fields import LocalPath
 from monitor.common.http import Http, RemoteError, network_error
 from monitor.common.notification import IncidentView, Notification, Receipt
 from monitor.common.text import clip, printable, prose
@@ -101,7 +101,7 @@ class EmailConfig(SinkConfig):
     host: str = Field(min_length=1)
     port: int = Field(default=0, ge=0, le=65535)
     tls: Literal["starttls", "tls", "none"] = "starttls"
-    ca_file: Path | None = None
+    ca_file: LocalPath | None = None
     username: str | None = None
     password: Credential | None = None
     sender: MailAddress

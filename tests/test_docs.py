@@ -20,7 +20,8 @@ from monitor.access.policy import AccessConfig
 from monitor.actions.config import ActionConfig
 from monitor.audit.settings import AuditConfig, Waiver
 from monitor.cli import COMMANDS
-from monitor.config.config import HttpConfig, MonitorConfig, RulesConfig, load, parse
+from monitor.config.config import load, parse
+from monitor.config.tables import HttpConfig, MonitorConfig, RulesConfig
 from monitor.domain.retention import RetentionConfig
 from monitor.inventory.managers import MANAGERS
 from monitor.rotation.settings import RotationConfig

@@ -51,7 +51,8 @@ def check(
     form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
-    from monitor.config.config import FaultyConfigError, lines
+    from monitor.config.config import FaultyConfigError
+    from monitor.config.lines import lines
     from monitor.config.locate import ConfigError
 
     findings: list[CheckFinding] = []
@@ -76,10 +77,10 @@ def check(
             findings += [
                 found for found in (*_impossible(error.rest), *_notices(error.rest)) if _table(found.key) not in broken
             ]
-            places = lines(error.rest, [found.key for found in findings])
+            places = lines(error.rest.path, [found.key for found in findings])
             findings = [found._replace(line=found.line or places.get(found.key)) for found in findings]
     else:
-        places = lines(settings, [found.key for found in findings])
+        places = lines(settings.path, [found.key for found in findings])
         findings = [found._replace(line=places.get(found.key)) for found in findings]
 
     name = veiled(name)

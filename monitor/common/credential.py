@@ -98,12 +98,15 @@ class Credential:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        def parse(value: object) -> Credential:
-            if isinstance(value, cls):
-                return value
-            if not isinstance(value, str):
+        def parse(value: object, info: core_schema.ValidationInfo) -> Credential:
+            if not isinstance(value, str | cls):
                 raise ValueError("must be a reference such as env:NAME, file:PATH or credential:NAME")
-            return cls(value)
+            given = cls(value) if isinstance(value, str) else value
+            scheme, _, name = given.reference.partition(":")
+            if scheme != "file":
+                return given
+            folder = (info.context or {}).get("folder") or ""  # of the configuration, as for its other paths
+            return cls(f"file:{Path(folder) / Path(name).expanduser()}")
 
         written = core_schema.plain_serializer_function_ser_schema(lambda one: one.reference, when_used="json")
-        return core_schema.no_info_plain_validator_function(parse, serialization=written)
+        return core_schema.with_info_plain_validator_function(parse, serialization=written)

@@ -9,10 +9,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, ValidationInfo
 
-from monitor.common.credential import Credential
 from monitor.common.http import loopback
 
-__all__ = ["LocalPath", "Reference", "ServerUrl", "instant"]
+__all__ = ["LocalGlob", "LocalPath", "ServerUrl", "instant"]
 
 
 def _address(url: str) -> str:
@@ -32,15 +31,10 @@ def _anchored(path: Path, info: ValidationInfo) -> Path:
     return Path((info.context or {}).get("folder") or "") / path.expanduser()
 
 
-def _anchored_reference(given: Credential, info: ValidationInfo) -> Credential:
-    scheme, _, name = given.reference.partition(":")
-    return Credential(f"file:{_anchored(Path(name), info)}") if scheme == "file" else given
-
-
 # A file or folder on this machine; relative ones lie beside the configuration.
 LocalPath = Annotated[Path, AfterValidator(_anchored)]
-# A credential's reference, whose file likewise.
-Reference = Annotated[Credential, AfterValidator(_anchored_reference)]
+# A pattern of such, likewise.
+LocalGlob = Annotated[str, AfterValidator(lambda text, info: str(_anchored(Path(text), info)))]
 
 
 def instant(value: object) -> float | None:

@@ -18,9 +18,10 @@ from urllib.parse import urlsplit
 import orjson
 import structlog
 
-from monitor.config.config import Config, MonitorConfig, read
+from monitor.config.config import Config, read
 from monitor.config.locate import ConfigError, default_state_dir
 from monitor.config.state import DATABASE_FILE
+from monitor.config.tables import MonitorConfig
 
 __all__ = ["keep", "last", "where_it_was"]
 

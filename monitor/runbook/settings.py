@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from monitor.common.duration import Duration
+from monitor.common.fields import LocalPath
 from monitor.common.severity import Severity
 from monitor.routing.match import Matcher
 from monitor.runbook.progress import Procedure, Rung
@@ -23,7 +23,7 @@ class RunbookConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     start_at: Literal["critical", "high", "medium", "low", "info", "never"] = "high"
-    folder: Path | None = None
+    folder: LocalPath | None = None
 
 
 class Escalation(BaseModel):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import field_validator
 
 from monitor.access.forms import FORMS
 from monitor.common.problems import suggest
-from monitor.common.text import token_like
+from monitor.common.table import Component
 
 __all__ = ["LogConfig", "Source", "SourceConfig", "Where"]
 
@@ -28,26 +28,15 @@ class Where:
     upto: float | None = None
 
 
-class SourceConfig(BaseModel):
+class SourceConfig(Component):
     """Every source has
 
     - `name`: unique; shown in alerts, logs and metrics
     - `type`: one of those below
     """
 
+    # Keys that say what is read: by these a source is known again under another name (monitor.sources.reach).
     reach: ClassVar[tuple[str, ...]] = ()
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9_.-]+$")
-    type: str
-
-    @field_validator("name")
-    @classmethod
-    def _no_secret(cls, value: str) -> str:
-        if token_like(value):
-            raise ValueError("looks like a secret, and names are shown in alerts, logs and metrics: choose another")
-        return value
 
 
 class LogConfig(SourceConfig):

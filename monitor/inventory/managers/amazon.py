@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from monitor.common.fields import Reference, ServerUrl
+from monitor.common.credential import Credential
+from monitor.common.fields import ServerUrl
+from monitor.common.table import Table
 from monitor.inventory.managers.base import ManagerConfig
 
 __all__ = ["AmazonConfig", "AmazonLogin"]
 
 
-class AmazonLogin(BaseModel):
+class AmazonLogin(Table):
     """With which key AWS is asked.
 
     - `access_key_id`, `secret_access_key`, `session_token` (the role of the pod, container or machine): IRSA or Pod
@@ -20,11 +22,9 @@ class AmazonLogin(BaseModel):
     - `role_arn`: a role that is taken on with that key (`sts:AssumeRole`), for secrets of another account
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    access_key_id: Reference | None = None
-    secret_access_key: Reference | None = None
-    session_token: Reference | None = None
+    access_key_id: Credential | None = None
+    secret_access_key: Credential | None = None
+    session_token: Credential | None = None
     role_arn: str = Field(
         default="", pattern=r"^(arn:[a-z-]+:iam::\d{12}:role/[\w+=,.@/-]+)?$"
     )  # taken on with that key

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from monitor.clients.client import AccessError, ProviderClient, ServiceError, together
 from monitor.common.credential import Credential
-from monitor.common.fields import Reference, ServerUrl, instant
+from monitor.common.fields import ServerUrl, instant
 from monitor.inventory.held import HeldSecret, Standing, counted
 from monitor.inventory.managers.base import ManagerConfig, described
 
@@ -57,7 +57,7 @@ class AzureConfig(ManagerConfig):
     vault: ServerUrl
     tenant: str = Field(default="", pattern=r"^[A-Za-z0-9.-]*$")
     client_id: str = Field(default="", pattern=r"^[A-Za-z0-9-]*$")
-    client_secret: Reference | None = None
+    client_secret: Credential | None = None
     login: ServerUrl = "https://login.microsoftonline.com"
     versions: int = Field(default=2, ge=1, le=100)
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field
 
 from monitor.common.duration import Duration
 from monitor.common.fields import instant
-from monitor.common.text import token_like
+from monitor.common.table import Component
 from monitor.inventory.held import HeldSecret
 
 __all__ = ["ManagerConfig", "described", "expiry", "members"]
@@ -25,7 +25,7 @@ _PUBLIC = frozenset(
 _ACCOUNT = frozenset(("private_key",))  # all that is secret of a service account's file of Google
 
 
-class ManagerConfig(BaseModel):
+class ManagerConfig(Component):
     """Every entry has
 
     - `name`: unique; shown in alerts, logs and metrics
@@ -40,10 +40,6 @@ class ManagerConfig(BaseModel):
     - `timeout`: for the whole of one look; then it has failed, and what was known before stays
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9_.-]+$")
-    type: str
     environment: str = ""
     owner: str = ""
     consumers: tuple[str, ...] = ()
@@ -61,13 +57,6 @@ class ManagerConfig(BaseModel):
     def stale_after(self) -> float:
         """Seconds without a whole reading after which what is known of it is not up to date any more."""
         return 2 * self.interval + self.timeout
-
-    @field_validator("name")
-    @classmethod
-    def _no_secret(cls, value: str) -> str:
-        if token_like(value):
-            raise ValueError("looks like a secret, and names are shown in alerts, logs and metrics: choose another")
-        return value
 
 
 def members(held: HeldSecret) -> Iterator[HeldSecret]:

@@ -10,7 +10,8 @@ from urllib.parse import urlencode
 from pydantic import model_validator
 
 from monitor.clients.client import AccessError, ProviderClient
-from monitor.common.fields import Reference, ServerUrl
+from monitor.common.credential import Credential
+from monitor.common.fields import ServerUrl
 from monitor.inventory.held import HeldSecret
 from monitor.inventory.managers.base import ManagerConfig
 
@@ -45,7 +46,7 @@ class DopplerConfig(ManagerConfig):
     """
 
     type: Literal["doppler"]
-    token: Reference
+    token: Credential
     project: str = ""
     config: str = ""
     server: ServerUrl = "https://api.doppler.com"

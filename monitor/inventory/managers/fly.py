@@ -8,7 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, StringConstraints
 
 from monitor.clients.client import AccessError, ProviderClient
-from monitor.common.fields import Reference, ServerUrl, instant
+from monitor.common.credential import Credential
+from monitor.common.fields import ServerUrl, instant
 from monitor.inventory.held import HeldSecret
 from monitor.inventory.managers.base import ManagerConfig
 
@@ -40,7 +41,7 @@ class FlyConfig(ManagerConfig):
 
     type: Literal["fly"]
     apps: tuple[Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")], ...] = Field(min_length=1)
-    token: Reference
+    token: Credential
     server: ServerUrl = "https://api.machines.dev"
 
 

@@ -15,7 +15,8 @@ import orjson
 from pydantic import Field
 
 from monitor.clients.client import AccessError, ProviderClient, ServiceError, together
-from monitor.common.fields import Reference, ServerUrl, instant
+from monitor.common.credential import Credential
+from monitor.common.fields import ServerUrl, instant
 from monitor.common.http import in_the_clear
 from monitor.inventory.held import HeldSecret, Standing, counted
 from monitor.inventory.managers.base import ManagerConfig, described
@@ -64,7 +65,7 @@ class GcpConfig(ManagerConfig):
     type: Literal["gcp"]
     project: str = Field(pattern=r"^[a-z0-9:.-]{1,100}$")
     location: str = Field(default="", pattern=r"^[a-z0-9-]*$")
-    key: Reference | None = None
+    key: Credential | None = None
     filter: str = ""
     versions: int = Field(default=2, ge=1, le=100)
     server: ServerUrl | None = None

@@ -9,7 +9,8 @@ from urllib.parse import quote
 from pydantic import Field, model_validator
 
 from monitor.clients.client import AccessError, ProviderClient
-from monitor.common.fields import Reference, ServerUrl, instant
+from monitor.common.credential import Credential
+from monitor.common.fields import ServerUrl, instant
 from monitor.common.http import Reply
 from monitor.inventory.held import HeldSecret
 from monitor.inventory.managers.base import ManagerConfig
@@ -56,7 +57,7 @@ class GitHubActionsConfig(ManagerConfig):
     repo: str | None = Field(default=None, pattern=r"^[\w.-]+/[\w.-]+$")
     org: str | None = Field(default=None, pattern=r"^[\w.-]+$")
     stores: tuple[Store, ...] = Field(default=("actions",), min_length=1)
-    token: Reference
+    token: Credential
     base_url: ServerUrl = "https://api.github.com"  # GHES: https://HOST/api/v3
 
     @model_validator(mode="after")

@@ -15,7 +15,7 @@ from pydantic import StringConstraints
 
 from monitor.clients.client import AccessError, ProviderClient
 from monitor.common.credential import Credential
-from monitor.common.fields import LocalPath, Reference, ServerUrl, instant
+from monitor.common.fields import LocalPath, ServerUrl, instant
 from monitor.common.text import printable
 from monitor.inventory.held import HeldSecret
 from monitor.inventory.managers.base import ManagerConfig, described, expiry
@@ -64,7 +64,7 @@ class KubernetesConfig(ManagerConfig):
     server: ServerUrl = "https://kubernetes.default.svc"
     namespaces: tuple[Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,63}$")], ...] = ()
     selector: str = ""  # of labels
-    token: Reference = Credential(f"file:{_ACCOUNT}/token")
+    token: Credential = Credential(f"file:{_ACCOUNT}/token")
     ca_file: LocalPath | None = None
     token_files: tuple[LocalPath, ...] = ()
 

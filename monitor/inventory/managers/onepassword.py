@@ -11,7 +11,8 @@ from urllib.parse import quote
 from pydantic import model_validator
 
 from monitor.clients.client import AccessError, ProviderClient, together
-from monitor.common.fields import LocalPath, Reference, ServerUrl, instant
+from monitor.common.credential import Credential
+from monitor.common.fields import LocalPath, ServerUrl, instant
 from monitor.inventory.held import HeldSecret
 from monitor.inventory.managers.base import ManagerConfig
 from monitor.inventory.managers.op import OpProgram
@@ -62,7 +63,7 @@ class OnePasswordConfig(ManagerConfig):
 
     type: Literal["onepassword"]
     server: ServerUrl | None = None
-    token: Reference
+    token: Credential
     vaults: tuple[str, ...] = ()
     ca_file: LocalPath | None = None
     program: LocalPath | None = None

@@ -9,7 +9,8 @@ import orjson
 from pydantic import model_validator
 
 from monitor.clients.client import AccessError, ProviderClient, ServiceError
-from monitor.common.fields import Reference, ServerUrl, instant
+from monitor.common.credential import Credential
+from monitor.common.fields import ServerUrl, instant
 from monitor.inventory.held import HeldSecret
 from monitor.inventory.managers.base import ManagerConfig
 
@@ -65,8 +66,8 @@ class RailwayConfig(ManagerConfig):
     """
 
     type: Literal["railway"]
-    project_token: Reference | None = None
-    token: Reference | None = None
+    project_token: Credential | None = None
+    token: Credential | None = None
     project: str = ""
     environment_id: str = ""
     server: ServerUrl = "https://backboard.railway.com/graphql/v2"

@@ -10,11 +10,12 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import quote
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from monitor.clients.client import AccessError, NoEffectError, ProviderClient, ServiceError, together
 from monitor.common.credential import Credential
-from monitor.common.fields import LocalPath, Reference, ServerUrl, instant
+from monitor.common.fields import LocalPath, ServerUrl, instant
+from monitor.common.table import Table
 from monitor.inventory.held import HeldSecret, Standing, counted
 from monitor.inventory.managers.base import ManagerConfig, described
 
@@ -29,34 +30,28 @@ _LOST = {
 }
 
 
-class AppRole(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
+class AppRole(Table):
     role_id: str
-    secret_id: Reference
+    secret_id: Credential
     mount: Path = "approle"
 
 
-class KubernetesLogin(BaseModel):
+class KubernetesLogin(Table):
     """`jwt`: the service account's token, as Kubernetes puts it into the pod and renews it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
     role: str
-    jwt: Reference = Credential("file:/var/run/secrets/kubernetes.io/serviceaccount/token")
+    jwt: Credential = Credential("file:/var/run/secrets/kubernetes.io/serviceaccount/token")
     mount: Path = "kubernetes"
 
 
-class VaultLogin(BaseModel):
+class VaultLogin(Table):
     """How to log in: one of the three.
 
     - `token`, `approle`, `kubernetes` (one of them): a token; `{ role_id, secret_id, mount = "approle" }`;
       `{ role, jwt, mount = "kubernetes" }`, `jwt` being the pod's token. What a login gave is revoked after the reading
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    token: Reference | None = None
+    token: Credential | None = None
     approle: AppRole | None = None
     kubernetes: KubernetesLogin | None = None
 

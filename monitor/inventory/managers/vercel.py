@@ -9,7 +9,8 @@ from urllib.parse import quote, urlencode
 from pydantic import Field
 
 from monitor.clients.client import AccessError, ProviderClient, together
-from monitor.common.fields import Reference, ServerUrl, instant
+from monitor.common.credential import Credential
+from monitor.common.fields import ServerUrl, instant
 from monitor.inventory.held import HeldSecret
 from monitor.inventory.managers.base import ManagerConfig
 
@@ -45,7 +46,7 @@ class VercelConfig(ManagerConfig):
     type: Literal["vercel"]
     project: str = Field(pattern=r"^[\w.-]+$")
     team: str = Field(default="", pattern=r"^[\w-]*$")
-    token: Reference
+    token: Credential
     server: ServerUrl = "https://api.vercel.com"
 
 

@@ -17,7 +17,8 @@ from monitor.audit.run import audit
 from monitor.audit.settings import AuditConfig, Waiver
 from monitor.audit.verdict import Judged
 from monitor.clients.git import Git
-from monitor.config.config import Config, MonitorConfig, load
+from monitor.config.config import Config, load
+from monitor.config.tables import MonitorConfig
 from monitor.domain.model import Position, Print
 from monitor.scan.cursor import Cursor, rules_digest
 from monitor.scan.githooks import folder_of, install

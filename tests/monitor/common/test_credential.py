@@ -25,6 +25,12 @@ def test_a_literal_is_refused_without_being_shown() -> None:
         assert "env:NAME" in str(caught.value)
 
 
+def test_a_file_lies_beside_the_configuration() -> None:
+    for given, found in (("file:key", "file:/etc/m/key"), ("file:/key", "file:/key"), ("env:KEY", "env:KEY")):
+        assert _Config.model_validate({"token": given}, context={"folder": "/etc/m"}).token == Credential(found)
+    assert _Config.model_validate({"token": "file:~/key"}).token == Credential(f"file:{Path.home()}/key")
+
+
 def test_references_are_resolved_on_use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SOME_TOKEN", " value \n")
     assert Credential("env:SOME_TOKEN").resolve() == "value"

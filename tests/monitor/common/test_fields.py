@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from monitor.common.credential import Credential
-from monitor.common.fields import LocalPath, Reference, ServerUrl, instant
+from monitor.common.fields import LocalGlob, LocalPath, ServerUrl, instant
 
 
 def test_an_address_is_encrypted_or_on_this_machine() -> None:
@@ -24,9 +23,8 @@ def test_a_path_lies_beside_the_configuration() -> None:
     assert place.validate_python("ca.pem", context={"folder": "/etc/m"}) == Path("/etc/m/ca.pem")
     assert place.validate_python("/ca.pem", context={"folder": "/etc/m"}) == Path("/ca.pem")
     assert place.validate_python("~/ca.pem") == Path.home() / "ca.pem"
-    reference: TypeAdapter[Credential] = TypeAdapter(Reference)
-    for given, found in (("file:key", "file:/etc/m/key"), ("file:/key", "file:/key"), ("env:KEY", "env:KEY")):
-        assert reference.validate_python(given, context={"folder": "/etc/m"}) == Credential(found)
+    pattern: TypeAdapter[str] = TypeAdapter(LocalGlob)
+    assert pattern.validate_python("rules.d/*.toml", context={"folder": "/etc/m"}) == "/etc/m/rules.d/*.toml"
 
 
 def test_times_as_providers_write_them() -> None:

@@ -156,12 +156,6 @@ CONSOLE = "[[sinks]]\nname = 'a'\ntype = 'console'\n"
         ("[sources]\nname='x'", "sources", "[[sources]]"),
         ("sources = [1]", "sources[0]", "must be a table"),
         ("monitor = 1", "monitor", "must be a table: [monitor]"),
-        ("[monitor]\nstate = 'x'", "monitor.state", 'did you mean "state_dir"?'),
-        ("[monitor]\nlog_level = 'loud'", "monitor.log_level", "'debug'"),
-        ("[http]\nlisten = 9321", "http.listen", "must be a string"),
-        ("[http]\nlisten = 'localhost'", "http.listen", "HOST:PORT"),
-        ("[http]\nbase_url = 'ftp://x'", "http.base_url", "http or https"),
-        ("[http]\nbase_url = 'https://a:b@x'", "http.base_url", "user name"),
         ("[[sources]]\ntype = 'file'\ninclude = ['/x']", "sources[0].name", "missing"),
         ("[[sources]]\nname = 'a b'\ntype = 'file'\ninclude = ['/x']", "sources[0].name", "pattern"),
         ("[[sources]]\nname = 'a'", "sources[0].type", "missing; known types: "),
@@ -172,9 +166,6 @@ CONSOLE = "[[sinks]]\nname = 'a'\ntype = 'console'\n"
             "sources[0].app.instalation",
             'did you mean "installation"?',
         ),
-        ("[[sinks]]\nname = 'a'\ntype = 'console'\nfallback = 'a'", "sinks[0].fallback", "itself"),
-        ("[[sinks]]\nname = 'a'\ntype = 'console'\nfallback = 'b'", "sinks[0].fallback", "known sinks: a"),
-        ("[[routes]]\nsinks = ['a']", "routes[0].sinks[0]", "there are no [[sinks]]"),
         ("[[routes]]\nsinks = []", "routes[0].sinks", "must not be empty"),
         (
             CONSOLE
@@ -182,32 +173,10 @@ CONSOLE = "[[sinks]]\nname = 'a'\ntype = 'console'\n"
             "mute_times[0].times",
             'must be times such as "22:00-07:00"',
         ),
-        (
-            CONSOLE + "[[routes]]\nsinks = ['a']\nmute = ['nigth']\n[[mute_times]]\nname = 'night'\ndays = ['sat']",
-            "routes[0].mute[0]",
-            'no mute time is named "nigth"; did you mean "night"?; there are night',
-        ),
-        (
-            CONSOLE + "[[routes]]\nsinks = ['a']\nmute = ['all']\n[[mute_times]]\nname = 'all'",
-            "routes[0].mute",
-            "leaves no moment of the week, so nothing of this route would ever be told",
-        ),
         ("[[inhibitions]]\nequal = []", "inhibitions[0]", "needs while"),
         ("[[inhibitions]]\nwhile = ['x']", "inhibitions[0].while[0]", "not a matcher"),
         ("[[routes]]\nsinks = ['a']\nburst = 'x'\n[[sinks]]\nname='a'\ntype='console'", "routes[0].burst", "20/1m"),
         ("[[silences]]\nmatchers = ['severity']", "silences[0].matchers[0]", "not a matcher"),
-        ("[rules]\npacks = 'default'", "rules.packs", "must be a list"),
-        ("[rules]\nidentifiers = ['a_key', 'a key']", "rules.identifiers", "number 2 is no name of a field"),
-        (
-            "[rules]\nidentifiers = ['dedup_key', 'Pass-Word']",
-            "rules.identifiers",
-            "Pass-Word is what secrets are called",
-        ),
-        (f"[rules]\ncredentials = {[f'n{number}' for number in range(101)]}", "rules.credentials", "holds 101 names"),
-        (f"[rules]\ncredentials = ['{'kQ3x' * 9}']", "rules.credentials", "number 1 is no name of a field"),
-        ("[rules]\ncredentials = ['x', 'y']\nidentifiers = ['X']", "rules", "x is among identifiers and credentials"),
-        ("[monitor]\nstate_dir = 5", "monitor.state_dir", "must be a path"),
-        ("[monitor]\nworkers = 1.5", "monitor.workers", "must be a whole number"),
         ("[[silences]]\nmatchers = ['a=\"b\"']\nends = 2026-01-02", "silences[0].ends", "must have a time zone"),
     ],
 )
@@ -215,30 +184,6 @@ def test_each_mistake_has_its_key_and_says_what_to_do(text: str, key: str, part:
     (problem,) = problems(text)
     assert problem.key == key
     assert part in problem.message
-
-
-@pytest.mark.parametrize(
-    ("table", "who"),
-    [
-        ("[[actions]]\nname = 'revoke'\ntype = 'http'", 'action "revoke": '),
-        ("[[mute_times]]\nname = 'night'\ntimes = ['x']", 'mute time "night": '),
-        ("[[access]]\nname = 'deploy'\nwho = 'ada'", 'access "deploy": '),
-    ],
-)
-def test_whatever_has_a_name_is_told_by_it(table: str, who: str) -> None:
-    found = problems(table)
-    assert found
-    assert all(problem.message.startswith(who) for problem in found)
-
-
-def test_a_name_is_used_once() -> None:
-    text = "[[sinks]]\nname = 'a'\ntype = 'console'\n" * 2
-    assert problems(text) == [Problem("sinks[1].name", '"a" is already the name of sinks[0]; names must be unique')]
-
-
-def test_a_broken_sink_is_still_known_to_routes() -> None:
-    text = "[[sinks]]\nname = 'a'\ntype = 'console'\ncolor = 1\n[[routes]]\nsinks = ['a']\n"
-    assert keys(text) == ["sinks[0].color"]
 
 
 LITERAL = "xoxb-" + "1234567890-abcdefghijklmnop"
@@ -304,17 +249,6 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-def test_relative_paths_count_from_the_folder_of_the_file(tmp_path: Path) -> None:
-    text = "[monitor]\nstate_dir='s'\nfingerprint_key='file:k'\ndatabase='file:/d'\n[rules]\npaths=['/a/*.toml','r']"
-    config = parse(text, tmp_path / "config.toml")
-    assert config.state_dir == tmp_path / "s"
-    assert config.monitor.fingerprint_key is not None
-    assert config.monitor.fingerprint_key.reference == f"file:{tmp_path}/k"
-    assert config.monitor.database is not None
-    assert config.monitor.database.reference == "file:/d"
-    assert config.rules.paths == ("/a/*.toml", f"{tmp_path}/r")
-
-
 def test_reading_the_configuration_loads_no_component_that_is_not_used() -> None:
     code = (
         'import sys; from monitor.config.config import parse; parse(\'[[sinks]]\\nname="a"\\ntype="console"\');'
@@ -344,22 +278,6 @@ sinks = ["{token[:-1]}", "other"]
         parse(text)
     assert "looks like a secret" in str(caught.value)
     assert token[5:-1] not in str(caught.value)
-
-
-def test_the_node_is_a_name_and_no_secret(tmp_path: Path) -> None:
-    assert parse('[monitor]\nnode = "web-1.example.org"').monitor.node == "web-1.example.org"
-    assert parse("").monitor.node is None
-    for wrong in ("", "web 1", "a/b", "x" * 256, LITERAL):
-        with pytest.raises(ConfigError) as failure:
-            parse(f"[monitor]\nnode = '{wrong}'")
-        assert [problem.key for problem in failure.value.problems] == ["monitor.node"]
-        assert LITERAL not in str(failure.value)
-
-
-def test_a_key_that_is_no_path_has_no_line() -> None:
-    from monitor.config.config import _lines
-
-    assert _lines("[a]\nb = 1\n", ["a.b", "a.b.literal['x','y']", "a.b[0]"]) == {"a.b": 2, "a.b[0]": 2}
 
 
 def test_a_token_in_the_place_of_a_sinks_name_is_in_nothing_that_commands_go_by(tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from monitor.common.credential import Credential
-from monitor.config.config import Config, HttpConfig, MonitorConfig
+from monitor.config.config import Config
 from monitor.config.state import KEY_FILE
+from monitor.config.tables import HttpConfig, MonitorConfig
 from monitor.config.weaknesses import weaknesses
 from monitor.sources.syslog_config import SyslogConfig
 
