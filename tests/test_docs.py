@@ -198,7 +198,7 @@ def prose(text: str) -> Iterator[tuple[int, str]]:
             yield number, line
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted({*DOCS, *PAGES}), ids=lambda path: path.name)
 def test_a_page_can_be_read(path: Path) -> None:
     """Also in a terminal of 120 columns, and a table also on a telephone."""
     for number, line in prose(path.read_text(encoding="utf-8")):
