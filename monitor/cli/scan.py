@@ -263,13 +263,22 @@ def scan(
     )
     session.over = sum(book.over for book in options.books)
     started()
+    cursor = None
     try:
         if repository is not None:
             from monitor.cli.scan_git import run
 
             state = settings.state_dir if settings else default_state_dir()
-            cursors = state if since_last else None
-            run(session, repository, engine, options, only_staged=staged, everything=everything, state=cursors)
+            cursor = run(
+                session,
+                repository,
+                engine,
+                options,
+                only_staged=staged,
+                everything=everything,
+                state=state if since_last else None,
+                storing=report,
+            )
         elif ended is not None:
             from monitor.cli.scan_actions import scan_logs
 
@@ -286,6 +295,10 @@ def scan(
         from monitor.cli.scan_git import record
 
         record(session, repository, settings)
+    if cursor is not None:
+        from monitor.cli.scan_git import save
+
+        save(cursor, found=bool(session.shown), stored=report)
     if wanted is not None:
         wanted.write(session)
         raise typer.Exit(0)

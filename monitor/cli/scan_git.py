@@ -53,15 +53,17 @@ def run(
     only_staged: bool,
     everything: bool,
     state: Path | None,
-) -> None:
+    storing: bool,
+) -> Cursor | None:
     """What the options of the command ask for; `session.paths` are ranges. `state`: the folder that keeps what was
-    looked at, where only what came since is asked for."""
+    looked at, where only what came since is asked for; `storing`: what is found will be recorded. Returns what is to be
+    saved once it is."""
     from monitor.clients.git import GitError
     from monitor.scan.history import Range, stashed
 
     if only_staged:
         staged(session, git, engine, options)
-        return
+        return None
     session.begin(engine.worker())  # people paste what they have at hand
     if bad := next((name for name in session.paths if name.startswith("-")), None):
         fail(printable(session.scrub(f"{bad}: no range of commits begins so")), 2)
@@ -77,20 +79,21 @@ def run(
         wanted = Range(everywhere, stashed(git), whole=True)
     cursor = None
     if state is not None:
-        wanted, cursor = _since(session, git, engine, wanted, state)
+        wanted, cursor = _since(session, git, engine, wanted, state, storing=storing)
     commits(session, git, wanted, engine, options, everything=everything, where=True)
-    if cursor is not None and not session.incomplete:
-        _kept(cursor)
+    return None if session.incomplete else cursor
 
 
-def _since(session: Session, git: Git, engine: Engine, whole: Range, state: Path) -> tuple[Range, Cursor]:
+def _since(
+    session: Session, git: Git, engine: Engine, whole: Range, state: Path, *, storing: bool
+) -> tuple[Range, Cursor]:
     from monitor import __version__
     from monitor.clients.git import GitError
     from monitor.scan.cursor import Cursor, rules_digest
 
     try:
         cursor = Cursor.of(git, state, rules_digest(engine.rules, __version__))
-        wanted, why = cursor.since(git, whole)
+        wanted, why = cursor.since(git, whole, storing=storing)
     except (GitError, OSError) as error:
         fail(printable(session.scrub(str(error))), 2)
     if why:
@@ -98,9 +101,10 @@ def _since(session: Session, git: Git, engine: Engine, whole: Range, state: Path
     return wanted, cursor
 
 
-def _kept(cursor: Cursor) -> None:
+def save(cursor: Cursor, *, found: bool, stored: bool) -> None:
+    """How far the history was looked at."""
     try:
-        cursor.save()
+        cursor.save(found=found, stored=stored)
     except OSError as error:
         fail(printable(f"{cursor.path}: {error.strerror}: the next --since-last looks at the same commits again"), 2)
 

@@ -11,7 +11,9 @@ import pytest
 from detectors.rules.template import expand
 from monitor.audit.items import ITEMS
 from monitor.cli.audit import complete_items
-from monitor.cli.common import read_config
+from monitor.cli.common import read_config, with_store
+from monitor.config.config import load
+from monitor.store import Store
 from tests.fakes.refused import refused
 from tests.monitor.audit.conftest import git, repository, write
 
@@ -115,6 +117,34 @@ def test_the_list_and_the_completion_of_items(monitor: Command) -> None:
     assert [line.split()[0] for line in listed] == list(ITEMS)
     assert [name for name, _ in complete_items("giti")] == ["gitignore"]
     assert [name for name, _ in complete_items("images,env-")] == ["images,env-example"]
+
+
+def test_what_a_scan_of_the_history_only_printed_is_no_passed_check(monitor: Command, tmp_path: Path) -> None:
+    folder = repository(tmp_path / "code", {"x": f"{TOKEN}\n"})
+    (tmp_path / "config.toml").write_text('[monitor]\nstate_dir = "state"\n[rules]\npacks = ["vcs/github"]\n')
+    with_store(load(tmp_path / "config.toml"), _nothing, make=True)
+
+    def said() -> list[tuple[str, str]]:
+        command = ("audit", str(folder), "--only", "history", "--config", "config.toml", "--format", "json")
+        pieces = json.loads(monitor(*command).stdout)[0]["evidence"]
+        return [(one["verdict"], one["text"].partition(": ")[2]) for one in pieces]
+
+    search = ("scan", "--git", "--since-last", "-C", str(folder), "--config", "config.toml")
+    printed = [("unknown", "what was found in it was printed and not stored: `--report` does that")]
+    assert monitor(*search).returncode == 1
+    assert said() == printed
+    assert monitor(*search).returncode == 0  # nothing is new, and that is still so
+    assert said() == printed
+    answer = monitor(*search, "--report")
+    assert (answer.returncode, "so the whole history is looked at again" in answer.stderr) == (1, True)
+    found, searched = said()
+    assert (found[0], searched) == ("fail", ("pass", "its history was searched to its end"))
+    answer = monitor(*search, "--report")
+    assert (answer.returncode, "looked at again" in answer.stderr) == (0, False)
+
+
+async def _nothing(_store: Store) -> None:
+    pass
 
 
 def test_the_history_as_the_commands_have_it(monitor: Command, tmp_path: Path) -> None:
