@@ -16,7 +16,7 @@ from detectors.match.engine import CandidateDecision, Engine, Worker
 from detectors.rules.rule import Rule
 from detectors.rules.template import TemplateError, expand
 
-__all__ = ["FORMS", "TORN", "check_rules", "shadowed"]
+__all__ = ["FORMS", "TORN", "alone", "check_rules", "shadowed"]
 
 
 def _records(text: str, frame: Callable[[str], str]) -> str:
@@ -49,6 +49,13 @@ FORMS: dict[str, Callable[[str], str]] = {
     "syslog": lambda t: _records(t, lambda line: _SYSLOG + line),
 }  # the ways a service's text reaches a log file
 TORN = ("docker", "cri", "syslog")  # those of them in which each line is a record
+
+
+def alone(rules: Sequence[Rule], pack: Iterable[Rule]) -> Engine:
+    """An engine of these and the rules of the pack that they require: it takes milliseconds, where all take seconds."""
+    ids = {rule.id for rule in rules}
+    needed = {companion.rule for rule in rules for companion in rule.requires} - ids
+    return Engine.build([*rules, *(rule for rule in pack if rule.id in needed)], trial=True)
 
 
 def check_rules(

@@ -30,6 +30,7 @@ from monitor.common.text import toml_error
 __all__ = ["Conversion", "Entry", "ReadError", "exemplify", "gitleaks", "kingfisher", "rule_id", "to_toml"]
 
 Entry = dict[str, Any]  # a [[rule]] table
+Tracked = Callable[[Sequence[Any]], Iterable[Any]]
 
 
 class ReadError(ValueError):
@@ -165,10 +166,11 @@ def rule_id(text: str) -> str:
     return re.sub(r"[^a-z0-9.-]+", "-", text.lower()).strip("-.") or "rule"
 
 
-def gitleaks(path: Path, *, replace_shipped: bool = False) -> Conversion:
+def gitleaks(path: Path, *, replace_shipped: bool = False, tracked: Tracked = iter) -> Conversion:
     """A gitleaks or betterleaks configuration. Raises ReadError.
 
-    `replace_shipped`: a rule keeps its id though a shipped rule has it, whose place it then takes.
+    `replace_shipped`: a rule keeps its id though a shipped rule has it, whose place it then takes. `tracked` is asked
+    for one rule after the other, which may be shown to who waits.
     """
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -190,7 +192,7 @@ def gitleaks(path: Path, *, replace_shipped: bool = False) -> Conversion:
     allowlists = [*_tables(data.get("allowlists")), *_tables(data.get("allowlist"))]
     for item in allowlists:
         _allowlist(item, [], [], _noter(out, str(path)))
-    for raw in _tables(data.get("rules")):
+    for raw in tracked(_tables(data.get("rules"))):
         name = rule_id(str(raw.get("id", f"rule-{len(out.rules) + 1}")))
         wanted = [a for a in allowlists if not a.get("targetRules") or raw.get("id") in a["targetRules"]]
         try:
@@ -304,16 +306,16 @@ def _title(text: Any, name: str) -> str:
 # --- Kingfisher ---------------------------------------------------------------------------------------------------
 
 
-def kingfisher(path: Path, *, replace_shipped: bool = False) -> Conversion:
+def kingfisher(path: Path, *, replace_shipped: bool = False, tracked: Tracked = iter) -> Conversion:
     """Rule files (.yml, .yaml; .toml in betterleaks' format) of a folder, or one of them. Raises ReadError.
 
-    `replace_shipped`: as for `gitleaks`.
+    `replace_shipped`: as for `gitleaks`; and `tracked`, one file after the other.
     """
     files = sorted(p for p in path.rglob("*") if p.suffix in (".yml", ".yaml", ".toml")) if path.is_dir() else [path]
     if not files:
         raise ReadError(f"{path}: no .yml, .yaml or .toml file in it")
     out = Conversion()
-    for file in files:
+    for file in tracked(files):
         try:
             if file.suffix == ".toml":
                 inner = gitleaks(file, replace_shipped=replace_shipped)

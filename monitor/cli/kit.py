@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -26,7 +26,10 @@ __all__ = [
     "said",
     "spoken",
     "table",
+    "tracked",
 ]
+
+_T = TypeVar("_T")
 
 MOST = 10_000  # rows
 
@@ -136,6 +139,15 @@ def fields(row: Row, *keys: str) -> Iterable[str]:
 def field(key: str, text: str, *, bold: bool = False) -> str:
     """A line that names what it says."""
     return f"{paint(key.ljust(_KEY), dim=True)} {paint(printable(text), bold=bold)}"
+
+
+def tracked(items: Sequence[_T], what: str) -> Iterable[_T]:
+    """The items, with a bar on standard error for who waits at a terminal."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    return track(items, what, console=console, transient=True, disable=not console.is_terminal)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], spare: Sequence[str] = ()) -> Iterable[str]:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from monitor.cli.common import ConfigOption, command_app, fail, printable
+from monitor.cli.kit import tracked
 
 __all__ = ["imports", "new"]
 
@@ -38,7 +39,7 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="List each rule w
     "gitleaks",
     epilog="Example: monitor rules import gitleaks .gitleaks.toml -o rules.d/gitleaks.toml",
     help="A configuration of gitleaks or betterleaks.\n\nWhat has no counterpart is listed on standard error with the "
-    "reason. Examples are made from the patterns and tried, which takes about a tenth of a second a rule.",
+    "reason. Examples are made from the patterns and tried, which takes some hundredths of a second a rule.",
 )
 def import_gitleaks(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A gitleaks.toml.")],
@@ -72,7 +73,7 @@ def _import(tool: str, path: Path, output: Path | None, *, replace: bool, verbos
     _free(output)
     read = convert.gitleaks if tool == "gitleaks" else convert.kingfisher
     try:
-        done = read(path, replace_shipped=replace)
+        done = read(path, replace_shipped=replace, tracked=lambda items: tracked(items, "converting"))
     except convert.ReadError as error:
         fail(printable(str(error)), 2)
 

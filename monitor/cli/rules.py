@@ -18,11 +18,12 @@ from monitor.cli.common import (
     complete_rules,
     fail,
     find_rule,
+    known_rule,
     paint,
     printable,
     read_config,
 )
-from monitor.cli.kit import Format, FormatOption, emit, emit_list, emit_one, table
+from monitor.cli.kit import Format, FormatOption, emit, emit_list, emit_one, table, tracked
 from monitor.cli.rule_files import imports, new
 from monitor.cli.rule_history import diff
 
@@ -142,7 +143,9 @@ def show(
 @app.command(
     "test",
     epilog="Example: monitor rules test github-pat --seeds 200",
-    help="Check that every rule finds its examples and none of its counter-examples. Exit code 1 when one does not.",
+    help="Check that every rule finds its examples and none of its counter-examples. All are tried together, so that "
+    "one which takes the secret of another is seen; rules that are named are tried alone. Exit code 1 when one of "
+    "them fails.",
 )
 def check(
     rule_ids: Annotated[
@@ -157,17 +160,17 @@ def check(
     form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
-    from detectors.author.check import FORMS, check_rules
+    from detectors.author.check import FORMS, alone, check_rules
     from detectors.match.engine import Engine
     from monitor.site import read_rules, rule_errors
 
     settings = read_config(config, rules_only=True)
-    wanted = [find_rule(settings, rule_id) for rule_id in rule_ids or ()]
+    rules = read_rules(settings)
+    ids = {known_rule(rule_id, {rule.id for rule in rules}) for rule_id in rule_ids or ()}
+    chosen = [rule for rule in rules if not ids or rule.id in ids]
     with rule_errors(settings):
-        # Compiled with all rules, as overlaps between rules are part of what examples check.
-        engine = Engine.build(read_rules(settings), settings.state_dir / "cache")
-    ids = {rule.id for rule in wanted}
-    chosen = [rule for rule in engine.rules if not ids or rule.id in ids]
+        # Of all, overlaps between them are part of what examples check.
+        engine = alone(chosen, rules) if ids else Engine.build(rules, settings.state_dir / "cache")
     forms: dict[str, Callable[[str], str]] = {"": str, **FORMS} if wrapped else {"": str}
     problems = check_rules(engine, chosen, range(1, seeds + 1), forms)
     examples = sum(len(rule.examples) for rule in chosen) * len(forms)
@@ -204,9 +207,6 @@ def bench(
     form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
-    from rich.console import Console
-    from rich.progress import track
-
     from detectors.author.tune import anchor, cost, log_text, megabytes_a_second, passing, warnings
     from detectors.match.engine import Engine
     from monitor.site import read_rules, rule_errors
@@ -219,9 +219,7 @@ def bench(
         pack = Engine.build(rules, settings.state_dir / "cache")
     together, _ = megabytes_a_second(data, *pack.databases)
     chosen = [rule for rule in rules if not ids or rule.id in ids]
-    console = Console(stderr=True)
-    bar = track(chosen, "measuring", console=console, transient=True, disable=not console.is_terminal)
-    costs = sorted((cost(rule, data) for rule in bar), key=lambda c: c.alone)
+    costs = sorted((cost(rule, data) for rule in tracked(chosen, "measuring")), key=lambda c: c.alone)
     rows = [
         {
             "id": c.rule.id,

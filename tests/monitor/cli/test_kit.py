@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from monitor.cli import kit
-from monitor.cli.kit import emit, emit_list, fields, said, spoken, table
+from monitor.cli.kit import emit, emit_list, fields, said, spoken, table, tracked
 
 ROOT = Path(__file__).parents[3]
 
@@ -138,3 +138,14 @@ def test_columns_fit_the_terminal(
 def test_fields_are_those_that_say_something() -> None:
     assert list(fields({"id": "a", "by": None, "tags": ["x", "y"]})) == ["id           a", "tags         x, y"]
     assert list(fields({"id": "a", "by": "b"}, "by")) == ["by           b"]
+
+
+def test_who_waits_at_a_terminal_sees_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert list(tracked([1, 2], "counting")) == [1, 2]
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    assert list(tracked([1, 2], "counting")) == [1, 2]
+    out, err = capsys.readouterr()
+    assert (out, "counting" in err, "100%" in err) == ("", True, True)
