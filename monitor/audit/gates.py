@@ -10,6 +10,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from monitor.audit.real import is_secret_name
+from monitor.audit.shell import programs
 from monitor.audit.subject import Subject, each_folder, unread
 from monitor.audit.verdict import Evidence, UnreadError, attempted, failed, passed, unknown
 from monitor.clients.git import Git, GitError
@@ -24,10 +25,15 @@ __all__ = ["complete", "history", "hooks"]
 
 _OPEN = 10_000  # incidents that are read
 _LARGEST = 1 << 20  # bytes of a hook
-_SCANNERS = re.compile(
-    r"\b(git[- ]secrets|gitleaks|trufflehog|betterleaks|kingfisher|ggshield|detect-secrets|noseyparker|talisman"
+_NAMES = (
+    r"(git[- ]secrets|gitleaks|trufflehog|betterleaks|kingfisher|ggshield|detect-secrets|noseyparker|talisman"
     r"|monitor hooks run|exposure-monitor)\b"
 )
+_SCANNERS = re.compile(rf"\b{_NAMES}")
+# As the program, or by one that runs others; who only speaks of one, or asks whether it is there, runs none.
+_LAUNCHERS = r"(?:[nb]px|pnpm|yarn|uvx?|pipx|poetry|go|mise|docker|podman|python[\d.]*|(?:ba|z|k|da)?sh)"
+_RUN = re.compile(rf"^(?:\S*?\b|{_LAUNCHERS}\s[^\n]*?\b){_NAMES}")
+_IN_VAIN = re.compile(rf"\b{_NAMES}[^\n;&|]{{0,500}}\|\|\s*(?:true|:|exit\s+0)(?=\s|;|$)")
 _COMMENT = re.compile(r"(?m)^[ \t]*#.*$")  # no newlines: of many, each would be looked at for every one before it
 # What hooks of others say of themselves, and where they are told what to run.
 _DECLARED = {
@@ -68,8 +74,10 @@ def _hooked(tree: Tree, git: Git, repeat: str) -> Evidence:
     declared = dict(_declared(tree))
     for one in ours:
         text = _text(place, one.hook)
-        if scanner := _SCANNERS.search(_COMMENT.sub("", text)):
-            return passed(f"{tree.root}: {one.hook} runs {scanner[1]}", repeat)
+        if scanner := next(filter(None, map(_RUN.match, programs(text))), None):
+            runs = f"{tree.root}: {one.hook} runs {scanner[1]}"
+            in_vain = _IN_VAIN.search(_COMMENT.sub("", text))
+            return failed(f"{runs}, and goes on whatever it finds", repeat) if in_vain else passed(runs, repeat)
         for manager, (name, runs) in declared.items():
             if manager in text.lower():  # which says so in a comment
                 return passed(f"{tree.root}: {one.hook} of {manager} runs {runs}, by {name}", repeat, name)

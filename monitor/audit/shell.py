@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-__all__ = ["DIRECT", "PrintedSecret", "Reach", "read"]
+__all__ = ["DIRECT", "PrintedSecret", "Reach", "programs", "read"]
 
 # An expression that yields a secret, `${{ secrets.X }}`, `${{ toJSON(secrets) }}`, `${{ github.token }}`.
 _NEAR = r"(?:(?!\}\}).){0,200}"  # bounded: a script may be full of beginnings without an end
@@ -133,6 +133,12 @@ def read(script: str, secret: Collection[str], shell: str = "", reach: Reach | N
         return
     for line, command, body in _commands(script):
         yield from _command(line, command, body, here, kept)
+
+
+def programs(script: str) -> Iterator[str]:
+    """What it runs: each command with its arguments, without what stands before it, such as `if` or `exec`."""
+    for _, command, _ in _commands(script):
+        yield from (_PREFIX.sub("", part.strip()) for part in _split(command, _PIPES))
 
 
 def _command(

@@ -298,7 +298,8 @@ def scan(
     if cursor is not None:
         from monitor.cli.scan_git import save
 
-        save(cursor, found=bool(session.shown), stored=report)
+        accepted = write_baseline is not None or wanted is not None
+        save(cursor, found=bool(session.shown) and not accepted, stored=report)
     if wanted is not None:
         wanted.write(session)
         raise typer.Exit(0)

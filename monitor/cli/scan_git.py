@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from monitor.scan.search import Hit
     from monitor.store import Store
 
-__all__ = ["commits", "kinds", "record", "repository_at", "run", "staged"]
+__all__ = ["commits", "kinds", "record", "repository_at", "run", "save", "staged"]
 
 
 _AT_ONCE = 1000  # findings in one transaction

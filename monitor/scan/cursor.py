@@ -107,7 +107,6 @@ class Cursor:
             printed = found
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh = self.path.with_name(f"{self.path.name}.{os.getpid()}.new")
-        fresh.write_bytes(
-            orjson.dumps({"rules": self.rules, "tips": sorted(self.tips), "printed": printed and not stored})
-        )
+        known = _Known(self.rules, sorted(self.tips), printed and not stored)
+        fresh.write_bytes(orjson.dumps(known._asdict()))
         fresh.replace(self.path)
