@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import html
 import io
+import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -121,17 +123,9 @@ async def real_alert(folder: Path) -> Alert:
         text = CONFIG.format(folder=folder, port=smtp.port, api=slack.api_url, listen=listen)
         config.write_text(text, encoding="utf-8")
 
-        daemon = await _monitor(config, "run")
-        await until(lambda: slack.posts and smtp.mails and slack.messages)
-        async with aiohttp.ClientSession(f"http://127.0.0.1:{listen}") as http:
-            async with http.get("/incidents") as answer:
-                (ref,) = set(re.findall(r"/incidents/([0-9a-f]+)", await answer.text()))
-            async with http.get(f"/incidents/{ref}") as answer:
-                incident = await answer.text()
-            while not (status := await _status(http))["incidents"]:
-                await asyncio.sleep(0.1)  # the figures are some seconds behind
-        daemon.terminate()
-        out = await _output(daemon)
+        out, ref, incident, status = await _watched(
+            config, listen, lambda: slack.posts and smtp.mails and slack.messages
+        )
         (post,), (mail,), (team,) = slack.posts, smtp.mails, slack.messages.values()
         resolve = ("incidents", "resolve", ref, "--as", "revoked", "--note", "revoked at GitHub")
         await _output(await _monitor(config, *resolve))
@@ -142,10 +136,24 @@ async def real_alert(folder: Path) -> Alert:
         return Alert(*(_placed(one, folder) for one in shown))
 
 
-async def _status(http: aiohttp.ClientSession) -> dict[str, Any]:
-    async with http.get("/status") as answer:
-        status: dict[str, Any] = await answer.json()
-        return status
+async def _watched(config: Path, listen: int, alerted: Callable[[], object]) -> tuple[str, str, str, dict[str, Any]]:
+    """What a daemon prints until all have been alerted, the incident's id, its page, and the status."""
+    daemon = await _monitor(config, "run")
+    try:
+        await until(alerted)
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{listen}") as http:
+
+            async def text(path: str) -> str:
+                async with http.get(path) as answer:
+                    return await answer.text()
+
+            (ref,) = set(re.findall(r"/incidents/([0-9a-f]+)", await text("/incidents")))
+            incident = await text(f"/incidents/{ref}")
+            while not (status := json.loads(await text("/status")))["incidents"]:
+                await asyncio.sleep(0.1)  # the figures are some seconds behind
+    finally:
+        daemon.terminate()
+    return await _output(daemon), ref, incident, status
 
 
 async def _monitor(config: Path, *arguments: str) -> asyncio.subprocess.Process:
