@@ -373,26 +373,19 @@ def _tar(
         if what not in (b"0", b"\0", b"7", b"S"):
             stream.skip(size + -size % HEAD if what not in (b"1", b"2", b"3", b"4", b"5", b"6") else 0)
             continue
-        member = _Part(stream, size)
-        yield from _inside(f"{path}!{name}", ByteStream(iter(member)), budget, report, depth + 1)
-        stream.skip(member.left + -size % HEAD)
+        before = stream.given
+        yield from _inside(f"{path}!{name}", ByteStream(_part(stream, size)), budget, report, depth + 1)
+        stream.skip(size - (stream.given - before) + -size % HEAD)
 
 
-class _Part:
+def _part(stream: ByteStream, left: int) -> Iterator[bytes]:
     """The next `left` bytes of a stream."""
-
-    def __init__(self, stream: ByteStream, left: int) -> None:
-        self._stream = stream
-        self.left = left
-
-    def __iter__(self) -> Iterator[bytes]:
-        while self.left:
-            piece = self._stream.read(min(self.left, CHUNK))
-            if not piece:
-                self.left = 0
-                raise ArchiveError("ends in the middle")
-            self.left -= len(piece)
-            yield piece
+    while left:
+        piece = stream.read(min(left, CHUNK))
+        if not piece:
+            raise ArchiveError("ends in the middle")
+        left -= len(piece)
+        yield piece
 
 
 def _text(field: bytes) -> str:

@@ -204,13 +204,8 @@ def _renamed(top: str, rest: str) -> Iterator[str]:
     """Where `rest` below `top` lies if that has another name, those first that begin alike."""
     own = os.path.basename(top)
     others = [path for path in _folders_in(os.path.dirname(top)) if path != top]
-    others.sort(key=lambda path: (-_in_common(os.path.basename(path), own), path))
+    others.sort(key=lambda path: (-len(os.path.commonprefix([os.path.basename(path), own])), path))  # noqa: RUF071 - characters
     yield from filter(os.path.isdir, (os.path.join(path, rest) for path in others[:_AROUND]))
-
-
-def _in_common(one: str, other: str) -> int:
-    """Characters at their beginning."""
-    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def _folders_in(place: str) -> list[str]:
