@@ -1,7 +1,6 @@
 """The command line. One file a command, imported when it is used.
 
-To add a command: one file with `app` (a Typer), its name in a group of `GROUPS`, one test, and `make docs`. Command
-modules import at their top only what is quick to import, since `monitor --help` reads all of them.
+To add a command: one file with `app` (a Typer), a line in a group of `GROUPS`, one test, and `make docs`.
 """
 
 from __future__ import annotations
@@ -14,17 +13,49 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 __all__ = ["COMMANDS", "GROUPS", "app"]
 
-# In the order of `monitor --help`
+# In the order of `monitor --help`, with the first sentence of the help of each, so that a list imports none of them
 GROUPS = {
-    "Every day": ("incidents", "silences", "suppressions", "runbook", "action", "verify", "scan", "mask"),
-    "Set up": ("init", "check", "run", "drill", "sinks", "routes", "hooks", "github"),
-    "Rules": ("rules", "test-pattern", "sample", "fingerprint"),
-    "Our own secrets": ("inventory", "rotation", "access", "audit"),
-    "Look inside": ("top", "sources", "outbox"),
+    "Every day": {
+        "incidents": "List, show, acknowledge and resolve incidents.",
+        "silences": "Alert nobody to incidents that match, for a while.",
+        "suppressions": "Accept known secrets for a while: sightings are counted, open no incident and alert nobody.",
+        "runbook": "Follow the runbook of an incident: claim steps, finish or skip them; and read and check runbooks.",
+        "action": "Plan, approve and run what takes a secret back: [[actions]] of the configuration.",
+        "verify": "Ask who issued a secret whether it still works, by a request that changes nothing.",
+        "scan": "Find secrets in files, folders, archives and standard input (`-`).",
+        "mask": "Pass bytes through and replace each secret by [rule:fingerprint]; nothing else is touched.",
+    },
+    "Set up": {
+        "init": "Write a configuration that shows every key with a comment, ready to run.",
+        "check": "Check the configuration, the rules, and what they need of this machine; show all problems at once.",
+        "run": "Watch the sources and deliver alerts until SIGTERM.",
+        "drill": "Plant a synthetic secret in a source, and follow it hop by hop to the alert and to its end.",
+        "sinks": "List the sinks and send test notifications.",
+        "routes": "Show the routes, and where an incident would go.",
+        "hooks": "Git's hooks that stop a secret before it is committed, pushed, or taken by a server.",
+        "github": "GitHub: check the log-in, list alerts, read all alerts.",
+    },
+    "Rules": {
+        "rules": "List, show, compare, test, measure, import and start detection rules.",
+        "test-pattern": "Try a detection pattern on a sample: hits, near misses, the stage that decided, the cost.",
+        "sample": "Print synthetic secrets that satisfy a rule, checksum included.",
+        "fingerprint": "Turn secrets on standard input, one a line, into fingerprints, one a line.",
+    },
+    "Our own secrets": {
+        "inventory": "Our own secrets by name: what [[inventory]] of the configuration holds.",
+        "rotation": "Which secrets of the inventory are due for another value, and how far that is (docs/rotation.md).",
+        "access": "Who read which secret, by the audit records of what holds it (docs/access.md).",
+        "audit": "The policy's checklist over folders, units, images, GitHub and the monitor's own records.",
+    },
+    "Look inside": {
+        "top": "Show what the monitor does now: sources, sinks, queue, losses and the cost of rules.",
+        "sources": "Show each source: how far it is, when it last kept something, and what was lost.",
+        "outbox": "List, show, retry and discard notifications.",
+    },
 }
 # Name → module with the `app`
 COMMANDS = {name: f"monitor.cli.{name.replace('-', '_')}" for names in GROUPS.values() for name in names}
@@ -40,15 +71,28 @@ class Commands(TyperGroup):
                 option.metavar = ""
         return found
 
+    _listing = False  # names and sentences are asked for, not the commands
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        self._listing = True
+        super().format_help(ctx, formatter)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        self._listing = True
+        return super().shell_complete(ctx, incomplete)
+
     def list_commands(self, _ctx: Any) -> list[str]:
         return list(COMMANDS)
 
     def get_command(self, _ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
+        if self._listing:
+            group = next(group for group, commands in GROUPS.items() if cmd_name in commands)
+            sentence = _MARKUP.sub(r"\\[", GROUPS[group][cmd_name])
+            return TyperCommand(cmd_name, short_help=sentence, rich_help_panel=group)
         command: Any = typer.main.get_command(import_module(COMMANDS[cmd_name]).app)
         command.name = cmd_name
-        command.rich_help_panel = next(group for group, names in GROUPS.items() if cmd_name in names)
         _plain_help(command)
         return command
 

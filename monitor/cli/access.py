@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from monitor.access.reading import Reading
 from monitor.cli.common import ConfigOption, command_app, fail, read_config, since_when, with_store
 from monitor.cli.kit import MOST, Format, FormatOption, LimitOption, emit_list
 from monitor.common.wording import stamp
@@ -179,8 +180,6 @@ def _show(found: Sequence[Use], form: Format, limit: int = MOST) -> None:
 
 
 def _reading(use: Use) -> Reading:
-    from monitor.access.reading import Reading
-
     return Reading("", use.last, use.secret, use.principal, use.outcome, use.names, use.address)
 
 

@@ -10,6 +10,7 @@ import typer
 from monitor.cli.common import ConfigOption, command_app, fail, paint, person, printable, read_config, with_store
 from monitor.cli.kit import Format, FormatOption, emit, emit_list, emit_one, field, fields
 from monitor.common.wording import moment, stamp
+from monitor.config import state
 
 if TYPE_CHECKING:
     from monitor.actions.config import ActionConfig
@@ -242,7 +243,6 @@ def _does(action: ActionConfig) -> str:
 def _operator(settings: Config, store: Store) -> Operator:
     from monitor.actions.actor import Actor
     from monitor.actions.operator import Operator
-    from monitor.config import state
     from monitor.scanning.redact import Redactor
     from monitor.site import build_engine
     from monitor.verify.asker import Asker

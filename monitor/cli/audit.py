@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from enum import StrEnum
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from monitor.audit import report
 from monitor.audit.items import ITEMS
+from monitor.audit.report import summary
 from monitor.cli.common import (
     ConfigOption,
     command_app,
@@ -93,8 +96,6 @@ def audit(
         if not path.exists():
             fail(f"{printable(str(path))}: there is no such file or folder", 2)
 
-    import time
-
     from monitor import __version__
     from monitor.audit.run import audit as judge
     from monitor.site import build_engine, present_store
@@ -110,18 +111,15 @@ def audit(
     if form is AuditFormat.text:
         for line in _text(judged):
             typer.echo(line)
+    elif form is AuditFormat.json:
+        typer.echo(json_text([report.row(one) for one in judged], indent=True))
+    elif form is AuditFormat.sarif:
+        typer.echo(json_text(report.sarif(judged, __version__), indent=True))
     else:
-        from monitor.audit import report
+        from monitor.scanning.redact import Redactor
 
-        if form is AuditFormat.json:
-            typer.echo(json_text([report.row(one) for one in judged], indent=True))
-        elif form is AuditFormat.sarif:
-            typer.echo(json_text(report.sarif(judged, __version__), indent=True))
-        else:
-            from monitor.scanning.redact import Redactor
-
-            scrub = Redactor(engine.worker())
-            typer.echo(report.markdown(judged, now, __version__, [scrub(str(path)) for path in looked_at]), nl=False)
+        scrub = Redactor(engine.worker())
+        typer.echo(report.markdown(judged, now, __version__, [scrub(str(path)) for path in looked_at]), nl=False)
     if any(one.verdict == "fail" and not one.accepted for one in judged):
         raise typer.Exit(1)
 
@@ -137,8 +135,6 @@ def _items(only: Sequence[str]) -> list[str]:
 
 
 def _text(items: Sequence[Judged]) -> Iterator[str]:
-    from monitor.audit.report import summary
-
     for one in items:
         mark = paint(one.verdict.upper().ljust(8), _COLOUR[one.verdict], bold=True)
         yield f"{mark}{one.id}: {one.title}" + (" (waived)" if one.accepted else "")

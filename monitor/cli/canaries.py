@@ -12,7 +12,10 @@ import typer
 
 from monitor.cli.common import fail, person, printable, scrubbed, with_store
 from monitor.cli.kit import Format, emit_list
+from monitor.common.text import token_like
 from monitor.common.wording import stamp
+from monitor.drill.append import append
+from monitor.sources.file.globs import Globs
 
 if TYPE_CHECKING:
     from monitor.cli.sample import Ammunition
@@ -27,9 +30,6 @@ _HOW = "give --at FILE, or --at - to print the value and put it somewhere yourse
 
 def plant(settings: Config, name: str, shot: Ammunition, rule: str, *, at: str | None, note: str) -> None:
     """Known first, then planted: nothing sees it in between. With `at` "-" the value goes to stdout, alone."""
-    from monitor.common.text import token_like
-    from monitor.drill.append import append
-
     if not _NAME.fullmatch(name) or token_like(name):
         fail("--canary takes a name of letters, digits, dots and dashes, which is shown in alerts", 2)
     if at is None:
@@ -67,7 +67,6 @@ def plant(settings: Config, name: str, shot: Ammunition, rule: str, *, at: str |
 
 def _home(settings: Config, at: str) -> Path:
     """By the name under which a source follows it; else where links lead, as a source would rather follow that."""
-    from monitor.sources.file.globs import Globs
     from monitor.sources.file.source import FileConfig
 
     path = os.path.abspath(os.path.expanduser(at))

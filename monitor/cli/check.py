@@ -15,6 +15,11 @@ import typer
 from monitor.cli.common import ConfigOption, command_app, paint, printable, read_config
 from monitor.cli.kit import FormatOption, emit
 from monitor.common.text import veiled
+from monitor.config.lines import lines
+from monitor.config.locate import ConfigError
+from monitor.config.state import database, existing_key
+from monitor.sources.file.globs import Globs, literal
+from monitor.sources.file.rights import remedy
 
 if TYPE_CHECKING:
     from monitor.common.credential import Credential
@@ -52,8 +57,6 @@ def check(
     config: ConfigOption = None,
 ) -> None:
     from monitor.config.config import FaultyConfigError
-    from monitor.config.lines import lines
-    from monitor.config.locate import ConfigError
 
     findings: list[CheckFinding] = []
     settings: Config | None = None
@@ -107,7 +110,6 @@ def check(
 
 
 def _rules(config: Config) -> list[CheckFinding]:
-    from monitor.config.locate import ConfigError
     from monitor.site import build_engine
 
     try:
@@ -138,8 +140,6 @@ def _table(key: str) -> str:
 
 def _database(config: Config, *, reach: bool) -> list[CheckFinding]:
     """Whether `monitor run` could use it: with `reach` the server is asked, or the file looked into."""
-    from monitor.config.locate import ConfigError
-    from monitor.config.state import database, existing_key
     from monitor.store import DriverError, StoreError
     from monitor.store import reach as look
 
@@ -158,7 +158,6 @@ def _database(config: Config, *, reach: bool) -> list[CheckFinding]:
 
 def _rules_as_read(config: Config) -> list[CheckFinding]:
     """What is wrong with the rules as far as reading them tells, without a state folder that may be the wrong one."""
-    from monitor.config.locate import ConfigError
     from monitor.site import read_rules
 
     try:
@@ -217,9 +216,6 @@ def _unheard(config: Config) -> Iterator[CheckFinding]:
 
 def _key(config: Config) -> list[CheckFinding]:
     """What `monitor run` would refuse of the key for fingerprints; whether it can be had is told with the others."""
-    from monitor.config.locate import ConfigError
-    from monitor.config.state import existing_key
-
     try:
         existing_key(config)
     except ConfigError as error:
@@ -384,9 +380,6 @@ def _unresolved(credential: Credential) -> str | None:
 
 
 def _files(source: Any) -> Iterator[tuple[Literal["environment", "notice"], str]]:
-    from monitor.sources.file.globs import Globs, literal
-    from monitor.sources.file.rights import remedy
-
     named: list[str] = []
     matched: list[str] = []
     for pattern in source.include:
@@ -418,8 +411,6 @@ def _files(source: Any) -> Iterator[tuple[Literal["environment", "notice"], str]
 
 def _unreadable(paths: Iterable[str]) -> Iterator[str]:
     """One line for all that the same remedy helps."""
-    from monitor.sources.file.rights import remedy
-
     alike: dict[str, list[str]] = {}
     for path in sorted(set(paths)):
         alike.setdefault(remedy(path), []).append(path)

@@ -10,6 +10,8 @@ import typer
 
 from monitor.cli.common import ConfigOption, command_app, private, read_config
 from monitor.cli.kit import FormatOption, emit
+from monitor.config.locate import find
+from monitor.config.state import key
 
 app = command_app()
 
@@ -23,8 +25,6 @@ app = command_app()
 )
 def fingerprint(form: FormatOption = "text", config: ConfigOption = None) -> None:
     from detectors.fingerprint import fingerprint as digest
-    from monitor.config.locate import find
-    from monitor.config.state import key
 
     settings = read_config(config, rules_only=True)
     if settings.path is None:

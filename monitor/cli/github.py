@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -208,8 +210,6 @@ async def _examine(source: GitHubConfig) -> list[dict[str, Any]]:
 async def _list(
     config: Config, source: GitHubConfig, parameters: dict[str, str], secret_type: str | None, limit: int
 ) -> list[dict[str, Any]]:
-    import time
-
     from monitor.github.alerts import AlertItem, Malformed, item
 
     found: dict[str, AlertItem] = {}
@@ -285,8 +285,6 @@ async def _running(config: Config, source: GitHubConfig) -> AsyncIterator[GitHub
 
 
 async def _backfill(config: Config, source: GitHubConfig) -> bool:
-    from datetime import UTC, datetime
-
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from monitor.cli.common import fail, printable, scrubbed
+from monitor.config.state import database
 
 if TYPE_CHECKING:
     from monitor.config.config import Config
@@ -59,9 +61,6 @@ def client_of(source: GitHubConfig) -> GitHubClient:
 
 async def incidents_of(config: Config, ids: Sequence[str]) -> Mapping[str, str]:
     """Alert → incident, as far as there is a database that knows it."""
-    from pathlib import Path
-
-    from monitor.config.state import database
     from monitor.site import open_store
     from monitor.store import StoreError
 

@@ -31,6 +31,7 @@ from monitor.cli.incident_bulk import MatchOption, YesOption, alike, chosen, con
 from monitor.cli.incident_lines import columns, event, shown
 from monitor.cli.incident_papers import report, timeline, verify
 from monitor.cli.kit import Format, FormatOption, LimitOption, emit, emit_list, emit_one
+from monitor.common.invocation import invocation
 from monitor.common.notification import State
 from monitor.common.text import token_like
 from monitor.common.wording import stamp
@@ -328,7 +329,6 @@ async def _views(
     settings: Config, given: Path | None, store: Store, incidents: Sequence[Incident]
 ) -> list[IncidentView]:
     """As alerts show them. `given`: the configuration that was named, which further commands have to name, too."""
-    from monitor.common.invocation import invocation
     from monitor.report.view import Links, view
 
     links = Links.below(settings.http.address, invocation(settings.path if given else None, sys.argv[0]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +13,8 @@ from monitor.cli.common import ConfigOption, command_app, fail, paint, printable
 from monitor.cli.inventory_check import EntriesArgument, check, entries_named
 from monitor.cli.kit import FormatOption, emit, emit_list, emit_one, field, fields, spoken
 from monitor.common.wording import stamp
+from monitor.config import state
+from monitor.config.state import database
 
 if TYPE_CHECKING:
     from monitor.config.config import Config
@@ -41,7 +44,6 @@ def sync(
     form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
-    from monitor.config import state
     from monitor.site import make_scrubber
 
     settings = read_config(config, enter=True, store_only="act", needs=("inventory",))
@@ -251,9 +253,6 @@ def forget(
 
 def _with_or_without(settings: Config, work: Any) -> list[dict[str, Any]]:
     """On the database where there is one: access can be looked at before the first start."""
-    from pathlib import Path
-
-    from monitor.config.state import database
 
     url = database(settings)
     if isinstance(url, Path) and not url.exists():

@@ -15,6 +15,7 @@ import typer
 
 from monitor.cli.common import ConfigOption, fail, paint, printable, read_config, scrubbed, with_store
 from monitor.cli.kit import FormatOption, emit
+from monitor.common.environments import known_as
 from monitor.common.wording import stamp
 
 if TYPE_CHECKING:
@@ -146,8 +147,6 @@ def _stored(settings: Config, entries: Sequence[ManagerConfig]) -> tuple[list[Ho
 
 def _known(settings: Config, environment: str, entries: Sequence[ManagerConfig], holdings: Sequence[Holding]) -> None:
     """Ends the command where nothing is of that environment: it is mistyped, or no manager of it is configured."""
-    from monitor.common.environments import known_as
-
     there = ({one.environment for one in entries} | {one.environment for one in holdings}) - {""}
     if known_as(environment) not in map(known_as, there):
         others = f"there are {printable(', '.join(sorted(there)[:20]))}" if there else "none has an `environment`"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import secrets
 import select
 import signal
 import stat
 import sys
+import termios
 import threading
 import time
 from collections import Counter
@@ -20,6 +23,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from monitor.cli.common import ConfigOption, command_app, fail, printable, read_config, with_store
+from monitor.common.severity import rank
+from monitor.config.locate import ConfigError
 
 if TYPE_CHECKING:
     from detectors.match.engine import Engine, Match
@@ -136,8 +141,6 @@ class _Work:
         self.stats.unscanned += stats.unscanned
 
     def _wanted(self, match: Match) -> bool:
-        from monitor.common.severity import rank
-
         sure = list(Sure)
         return rank(match.severity) >= rank(self._severity) and sure.index(Sure(match.confidence)) <= sure.index(
             Sure(self._confidence)
@@ -145,7 +148,6 @@ class _Work:
 
     def _observer(self, path: str) -> Any:
         import asyncio
-        import secrets
 
         from monitor.domain.model import Block
         from monitor.intake.protocol import ScanError
@@ -213,8 +215,6 @@ class _Records:
         return not lost
 
     def _commit(self) -> None:
-        from monitor.config.locate import ConfigError
-
         with self._lock:
             found, self._found = self._found, []
         self._fails = True
@@ -243,9 +243,7 @@ def _stream(work: _Work) -> int:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as behind nohup
             signal.signal(number, lambda got, _frame: ended.append(got))
     source, target = sys.stdin.fileno(), sys.stdout.fileno()
-    with contextlib.suppress(OSError, ImportError):
-        import fcntl
-
+    with contextlib.suppress(OSError):
         fcntl.fcntl(source, _SET_PIPE_SIZE, _READ)
     masker = work.masker("-")
     try:
@@ -286,9 +284,6 @@ def _pieces(source: int, masker: Masker, ended: Sequence[int]) -> Iterator[bytes
 
 def _in_pipe(source: int) -> int:
     """Bytes that wait there; 0 for what is no pipe."""
-    import fcntl
-    import termios
-
     if not stat.S_ISFIFO(os.fstat(source).st_mode):
         return 0
     return int.from_bytes(fcntl.ioctl(source, termios.FIONREAD, bytes(4)), sys.byteorder)

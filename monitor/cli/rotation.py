@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -76,8 +77,6 @@ def plan(
     whole = _plan(settings)
     found = [one for one in whole if one.at <= until]
     if form == "ics":
-        import socket
-
         from monitor.rotation.ics import ics
 
         host = settings.monitor.node or socket.gethostname()

@@ -25,6 +25,7 @@ from monitor.cli.common import (
 )
 from monitor.cli.kit import FormatOption, emit_list, emit_one
 from monitor.common.wording import moment, stamp
+from monitor.config.state import key
 
 if TYPE_CHECKING:
     from monitor.store import Store
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 app = command_app(
     no_args_is_help=True,
-    help="Accept known secrets for a while: their sightings are counted, open no incident and alert nobody.",
+    help="Accept known secrets for a while: sightings are counted, open no incident and alert nobody.",
     epilog="Example: monitor suppressions add 3f2a --for 90d --reason 'revoked in the sandbox'",
 )
 
@@ -132,7 +133,6 @@ def export(
     config: ConfigOption = None,
 ) -> None:
     from monitor.cli.suppression_file import write
-    from monitor.config.state import key
     from monitor.store.suppressions import Wanted
 
     settings = read_config(config, store_only="look")
@@ -152,7 +152,6 @@ def import_file(
     config: ConfigOption = None,
 ) -> None:
     from monitor.cli.suppression_file import SuppressionFileError, read
-    from monitor.config.state import key
 
     settings = read_config(config, store_only="act")
     name = "standard input" if str(file) == "-" else str(file)

@@ -9,16 +9,21 @@ import select
 import signal
 import socket
 import sys
+import termios
 import time
+import tty
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import orjson
 import typer
 
 from monitor.cli.common import ConfigOption, command_app, json_text, read_config, started
 from monitor.cli.kit import Format, FormatOption, emit_one
+from monitor.common.listen import split_listen
+from monitor.config.state import database
 
 if TYPE_CHECKING:
     from monitor.config.config import Config
@@ -37,7 +42,7 @@ def top(
     form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
-    """Show what the monitor does now: sources with rate, lag and position, sinks, queue, losses, the cost of rules.
+    """Show what the monitor does now: sources, sinks, queue, losses and the cost of rules.
 
     Asks the daemon that runs; its database where none answers. `q` or Ctrl-C ends it."""
     from monitor.cli.top_page import page
@@ -84,9 +89,6 @@ def _screen(settings: Config, interval: float, page: Callable[[Any], Any]) -> No
 def _keys() -> Iterator[Callable[[float], set[str]]]:
     """A wait of so many seconds, cut short by a key (it gives those pressed) or a terminal of another size. The
     terminal is as it was afterwards, also where a signal ends us."""
-    import termios
-    import tty
-
     reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     watched = [reading]
     with contextlib.ExitStack() as stack:
@@ -135,10 +137,7 @@ def _look(settings: Config) -> dict[str, Any]:
 
 def _ask(settings: Config) -> dict[str, Any]:
     """What the daemon answers. Raises _NoAnswerError."""
-    import orjson
-
     from monitor.common.credential import CredentialError
-    from monitor.common.listen import split_listen
 
     listen = settings.http.listen
     host, port = split_listen(listen) if listen else ("", 0)
@@ -187,7 +186,6 @@ class _Connection(HTTPConnection):
 
 def _read(settings: Config) -> dict[str, Any]:
     """What the database and the disk say: no daemon has to run."""
-    from monitor.config.state import database
     from monitor.site import open_store
     from monitor.snapshot import Snapshot
     from monitor.sources.standing import Rows, standing

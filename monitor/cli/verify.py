@@ -6,6 +6,7 @@ import asyncio
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,7 +24,9 @@ from monitor.cli.common import (
     with_store,
 )
 from monitor.cli.kit import Format, FormatOption, emit_list, emit_one, field
+from monitor.common.text import token_like
 from monitor.common.wording import stamp
+from monitor.config import state
 
 if TYPE_CHECKING:
     from monitor.config.config import Config
@@ -138,7 +141,6 @@ def _ask_about(
     settings: Config, ref: str, value: str | None, parts: Mapping[str, str], *, yes: bool, replacement: bool
 ) -> tuple[ProbeVerdict, str]:
     """Ask about a stored incident, and keep the answer with it; or about the secret that replaces its own."""
-    from monitor.config import state
     from monitor.scanning.redact import Redactor
     from monitor.site import build_engine
     from monitor.verify.asker import Asker, WrongValueError
@@ -227,8 +229,6 @@ def _list(settings: VerifyConfig, form: Format) -> None:
 
 
 def parts_from(given: Sequence[str]) -> dict[str, str]:
-    from monitor.common.text import token_like
-
     parts = {}
     for one in given:
         name, equals, text = one.partition("=")
@@ -264,8 +264,6 @@ def _probe(rule: str) -> Probe:
 
 def _allowed(settings: Config, probe: Probe, *, yes: bool) -> Config:
     """The configuration with this one provider allowed, if a person says so."""
-    from dataclasses import replace
-
     from monitor.verify.verifier import Verifier
 
     where = Verifier(settings.verify).where(probe)

@@ -107,20 +107,21 @@ def test_the_quick_end_loses_no_output_and_keeps_the_exit_code(arguments: list[s
 
 def test_what_starting_does_not_need_is_not_imported(tmp_path: Path) -> None:
     help_ = (
-        "import sys, importlib, monitor.cli as cli; [importlib.import_module(name) for name in cli.COMMANDS.values()]"
+        "import sys, typer, monitor.cli as cli; group = typer.main.get_command(cli.app); "
+        "assert len(group.shell_complete(typer.Context(group), '')) == len(cli.COMMANDS)"
     )
     start = "import monitor.cli.run as run; run._import_structlog(); import monitor.daemon; print(*sys.modules)"
     serve = "from monitor.web.hooks import *; routes(Vendors(), *[list] * 3, trouble=list); print(*sys.modules)"
     announced = "dict(Vendors()); print(*sys.modules)"
     scan = (
-        "import monitor.scan.run, monitor.scan.history, monitor.scan.accepted; "
+        "import monitor.cli.scan, monitor.scan.run, monitor.scan.history, monitor.scan.accepted; "
         "cli.scan.engine_of(None); cli.scan.run_key(None); print(*sys.modules)"  # as a hook without a configuration
     )
     text = f"{help_}; print(*sys.modules); {scan}; {start}; {serve}; {announced}"
     env = os.environ | {"STATE_DIRECTORY": str(tmp_path)}
     answer = subprocess.run([sys.executable, "-c", text], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
     helped, scanning, begun, serving, announced_to = (set(line.split()) for line in answer.stdout.splitlines())
-    assert not {"monitor.config.config", "monitor.site", "pydantic"} & helped
+    assert not {"monitor.cli.common", "monitor.config.config", "monitor.site", "pydantic"} & helped
     late = {
         "monitor.runbook",
         "monitor.domain.incidents",
