@@ -16,12 +16,20 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from monitor.audit.dotenv import Variable, variables
+from monitor.audit.check import Evidence, Subject, each_folder, failed, passed, unknown, unread
+from monitor.audit.formats import (
+    COMPOSE,
+    SAFE,
+    UNIT,
+    UnreadError,
+    Variable,
+    documents,
+    items,
+    lookup,
+    settings,
+    variables,
+)
 from monitor.audit.real import is_real, is_secret_name
-from monitor.audit.subject import Subject, each_folder, unread
-from monitor.audit.units import SAFE, UNIT, settings
-from monitor.audit.verdict import Evidence, UnreadError, failed, passed, unknown
-from monitor.audit.yamls import COMPOSE, documents, items, lookup
 from monitor.common.environments import environment_of
 from monitor.inventory.managers.dotenv import DotenvConfig
 

@@ -6,10 +6,9 @@ import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from monitor.audit.check import Evidence, Subject, each_folder, failed, passed, unknown, unread
+from monitor.audit.formats import SAFE, UNIT, UnreadError, settings, words
 from monitor.audit.real import assigned
-from monitor.audit.subject import Subject, each_folder, unread
-from monitor.audit.units import SAFE, UNIT, settings, words
-from monitor.audit.verdict import Evidence, UnreadError, failed, passed, unknown
 
 if TYPE_CHECKING:
     from monitor.audit.tree import Tree

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from monitor.audit.verdict import Evidence, failed, passed, unknown
+from monitor.audit.check import Evidence, failed, passed, unknown
 from monitor.common.http import RemoteError
 from monitor.common.outside import taken
 from monitor.common.text import one_line
 
 if TYPE_CHECKING:
-    from monitor.audit.subject import Subject
+    from monitor.audit.check import Subject
     from monitor.github.client import GitHubClient
 
 __all__ = ["guards"]

@@ -5,39 +5,20 @@ from __future__ import annotations
 import shlex
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from detectors.fingerprint import fingerprint
+from monitor.audit.check import Evidence, Subject, attempted, each_folder, failed, passed, unknown, unread
+from monitor.audit.formats import UnreadError, Variable, variables
 from monitor.audit.real import assigned, is_public, is_real, is_secret_name
-from monitor.audit.subject import Subject, each_folder, unread
-from monitor.audit.verdict import Evidence, UnreadError, attempted, failed, passed, unknown
 from monitor.common.environments import environment_of, known_as
-from monitor.inventory.managers.dotenv import entries
 
 if TYPE_CHECKING:
     from monitor.audit.tree import Tree
 
-__all__ = ["Variable", "environments", "examples", "held", "variables"]
+__all__ = ["environments", "examples", "held"]
 
 _LEAST = 8  # characters of a value that are no coincidence in two places
-
-
-class Variable(NamedTuple):
-    """One of a file, `line` from 1. Never shown: the value is in here."""
-
-    name: str
-    value: str
-    line: int
-
-
-def variables(text: str) -> Iterator[Variable]:
-    """The NAME=value lines of a file."""
-    raw = text.encode("utf-8", "surrogateescape")
-    line, at = 1, 0
-    for name, value, begin in entries(raw):
-        line, at = line + raw.count(b"\n", at, begin), begin
-        if name:
-            yield Variable(name, value.decode("utf-8", "surrogateescape"), line)
 
 
 def held(tree: Tree, name: str) -> Iterator[tuple[Variable, str]]:

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Iterator
 from itertools import product
 from typing import TYPE_CHECKING
 
+from monitor.audit.check import Evidence, Subject, attempted, each_folder, failed, passed, unknown, unread
+from monitor.audit.formats import UnreadError
 from monitor.audit.real import is_secret_name
 from monitor.audit.shell import programs
-from monitor.audit.subject import Subject, each_folder, unread
-from monitor.audit.verdict import Evidence, UnreadError, attempted, failed, passed, unknown
 from monitor.clients.git import Git, GitError
 from monitor.scan.githooks import Folder, folder_of, standing
 

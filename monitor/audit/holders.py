@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING
 import yaml
 
 from detectors.fingerprint import fingerprint
-from monitor.audit.dotenv import Variable, variables
+from monitor.audit.check import Evidence, Subject, failed, passed, unknown, unread
+from monitor.audit.formats import COMPOSE, UnreadError, Variable, documents, items, lookup, scalars, variables
 from monitor.audit.real import is_real
 from monitor.audit.settings import fits
-from monitor.audit.subject import Subject, unread
-from monitor.audit.verdict import Evidence, UnreadError, failed, passed, unknown
-from monitor.audit.yamls import COMPOSE, documents, items, lookup, scalars
 
 if TYPE_CHECKING:
     from monitor.audit.tree import Tree

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from monitor.audit.subject import Subject
-from monitor.audit.verdict import Evidence, attempted, failed, passed, unknown
+from monitor.audit.check import Evidence, Subject, attempted, failed, passed, unknown
+from monitor.audit.formats import documents, items, lookup
 from monitor.audit.workflows import FILES
-from monitor.audit.yamls import documents, items, lookup
 from monitor.common.credential import Credential, CredentialError
 from monitor.common.http import RemoteError
 

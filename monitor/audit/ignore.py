@@ -7,11 +7,10 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from monitor.audit.dotenv import variables
+from monitor.audit.check import Evidence, Subject, attempted, each_folder, failed, passed, unknown, unread
+from monitor.audit.formats import variables
 from monitor.audit.real import assigned
-from monitor.audit.subject import Subject, each_folder, unread
 from monitor.audit.tree import EXAMPLE, Tree
-from monitor.audit.verdict import Evidence, attempted, failed, passed, unknown
 from monitor.clients.git import Git, GitError, command
 
 if TYPE_CHECKING:

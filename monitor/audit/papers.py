@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from monitor.audit.check import Evidence, failed, passed, unknown
+from monitor.audit.formats import UnreadError
 from monitor.audit.tree import LARGEST
-from monitor.audit.verdict import Evidence, UnreadError, failed, passed, unknown
 
 if TYPE_CHECKING:
-    from monitor.audit.subject import Subject
+    from monitor.audit.check import Subject
 
 __all__ = ["emergency", "rotation"]
 

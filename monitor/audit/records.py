@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from monitor.audit import papers
-from monitor.audit.subject import Subject
-from monitor.audit.verdict import Evidence, UnreadError, failed, passed, unknown
+from monitor.audit.check import Evidence, Subject, failed, passed, unknown
+from monitor.audit.formats import UnreadError
 from monitor.sources.base import LogConfig
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from monitor.audit.verdict import Evidence, Judged
+from monitor.audit.check import Evidence, Judged
 from monitor.common.text import clean, printable
 
 __all__ = ["markdown", "row", "sarif", "summary"]

@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from monitor.audit import papers
-from monitor.audit.subject import Subject
-from monitor.audit.verdict import Evidence, failed, passed, unknown
+from monitor.audit.check import Evidence, Subject, failed, passed, unknown
 from monitor.rotation.schedule import calendar, policy_of
 from monitor.rotation.settings import RotationConfig
 from monitor.rotation.work import look

@@ -10,10 +10,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from monitor.audit.check import AuditTables, Evidence, Findings, Judged, Subject, unknown
 from monitor.audit.items import ITEMS
-from monitor.audit.subject import AuditTables, Subject
 from monitor.audit.tree import Tree
-from monitor.audit.verdict import Evidence, Findings, Judged, unknown
 
 if TYPE_CHECKING:
     from detectors.match.engine import Engine

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from monitor.audit.verdict import UnreadError
+from monitor.audit.formats import UnreadError
 from monitor.clients.git import Git, GitError
 from monitor.common.archive import HEAD, ArchiveBudget, ArchiveError, kind, leaves
 from monitor.scan.run import ScanOptions, scan

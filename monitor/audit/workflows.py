@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from monitor.audit.check import Evidence, Subject, attempted, each_folder, failed, passed, unknown, unread
+from monitor.audit.formats import documents, items, lookup
 from monitor.audit.shell import DIRECT, PrintedSecret, Reach, read
-from monitor.audit.subject import Subject, each_folder, unread
-from monitor.audit.verdict import Evidence, attempted, failed, passed, unknown
-from monitor.audit.yamls import documents, items, lookup
 
 if TYPE_CHECKING:
     from monitor.audit.tree import Tree

@@ -28,7 +28,7 @@ from monitor.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from monitor.audit.verdict import Judged, Verdict
+    from monitor.audit.check import Judged, Verdict
 
 app = command_app()
 

@@ -10,10 +10,9 @@ import pytest
 
 from detectors.match.engine import Engine
 from detectors.rules.template import expand
+from monitor.audit.check import Evidence, Subject
 from monitor.audit.settings import AuditConfig
-from monitor.audit.subject import Subject
 from monitor.audit.tree import Tree
-from monitor.audit.verdict import Evidence
 from monitor.config.config import Config, load
 from tests.detectors import texts
 from tests.fakes.github import FakeGitHub

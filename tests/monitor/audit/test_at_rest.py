@@ -8,7 +8,7 @@ import pytest
 
 from detectors.rules.template import expand
 from monitor.audit.at_rest import plain
-from monitor.audit.subject import Subject
+from monitor.audit.check import Subject
 from monitor.config.config import load
 from tests.monitor.audit.conftest import ONE, Make, write
 

@@ -5,21 +5,12 @@ from pathlib import Path
 
 from detectors.fingerprint import fingerprint
 from detectors.rules.template import expand
-from monitor.audit.dotenv import environments, examples, variables
+from monitor.audit.dotenv import environments, examples
 from monitor.store import Store
 from monitor.store.inventory import Print, SecretVersion
 from tests.monitor.audit.conftest import FOUR, ONE, THREE, TWO, Make, write
 
 VALUE = ONE
-
-
-def test_lines_of_a_dotenv() -> None:
-    text = '# comment\nexport A=1 # why\nB=\'x # y\'\nC="one\ntwo"\nD: z\nnot a line\nE=\nF=a#b\nG="never closed\n'
-    found = [(one.name, one.value, one.line) for one in variables(text)]
-    assert found == [
-        ("A", "1", 2), ("B", "x # y", 3), ("C", "one\ntwo", 4), ("D", "z", 6), ("E", "", 8), ("F", "a#b", 9),
-        ("G", '"never closed', 10),
-    ]  # fmt: skip
 
 
 def test_an_example_with_placeholders_passes(make: Make, tmp_path: Path) -> None:

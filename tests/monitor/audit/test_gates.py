@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from monitor.audit.check import Subject
 from monitor.audit.gates import complete, history, hooks
-from monitor.audit.subject import Subject
 from monitor.clients.git import Git
 from monitor.config.config import load
 from monitor.domain.model import Print, SecretVersion

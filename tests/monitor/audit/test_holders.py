@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from detectors.rules.template import expand
+from monitor.audit.check import Evidence
 from monitor.audit.holders import jwt_secret, service_role
-from monitor.audit.verdict import Evidence
 from monitor.store import Store
 from monitor.store.inventory import SecretVersion
 from tests.monitor.audit.conftest import ONE, Make, write

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from detectors.rules.template import expand
+from monitor.audit.check import Evidence
 from monitor.audit.ignore import covered
-from monitor.audit.verdict import Evidence
 from tests.monitor.audit.conftest import ONE, Make, git, repository, write
 
 WHOLE = ".env\n.env.local\n.env.*.local\n*.pem\n*.key\n"

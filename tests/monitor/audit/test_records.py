@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from monitor.audit.check import Evidence, Subject
 from monitor.audit.holders import jwt_secret
 from monitor.audit.records import emergency, logs, trail
-from monitor.audit.subject import Subject
-from monitor.audit.verdict import Evidence
 from monitor.config.config import Config, load
 from monitor.domain.model import Position
 from monitor.store import Store

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import jsonschema
 
+from monitor.audit.check import MOST, Judged, failed, passed, unknown
 from monitor.audit.report import markdown, row, sarif, summary
 from monitor.audit.settings import Waiver
-from monitor.audit.verdict import MOST, Judged, failed, passed, unknown
 
 SCHEMA = json.loads((Path(__file__).parents[1] / "scan" / "sarif-schema-2.1.0.json").read_text(encoding="utf-8"))
 WAIVER = Waiver(item="images", reason="known | `x`", expires=date(2030, 1, 2))

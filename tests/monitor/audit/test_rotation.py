@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from monitor.audit.check import Subject
 from monitor.audit.rotation import kept
-from monitor.audit.subject import Subject
 from monitor.rotation.settings import RotationConfig, RotationPolicy
 from monitor.store import Store
 from monitor.store.inventory import SecretVersion

@@ -12,10 +12,10 @@ import pytest
 from detectors.match.engine import Engine
 from detectors.rules.template import expand
 from monitor import __version__
+from monitor.audit.check import Judged
 from monitor.audit.items import ITEMS
 from monitor.audit.run import audit
 from monitor.audit.settings import AuditConfig, Waiver
-from monitor.audit.verdict import Judged
 from monitor.clients.git import Git
 from monitor.config.config import Config, load
 from monitor.config.tables import MonitorConfig

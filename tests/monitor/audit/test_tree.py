@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from detectors.match.engine import Engine
+from monitor.audit.formats import UnreadError
 from monitor.audit.tree import Tree
-from monitor.audit.verdict import UnreadError
 from monitor.clients.git import GitError
 from tests.monitor.audit.conftest import KEY, git, repository, write
 from tests.monitor.audit.test_images import saved

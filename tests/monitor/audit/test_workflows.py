@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.audit.verdict import Evidence
+from monitor.audit.check import Evidence
 from monitor.audit.workflows import quiet, zizmor
 from tests.monitor.audit.conftest import Make, write
 

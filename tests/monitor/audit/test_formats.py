@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.audit.yamls import YamlError, documents, items, lookup, scalars
+from monitor.audit.formats import YamlError, documents, items, lookup, scalars, settings, variables, words
 
 
 def test_nodes_have_lines_and_aliases_are_met_once() -> None:
@@ -35,3 +35,22 @@ def test_a_tag_makes_nothing() -> None:
     (node,) = documents("!!python/object/apply:os.system ['touch /tmp/x']")
     assert [one.value for one in scalars(node)] == ["touch /tmp/x"]
     assert documents("") == []
+
+
+def test_settings_with_continued_lines_and_comments() -> None:
+    text = "[Service]\n# A=b\nExecStart=/bin/a \\\n  --b\n;C=d\nUser = x\n"
+    assert list(settings(text)) == [(3, "ExecStart", "/bin/a  --b"), (6, "User", "x")]
+
+
+def test_words_are_names_and_values() -> None:
+    assert words('A=1 "B=two words" c') == [("A", "1"), ("B", "two words")]
+    assert words("A=1 'B=2") == [("A", "1"), ("'B", "2")]
+
+
+def test_lines_of_a_dotenv() -> None:
+    text = '# comment\nexport A=1 # why\nB=\'x # y\'\nC="one\ntwo"\nD: z\nnot a line\nE=\nF=a#b\nG="never closed\n'
+    found = [(one.name, one.value, one.line) for one in variables(text)]
+    assert found == [
+        ("A", "1", 2), ("B", "x # y", 3), ("C", "one\ntwo", 4), ("D", "z", 6), ("E", "", 8), ("F", "a#b", 9),
+        ("G", '"never closed', 10),
+    ]  # fmt: skip
