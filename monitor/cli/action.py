@@ -9,6 +9,7 @@ import typer
 
 from monitor.cli.common import ConfigOption, command_app, fail, paint, person, printable, read_config, with_store
 from monitor.cli.kit import Format, FormatOption, emit, emit_list, emit_one, field, fields
+from monitor.cli.verify import PartOption, ValueOption, parts_from, value_of
 from monitor.common.wording import moment, stamp
 from monitor.config import state
 
@@ -29,24 +30,6 @@ app = command_app(
 )
 
 RunArgument = Annotated[str, typer.Argument(metavar="ACTION", help="Id of a planned action, or a unique start of it.")]
-PartOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--part",
-        metavar="NAME=TEXT",
-        help="What its request needs beside the secret, such as the id of a key; may be repeated. Never a secret.",
-        show_default=False,
-    ),
-]
-ValueOption = Annotated[
-    str | None,
-    typer.Option(
-        "--value-from",
-        metavar="-",
-        help="Take the secret from standard input, where it lies in no log any more; on a terminal it is asked for.",
-        show_default=False,
-    ),
-]
 
 
 @app.command("list", epilog="Example: monitor action list --format json", help="List actions, newest first.")
@@ -93,8 +76,6 @@ def plan(
     form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
-    from monitor.cli.verify import parts_from
-
     settings, parts = read_config(config), parts_from(part or [])
     if name is None:
         _fitting(settings, incident, form)
@@ -138,13 +119,10 @@ def run(
     form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
-    from monitor.cli.verify import value_of
     from monitor.verify.request import MissingPartError
 
     settings = read_config(config)
-    if value_from not in (None, "-"):
-        fail("--value-from takes - alone: the secret is read from standard input", 2)
-    value = None if value_from is None else value_of()
+    value = value_of("--value-from", value_from)
 
     async def work(store: Store) -> ActionRun | list[str]:
         operator = _operator(settings, store)

@@ -6,9 +6,8 @@ import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -44,15 +43,6 @@ monitor audit . --only gitignore,workflows --format sarif > audit.sarif
 """
 
 
-class AuditFormat(StrEnum):
-    """`text` for people, `json` for scripts, `sarif` for code hosts, `markdown` for auditors."""
-
-    text = "text"
-    json = "json"
-    sarif = "sarif"
-    markdown = "markdown"
-
-
 def complete_items(incomplete: str) -> list[tuple[str, str]]:
     """Shell completion of items, also of the last in a list."""
     before, comma, last = incomplete.rpartition(",")
@@ -81,7 +71,10 @@ def audit(
             "--only", metavar="ID,...", help="Only these items.", autocompletion=complete_items, show_default=False
         ),
     ] = None,
-    form: Annotated[AuditFormat, typer.Option("--format", "-f", help="How to print the result.")] = AuditFormat.text,
+    form: Annotated[
+        Literal["text", "json", "sarif", "markdown"],
+        typer.Option("--format", "-f", help="How to print the result: sarif is for code hosts, markdown for auditors."),
+    ] = "text",
     listing: Annotated[bool, typer.Option("--list", help="Print the items and end.")] = False,
     config: ConfigOption = None,
 ) -> None:
@@ -92,12 +85,12 @@ def audit(
     items = _items(only or [])
     settings = read_config(config, foreign=True)
     looked_at = [Path(path).absolute() for path in paths or ()] or list(settings.audit.paths) or [Path.cwd()]
-    for path in looked_at:
-        if not path.exists():
-            fail(f"{printable(str(path))}: there is no such file or folder", 2)
+    if absent := next((path for path in looked_at if not path.exists()), None):
+        fail(f"{printable(str(absent))}: there is no such file or folder", 2)
 
     from monitor import __version__
     from monitor.audit.run import audit as judge
+    from monitor.scanning.redact import Redactor
     from monitor.site import build_engine, present_store
 
     engine, key, now = build_engine(settings), run_key(settings), time.time()
@@ -108,18 +101,16 @@ def audit(
             return await judge(looked_at, settings, engine, key, items, store=store, no_store=no_store, now=now)
 
     judged = asyncio.run(work())
-    if form is AuditFormat.text:
+    if form == "text":
         for line in _text(judged):
             typer.echo(line)
-    elif form is AuditFormat.json:
+    elif form == "json":
         typer.echo(json_text([report.row(one) for one in judged], indent=True))
-    elif form is AuditFormat.sarif:
+    elif form == "sarif":
         typer.echo(json_text(report.sarif(judged, __version__), indent=True))
     else:
-        from monitor.scanning.redact import Redactor
-
-        scrub = Redactor(engine.worker())
-        typer.echo(report.markdown(judged, now, __version__, [scrub(str(path)) for path in looked_at]), nl=False)
+        names = map(Redactor(engine.worker()), map(str, looked_at))
+        typer.echo(report.markdown(judged, now, __version__, [*names]), nl=False)
     if any(one.verdict == "fail" and not one.accepted for one in judged):
         raise typer.Exit(1)
 

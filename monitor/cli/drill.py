@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,12 +27,25 @@ from monitor.cli.common import (
 from monitor.cli.kit import FormatOption, emit_one
 
 if TYPE_CHECKING:
+    from monitor.cli.sample import Ammunition
     from monitor.config.config import Config
     from monitor.drill.follow import Hop
+    from monitor.drill.plant import DrillError
     from monitor.sources.base import SourceConfig
     from monitor.store import Store
 
 app = command_app()
+
+PlaceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--at",
+        "--file",
+        metavar="PLACE",
+        help="Where in the source: a file to append to, a topic, an address of listen, a path such as /v1/logs.",
+        show_default=False,
+    ),
+]
 
 
 @app.command(
@@ -49,16 +62,7 @@ def drill(
         str | None, typer.Argument(metavar="[SOURCE]", help="Default: the first that follows files, else the first.")
     ] = None,
     rule: Annotated[str, typer.Option(help="What kind of secret.", autocompletion=complete_rules)] = "github-pat",
-    at: Annotated[
-        str | None,
-        typer.Option(
-            "--at",
-            "--file",
-            metavar="PLACE",
-            help="Where in the source: a file to append to, a topic, an address of listen, a path such as /v1/logs.",
-            show_default=False,
-        ),
-    ] = None,
+    at: PlaceOption = None,
     page: Annotated[bool, typer.Option("--page", help="Alert pagers, too: somebody is woken.")] = False,
     canary: Annotated[
         str | None, typer.Option(metavar="NAME", help="Plant one that stays, in the file --at.", show_default=False)
@@ -73,71 +77,80 @@ def drill(
     config: ConfigOption = None,
 ) -> None:
     from monitor.cli.sample import ammunition
-    from monitor.drill.follow import Follower
-    from monitor.drill.plant import DrillError, spot
 
     settings = read_config(config)
+    if canaries:
+        birds.show(settings, form)
+    if forget is not None:
+        birds.forget(settings, forget)
+    if canary is not None:
+        known = find_rule(settings, rule)
+        birds.plant(settings, canary, ammunition(settings, known), known.id, at=at, note=note)
     if canaries or forget is not None or canary is not None:
-        if canaries:
-            birds.show(settings, form)
-        if forget is not None:
-            birds.forget(settings, forget)
-        if canary is not None:
-            known = find_rule(settings, rule)
-            birds.plant(settings, canary, ammunition(settings, known), known.id, at=at, note=note)
         return
-    patience = lasting("--timeout", timeout)
-    chosen = _source(settings, source)
-    shot = ammunition(settings, find_rule(settings, rule))
-    pagers = () if page else tuple(sink.name for sink in settings.sinks if sink.pages)
-    hops: list[Hop] = []
+    patience, chosen = lasting("--timeout", timeout), _source(settings, source)
+    shot, hops = ammunition(settings, find_rule(settings, rule)), []
 
     def came(hop: Hop) -> None:
         hops.append(hop)
         if form == "text":
             typer.echo(f"{hop.seconds:9.3f} s  {hop.name.ljust(14)} {printable(hop.detail)}".rstrip())
 
-    async def run(store: Store) -> tuple[DrillError | None]:
-        if (task := asyncio.current_task()) is not None:  # it takes back what it planted, as after Ctrl-C
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        place = spot(chosen, at)
-        await store.drills.plan(shot.logged, pages=page)
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        try:
-            planted = await place.plant(f"{now} INFO exposure-monitor drill, nothing leaked: {shot.value}")
-            if form == "text":
-                typer.echo(f"{0:9.3f} s  {'planted'.ljust(14)} {printable(scrubbed(settings, place.place))}")
-            follower = Follower(store, f"{person()} (drill)", patience, came, chosen.name, place.look, pagers)
-            await follower.follow(shot.logged[0], planted)
-        except DrillError as error:
-            return (error,)
-        finally:
-            place.remove()
-        return (None,)
-
-    try:
-        unborn: tuple[DrillError | None] = (DrillError("detected", "no monitor has run on this state yet"),)
-        (broken,) = with_store(settings, run, missing=lambda: unborn)
-    except DrillError as error:
-        broken = error
-    except asyncio.CancelledError:
-        raise typer.Exit(128 + signal.SIGTERM) from None
+    broken = _follow(settings, chosen, at, shot, page=page, patience=patience, came=came)
     why = None if broken is None else scrubbed(settings, str(broken))  # it may quote what was typed
     row = {
         "source": chosen.name,
         "rule": rule,
         "ok": broken is None,
-        "hops": [{"hop": one.name, "seconds": round(one.seconds, 3), "detail": one.detail} for one in hops],
+        "hops": [{"hop": one.name, "seconds": round(one.seconds, 3), "detail": one.detail} for one in hops[1:]],
         "broken": None if broken is None else broken.hop,
         "why": why,
     }
-
-    def text(_row: Mapping[str, Any]) -> Iterable[str]:
-        yield "broken" if broken else "every hop came"
-
-    emit_one(row, form, text)
+    emit_one(row, form, lambda _row: ["broken" if broken else "every hop came"])
     if broken is not None:
         fail(printable(f"drill: {broken.hop}: {why}"))
+
+
+def _follow(
+    settings: Config,
+    source: SourceConfig,
+    at: str | None,
+    shot: Ammunition,
+    *,
+    page: bool,
+    patience: float,
+    came: Callable[[Hop], None],
+) -> DrillError | None:
+    """Plant it, which is the first hop, and follow it; what is returned says which one did not come."""
+    from monitor.drill.follow import Follower, Hop
+    from monitor.drill.plant import DrillError, spot
+
+    pagers = () if page else tuple(sink.name for sink in settings.sinks if sink.pages)
+
+    async def run(store: Store) -> None:
+        if (task := asyncio.current_task()) is not None:  # it takes back what it planted, as after Ctrl-C
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        place = spot(source, at)
+        await store.drills.plan(shot.logged, pages=page)
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        try:
+            planted = await place.plant(f"{now} INFO exposure-monitor drill, nothing leaked: {shot.value}")
+            came(Hop("planted", 0.0, scrubbed(settings, place.place)))
+            follower = Follower(store, f"{person()} (drill)", patience, came, source.name, place.look, pagers)
+            await follower.follow(shot.logged[0], planted)
+        finally:
+            place.remove()
+
+    def unborn() -> None:
+        raise DrillError("detected", "no monitor has run on this state yet")
+
+    try:
+        with_store(settings, run, missing=unborn)
+    except DrillError as error:
+        return error
+    except asyncio.CancelledError:
+        raise typer.Exit(128 + signal.SIGTERM) from None
+    return None
 
 
 def _source(settings: Config, name: str | None) -> SourceConfig:

@@ -151,17 +151,17 @@ def done(
     form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
+    from monitor.cli.verify import value_of
     from monitor.config import state
 
     if anyway and not note:
         fail("say with --note why it is closed without evidence", 2)
-    if old_from not in (None, "-"):
-        fail("--old-from takes - only: the value comes on standard input", 2)
+    old = value_of("--old-from", old_from)
     settings = read_config(config, store_only="act", needs=("rotation", "inventory", "verify"), enter=True)
     kept, key = typed(settings, note), state.key(settings)
     _refresh(settings, ref)
     incident, seen = _open_rotation(settings, ref, key)
-    refused = _refused(settings, seen, key, rule, yes=yes) if old_from else None
+    refused = _refused(settings, seen, key, old, rule, yes=yes) if old else None
     proof = seen.proof(refused)
     lacks = []
     if not seen.changed:
@@ -405,12 +405,11 @@ def _open_rotation(settings: Config, ref: str, key: bytes) -> tuple[Incident, Sh
     return with_store(settings, work)
 
 
-def _refused(settings: Config, seen: Shown, key: bytes, rule: str | None, *, yes: bool) -> str | None:
+def _refused(settings: Config, seen: Shown, key: bytes, value: str, rule: str | None, *, yes: bool) -> str | None:
     """What the issuer says of the old value, if it refuses it. Ends the command for another value."""
     from detectors.fingerprint import fingerprint
-    from monitor.cli.verify import ask_once, value_of
+    from monitor.cli.verify import ask_once
 
-    value = value_of()
     known = {print_.fingerprint for print_ in seen.old.prints}
     if fingerprint(key, value.encode()) not in known:
         fail("this is not the value that is to go: its fingerprint is another one", 2)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -47,35 +47,38 @@ monitor test-pattern @rules.d/acme.toml sample.log --watch
 """
 
 
+PatternArgument = Annotated[
+    str | None,
+    typer.Argument(help="A pattern (RE2 ∩ Hyperscan), @FILE with one, or @FILE.toml with rules.", show_default=False),
+]
+RuleOption = Annotated[
+    str | None,
+    typer.Option(
+        "--rule",
+        help="A rule instead of a pattern, or which of @FILE.toml.",
+        autocompletion=complete_rules,
+        show_default=False,
+    ),
+]
+TextOption = Annotated[
+    str | None,
+    typer.Option(
+        help="The sample itself; - asks for it. Others on this host see arguments, so nothing real as one.",
+        show_default=False,
+    ),
+]
+
+
 @app.command(
     epilog=_EPILOG,
     help="Try a detection pattern on a sample: hits, near misses, the stage that decided, the cost. "
     "Exit code 0 with a hit, 1 with none, 2 for a pattern that cannot work.",
 )
 def try_pattern(
-    pattern: Annotated[
-        str | None,
-        typer.Argument(
-            help="A pattern (RE2 ∩ Hyperscan), @FILE with one, or @FILE.toml with rules.", show_default=False
-        ),
-    ] = None,
+    pattern: PatternArgument = None,
     files: Annotated[list[str] | None, typer.Argument(metavar="[FILE|-]…", help="Samples.", show_default=False)] = None,
-    rule_id: Annotated[
-        str | None,
-        typer.Option(
-            "--rule",
-            help="A rule instead of a pattern, or which of @FILE.toml.",
-            autocompletion=complete_rules,
-            show_default=False,
-        ),
-    ] = None,
-    text: Annotated[
-        str | None,
-        typer.Option(
-            help="The sample itself; - asks for it. Others on this host see arguments, so nothing real as one.",
-            show_default=False,
-        ),
-    ] = None,
+    rule_id: RuleOption = None,
+    text: TextOption = None,
     entropy: Annotated[
         float | None, typer.Option(help="Override: least entropy, bits a character.", show_default=False)
     ] = None,
@@ -89,7 +92,7 @@ def try_pattern(
     cost: Annotated[bool, typer.Option(help="Measure what the pattern costs the pack.")] = True,
     watch: Annotated[bool, typer.Option(help="Run again whenever the pattern's file or a sample changes.")] = False,
     emit_form: Annotated[
-        str | None, typer.Option("--emit", metavar="toml", help="Print a ready rule.", show_default=False)
+        Literal["toml"] | None, typer.Option("--emit", help="Print a ready rule.", show_default=False)
     ] = None,
     reveal: Annotated[bool, typer.Option(help="Show values unmasked; only on a terminal.")] = False,
     form: FormatOption = "text",
@@ -100,15 +103,13 @@ def try_pattern(
         pattern = None
     if rule_id is None and pattern is None:
         fail("give a PATTERN or --rule ID; `monitor test-pattern --help` has examples", 2)
-    if emit_form not in (None, "toml"):
-        fail("--emit takes toml", 2)
     if reveal and not sys.stdout.isatty():
         fail("--reveal shows secrets, so it works on a terminal only", 2)
     overrides: dict[str, Any] = {"entropy": entropy, "digits": digits, "checksum": checksum}
     _allowlist(allow or ())
     _check(checksum)
-    if text == "-":
-        text = private("text")
+    given = private("text") if text == "-" else text
+    names = files or []
 
     def once() -> int:
         rule = _rule(pattern, rule_id, config)
@@ -118,25 +119,12 @@ def try_pattern(
             allow=(*rule.allow, *(allow or ())),
             **{key: value for key, value in overrides.items() if value is not None},
         )
-        return _run(
-            changed,
-            _samples(files or [], text),
-            config=config,
-            limit=limit,
-            cost=cost,
-            emit_form=emit_form,
-            reveal=reveal,
-            form=form,
-        )
+        return _run(changed, _samples(names, given), config, limit, emit_form, form, cost=cost, reveal=reveal)
 
     if not watch:
         raise typer.Exit(once())
-    watched = [
-        Path(name.removeprefix("@"))
-        for name in [pattern or "", *(files or [])]
-        if name.startswith("@") or name in (files or [])
-    ]
-    _watch(once, [path for path in watched if path.exists()])
+    own = [pattern] if pattern and pattern.startswith("@") else []
+    _watch(once, [path for name in (*own, *names) if (path := Path(name.removeprefix("@"))).exists()])
 
 
 def _allowlist(patterns: Iterable[str]) -> None:
@@ -245,13 +233,13 @@ def _samples(files: Sequence[str], text: str | None) -> list[Sample]:
 def _run(
     rule: Rule,
     samples: Sequence[Sample],
-    *,
     config: Path | None,
     limit: int,
-    cost: bool,
     emit_form: str | None,
-    reveal: bool,
     form: Format,
+    *,
+    cost: bool,
+    reveal: bool,
 ) -> int:
     from rich.console import Console
     from rich.progress import Progress

@@ -40,6 +40,25 @@ app = command_app()
 
 _LONGEST = 64 * 1024  # characters of a value
 
+ValueOption = Annotated[
+    str | None,
+    typer.Option(
+        "--value-from",
+        metavar="-",
+        help="Take the secret from standard input; on a terminal it is asked for.",
+        show_default=False,
+    ),
+]
+PartOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--part",
+        metavar="NAME=TEXT",
+        help="What a request needs beside the secret, such as account=AC…; may be repeated. Never a secret.",
+        show_default=False,
+    ),
+]
+
 
 @app.command(
     epilog="Examples:\n\n  monitor verify 3f2a\n\n  monitor verify --value-from - --rule github-pat\n\n"
@@ -57,12 +76,7 @@ def verify(
             help="An incident, whose secret is taken again from where it lies; or `list`: who can be asked.",
         ),
     ] = None,
-    value_from: Annotated[
-        str | None,
-        typer.Option(
-            metavar="-", help="Take the secret from standard input; on a terminal it is asked for.", show_default=False
-        ),
-    ] = None,
+    value_from: ValueOption = None,
     rule: Annotated[
         str | None,
         typer.Option(
@@ -71,14 +85,7 @@ def verify(
             show_default=False,
         ),
     ] = None,
-    part: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=TEXT",
-            help="What else a request needs, such as account=AC…; may be repeated. Never a secret.",
-            show_default=False,
-        ),
-    ] = None,
+    part: PartOption = None,
     replacement: Annotated[
         bool,
         typer.Option(
@@ -97,12 +104,11 @@ def verify(
     if what == "list":
         _list(settings.verify, form)
         return
-    if value_from not in (None, "-") or (what is None and value_from is None):
+    if what is None and value_from is None:
         fail("name an incident, or say --value-from - and give the secret on standard input", 2)
     if replacement and (what is None or value_from is None):
         fail("--replacement takes an incident, and the new secret on standard input: --value-from -", 2)
-    parts = parts_from(part or [])
-    value = None if value_from is None else value_of()
+    parts, value = parts_from(part or []), value_of("--value-from", value_from)
     if what is not None:
         verdict, rule = _ask_about(settings, what, value, parts, yes=yes, replacement=replacement)
         show(verdict, rule, form, wanted="valid" if replacement else "refused")
@@ -125,8 +131,12 @@ def ask_once(
     return asyncio.run(_ask(settings, rule, value, parts, taken=taken)), rule
 
 
-def value_of() -> str:
-    """The secret, from standard input; on a terminal asked for and not shown."""
+def value_of(option: str, given: str | None) -> str | None:
+    """The secret, from standard input; on a terminal asked for and not shown. None: the option was not given."""
+    if given is None:
+        return None
+    if given != "-":
+        fail(f"{option} takes - alone: the secret is read from standard input", 2)
     try:
         value = private("secret") if sys.stdin.isatty() else sys.stdin.read(_LONGEST).strip()
         value.encode()  # in a locale such as C.UTF-8 what is no text comes through until here

@@ -126,5 +126,5 @@ async def test_on_a_terminal_the_secret_is_asked_for_and_not_shown(tmp_path: Pat
 def test_what_is_no_text_is_refused(errors: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe"), "utf-8", errors))
     with pytest.raises(typer.Exit) as refused:
-        value_of()
+        value_of("--value-from", "-")
     assert refused.value.exit_code == 2
