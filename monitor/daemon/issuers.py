@@ -62,6 +62,6 @@ class Issuers:
                 await self.asker.once()
                 await self.operator.once()
         except (StoreError, TimeoutError):
-            log.warning("issuers: not everything was asked or done in time; it is kept for the next run")
+            log.warning("issuers: not everything was asked or done in time; it is stored for the next run")
         except Exception as error:  # noqa: BLE001 - a supervision boundary: what was found is told all the same
             log.error("asking issuers failed", error_type=type(error).__name__, exc_info=False)

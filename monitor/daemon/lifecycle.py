@@ -32,7 +32,7 @@ from monitor.common.tasks import cancel
 from monitor.config import in_force
 from monitor.config.config import Config
 from monitor.config.locate import ConfigError
-from monitor.daemon.deadlines import Deadlines
+from monitor.daemon.deadlines import Deadlines, Watched
 from monitor.daemon.health import Health
 from monitor.daemon.jobs import EndedError, Jobs
 from monitor.daemon.listeners import Listeners
@@ -40,7 +40,6 @@ from monitor.daemon.reload import Reload, Running, build_sinks, warn_of_old_name
 from monitor.daemon.requests import RequestRecorder, RequestWorker
 from monitor.daemon.status import StatusDocument
 from monitor.daemon.supervise import Sources, present
-from monitor.daemon.watched import Watched
 from monitor.delivery import Delivery
 from monitor.domain.incidents import Incident
 from monitor.report.view import Links
@@ -152,7 +151,13 @@ class Daemon:
 
             self.phase = "http"
             keeper = RequestRecorder(site, lambda: self._running.sinks if self._running else {})
-            health = Health(site, self._at, self._ended, self._deaf, self._over)
+            health = Health(
+                site,
+                lambda: None if self.phase == "watching" else f"at {self.phase}",
+                self._ended,
+                self._deaf,
+                self._over,
+            )
             http = Http()
             stack.push_async_callback(http.close)
             if config.http.listen and not self.once:  # nobody asks for it, and a daemon may have the port
@@ -166,7 +171,7 @@ class Daemon:
             self.phase = "inventory"
             await stack.enter_async_context(self._jobs.during("inventory"))
 
-            from monitor.daemon.issuers import Issuers  # brings aiohttp along, which is not to delay the rules
+            from monitor.daemon.issuers import Issuers  # they are not to delay the rules
             from monitor.inventory.enrol import Enrolment
 
             self.issuers = Issuers(self._running)
@@ -209,7 +214,12 @@ class Daemon:
         sinks = build_sinks(config.sinks, http)
         fallbacks = {sink.name: sink.fallback for sink in config.sinks}
         delivery = Delivery(
-            store, sinks, fallbacks=fallbacks, links=self._links(), books=self._book, offers=self._offers
+            store,
+            sinks,
+            fallbacks=fallbacks,
+            links=self._links(),
+            books=self._book,
+            offers=self._offers,
         )
         self.snapshot.sinks = delivery.stats()  # type: ignore[assignment]  # a live view
         listeners = Listeners(keeper.ask, self._hears)
@@ -279,9 +289,6 @@ class Daemon:
         fits = (one for one in self.config.actions if one.fits(incident.rule, incident.labels))
         return [(one.name, one.approvals) for one in fits]
 
-    def _at(self) -> str | None:
-        return None if self.phase == "watching" else f"at {self.phase}"
-
     def _ended(self) -> str | None:
         failed = self._running.sources.failed if self._running else []
         return f"ended: {', '.join(failed)}" if failed else None
@@ -333,7 +340,7 @@ class Daemon:
             await running.site.store.retention.sweep(running.config.retention)
         left, failed = settling.result(), running.sources.failed
         if left:
-            log.warning("not everything could be delivered; it is kept for the next run", notifications=left)
+            log.warning("not everything could be delivered; it is stored for the next run", notifications=left)
         if failed:
             log.error("sources could not be read to their end", sources=failed)
         if lost := sorted({source for (source, _), count in self.snapshot.losses.items() if count}):
@@ -383,7 +390,7 @@ class Daemon:
         if why is None:
             self._over(f"listening:{sink}", "It hears them again.")
         else:
-            text = f"{why}. Alerts are told as before; what people press there is not heard. It is tried again."
+            text = f"{why}. Alerts are sent as before; what people press there is not heard. It is tried again."
             self._tell(f"Sink {sink} hears no buttons", text, key=f"listening:{sink}")
 
     def _unsigned(self, owner: str, why: str | None) -> None:

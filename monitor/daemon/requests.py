@@ -177,7 +177,7 @@ class RequestWorker:
             await self._store.requests.postpone(answer.request.id, error.after or backoff(tried, _FIRST, _LONGEST))
             return
         self._count(answer, "dead")
-        log.warning("somebody could not be told what came of it", sink=sink, reason=str(error))
+        log.warning("what came of a request could not be reported", sink=sink, reason=str(error))
         await self._store.requests.told(answer.request.id)
 
     def _count(self, one: RequestAnswer, outcome: str) -> None:

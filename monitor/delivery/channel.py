@@ -307,7 +307,7 @@ class Channel:
             if error.partly is not None:
                 direct.notification = replace(direct.notification, partly=error.partly)
             if error.partly and not error.retry:
-                log.error("not all whom a sink tells took an operational notice", sink=self.name, error=str(error))
+                log.error("not all whom a sink alerts took an operational notice", sink=self.name, error=str(error))
                 await self._succeed(direct.made, began, whole=False)
                 return True
             direct.attempts += 1

@@ -269,7 +269,7 @@ class Delivery:
             )
         else:
             outcome = (
-                "It is kept and tried again, and so is what follows. Mend the sink, or set `fallback` on it; "
+                "It is stored and tried again, and so is what follows. Mend the sink, or set `fallback` on it; "
                 "`monitor outbox list` shows what waits."
             )
         others = [other for other in self._channels if other not in leased.tried and (other != name or error.partly)]

@@ -51,5 +51,5 @@ class RetentionConfig(BaseModel):
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if self.fingerprints < self.incidents:
-            raise ValueError("fingerprints must be kept at least as long as incidents")
+            raise ValueError("fingerprints must be stored at least as long as incidents")
         return self

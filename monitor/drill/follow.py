@@ -63,7 +63,7 @@ class Follower:
             told = await self._routed(incident)
             hop("routed", ", ".join(dict.fromkeys(one.sink for one in told)), min(one.created_at for one in told))
             for one in await self._sent(incident, {row.id for row in told}):
-                hop(f"told {one.sink}", "", one.finished_at)
+                hop(f"alerted {one.sink}", "", one.finished_at)
             hop("acknowledged", await self._move(incident, "ack"))
         except (DrillError, asyncio.CancelledError):  # the latter: Ctrl-C
             with contextlib.suppress(LookupError, TransitionError):  # nothing found it; or somebody has closed it
@@ -99,10 +99,10 @@ class Follower:
         found = await _until(lambda: self._news(incident, set()), self.patience)
         if found is None:
             left_out = (
-                f"; pagers are left out ({', '.join(self.pagers)}): --page tells them, too" if self.pagers else ""
+                f"; pagers are left out ({', '.join(self.pagers)}): --page alerts them, too" if self.pagers else ""
             )
             why = f"`monitor routes test --incident {incident.id}` says why"
-            raise DrillError("routed", f"nobody is told of incident {incident.id}{left_out}; {why}")
+            raise DrillError("routed", f"nobody is alerted to incident {incident.id}{left_out}; {why}")
         return found
 
     async def _sent(self, incident: Incident, ids: set[str]) -> Sequence[OutboxEntry]:
@@ -119,7 +119,7 @@ class Follower:
                 why = one.error or "it has not answered"
                 hint = f"`monitor sinks test {one.sink}` tries it alone"
                 late = f"sink {one.sink} has not taken it within {self.patience:g} s"
-                raise DrillError(f"told {one.sink}", f"{late}: {why}; {hint}")
+                raise DrillError(f"alerted {one.sink}", f"{late}: {why}; {hint}")
         return rows
 
     async def _move(self, incident: Incident, action: Literal["ack", "resolve"]) -> str:
@@ -136,9 +136,9 @@ class Follower:
             raise DrillError("acknowledged" if action == "ack" else "closed", str(error)) from None
         news = await _until(lambda: self._news(incident, before), min(_NEWS, self.patience))
         if news is None:
-            return "the group tells of it later"
+            return "the group reports it later"
         rows = await self._sent(incident, {one.id for one in news})
-        return f"told {', '.join(dict.fromkeys(one.sink for one in rows))}"
+        return f"alerted {', '.join(dict.fromkeys(one.sink for one in rows))}"
 
     async def _decide(self, incident: Incident, action: Literal["ack", "resolve"]) -> None:
         resolution: Resolution | None = "used_in_tests" if action == "resolve" else None

@@ -114,9 +114,9 @@ def events(dossier: Dossier) -> list[Event]:
         timeline.append(Event(entry.at, entry.actor, what, entry.note))
     for one in dossier.told:
         if one.state == "sent" and one.finished_at is not None:
-            timeline.append(Event(one.finished_at, one.sink, f"told ({one.reason})"))
+            timeline.append(Event(one.finished_at, one.sink, f"reported ({one.reason})"))
         elif one.state == "dead" and one.finished_at is not None:
-            timeline.append(Event(one.finished_at, one.sink, f"could not be told ({one.reason})", one.error or ""))
+            timeline.append(Event(one.finished_at, one.sink, f"could not be reported ({one.reason})", one.error or ""))
     timeline += [
         Event(one.first, one.principal, f"{_OUTCOMES[one.outcome]} {one.secret}", used(one))
         for one in together(dossier)
@@ -156,7 +156,7 @@ def milestones(dossier: Dossier) -> list[tuple[str, float]]:
         "logged": incident.first_logged,
         "read": incident.first_seen,
         "opened": _first(dossier, "opened"),
-        "told": _told(dossier),
+        "reported": _told(dossier),
         "acknowledged": _first(dossier, "acknowledged"),
         "revoked": _done(dossier, "revoke"),
         "replaced": _done(dossier, "replace"),

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, insert, or_, select, update
 
-from monitor.store.changes import behind, labels_of, newest_place, opened_since
+from monitor.store.changes import gather, labels_of, newest_place
 from monitor.store.drills import drills_among
 from monitor.store.leases import lost_owners, owner_name
 from monitor.store.records import ActionRun
@@ -82,19 +82,14 @@ class Actions(StoreRepository):
     async def gather(self, wanted: Callable[[dict[str, str]], Sequence[tuple[str, int]]]) -> bool:
         """Plan what `wanted` says (names, and how many have to approve) of the labels of each incident that was opened
         or came back since the last time. Returns whether there is more."""
-        mark = f"actions:{self._session.node}"
-        if not await self._session.read(lambda connection: behind(connection, mark)):
-            return False
 
-        def run(tx: Transaction) -> bool:
-            fresh, more = opened_since(tx, mark)
+        def plan(tx: Transaction, fresh: Sequence[str]) -> None:
             for incident in fresh:
                 for name, needed in wanted(labels_of(tx.connection, incident)):
                     with contextlib.suppress(ActionError):  # it was planned before
                         _plan(tx, incident, name, actor="monitor", needed=needed, automatic=True)
-            return more
 
-        return await self._session.write(run, durable=True)
+        return await gather(self._session, "actions", plan, durable=True)
 
     @read_only
     def ready(self, connection: Connection) -> list[ActionRun]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 
 from monitor.routing.routes import IncidentPlace, labels
 from monitor.store.rows import any_of, clean, incident_by_id, rows_among
 from monitor.store.schema import audit, findings, meta
-from monitor.store.transaction import Transaction
+from monitor.store.transaction import StoreSession, Transaction
 
 __all__ = [
     "behind",
+    "gather",
     "labels_of",
     "newest_of",
     "newest_place",
@@ -42,10 +43,27 @@ def behind(connection: Connection, mark: str) -> bool:
     return seen is None or last > int(seen)
 
 
+async def gather(
+    session: StoreSession, reader: str, take: Callable[[Transaction, Sequence[str]], None], *, durable: bool = False
+) -> bool:
+    """Hand `take` what this host has seen opened, or come back, since this reader looked last, in the transaction in
+    which its mark moves on. Returns whether there is more. Nothing where there is nothing new, as is most often so."""
+    mark = f"{reader}:{session.node}"
+    if not await session.read(lambda connection: behind(connection, mark)):
+        return False
+
+    def run(tx: Transaction) -> bool:
+        fresh, more = opened_since(tx, mark)
+        take(tx, fresh)
+        return more
+
+    return await session.write(run, durable=durable)
+
+
 def opened_since(tx: Transaction, mark: str) -> tuple[Sequence[str], bool]:
     """Ids of incidents that this host has seen in its own sources, and whether there is more. The mark moves on.
 
-    The first time there are none: what is old is no news.
+    The first time there are none: what is old is not new.
     """
     connection = tx.connection
     seen = connection.execute(select(meta.c.value).where(meta.c.key == mark)).scalar()
@@ -61,7 +79,7 @@ def opened_since(tx: Transaction, mark: str) -> tuple[Sequence[str], bool]:
     fresh = list(dict.fromkeys(row.incident for row in rows if row.action in ("opened", "reopened")))
     here = select(findings.c.incident).where(findings.c.incident.in_(fresh), findings.c.node == clean(tx.node))
     known = set(connection.execute(here.distinct()).scalars())
-    return [one for one in fresh if one in known], len(rows) == _AT_A_TIME
+    return [incident for incident in fresh if incident in known], len(rows) == _AT_A_TIME
 
 
 def rewind(tx: Transaction) -> None:

@@ -59,7 +59,7 @@ class BlockMarks:
             try:
                 self._memory = _mapped(path)
             except OSError as error:
-                log.warning("no mark can be kept of the blocks in work", path=str(path), reason=error.strerror)
+                log.warning("no mark can be stored of the blocks in work", path=str(path), reason=error.strerror)
         self._load()
 
     def begin(self, block: Block) -> int:

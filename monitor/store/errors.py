@@ -73,7 +73,7 @@ class Recovery:
         if self.kind == "damaged":
             rows = ", ".join(f"{count} {table}" for table, count in self.carried.items()) or "nothing"
             whole = "Every table could be read." if self.complete else "Some rows could not be read."
-            return f"{self.reason}. The old file is kept at {self.path}. Carried over: {rows}. {whole}"
+            return f"{self.reason}. The old file is stored at {self.path}. Carried over: {rows}. {whole}"
         if self.kind == "removed" and self.complete:
             return f"{self.reason}. The monitor still had it open and wrote all of it to {self.path} again."
         if self.kind == "forgotten":

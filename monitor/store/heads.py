@@ -72,7 +72,7 @@ class Heads:
                     self._file = _opened(path, create)
             log.error("what this host knew of the ends of histories cannot be read", path=str(path), reason=str(error))
         except OSError as error:
-            log.debug("what this host knows of the ends of histories is not kept", path=str(path), reason=str(error))
+            log.debug("what this host knows of the ends of histories is not stored", path=str(path), reason=str(error))
 
     @property
     def kept(self) -> bool:

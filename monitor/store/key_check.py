@@ -27,9 +27,9 @@ def compare(connection: Connection, name: str, secret: bytes) -> bool:
     stored = connection.execute(select(meta.c.value).where(meta.c.key == _ROW)).scalar()
     if stored is not None and not hmac.compare_digest(stored, _of(secret)):
         raise StoreError(
-            f"{name}: its fingerprints are of another key, with which every known secret would be told again as new; "
-            "use the key of the host that made it (monitor.fingerprint_key, or fingerprint.key in monitor.state_dir), "
-            "or another database (monitor.database)"
+            f"{name}: its fingerprints are of another key, with which every known secret would be reported again as "
+            "new; use the key of the host that made it (monitor.fingerprint_key, or fingerprint.key in "
+            "monitor.state_dir), or another database (monitor.database)"
         )
     return stored is not None
 

@@ -46,7 +46,7 @@ def _merge(tx: Transaction, into: str, other: str, actor: str, note: str) -> Inc
     went, went_row = incident_by_id(connection, other)
     change, gone = merge(stayed, went, tx.now)
     if len(drills_among(connection, [stayed.fingerprint, went.fingerprint])) == 1:
-        raise TransitionError("a drill cannot be merged with what is none: pagers are not told of drills")
+        raise TransitionError("a drill cannot be merged with what is none: pagers are not alerted to drills")
     abort(tx, other, f"its incident was merged into {into}")
 
     touch(tx, [into])

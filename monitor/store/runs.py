@@ -29,8 +29,8 @@ from monitor.runbook.progress import (
     progress,
     quiet,
     refused_only,
+    reminds,
 )
-from monitor.runbook.reminding import reminds
 from monitor.store.changes import newest_place, newest_places
 from monitor.store.drills import drills_among, paging
 from monitor.store.reminders import OVERDUE, Missed, Reminders

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, delete, func, select, update
@@ -13,7 +13,7 @@ from monitor.routing.routes import labels
 from monitor.runbook.book import Proof
 from monitor.store import groups, runs
 from monitor.store.actions import complete
-from monitor.store.changes import behind, labels_of, newest_place, opened_since
+from monitor.store.changes import gather, labels_of, newest_place
 from monitor.store.incidents import update_incidents
 from monitor.store.reviews import enqueue, review, reviewed
 from monitor.store.rows import incident_by_id, incident_from, load_locations
@@ -47,10 +47,12 @@ class Verdicts(StoreRepository):
     async def gather(self, wanted: Callable[[dict[str, str]], bool]) -> bool:
         """Queue what was opened or came back since the last time, if `wanted` says so of its labels. The first time
         nothing is: what is old is not new. Returns whether there is more."""
-        mark = f"verdicts:{self._session.node}"
-        if not await self._session.read(lambda connection: behind(connection, mark)):
-            return False
-        return await self._session.write(lambda tx: _gather(tx, mark, wanted))
+
+        def queue(tx: Transaction, fresh: Sequence[str]) -> None:
+            asked = [incident for incident in fresh if wanted(labels_of(tx.connection, incident))]
+            enqueue(tx, [(incident, tx.node) for incident in asked])
+
+        return await gather(self._session, "verdicts", queue)
 
     async def review(
         self, stands: Collection[str], wanted: Callable[[dict[str, str]], bool], worth: Worth = lambda labels: None
@@ -124,13 +126,6 @@ def record_verdict(tx: Transaction, incident_id: str, verified: Verified, *, act
 def _said(verified: Verified) -> str:
     facts = ", ".join(f"{name} {text}" for name, text in verified.facts.items())
     return f"{verified.validity}: {verified.reason}" + (f"; {facts}" if facts else "")
-
-
-def _gather(tx: Transaction, mark: str, wanted: Callable[[dict[str, str]], bool]) -> bool:
-    fresh, more = opened_since(tx, mark)
-    queued = [incident for incident in fresh if wanted(labels_of(tx.connection, incident))]
-    enqueue(tx, [(incident, tx.node) for incident in queued])
-    return more
 
 
 def _row(incident: str, node: str) -> ColumnElement[bool]:

@@ -183,6 +183,6 @@ class _Door:
             fresh = await asyncio.wait_for(asyncio.shield(self._keep(said)), asking + ANSWER_WITHIN)
         except TimeoutError:
             return web.Response(
-                status=503, text="the database is slow; what was announced is kept or must be repeated\n"
+                status=503, text="the database is slow; what was announced is stored or must be repeated\n"
             )
         return web.Response(status=said.status, text=said.answer if fresh or not said.answer else "known already\n")

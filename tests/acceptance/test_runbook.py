@@ -324,7 +324,7 @@ class Play:
         self._messages()
         self._actions()
         papers = [await text(self.monitor, "incidents", *one) for one in (["report", self.case.id], ["verify"])]
-        assert all(word in papers[0] for word in ("did review", "overdue", "Regulator", "told (new)", "revoke-key"))
+        assert all(word in papers[0] for word in ("did review", "overdue", "Regulator", "reported (new)", "revoke-key"))
         assert "whole" in papers[1]
         assert all(re.search(rf"\b{name}\b", papers[0]) for name in ("ada", "bob", "eve"))
         everywhere = f"{papers}{self.monitor.errors}{self.monitor.output}{self.slack.messages}{self.slack.replies}"

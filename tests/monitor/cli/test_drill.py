@@ -44,7 +44,7 @@ async def test_every_hop_of_a_drill_comes_and_everybody_is_told_that_it_is_one(t
             row: dict[str, Any] = json.loads(out)
             assert row["ok"] is True
             assert [hop["hop"] for hop in row["hops"]] == [
-                *("detected", "incident", "routed", "told hook", "acknowledged", "closed"),
+                *("detected", "incident", "routed", "alerted hook", "acknowledged", "closed"),
             ]
             assert hook.problems == []
             assert [payload["reason"] for payload in hook.payloads] == ["new", "acknowledged", "resolved"]
@@ -55,7 +55,7 @@ async def test_every_hop_of_a_drill_comes_and_everybody_is_told_that_it_is_one(t
             hook.always = FAULTS["500"]
             code, out, err = await drill(monitor, "services", "--timeout", "2s")
             assert code == 1
-            assert "drill: told hook: sink hook has not taken it within 2 s" in err
+            assert "drill: alerted hook: sink hook has not taken it within 2 s" in err
             assert "detected" in out
             assert list((tmp_path / "logs").iterdir()) == []
         finally:

@@ -234,7 +234,7 @@ async def test_a_recovery_is_told_with_what_was_kept(site: Setup, hook: FakeWebh
     daemon = site.daemon()
     async with running(daemon):
         daemon._recovered(Recovery("damaged", Path("/s/state.db.corrupt-x"), "malformed", {"incidents": 3}))
-        await told(hook, "kept at /s/state.db.corrupt-x. Carried over: 3 incidents. Some rows could not be read.")
+        await told(hook, "stored at /s/state.db.corrupt-x. Carried over: 3 incidents. Some rows could not be read.")
 
 
 # The end, in a process of its own

@@ -22,7 +22,7 @@ def test_ages_are_durations_or_never() -> None:
         ("sent = 7", "retention.sent", "or"),
         ('sent = "1h"', "retention.sent", 'must be at least "1d"'),
         ('hooks = "3d"', "retention.hooks", 'must be at least "4d"'),
-        ('incidents = "never"', "retention", "fingerprints must be kept at least as long as incidents"),
+        ('incidents = "never"', "retention", "fingerprints must be stored at least as long as incidents"),
         ('audit = "1d"', "retention.audit", "unknown key"),
     ],
 )

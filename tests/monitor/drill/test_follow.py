@@ -81,7 +81,7 @@ async def followed(monitor: Monitor, places: list[tuple[str, str | None]]) -> li
         return await asyncio.gather(*(one(number, *place) for number, place in enumerate(places)))
 
 
-HOPS = ["detected", "incident", "routed", "told hook", "acknowledged", "closed"]
+HOPS = ["detected", "incident", "routed", "alerted hook", "acknowledged", "closed"]
 
 
 async def test_a_drill_comes_through_every_kind_of_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,7 +133,7 @@ async def test_who_is_told_of_a_drill_may_acknowledge_it_meanwhile(tmp_path: Pat
             await asyncio.sleep(0.01)
         await task
         assert (await store.incidents.get(wanted)).state == "resolved"
-    assert [hop.name for hop in hops] == ["detected", "incident", "routed", "told chat", "acknowledged", "closed"]
+    assert [hop.name for hop in hops] == ["detected", "incident", "routed", "alerted chat", "acknowledged", "closed"]
     assert hops[4].detail == "somebody was quicker"
 
 

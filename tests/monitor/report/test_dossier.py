@@ -65,8 +65,8 @@ def test_everything_that_happened_is_in_order() -> None:
     assert [one.at for one in found] == sorted(one.at for one in found)
     what = [(one.at - T, one.who, one.what) for one in found]
     assert what[0] == (-100, "the log", "first logged")
-    assert (3, "chat", "told (new)") in what
-    assert (905, "pager", "could not be told (overdue)") in what
+    assert (3, "chat", "reported (new)") in what
+    assert (905, "pager", "could not be reported (overdue)") in what
     assert (600, "monitor", "step revoke reopened") in what
     assert not any("update" in one for *_, one in what), "what was not sent has not happened"
 
@@ -99,7 +99,7 @@ def test_the_window_of_exposure_ends_when_it_was_revoked() -> None:
 
 def test_milestones_are_in_the_order_of_time() -> None:
     assert [name for name, _ in milestones(dossier())] == [
-        *("logged", "read", "opened", "told", "acknowledged", "revoked", "replaced", "resolved"),
+        *("logged", "read", "opened", "reported", "acknowledged", "revoked", "replaced", "resolved"),
     ]
 
 

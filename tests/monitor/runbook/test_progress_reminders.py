@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from monitor.common.notification import State
-from monitor.runbook.reminding import Reminder, reminds, when
+from monitor.runbook.progress import Reminder, reminds, when
 
 NOW = 1_800_000_000.0
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.daemon.watched import Watched
+from monitor.daemon.deadlines import Watched
 from monitor.intake.protocol import Behind
 from monitor.snapshot import Snapshot
 
