@@ -311,7 +311,7 @@ class SourceIntake:
             await self._site.store.incidents.note(incident, let_in(text, self._site.scanner.scrub, PATH), actor=actor)
 
     async def known_alerts(self, ids: Iterable[str]) -> Mapping[str, KnownAlert]:
-        return await self._site.store.alerts.known(ids)
+        return await self._site.store.alerts.known(list(ids))
 
     async def deliveries(self, limit: int = 50) -> Sequence[HookDelivery]:
         return await self._site.store.hooks.due(self._name, limit)

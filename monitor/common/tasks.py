@@ -56,10 +56,16 @@ async def keep_up(
 
 
 async def whenever(
-    wake: asyncio.Event, look: Callable[[], Awaitable[float]], *, longest: float, failed: Callable[[Exception], object]
+    wake: asyncio.Event,
+    look: Callable[[], Awaitable[float]],
+    *,
+    longest: float,
+    failed: Callable[[Exception], object],
+    rest: float = _REST,
 ) -> NoReturn:
     """Look once `wake` is set, and else after so many seconds as the look before returned. Where it has `failed`, which
-    is told why, that is `longest`."""
+    is told why, that is `longest`. `rest`: seconds from the wake to the look, so that a flood of changes is one look.
+    """
     while True:
         wake.clear()
         pause = longest
@@ -70,4 +76,4 @@ async def whenever(
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause):
                 await wake.wait()
-                await asyncio.sleep(_REST)  # a flood of changes is one look
+                await asyncio.sleep(rest)

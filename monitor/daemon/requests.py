@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NoReturn
 
@@ -14,7 +13,7 @@ import structlog
 from monitor.common.backoff import backoff
 from monitor.common.http import RemoteError
 from monitor.common.inbound import Announced, InboundRequest
-from monitor.common.tasks import cancel
+from monitor.common.tasks import cancel, whenever
 from monitor.common.text import clip
 from monitor.daemon.reload import Running
 from monitor.domain.incidents import Incident
@@ -82,30 +81,14 @@ class RequestWorker:
         self._telling: dict[str, asyncio.Task[None]] = {}  # by sink, which holds up no other
 
     async def run(self) -> NoReturn:
-        await self._forever(self._kept, self._do)
+        await whenever(self._kept, self._do, longest=_PAUSE, failed=_failed, rest=0.0)
 
     async def answer(self) -> NoReturn:
         try:
-            await self._forever(self._done, self._tell)
+            await whenever(self._done, self._tell, longest=_PAUSE, failed=_failed, rest=0.0)
         finally:
             for task in self._telling.values():
                 await cancel(task)
-
-    async def _forever(self, wake: asyncio.Event, work: Callable[[], Awaitable[float]]) -> NoReturn:
-        """`work` returns in how many seconds to look again, if nothing calls for it sooner."""
-        while True:
-            wake.clear()
-            try:
-                pause = await work()
-            except StoreError as error:  # the database reports its trouble itself
-                log.debug("requests wait for the state database", reason=str(error))
-                pause = _PAUSE
-            except Exception as error:  # noqa: BLE001 - a supervision boundary: what is asked for later is done
-                log.error("requests failed", error_type=type(error).__name__, exc_info=False)
-                pause = _PAUSE
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await wake.wait()
 
     async def _do(self) -> float:
         while answers := await self._store.requests.apply(self._needed):
@@ -182,3 +165,11 @@ class RequestWorker:
 
     def _count(self, one: RequestAnswer, outcome: str) -> None:
         self._running.site.snapshot.answers[one.request.sink, outcome] += 1
+
+
+def _failed(error: Exception) -> None:
+    """What is asked for later is done all the same."""
+    if isinstance(error, StoreError):  # the database reports its trouble itself
+        log.debug("requests wait for the state database", reason=str(error))
+    else:
+        log.error("requests failed", error_type=type(error).__name__, exc_info=False)

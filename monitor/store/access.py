@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -82,7 +82,7 @@ class Access(StoreRepository):
         ]  # fmt: skip
 
     @read_only
-    def names(self, connection: Connection, incident: Incident, marked: Iterable[str] = ()) -> list[str]:
+    def names(self, connection: Connection, incident: Incident, marked: Collection[str] = ()) -> list[str]:
         """What audit records call the secret of an incident: by its name in the inventory, by its own value where that
         is an id, by the id beside it, or by what somebody says stands for it there (an HMAC)."""
         key, labels = self._session.secret, incident.labels
@@ -93,7 +93,7 @@ class Access(StoreRepository):
         return sorted(by_mark | _labelled(connection, labels.get("secret"), owned=owned))
 
     @durably
-    def link(self, tx: Transaction, incident: Incident, names: Iterable[str]) -> None:
+    def link(self, tx: Transaction, incident: Incident, names: Collection[str]) -> None:
         """From now on audit records about these names are about the secret of the incident."""
         rows = [{"mark": incident.fingerprint, "secret": clean(name), "last": tx.now} for name in names]
         apply_all(tx.connection, _KEEP_MARK, rows)

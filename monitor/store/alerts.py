@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -95,7 +95,7 @@ class Alerts(StoreRepository):
         return sum(new)
 
     @read_only
-    def known(self, connection: Connection, ids: Iterable[str]) -> dict[str, KnownAlert]:
+    def known(self, connection: Connection, ids: Collection[str]) -> dict[str, KnownAlert]:
         """Those of `ids` that were recorded."""
         return {
             row.id: KnownAlert(

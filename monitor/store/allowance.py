@@ -16,7 +16,7 @@ from monitor.routing.budget import ALARMS, PACED, PAUSE, Waiting, next_of, opens
 from monitor.routing.fold import FOLD
 from monitor.store.decide import reconsider
 from monitor.store.enrolment import DAILY, MUTED
-from monitor.store.parcels import new_row, post
+from monitor.store.outbox_rows import new_row, post
 from monitor.store.rows import apply_all, chunks, upsert
 from monitor.store.schema import groups, members, outbox, unsent
 from monitor.store.transaction import Transaction

@@ -6,7 +6,7 @@ after that file was rotated; anywhere else somebody has taken it along, which is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -47,7 +47,7 @@ class Canaries(StoreRepository):
         name: str,
         fingerprints: Sequence[str],
         *,
-        others: Iterable[str] = (),
+        others: Collection[str] = (),
         rule: str,
         place: str,
         path: str | None,

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 
 from monitor.common.text import clip
-from monitor.store.parcels import new_row, post
+from monitor.store.outbox_rows import new_row, post
 from monitor.store.rows import any_of, rows_among
 from monitor.store.schema import groups, incidents, members, outbox
 from monitor.store.transaction import Transaction

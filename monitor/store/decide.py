@@ -16,7 +16,7 @@ from monitor.routing.fold import FOLD
 from monitor.routing.notify import Group, Member, NotifiedState, Settled, settle, stronger
 from monitor.routing.routes import IncidentPlace, Policy, Route, labels
 from monitor.store.changes import places_among
-from monitor.store.parcels import new_row, post
+from monitor.store.outbox_rows import new_row, post
 from monitor.store.rows import any_of, apply_all, chunks, incident_from, latest_decision, rows_among
 from monitor.store.schema import audit, groups, incidents, members, outbox
 from monitor.store.silences import silenced_among

@@ -7,7 +7,7 @@ retired value that shows up in a log is still news.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
@@ -182,7 +182,9 @@ class Inventory(StoreRepository):
         return found[0]
 
     @read_only
-    def owners(self, connection: Connection, fingerprints: Iterable[str] | None = None) -> dict[str, list[OwnedSecret]]:
+    def owners(
+        self, connection: Connection, fingerprints: Collection[str] | None = None
+    ) -> dict[str, list[OwnedSecret]]:
         """By fingerprint, those that are of our own secrets; None: all."""
         return by_fingerprint(connection, fingerprints)
 

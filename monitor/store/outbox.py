@@ -34,8 +34,8 @@ from monitor.routing.budget import ALARMS
 from monitor.store.allowance import AT_ONCE, allow
 from monitor.store.errors import StoreError
 from monitor.store.joins import join
+from monitor.store.outbox_rows import bundle, cut, new_row, part, post
 from monitor.store.pages import take_over
-from monitor.store.parcels import bundle, cut, new_row, part, post
 from monitor.store.records import Leased, Notice, OutboxEntry
 from monitor.store.rows import clean, load_incidents, upsert
 from monitor.store.schema import outbox, receipts, unsent

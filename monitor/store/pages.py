@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, insert, select
 from monitor.common.notification import Reason
 from monitor.common.severity import worst
 from monitor.domain.incidents import Incident
-from monitor.store.parcels import new_row, post
+from monitor.store.outbox_rows import new_row, post
 from monitor.store.reminders import OVERDUE, TOGETHER
 from monitor.store.rows import apply_all, chunks, load_incidents, upsert
 from monitor.store.schema import groups, incidents, members, outbox, receipts, unsent

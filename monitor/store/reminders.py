@@ -13,7 +13,7 @@ from sqlalchemy import Row, and_, delete, exists, select, update
 from monitor.common.severity import Severity, worst
 from monitor.common.text import clip
 from monitor.runbook.progress import when
-from monitor.store.parcels import new_row, post
+from monitor.store.outbox_rows import new_row, post
 from monitor.store.schema import outbox, receipts, runs, steps, unsent
 from monitor.store.transaction import Transaction
 

@@ -287,7 +287,8 @@ def _resolve(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -
 
 
 def _silence(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> str:
-    if incident_by_id(tx.connection, id_)[0].state == "resolved":
+    known, _ = incident_by_id(tx.connection, id_)
+    if known.state == "resolved":
         raise TransitionError(f"incident {id_} is resolved: there is nothing to silence")
     seconds = float(asked.detail)
     if not 0 <= seconds <= LONGEST:
@@ -308,7 +309,8 @@ def _step(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> s
 
 def _run(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> str:
     """Planned by the first who asks for it, approved by each; what has enough of them is run by the monitor."""
-    (about, _), name = incident_by_id(tx.connection, id_), asked.detail
+    about, _ = incident_by_id(tx.connection, id_)
+    name = asked.detail
     if about.state == "resolved":
         raise TransitionError(f"incident {id_} is resolved: reopen it before an action runs")
     approvals = needed(about, name)
@@ -322,7 +324,8 @@ def _run(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> st
 
 
 def _remark(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> str:
-    remark(tx, incident_by_id(tx.connection, id_)[0], actor=asked.actor, note=asked.note)
+    known, _ = incident_by_id(tx.connection, id_)
+    remark(tx, known, actor=asked.actor, note=asked.note)
     return f"{id_}: noted"
 
 

@@ -335,7 +335,7 @@ class Store:
         begin(tx)
         return tx
 
-    # For the rooms (monitor.store.transaction.Desk)
+    # For the repositories (monitor.store.transaction.StoreSession)
 
     def submit(self, run: Callable[[Transaction], _T], *, durable: bool = False) -> Future[_T]:
         return self._writer.call(run, durable=durable)

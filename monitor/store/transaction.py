@@ -196,7 +196,8 @@ class StoreSession(Protocol):
 
 
 class StoreRepository:
-    """What callers ask of one subject. Its methods are transactions of their own: each says of which kind."""
+    """What callers ask of one subject. Its methods are transactions of their own: each says of which kind. They may be
+    run again, so they take nothing that can be read once only."""
 
     def __init__(self, session: StoreSession) -> None:
         self._session = session
@@ -217,7 +218,7 @@ def read_only(work: Callable[Concatenate[_R, Connection, _P], _T]) -> _Method[_R
 
 
 def writes(work: Callable[Concatenate[_R, Transaction, _P], _T]) -> _Method[_R, _P, _T]:
-    """A method that is called without its transaction, and awaited: `StoreSession.write` runs it, perhaps again."""
+    """A method that is called without its transaction, and awaited: `StoreSession.write` runs it."""
     return _written(work, durable=False)
 
 
