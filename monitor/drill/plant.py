@@ -12,12 +12,12 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monitor.common.http import RemoteError
 from monitor.common.listen import split_listen
+from monitor.common.wording import stamp
 from monitor.drill import send
 from monitor.drill.append import Made, append
 from monitor.drill.send import SendError
@@ -89,7 +89,7 @@ def _container(config: FileConfig, given: str | None) -> Spot:
     path = _path(config, given)
 
     def wrapped(line: str) -> str:
-        now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        now = stamp(time.time(), "microseconds")
         if not _docker(path):
             return f"{now} stdout F {line}"
         entry = {"log": f"{line}\n", "stream": "stdout", "time": now}

@@ -13,11 +13,11 @@ import socket
 import ssl
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monitor.common.http import RemoteError, network_error
+from monitor.common.wording import stamp
 
 if TYPE_CHECKING:
     from monitor.common.mqtt import BrokerKeys
@@ -160,7 +160,7 @@ async def to_http(host: str, port: int, path: str, line: str, *, token: str | No
 
 
 def _message(line: str) -> bytes:
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    now = stamp(time.time(), "milliseconds")
     return f"<14>1 {now} {socket.gethostname() or '-'} {_NAME} - - - {line}".encode()
 
 

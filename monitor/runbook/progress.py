@@ -14,7 +14,6 @@ from monitor.runbook.book import Order, Phase, Proof, Runbook, spoken
 __all__ = [
     "Facts",
     "Procedure",
-    "Reminder",
     "RunError",
     "RunbookRun",
     "Rung",
@@ -31,8 +30,8 @@ __all__ = [
     "progress",
     "quiet",
     "refused_only",
+    "reminder_due",
     "reminds",
-    "when",
 ]
 
 TaskState = Literal["open", "claimed", "done", "skipped", "failed"]
@@ -396,24 +395,14 @@ def _with(run: RunbookRun, changed: Task) -> RunbookRun:
     return replace(run, tasks=tuple(changed if task.id == changed.id else task for task in run.tasks))
 
 
-@dataclass(frozen=True, slots=True)
-class Reminder:
-    """What becomes of it, and why. `due`: seconds since the epoch, not to be sent before."""
-
-    reason: Literal["alone", "gathers", "joins"]
-    due: float
-
-
 def reminds(state: State, *, named: bool) -> bool:
     """Whether somebody is reminded of an incident. Who knows of it is until somebody has taken it; who is `named` on
     the ladder is also told of what is not done then."""
     return state == "open" or (named and state == "acknowledged")
 
 
-def when(many: bool, waiting: float | None, made: float, now: float) -> Reminder:
-    """`many`: more than one incident, with what waits. `waiting`: when that is due; `made`: when it was made, or now.
-    How soon after another message of many: monitor.routing.budget."""
-    due = max(made + _GATHER if many else now, 0.0 if waiting is None else waiting)
-    if waiting is not None:
-        return Reminder("joins", due)
-    return Reminder("gathers" if many else "alone", due)
+def reminder_due(many: bool, waiting: float | None, made: float, now: float) -> float:
+    """When a sink is reminded of what is overdue: at once of one thing, and of many together. `many`: more than one
+    incident, with what waits. `waiting`: when that is due; `made`: when it was made, or now. How soon after another
+    message of many: monitor.routing.budget."""
+    return max(made + _GATHER if many else now, 0.0 if waiting is None else waiting)

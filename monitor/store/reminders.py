@@ -12,7 +12,7 @@ from sqlalchemy import Row, and_, delete, exists, select, update
 
 from monitor.common.severity import Severity, worst
 from monitor.common.text import clip
-from monitor.runbook.progress import when
+from monitor.runbook.progress import reminder_due
 from monitor.store.outbox_rows import new_row, post
 from monitor.store.schema import outbox, receipts, runs, steps, unsent
 from monitor.store.transaction import Transaction
@@ -88,7 +88,7 @@ class Reminders:
             key = TOGETHER if sink in tx.policy.pagers else f"{OVERDUE}{uuid.uuid4().hex[:16]}"
         severity = worst([*(one.severity for one in missed), *([waiting.severity] if waiting else [])])
         made = waiting.created_at if waiting else tx.now
-        due = when(len(ids) > 1, waiting.next_at if waiting else None, made, tx.now).due
+        due = reminder_due(len(ids) > 1, waiting.next_at if waiting else None, made, tx.now)
         row = new_row(sink=sink, key=key, reason="overdue", incidents=ids, severity=severity, now=made, **said)
         row["next_at"] = due
         if waiting is not None:  # behind what was said under its key meanwhile

@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, select, update
 
+from monitor.common.wording import stamp
 from monitor.domain.model import Finding
 from monitor.store.incidents import change_state
 from monitor.store.rows import any_of, holders, incident_from, rows_among
@@ -22,7 +23,7 @@ from monitor.store.transaction import Transaction
 
 __all__ = ["among", "latest", "lift", "sift", "until_text"]
 
-
+_NO_LATER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()  # behind it there is no date
 _ROWS = select(suppressions).where(any_of(suppressions.c.fingerprint))
 
 
@@ -73,10 +74,7 @@ def latest(row: Row[Any]) -> Finding | None:
 
 def until_text(seconds: float) -> str:
     """RFC 3339, or the end of time."""
-    try:
-        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    except (OverflowError, ValueError):
-        return "9999-12-31T23:59:59Z"
+    return stamp(min(seconds, _NO_LATER))
 
 
 def _count(tx: Transaction, row: Row[Any], seen: list[Finding]) -> None:

@@ -1,4 +1,4 @@
-"""What keeps a sink from hearing of an incident for a while: silences, mute times, and a worse incident beside it."""
+"""What keeps a sink from hearing of an incident for a while: silences, mute times, and a worse one that is open."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Quiet:
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
         self._heard = _Heard(tx)
-        self._beside: dict[str, _Beside] = {}  # by sink
+        self._worse: dict[str, _WorseIncidents] = {}  # by sink
 
     def of(
         self, incident: Incident, seen: Mapping[str, str], sink: str, route: Route | None, hushed: float | None
@@ -51,8 +51,8 @@ class Quiet:
             return until, None
         if not any(inhibition.takes(seen) for inhibition in tx.policy.inhibitions):
             return None, None
-        beside = self._beside.setdefault(sink, _Beside(tx, sink, self._heard))
-        held = beside.worse(incident.severity).holder(OpenIncident(incident.id, incident.severity, seen))
+        worse = self._worse.setdefault(sink, _WorseIncidents(tx, sink, self._heard))
+        held = worse.than(incident.severity).holder(OpenIncident(incident.id, incident.severity, seen))
         return (None, None) if held is None else (tx.now + _LOOK_AGAIN, held.by)
 
     def everywhere(self, incident: Incident, seen: Mapping[str, str], hushed: float | None) -> float | None:
@@ -102,7 +102,7 @@ class _Heard:
         return frozenset(one.sink for one in targets if policy.muted_until(one.route, incident.severity, now) is None)
 
 
-class _Beside:
+class _WorseIncidents:
     """What one sink hears of, the worst first, and only as far as it is asked for."""
 
     def __init__(self, tx: Transaction, sink: str, heard: _Heard) -> None:
@@ -113,7 +113,7 @@ class _Beside:
         self._left = [severity for severity in SEVERITIES if severity != "info"]  # ascending; not read yet
         self._room = _MOST
 
-    def worse(self, severity: Severity) -> Inhibitors:
+    def than(self, severity: Severity) -> Inhibitors:
         while self._left and rank(self._left[-1]) > rank(severity):
             self._known.add(self._standing(self._left.pop()))
         return self._known

@@ -3,25 +3,23 @@ from __future__ import annotations
 import pytest
 
 from monitor.common.notification import State
-from monitor.runbook.progress import Reminder, reminds, when
+from monitor.runbook.progress import reminder_due, reminds
 
 NOW = 1_800_000_000.0
 
 
 @pytest.mark.parametrize(
-    ("many", "waiting", "made", "reminder"),
+    ("many", "waiting", "made", "due"),
     [
-        (False, None, NOW, Reminder("alone", NOW)),
-        (True, None, NOW, Reminder("gathers", NOW + 5)),
-        (True, NOW, NOW - 3, Reminder("joins", NOW + 2)),
-        (True, NOW + 40, NOW - 20, Reminder("joins", NOW + 40)),
-        (False, NOW + 40, NOW - 1, Reminder("joins", NOW + 40)),
+        (False, None, NOW, NOW),
+        (True, None, NOW, NOW + 5),
+        (True, NOW, NOW - 3, NOW + 2),
+        (True, NOW + 40, NOW - 20, NOW + 40),
+        (False, NOW + 40, NOW - 1, NOW + 40),
     ],
 )
-def test_of_one_thing_at_once_and_of_many_together(
-    many: bool, waiting: float | None, made: float, reminder: Reminder
-) -> None:
-    assert when(many, waiting, made, NOW) == reminder
+def test_of_one_thing_at_once_and_of_many_together(many: bool, waiting: float | None, made: float, due: float) -> None:
+    assert reminder_due(many, waiting, made, NOW) == due
 
 
 @pytest.mark.parametrize(
