@@ -403,19 +403,20 @@ def test_every_file_of_a_table_exists_and_every_component_is_in_its_table(table:
     module, _, name = table.partition(":")
     entries: dict[str, str] = getattr(importlib.import_module(module), name)
     folder = ROOT / Path(*module.split("."))
-    listed = {entry.partition(":")[0].rpartition(".")[2] for entry in entries.values()}
+    listed = {entry.partition(":")[0] for entry in entries.values()}
     for entry in entries.values():
         target, _, attribute = entry.partition(":")
         assert importlib.util.find_spec(target) is not None, f"{table} names {target}, which does not exist"
         if attribute:
             source = (ROOT / Path(*target.split("."))).with_suffix(".py").read_text(encoding="utf-8")
             assert f"class {attribute}" in source
-    for path in folder.glob("*.py"):
+    for path in folder.rglob("*.py"):
         text = path.read_text(encoding="utf-8")
         is_component = "Config: ClassVar" in text and path.name not in ("base.py", "__init__.py")
         is_command = "\napp = " in text and path.name != "__init__.py"
         if is_component or is_command:
-            assert path.stem in listed, f"{path.relative_to(ROOT)} is not in {table}"
+            own = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            assert own in listed, f"{path.relative_to(ROOT)} is not in {table}"
 
 
 def tracked() -> list[Path]:

@@ -1,10 +1,7 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-import sinks
 from monitor.common.parts import UnknownTypeError
 from sinks import SINKS, load_sink
 from sinks.base import SinkConfig
@@ -23,10 +20,3 @@ def test_an_unknown_type_offers_what_was_meant() -> None:
         load_sink("slak")
     with pytest.raises(UnknownTypeError, match="known types: alertmanager, console,"):
         load_sink("carrier-pigeon")
-
-
-def test_every_sink_file_is_in_the_table() -> None:
-    shared = {"__init__", "base", "http", "text", "chat", "picture"}
-    folder = Path(sinks.__file__).parent
-    there = {path.stem for path in folder.glob("*.py")} | {path.parent.name for path in folder.glob("*/sink.py")}
-    assert there - shared == {target.split(":")[0].split(".")[1] for target in SINKS.values()}

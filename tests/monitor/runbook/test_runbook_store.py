@@ -96,7 +96,7 @@ def test_each_rule_of_an_issuer_says_first_who_takes_the_secret_back_and_where()
         assert not SAYS_NOTHING.search(book.first_step), lacks
         assert len(book.where) > 8, lacks
         if book.name not in NOBODYS:
-            assert book.url is not None, rule.id
+            assert book.url is not None, lacks
             assert book.url.startswith("https://"), rule.id
         issuer = book.title.removeprefix("Secret of ")
         if "/" in book.name and not issuer.startswith("the "):
@@ -112,10 +112,13 @@ def test_a_pack_says_of_its_issuer_and_of_its_own_rules_what_runbooks_know() -> 
         issuer = pack.get("issuer", {})
         rules = {name: table for name, table in issuer.items() if isinstance(table, dict)}
         own = issuer.keys() - rules.keys()
-        assert not own or {"name", "where", "url"} <= own, path
-        assert set().union(own, *rules.values()) <= WORDS, path
+        name = f"{path.parent.name}/{path.name}, [issuer]"
+        assert not own or {"name", "where", "url"} <= own, f"{name} needs name, where and url, and has {sorted(own)}"
+        assert set().union(own, *rules.values()) <= WORDS, f"{name}: runbooks know {sorted(WORDS)} alone"
         reported = {kind.runbook.split("/")[-1] for kind in kinds().values()}  # by GitHub, without a rule of ours
-        assert rules.keys() <= {rule["id"] for rule in pack["rule"]} | reported, path
+        assert rules.keys() <= {rule["id"] for rule in pack["rule"]} | reported, (
+            f"{name}: a table of a rule that is not"
+        )
 
 
 def test_the_first_steps_that_were_checked_are_those_that_alerts_print() -> None:
