@@ -13,9 +13,9 @@ from monitor.actions.command import ActionOutcome, execute
 from monitor.actions.config import ActionConfig, ActionStep
 from monitor.common.credential import Credential
 from monitor.common.guard import ForbiddenError, Guard
-from monitor.common.http import Http, RemoteError, Reply, limit_ends, proxy_for
+from monitor.common.http import Http, RemoteError, Reply, limit_ends
 from monitor.verify.probe import ProbeResponse, at, fact
-from monitor.verify.request import MissingPartError, build, host_of, parts_of
+from monitor.verify.request import MissingPartError, build, parts_of
 
 __all__ = ["Actor"]
 
@@ -89,7 +89,9 @@ class Actor:
             request, *more = [build(step, one, action.server, self._clock()) for one in parts]
             body = _together([one.body for one in (request, *more)]) if more else request.body
             async with asyncio.timeout(action.timeout):
-                proxy = await self._way(request.url, action, guard)
+                own = self._proxy()
+                at = own.resolve("verify.proxy") if own else None
+                proxy = await guard.way(request.url, private=action.private, proxy=at)
                 sent = True
                 http = Http(timeout=action.timeout, resolver=guard, proxy=proxy, once=True)
                 try:
@@ -107,8 +109,7 @@ class Actor:
         except OSError:
             return ActionOutcome("failed", "the host name cannot be resolved"), {}
 
-        headers = {name.lower(): text for name, text in reply.headers.items()}
-        reading = ProbeResponse(reply.status, headers, reply.body.decode("utf-8", "replace"), {})
+        reading = ProbeResponse.of(reply)
         # A page in the place of an issuer's interface has taken nothing back.
         page = action.ready is not None and reading.page
         if page or not any(answer.fits(reading) for answer in step.expect):
@@ -122,15 +123,6 @@ class Actor:
                 "failed", f"the issuer does not say its {' and '.join(missing)}: is it this one's?"
             ), {}
         return ActionOutcome("accepted", f"the issuer has taken it (HTTP {reply.status})"), kept
-
-    async def _way(self, url: str, action: ActionConfig, guard: Guard) -> str | None:
-        own = self._proxy()
-        proxy = own.resolve("verify.proxy") if own else proxy_for(url)
-        if proxy is None:
-            await guard.allow(*host_of(url), private=action.private)
-        else:
-            await guard.allow(*host_of(proxy), private=True)
-        return proxy
 
     def preview(self, action: ActionConfig, value: str, parts: Mapping[str, str]) -> list[str]:
         """What `run` would do, in lines for people; the secret and the credential are left out. Raises

@@ -5,17 +5,18 @@ from __future__ import annotations
 import shlex
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
-from monitor.audit.check import Evidence, failed, passed, unknown
+from monitor.audit.check import Evidence, Subject, failed, passed, unknown
 from monitor.common.http import RemoteError
-from monitor.common.outside import taken
+from monitor.common.outside import at, taken, text
 from monitor.common.text import one_line
-
-if TYPE_CHECKING:
-    from monitor.audit.check import Subject
-    from monitor.github.client import GitHubClient
+from monitor.github.auth import AuthError
+from monitor.github.client import GitHubClient
+from monitor.github.doctor import repositories
+from monitor.github.source import GitHubConfig
+from monitor.inventory.managers.github import GitHubActionsConfig
 
 __all__ = ["guards"]
 
@@ -54,8 +55,6 @@ class _Rules:
 
 async def guards(subject: Subject) -> AsyncIterator[Evidence]:
     """Each environment that is production, and the default permissions, of every repository that is configured."""
-    from monitor.github.auth import AuthError
-
     seen, places = set[str](), 0
     for place in _places(subject):
         places += 1
@@ -72,20 +71,13 @@ async def guards(subject: Subject) -> AsyncIterator[Evidence]:
 
 def _places(subject: Subject) -> Iterator[_Place]:
     """Entries of the inventory first: their tokens are made to read environments."""
-    from monitor.github.client import GitHubClient
-    from monitor.github.source import GitHubConfig
-    from monitor.inventory.managers.github import GitHubActionsConfig
-
     for entry in subject.config.inventory:
         if isinstance(entry, GitHubActionsConfig):
-            client = GitHubClient.with_token(entry.base_url, entry.token)
-            client.attempts = 3
+            client = GitHubClient.with_token(entry.base_url, entry.token, attempts=3)
             yield _Place(entry.whose, client, _some(entry.org), _some(entry.repo))
     for source in subject.config.sources:
         if isinstance(source, GitHubConfig):
-            client = source.client()
-            client.attempts = 3
-            yield _Place(f"source {source.name}", client, source.org, source.repo)
+            yield _Place(f"source {source.name}", source.client(attempts=3), source.org, source.repo)
 
 
 def _some(name: str | None) -> tuple[str, ...]:
@@ -94,8 +86,6 @@ def _some(name: str | None) -> tuple[str, ...]:
 
 async def _asked(subject: Subject, place: _Place, seen: set[str]) -> AsyncIterator[Evidence]:
     """Raises RemoteError where the repositories cannot be listed."""
-    from monitor.github.doctor import repositories
-
     for org in place.org:
         yield await _tokens(place.client, f"organisation {org}", f"/orgs/{org}/actions/permissions/workflow")
     shown = asked = 0
@@ -124,8 +114,7 @@ async def _tokens(client: GitHubClient, whose: str, path: str) -> Evidence:
         body = (await client.get(path, background=True)).body
     except RemoteError as error:
         return unknown(f"{whose}: default permissions of workflows: {_why(error)}", repeat)
-    level = body.get("default_workflow_permissions") if isinstance(body, dict) else None
-    approves = body.get("can_approve_pull_request_reviews") if isinstance(body, dict) else None
+    level, approves = text(body, "default_workflow_permissions"), at(body, "can_approve_pull_request_reviews")
     wrong = ["tokens of workflows may write by default"] if level == "write" else []
     wrong += ["workflows may approve pull requests"] if approves is True else []
     if wrong:
@@ -140,8 +129,7 @@ async def _environments(subject: Subject, client: GitHubClient, name: str, path:
     count, total, pages, details = 0, 0, 0, 0
     try:
         async for answer in client.pages(f"{path}/environments", {"per_page": "100"}, background=True):
-            rows = answer.body.get("environments") if isinstance(answer.body, dict) else None
-            stated = answer.body.get("total_count") if isinstance(answer.body, dict) else None
+            rows, stated = at(answer.body, "environments"), at(answer.body, "total_count")
             if not isinstance(rows, list) or not isinstance(stated, int):
                 raise RemoteError("its answer is no list of environments", retry=False)
             count, total, pages = count + len(rows), stated, pages + 1
@@ -168,9 +156,10 @@ async def _environments(subject: Subject, client: GitHubClient, name: str, path:
 
 def _rules(body: Any) -> _Rules | None:
     """What stands in the listing; None for what has no name."""
-    if not isinstance(body, dict) or not isinstance(body.get("name"), str) or not body["name"]:
+    name = at(body, "name")
+    if not isinstance(name, str) or not name:
         return None
-    found = _Rules(body["name"])
+    found = _Rules(name)
     rules = body.get("protection_rules")
     if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
         found.unclear.append("its rules are not shown")
@@ -239,7 +228,7 @@ async def _listed(client: GitHubClient, path: str, key: str | None, ask: bool, *
     found: list[Any] = []
     try:
         async for answer in client.pages(path, query, background=True):
-            rows = answer.body if key is None else answer.body.get(key) if isinstance(answer.body, dict) else None
+            rows = at(answer.body, *([key] if key else []))
             if not isinstance(rows, list):
                 return "the answer could not be read"
             found += rows
@@ -262,8 +251,8 @@ def _judged(repository: str, rules: _Rules, repeat: str) -> Iterator[Evidence]:
     if not rules.wrong and not rules.unclear:
         wait = f", and it waits {rules.wait} min" if rules.wait else ""
         reviewers = f"{rules.reviewers} reviewer{'' if rules.reviewers == 1 else 's'}"
-        text = f"{shown}: one of {reviewers} approves what another started, from chosen branches{wait}"
-        yield passed(text, repeat, path)
+        good = f"{shown}: one of {reviewers} approves what another started, from chosen branches{wait}"
+        yield passed(good, repeat, path)
 
 
 def _why(error: Exception) -> str:

@@ -14,11 +14,11 @@ from monitor.audit.formats import UnreadError
 from monitor.audit.real import is_secret_name
 from monitor.audit.shell import programs
 from monitor.clients.git import Git, GitError
+from monitor.inventory.complete import WRONG, Checked, Holding, NamesError, check, of_secret, wanted
 from monitor.scan.githooks import Folder, folder_of, standing
 
 if TYPE_CHECKING:
     from monitor.audit.tree import Tree
-    from monitor.inventory.complete import Checked, Holding
     from monitor.store import Store
 
 __all__ = ["complete", "history", "hooks"]
@@ -172,8 +172,6 @@ async def complete(subject: Subject) -> AsyncIterator[Evidence]:
 
 
 async def _held(subject: Subject, store: Store) -> tuple[list[Holding], dict[str, str]]:
-    from monitor.inventory.complete import of_secret
-
     syncs = await store.inventory.syncs()
     names = {one.name for one in subject.config.inventory} or syncs.keys()  # what is not configured any more is over
     unasked = {name: syncs[name].error for name in names & syncs.keys() if syncs[name].error}
@@ -185,8 +183,6 @@ async def _held(subject: Subject, store: Store) -> tuple[list[Holding], dict[str
 def _example(
     tree: Tree, name: str, environment: str, holdings: list[Holding], unasked: dict[str, str]
 ) -> Iterator[Evidence]:
-    from monitor.inventory.complete import WRONG, NamesError, check, wanted
-
     what = ["--names", str(tree.base / name), "--environment", environment]
     repeat = shlex.join(["monitor", "inventory", "check", "--stored", *what])
     try:

@@ -5,20 +5,23 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from monitor.audit.check import Evidence, Subject, attempted, failed, passed, unknown
 from monitor.audit.formats import documents, items, lookup
+from monitor.audit.tree import Tree
 from monitor.audit.workflows import FILES
 from monitor.common.credential import Credential, CredentialError
 from monitor.common.http import RemoteError
-
-if TYPE_CHECKING:
-    from monitor.audit.tree import Tree
-    from monitor.github.client import GitHubClient
-    from monitor.github.source import GitHubConfig
+from monitor.common.outside import at
+from monitor.github.auth import AppAuth, AuthError
+from monitor.github.doctor import repositories
+from monitor.github.source import GitHubConfig
+from monitor.scanning.redact import Redactor
+from monitor.verify.probe import probe_of
+from monitor.verify.verifier import Verifier
 
 __all__ = ["least_privilege", "switches"]
 
@@ -42,14 +45,11 @@ _INCIDENTS = 1000
 
 async def switches(subject: Subject) -> AsyncIterator[Evidence]:
     """Secret scanning, push protection and validity checks of every repository of the configured sources."""
-    from monitor.github.auth import AuthError
-    from monitor.github.doctor import repositories
-
     sources = list(_sources(subject))
     if not sources:
         yield unknown('no [[sources]] with type = "github" is configured', "monitor github doctor --repositories")
     for source in sources:
-        client, asked = _client(source), 0
+        client, asked = source.client(attempts=3), 0
         try:
             async for one in repositories(source, client):
                 if one.archived:
@@ -75,50 +75,34 @@ async def switches(subject: Subject) -> AsyncIterator[Evidence]:
 
 async def least_privilege(subject: Subject) -> AsyncIterator[Evidence]:
     """The log-ins of our own sources, the tokens of workflows, and what issuers say of tokens that were asked about."""
-    given = 0
-    for source in _sources(subject):
-        async for piece in _login(source):
-            given += 1
+    given = False
+    for pieces in (_logins(subject), _workflows(subject), _issuers(subject), _asked(subject)):
+        async for piece in pieces:
+            given = True
             yield piece
-    for tree in subject.trees:
-        for name in tree.named(FILES, tree.code):
-            repeat = shlex.join(["grep", "-nA3", "permissions:", str(tree.base / name)])
-            for piece in attempted(_permissions(tree, name, repeat), name, repeat, name):
-                given += 1
-                yield piece
-    async for piece in _issuers(subject):
-        given += 1
-        yield piece
-    async for piece in _asked(subject):
-        given += 1
-        yield piece
     if not given:
         why = "no token whose rights anybody says: no GitHub source, no workflow, no issuer in verify.providers"
         yield unknown(why, "monitor github doctor")
 
 
 def _sources(subject: Subject) -> Iterator[GitHubConfig]:
-    from monitor.github.source import GitHubConfig
-
     yield from (source for source in subject.config.sources if isinstance(source, GitHubConfig))
 
 
-def _client(source: GitHubConfig) -> GitHubClient:
-    client = source.client()
-    client.attempts = 3
-    return client
+async def _logins(subject: Subject) -> AsyncIterator[Evidence]:
+    for source in _sources(subject):
+        async for piece in _login(source):
+            yield piece
 
 
 async def _login(source: GitHubConfig) -> AsyncIterator[Evidence]:
-    from monitor.github.auth import AppAuth, AuthError
-
     repeat = f"monitor github doctor --source {shlex.quote(source.name)}"
-    client = _client(source)
+    client = source.client(attempts=3)
     try:
         if isinstance(client.auth, AppAuth):
             await client.auth.token()
             body = (await client.app("GET", f"/app/installations/{client.auth.installation_id}")).body
-            held = body.get("permissions") if isinstance(body, dict) else None
+            held = at(body, "permissions")
             if not isinstance(held, dict):
                 yield unknown(f"source {source.name}: GitHub does not say what its App may do", repeat)
                 return
@@ -149,6 +133,14 @@ async def _login(source: GitHubConfig) -> AsyncIterator[Evidence]:
         yield passed(f"source {source.name}: its log-in has {shown}", repeat)
 
 
+async def _workflows(subject: Subject) -> AsyncIterator[Evidence]:
+    for tree in subject.trees:
+        for name in tree.named(FILES, tree.code):
+            repeat = shlex.join(["grep", "-nA3", "permissions:", str(tree.base / name)])
+            for piece in attempted(_permissions(tree, name, repeat), name, repeat, name):
+                yield piece
+
+
 def _permissions(tree: Tree, name: str, repeat: str) -> Iterator[Evidence]:
     """The token that GitHub makes for each run of a workflow. Raises UnreadError."""
     for document in documents(tree.text(name)):
@@ -169,10 +161,6 @@ def _permissions(tree: Tree, name: str, repeat: str) -> Iterator[Evidence]:
 
 async def _issuers(subject: Subject) -> AsyncIterator[Evidence]:
     """Each credential of the configuration whose issuer may be asked."""
-    from monitor.scanning.redact import Redactor
-    from monitor.verify.probe import probe_of
-    from monitor.verify.verifier import Verifier
-
     if not subject.config.verify.providers:
         return
     worker = subject.engine.worker()

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from yarl import URL
 
 from monitor.common.guard import ForbiddenError, Guard
-from monitor.common.http import Http, RemoteError, proxy_for
+from monitor.common.http import Http, RemoteError
 
 __all__ = ["Storage", "StorageError"]
 
@@ -76,11 +76,8 @@ class Storage:
         return url
 
     async def _allow(self, url: URL) -> None:
-        proxy = proxy_for(str(url))
-        there = url if proxy is None else URL(proxy)
         try:
-            # A proxy looks names up and decides by itself; it may stand anywhere.
-            await self._guard.allow(there.host or "", there.port or 0, private=self._private or proxy is not None)
+            await self._guard.way(str(url), private=self._private)
         except ForbiddenError as error:
             raise StorageError(f"its storage: {error}") from None
         except OSError:

@@ -12,6 +12,8 @@ import socket
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
 
+from monitor.common.http import host_of, loopback, proxy_for
+
 if TYPE_CHECKING:
     from aiohttp.abc import AbstractResolver, ResolveResult
 else:
@@ -72,6 +74,18 @@ class Guard(AbstractResolver):
         while len(self._allowed) > _REMEMBERED:
             del self._allowed[next(iter(self._allowed))]
         return found
+
+    async def way(self, url: str, *, private: bool, proxy: str | None = None) -> str | None:
+        """The proxy that leads to a URL, else the environment's; None: none does. Judges where the connection goes: a
+        proxy, which looks names up and decides by itself, may stand anywhere. Raises ForbiddenError and OSError."""
+        proxy, (host, port) = proxy or proxy_for(url), host_of(url)
+        if proxy is None:
+            await self.allow(host, port, private=private)
+            return None
+        if loopback(host) and not private:
+            raise ForbiddenError("the host is this machine, and is not asked")
+        await self.allow(*host_of(proxy), private=True)
+        return proxy
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET

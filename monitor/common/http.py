@@ -40,6 +40,7 @@ __all__ = [
     "RemoteError",
     "Reply",
     "Streamed",
+    "host_of",
     "in_the_clear",
     "loopback",
     "network_error",
@@ -288,6 +289,12 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> tuple[bytes, bo
     if not complete:
         response.close()  # instead of draining whatever else it sends
     return bytes(body[:limit]), complete
+
+
+def host_of(url: str) -> tuple[str, int]:
+    """Host and port that a URL leads to."""
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def loopback(host: str) -> bool:

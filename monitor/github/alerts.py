@@ -18,11 +18,10 @@ from monitor.common.outside import number, text, when
 from monitor.common.severity import SEVERITIES, Severity, rank
 from monitor.common.text import one_line, web_address
 from monitor.domain.model import Resolution
-from monitor.github.links import commit, page
+from monitor.github.links import REPOSITORY, commit, page
 
 __all__ = ["AlertItem", "AlertLocation", "Malformed", "finding_id", "item", "place", "severity"]
 
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}")
 _TYPE = re.compile(r"[A-Za-z0-9_.:-]{1,120}")
 _IN_URL = re.compile(
     r"/(?:repos/)?([A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+)/(?:security/)?secret-scanning/(?:alerts/)?([0-9]{1,15})$"
@@ -97,7 +96,7 @@ def item(body: Any, now: float, repo: str | None = None) -> AlertItem:
     in_url = _IN_URL.search(text(body, "url")) or _IN_URL.search(text(body, "html_url"))
     where = text(body, "repository", "full_name") or repo or (in_url[1] if in_url else "")
     id_ = number(body, "number") or (int(in_url[2]) if in_url else 0)
-    if not _NAME.fullmatch(where):
+    if not REPOSITORY.fullmatch(where):
         raise Malformed("repository")
     if not id_:
         raise Malformed("number")

@@ -55,12 +55,13 @@ class GitHubClient:
         timeout: float = 30.0,
         on_wait: Callable[[float], None] | None = None,
         advice: Mapping[int, str] | None = None,
+        attempts: int = ATTEMPTS,
     ) -> None:
         self.base = URL(base_url.rstrip("/"))
         self.auth = auth
         self.on_wait = on_wait
         self._advice = {**_ADVICE, **(advice or {})}
-        self.attempts = ATTEMPTS
+        self.attempts = attempts
         self.first_retry = 1.0  # seconds; doubles
         self.skew = 0.0
         self._http = Http(timeout=timeout, connect=10)

@@ -21,6 +21,7 @@ from monitor.common.inbound import Announced, HookDelivery, Owner, UnusableError
 from monitor.common.outside import at, number, text
 from monitor.github.ci import EVENT as JOB
 from monitor.github.ci import ActionsLogsConfig
+from monitor.github.links import REPOSITORY
 from monitor.github.login import GitHubLogin
 from monitor.github.source import REVIEWS, GitHubConfig
 
@@ -32,7 +33,6 @@ ALERTS = ("secret_scanning_alert", "secret_scanning_alert_location")
 EVENTS = (*ALERTS, "secret_scanning_scan", *REVIEWS, JOB)
 _DELIVERY = re.compile(r"[A-Za-z0-9-]{1,64}")
 _SIGNATURE = re.compile(r"sha256=[0-9a-f]{64}")
-_REPO = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}")
 
 
 def signature(secret: bytes, body: bytes | bytearray) -> str:
@@ -111,4 +111,4 @@ def _subject(payload: dict[str, Any], event: str) -> tuple[str, int]:
     """Repository, and number of the alert or of the job, empty and 0 when they are not there."""
     about, called = (JOB, "id") if event == JOB else ("alert", "number")
     name = text(payload, "repository", "full_name")
-    return (name, number(payload, about, called)) if _REPO.fullmatch(name) else ("", 0)
+    return (name, number(payload, about, called)) if REPOSITORY.fullmatch(name) else ("", 0)

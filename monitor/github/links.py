@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from urllib.parse import quote, urlsplit
 
-__all__ = ["commit", "page", "web"]
+__all__ = ["REPOSITORY", "commit", "page", "web"]
 
+REPOSITORY = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}")  # its full name
 _GHES = "/api/v3"
 # What an API address names → its page.
 _PAGES = (

@@ -17,6 +17,7 @@ from monitor.common.outside import at, number, tables, text, when
 from monitor.common.text import one_line, web_address
 from monitor.domain.model import Position
 from monitor.github.client import GitHubClient
+from monitor.github.links import REPOSITORY
 from monitor.intake.protocol import AlertIntake
 
 __all__ = ["KINDS", "REVIEWER", "Kind", "ReviewRequest", "Reviews", "open_reviews"]
@@ -28,7 +29,6 @@ _OPEN = {"request_status": "open", "time_period": "month", "per_page": "100"}
 _SOON = 86_400.0  # seconds before one runs out in which it is reported again
 _PAGES = 20
 _LISTED = 10  # requests that a notification names
-_REPOSITORY = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}")
 REVIEWER = (
     "not permitted; the token must be of a reviewer, with the permission Secret scanning alerts, and of an "
     "organisation also Organization bypass requests for secret scanning, each to read"
@@ -97,7 +97,7 @@ _FOLDERS = {"org": "orgs", "repo": "repos", "enterprise": "enterprises"}
 
 def _review(body: Any, kind: Kind, repo: str | None) -> ReviewRequest | None:
     name, id_ = text(body, "repository", "full_name") or repo or "", number(body, "id")
-    if not _REPOSITORY.fullmatch(name) or not id_:
+    if not REPOSITORY.fullmatch(name) or not id_:
         return None
     rows = tables(body, "data")
     alerts = [row.get("alert_number") for row in rows] or [body.get("resource_identifier")]

@@ -10,13 +10,13 @@ from typing import Any
 from monitor.common.outside import number, tables, text, when
 from monitor.common.text import web_address
 from monitor.github.alerts import Malformed
+from monitor.github.links import REPOSITORY
 
 __all__ = ["SECTION", "EndedJob", "Run", "job", "labels", "path", "repository", "run", "step_at", "unended"]
 
 # A line of a log that begins a section, behind its time.
 _STAMP, _ENDS = rb"\d{4}-\d\d-\d\dT[\d:.]+Z ", rb"Post job cleanup\.|Cleaning up orphan"
 SECTION = re.compile(rb"(?m)^" + _STAMP + rb"(?:##\[group\](?=Run )|(?=" + _ENDS + rb"))([^\r\n]*)")
-_REPO = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}")
 _SHA = re.compile(r"[0-9a-f]{40,64}")
 
 
@@ -166,7 +166,7 @@ def step_at(steps: Sequence[tuple[float, str]], title: str, begun: float | None)
 def repository(body: Any) -> str | None:
     """The full name of a repository of a listing."""
     name = text(body, "full_name")
-    return name if _REPO.fullmatch(name) else None
+    return name if REPOSITORY.fullmatch(name) else None
 
 
 def _number(body: Mapping[str, Any], name: str) -> int:

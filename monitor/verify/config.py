@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 
 from monitor.common.credential import Credential
 from monitor.common.duration import Duration
-from monitor.common.http import loopback
+from monitor.common.fields import ServerUrl
 from monitor.common.severity import Severity
 from monitor.routing.match import Matcher
 from monitor.routing.routes import Rate
@@ -39,7 +38,7 @@ class VerifyConfig(BaseModel):
     rate: Rate = Rate(20, 60.0)  # requests to one provider
     timeout: Duration = 10.0
     proxy: Credential | None = None
-    servers: Mapping[str, str] = {}  # provider → its address here, in place of the public one
+    servers: Mapping[str, ServerUrl] = {}  # provider → its address here, in place of the public one
     private: tuple[str, ...] = ()  # providers that may stand on a private network or on this machine
     severities: tuple[Adjustment, ...] = ()
     _others: Mapping[str, frozenset[str]] = PrivateAttr(default_factory=dict)
@@ -54,15 +53,9 @@ class VerifyConfig(BaseModel):
 
     @field_validator("servers")
     @classmethod
-    def _addresses(cls, servers: Mapping[str, str]) -> Mapping[str, str]:
+    def _served(cls, servers: Mapping[str, str]) -> Mapping[str, str]:
         cls._known(tuple(servers))
-        for url in servers.values():
-            parts = urlsplit(url)
-            if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or "@" in parts.netloc:
-                raise ValueError('takes addresses such as "https://vault.example.org:8200", without a user or a query')
-            if parts.scheme == "http" and not loopback(parts.hostname):
-                raise ValueError("would send the secret over the network unencrypted: use https")
-        return {name: url.rstrip("/") for name, url in servers.items()}
+        return servers
 
     def beside(self, others: Mapping[str, frozenset[str]]) -> VerifyConfig:
         """The same, in a configuration whose other tables name these servers (provider → hosts)."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, field_validator, model_validator
 
 from detectors.rules.gone import heir
+from monitor.common.http import Reply
 
 __all__ = [
     "AUTHS",
@@ -50,6 +52,11 @@ class ProbeResponse:
     headers: Mapping[str, str]
     text: str
     parts: Mapping[str, str]  # what the request was made of, but for the value
+
+    @classmethod
+    def of(cls, reply: Reply, parts: Mapping[str, str] = MappingProxyType({})) -> ProbeResponse:
+        headers = {name.lower(): text for name, text in reply.headers.items()}
+        return cls(reply.status, headers, reply.body.decode("utf-8", "replace"), parts)
 
     @property
     def json(self) -> Any:

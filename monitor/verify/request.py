@@ -7,15 +7,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from urllib.parse import quote, quote_plus, urlsplit
+from urllib.parse import quote, quote_plus
 
 import orjson
 
 from monitor.clients.aws import region_of, sign
-from monitor.common.http import loopback
+from monitor.common.http import host_of, loopback
 from monitor.verify.probe import Exchange, Probe, fill
 
-__all__ = ["MissingPartError", "ProbeRequest", "beside_of", "build", "host_of", "parts_of", "public"]
+__all__ = ["MissingPartError", "ProbeRequest", "beside_of", "build", "parts_of", "public"]
 
 _HOST_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _PART = re.compile(r"[\x21-\x7e]{1,4096}")
@@ -187,9 +187,3 @@ def _claims(value: str) -> dict[str, str]:
         return {}
     items = claims.items() if isinstance(claims, dict) else ()
     return {f"jwt_{name}": text for name, text in items if isinstance(text, str) and _CLAIM.fullmatch(text)}
-
-
-def host_of(url: str) -> tuple[str, int]:
-    """Host and port that a URL leads to."""
-    parts = urlsplit(url)
-    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)

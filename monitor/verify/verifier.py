@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from monitor.common.guard import ForbiddenError, Guard
-from monitor.common.http import Http, RemoteError, Reply, loopback, proxy_for, retry_after
+from monitor.common.http import Http, RemoteError, Reply, host_of, retry_after
 from monitor.common.outside import ROOM, let_in, taken
 from monitor.common.text import quotable
 from monitor.domain.incidents import Validity, Verified
@@ -19,7 +19,7 @@ from monitor.verify.config import VerifyConfig
 from monitor.verify.place import ProbeTarget, place_of
 from monitor.verify.postgres import log_in
 from monitor.verify.probe import Decision, Probe, ProbeResponse, fact, probe_of
-from monitor.verify.request import MissingPartError, beside_of, build, host_of, parts_of
+from monitor.verify.request import MissingPartError, beside_of, build, parts_of
 
 __all__ = ["ProbeVerdict", "Verifier"]
 
@@ -164,29 +164,15 @@ class Verifier:
         parts = question.parts
         request = build(question.probe, parts, origin, question.now)
         async with asyncio.timeout(self.settings.timeout):
-            proxy = await self._way(request.url, private)
+            own = self.settings.proxy.resolve("verify.proxy") if self.settings.proxy else None
+            proxy = await self._guard.way(request.url, private=private, proxy=own)
             http = Http(timeout=self.settings.timeout, resolver=self._guard, proxy=proxy)
             try:
                 reply = await http.request(request.method, request.url, request.body, request.headers)
             finally:
                 await http.close()
-        headers = {name.lower(): text for name, text in reply.headers.items()}
-        text = reply.body.decode("utf-8", "replace")
-        reading = ProbeResponse(reply.status, headers, text, {k: v for k, v in parts.items() if k != "value"})
+        reading = ProbeResponse.of(reply, {name: text for name, text in parts.items() if name != "value"})
         return self._judged(question, reading, reply, host_of(request.url)[0])
-
-    async def _way(self, url: str, private: bool) -> str | None:
-        """The proxy to use. Judges where the connection goes. Raises ForbiddenError."""
-        host, port = host_of(url)
-        proxy = self.settings.proxy.resolve("verify.proxy") if self.settings.proxy else proxy_for(url)
-        if proxy is None:
-            await self._guard.allow(host, port, private=private)
-            return None
-        if loopback(host) and not private:
-            raise ForbiddenError("the host is this machine, and is not asked")
-        # The proxy, which looks names up and decides by itself, may stand anywhere.
-        await self._guard.allow(*host_of(proxy), private=True)
-        return proxy
 
     def _judged(self, question: _Question, reading: ProbeResponse, reply: Reply, host: str) -> ProbeVerdict:
         probe, now = question.probe, question.now

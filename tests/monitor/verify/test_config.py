@@ -28,7 +28,7 @@ def test_nobody_is_asked_unless_it_is_said() -> None:
         ('private = ["nobody"]', "no probe"),
         ('servers = { vault = "http://vault.example.org" }', "unencrypted"),
         ('servers = { vault = "https://me:secret@vault.example.org" }', "without a user"),
-        ('servers = { vault = "vault.example.org" }', "addresses such as"),
+        ('servers = { vault = "vault.example.org" }', "address such as"),
         ('proxy = "http://proxy:3128"', "reference"),
         ('severities = [{ severity = "low" }]', "missing"),
         ("surprise = 1", "unknown key"),

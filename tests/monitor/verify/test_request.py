@@ -8,8 +8,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from monitor.common.http import host_of
 from monitor.verify.probe import probe_of
-from monitor.verify.request import MissingPartError, ProbeRequest, build, host_of, parts_of, public
+from monitor.verify.request import MissingPartError, ProbeRequest, build, parts_of, public
 
 NOW = 1_750_000_000.0
 
