@@ -113,7 +113,7 @@ class RuleTable(BaseModel):
     labels: dict[str, str] = {}
     runbook: str = "generic-secret"
     examples: list[str] = Field(min_length=1)
-    negative_examples: list[str] = Field(min_length=1)
+    negative_examples: list[str] = []
     references: list[str] = []
 
     @field_validator("id", "name")
@@ -131,6 +131,8 @@ class RuleTable(BaseModel):
             raise ValueError("give either pattern, or keywords and value")
         if self.value is not None and not self.keywords:
             raise ValueError("value needs keywords")
+        if self.pattern is not None and not self.negative_examples:
+            raise ValueError("negative_examples: give texts that the pattern must not find")
         return self
 
 
@@ -148,6 +150,17 @@ def _keyword_pattern(entry: RuleTable) -> str:
     if entry.near == "assignment" and _STOPS.match(entry.value or ""):
         return f"(?i:{words}){between}\\b(?P<secret>{entry.value}{_MORE}){_BEHIND}"
     return f"(?i:{words}){between}\\b(?P<secret>{entry.value}){_RIGHT}"
+
+
+_FIELD = re.compile(r"\{\w+:(\d+)(?:-\d+)?\}")
+
+
+def _counters(entry: RuleTable) -> tuple[str, ...]:
+    """What a keyword rule must not find, where it does not say so itself: its first example with a value too short or
+    masked, and its keyword with a stand-in."""
+    example, name = entry.examples[0], entry.keywords[0].replace(" ", "_")
+    made = (_FIELD.sub(text, example) for text in ("{alnum:2}", r"{x:\1}"))
+    return (*(text for text in made if text != example), f"{name}_key=your_{name}_key_here")
 
 
 def to_rule(entry: RuleTable, family: str, vendor: str, source: str) -> Rule:
@@ -186,7 +199,7 @@ def to_rule(entry: RuleTable, family: str, vendor: str, source: str) -> Rule:
         keywords=tuple(entry.keywords or (_words(entry, pattern) if family != "custom" else ())),
         anywhere=tuple(_anywhere(entry)) if entry.keywords else (),
         examples=tuple(entry.examples),
-        negative_examples=tuple(entry.negative_examples),
+        negative_examples=tuple(entry.negative_examples) or _counters(entry),
         references=tuple(entry.references),
     )
 

@@ -6,6 +6,7 @@ from typing import get_args
 
 import pytest
 
+from detectors.author.check import check_rules
 from detectors.match.decode import _REGIONS
 from detectors.match.engine import Engine, Worker
 from detectors.rules.load import load_rules
@@ -29,6 +30,21 @@ def test_a_pack_file_gives_rules(tmp_path: Path) -> None:
     assert (rule.id, rule.severity, rule.confidence, rule.priority) == ("acme-key", "high", "high", 100)
     assert (rule.family, rule.vendor, rule.source) == ("custom", "acme", str(tmp_path / "acme.toml"))
     assert rule.shape.prefix == "acme_"
+
+
+def test_what_keywords_must_not_find_is_made_where_the_rule_does_not_say_it(tmp_path: Path) -> None:
+    own = 'negative_examples = ["acme_{lownum:3}"]\n'
+    pattern = "pattern = '''\\b(?P<secret>acme_[a-z0-9]{12})\\b'''"
+    keyed = GOOD.replace(pattern, 'keywords = ["acme key"]\nvalue = "[a-z0-9]{12}"').replace("k=acme_", "acme key: ")
+    (rule,) = load_file(write(tmp_path / "acme.toml", keyed.replace(own, "")))
+    made = ("acme key: {alnum:2}", "acme key: {x:12}", "acme_key_key=your_acme_key_key_here")
+    assert rule.negative_examples == made
+    assert check_rules(Engine.build([rule]), (rule,)) == []
+    (rule,) = load_file(write(tmp_path / "acme.toml", keyed))
+    assert rule.negative_examples == ("acme_{lownum:3}",)
+    assert problems(write(tmp_path / "acme.toml", GOOD.replace(own, ""))) == [
+        "acme-key: negative_examples: give texts that the pattern must not find"
+    ]
 
 
 def test_keywords_make_a_pattern_and_softer_defaults(tmp_path: Path) -> None:
