@@ -56,20 +56,19 @@ _RECORD = found(
 )
 _OPENED = (b'{"', b'{ "')
 LINES = "lines"  # that there are any, which is not weighed
-_GENERIC, _ANY, _SENT = "rule generic", "any key", "sent"
+_GENERIC, _ANY = "rule generic", "any key"
 _OF_RULES = ("loose", "constructed", "spoken", "key", "short", "quoted")
 # `crypt` of Unix: two characters of salt and 64 bits, so that the last character is one of sixteen.
 _CRYPT = re.compile(rb"(?=.*[A-Z])(?=.*[a-z])[./0-9A-Za-z]{12}[.26AEIMQUYcgkosw]")
 _ANY_KEY = found(rb"(?:^|[\s$.,;({\[|&\"'])key[\"']?\s{0,8}(?:=>|===?|[:=])\s{0,8}[\"']?\z")
 _PARAMETER = found(rb"[?&][\w.-]{0,40}(?i:token|key|sig|auth|code|id)=\z")
 _OF_PASSWORDS = found(rb"(?i:passw(?:or)?d|passwd|pwd|pass)\W{1,8}\z")
-_ASKS = found(rb"(?i:assw|passphrase|passcode|secret|token|\bpin\b|login|send -- )")
 
 
 def kinds(rule: str) -> tuple[str, ...]:
     """Features of a rule, by its id: how much each of the loose ones is worth is learnt."""
     if not rule.startswith("generic-"):
-        return (_SENT,) if rule == "expect-send" else ()
+        return ()
     any_key = (_ANY,) if rule == "generic-key" else ()
     return (_GENERIC, *any_key, *(f"rule {kind}" for kind in _OF_RULES if kind in rule))
 
@@ -255,8 +254,6 @@ def doubt(
         return sure, ""
     if why := aside(before):
         return "low", why
-    if _SENT in rule and not _ASKS(before):
-        return "low", "nothing asks for a password"
     around = surroundings(value, before, after)
     if why := by_name(before, not around):
         return "low", why

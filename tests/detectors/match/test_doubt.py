@@ -121,12 +121,6 @@ def test_of_some_nobody_is_sure(value: str, before: str, rule: str, why: str) ->
     )
 
 
-def test_what_expect_sends_is_told_quietly_unless_a_password_was_asked_for() -> None:
-    value = expand("{alnum:10}42", 1).encode()
-    assert doubt("high", value, b'client 0\nsend "', b'\\n"\n', kinds("expect-send"))[0] == "low"
-    assert doubt("high", value, b'expect "assword:"; send "', b'\\r"', kinds("expect-send"))[0] == "high"
-
-
 def test_lines_that_say_nothing_make_nothing_quiet() -> None:
     value = expand("{alnum:9}%a", 1).encode()
     assert surroundings(value, b"<password>\n", b"\n</password>") == {"lines": 1.0}
