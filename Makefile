@@ -123,7 +123,7 @@ docs: $(VENV)/dev.stamp  ## what components and commands say of themselves into 
 # On commits that are final, as each is named; once before a release is enough.
 .PHONY: rules-history
 rules-history: $(VENV)/dev.stamp  ## renew the history that `monitor rules diff` compares with, from git
-	@$(BIN)/python -m detectors.author.past
+	@$(BIN)/python -m tests.rules_history
 
 # What a real run sends to a terminal, Slack and a mail server; the last two need chromium and stay as they are without.
 .PHONY: pictures

@@ -77,8 +77,7 @@ def search(
             for decision in decisions:
                 number += piece.count(b"\n", at, decision.start)
                 at = decision.start
-                keep = len(report.hits) < limit
-                _enter(report, decision, piece, seen, name=sample.name, line=number, keep=keep, reveal=reveal)
+                _enter(report, decision, piece, seen, name=sample.name, line=number, limit=limit, reveal=reveal)
 
             line += piece.count(b"\n", 0, carried(end))
             report.lines += piece.count(b"\n", fresh, end)
@@ -174,10 +173,10 @@ def _enter(
     *,
     name: str,
     line: int,
-    keep: bool,
+    limit: int,
     reveal: bool,
 ) -> None:
-    value = piece[decision.start : decision.end]
+    """Count a decision, and show it where it is one of the first."""
     if decision.accepted:
         report.accepted += 1
         report.found = report.found or _around(decision, piece)
@@ -185,53 +184,58 @@ def _enter(
         report.overlaps.update(others)
     else:
         report.stages[decision.stage] += 1
-    if not keep:
-        return
-    low = piece.rfind(b"\n", 0, decision.start) + 1
-    found = piece.find(b"\n", decision.end)
-    high = found if found >= 0 else len(piece)
-    low, high = max(low, decision.start - NEAR), min(high, decision.end + NEAR)
-    # A window of the text, and not only the value, may hold a secret: what any rule finds in it is masked too.
-    spans = [*((m.start, m.end, m.masked) for m in seen.within(low, high)), *seen.hidden(low, high)]
-    masked = decision.match.masked if decision.match is not None else ""
-    if decision.stage != "pattern" or decision.reason.startswith("has "):
-        masked = masked or mask(value, decision.rule.shape.literals)
-        own = (decision.start, decision.end, masked)
-        # What reaches beyond the value on trial belongs to a longer secret.
-        before = [(start, min(end, own[0]), text) for start, end, text in spans if start < own[0]]
-        after = [
-            (max(start, own[1]), end, text if start >= own[1] else "…") for start, end, text in spans if end > own[1]
-        ]
-        spans = [own, *before, *after]
-    # Near misses in the context may be secrets of another length than the pattern expects.
-    spans += [
-        (start, end, mask(piece[start:end]))
-        for start, middle, end in _runs(decision.rule, piece, low, high)
-        if end > middle and not any(s < end and start < e for s, e, _ in spans)
-    ]
+    if len(report.hits) < limit:
+        place = {"path": name, "line": line, "column": decision.start - piece.rfind(b"\n", 0, decision.start)}
+        report.hits.append(place | _shown(decision, piece, seen, reveal=reveal))
 
-    def shown(start: int, end: int) -> str:
+
+def _shown(decision: CandidateDecision, piece: bytes, seen: _Seen, *, reveal: bool) -> dict[str, Any]:
+    """What is said of a decision."""
+    low = max(piece.rfind(b"\n", 0, decision.start) + 1, decision.start - NEAR)
+    line_break = piece.find(b"\n", decision.end)
+    high = min(line_break if line_break >= 0 else len(piece), decision.end + NEAR)
+    matched = decision.stage != "pattern"
+    masked = decision.match.masked if decision.match is not None else ""
+    if matched or decision.reason.startswith("has "):
+        masked = masked or mask(piece[decision.start : decision.end], decision.rule.shape.literals)
+    spans = _covered(decision, masked, piece, seen, (low, high))
+
+    def text(start: int, end: int) -> str:
         return piece[start:end].decode("utf-8", "replace") if reveal else _masked(piece, start, end, spans)
 
-    groups = _groups(decision, piece) if decision.stage != "pattern" else {}
-    report.hits.append(
-        {
-            "path": name,
-            "line": line,
-            "column": decision.start - piece.rfind(b"\n", 0, decision.start),
-            "accepted": decision.accepted,
-            "stage": decision.stage,
-            "reason": decision.reason,
-            "masked": value.decode("utf-8", "replace") if reveal else masked,
-            "groups": {name: shown(*span) for name, span in groups.items()},
-            "entropy": round(entropy(value), 2) if decision.stage != "pattern" else None,
-            "decode": list(decision.decode),
-            "labels": dict(decision.match.labels) if decision.match is not None else {},
-            "severity": decision.match.severity if decision.match is not None else None,
-            "confidence": decision.match.confidence if decision.match is not None else None,
-            "context": shown(low, high),
-        }
-    )
+    return {
+        "accepted": decision.accepted,
+        "stage": decision.stage,
+        "reason": decision.reason,
+        "masked": text(decision.start, decision.end) if reveal else masked,
+        "groups": {name: text(*span) for name, span in _groups(decision, piece).items()} if matched else {},
+        "entropy": round(entropy(piece[decision.start : decision.end]), 2) if matched else None,
+        "decode": list(decision.decode),
+        "labels": dict(decision.match.labels) if decision.match is not None else {},
+        "severity": decision.match.severity if decision.match is not None else None,
+        "confidence": decision.match.confidence if decision.match is not None else None,
+        "context": text(low, high),
+    }
+
+
+def _covered(
+    decision: CandidateDecision, masked: str, piece: bytes, seen: _Seen, window: tuple[int, int]
+) -> list[tuple[int, int, str]]:
+    """Spans of a window that may hold a secret, the value's own and what any rule finds beside it, each with what is
+    shown in its place."""
+    spans = [*((m.start, m.end, m.masked) for m in seen.within(*window)), *seen.hidden(*window)]
+    if masked:
+        first, last = decision.start, decision.end
+        # What reaches beyond the value on trial belongs to a longer secret.
+        before = [(start, min(end, first), text) for start, end, text in spans if start < first]
+        after = [(max(start, last), end, text if start >= last else "…") for start, end, text in spans if end > last]
+        spans = [(first, last, masked), *before, *after]
+    # Near misses in the context may be secrets of another length than the pattern expects.
+    return spans + [
+        (start, end, mask(piece[start:end]))
+        for start, middle, end in _runs(decision.rule, piece, *window)
+        if end > middle and not any(s < end and start < e for s, e, _ in spans)
+    ]
 
 
 def _masked(piece: bytes, low: int, high: int, spans: Iterable[tuple[int, int, str]]) -> str:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from detectors.rules.pattern import emit, parse
+from detectors.rules.pattern import REPEATS, children, emit, parse
 
 __all__ = ["LEAST", "SIZE", "LiteralRun", "anchored", "choices", "ways"]
 
@@ -135,7 +135,7 @@ def _flat(nodes: Any) -> Nodes:
                 out += _flat(inner)
         elif op is _c.BRANCH:
             out.append((op, (arg[0], [_flat(branch) for branch in arg[1]])))
-        elif op in (_c.MAX_REPEAT, _c.MIN_REPEAT):
+        elif op in REPEATS:
             out.append((op, (*arg[:2], _flat(arg[2]))))
         else:
             out.append((op, arg))
@@ -171,15 +171,12 @@ def _widen(nodes: Nodes, at: int, step: int, wide: Nodes) -> bool:
     """Whether a text of these nodes must have a character that was widened."""
     while 0 <= at < len(nodes):
         op, arg = nodes[at]
-        inner = arg[1] if op is _c.BRANCH else [arg[3]] if op is _c.SUBPATTERN else []
-        if op in (_c.MAX_REPEAT, _c.MIN_REPEAT):
-            inner = [arg[2]]
-        done = [_widen(each, 0 if step > 0 else len(each) - 1, step, wide) for each in inner]
+        done = [_widen(each, 0 if step > 0 else len(each) - 1, step, wide) for each in children(op, arg)]
         if op is _c.LITERAL:
             nodes[at] = (_c.IN, [(op, arg), *wide])
         elif op is _c.IN and arg[0][0] is not _c.NEGATE:
             nodes[at] = (op, [*arg, *wide])
-        if op is not _c.AT and all(done) and not (op in (_c.MAX_REPEAT, _c.MIN_REPEAT) and not arg[0]):
+        if op is not _c.AT and all(done) and not (op in REPEATS and not arg[0]):
             return True
         at += step
     return False
@@ -205,10 +202,5 @@ class _Breaker(NamedTuple):
             if op is _c.LITERAL and arg != _NEWLINE and (edge or length > self.longest):
                 nodes[number] = self.filler
                 length = 0
-            elif op is _c.SUBPATTERN:
-                self.visit(arg[3])
-            elif op is _c.BRANCH:
-                for branch in arg[1]:
-                    self.visit(branch)
-            elif op in (_c.MAX_REPEAT, _c.MIN_REPEAT):
-                self.visit(arg[2])
+            for inner in children(op, arg):
+                self.visit(inner)

@@ -219,9 +219,8 @@ def _percent_triggers(rule: Rule) -> Iterable[tuple[Codec, bytes]]:
             yield Codec("percent", open=True), case + re.escape(word.encode("latin-1"))
 
 
-def codecs(rules: Sequence[Rule]) -> list[tuple[Codec, bytes]]:
-    """The decode triggers for these rules, each with what it means."""
-    out: list[tuple[Codec, bytes]] = []
+def _base64_codecs(rules: Sequence[Rule]) -> Iterable[tuple[Codec, bytes]]:
+    """Literals in base64, those of critical rules in hex as well."""
     literals: dict[bytes, bool] = {}  # the start of it → whether losing it is critical
     for rule in rules:
         if rule.keywords or rule.shape.caseless or rule.severity not in ("critical", "high"):
@@ -241,47 +240,54 @@ def codecs(rules: Sequence[Rule]) -> list[tuple[Codec, bytes]]:
             if len(text) >= 4 and (text, phase) not in seen and not _HEX_ALONE.fullmatch(text):
                 seen.add((text, phase))
                 trigger = re.sub(rb"[+/]", lambda m: b"[+-]" if m[0] == b"+" else b"[/_]", text)
-                out.append((Codec("base64", len(text), phase), trigger))
+                yield Codec("base64", len(text), phase), trigger
         if critical:
             digits = raw.hex().encode()
-            out.append((Codec("hex", len(digits)), b"(?i)" + digits))
-    out.append((Codec("gzip", 28), rb"H4sI[A-Za-z0-9+/_-]{24}"))
+            yield Codec("hex", len(digits)), b"(?i)" + digits
+
+
+# What an assignment, a quoted value, an option or a URL with credentials turns into in percent-encoding, but not what
+# every redirect has in it (`https%3A%2F%2Fhost%2Fpath`). Of an encoded value alone `encoded_values` takes care.
+_PERCENT = (
+    rb"%3[Dd](?:%2[027]|%3[CEce]|\w)",
+    rb"\D%3[Aa](?:%2[0127]|%5[Cc]|[A-Za-z0-9])",
+    rb"\d%3[Aa](?:%2[0127]|%5[Cc]|[A-Za-z]|\d(?:\D|\d\w))",  # not the time of a day
+    rb"%(?:2[278]|3[Ee](?:%7[Bb])?)[A-Za-z0-9]",
+    rb"(?:%20|\+)-{1,2}[A-Za-z]",
+    # A password, but not the `//` of a URL, between a colon and an at sign.
+    rb"(?:%3[Aa]|:)(?:%2[Ff])?(?:[^\s&%/@]|%(?:2[0-9A-Ea-e]|[013-9A-Fa-f]))[^\s&/@]{0,96}%40[A-Za-z0-9]",
+    rb"(?i:password|passwd|secret|token|auth%20plain|masterauth|requirepass|bindpw"
+    rb"|(?:[^a-z]|%20)(?:pass|pwd|pw|psk|auth|creds|bearer|basic|seed|rootpw|md5|sha|oper|authenticate|identify)"
+    rb"|passphrase|passwort|kennwort|passe|credentials|apikey|api_key|auth_pass|community|radtest"
+    rb"|%20(?:key|login|set|add|with|as))%20",
+    rb"----(?:-|%20|\+)BEGIN(?:%20|\+)",
+    rb"(?i:passw(?:or)?d|pwd|secret)=[^\s&%]{0,60}%(?:2[134ABFabf]|40)",
+    *_SAID_ENCODED,
+)
+# The same for any rules.
+_ALWAYS = (
+    (Codec("gzip", 28), rb"H4sI[A-Za-z0-9+/_-]{24}"),
     # A command of PowerShell, which is UTF-16 in base64: by its option, or as it begins with a variable.
-    out.append((Codec("base64", 32), rb"[-/](?i:%s)[ \"'\\,]{1,6}[A-Za-z0-9+/]{32}" % _ENCODED))
-    out.append((Codec("base64", 29), rb"JAB[A-Za-z0-9+/]A(?:[A-Za-z0-9+/]{4}){6}"))
-    out += [(Codec("utf16", once=True), trigger) for trigger in _WIDE]
-    # Percent-encoding: what an assignment, a quoted value, an option or a URL with credentials turns into, but not what
-    # every redirect has in it (`https%3A%2F%2Fhost%2Fpath`). Of an encoded value alone `encoded_values` takes care.
-    out += [
-        (Codec("percent"), trigger)
-        for trigger in (
-            rb"%3[Dd](?:%2[027]|%3[CEce]|\w)",
-            rb"\D%3[Aa](?:%2[0127]|%5[Cc]|[A-Za-z0-9])",
-            rb"\d%3[Aa](?:%2[0127]|%5[Cc]|[A-Za-z]|\d(?:\D|\d\w))",  # not the time of a day
-            rb"%(?:2[278]|3[Ee](?:%7[Bb])?)[A-Za-z0-9]",
-            rb"(?:%20|\+)-{1,2}[A-Za-z]",
-            # A password, but not the `//` of a URL, between a colon and an at sign.
-            rb"(?:%3[Aa]|:)(?:%2[Ff])?(?:[^\s&%/@]|%(?:2[0-9A-Ea-e]|[013-9A-Fa-f]))[^\s&/@]{0,96}%40[A-Za-z0-9]",
-            rb"(?i:password|passwd|secret|token|auth%20plain|masterauth|requirepass|bindpw"
-            rb"|(?:[^a-z]|%20)(?:pass|pwd|pw|psk|auth|creds|bearer|basic|seed|rootpw|md5|sha|oper|authenticate|identify)"
-            rb"|passphrase|passwort|kennwort|passe|credentials|apikey|api_key|auth_pass|community|radtest"
-            rb"|%20(?:key|login|set|add|with|as))%20",
-            rb"----(?:-|%20|\+)BEGIN(?:%20|\+)",
-            rb"(?i:passw(?:or)?d|pwd|secret)=[^\s&%]{0,60}%(?:2[134ABFabf]|40)",
-            *_SAID_ENCODED,
-        )
-    ]
-    out += dict.fromkeys(one for rule in rules for one in _percent_triggers(rule))
+    (Codec("base64", 32), rb"[-/](?i:%s)[ \"'\\,]{1,6}[A-Za-z0-9+/]{32}" % _ENCODED),
+    (Codec("base64", 29), rb"JAB[A-Za-z0-9+/]A(?:[A-Za-z0-9+/]{4}){6}"),
+    *((Codec("utf16", once=True), trigger) for trigger in _WIDE),
+    *((Codec("percent"), trigger) for trigger in _PERCENT),
     # Quoted-printable: a sign of an assignment, and a line that goes on in the next one.
-    out.append((Codec("quoted"), rb"[\w\"']=3D[!-~]"))
-    out.append((Codec("quoted"), rb"[!-<>-~]=\r?\n[!-~]"))
-    out.append((Codec("lines"), rb"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"))
+    (Codec("quoted"), rb"[\w\"']=3D[!-~]"),
+    (Codec("quoted"), rb"[!-<>-~]=\r?\n[!-~]"),
+    (Codec("lines"), rb"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"),
+    # Of unicode escapes those of `=`, `:`, `"`, `'`, `+`, `/`; not of `&<>`, which JSON encoders escape everywhere.
+    (Codec("escape"), rb"\\u00(?:3[AaDd]|2[27BbFf])"),
+    (Codec("escape"), rb"\\x(?:3[AaDd]|2[27])[A-Za-z0-9]"),
+    (Codec("escape"), rb":(?:\\+/){2}[^\s/]{1,96}@"),
+    (Codec("html"), _NAMES + rb"[^\n&]{0,24}&(?:quot|apos|#3[49]|#x2[27]|#61|#x3[Dd]);"),
+)
+
+
+def codecs(rules: Sequence[Rule]) -> list[tuple[Codec, bytes]]:
+    """The decode triggers for these rules, each with what it means."""
+    out = [*_base64_codecs(rules), *_ALWAYS, *dict.fromkeys(one for rule in rules for one in _percent_triggers(rule))]
     if any(rule.trigger in TRIGGERS for rule in rules):  # these look behind names that speak of a credential
         out += [(Codec("lines"), trigger) for trigger in _record_triggers()]
         out += [(Codec("table"), trigger) for trigger in _column_triggers()]
-    # Of unicode escapes those of `=`, `:`, `"`, `'`, `+`, `/`; not of `&<>`, which JSON encoders escape everywhere.
-    out.append((Codec("escape"), rb"\\u00(?:3[AaDd]|2[27BbFf])"))
-    out.append((Codec("escape"), rb"\\x(?:3[AaDd]|2[27])[A-Za-z0-9]"))
-    out.append((Codec("escape"), rb":(?:\\+/){2}[^\s/]{1,96}@"))
-    out.append((Codec("html"), _NAMES + rb"[^\n&]{0,24}&(?:quot|apos|#3[49]|#x2[27]|#61|#x3[Dd]);"))
     return out

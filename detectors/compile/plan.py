@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache as once_a_process
 from functools import cached_property
@@ -181,18 +181,11 @@ def make(
     from detectors.compile.hints import WHOLE, hints
     from detectors.compile.names import named
 
-    problems = []
+    _refuse_unknown_checks(rules)
     triggers: dict[tuple[str, ...], list[int]] = {}
     for number, rule in enumerate(rules):
-        if rule.checksum is not None and rule.checksum not in CHECKS:
-            known = ", ".join(CHECKS)
-            problems.append(
-                f"{rule.source}: {rule.id}: checksum: no check is called {rule.checksum!r}; there are {known}"
-            )
         if not rule.keywords and rule.trigger != "@issuer":
             triggers.setdefault(rule.shape.triggers, []).append(number)
-    if problems:
-        raise RuleError(problems)
     always = hints((number, rule.anywhere) for number, rule in enumerate(rules))
     loose = len(always)
     always += named(
@@ -233,6 +226,17 @@ def make(
         for way in ([text] if filler(rules, plan, number) is None else ways(text))
     ]
     return plan, expressions, [(text, number) for number, (text, _) in enumerate(near)]
+
+
+def _refuse_unknown_checks(rules: Iterable[Rule]) -> None:
+    known = ", ".join(CHECKS)
+    problems = [
+        f"{rule.source}: {rule.id}: checksum: no check is called {rule.checksum!r}; there are {known}"
+        for rule in rules
+        if rule.checksum is not None and rule.checksum not in CHECKS
+    ]
+    if problems:
+        raise RuleError(problems)
 
 
 def _padding() -> Iterator[str]:

@@ -23,11 +23,21 @@ from detectors.compile.codecs import VALUE, Codec
 from detectors.compile.plan import Compiled, compiled, tried
 from detectors.match.cost import PACE, UNHURRIED, BlockCost, Pace, TooSlowError
 from detectors.match.decode import Region, encoded_values, regions
-from detectors.match.detector import Buffer, Detector, Placed
 from detectors.match.exact import Exact
 from detectors.match.filters import LABEL, masked_before
 from detectors.match.judge import Judge, Verdict
-from detectors.match.outcome import CandidateDecision, Match, ScanResult, Unsearched, moved, rank, resolve, through
+from detectors.match.outcome import (
+    CandidateDecision,
+    Match,
+    Placed,
+    ScanResult,
+    Unsearched,
+    moved,
+    rank,
+    resolve,
+    through,
+)
+from detectors.match.region import Buffer
 from detectors.match.search import BlockPart, Hits, Search, Text
 from detectors.match.tables import cells
 from detectors.match.windows import NEAR, Ends, named, share, thinned, windows
@@ -137,7 +147,7 @@ class Engine:
 
 
 class Worker:
-    """Scans on behalf of one thread: a Detector by the rules, with what is beside them."""
+    """Scans on behalf of one thread: by the rules, and for the exact values beside them."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -147,7 +157,7 @@ class Worker:
             for one in engine.parts
         ]
         self.rules = engine.rules
-        self.beside: tuple[Detector, ...] = (engine.exact.worker(),) if engine.exact is not None else ()
+        self.exact = engine.exact.worker() if engine.exact is not None else None
 
     def scan(self, data: Buffer, fresh: int = 0, limit: int | None = None) -> list[Match]:
         """Secrets in `data` whose match ends in `fresh < end <= limit`, by position, one for a span. One that needs a
@@ -161,7 +171,7 @@ class Worker:
         what rules have `spent`. `head`: the first line of what the data is a part of, where it may name the columns of
         a table."""
         hits = self.hits(data, head)
-        if not (hits.ends or hits.encoded or self.beside):
+        if not (hits.ends or hits.encoded or self.exact):
             return ScanResult([])  # as of most files of a tree
         search = Search(data, fresh, limit, pace or PACE, head, hits=hits, accounts=False)
         while search.left:
@@ -361,9 +371,8 @@ class Worker:
             self._read(inner, further.ends)
             if further.encoded and depth + 1 < MAX_DEPTH:
                 self._decode_all(inner, further.encoded, depth + 1)
-            if name == "utf16":
-                # It can be read as it is, and those beside the rules know of the others only what they make of a value.
-                inner.out += [one for detector in self.beside for one in detector.decide(decoded.text, work)]
+            if name == "utf16" and self.exact is not None:  # exact values know what the other decoders make of them
+                inner.out += self.exact.decide(decoded.text, work)
             if name in _READABLE:
                 text.hiding += [span for first, last in inner.hiding for span in decoded.places(first, last)]
             else:

@@ -26,8 +26,8 @@ import orjson
 
 from detectors.fingerprint import b64decode, fingerprint, normalise
 from detectors.match.cost import BlockCost
-from detectors.match.detector import Buffer, Placed
-from detectors.match.outcome import CandidateDecision, Match, resolve
+from detectors.match.outcome import CandidateDecision, Match, Placed, resolve
+from detectors.match.region import Buffer
 from detectors.rules.rule import Rule
 
 __all__ = ["OWN", "Anchor", "Exact", "ExactMatch", "ExactWorker", "anchor", "settled"]
@@ -230,7 +230,7 @@ class Exact:
 
 
 class ExactWorker:
-    """Scans on behalf of one thread: a Detector."""
+    """Scans on behalf of one thread."""
 
     def __init__(self, exact: Exact) -> None:
         self._exact = exact

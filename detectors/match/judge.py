@@ -11,6 +11,7 @@ from detectors.match import doubt, plain
 from detectors.match.filters import entropy, looks_like_hash, placeholder, words
 from detectors.match.names import BACK as NAME
 from detectors.match.names import one_of
+from detectors.match.region import Buffer
 from detectors.match.score import AHEAD, BACK, different, enough, score
 from detectors.match.score import confidence as confidence_of
 from detectors.match.spans import searcher
@@ -23,7 +24,6 @@ from monitor.common.severity import Severity
 
 __all__ = ["Judge", "Verdict"]
 
-Buffer = bytes | bytearray | memoryview
 _BEFORE = 64  # bytes left of a value that filters look at; the score looks at more
 _DIGITS = b"0123456789"
 

@@ -17,6 +17,7 @@ __all__ = [
     "CandidateDecision",
     "Cover",
     "Match",
+    "Placed",
     "ScanResult",
     "Unsearched",
     "covered",
@@ -68,6 +69,7 @@ class CandidateDecision:
     decode: tuple[str, ...] = ()
 
 
+Placed = tuple[CandidateDecision, int]  # with the end of what was read for it, where `scan` counts it
 Reason = Literal["slow", "undecoded"]
 REASONS: tuple[Reason, ...] = get_args(Reason)
 

@@ -11,9 +11,10 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from detectors.match.region import Buffer
+
 __all__ = ["RecordText", "around", "text_of"]
 
-Buffer = bytes | bytearray | memoryview
 _LONGEST = 8192  # bytes of a record that are looked at
 
 _ZONE = rb"(?: ?(?:Z|UTC|[+-]\d\d:?\d\d))?"

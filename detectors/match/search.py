@@ -9,19 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from detectors.compile.codecs import Codec
 from detectors.match.cost import BlockCost, Known, Pace, Settled, Spent, TooSlowError
-from detectors.match.detector import Buffer, Detector, Placed
 from detectors.match.exact import settled
-from detectors.match.outcome import REASONS, ScanResult, Unsearched, merged, resolve
+from detectors.match.outcome import REASONS, Placed, ScanResult, Unsearched, merged, resolve
+from detectors.match.region import Buffer
 from detectors.match.runs import covers
 from detectors.rules.rule import Rule
 
+if TYPE_CHECKING:
+    from detectors.match.engine import Worker
+
 __all__ = ["BlockPart", "Hits", "Search", "Text"]
 
-_AROUND = 32 << 10  # bytes beside a piece that a detector of known values sees: more than the longest of them
+_AROUND = 32 << 10  # bytes beside a piece in which exact values are looked for: more than the longest of them
 
 
 class BlockPart(NamedTuple):
@@ -74,28 +77,12 @@ class Text:
         self.plain = False
 
 
-class BlockSearcher(Protocol):
-    """What searches: `detectors.match.engine.Worker`."""
-
-    @property
-    def rules(self) -> Sequence[Rule]: ...
-
-    @property
-    def beside(self) -> Sequence[Detector]: ...
-
-    def hits(self, data: Buffer, head: bytes = b"") -> Hits: ...
-
-    def examine(self, text: Text, hits: Hits, part: BlockPart, *, plain: bool) -> None:
-        """Add to `text` what the rules say in a part of it: as it stands if `plain`, and decoded."""
-        ...
-
-
 class _Task(NamedTuple):
-    """`beside`: which of the detectors beside the rules; None: the rules. `plain`: the text is to be read as it stands,
-    and not only decoded."""
+    """`exact`: for the values beside the rules, and not by these. `plain`: the text is to be read as it stands, and not
+    only decoded."""
 
     part: BlockPart
-    beside: int | None = None
+    exact: bool = False
     plain: bool = True
 
 
@@ -132,14 +119,15 @@ class Search:
     def left(self) -> bool:
         return bool(self._tasks)
 
-    def step(self, worker: BlockSearcher) -> None:
+    def step(self, worker: Worker) -> None:
         """One turn."""
         if not self._started:
             self._started, self._rules = True, worker.rules
             if not self._asked:
                 self._hits = worker.hits(self._data, self._head)
-            self._tasks += [_Task(self._tasks[0].part, number) for number in range(len(worker.beside))]
-            if not (worker.beside or self._hits.ends or self._hits.encoded):
+            if worker.exact is not None:
+                self._tasks.append(self._tasks[0]._replace(exact=True))
+            elif not (self._hits.ends or self._hits.encoded):
                 self._tasks.clear()  # as of most blocks of a log
                 return
         task = self._tasks.pop()
@@ -164,11 +152,11 @@ class Search:
         self._hidden += text.hiding
         self._unsearched += [Unsearched(low, high, "undecoded") for low, high in text.skipped]
 
-    def _try(self, worker: BlockSearcher, task: _Task, text: Text) -> None:
+    def _try(self, worker: Worker, task: _Task, text: Text) -> None:
         part = task.part
-        if task.beside is not None:
+        if task.exact and worker.exact is not None:
             low, high = max(0, part.low - _AROUND), min(len(self._data), part.high + _AROUND)
-            told = worker.beside[task.beside].decide(memoryview(self._data)[low:high], text.work)
+            told = worker.exact.decide(memoryview(self._data)[low:high], text.work)
             text.out += _shifted(told, low)
             return
         whole = part == (0, len(self._data))

@@ -1,6 +1,6 @@
 """Which rules there were when: a file of every change of the shipped packs, and what is different now.
 
-`detectors.author.past` makes it from git, which an installed monitor has not. It lies beside this file; what is now the
+`make rules-history` makes it from git, which an installed monitor has not. It lies beside this file; what is now the
 packs themselves say. Of a rule it keeps pack, severity, confidence, and a digest of all that decides what is found.
 """
 

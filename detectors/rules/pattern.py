@@ -18,9 +18,21 @@ from re import _constants as _c  # type: ignore[attr-defined]
 from re import _parser as _p  # type: ignore[attr-defined]
 from typing import Any, NamedTuple
 
-__all__ = ["PatternShape", "emit", "groups", "matches_empty", "parse", "says_words", "shape", "unbounded"]
+__all__ = [
+    "REPEATS",
+    "PatternShape",
+    "children",
+    "emit",
+    "groups",
+    "matches_empty",
+    "parse",
+    "says_words",
+    "shape",
+    "unbounded",
+]
 
 Nodes = Sequence[tuple[Any, Any]]
+REPEATS = (_c.MAX_REPEAT, _c.MIN_REPEAT)
 UNBOUNDED = 4096  # bytes a `*`, `+` or `{n,}` may add to the confirm window
 _HEAD = 4  # fixed characters an expression should start with: shorter ones stand in any text by chance
 _WAYS = 10  # expressions one trigger may become; more cost more than the longer literals save
@@ -132,49 +144,39 @@ def shape(pattern: str, trigger: str | None = None, anywhere: bool = False) -> P
     )
 
 
-def _width(nodes: Nodes) -> int:
-    """Longest text the nodes can match, each unbounded repeat counted as UNBOUNDED."""
-    total = 0
-    for op, arg in nodes:
-        if op is _c.AT:
-            continue
-        if op is _c.SUBPATTERN:
-            total += _width(arg[3])
-        elif op is _c.BRANCH:
-            total += max(_width(b) for b in arg[1])
-        elif op in (_c.MAX_REPEAT, _c.MIN_REPEAT):
-            low, high, inner = arg
-            total += UNBOUNDED + low * _width(inner) if high is _c.MAXREPEAT else high * _width(inner)
-        else:
-            total += 1
-    return total
-
-
-def _can_be_empty(nodes: Nodes) -> bool:
-    for op, arg in nodes:
-        if op is _c.AT:
-            continue
-        if op is _c.SUBPATTERN and _can_be_empty(arg[3]):
-            continue
-        if op is _c.BRANCH and any(_can_be_empty(b) for b in arg[1]):
-            continue
-        if op in (_c.MAX_REPEAT, _c.MIN_REPEAT) and (arg[0] == 0 or _can_be_empty(arg[2])):
-            continue
-        return False
-    return True
+def children(op: Any, arg: Any) -> Sequence[Nodes]:
+    """What a node holds, each way by itself."""
+    if op is _c.SUBPATTERN:
+        return (arg[3],)
+    if op is _c.BRANCH:
+        return arg[1]  # type: ignore[no-any-return]
+    return (arg[2],) if op in REPEATS else ()
 
 
 def _walk(nodes: Nodes) -> Iterable[tuple[Any, Any]]:
     """Every node of the tree."""
     for op, arg in nodes:
         yield op, arg
-        if op is _c.SUBPATTERN:
-            yield from _walk(arg[3])
-        elif op is _c.BRANCH:
-            for way in arg[1]:
-                yield from _walk(way)
-        elif op in (_c.MAX_REPEAT, _c.MIN_REPEAT):
-            yield from _walk(arg[2])
+        for inner in children(op, arg):
+            yield from _walk(inner)
+
+
+def _width(nodes: Nodes) -> int:
+    """Longest text the nodes can match, each unbounded repeat counted as UNBOUNDED."""
+    total = 0
+    for op, arg in nodes:
+        width = max(map(_width, children(op, arg)), default=0 if op is _c.AT else 1)
+        if op in REPEATS:
+            low, high, _ = arg
+            width = UNBOUNDED + low * width if high is _c.MAXREPEAT else high * width
+        total += width
+    return total
+
+
+def _can_be_empty(nodes: Nodes) -> bool:
+    return all(
+        op is _c.AT or (op in REPEATS and not arg[0]) or any(map(_can_be_empty, children(op, arg))) for op, arg in nodes
+    )
 
 
 def _anchored(nodes: Nodes) -> bool:
@@ -184,64 +186,50 @@ def _anchored(nodes: Nodes) -> bool:
 
 def _trim(nodes: Nodes) -> tuple[list[tuple[Any, Any]], int, int]:
     """Drop what is optional at both ends. Returns the core and the widths dropped before and after it."""
-    core = list(nodes)
-    head = tail = 0
-    while core and _can_be_empty(core[:1]):
-        head += _width(core[:1])
-        del core[0]
-    if core and core[0][0] in (_c.MAX_REPEAT, _c.MIN_REPEAT):
-        op, (low, _, inner) = core[0]
-        head += _width(core[:1]) - low * _width(inner)
-        core[0] = (op, (low, low, inner))
+    core, head = _without_optional(nodes, 0)
+    more = 0
+    if core and core[0][0] in REPEATS:
+        core[0], more = _as_few(core[0])
     elif core and core[0][0] is _c.SUBPATTERN:
-        op, (group, add, remove, inner) = core[0]
+        op, (*group, inner) = core[0]
         if len(core) == 1:
-            inner, more_head, more_tail = _trim(inner)
-            return [(op, (group, add, remove, inner))], head + more_head, more_tail
-        inner, more_head = _trim_head(inner)
-        head += more_head
-        core[0] = (op, (group, add, remove, inner))
-    while core and _can_be_empty(core[-1:]):
-        tail += _width(core[-1:])
-        del core[-1]
-    if core:
-        last, more = _trim_last(core[-1])
-        tail += more
-        core[-1] = last
-    return core, head, tail
+            inner, more, tail = _trim(inner)
+            return [(op, (*group, inner))], head + more, tail
+        inner, more = _without_optional(inner, 0, least=1)
+        core[0] = (op, (*group, inner))
+    core, tail = _trim_tail(core)
+    return core, head + more, tail
 
 
-def _trim_head(nodes: Nodes) -> tuple[list[tuple[Any, Any]], int]:
-    core, head = list(nodes), 0
-    while len(core) > 1 and _can_be_empty(core[:1]):
-        head += _width(core[:1])
-        del core[0]
-    return core, head
+def _trim_tail(nodes: Nodes) -> tuple[list[tuple[Any, Any]], int]:
+    """The same at the end alone, in each way that it may end."""
+    core, tail = _without_optional(nodes, -1)
+    op, arg = core[-1] if core else (None, None)
+    more = 0
+    if op in REPEATS:
+        core[-1], more = _as_few(core[-1])
+    elif op is _c.SUBPATTERN:
+        inner, more = _trim_tail(arg[3])
+        core[-1] = (op, (*arg[:3], inner))
+    elif op is _c.BRANCH:
+        trimmed = [_trim_tail(way) for way in arg[1]]
+        core[-1] = (op, (None, [way for way, _ in trimmed]))
+        more = max(width for _, width in trimmed)
+    return core, tail + more
 
 
-def _trim_last(node: tuple[Any, Any]) -> tuple[tuple[Any, Any], int]:
-    op, arg = node
-    if op in (_c.MAX_REPEAT, _c.MIN_REPEAT):
-        low, _, inner = arg
-        return (op, (low, low, inner)), _width([node]) - low * _width(inner)
-    if op is _c.SUBPATTERN:
-        group, add, remove, inner = arg
-        core, tail = list(inner), 0
-        while core and _can_be_empty(core[-1:]):
-            tail += _width(core[-1:])
-            del core[-1]
-        if core:
-            core[-1], more = _trim_last(core[-1])
-            tail += more
-        return (op, (group, add, remove, core)), tail
-    if op is _c.BRANCH:
-        branches, tail = [], 0
-        for branch in arg[1]:
-            (_, (_, _, _, core)), more = _trim_last((_c.SUBPATTERN, (None, 0, 0, branch)))
-            branches.append(core)
-            tail = max(tail, more)
-        return (op, (None, branches)), tail
-    return node, 0
+def _without_optional(nodes: Nodes, end: int, least: int = 0) -> tuple[list[tuple[Any, Any]], int]:
+    """Without what may be left out at one `end` (0 or -1), as long as more than `least` nodes stay; and its width."""
+    core, width = list(nodes), 0
+    while len(core) > least and _can_be_empty([core[end]]):
+        width += _width([core.pop(end)])
+    return core, width
+
+
+def _as_few(node: tuple[Any, Any]) -> tuple[tuple[Any, Any], int]:
+    """A repeat as often as it must be, and the width of the rest."""
+    op, (low, _, inner) = node
+    return (op, (low, low, inner)), _width([node]) - low * _width(inner)
 
 
 def _ways(nodes: Nodes) -> list[list[tuple[Any, Any]]]:
@@ -280,7 +268,7 @@ def _forks(node: tuple[Any, Any], rest: list[tuple[Any, Any]]) -> list[list[tupl
         bounds = [(value, value) if kind is _c.LITERAL else value for kind, value in arg]
         if sum(last - first + 1 for first, last in bounds) <= _WAYS:
             return [[(_c.LITERAL, code), *rest] for first, last in bounds for code in range(first, last + 1)]
-    if op in (_c.MAX_REPEAT, _c.MIN_REPEAT):
+    if op in REPEATS:
         low, high, inner = arg
         if low:
             more = [] if high == 1 else [(op, (low - 1, high if high is _c.MAXREPEAT else high - 1, inner))]
@@ -342,7 +330,7 @@ def emit(nodes: Nodes, flags: int) -> str:
             out.append(f"(?{on}{'-' + off if off else ''}:{emit(inner, flags)})")
         elif op is _c.BRANCH:
             out.append("(?:" + "|".join(emit(b, flags) for b in arg[1]) + ")")
-        elif op in (_c.MAX_REPEAT, _c.MIN_REPEAT):
+        elif op in REPEATS:
             low, high, inner = arg
             body = emit(inner, flags)
             if len(inner) != 1 or inner[0][0] not in (_c.LITERAL, _c.IN, _c.ANY, _c.NOT_LITERAL, _c.SUBPATTERN):
@@ -387,11 +375,9 @@ def _literals(nodes: Nodes, caseless: bool) -> tuple[list[str], bool]:
             sets = [_literals(b, caseless) for b in arg[1]]
             if all(s[0] for s in sets):
                 better(([w for s in sets for w in s[0]], any(s[1] for s in sets)))
-                if run:  # a common head that the parser factored out of the branches
-                    better(([run + w for s in sets for w in s[0]], caseless)) if all(
-                        b and b[0][0] is _c.LITERAL for b in arg[1]
-                    ) else None
-        elif op in (_c.MAX_REPEAT, _c.MIN_REPEAT) and arg[0] >= 1:
+                if run and all(b and b[0][0] is _c.LITERAL for b in arg[1]):
+                    better(([run + w for s in sets for w in s[0]], caseless))  # a head that the parser factored out
+        elif op in REPEATS and arg[0] >= 1:
             better(_literals(arg[2], caseless))
         run = ""
     return best
@@ -399,37 +385,17 @@ def _literals(nodes: Nodes, caseless: bool) -> tuple[list[str], bool]:
 
 def _secret_prefix(nodes: Nodes) -> str:
     """The literal the `secret` group starts with (`ghp_`), or "" when the group starts with a class."""
+    # It is by contract the first group.
+    return _leading(next((arg[3] for op, arg in _walk(nodes) if op is _c.SUBPATTERN and arg[0] == 1), ()))
 
-    def leading(inner: Nodes) -> str:
-        text = ""
-        for op, arg in inner:
-            if op is _c.LITERAL:
-                text += chr(arg)
-            elif op is _c.AT:
-                continue
-            elif op is _c.SUBPATTERN and not text:
-                return leading(arg[3])
-            else:
-                break
-        return text
 
-    def find(inner: Nodes) -> str | None:
-        for op, arg in inner:
-            if op is _c.SUBPATTERN:
-                if arg[0] == 1:  # `secret` is by contract the first group
-                    return leading(arg[3])
-                found = find(arg[3])
-                if found is not None:
-                    return found
-            elif op is _c.BRANCH:
-                for branch in arg[1]:
-                    found = find(branch)
-                    if found is not None:
-                        return found
-            elif op in (_c.MAX_REPEAT, _c.MIN_REPEAT):
-                found = find(arg[2])
-                if found is not None:
-                    return found
-        return None
-
-    return find(nodes) or ""
+def _leading(nodes: Nodes) -> str:
+    text = ""
+    for op, arg in nodes:
+        if op is _c.LITERAL:
+            text += chr(arg)
+        elif op is _c.SUBPATTERN and not text:
+            return _leading(arg[3])
+        elif op is not _c.AT:
+            break
+    return text

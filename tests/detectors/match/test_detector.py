@@ -8,8 +8,8 @@ import pytest
 
 from detectors.fingerprint import fingerprint
 from detectors.match.cost import BlockCost, TooSlowError
-from detectors.match.detector import Detector
-from detectors.match.exact import Exact, anchor
+from detectors.match.engine import Worker
+from detectors.match.exact import Exact, ExactWorker, anchor
 from detectors.rules.template import expand
 from tests.detectors import texts
 
@@ -18,14 +18,14 @@ TOKEN = expand("ghp_{alnum:30}{crc32}", 5).encode()
 
 
 @pytest.fixture(scope="module", params=["rules", "values"])
-def detector(request: pytest.FixtureRequest) -> Detector:
+def detector(request: pytest.FixtureRequest) -> Worker | ExactWorker:
     """One that knows of the token."""
     if request.param == "rules":
         return texts.engine("vcs/github").worker()
     return Exact([anchor(TOKEN, fingerprint(KEY, TOKEN), 8, KEY)], KEY).worker()
 
 
-def test_it_tells_the_value_its_place_and_how_it_was_written(detector: Detector) -> None:
+def test_it_tells_the_value_its_place_and_how_it_was_written(detector: Worker | ExactWorker) -> None:
     written = base64.b64encode(b"token=" + TOKEN + b" for all to see")
     text = b"token=%b refused\nbody=%b\n" % (TOKEN, written)
     for data in (text, bytearray(text), memoryview(text)):
@@ -38,12 +38,12 @@ def test_it_tells_the_value_its_place_and_how_it_was_written(detector: Detector)
         assert written[8:40] in text[decoded.start : decoded.end + 4]
 
 
-def test_it_says_nothing_of_other_text(detector: Detector) -> None:
+def test_it_says_nothing_of_other_text(detector: Worker | ExactWorker) -> None:
     for text in (b"", b"nothing here", TOKEN[:-1] + b"_", TOKEN.swapcase()):
         assert not [one for one, _ in detector.decide(text, BlockCost(len(text), None)) if one.accepted]
 
 
-def test_it_takes_no_longer_than_it_may(detector: Detector) -> None:
+def test_it_takes_no_longer_than_it_may(detector: Worker | ExactWorker) -> None:
     text = (TOKEN + b" ") * 1000
     with pytest.raises(TooSlowError):
         detector.decide(text, BlockCost(len(text), -1.0))

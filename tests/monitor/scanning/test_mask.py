@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.fingerprint import fingerprint
-from detectors.match.detector import Buffer
 from detectors.match.engine import Engine, Match, Pace, Worker
 from detectors.match.outcome import ScanResult, Unsearched
+from detectors.match.region import Buffer
 from detectors.rules.load import load_rules
 from detectors.rules.rule import Rule
 from detectors.rules.template import expand

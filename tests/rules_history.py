@@ -1,4 +1,4 @@
-"""The history of the shipped rules, made from git: `python -m detectors.author.past`, or `make rules-history`.
+"""The history of the shipped rules, made from git: `python -m tests.rules_history`, or `make rules-history`.
 
 Each commit of this branch that changed what a pack file says of its rules is a mark. Run it where commits are final: a
 rebase gives them other names.

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from detectors.author.past import marks
 from detectors.rules.history import compose, read
 from tests.detectors.packs import GOOD, write
+from tests.rules_history import marks
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[1]
 
 
 def git(folder: Path, *arguments: str, day: int = 1) -> str:
