@@ -75,15 +75,12 @@ _MORE_CELLS = r"""[\w "',;|\t\\.-]{1,48}"""
 _ALONE = r"""(?:[^\w\s.,][ \t]{0,4}|[FP] |po |[_.,-]["']?)"""
 _CAMEL = "Password Passwd Passphrase Pwd Pass Secret Token ApiKey SecretKey AccessKey".split()
 _OTHERS = (
-    *(r"USER \S{1,64}", "UGFzc3dvcmQ6", r"form-data; name=\\{0,3}\"[\w.-]{1,40}\\{0,3}\"", r":protected\]=>"),
-    *(r"aaa-server [^\n\"\\]{1,80}", r"(?:tacacs|radius) server \S{1,40}", r":private\]=>"),
-    *(r"(?i:password for the )[^\n\"\\]{1,72}:", *(rf"(?i:{name})</\w{{2,6}}>" for name in _ASKING)),
+    *(r"USER \S{1,64}", r"form-data; name=\\{0,3}\"[\w.-]{1,40}\\{0,3}\"", r":protected\]=>", r":private\]=>"),
+    *(rf"(?i:{name})</\w{{2,6}}>" for name in _ASKING),
 )
-# The same without a blank after it: a header of a file, a line of a configuration or a command
-# that goes on in the next one, half a literal.
+# The same without a blank after it: a row of a table, half a literal.
 _ALSO = (
-    *("user-pass>", r"\bline (?:vty|con|aux|console) [\d ]{1,8}", r"--user(?:name)?[= ][\w.@-]{2,32} \\{1,4}"),
-    *(rf"{_ALONE}(?i:(?:access|api|secret) key)", "(?i:(?:access|api|secret) key) is:", r"\| ?(?:sudo )?chpasswd"),
+    *(rf"{_ALONE}(?i:(?:access|api|secret) key)", "(?i:(?:access|api|secret) key) is:"),
     *(r"(?i:password|passwd|secret|token|_key) {2,24}\|[^\w\n]{0,12}", r"[\w+/=-]{8}\\{0,3}[\"'] [+.&]"),
 )
 # A value whose user stands in a record before it.
@@ -123,30 +120,19 @@ def _record_triggers() -> Iterable[bytes]:
 
 
 # What a value follows in percent-encoding otherwise than behind a sign of an assignment: a name and what ends its line
-# or its cell, words of commands, devices and protocols, names in other languages; and what tells a value without one.
+# or its cell, words of commands, names in other languages; and what tells a value without one.
 _ENCODED_NAMES = rb"password passwd passphrase secret token apikey [_-]key %20key".split()
-_ENCODED_WORDS = (
-    *(b"identified by", b"login attempt", b"db2 connect to", b"334", b"334 UGFzc3dvcmQ6"),
-    *rb"[_-]key authentication-mode sqlplus senha passe".split(),
-)
+_ENCODED_WORDS = (b"identified by", b"[_-]key", b"senha", b"passe")
 _BLANK = rb"%(?:0[9AaDd]|2[AaCc]|3[Bb]|60|7[Cc])"
 _SAID_ENCODED = (
     *(rb"(?i:%b)(?:%%3[Aa])?%b" % (name, _BLANK) for name in _ENCODED_NAMES),
     *(rb"(?i:%b)%%20" % words.replace(b" ", b"%20") for words in _ENCODED_WORDS),
     *(rb"(?i:%b)" % quote(word).encode() for word in "ароль 密码 密碼 口令 밀번호 ワード contraseña".split()),
-    rb"(?i:pptpd?|l2tpd?|xl2tpd|pppd?|pppoe-server|accel-ppp)%(?:20|09)",
     rb"%0[Aa](?i:pass)%20",
-    rb"AUTH%(?:0[DdAa]|5[Cc])",
-    rb"(?i:%7bnoop%7d)",
-    rb"user-pass%3[Ee]",
     rb"%3[Aa]%242[aby]%24",  # bcrypt's hash behind a user
     rb"(?:%3[Aa]|:)(?i:x|x-oauth-basic|unused|none)?%40[A-Za-z0-9]",  # a key as the user of a URL
     rb"%2[Ff]%2[Ff][A-Za-z0-9_~-]{20,100}%40[A-Za-z0-9]",
     rb"(?i:%2fhooks?|webhooks?)(?:%2[Ff]|[\w-]{0,12}\.[\w.-]{1,80}%2[Ff])",
-    rb"(?:%40[\w.-]{2,60}\.[a-z]{2,10}|(?i:admin|root|demo|guest|superuser|operator))%20(?:%2[Ff]|%7[Cc])%20",
-    rb"(?:%2[Cc]|%3[Bb]|%7[Cc])(?:3306|5432|27017|6379|5672|1521|1433|9042|1883|3389|5900|389|636|465|587|99[35])"
-    rb"(?:%2[Cc]|%3[Bb]|%7[Cc])",
-    rb"%3[Bb]2[12]%3[Bb]",
     rb"[=\dA-Fa-f][a-z]{4,20}%2[Cc][A-Za-z0-9]{20}",  # a row: a name and a long value
 )
 

@@ -9,18 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 from detectors.compile.codecs import Codec
 from detectors.match.cost import BlockCost, Known, Pace, Settled, Spent, TooSlowError
-from detectors.match.exact import settled
+from detectors.match.exact import ExactWorker, settled
 from detectors.match.outcome import REASONS, Placed, ScanResult, Unsearched, merged, resolve
 from detectors.match.region import Buffer
 from detectors.match.runs import covers
 from detectors.rules.rule import Rule
-
-if TYPE_CHECKING:
-    from detectors.match.engine import Worker
 
 __all__ = ["BlockPart", "Hits", "Search", "Text"]
 
@@ -77,6 +74,22 @@ class Text:
         self.plain = False
 
 
+class BlockSearcher(Protocol):
+    """What searches: `detectors.match.engine.Worker`."""
+
+    @property
+    def rules(self) -> Sequence[Rule]: ...
+
+    @property
+    def exact(self) -> ExactWorker | None: ...
+
+    def hits(self, data: Buffer, head: bytes = b"") -> Hits: ...
+
+    def examine(self, text: Text, hits: Hits, part: BlockPart, *, plain: bool) -> None:
+        """Add to `text` what the rules say in a part of it: as it stands if `plain`, and decoded."""
+        ...
+
+
 class _Task(NamedTuple):
     """`exact`: for the values beside the rules, and not by these. `plain`: the text is to be read as it stands, and not
     only decoded."""
@@ -119,7 +132,7 @@ class Search:
     def left(self) -> bool:
         return bool(self._tasks)
 
-    def step(self, worker: Worker) -> None:
+    def step(self, worker: BlockSearcher) -> None:
         """One turn."""
         if not self._started:
             self._started, self._rules = True, worker.rules
@@ -152,7 +165,7 @@ class Search:
         self._hidden += text.hiding
         self._unsearched += [Unsearched(low, high, "undecoded") for low, high in text.skipped]
 
-    def _try(self, worker: Worker, task: _Task, text: Text) -> None:
+    def _try(self, worker: BlockSearcher, task: _Task, text: Text) -> None:
         part = task.part
         if task.exact and worker.exact is not None:
             low, high = max(0, part.low - _AROUND), min(len(self._data), part.high + _AROUND)

@@ -144,12 +144,12 @@ def shape(pattern: str, trigger: str | None = None, anywhere: bool = False) -> P
     )
 
 
-def children(op: Any, arg: Any) -> Sequence[Nodes]:
+def children(op: Any, arg: Any) -> Sequence[Any]:
     """What a node holds, each way by itself."""
     if op is _c.SUBPATTERN:
         return (arg[3],)
     if op is _c.BRANCH:
-        return arg[1]  # type: ignore[no-any-return]
+        return (*arg[1],)
     return (arg[2],) if op in REPEATS else ()
 
 
@@ -204,7 +204,9 @@ def _trim(nodes: Nodes) -> tuple[list[tuple[Any, Any]], int, int]:
 def _trim_tail(nodes: Nodes) -> tuple[list[tuple[Any, Any]], int]:
     """The same at the end alone, in each way that it may end."""
     core, tail = _without_optional(nodes, -1)
-    op, arg = core[-1] if core else (None, None)
+    if not core:
+        return core, tail
+    op, arg = core[-1]
     more = 0
     if op in REPEATS:
         core[-1], more = _as_few(core[-1])

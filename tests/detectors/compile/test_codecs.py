@@ -76,16 +76,11 @@ id,login,password,email\n
 >>> print(password)\n
 - ParameterKey: bindPwd\n
 name: APP_DB_PASSWD\n
-334 UGFzc3dvcmQ6\n
 USER reporting\n
 | user | api_key      |\n
 id;api_key;active\n
-<auth-user-pass>\n
-line con 0\n
-tool --username garden \\\n
 F Access Key\n
 your new api key is:\n
-' | chpasswd\n
 secret = "abcdefgh" .\n
 Content-Disposition: form-data; name="x"\n
 """
@@ -131,9 +126,8 @@ def test_a_value_is_seen_whose_user_stands_in_a_record_before() -> None:
     [
         *("IDENTIFIED BY x", "password\nx", "Access Key\nx", "a;api_key;b", "|secret|x", "*token* x", "token:\nx"),
         *("--storage-key x", "пароль x", "Пароль от базы x", "密码：x", "senha é x", "mot de passe : x"),
-        *("bob:$2y$05$x", "https://k3j9x2m4q8w1k3j9x2m4@h", "https://k3j9x2m4:@host", "kim@acme.test / x1"),
-        *("{noop}x", "<auth-user-pass>x", "AUTH\\r\\nx", "bob\tpptpd\tx", "334 UGFzc3dvcmQ6\nx", "user bob\nPass x"),
-        *("10.0.0.7;22;bob", "db,5432,app", "https://hooks.acme.test/x", "/webhooks/x", "sqlplus a", "zfs load-key a"),
+        *("bob:$2y$05$x", "https://k3j9x2m4q8w1k3j9x2m4@h", "https://k3j9x2m4:@host", "user bob\nPass x"),
+        *("https://hooks.acme.test/x", "/webhooks/x", "zfs load-key a"),
     ],
 )
 def test_what_a_value_follows_is_seen_percent_encoded(text: str) -> None:
