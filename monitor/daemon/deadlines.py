@@ -1,7 +1,7 @@
-"""Deadlines of runs and ends of suppressions: in the database, armed here, and swept in between.
+"""Deadlines of runs and ends of suppressions: in the database, swept when the next is due, and in between.
 
-What is armed is only a hint. A restart, a clock that jumps and another process that writes change what the database
-says, and the next sweep finds it there. Sweeps and arms count by a clock that nobody sets.
+When it is due is only a hint. A restart, a clock that jumps and another process that writes change what the database
+says, and the next sweep finds it there. Pauses count by a clock that nobody sets.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 import structlog
 
-from monitor.common.every import every
 from monitor.common.steady import SETTLED
+from monitor.common.tasks import whenever
 from monitor.snapshot import Snapshot
 from monitor.store import Store, StoreError
 
@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 
 # Seconds between sweeps: so late a deadline is told at most. Shorter than any step of the clock that is believed.
 _SWEEP = 0.75 * SETTLED
+_SHORTEST = 0.05  # seconds from one sweep to the next
 _BEHIND = 60.0  # seconds that something written may wait to be read
 _SLACK = 5.0  # seconds; a clock put back by more has set deadlines that come too late
 
@@ -36,7 +37,6 @@ class Deadlines:
         self._everything = True
         self._swept = float("-inf")  # by the clock of the store
         self._wake = asyncio.Event()
-        self._armed: asyncio.TimerHandle | None = None
 
     def look_again(self) -> None:
         """The ladder may have changed: look at every run anew, soon."""
@@ -45,34 +45,26 @@ class Deadlines:
 
     async def run(self) -> None:
         self._everything = True
-        try:
-            await every(_SWEEP, self._sweep, wake=self._wake)
-        finally:
-            self._disarm()
+        await whenever(self._wake, self._sweep, longest=_SWEEP, failed=_failed, rest=0.0)
 
-    async def _sweep(self) -> None:
+    async def _sweep(self) -> float:
+        """Returns the seconds until the next deadline, or the next sweep."""
         before, self._swept = self._swept, self._store.now()
         everything, self._everything = self._everything or self._swept < before - _SLACK, False
         try:
             ends = await self._store.suppressions.sweep()
             due = await self._store.runs.sweep(everything=everything, watched=self._watched())
-        except StoreError as error:  # the database reports its trouble itself; the next sweep is soon
+        except StoreError:
             self._everything |= everything
-            log.debug("deadlines wait for the state database", reason=str(error))
-            return
-        self._arm(min((at for at in (due, ends) if at is not None), default=None))
+            raise
+        soonest = min((at for at in (due, ends) if at is not None), default=float("inf"))
+        return min(max(soonest - self._store.now(), _SHORTEST), _SWEEP)
 
-    def _arm(self, due: float | None) -> None:
-        """For the next deadline, if it comes before the next sweep."""
-        self._disarm()
-        now = self._store.now()
-        if due is not None and due <= now + _SWEEP:
-            self._armed = asyncio.get_running_loop().call_later(max(due - now, 0.05), self._wake.set)
 
-    def _disarm(self) -> None:
-        if self._armed is not None:
-            self._armed.cancel()
-            self._armed = None
+def _failed(error: Exception) -> None:
+    if not isinstance(error, StoreError):
+        raise error
+    log.debug("deadlines wait for the state database", reason=str(error))  # which reports its trouble itself
 
 
 class Watched:

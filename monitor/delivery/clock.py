@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 
+from monitor.common.tasks import whenever
 from monitor.store import AT_ONCE, Store
 
 __all__ = ["Clock"]
@@ -25,7 +25,7 @@ class Clock:
         self._store = store
         self._due = due
         self._now = store.now
-        self._made = store.now()
+        self._looked = store.now()  # a clock that is put back before the first look is put back as well
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
@@ -34,27 +34,27 @@ class Clock:
 
     async def run(self) -> None:
         """Until cancelled. Raises StoreError."""
-        now = self._made  # put back before the first look is put back as well
-        while True:
-            self._wake.clear()
-            before, now = now, self._now()
-            if now < before - _SLACK:
-                await self._store.groups.look_again()
+        await whenever(self._wake, self._look, longest=POLL, failed=_failed, rest=_REST)
 
+    async def _look(self) -> float:
+        """Returns the seconds until the next look."""
+        before, self._looked = self._looked, self._now()
+        if self._looked < before - _SLACK:
+            await self._store.groups.look_again()
+
+        due, waiting = await self._store.groups.agenda()
+        if due is not None and due <= self._looked:
+            await self._store.groups.tick(since=self._looked - _SLACK)
             due, waiting = await self._store.groups.agenda()
-            if due is not None and due <= now:
-                await self._store.groups.tick(since=now - _SLACK)
-                due, waiting = await self._store.groups.agenda()
-            soonest = [due] if due is not None else []
-            for name, at in waiting.items():
-                if at > self._now():
-                    soonest.append(at)
-                else:
-                    self._due(name, at == AT_ONCE)
+        soonest = [due] if due is not None else []
+        for name, at in waiting.items():
+            if at > self._now():
+                soonest.append(at)
+            else:
+                self._due(name, at == AT_ONCE)
+        # Other processes write too (`monitor incidents ack`): never sleep past the poll.
+        return max(min([POLL, *(at - self._now() for at in soonest)]), 0.01)
 
-            # Other processes write too (`monitor incidents ack`): never sleep past the poll.
-            pause = min([POLL, *(at - self._now() for at in soonest)])
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(pause, 0.01)):
-                    await self._wake.wait()
-                await asyncio.sleep(_REST)
+
+def _failed(error: Exception) -> None:
+    raise error
