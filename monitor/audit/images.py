@@ -24,7 +24,7 @@ from monitor.audit.real import assigned
 from monitor.audit.settings import fits
 from monitor.audit.tree import EXAMPLE, Tree
 from monitor.common.archive import ArchiveBudget, ArchiveError, ByteStream, leaves
-from monitor.scan.search import Searcher, stream_blocks
+from monitor.scan.search import ScanOptions, Searcher, stream_blocks
 
 if TYPE_CHECKING:
     from monitor.domain.model import Finding
@@ -70,7 +70,7 @@ class _Image:
 def _image(path: Path, subject: Subject) -> Iterator[Evidence]:
     repeat = f"monitor scan {shlex.quote(str(path))}"
     image = _Image()
-    searcher = Searcher(subject.engine.worker(), subject.key, suppressions=False)
+    searcher = Searcher(subject.engine.worker(), ScanOptions(subject.key, suppressions=False))
     try:
         for name, stream in _members(path, image):
             _look(name, stream, searcher, image)

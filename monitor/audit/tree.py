@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, BinaryIO
 from monitor.audit.formats import UnreadError
 from monitor.clients.git import Git, GitError
 from monitor.common.archive import HEAD, ArchiveBudget, ArchiveError, kind, leaves
-from monitor.scan.run import ScanOptions, scan
+from monitor.scan.run import scan
+from monitor.scan.search import ScanOptions
 from monitor.scan.walk import FileEntry, walk
 
 if TYPE_CHECKING:

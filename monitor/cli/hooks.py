@@ -170,7 +170,7 @@ def run(
         if wanted is None:  # nothing but deletions
             raise typer.Exit(0)
     from monitor.cli.scan import engine_of
-    from monitor.scan.run import ScanOptions
+    from monitor.scan.search import ScanOptions
 
     settings = scan_config(config)
     session = Session(

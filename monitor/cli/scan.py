@@ -242,7 +242,7 @@ def scan(
         also=documents,
     )
     from monitor.config.locate import default_state_dir, default_workers
-    from monitor.scan.run import ScanOptions
+    from monitor.scan.search import ScanOptions
 
     own = _own(engine, settings, key) if inventory and settings else None
     if own is not None:

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from monitor.github.ci import ActionsLogsConfig
     from monitor.github.listing import RunListing
     from monitor.github.runs import EndedJob, Run
-    from monitor.scan.run import ScanOptions
-    from monitor.scan.search import Searcher
+    from monitor.scan.search import ScanOptions, Searcher
     from monitor.sources.joblog import LogReading
 
 __all__ = ["Asked", "asked_for", "scan_logs"]
@@ -73,10 +72,10 @@ def asked_for(
 
 def scan_logs(session: Session, asked: Asked, engine: Engine, options: ScanOptions) -> None:
     """All logs of jobs that ended since, a few at a time; what is gone is counted."""
-    from monitor.scan.run import searcher
+    from monitor.scan.search import Searcher
 
     session.unit = "log"
-    by = searcher(engine, options)
+    by = Searcher(engine.worker(), options)
     session.begin(by.worker)
     asyncio.run(_Logs(session, asked, by).all())
     session.finish()

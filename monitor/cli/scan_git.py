@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from monitor.scan.commits import CommitSearch
     from monitor.scan.cursor import Cursor
     from monitor.scan.history import Range
-    from monitor.scan.run import ScanOptions
-    from monitor.scan.search import Hit
+    from monitor.scan.search import Hit, ScanOptions
     from monitor.store import Store
 
 __all__ = ["commits", "kinds", "record", "repository_at", "run", "save", "staged"]

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from detectors.match.engine import Engine, Worker
     from monitor.domain.model import Finding
     from monitor.scan.accepted import AcceptedEntry as Accepted
-    from monitor.scan.run import ScanOptions, ScanOutcome
-    from monitor.scan.search import Hit
+    from monitor.scan.run import ScanOutcome
+    from monitor.scan.search import Hit, ScanOptions
     from monitor.scan.walk import FileEntry
 
 __all__ = ["Confidence", "ScanFormat", "Session"]

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 from monitor.common.archive import HEAD, kind
 from monitor.scan.changes import FileChange, GitCommit, parsed
 from monitor.scan.prefilter import Passed, Prefilter
-from monitor.scan.run import scan_stream, searcher
+from monitor.scan.run import scan_stream
+from monitor.scan.search import Searcher
 from monitor.scanning.blocks import Cutter
 
 if TYPE_CHECKING:
     from detectors.match.engine import Engine
     from monitor.clients.git import Blob, Blobs
     from monitor.domain.model import Block
-    from monitor.scan.run import ScanOptions
-    from monitor.scan.search import Hit
+    from monitor.scan.search import Hit, ScanOptions
 
 __all__ = ["CommitFinding", "CommitSearch"]
 
@@ -53,7 +53,7 @@ class CommitSearch:
         """`everything`: also what is generated."""
         self.passed = Passed()
         self._engine, self._options, self._blobs, self._report = engine, options, blobs, report
-        self._searcher = searcher(engine, options)
+        self._searcher = Searcher(engine.worker(), options)
         self.worker = self._searcher.worker
         self._filter = Prefilter(self.worker, blobs, self.passed, archives=options.archives, everything=everything)
         self._known: OrderedDict[tuple[str, str], list[Hit]] = OrderedDict()
@@ -205,12 +205,7 @@ class _Rest:
 
 
 def _blocks(path: str, text: bytes, line: int) -> Iterator[Block]:
-    cutter = Cutter("", path, "", line=line)
-    for at in range(0, len(text), _PIECE):
-        if (block := cutter.feed(text[at : at + _PIECE])) is not None:
-            yield block
-    if (block := cutter.flush()) is not None:
-        yield block
+    return Cutter("", path, "", line=line).blocks(text[at : at + _PIECE] for at in range(0, len(text), _PIECE))
 
 
 def _lines(hit: Hit) -> set[int]:

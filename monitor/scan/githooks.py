@@ -136,22 +136,22 @@ def standing(folder: Folder, name: str) -> HookStatus:
     path = folder.file(name)
     text = _text(path) or ""
     block = _BLOCK.search(text)
-    there = str(path)
+    place = str(path)
     if block is None:
         ours = _text(folder.own / name) if folder.path != folder.own else None
         if ours is not None and _BLOCK.search(ours):
             why = f"git looks in {folder.path} only ({folder.shared or 'core.hooksPath'}): install it again"
             return HookStatus(name, "shadowed", str(folder.own / name), note=why)
-        return HookStatus(name, "missing", there, note=_manager(text, name))
+        return HookStatus(name, "missing", place, note=_manager(text, name))
     rest = _parted(_BLOCK.sub("", text))[1]
     chained = bool(rest.strip()) and (_CHAIN not in rest or os.access(f"{path}{_BEFORE}", os.X_OK))
     if not folder.husky and not os.access(path, os.X_OK):
-        return HookStatus(name, "broken", there, chained, f"git runs programs only: chmod +x {shlex.quote(there)}")
+        return HookStatus(name, "broken", place, chained, f"git runs programs only: chmod +x {shlex.quote(place)}")
     found = re.search(r"^exposure_monitor=(.*)$", block[0], re.MULTILINE)
     program = shlex.split(found[1])[0] if found and shlex.split(found[1]) else ""
     if program and not os.access(program, os.X_OK):
-        return HookStatus(name, "broken", there, chained, f"{program} is gone: install it again")
-    return HookStatus(name, "installed", there, chained, _manager(rest, name))
+        return HookStatus(name, "broken", place, chained, f"{program} is gone: install it again")
+    return HookStatus(name, "installed", place, chained, _manager(rest, name))
 
 
 def _manager(text: str, name: str) -> str:

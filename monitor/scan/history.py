@@ -201,34 +201,39 @@ class HistoryFinding:
 
 def gathered(seen: Iterable[CommitFinding]) -> list[HistoryFinding]:
     """From newest to oldest as they come: each is told as it was when it came in."""
-    found: dict[tuple[str, str, str], HistoryFinding] = {}
+    findings: dict[tuple[str, str, str], HistoryFinding] = {}
     for one in seen:
         finding = one.hit.finding
         key = finding.fingerprint, finding.path, finding.rule
-        known = found.get(key)
+        known = findings.get(key)
         if known is None:
-            found[key] = HistoryFinding(one.hit, one.path, one.commit, one.commit)
+            findings[key] = HistoryFinding(one.hit, one.path, one.commit, one.commit)
         elif known.first is None or one.commit is None or known.first.id != one.commit.id:
             known.hit, known.first, known.commits = one.hit, one.commit or known.first, known.commits + 1
         elif (one.hit.finding.line or 0) < (known.hit.finding.line or 0):
             known.hit = one.hit  # twice in one commit
-    return list(found.values())
+    return list(findings.values())
 
 
 def placed(
-    git: Git, found: Sequence[HistoryFinding], search: CommitSearch, scrub: Callable[[str], str], *, where: bool = True
+    git: Git,
+    findings: Sequence[HistoryFinding],
+    search: CommitSearch,
+    scrub: Callable[[str], str],
+    *,
+    where: bool = True,
 ) -> Iterator[Hit]:
     """With what a history says of each: who and when; `where` it is still, and whose it may be. Texts of it go through
     `scrub`. Raises GitError."""
-    if not found or not where:
-        for one in found:
-            yield replace(one.hit, git=_when(one, scrub))
+    if not findings or not where:
+        for finding in findings:
+            yield replace(finding.hit, git=_when(finding, scrub))
         return
     head = _head(git)
-    refs = _refs(git, list(dict.fromkeys(one.first.id for one in found if one.first is not None)))
+    refs = _refs(git, list(dict.fromkeys(finding.first.id for finding in findings if finding.first is not None)))
     owners = _Owners(git, head)
-    for one in found:
-        path, first = one.path, one.first
+    for finding in findings:
+        path, first = finding.path, finding.first
         now = search.prints(path, head[path]) if path in head else frozenset()
         there = [] if first is None else refs.get(first.id, [])
         owner = owners.of(path) or (f"{first.author} <{first.email}>" if first is not None else None)
@@ -237,12 +242,12 @@ def placed(
             for field, folder in (("branches", "heads"), ("tags", "tags"), ("remotes", "remotes"))
         }
         facts = {
-            "in_head": one.hit.finding.fingerprint in now,
+            "in_head": finding.hit.finding.fingerprint in now,
             **names,
             "refs": len(there),
             "owner": owner and scrub(owner),
         }
-        yield replace(one.hit, git={**_when(one, scrub), **facts})
+        yield replace(finding.hit, git={**_when(finding, scrub), **facts})
 
 
 def called(git: Git) -> str:

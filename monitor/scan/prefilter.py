@@ -117,7 +117,7 @@ class Prefilter:
 
     def candidates(self, items: Iterable[GitCommit | FileChange]) -> list[GitCommit | FileChange]:
         """Those in which something may be, in their order; `opaque` where it has no lines."""
-        found: list[GitCommit | FileChange] = []
+        perhaps: list[GitCommit | FileChange] = []
         group: list[GitCommit | FileChange] = []
         names: dict[str, str] = {}  # of contents, each with a path of it
         for item in items:
@@ -129,10 +129,10 @@ class Prefilter:
                 names.setdefault(item.new, item.path)
             group.append(item)
             if len(names) >= _AT_ONCE or len(group) >= 10 * _AT_ONCE:
-                found += self._of_group(group, names)
+                perhaps += self._of_group(group, names)
                 group, names = [], {}
-        found += self._of_group(group, names)
-        return [item for item in found if isinstance(item, GitCommit) or self._new_in(item)]
+        perhaps += self._of_group(group, names)
+        return [item for item in perhaps if isinstance(item, GitCommit) or self._new_in(item)]
 
     def _wanted(self, change: FileChange) -> bool:
         self.files += 1

@@ -6,21 +6,19 @@ import contextlib
 import errno
 import io
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from monitor.common.archive import HEAD, ArchiveBudget, ArchiveError, ByteStream, Readable, kind, leaves
-from monitor.scan.search import BLOCK, Hit, LineNumbers, Searcher, file_blocks, stream_blocks
+from monitor.scan.search import BLOCK, Hit, LineNumbers, ScanOptions, Searcher, file_blocks, stream_blocks
 from monitor.scan.walk import FileEntry
 
 if TYPE_CHECKING:
     from detectors.match.engine import Engine
-    from monitor.domain.model import OwnedSecret
-    from monitor.scan.accepted import Accepting, Book
 
-__all__ = ["ScanOptions", "ScanOutcome", "next_data", "scan", "scan_stream", "searcher", "stretches"]
+__all__ = ["ScanOutcome", "next_data", "scan", "scan_stream", "stretches"]
 
 BATCH = 4 << 20  # bytes of small files in one job
 FILES = 64  # or so many of them
@@ -28,26 +26,6 @@ PART = 64 << 20  # a larger file is shared out in parts of this size
 _ALONE = 4  # jobs up to which no other process is worth its start
 SNIFF = 8192  # bytes that tell text from binary
 MEMBER = 1 << 20  # bytes of an archive's member that is searched as it comes; a smaller one is taken whole
-
-
-@dataclass(frozen=True, slots=True)
-class ScanOptions:
-    """How to look. `skip_binary`: leave out files with a NUL in their first bytes, but for UTF-16. `max_unpacked`:
-    bytes of an archive.
-
-    `owners`: see `occurrences`; `books`, `accepting`: see `Searcher`.
-    """
-
-    key: bytes = field(repr=False)
-    context: bool = False
-    suppressions: bool = True
-    reveal: bool = False
-    skip_binary: bool = False
-    archives: bool = True
-    max_unpacked: int = 4 << 30
-    owners: Mapping[str, Sequence[OwnedSecret]] = field(default_factory=dict, repr=False)
-    books: Sequence[Book] = ()
-    accepting: Accepting | None = None
 
 
 @dataclass(slots=True)
@@ -128,7 +106,7 @@ class _Jobs:
     """Does jobs, one after another."""
 
     def __init__(self, engine: Engine, options: ScanOptions) -> None:
-        self._searcher, self._options = searcher(engine, options), options
+        self._searcher = Searcher(engine.worker(), options)
         self._of: tuple[str, LineNumbers] | None = None  # of the file whose part came last
 
     def __call__(self, job: Batch | FilePart) -> ScanOutcome:
@@ -137,7 +115,7 @@ class _Jobs:
             self._part(job, outcome)
         else:
             for entry in job.entries:
-                _file(entry, self._options, self._searcher, outcome)
+                _file(entry, self._searcher, outcome)
         return outcome
 
     def _part(self, part: FilePart, outcome: ScanOutcome) -> None:
@@ -159,7 +137,7 @@ def scan_stream(
 ) -> Iterator[ScanOutcome]:
     """What can be read once, such as standard input; an outcome for each part of it that holds something. `by`: who
     searches, where there is one already."""
-    by, outcome = by or searcher(engine, options), ScanOutcome(files=1)
+    by, outcome = by or Searcher(engine.worker(), options), ScanOutcome(files=1)
     for path, stream in _opened(name, file, options, outcome):
         try:
             for hit in by.search(stream_blocks(path, stream), report=outcome.report):
@@ -169,19 +147,6 @@ def scan_stream(
         except OSError as error:
             outcome.problems.append((path, error.strerror or "cannot be read"))
     yield outcome
-
-
-def searcher(engine: Engine, options: ScanOptions) -> Searcher:
-    return Searcher(
-        engine.worker(),
-        options.key,
-        context=options.context,
-        suppressions=options.suppressions,
-        reveal=options.reveal,
-        owners=options.owners,
-        books=options.books,
-        accepting=options.accepting,
-    )
 
 
 def _jobs(entries: Iterable[FileEntry], options: ScanOptions) -> Iterator[Batch | FilePart]:
@@ -242,21 +207,21 @@ def _read(path: str, at: int, count: int) -> bytes:
         return os.pread(file.fileno(), count, at)
 
 
-def _file(entry: FileEntry, options: ScanOptions, searcher: Searcher, outcome: ScanOutcome) -> None:
+def _file(entry: FileEntry, searcher: Searcher, outcome: ScanOutcome) -> None:
     outcome.size += entry.size or 0
     try:
         fd = os.open(entry.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            _open_file(entry, fd, options, searcher, outcome)
+            _open_file(entry, fd, searcher, outcome)
         finally:
             os.close(fd)
     except OSError as error:
         outcome.problems.append((entry.path, error.strerror or "cannot be read"))
 
 
-def _open_file(entry: FileEntry, fd: int, options: ScanOptions, searcher: Searcher, outcome: ScanOutcome) -> None:
+def _open_file(entry: FileEntry, fd: int, searcher: Searcher, outcome: ScanOutcome) -> None:
     """Raises OSError."""
-    path, view = entry.path, searcher.view
+    path, view, options = entry.path, searcher.view, searcher.options
     # Most files of a tree are small: one look at the disk reads all that there is.
     got = os.preadv(fd, [view], 0) if entry.size is not None else 0
     packed = entry.size is None or (options.archives and kind(bytes(view[: min(got, HEAD)])) is not None)
@@ -267,7 +232,7 @@ def _open_file(entry: FileEntry, fd: int, options: ScanOptions, searcher: Search
     there = got == entry.size and got < len(view)
     if packed:
         with io.BytesIO(view[:got]) if there else open(fd, "rb", buffering=0, closefd=False) as file:
-            if _archive(path, file, options, searcher, outcome) or entry.size is None:
+            if _archive(path, file, searcher, outcome) or entry.size is None:
                 return
     if there:
         outcome.hits += searcher.whole(path, view[:got], outcome.report)
@@ -277,12 +242,12 @@ def _open_file(entry: FileEntry, fd: int, options: ScanOptions, searcher: Search
     outcome.hits += searcher.search(file_blocks(path, fd, searcher.buffer), lines, outcome.report)
 
 
-def _archive(path: str, file: Readable, options: ScanOptions, searcher: Searcher, outcome: ScanOutcome) -> bool:
+def _archive(path: str, file: Readable, searcher: Searcher, outcome: ScanOutcome) -> bool:
     """Whether anything could be read of it; if not, its bytes are searched as they are."""
     read = False
-    for name, stream in _opened(path, file, options, outcome):
+    for name, stream in _opened(path, file, searcher.options, outcome):
         try:
-            if options.skip_binary and _binary(stream.peek(SNIFF)):
+            if searcher.options.skip_binary and _binary(stream.peek(SNIFF)):
                 outcome.skipped.append(name)
                 read = True
                 continue

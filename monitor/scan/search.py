@@ -11,7 +11,6 @@ import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from monitor.common.archive import ByteStream, Report
@@ -27,10 +26,30 @@ if TYPE_CHECKING:
     from detectors.rules.rule import Rule
     from monitor.scan.accepted import AcceptedEntry, Accepting, Book
 
-__all__ = ["BLOCK", "Hit", "LineNumbers", "Searcher", "file_blocks", "stream_blocks"]
+__all__ = ["BLOCK", "Hit", "LineNumbers", "ScanOptions", "Searcher", "file_blocks", "stream_blocks"]
 
 BLOCK = 1 << 22  # new bytes a scan: more do not stay in the processor's cache, fewer make much of CONTEXT
 LINE = 4096  # bytes of a line that are looked at for a suppression
+
+
+@dataclass(frozen=True, slots=True)
+class ScanOptions:
+    """How to look. `skip_binary`: leave out files with a NUL in their first bytes, but for UTF-16. `max_unpacked`:
+    bytes of an archive.
+
+    `owners`: see `occurrences`; `books`: what is accepted; `accepting`: what is to be from now on.
+    """
+
+    key: bytes = field(repr=False)
+    context: bool = False
+    suppressions: bool = True
+    reveal: bool = False
+    skip_binary: bool = False
+    archives: bool = True
+    max_unpacked: int = 4 << 30
+    owners: Mapping[str, Sequence[OwnedSecret]] = field(default_factory=dict, repr=False)
+    books: Sequence[Book] = ()
+    accepting: Accepting | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +92,7 @@ def file_blocks(path: str, fd: int, buffer: bytearray, start: int = 0, end: int 
 
 def stream_blocks(path: str, stream: ByteStream) -> Iterator[Block]:
     """The same of what can be read once."""
-    cutter = Cutter("", path, "")
-    while chunk := stream.read(BLOCK):
-        if (block := cutter.feed(chunk)) is not None:
-            yield block
-    if (block := cutter.flush()) is not None:
-        yield block
+    return Cutter("", path, "").blocks(iter(lambda: stream.read(BLOCK), b""))
 
 
 class LineNumbers:
@@ -140,29 +154,12 @@ _UNSEARCHED = {
 class Searcher:
     """Searches on behalf of one thread. `buffer`: room for a block of a file, used again for the next."""
 
-    def __init__(
-        self,
-        worker: Worker,
-        key: bytes,
-        *,
-        context: bool = False,
-        suppressions: bool = True,
-        reveal: bool = False,
-        owners: Mapping[str, Sequence[OwnedSecret]] = MappingProxyType({}),
-        books: Sequence[Book] = (),
-        accepting: Accepting | None = None,
-    ) -> None:
-        """`owners`: see `occurrences`; `books`: what is accepted; `accepting`: what is to be from now on."""
+    def __init__(self, worker: Worker, options: ScanOptions) -> None:
         self.buffer = bytearray(CONTEXT + BLOCK)
         self.view = memoryview(self.buffer)
         self.worker = worker
         self._scrub = Redactor(worker)
-        self._key = key
-        self._owners = owners
-        self._context = context
-        self._suppressions = suppressions
-        self._reveal = reveal
-        self._books, self._accepting = books, accepting
+        self.options = options
 
     def search(
         self,
@@ -202,8 +199,9 @@ class Searcher:
             line, column = lines.at(block.offset)
             block = replace(block, line=line, column=column)
         data = bytes(block.data)
-        ranges = _disabled(data) if self._suppressions else []
-        for match, finding in occurrences(block, found, self._key, self._scrub, self._owners, context=self._context):
+        asked = self.options
+        ranges = _disabled(data) if asked.suppressions else []
+        for match, finding in occurrences(block, found, asked.key, self._scrub, asked.owners, context=asked.context):
             # Of two threads that search parts of one file, one is the first.
             if match.rule.awaits and told.setdefault(finding.id, block) is not block:
                 continue
@@ -212,15 +210,15 @@ class Searcher:
                 match.rule,
                 end=_behind(data[match.start : match.end], finding),
                 length=match.end - match.start,
-                suppressed=self._suppressions and _suppressed(data, match, ranges),
-                revealed=match.secret.decode("utf-8", "replace") if self._reveal else None,
-                accepted=any(book.accepts(finding.rule, finding.path, match.secret) for book in self._books),
-                entry=None if self._accepting is None else self._entry(match, finding),
+                suppressed=asked.suppressions and _suppressed(data, match, ranges),
+                revealed=match.secret.decode("utf-8", "replace") if asked.reveal else None,
+                accepted=any(book.accepts(finding.rule, finding.path, match.secret) for book in asked.books),
+                entry=_entry(match, finding, asked.accepting),
             )
 
-    def _entry(self, match: Match, finding: Finding) -> AcceptedEntry | None:
-        assert self._accepting is not None
-        return self._accepting.entry(finding, match.rule.shape.prefix, match.secret)
+
+def _entry(match: Match, finding: Finding, accepting: Accepting | None) -> AcceptedEntry | None:
+    return None if accepting is None else accepting.entry(finding, match.rule.shape.prefix, match.secret)
 
 
 def _plain(text: bytes) -> bytes:

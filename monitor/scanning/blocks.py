@@ -9,7 +9,7 @@ secret is seen whole wherever that was.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from detectors.match.tables import between_rows, last_list
 from monitor.common.cuts import LOOKAHEAD, carried, settled
@@ -151,6 +151,14 @@ class Cutter:
         """All there is, with the last of it: the stream is over, or has been quiet for long enough."""
         self._data += data
         return self._settle(len(self._data))
+
+    def blocks(self, pieces: Iterable[bytes]) -> Iterator[Block]:
+        """All of a stream."""
+        for piece in pieces:
+            if (block := self.feed(piece)) is not None:
+                yield block
+        if (block := self.flush()) is not None:
+            yield block
 
     def _settle(self, limit: int) -> Block | None:
         if limit <= self._fresh:

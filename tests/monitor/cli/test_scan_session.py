@@ -11,7 +11,8 @@ import typer
 from detectors.rules.template import expand
 from monitor.cli.scan_session import Confidence, ScanFormat, Session
 from monitor.common.severity import SEVERITIES
-from monitor.scan.run import ScanOptions, scan_stream
+from monitor.scan.run import scan_stream
+from monitor.scan.search import ScanOptions
 from tests.detectors import texts
 
 

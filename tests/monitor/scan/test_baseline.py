@@ -10,14 +10,14 @@ from detectors.match.engine import Engine
 from monitor.common.archive import ByteStream
 from monitor.domain.model import Finding
 from monitor.scan.baseline import BaselineError, read, write
-from monitor.scan.search import Searcher, stream_blocks
+from monitor.scan.search import ScanOptions, Searcher, stream_blocks
 
 KEY = b"k" * 32
 
 
 def findings(engine: Engine, text: str) -> list[Finding]:
     blocks = stream_blocks("f\udcff", ByteStream(iter([text.encode()])))
-    return [hit.finding for hit in Searcher(engine.worker(), KEY).search(blocks)]
+    return [hit.finding for hit in Searcher(engine.worker(), ScanOptions(KEY)).search(blocks)]
 
 
 def test_written_and_read(engine: Engine, token: Callable[[int], str], tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from detectors.match.engine import Engine
 from monitor.clients.git import Git
 from monitor.scan.commits import CommitSearch
 from monitor.scan.history import GitHistory, Range, gathered
-from monitor.scan.run import ScanOptions
+from monitor.scan.search import ScanOptions
 from tests.fakes.repository import Repository
 from tests.monitor.scan.conftest import KEY
 

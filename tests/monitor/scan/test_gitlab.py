@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from detectors.match.engine import Engine
 from monitor.scan.gitlab import document
-from monitor.scan.run import ScanOptions, scan_stream
+from monitor.scan.run import scan_stream
+from monitor.scan.search import ScanOptions
 from tests.monitor.scan.test_sarif import Token
 
 

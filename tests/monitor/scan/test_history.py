@@ -18,8 +18,7 @@ from detectors.rules.template import expand
 from monitor.clients.git import Git
 from monitor.scan.commits import CommitSearch
 from monitor.scan.history import GitHistory, Range, gathered, placed, staged, stashed
-from monitor.scan.run import ScanOptions
-from monitor.scan.search import Hit
+from monitor.scan.search import Hit, ScanOptions
 from tests.fakes.repository import Repository
 from tests.monitor.scan.conftest import KEY
 

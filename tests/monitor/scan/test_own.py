@@ -13,7 +13,8 @@ from monitor.config.config import load
 from monitor.config.state import key
 from monitor.domain.model import Finding
 from monitor.scan.own import own
-from monitor.scan.run import ScanOptions, scan
+from monitor.scan.run import scan
+from monitor.scan.search import ScanOptions
 from monitor.scan.walk import walk
 from tests.detectors import texts
 

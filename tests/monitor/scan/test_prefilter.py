@@ -12,7 +12,7 @@ from monitor.scan.changes import FORMAT, FileChange, changes
 from monitor.scan.commits import CommitSearch
 from monitor.scan.history import GitHistory, Range
 from monitor.scan.prefilter import Passed, Prefilter, _Run, generated
-from monitor.scan.run import ScanOptions
+from monitor.scan.search import ScanOptions
 from tests.fakes.repository import Repository
 from tests.monitor.scan.conftest import KEY
 

@@ -14,7 +14,8 @@ import pytest
 
 from detectors.match.engine import Engine
 from monitor.scan import run
-from monitor.scan.run import ScanOptions, ScanOutcome, next_data, scan, scan_stream, stretches
+from monitor.scan.run import ScanOutcome, next_data, scan, scan_stream, stretches
+from monitor.scan.search import ScanOptions
 from monitor.scan.walk import FileEntry, walk
 
 KEY = b"k" * 32

@@ -12,9 +12,9 @@ import pytest
 
 from detectors.match.engine import Engine
 from detectors.rules.template import expand
-from monitor.scan.run import ScanOptions, scan
+from monitor.scan.run import scan
 from monitor.scan.sarif import document
-from monitor.scan.search import Hit
+from monitor.scan.search import Hit, ScanOptions
 from monitor.scan.walk import walk
 
 # The schema of OASIS as schemastore.org has it (sarif-2.1.0-rtm.5), unchanged but for white space.

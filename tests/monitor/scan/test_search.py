@@ -14,7 +14,7 @@ from monitor.common.archive import ByteStream
 from monitor.common.cuts import CONTEXT
 from monitor.domain.model import Block
 from monitor.scan import search
-from monitor.scan.search import Hit, LineNumbers, Searcher, file_blocks, stream_blocks
+from monitor.scan.search import Hit, LineNumbers, ScanOptions, Searcher, file_blocks, stream_blocks
 from tests.detectors import texts
 
 KEY = b"k" * 32
@@ -25,14 +25,16 @@ def in_file(engine: Engine, path: Path, start: int = 0, end: int | None = None, 
     fd = os.open(path, os.O_RDONLY)
     try:
         lines = LineNumbers(lambda at, size: os.pread(fd, size, at))
-        searcher = Searcher(engine.worker(), KEY, **options)
+        searcher = Searcher(engine.worker(), ScanOptions(KEY, **options))
         return list(searcher.search(file_blocks("f", fd, searcher.buffer, start, end), lines))
     finally:
         os.close(fd)
 
 
 def in_stream(engine: Engine, chunks: list[bytes], **options: bool) -> list[Hit]:
-    return list(Searcher(engine.worker(), KEY, **options).search(stream_blocks("f", ByteStream(iter(chunks)))))
+    return list(
+        Searcher(engine.worker(), ScanOptions(KEY, **options)).search(stream_blocks("f", ByteStream(iter(chunks))))
+    )
 
 
 def in_text(engine: Engine, text: str, **options: bool) -> list[Hit]:
@@ -126,7 +128,7 @@ def test_a_secret_that_needs_a_companion_is_told_once_that_has_come(tmp_path: Pa
     # Parts of a large file, which two threads may search in any order.
     path = tmp_path / "f"
     path.write_text(f"{first}\n{second}\n")
-    fd, searcher = os.open(path, os.O_RDONLY), Searcher(companions.worker(), KEY)
+    fd, searcher = os.open(path, os.O_RDONLY), Searcher(companions.worker(), ScanOptions(KEY))
     try:
         for cut in range(1, path.stat().st_size, 7):
             lines, told = LineNumbers(lambda at, size: os.pread(fd, size, at)), dict[str, Block]()
@@ -296,7 +298,7 @@ def test_a_stream_that_pauses_gives_whole_lines_at_once(engine: Engine, token: T
             yield f"line {token(n)}\n".encode()
             seen.append(n)
 
-    hits = Searcher(engine.worker(), KEY).search(stream_blocks("f", ByteStream(chunks())))
+    hits = Searcher(engine.worker(), ScanOptions(KEY)).search(stream_blocks("f", ByteStream(chunks())))
     assert next(hits).finding.line == 1
     assert seen == []  # before the next chunk was asked for
     assert [hit.finding.line for hit in hits] == [2, 3]
@@ -306,7 +308,7 @@ def test_a_stream_that_pauses_gives_whole_lines_at_once(engine: Engine, token: T
 @pytest.mark.parametrize("every", texts.shares(4))
 def test_no_example_of_any_rule_is_shown_in_its_context(tmp_path: Path, every: int) -> None:
     everything = texts.engine()
-    worker, searcher = everything.worker(), Searcher(everything.worker(), KEY, context=True)
+    worker, searcher = everything.worker(), Searcher(everything.worker(), ScanOptions(KEY, context=True))
     shown = 0
     for rule in (chosen := everything.rules[::every]):
         for template in rule.examples:

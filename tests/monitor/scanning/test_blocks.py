@@ -14,7 +14,7 @@ from detectors.rules.template import expand
 from monitor.common.archive import ByteStream
 from monitor.common.cuts import CONTEXT, LOOKAHEAD, settled
 from monitor.domain.model import Block
-from monitor.scan.search import Searcher, stream_blocks
+from monitor.scan.search import ScanOptions, Searcher, stream_blocks
 from monitor.scanning import blocks as blocks_module
 from monitor.scanning.blocks import BLOCK, GAP, Batcher, Cutter, Window
 from monitor.scanning.scanner import Scanner
@@ -164,7 +164,7 @@ async def test_a_stream_in_pieces_gives_what_scan_gives_of_the_whole(scanner: Sc
     blocks.append(cutter.flush())
     followed = await scanner.scan([block for block in blocks if block is not None])
 
-    searcher = Searcher(scanner.engine.worker(), b"k" * 32, suppressions=False)
+    searcher = Searcher(scanner.engine.worker(), ScanOptions(b"k" * 32, suppressions=False))
     hits = searcher.search(stream_blocks("p", ByteStream(iter([whole]))))
     assert {(f.rule, f.fingerprint, f.offset, f.line) for f in followed} == {
         (one.rule, one.fingerprint, one.offset, one.line) for one in (hit.finding for hit in hits)

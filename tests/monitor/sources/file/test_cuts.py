@@ -19,7 +19,7 @@ from detectors.rules.template import expand
 from monitor.common.archive import ByteStream
 from monitor.common.cuts import CONTEXT
 from monitor.domain.model import Block
-from monitor.scan.search import LineNumbers, Searcher, file_blocks, stream_blocks
+from monitor.scan.search import LineNumbers, ScanOptions, Searcher, file_blocks, stream_blocks
 from monitor.scanning.scanner import Scanner
 from monitor.sources.file import reader as module
 from monitor.sources.file.identity import Hasher
@@ -94,7 +94,7 @@ async def followed(path: Path, whole: bytes, cuts: list[int], scanner: Scanner) 
 
 def scanned(path: Path, scanner: Scanner, block: int, cuts: list[int]) -> list[Place]:
     """Hits of a file at rest, read `block` bytes at a time, in parts that begin at `cuts`."""
-    searcher = Searcher(scanner.engine.worker(), KEY, suppressions=False)
+    searcher = Searcher(scanner.engine.worker(), ScanOptions(KEY, suppressions=False))
     with path.open("rb") as file:
         fd = file.fileno()
         lines, told = LineNumbers(lambda at, size: os.pread(fd, size, at)), dict[str, Block]()
@@ -108,7 +108,7 @@ def scanned(path: Path, scanner: Scanner, block: int, cuts: list[int]) -> list[P
 
 def streamed(pieces: list[bytes], scanner: Scanner) -> list[Place]:
     """Hits of what comes once, in these pieces."""
-    searcher = Searcher(scanner.engine.worker(), KEY, suppressions=False)
+    searcher = Searcher(scanner.engine.worker(), ScanOptions(KEY, suppressions=False))
     found = [hit.finding for hit in searcher.search(stream_blocks("p", ByteStream(iter(pieces))))]
     return [(one.rule, one.fingerprint, one.offset, one.line, one.column) for one in found]
 
