@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from monitor.actions.config import ActionConfig
     from monitor.actions.operator import Operator
     from monitor.config.config import Config
-    from monitor.domain.incidents import Incident
     from monitor.store import Store
     from monitor.store.records import ActionRun
 
@@ -182,10 +181,7 @@ def _fitting(settings: Config, ref: str, form: Format) -> None:
     from monitor import runbook
     from monitor.actions.config import load_ready
 
-    async def read(store: Store) -> Incident:
-        return await store.incidents.get(ref)
-
-    about = with_store(settings, read)
+    about = with_store(settings, lambda store: store.incidents.get(ref))
     configured = [one for one in settings.actions if one.fits(about.rule, about.labels)]
     ready = [one for one in load_ready().values() if about.rule in one.rules or one.place(about.labels)]
     book = runbook.load(about.runbook)
@@ -238,7 +234,4 @@ def _told(settings: Config, work: Callable[[Store], Awaitable[_T]]) -> _T:
     from monitor.store.actions import ActionError
     from monitor.verify.asker import WrongValueError
 
-    try:
-        return with_store(settings, work)
-    except (ActionError, WrongValueError) as error:
-        fail(printable(str(error)))
+    return with_store(settings, work, refused=(ActionError, WrongValueError))

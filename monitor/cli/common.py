@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeVar, get_args
 
 import typer
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 __all__ = [
+    "Confidence",
     "ConfigOption",
     "SeverityOption",
     "at_least",
@@ -48,6 +49,7 @@ __all__ = [
     "severity_colour",
     "since_when",
     "started",
+    "sure",
     "typed",
     "with_store",
 ]
@@ -68,6 +70,8 @@ ConfigOption = Annotated[
 SeverityOption = Annotated[
     Severity | None, typer.Option("--severity", help="Only this severity and worse.", show_default=False)
 ]
+Confidence = Literal["low", "medium", "high"]
+_CONFIDENCES: tuple[Confidence, ...] = get_args(Confidence)
 _SEVERITY_COLOUR = {"critical": "red", "high": "bright_red", "medium": "yellow", "low": "cyan", "info": "blue"}
 
 
@@ -229,6 +233,11 @@ def no_rule(rule_id: str, known: Iterable[str]) -> NoReturn:
     fail(f"no rule is called {printable(rule_id)!r}{meant}\n`monitor rules list` shows all of them", 2)
 
 
+def sure(least: Confidence) -> frozenset[str]:
+    """What a least confidence lets through."""
+    return frozenset(_CONFIDENCES[_CONFIDENCES.index(least) :])
+
+
 def at_least(severity: Severity | None) -> tuple[Severity, ...]:
     """What `--severity` lets through."""
     return SEVERITIES[SEVERITIES.index(severity) :] if severity is not None else SEVERITIES
@@ -347,9 +356,10 @@ def with_store(
     missing: Callable[[], _T] | None = None,
     *,
     make: bool = False,
+    refused: tuple[type[Exception], ...] = (),
 ) -> _T:
     """Run `work` on the configured database. One that does not exist yet is not made, unless by who has something to
-    put into it (`make`); `missing` makes the answer then."""
+    put into it (`make`); `missing` makes the answer then. An error of `refused` ends the command with what it says."""
     from monitor.config.state import database, make_database
     from monitor.site import open_store
     from monitor.store import StoreError
@@ -374,6 +384,8 @@ def with_store(
         return asyncio.run(run())
     except StoreError as error:
         fail(str(error))
+    except refused as error:
+        fail(printable(str(error)))
     except LookupError as error:
         # It quotes what was asked for, and people paste what they have at hand.
         fail(printable(scrubbed(config, str(error.args[0] if error.args else error))))

@@ -13,7 +13,7 @@ import typer
 
 from monitor.cli.common import ConfigOption, command_app, fail, paint, printable, read_config
 from monitor.cli.github_requests import requests
-from monitor.cli.github_session import SourceOption, client_of, incidents_of, reported, sources_of
+from monitor.cli.github_session import SourceOption, client_of, incidents_of, rows_of, sources_of
 from monitor.cli.kit import FormatOption, emit, emit_list, table
 
 if TYPE_CHECKING:
@@ -43,9 +43,7 @@ def doctor(
     form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
-    rows: list[dict[str, Any]] = []
-    for one in sources_of(read_config(config), source):
-        rows += asyncio.run(_examine(one))
+    rows = rows_of(read_config(config), source, _examine)
 
     def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         marks = {True: paint("ok     ", "green"), False: paint("FAILED ", "red"), None: paint("unknown", "yellow")}
@@ -99,9 +97,7 @@ def alerts(
     parameters |= {"validity": validity} if validity else {}
     parameters |= {"is_publicly_leaked": "true"} if public else {}
     parameters |= {"is_multi_repo": "true"} if multi_repo else {}
-    rows: list[dict[str, Any]] = []
-    for one in sources_of(settings, source):
-        rows += asyncio.run(reported(_list(settings, one, parameters, secret_type, limit)))
+    rows = rows_of(settings, source, lambda one: _list(settings, one, parameters, secret_type, limit))
 
     columns = (
         ("alert", lambda row: f"{row['repository']}#{row['number']}"),
@@ -149,9 +145,7 @@ def write_back(
     config: ConfigOption = None,
 ) -> None:
     settings = read_config(config)
-    rows: list[dict[str, Any]] = []
-    for one in sources_of(settings, source):
-        rows += asyncio.run(reported(_write_back(settings, one, apply)))
+    rows = rows_of(settings, source, lambda one: _write_back(settings, one, apply))
 
     def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         if not rows:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from monitor.github.client import GitHubClient
     from monitor.github.source import GitHubConfig
 
-__all__ = ["SourceOption", "client_of", "incidents_of", "reported", "sources_of"]
+__all__ = ["SourceOption", "client_of", "incidents_of", "reported", "rows_of", "sources_of"]
 
 _T = TypeVar("_T")
 
@@ -47,6 +48,13 @@ async def reported(work: Awaitable[_T]) -> _T:
         return await work
     except (RemoteError, AuthError) as error:
         fail(str(error))
+
+
+def rows_of(
+    config: Config, name: str | None, work: Callable[[GitHubConfig], Awaitable[list[dict[str, Any]]]]
+) -> list[dict[str, Any]]:
+    """What `work` gives of each source, one after the other."""
+    return [row for source in sources_of(config, name) for row in asyncio.run(reported(work(source)))]
 
 
 def client_of(source: GitHubConfig) -> GitHubClient:

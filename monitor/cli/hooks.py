@@ -15,11 +15,21 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from monitor.cli.common import ConfigOption, SeverityOption, at_least, command_app, fail, printable, scan_config
+from monitor.cli.common import (
+    Confidence,
+    ConfigOption,
+    SeverityOption,
+    at_least,
+    command_app,
+    fail,
+    printable,
+    scan_config,
+    sure,
+)
 from monitor.cli.kit import FormatOption, emit
 from monitor.cli.scan_accept import books_in
 from monitor.cli.scan_git import commits, kinds, repository_at, staged
-from monitor.cli.scan_session import Confidence, ScanFormat, Session
+from monitor.cli.scan_session import ScanFormat, Session
 
 if TYPE_CHECKING:
     from monitor.clients.git import Git
@@ -77,13 +87,13 @@ def install_hooks(
     folder: RepositoryOption = Path(),
     shared: SharedOption = False,
     severity: SeverityOption = None,
-    confidence: ConfidenceOption = Confidence.medium,
+    confidence: ConfidenceOption = "medium",
 ) -> None:
     from monitor.scan.githooks import HookError, install
 
     git = repository_at(folder)
     place = _place(git, shared=shared)
-    options = [f"--confidence={confidence.value}"] + ([f"--severity={severity}"] if severity else [])
+    options = [f"--confidence={confidence}"] + ([f"--severity={severity}"] if severity else [])
     failed = False
     for name in _wanted(git, hooks):
         try:
@@ -160,7 +170,7 @@ def run(
     hook: Annotated[Hook, typer.Argument(help="Which one.")],
     arguments: Annotated[list[str] | None, typer.Argument(metavar="[-- ARG...]", help="Those git gives it.")] = None,
     severity: SeverityOption = None,
-    confidence: ConfidenceOption = Confidence.medium,
+    confidence: ConfidenceOption = "medium",
     config: ConfigOption = None,
 ) -> None:
     git = repository_at(hook=True)
@@ -178,7 +188,7 @@ def run(
         form=ScanFormat.text,
         rules=frozenset(),
         severities=frozenset(at_least(severity)),
-        confidences=confidence.at_least,
+        confidences=sure(confidence),
         known=frozenset(),
         own=set(),
         keep=False,

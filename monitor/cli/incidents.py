@@ -299,10 +299,7 @@ def merge(
         (shown,) = await _views(settings, config, store, [await store.incidents.get(stays.id)])
         return shown, ids
 
-    try:
-        stays, ids = with_store(settings, apply)
-    except (TransitionError, ActionError) as error:
-        fail(printable(str(error)))
+    stays, ids = with_store(settings, apply, refused=(TransitionError, ActionError))
     emit_one(as_dict(stays), form, lambda _row: [f"{', '.join(ids)} merged into {stays.id}"])
 
 

@@ -15,20 +15,28 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from monitor.cli.common import ConfigOption, command_app, fail, printable, read_config, with_store
-from monitor.common.severity import rank
+from monitor.cli.common import (
+    Confidence,
+    ConfigOption,
+    at_least,
+    command_app,
+    fail,
+    printable,
+    read_config,
+    sure,
+    with_store,
+)
+from monitor.common.severity import Severity
 from monitor.config.locate import ConfigError
 
 if TYPE_CHECKING:
     from detectors.match.engine import Engine, Match
-    from monitor.common.severity import Severity
     from monitor.config.config import Config
     from monitor.domain.model import Finding
     from monitor.scanning.mask import Masker, MaskStats
@@ -42,27 +50,6 @@ _KEPT = 10_000  # findings that wait for a database
 _SET_PIPE_SIZE = 1031  # F_SETPIPE_SZ, which `fcntl` does not name everywhere
 
 
-class OnError(StrEnum):
-    closed = "closed"
-    open = "open"
-
-
-class Least(StrEnum):
-    """As for `monitor scan`."""
-
-    critical = "critical"
-    high = "high"
-    medium = "medium"
-    low = "low"
-    info = "info"
-
-
-class Sure(StrEnum):
-    high = "high"
-    medium = "medium"
-    low = "low"
-
-
 @app.command(
     epilog="Examples:\n\n  service 2>&1 | monitor mask >> clean.log\n\n  monitor mask --in-place transcript.jsonl",
     help="Pass bytes through and replace each secret by [rule:fingerprint]; nothing else is touched.\n\n"
@@ -74,12 +61,12 @@ def mask(
     in_place: Annotated[
         bool, typer.Option("--in-place", "-i", help="Mask the files named, not standard input.")
     ] = False,
-    min_severity: Annotated[Least, typer.Option(help="Leave what is less severe as it is.")] = Least.info,
-    min_confidence: Annotated[Sure, typer.Option(help="Leave what is less certain as it is.")] = Sure.low,
+    min_severity: Annotated[Severity, typer.Option(help="Leave what is less severe as it is.")] = "info",
+    min_confidence: Annotated[Confidence, typer.Option(help="Leave what is less certain as it is.")] = "low",
     on_error: Annotated[
-        OnError,
+        Literal["closed", "open"],
         typer.Option(help="What cannot be searched or masked is withheld (closed) or let through (open); exit 1."),
-    ] = OnError.closed,
+    ] = "closed",
     report: Annotated[
         bool, typer.Option("--report", help="Record what is found as incidents, in the state of the configuration.")
     ] = False,
@@ -96,9 +83,8 @@ def mask(
     if report:
         with_store(settings, _nothing)  # a state that is not there is told before the stream begins
     engine = Engine.build(read_rules(settings), settings.state_dir / "cache")
-    work = _Work(
-        settings, engine, key(settings), (min_severity.value, min_confidence.value), on_error is OnError.open, report
-    )
+    levels = frozenset(at_least(min_severity)), sure(min_confidence)
+    work = _Work(settings, engine, key(settings), levels, fail_open=on_error == "open", report=report)
     code = _in_place(work, files or []) if in_place else _stream(work)
     if not work.records.close() or work.stats.withheld or work.stats.unscanned:
         code = code or 1
@@ -115,18 +101,19 @@ class _Work:
         settings: Config,
         engine: Engine,
         key: bytes,
-        least: tuple[Severity, str],
+        levels: tuple[frozenset[str], frozenset[str]],
+        *,
         fail_open: bool,
         report: bool,
     ) -> None:
+        """`levels`: the severities and the confidences of what is masked."""
         from monitor.scanning.mask import MaskStats
 
-        self._engine, self._key = engine, key
-        self._severity, self._confidence = least
+        self._engine, self._key, self._worker = engine, key, engine.worker()
+        self._severities, self._confidences = levels
         self._fail_open, self._report = fail_open, report
-        self._worker = engine.worker()
         self.records = _Records(settings)
-        self.stats: MaskStats = MaskStats()
+        self.stats = MaskStats()
 
     def masker(self, path: str) -> Masker:
         from monitor.scanning.mask import Masker
@@ -141,10 +128,7 @@ class _Work:
         self.stats.unscanned += stats.unscanned
 
     def _wanted(self, match: Match) -> bool:
-        sure = list(Sure)
-        return rank(match.severity) >= rank(self._severity) and sure.index(Sure(match.confidence)) <= sure.index(
-            Sure(self._confidence)
-        )
+        return match.severity in self._severities and match.confidence in self._confidences
 
     def _observer(self, path: str) -> Any:
         import asyncio
@@ -157,16 +141,7 @@ class _Work:
         scanner = make_scanner(self._engine, self._key)
 
         def observe(data: bytes, offset: int, fresh: int, limit: int) -> None:
-            block: Block = Block(
-                source="mask",
-                path=path,
-                generation=generation,
-                offset=offset,
-                data=data,
-                time=time.time(),
-                fresh=fresh,
-                limit=limit,
-            )
+            block = Block("mask", path, generation, offset, data, time.time(), fresh=fresh, limit=limit)
             try:
                 self.records.add(asyncio.run(scanner.scan([block])))
             except ScanError:  # at the limit of what it may take: masked it is, and the stream goes on

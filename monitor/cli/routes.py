@@ -86,11 +86,7 @@ def check(
     granted = {} if incident is not None else {name: text for name, text in _GRANTED.items() if name not in given}
     answer = {"places": [_answer(policy, place, held) | {"granted": granted} for place in places]}
 
-    def text(answer: Mapping[str, Any]) -> Iterable[str]:
-        for place in answer["places"]:
-            yield from _text(place)
-
-    emit_one(answer, form, text)
+    emit_one(answer, form, lambda answer: (line for place in answer["places"] for line in _text(place)))
 
 
 def _labels(texts: Sequence[str]) -> dict[str, str]:

@@ -247,18 +247,18 @@ def run(
             await store.runs.act(incident.id, step, "claim", actor=person())
         return [await store.actions.plan(incident.id, one.name, actor=person(), needed=one.approvals) for one in chosen]
 
-    try:
-        planned = with_store(settings, plan)
-    except (RunError, ActionError) as error:
-        fail(printable(str(error)))
+    planned = with_store(settings, plan, refused=(RunError, ActionError))
     rows = [{"action": one.action, "id": one.id, "state": one.state, "incident": one.incident} for one in planned]
 
-    def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-        for row in rows:
-            verb = "approve" if row["state"] == "planned" else "run"
-            yield f"{row['action']} {row['state']}; next: monitor action {verb} {row['id']}"
-
-    emit(rows, form, text)
+    verbs = {"planned": "approve"}
+    emit(
+        rows,
+        form,
+        lambda rows: (
+            f"{row['action']} {row['state']}; next: monitor action {verbs.get(row['state'], 'run')} {row['id']}"
+            for row in rows
+        ),
+    )
 
 
 def _actions(settings: Config, run: RunbookRun, task: Task, incident: Incident) -> list[ActionConfig]:
@@ -316,12 +316,9 @@ def _change(
 
     async def apply(store: Store) -> tuple[Incident, RunbookRun]:
         incident = await store.incidents.get(ref)
-        try:
-            return incident, await work(store, incident)
-        except RunError as error:
-            fail(printable(str(error)))
+        return incident, await work(store, incident)
 
-    return with_store(settings, apply)
+    return with_store(settings, apply, refused=(RunError,))
 
 
 def _print_run(settings: Config, incident: Incident, run: RunbookRun, form: Format) -> None:

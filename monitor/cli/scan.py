@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from monitor.cli.common import (
+    Confidence,
     ConfigOption,
     SeverityOption,
     at_least,
@@ -24,10 +25,11 @@ from monitor.cli.common import (
     run_key,
     scan_config,
     started,
+    sure,
     with_store,
 )
 from monitor.cli.scan_accept import books_at, books_in, wish
-from monitor.cli.scan_session import Confidence, ScanFormat, Session
+from monitor.cli.scan_session import ScanFormat, Session
 
 if TYPE_CHECKING:
     from detectors.match.engine import Engine
@@ -94,7 +96,7 @@ def scan(
         ),
     ] = None,
     severity: SeverityOption = None,
-    confidence: Annotated[Confidence, typer.Option(help="Only findings at least so certain.")] = Confidence.low,
+    confidence: Annotated[Confidence, typer.Option(help="Only findings at least so certain.")] = "low",
     gitignore: Annotated[bool, typer.Option("--gitignore", help="Leave out what .gitignore names.")] = False,
     git: Annotated[bool, typer.Option("--git-folders", help="Also read .git folders.")] = False,
     history: Annotated[
@@ -235,7 +237,7 @@ def scan(
         form=form,
         rules=asked,
         severities=frozenset(at_least(severity)),
-        confidences=confidence.at_least,
+        confidences=sure(confidence),
         known=_read_baseline(baseline, key),
         own={os.path.abspath(path) for path in (baseline, *written) if path is not None},
         keep=write_baseline is not None or report,

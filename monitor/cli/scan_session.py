@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from monitor.scan.search import Hit, ScanOptions
     from monitor.scan.walk import FileEntry
 
-__all__ = ["Confidence", "ScanFormat", "Session"]
+__all__ = ["ScanFormat", "Session"]
 
 
 class ScanFormat(StrEnum):
@@ -42,16 +42,6 @@ class ScanFormat(StrEnum):
     def document(self) -> bool:
         """Whether it is written as a whole at the end."""
         return self in (ScanFormat.json, ScanFormat.sarif, ScanFormat.gitlab)
-
-
-class Confidence(StrEnum):
-    low = "low"
-    medium = "medium"
-    high = "high"
-
-    @property
-    def at_least(self) -> frozenset[str]:
-        return frozenset([*Confidence][[*Confidence].index(self) :])
 
 
 class Session:

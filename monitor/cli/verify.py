@@ -30,7 +30,7 @@ from monitor.config import state
 
 if TYPE_CHECKING:
     from monitor.config.config import Config
-    from monitor.domain.incidents import Incident, Validity
+    from monitor.domain.incidents import Validity
     from monitor.store import Store
     from monitor.verify.config import VerifyConfig
     from monitor.verify.probe import Probe
@@ -156,10 +156,7 @@ def _ask_about(
     from monitor.verify.asker import Asker, WrongValueError
     from monitor.verify.verifier import Verifier
 
-    async def look(store: Store) -> Incident:
-        return await store.incidents.get(ref)
-
-    known = with_store(settings, look)
+    known = with_store(settings, lambda store: store.incidents.get(ref))
     probe = _probe(known.rule)
     if known.confidence == "low":
         fail("its rule is of low confidence: it may be no secret at all, and is not sent anywhere", 2)

@@ -9,7 +9,8 @@ import pytest
 import typer
 
 from detectors.rules.template import expand
-from monitor.cli.scan_session import Confidence, ScanFormat, Session
+from monitor.cli.common import sure
+from monitor.cli.scan_session import ScanFormat, Session
 from monitor.common.severity import SEVERITIES
 from monitor.scan.run import scan_stream
 from monitor.scan.search import ScanOptions
@@ -19,7 +20,7 @@ from tests.detectors import texts
 def session(**changes: Any) -> Session:
     made: dict[str, Any] = {
         "paths": ["-"], "form": ScanFormat.text, "rules": frozenset(), "severities": frozenset(SEVERITIES),
-        "confidences": Confidence.low.at_least, "known": frozenset(), "own": set(), "keep": False, **changes,
+        "confidences": sure("low"), "known": frozenset(), "own": set(), "keep": False, **changes,
     }  # fmt: skip
     one = Session(**made)
     one.begin(texts.engine("vcs/github").worker())
