@@ -69,27 +69,27 @@ def judge(rules: Rules, reading: Reading, habits: Habits) -> tuple[list[Odd], Ha
         principal, odd = _refused(habits.principal, reading)
         return [odd] if odd else [], replace(habits, principal=principal)
 
-    found: list[Odd] = []
+    odds: list[Odd] = []
     wrong = breach(rules.entries, reading)
     if wrong is not None:
         told = f"{reading.principal} read {wrong.item}: {wrong.reason}"
-        found.append(Odd("policy", "critical" if wrong.never else "high", told))
+        odds.append(Odd("policy", "critical" if wrong.never else "high", told))
     if reading.outcome == "used" and reading.secret.startswith("Supabase ") and _BROWSER.match(reading.agent):
         text = f"the key of the server was shown by a browser ({reading.agent[:80]}): whoever uses the page has it"
-        found.append(Odd("browser", "critical", text))
+        odds.append(Odd("browser", "critical", text))
 
     # A clock that was put back, or a file found late: neither proves nor breaks a habit.
     late = habits.pair is not None and reading.at < habits.pair.last - HABIT_DAYS * DAY
     if late:
-        return found, habits
+        return odds, habits
     unusual = _unusual(rules, reading, habits, told=wrong is not None)
     after = _after(reading, habits)
     if reading.outcome != "read" or after.principal is None:
-        return found + unusual, after
+        return odds + unusual, after
     broad, width = _broad(rules, reading, habits, unusual=bool(unusual))
     if not width.includes(reading.at):  # else each by itself is a part of what was said of the hour
-        found += unusual
-    return found + broad, replace(after, principal=replace(after.principal, breadth=width))
+        odds += unusual
+    return odds + broad, replace(after, principal=replace(after.principal, breadth=width))
 
 
 def _broad(rules: Rules, reading: Reading, habits: Habits, *, unusual: bool) -> tuple[list[Odd], breadth.Breadth]:

@@ -81,17 +81,17 @@ def plain(subject: Subject, tree: Tree) -> Iterator[Evidence]:
 
 
 def _readers(tree: Tree) -> _Readers:
-    found = _Readers()
+    readers = _Readers()
     for name in [*tree.named(UNIT), *tree.named(COMPOSE)]:
         try:
             if UNIT.search(name):
-                found.units[name] = list(settings(tree.text(name)))
+                readers.units[name] = list(settings(tree.text(name)))
             else:
-                found.services[name] = list(_handed(tree, name))
+                readers.services[name] = list(_handed(tree, name))
         except UnreadError as error:
             repeat = shlex.join(["ls", "-l", str(tree.base / name)])
-            found.unread.append(unknown(f"{name}: which files it hands over: {error}", repeat, name))
-    return found
+            readers.unread.append(unknown(f"{name}: which files it hands over: {error}", repeat, name))
+    return readers
 
 
 def _handed(tree: Tree, name: str) -> Iterator[tuple[int, str, bool]]:
@@ -106,7 +106,7 @@ def _handed(tree: Tree, name: str) -> Iterator[tuple[int, str, bool]]:
 
 def _files(subject: Subject, tree: Tree, readers: _Readers) -> Iterator[Evidence]:
     worker = subject.engine.worker()
-    found = {name: _File(name) for name in tree.environment}
+    files = {name: _File(name) for name in tree.environment}
     for name, line, path, needed in _named(readers):
         if re.search(r"[%$]", path) or glob.has_magic(posixpath.dirname(path)):
             repeat = shlex.join(["sed", "-n", f"{line}p", str(tree.base / name)])
@@ -121,10 +121,10 @@ def _files(subject: Subject, tree: Tree, readers: _Readers) -> Iterator[Evidence
                 yield unknown(f"{name}:{line}: {path}: {why}", repeat, name, line)
             continue
         for one in fitting:
-            file = found.setdefault(tree.relative(one), _File(tree.relative(one)))
+            file = files.setdefault(tree.relative(one), _File(tree.relative(one)))
             file.readers.append(f"{name}:{line}")
             file.needed = file.needed or needed
-    for file in found.values():
+    for file in files.values():
         yield from _judged(subject, tree, file, worker)
     for name in tree.linked_environment:
         if _environment(subject, tree, name) in ("production", ""):

@@ -89,19 +89,19 @@ async def _asked(subject: Subject, place: _Place, seen: set[str]) -> AsyncIterat
     for org in place.org:
         yield await _tokens(place.client, f"organisation {org}", f"/orgs/{org}/actions/permissions/workflow")
     shown = asked = 0
-    async for one in repositories(place, place.client):
+    async for repository in repositories(place, place.client):
         shown += 1
-        if one.archived or one.name.lower() in seen:
+        if repository.archived or repository.name.lower() in seen:
             continue
         if asked == _REPOSITORIES:
             why = f"more than {_REPOSITORIES:,} repositories; the rest was not looked at: name them with `repo`"
             yield unknown(f"{place.title}: {why}", _DOCTOR)
             return
-        seen.add(one.name.lower())
+        seen.add(repository.name.lower())
         asked += 1
-        name = "/".join(quote(part, safe="") for part in one.name.split("/"))
-        yield await _tokens(place.client, one.name, f"/repos/{name}/actions/permissions/workflow")
-        async for piece in _environments(subject, place.client, one.name, f"/repos/{name}"):
+        name = "/".join(quote(part, safe="") for part in repository.name.split("/"))
+        yield await _tokens(place.client, repository.name, f"/repos/{name}/actions/permissions/workflow")
+        async for piece in _environments(subject, place.client, repository.name, f"/repos/{name}"):
             yield piece
     if not shown:
         yield unknown(f"{place.title}: it shows no repository", _DOCTOR)
@@ -159,33 +159,33 @@ def _rules(body: Any) -> _Rules | None:
     name = at(body, "name")
     if not isinstance(name, str) or not name:
         return None
-    found = _Rules(name)
+    environment = _Rules(name)
     rules = body.get("protection_rules")
     if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
-        found.unclear.append("its rules are not shown")
+        environment.unclear.append("its rules are not shown")
     else:
-        found.reviewers = 0
+        environment.reviewers = 0
         for rule in rules:
-            _take(rule, found)
+            _take(rule, environment)
     bypass = body.get("can_admins_bypass")
     if bypass is True:
-        found.wrong.append("administrators may pass its rules over")
+        environment.wrong.append("administrators may pass its rules over")
     elif bypass is not False:
-        found.unclear.append("whether administrators may pass its rules over is not shown")
-    return found
+        environment.unclear.append("whether administrators may pass its rules over is not shown")
+    return environment
 
 
-def _take(rule: dict[str, Any], found: _Rules) -> None:
+def _take(rule: dict[str, Any], environment: _Rules) -> None:
     if rule.get("type") == "wait_timer" and type(rule.get("wait_timer")) is int:
-        found.wait = rule["wait_timer"]
+        environment.wait = rule["wait_timer"]
     if rule.get("type") != "required_reviewers" or not isinstance(rule.get("reviewers"), list):
         return
-    found.reviewers = (found.reviewers or 0) + sum(isinstance(one, dict) for one in rule["reviewers"])
+    environment.reviewers = (environment.reviewers or 0) + sum(isinstance(one, dict) for one in rule["reviewers"])
     alone = rule.get("prevent_self_review")
     if alone is False:
-        found.wrong.append("who starts a deploy may approve it")
+        environment.wrong.append("who starts a deploy may approve it")
     elif alone is not True:
-        found.unclear.append("whether who starts a deploy may approve it is not shown")
+        environment.unclear.append("whether who starts a deploy may approve it is not shown")
 
 
 async def _look_closer(client: GitHubClient, path: str, body: Any, rules: _Rules, *, ask: bool) -> None:
@@ -225,20 +225,20 @@ async def _listed(client: GitHubClient, path: str, key: str | None, ask: bool, *
     """The rows of a list, every page of it; or why they are not known."""
     if not ask:
         return f"not asked, as of {_DETAILS} environments before it"
-    found: list[Any] = []
+    gathered: list[Any] = []
     try:
         async for answer in client.pages(path, query, background=True):
             rows = at(answer.body, *([key] if key else []))
             if not isinstance(rows, list):
                 return "the answer could not be read"
-            found += rows
+            gathered += rows
             if key is None:  # one branch is enough
-                return found
-            if len(found) > _LISTED:
+                return gathered
+            if len(gathered) > _LISTED:
                 return f"more than {_LISTED} came, and no more were read"
     except RemoteError as error:
         return _why(error)
-    return found
+    return gathered
 
 
 def _judged(repository: str, rules: _Rules, repeat: str) -> Iterator[Evidence]:

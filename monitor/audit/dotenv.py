@@ -48,12 +48,12 @@ def examples(_: Subject, tree: Tree) -> Iterator[Evidence]:
 def _example(tree: Tree, name: str, real: dict[str, str]) -> Iterator[Evidence]:
     """Raises UnreadError."""
     repeat = f"monitor scan {shlex.quote(str(tree.base / name))}"
-    found = list(variables(tree.text(name)))
+    given = list(variables(tree.text(name)))
     wrong: set[int | None] = set()
     for leak in tree.scanned.findings.get(name, ()):
         wrong.add(leak.line)
         yield failed(f"{name}:{leak.line}: {leak.name} [{leak.rule}] {leak.masked}", repeat, name, leak.line)
-    for one in found:
+    for one in given:
         if one.line in wrong or len(one.value) < _LEAST or is_public(one.name):
             continue
         same = real.get(fingerprint(tree.key, one.value.encode("utf-8", "surrogateescape")))
@@ -63,10 +63,10 @@ def _example(tree: Tree, name: str, real: dict[str, str]) -> Iterator[Evidence]:
         elif list(assigned([(one.name, one.value)], wordy=False)):
             wrong.add(one.line)
             yield failed(f"{name}:{one.line}: {one.name} has what looks like a value", repeat, name, one.line)
-    if not found:
+    if not given:
         yield unknown(f"{name}: no variable in it that could be read", repeat, name)
     elif not wrong:
-        yield passed(f"{name}: {len(found)} variables, no real value", repeat, name)
+        yield passed(f"{name}: {len(given)} variables, no real value", repeat, name)
 
 
 async def environments(subject: Subject) -> AsyncIterator[Evidence]:

@@ -51,20 +51,20 @@ async def switches(subject: Subject) -> AsyncIterator[Evidence]:
     for source in sources:
         client, asked = source.client(attempts=3), 0
         try:
-            async for one in repositories(source, client):
-                if one.archived:
+            async for repository in repositories(source, client):
+                if repository.archived:
                     continue
                 asked += 1
-                repeat = shlex.join(["gh", "api", f"repos/{one.name}", "--jq", ".security_and_analysis"])
-                off = [words for name, words in _ASKED.items() if one.switches[name] == "off"]
-                hidden = [words for name, words in _ASKED.items() if one.switches[name] == "unknown"]
+                repeat = shlex.join(["gh", "api", f"repos/{repository.name}", "--jq", ".security_and_analysis"])
+                off = [words for name, words in _ASKED.items() if repository.switches[name] == "off"]
+                hidden = [words for name, words in _ASKED.items() if repository.switches[name] == "unknown"]
                 if off:
-                    yield failed(f"{one.name}: {', '.join(off)} off", repeat)
+                    yield failed(f"{repository.name}: {', '.join(off)} off", repeat)
                 if hidden:
                     why = "GitHub shows it to administrators of the repository only"
-                    yield unknown(f"{one.name}: {', '.join(hidden)} unknown: {why}", repeat)
+                    yield unknown(f"{repository.name}: {', '.join(hidden)} unknown: {why}", repeat)
                 if not off and not hidden:
-                    yield passed(f"{one.name}: {', '.join(_ASKED.values())} on", repeat)
+                    yield passed(f"{repository.name}: {', '.join(_ASKED.values())} on", repeat)
             if not asked:
                 yield unknown(f"source {source.name}: it shows no repository", "monitor github doctor --repositories")
         except (RemoteError, AuthError) as error:

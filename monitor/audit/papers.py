@@ -92,7 +92,7 @@ def _documented(
         else:
             yield passed(f"{given}:{line} says {what}", repeat, str(given), line)
         return
-    found = []
+    pages = []
     for tree in subject.trees:
         for name in tree.named(_PROSE, tree.code):
             try:
@@ -101,11 +101,11 @@ def _documented(
                 yield unknown(f"{name}: {error}", shlex.join(["ls", "-l", str(tree.base / name)]), name)
                 continue
             if line is not None:
-                found.append(
+                pages.append(
                     passed(f"{name}:{line} says {what}", shlex.join(["cat", str(tree.base / name)]), name, line)
                 )
-    yield from found
-    if not found:
+    yield from pages
+    if not pages:
         folders = [str(tree.base) for tree in subject.trees]
         repeat = shlex.join(["grep", "-rliE", "rotat|revoke|incident", *(folders or ["."])])
         if subject.empty:

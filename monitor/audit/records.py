@@ -60,17 +60,17 @@ async def logs(subject: Subject) -> AsyncIterator[Evidence]:
         return
     types = {source.name: source.type for source in subject.config.sources}
     followed = [name for name, kind in types.items() if kind not in _NO_LOGS]
-    found = await subject.store.incidents.find(since=since, limit=_FAR, locations=True)
-    drills = await subject.store.drills.among([one.fingerprint for one in found])
+    incidents = await subject.store.incidents.find(since=since, limit=_FAR, locations=True)
+    drills = await subject.store.drills.among([one.fingerprint for one in incidents])
     wrong = 0
-    for one in found:
+    for one in incidents:
         if one.fingerprint in drills or one.resolution in ("false_positive", "used_in_tests"):
             continue
         places = [place for place in one.locations if types.get(place.source, "file") not in _NO_LOGS]
         if places:
             wrong += 1
             yield failed(_seen(one, places[0].path), f"monitor incidents show {one.id}", places[0].path)
-    if len(found) == _FAR:
+    if len(incidents) == _FAR:
         yield unknown(f"more than {_FAR:,} incidents; older ones were not looked at", repeat)
     reached = await subject.store.positions.all()
     for name in followed:
@@ -102,11 +102,11 @@ _CODE = re.compile(r"(?i)\.(?:tf|tofu|hcl|ya?ml|json|sh)$|(?:^|/)Makefile$")
 
 async def trail(subject: Subject) -> AsyncIterator[Evidence]:
     """The monitor reads records of accesses, or the folders say that they are kept."""
-    found: list[str] = []
+    recorded: list[str] = []
     reached = await subject.store.positions.all() if subject.store is not None else {}
     for source in subject.config.sources:
         if isinstance(source, LogConfig) and source.audit is not None:
-            found.append(source.name)
+            recorded.append(source.name)
             if source.name in reached:
                 yield passed(f"source {source.name} reads who read which secret ({source.audit})", "monitor sources")
             else:
@@ -114,9 +114,9 @@ async def trail(subject: Subject) -> AsyncIterator[Evidence]:
                 what = f"source {source.name} ({source.audit}) has not read anything yet{why}"
                 yield unknown(what, "monitor sources")
     for piece in _trails(subject):
-        found.append(piece.path)
+        recorded.append(piece.path)
         yield piece
-    if not found:
+    if not recorded:
         repeat = shlex.join(["grep", "-rnE", "cloudtrail|audit", *(str(tree.base) for tree in subject.trees)])
         what = "says that reads of secrets are recorded, and no source reads such records"
         yield (

@@ -64,25 +64,25 @@ def _page(items: Sequence[Judged], now: float, version: str, paths: Sequence[str
     yield ""
     yield "| item | verdict | |"
     yield "| --- | --- | --- |"
-    for one in items:
-        yield f"| [{_prose(one.title)}](#{one.id}) | {_verdict(one)} | `{one.id}` |"
-    for one in items:
+    for item in items:
+        yield f"| [{_prose(item.title)}](#{item.id}) | {_verdict(item)} | `{item.id}` |"
+    for item in items:
         yield ""
-        yield f'## <a id="{one.id}"></a>{_prose(one.title)}'
+        yield f'## <a id="{item.id}"></a>{_prose(item.title)}'
         yield ""
-        yield f"**{_verdict(one)}**" + (f" {one.remedy}" if one.verdict == "fail" else "")
-        for waiver in one.expired:
+        yield f"**{_verdict(item)}**" + (f" {item.remedy}" if item.verdict == "fail" else "")
+        for waiver in item.expired:
             yield ""
             yield f"A waiver expired on {waiver.expires}: {_prose(waiver.reason)}"
-        if one.evidence:
+        if item.evidence:
             yield ""
             yield "| | evidence | seen again with |"
             yield "| --- | --- | --- |"
-        for piece in one.evidence:
+        for piece in item.evidence:
             yield f"| {piece.verdict} | {_prose(piece.text)}{_waiver(piece)} | {_code(piece.repeat)} |"
-        if one.left_out:
+        if item.left_out:
             yield ""
-            yield f"{one.left_out:,} more pieces of evidence are not listed."
+            yield f"{item.left_out:,} more pieces of evidence are not listed."
 
 
 def _verdict(one: Judged) -> str:

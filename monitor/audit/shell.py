@@ -120,8 +120,8 @@ class Reach:
 def read(script: str, secret: Collection[str], shell: str = "", reach: Reach | None = None) -> Iterator[PrintedSecret]:
     """What it prints of secrets, and what nobody can tell. `secret`: variables that hold one; `shell`: how the script
     is run; `reach`: what earlier steps have put somewhere, and this one will."""
-    kept = reach if reach is not None else Reach()
-    here = Reach({*secret, *kept.variables}, kept.files)
+    later = reach if reach is not None else Reach()
+    here = Reach({*secret, *later.variables}, later.files)
     if not (here.variables or here.files or DIRECT.search(script)):
         return
     how = shell.replace("{0}", "").strip()
@@ -132,7 +132,7 @@ def read(script: str, secret: Collection[str], shell: str = "", reach: Reach | N
         yield _code(0, word, script, here)
         return
     for line, command, body in _commands(script):
-        yield from _command(line, command, body, here, kept)
+        yield from _command(line, command, body, here, later)
 
 
 def programs(script: str) -> Iterator[str]:

@@ -155,20 +155,20 @@ def _value(secret: Any, encoded: bool) -> bytes | None:
     return raw
 
 
-def severity(base: Severity, found: AlertItem) -> Severity:
+def severity(base: Severity, alert: AlertItem) -> Severity:
     """How bad it is, from what kind of secret it is and what GitHub knows of it.
 
     Publicly leaked: critical. Known to work: one step up, at least high. In several repositories: at least medium.
     Known not to work any more: at most medium, also when public: it was exposed and may have been used, but is dead.
     """
     level = rank(base)
-    if found.multi:
+    if alert.multi:
         level = max(level, rank("medium"))
-    if found.validity == "active":
+    if alert.validity == "active":
         level = max(min(level + 1, rank("critical")), rank("high"))
-    if found.validity == "inactive":
+    if alert.validity == "inactive":
         level = min(level, rank("medium"))
-    elif found.public:
+    elif alert.public:
         level = rank("critical")
     return SEVERITIES[level]
 

@@ -201,20 +201,22 @@ class GitHubActionsSource:
         """Which repositories there are. One that is new in an organisation is read from the last look on."""
         if self._watched and (not self.config.org or -OVERLAP <= self._now() - (self._listed or 0.0) < LISTED):
             return
-        found = {name.lower(): name for org in self.config.org for name in await self._listing.repositories(org)}
+        in_orgs = {name.lower(): name for org in self.config.org for name in await self._listing.repositories(org)}
         named = {name.lower(): name for name in self.config.repo}
         if named.keys() - self._progress.keys():
             await self._ask_the_time()
         now = self._now()
         began = self.config.began(now - (time.monotonic() - self._born))
-        fresh = dict.fromkeys(found, began if self._listed is None else self._looked({*found, *named}, self._listed))
+        fresh = dict.fromkeys(
+            in_orgs, began if self._listed is None else self._looked({*in_orgs, *named}, self._listed)
+        )
         fresh |= dict.fromkeys(named, began)
         new = {key: WatchProgress.fresh(since) for key, since in fresh.items() if key not in self._progress}
         rows = [self._row(key, progress) for key, progress in new.items()]
         await self.intake.record((), [*rows, Position(self.config.name, _LISTED, {"at": now})])
         self._progress |= new
         self._listed = now
-        self._watch(found | named)
+        self._watch(in_orgs | named)
 
     def _looked(self, names: set[str], listed: float) -> float:
         """From when on one that is new in an organisation is read: it may be one of those that are there no more, which

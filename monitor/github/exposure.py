@@ -67,7 +67,7 @@ class Exposure:
     async def _search(self, marker: str) -> list[Finding]:
         own = " ".join(f"-org:{org}" for org in self.orgs)
         quoted = marker.replace("\\", "\\\\").replace('"', '\\"')
-        found: list[Finding] = []
+        findings: list[Finding] = []
         pages = 0
         async for answer in self.client.pages(
             "/search/code", {"q": f'"{quoted}" {own}'.strip(), "per_page": "100"},
@@ -77,10 +77,10 @@ class Exposure:
             if not isinstance(items, list):
                 self.intake.malformed("search")
                 break
-            found += [one for body in items if (one := self._result(body, marker)) is not None]
+            findings += [one for body in items if (one := self._result(body, marker)) is not None]
             if pages == SEARCH_PAGES:
                 break
-        return found
+        return findings
 
     def _result(self, body: Any, marker: str) -> Finding | None:
         repo, path = text(body, "repository", "full_name"), text(body, "path")
@@ -164,7 +164,7 @@ class Exposure:
             key = f"events:{org}"
             seen = _seen(await self.intake.positions(), key)
             root = web(str(self.client.base))
-            known, found, fresh = set(seen), [], []
+            known, findings, fresh = set(seen), [], []
             async for page in self.client.onward(answer, background=True):
                 for event in tables(page.body):
                     id_, repo = text(event, "id"), text(event, "repo", "name")
@@ -172,10 +172,10 @@ class Exposure:
                         continue
                     fresh.append(id_)
                     if event.get("type") == "PublicEvent":
-                        found.append(self._finding("repository", repo, repo, web_address(f"{root}/{repo}")))
+                        findings.append(self._finding("repository", repo, repo, web_address(f"{root}/{repo}")))
                     what = f"{repo}: {taken(str(event.get('type')))} {id_}"
                     await self._scan(what, f"event:{id_}", orjson.dumps(event.get("payload")), f"{root}/{repo}")
-            await self.intake.record(found, [Position(self.source, key, {"seen": (fresh + seen)[:REMEMBERED]})])
+            await self.intake.record(findings, [Position(self.source, key, {"seen": (fresh + seen)[:REMEMBERED]})])
             self.client.remember(answer)
 
     async def _scan(self, path: str, generation: str, data: bytes, address: Any) -> None:

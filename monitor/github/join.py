@@ -71,17 +71,17 @@ async def identity(
 ) -> SecretIdentity:
     """Takes the value out of `item`; after this nothing holds it."""
     value = item.take_secret()
-    found: Finding | None = None
+    finding: Finding | None = None
     masked = UNKNOWN_VALUE
     provisional = False
     if value is not None:
         whole = fingerprint(key, value)
         try:
-            found = _best(await intake.identify(as_logged(item.secret_type, value)), whole, intake)
+            finding = _best(await intake.identify(as_logged(item.secret_type, value)), whole, intake)
         except ScanError:  # then it is the value itself, and the alerts behind it are read
-            found = None
-        print_ = found.fingerprint if found else whole
-        masked = found.masked if found else mask(value)
+            finding = None
+        print_ = finding.fingerprint if finding else whole
+        masked = finding.masked if finding else mask(value)
     elif known is not None and not known.provisional:
         return SecretIdentity(
             known.fingerprint,
@@ -100,16 +100,16 @@ async def identity(
     del value
 
     # A rule that took the value knows best (GitHub's types are coarser); else what the type stands for.
-    rule = intake.rule(found.rule) if found is not None and not _generic(found, intake) else None
+    rule = intake.rule(finding.rule) if finding is not None and not _generic(finding, intake) else None
     kind = kinds().get(item.secret_type, OTHER)
     if rule is None:
         rule = intake.rule(kind.rule or "")
     if rule is not None:
         level, book, confidence = rule.severity, runbook.of(rule), rule.confidence
-        if found is not None and found.rule == rule.id:
-            level, confidence = found.severity, found.confidence  # a JWT's role, a test key: read from the value
+        if finding is not None and finding.rule == rule.id:
+            level, confidence = finding.severity, finding.confidence  # a JWT's role, a test key: read from the value
         return SecretIdentity(
-            print_, provisional, rule.id, rule.name, level, confidence, masked, book, found.labels if found else {}
+            print_, provisional, rule.id, rule.name, level, confidence, masked, book, finding.labels if finding else {}
         )
     return SecretIdentity(
         print_, provisional, FALLBACK_RULE, item.name, kind.severity, "high", masked, kind.runbook, {}

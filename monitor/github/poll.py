@@ -302,20 +302,20 @@ class Poller:
         `idle`: commit also when no alert is left.
         """
         newest: dict[str, AlertItem] = {}
-        for one in items:
-            other = newest.setdefault(one.id(self.host), one)
-            if one.updated > other.updated:
-                newest[one.id(self.host)] = one
+        for entry in items:
+            other = newest.setdefault(entry.id(self.host), entry)
+            if entry.updated > other.updated:
+                newest[entry.id(self.host)] = entry
         known = await self.intake.known_alerts(newest)
         alerts: list[Alert] = []
         findings: list[Finding] = []
         again: list[HookDelivery] = []
 
-        async def take(alert_id: str, one: AlertItem) -> None:
+        async def take(alert_id: str, entry: AlertItem) -> None:
             before = known.get(alert_id)
-            if before is not None and not before.provisional and not force and _unchanged(before, one):
+            if before is not None and not before.provisional and not force and _unchanged(before, entry):
                 return
-            whole, places, problem = await self._details(one, before, force=force)
+            whole, places, problem = await self._details(entry, before, force=force)
             who = await identity(whole, host=self.host, key=self.key, intake=self.intake, known=before)
             # In one step, without an await between: the lists belong together.
             now = time.time() + self.client.skew
@@ -325,16 +325,16 @@ class Poller:
             findings.extend(found)
             if self.assign and before is None and alert.state == "open" and not alert.quiet:
                 name = f"assign:{alert_id}"
-                again.append(HookDelivery(name, self.source, "assign", one.repo, one.number))
+                again.append(HookDelivery(name, self.source, "assign", entry.repo, entry.number))
             if problem:
                 due = time.time() + later(attempts)
                 name = f"again:{alert_id}:{int(due)}"
-                again.append(HookDelivery(name, self.source, "again", one.repo, one.number, due, attempts + 1))
+                again.append(HookDelivery(name, self.source, "again", entry.repo, entry.number, due, attempts + 1))
 
         try:
             async with asyncio.TaskGroup() as tasks:
-                for alert_id, one in newest.items():
-                    tasks.create_task(take(alert_id, one))
+                for alert_id, entry in newest.items():
+                    tasks.create_task(take(alert_id, entry))
         except BaseExceptionGroup as group:
             raise _first_of(group) from None
         if not alerts and not idle:
@@ -344,7 +344,7 @@ class Poller:
         await self.intake.record_alerts(alerts, findings, positions, handled=handled, again=again, summary=summary)
 
     async def _details(
-        self, one: AlertItem, before: KnownAlert | None, *, force: bool
+        self, entry: AlertItem, before: KnownAlert | None, *, force: bool
     ) -> tuple[AlertItem, list[AlertLocation], bool]:
         """The value of an alert not known yet and the places; True when some of it has to be asked for again.
 
@@ -352,20 +352,20 @@ class Poller:
         """
         problem = False
         background = not force  # what was asked for by itself (a hook) may use what listings leave of the quota
-        path = f"/repos/{one.repo}/secret-scanning/alerts/{one.number}"
-        if not one.has_secret and (before is None or before.provisional):
+        path = f"/repos/{entry.repo}/secret-scanning/alerts/{entry.number}"
+        if not entry.has_secret and (before is None or before.provisional):
             try:
                 body = (await self.client.get(path, background=background)).body
-                one = self.read(body, one.repo) or one
+                entry = self.read(body, entry.repo) or entry
             except RemoteError as error:
-                problem = self._survivable(error, one)
-        places = [one.first] if one.first else []
-        if one.more or force:
+                problem = self._survivable(error, entry)
+        places = [entry.first] if entry.first else []
+        if entry.more or force:
             try:
-                places = await self._places(path, one, background=background) or places
+                places = await self._places(path, entry, background=background) or places
             except RemoteError as error:
-                problem = self._survivable(error, one) or problem
-        return one, places, problem
+                problem = self._survivable(error, entry) or problem
+        return entry, places, problem
 
     def _survivable(self, error: RemoteError, one: AlertItem) -> bool:
         """Whether to ask again later; raises when the trouble is not with this alert alone."""
@@ -374,22 +374,25 @@ class Poller:
         log.warning("alert is incomplete", source=self.source, alert=one.id(self.host), reason=str(error))
         return error.retry
 
-    async def _places(self, path: str, one: AlertItem, *, background: bool) -> list[AlertLocation]:
+    async def _places(self, path: str, entry: AlertItem, *, background: bool) -> list[AlertLocation]:
         places: dict[str, AlertLocation] = {}
         pages = 0
         async for answer in self.client.pages(f"{path}/locations", {"per_page": "100"}, background=background):
             for body in answer.body if isinstance(answer.body, list) else [None]:
                 try:
-                    found = place(body, one.repo)
+                    found = place(body, entry.repo)
                     places[found.key] = found
                 except Malformed as problem:
                     self.intake.malformed("location")
-                    log.warning("unusable location", source=self.source, alert=one.id(self.host), field=str(problem))
+                    log.warning("unusable location", source=self.source, alert=entry.id(self.host), field=str(problem))
             pages += 1
             if pages >= LOCATION_PAGES:
                 if answer.next:
                     log.warning(
-                        "more places than are kept", source=self.source, alert=one.id(self.host), read=len(places)
+                        "more places than are kept",
+                        source=self.source,
+                        alert=entry.id(self.host),
+                        read=len(places),
                     )
                 break
         return list(places.values())

@@ -149,17 +149,17 @@ class Reviews:
         problem: RemoteError | None = None
         for target in self.targets:
             for kind, listing in KINDS.items():
-                found: list[ReviewRequest | None] = []
+                waiting: list[ReviewRequest | None] = []
                 failed: RemoteError | None = None
                 try:
                     async for one in open_reviews(self.client, target, kind):
-                        found.append(one)  # noqa: PERF401 - what came before a failure is reported all the same
+                        waiting.append(one)  # noqa: PERF401 - what came before a failure is reported all the same
                 except RemoteError as error:
                     failed = error
-                for _ in range(found.count(None)):
+                for _ in range(waiting.count(None)):
                     self.intake.malformed("review request")
                 whole = failed is None
-                await self._take(f"{kind}:{target}", kind, [one for one in found if one is not None], whole=whole)
+                await self._take(f"{kind}:{target}", kind, [one for one in waiting if one is not None], whole=whole)
                 if failed is not None and failed.status == 403:
                     problem = RemoteError(f"{listing} of {target}: {REVIEWER}", retry=False, status=403)
                 elif failed is not None and failed.status != 404:  # nobody has to ask there
@@ -167,19 +167,19 @@ class Reviews:
         if problem is not None:
             raise problem
 
-    async def _take(self, key: str, kind: Kind, found: Sequence[ReviewRequest], *, whole: bool) -> None:
+    async def _take(self, key: str, kind: Kind, waiting: Sequence[ReviewRequest], *, whole: bool) -> None:
         """What was reported of each is saved with the notification that says so. `whole`: no other waits there."""
         positions = await self.intake.positions()
         before = _reported(positions.get(key))
         elsewhere = [_reported(positions.get(f"{kind}:{target}")) for target in self.targets]  # an org, and its repo
         now = time.time() + self.client.skew
         stages = {} if whole else dict(before)
-        stages |= {str(one.id): _stage(one, before.get(str(one.id)), now) for one in found}
+        stages |= {str(one.id): _stage(one, before.get(str(one.id)), now) for one in waiting}
         if stages == before:
             return
         fresh = [
             one
-            for one in found
+            for one in waiting
             if (stage := stages[str(one.id)]) != "over" and all(row.get(str(one.id)) != stage for row in elsewhere)
         ]
         incidents = await self._noted(fresh)

@@ -133,7 +133,7 @@ def path(ended: EndedJob, of: Run | None) -> str:
 
 def labels(ended: EndedJob, of: Run | None) -> dict[str, str]:
     """What an incident says of the job."""
-    found = {
+    facts = {
         "service": ended.repo,
         "repository": ended.repo,
         "workflow": ended.workflow or (of.workflow if of else ""),
@@ -145,7 +145,7 @@ def labels(ended: EndedJob, of: Run | None) -> dict[str, str]:
         "actor": of.actor if of else "",
         "event": of.event if of else "",
     }
-    return {name: text for name, text in found.items() if text}
+    return {name: text for name, text in facts.items() if text}
 
 
 def step_at(steps: Sequence[tuple[float, str]], title: str, begun: float | None) -> str:

@@ -133,16 +133,16 @@ class WatchedRepository:
     async def _jobs(self, look: Look, runs: list[Run]) -> set[int]:
         """Take those that have ended; which runs go on."""
         floor, open_ = self.progress.floor, set[int]()
-        for one in runs:
-            self._last = max(self._last, one.updated)
-            if self._seen.get(one.id) == one.seen:
+        for run in runs:
+            self._last = max(self._last, run.updated)
+            if self._seen.get(run.id) == run.seen:
                 continue
-            jobs, goes_on = await look.jobs(one)
+            jobs, goes_on = await look.jobs(run)
             for ended in jobs:
                 if ended.ended >= floor:
-                    await self._take(ended, one if ended.attempt == one.attempt else None)
-            if not one.over or (goes_on and one.updated >= floor):  # for a day at most: what is over ends nothing more
-                open_.add(one.id)
+                    await self._take(ended, run if ended.attempt == run.attempt else None)
+            if not run.over or (goes_on and run.updated >= floor):  # for a day at most: what is over ends nothing more
+                open_.add(run.id)
             else:
-                self._seen[one.id] = one.seen
+                self._seen[run.id] = run.seen
         return open_

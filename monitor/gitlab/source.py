@@ -176,12 +176,12 @@ class GitLabSource:
             await self._intake.record((), [Position(self.config.name, _LISTED, {"at": listed})])
             self._listed = listed
 
-    async def _projects(self, found: dict[int, str]) -> None:
+    async def _projects(self, paths: dict[int, str]) -> None:
         """Id → path. Those that could be listed are in it even where others could not."""
         failure = None
         for path in self.config.project:
             try:
-                self._project_of(await self._gitlab.one(f"project {path}", f"projects/{encoded(path)}"), found)
+                self._project_of(await self._gitlab.one(f"project {path}", f"projects/{encoded(path)}"), paths)
             except ServiceError as error:
                 failure = failure or error
         for path in self.config.group:
@@ -190,7 +190,7 @@ class GitLabSource:
             try:
                 async for rows in self._gitlab.pages(f"projects of {path}", place, **asked):
                     for row in rows:
-                        self._project_of(row, found)
+                        self._project_of(row, paths)
             except ServiceError as error:
                 failure = failure or error
         if failure is not None:

@@ -131,17 +131,17 @@ def _absent(name: str, nowhere: Sequence[Holding], unasked: Mapping[str, str]) -
     return Checked(name, "missing", (), "no manager of this environment has it")
 
 
-def _state(one: Holding, others: Mapping[str, Holding], *, secret: bool) -> tuple[State, str]:
-    twin = next((others[value] for value in sorted(one.values) if value in others), None)
+def _state(holding: Holding, others: Mapping[str, Holding], *, secret: bool) -> tuple[State, str]:
+    twin = next((others[value] for value in sorted(holding.values) if value in others), None)
     if twin is not None:
         return "shared", f"has the value of {twin.title} of {twin.environment}"
-    if one.refused == "empty":
+    if holding.refused == "empty":
         return "empty", "its value is empty"
-    if one.refused == "a placeholder" and secret:
+    if holding.refused == "a placeholder" and secret:
         return "placeholder", "its value is a placeholder"
-    if one.unread or one.refused.startswith("excluded"):
-        return "unread", f"its value was not compared: {one.refused or 'its manager does not give it'}"
-    return "set", f"its value was not compared: {one.refused}" if one.refused else ""
+    if holding.unread or holding.refused.startswith("excluded"):
+        return "unread", f"its value was not compared: {holding.refused or 'its manager does not give it'}"
+    return "set", f"its value was not compared: {holding.refused}" if holding.refused else ""
 
 
 def _bare(name: str) -> str:

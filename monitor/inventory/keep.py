@@ -75,7 +75,7 @@ def _kept(held: HeldSecret, config: ManagerConfig, key: bytes) -> Enrolled:
     digest = "" if refused or not held.digest else _hashed(key, held.digest)
     if not mark:
         mark = f"digest {digest}" if digest else f"version {held.version}" if held.version else ""
-    kept = SecretVersion(
+    version = SecretVersion(
         name=held.name,
         mark=mark,
         version=held.version,
@@ -93,7 +93,7 @@ def _kept(held: HeldSecret, config: ManagerConfig, key: bytes) -> Enrolled:
         sole=held.sole,
         prints=tuple(dict.fromkeys(prints)),
     )
-    return kept, values
+    return version, values
 
 
 def _hashed(key: bytes, digest: str) -> str:

@@ -40,7 +40,7 @@ async def ask(
         limit=_LINE,
     )
     assert process.stdout is not None
-    kept: list[SecretVersion] = []
+    versions: list[SecretVersion] = []
     anchors: dict[str, Anchor] = {}
     error = f"inventory {name}: the process that reads it ended early"
     try:
@@ -54,7 +54,7 @@ async def ask(
                 if "error" in row:
                     error = row["error"]
                     break
-                kept.append(_kept(row["kept"], scrub))
+                versions.append(_kept(row["kept"], scrub))
                 anchors |= {one.fingerprint: one for one in map(_anchor, row["anchors"])}
     except TimeoutError:
         error = f"inventory {name}: reading it took longer than {patience:.0f} s"
@@ -62,7 +62,7 @@ async def ask(
         error = f"inventory {name}: the process that reads it said too much at once"
     finally:
         await _end(process)
-    return kept, anchors, scrub(error)
+    return versions, anchors, scrub(error)
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

@@ -49,7 +49,7 @@ def shared(owners: Mapping[str, Sequence[OwnedSecret]], key: bytes, now: float) 
             continue
         names = sorted({f"{one.entry}/{one.name}" for one in used})
         print_ = fingerprint(key, f"{SHARED} {known} {' '.join(environments)}".encode())
-        found = Finding(
+        finding = Finding(
             id=finding_id("inventory", 0, SHARED, print_),
             rule=SHARED,
             name=f"{used[0].name}: one value in {', '.join(environments)}",
@@ -65,5 +65,5 @@ def shared(owners: Mapping[str, Sequence[OwnedSecret]], key: bytes, now: float) 
             labels={"secret": used[0].name, "environment": ", ".join(environments), "own_fingerprint": known},
             runbook="generic-secret",
         )
-        out.append(found)
+        out.append(finding)
     return out

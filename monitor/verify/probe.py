@@ -274,18 +274,18 @@ def providers() -> tuple[str, ...]:
 
 def at(value: Any, path: str) -> list[Any]:
     """Every value at a path; `*` stands for each item of a list."""
-    found = [value]
+    values = [value]
     for step in path.split("."):
         after: list[Any] = []
-        for item in found:
+        for item in values:
             if step == "*" and isinstance(item, list):
                 after += item
             elif isinstance(item, dict) and step in item:
                 after.append(item[step])
             elif isinstance(item, list) and step.isdigit() and int(step) < len(item):
                 after.append(item[int(step)])
-        found = after
-    return found
+        values = after
+    return values
 
 
 def _text(item: Any) -> str:
