@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -16,7 +16,9 @@ from monitor.common.problems import suggest
 from monitor.common.regex import RegexError, compile_text
 from monitor.common.severity import SEVERITIES
 
-__all__ = ["Matcher"]
+__all__ = ["Matcher", "from_text"]
+
+_T = TypeVar("_T")
 
 _MATCHER = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_.-]*)\s*(=~|!~|!=|=)\s*(.*?)\s*", re.DOTALL)
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
@@ -92,13 +94,19 @@ class Matcher:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        def parse(value: object) -> Matcher:
-            if isinstance(value, cls):
-                return value
-            if not isinstance(value, str):
-                raise ValueError("a matcher is text, such as 'severity=\"critical\"'")
-            return cls.parse(value)
+        return from_text(cls, cls.parse, "a matcher is text, such as 'severity=\"critical\"'")
 
-        return core_schema.no_info_plain_validator_function(
-            parse, serialization=core_schema.plain_serializer_function_ser_schema(str)
-        )
+
+def from_text(kind: type[_T], parse: Callable[[str], _T], hint: str) -> CoreSchema:
+    """How pydantic reads what is written as text: one of its `kind` is taken as it is."""
+
+    def read(value: object) -> _T:
+        if isinstance(value, kind):
+            return value
+        if not isinstance(value, str):
+            raise ValueError(hint)
+        return parse(value)
+
+    return core_schema.no_info_plain_validator_function(
+        read, serialization=core_schema.plain_serializer_function_ser_schema(str)
+    )

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema
 
 from detectors.rules.load import rule_families, rule_forms
 from monitor.common.duration import Duration, parse_duration
@@ -23,7 +23,7 @@ from monitor.common.severity import Severity
 from monitor.domain.incidents import Incident
 from monitor.routing.budget import PAUSE
 from monitor.routing.inhibit import Inhibition
-from monitor.routing.match import Matcher
+from monitor.routing.match import Matcher, from_text
 from monitor.routing.mute import MuteTime, muted_until
 
 __all__ = [
@@ -64,16 +64,7 @@ class Rate:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        def parse(value: object) -> Rate:
-            if isinstance(value, cls):
-                return value
-            if not isinstance(value, str):
-                raise ValueError('a rate is text, such as "20/1m"')
-            return cls.parse(value)
-
-        return core_schema.no_info_plain_validator_function(
-            parse, serialization=core_schema.plain_serializer_function_ser_schema(str)
-        )
+        return from_text(cls, cls.parse, 'a rate is text, such as "20/1m"')
 
 
 class Route(BaseModel):

@@ -167,7 +167,51 @@ class Inventory(StoreRepository):
         environment: str | None = None,
     ) -> list[Secret]:
         """By entry and name, with all versions."""
-        return _secrets(connection, entry, name, environment)
+        query = select(secrets).order_by(secrets.c.entry, secrets.c.name)
+        history = select(secret_versions).order_by(secret_versions.c.first_seen.desc(), secret_versions.c.id.desc())
+        if entry is not None:
+            query, history = query.where(secrets.c.entry == entry), history.where(secret_versions.c.entry == entry)
+        if name is not None:
+            query, history = query.where(secrets.c.name == name), history.where(secret_versions.c.name == name)
+        if environment is not None:
+            query = query.where(secrets.c.environment == environment)
+        ids = history.with_only_columns(secret_versions.c.id).order_by(None)
+        prints: dict[int, list[Print]] = {}
+        for row in connection.execute(select(secret_prints).where(secret_prints.c.version.in_(ids))):
+            prints.setdefault(row.version, []).append(Print(row.fingerprint, row.part, row.length, row.alphabet))
+        versions: dict[tuple[str, str], list[Version]] = {}
+        for row in connection.execute(history):
+            versions.setdefault((row.entry, row.name), []).append(
+                Version(
+                    mark=row.mark,
+                    version=row.version,
+                    standing=row.standing,
+                    created=row.created,
+                    rotated=row.rotated,
+                    expires=row.expires,
+                    first_seen=row.first_seen,
+                    last_seen=row.last_seen,
+                    replaced_at=row.replaced_at,
+                    prints=tuple(prints.get(row.id, ())),
+                )
+            )
+        return [
+            Secret(
+                entry=row.entry,
+                name=row.name,
+                environment=row.environment,
+                owner=row.owner,
+                consumers=tuple(json.loads(row.consumers)),
+                tags=tuple(json.loads(row.tags)),
+                refused=row.refused,
+                unread=bool(row.unread),
+                first_seen=row.first_seen,
+                last_seen=row.last_seen,
+                gone_at=row.gone_at,
+                versions=tuple(versions.get((row.entry, row.name), ())),
+            )
+            for row in connection.execute(query)
+        ]
 
     async def get(self, ref: str) -> Secret:
         """ENTRY/NAME, or a name that only one entry has. Raises LookupError."""
@@ -377,51 +421,3 @@ def _ended(
         first = {"held": told.held, "refused": told.refused, **values}
         connection.execute(insert(syncs).values(entry=source, **first))
     return gone
-
-
-def _secrets(connection: Connection, source: str | None, name: str | None, environment: str | None) -> list[Secret]:
-    query = select(secrets).order_by(secrets.c.entry, secrets.c.name)
-    history = select(secret_versions).order_by(secret_versions.c.first_seen.desc(), secret_versions.c.id.desc())
-    if source is not None:
-        query, history = query.where(secrets.c.entry == source), history.where(secret_versions.c.entry == source)
-    if name is not None:
-        query, history = query.where(secrets.c.name == name), history.where(secret_versions.c.name == name)
-    if environment is not None:
-        query = query.where(secrets.c.environment == environment)
-    ids = history.with_only_columns(secret_versions.c.id).order_by(None)
-    prints: dict[int, list[Print]] = {}
-    for row in connection.execute(select(secret_prints).where(secret_prints.c.version.in_(ids))):
-        prints.setdefault(row.version, []).append(Print(row.fingerprint, row.part, row.length, row.alphabet))
-    versions: dict[tuple[str, str], list[Version]] = {}
-    for row in connection.execute(history):
-        versions.setdefault((row.entry, row.name), []).append(
-            Version(
-                mark=row.mark,
-                version=row.version,
-                standing=row.standing,
-                created=row.created,
-                rotated=row.rotated,
-                expires=row.expires,
-                first_seen=row.first_seen,
-                last_seen=row.last_seen,
-                replaced_at=row.replaced_at,
-                prints=tuple(prints.get(row.id, ())),
-            )
-        )
-    return [
-        Secret(
-            entry=row.entry,
-            name=row.name,
-            environment=row.environment,
-            owner=row.owner,
-            consumers=tuple(json.loads(row.consumers)),
-            tags=tuple(json.loads(row.tags)),
-            refused=row.refused,
-            unread=bool(row.unread),
-            first_seen=row.first_seen,
-            last_seen=row.last_seen,
-            gone_at=row.gone_at,
-            versions=tuple(versions.get((row.entry, row.name), ())),
-        )
-        for row in connection.execute(query)
-    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import Connection, inspect
+from sqlalchemy import inspect
 from sqlalchemy.exc import DBAPIError
 
 from monitor.store import postgres
@@ -25,7 +25,12 @@ def reach(url: str | Path, secret: bytes | None = None, *, login: bool = True) -
     try:
         if login and (database.path is None or database.path.exists()):
             with database.reader.connect() as connection:
-                _look(database, connection, secret)
+                if database.postgres and (lacking := postgres.lacking(connection)):
+                    raise StoreError(f"{database.name}: {lacking}; docs/postgresql.md says what it needs")
+                if inspect(connection).has_table("meta"):
+                    known(connection)
+                    if secret:
+                        compare(connection, database.name, secret)
     except DBAPIError as error:
         if database.postgres:  # a file that is damaged or locked `monitor run` mends, or waits for
             raise database.unusable(error) from None
@@ -33,12 +38,3 @@ def reach(url: str | Path, secret: bytes | None = None, *, login: bool = True) -
         raise StoreError(f"{database.name}: {error}") from None
     finally:
         database.dispose()
-
-
-def _look(database: Database, connection: Connection, secret: bytes | None) -> None:
-    if database.postgres and (lacking := postgres.lacking(connection)):
-        raise StoreError(f"{database.name}: {lacking}; docs/postgresql.md says what it needs")
-    if inspect(connection).has_table("meta"):
-        known(connection)
-        if secret:
-            compare(connection, database.name, secret)

@@ -112,7 +112,22 @@ class Runs(StoreRepository):
         self, tx: Transaction, incident: str, *, actor: str, book: str | None = None, order: Order | None = None
     ) -> RunbookRun:
         """By hand, whatever the severity. Raises LookupError and RunError."""
-        return _start(tx, incident, actor, book, order)
+        about, seen, run = _standing(tx.connection, incident)
+        if run is not None and run.ended is None:
+            raise RunError(
+                f"the runbook {run.book} is under way for incident {incident} since {wording.moment(run.started)}"
+            )
+        chosen = tx.procedure.book(book or about.runbook) or (
+            tx.procedure.book("generic-secret") if book is None else None
+        )
+        if chosen is None:
+            raise RunError(f"there is no runbook {book!r}; `monitor runbook list --books` shows them")
+        forget(tx, [incident])  # the earlier one stays in the trail
+        work = _Work(tx)
+        run = begin(incident, chosen, seen, tx.now, order)
+        work.started(run, about, seen, actor)
+        work.write()
+        return run
 
     @durably
     def act(
@@ -132,8 +147,7 @@ class Runs(StoreRepository):
     @durably
     def prove(self, tx: Transaction, incident: str, shows: Proof, note: str, provider: str = "") -> RunbookRun | None:
         """What the world was seen to show just now; `provider`: who said it. Raises LookupError."""
-        about, seen = _about(tx.connection, incident)
-        run = load_runs(tx.connection, [incident]).get(incident)
+        about, seen, run = _standing(tx.connection, incident)
         if run is None:
             return None
         work = _Work(tx)
@@ -353,28 +367,9 @@ class _Work:
             self.tx.announce()
 
 
-def _start(tx: Transaction, incident: str, actor: str, name: str | None, order: Order | None) -> RunbookRun:
-    about, seen = _about(tx.connection, incident)
-    run = load_runs(tx.connection, [incident]).get(incident)
-    if run is not None and run.ended is None:
-        raise RunError(
-            f"the runbook {run.book} is under way for incident {incident} since {wording.moment(run.started)}"
-        )
-    book = tx.procedure.book(name or about.runbook) or (tx.procedure.book("generic-secret") if name is None else None)
-    if book is None:
-        raise RunError(f"there is no runbook {name!r}; `monitor runbook list --books` shows them")
-    forget(tx, [incident])  # the earlier one stays in the trail
-    work = _Work(tx)
-    run = begin(incident, book, seen, tx.now, order)
-    work.started(run, about, seen, actor)
-    work.write()
-    return run
-
-
 def do(tx: Transaction, incident: str, step: str, verb: Verb, *, actor: str, note: str, anyway: bool) -> RunbookRun:
     """What a person did with a step. Raises LookupError and RunError."""
-    about, seen = _about(tx.connection, incident)
-    run = load_runs(tx.connection, [incident]).get(incident)
+    about, seen, run = _standing(tx.connection, incident)
     if run is None:
         raise RunError(f"no runbook is under way for incident {incident}; `monitor runbook start {incident}` begins it")
     work = _Work(tx)
@@ -428,14 +423,14 @@ def _look_again(tx: Transaction, *, after: str) -> str | None:
     return max(due) if len(due) == _AT_A_TIME else None
 
 
-def _about(connection: Connection, id_: str) -> tuple[Incident, dict[str, str]]:
-    """The incident, and what matchers see of it. Raises LookupError."""
+def _standing(connection: Connection, id_: str) -> tuple[Incident, dict[str, str], RunbookRun | None]:
+    """The incident, what matchers see of it, and its run, if it has one. Raises LookupError."""
     about, _ = incident_by_id(connection, id_)
-    return about, labels(about, *newest_place(connection, id_))
+    return about, labels(about, *newest_place(connection, id_)), load_runs(connection, [id_]).get(id_)
 
 
 def _all_about(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[Incident, dict[str, str]]]:
-    """The same of all that exist, by id: at each start and reload all runs are looked at."""
+    """Incidents and what matchers see of them, by id: at each start and reload all runs are looked at."""
     places = newest_places(connection, ids)
     return {one.id: (one, labels(one, *places.get(one.id, IncidentPlace()))) for one in load_incidents(connection, ids)}
 

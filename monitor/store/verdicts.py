@@ -21,7 +21,7 @@ from monitor.store.schema import asks, incidents
 from monitor.store.trail import append, entry
 from monitor.store.transaction import StoreRepository, Transaction, durably, read_only, writes
 
-__all__ = ["Ask", "Verdicts", "Worth", "record_verdict"]
+__all__ = ["Ask", "Verdicts", "Worth"]
 
 Worth = Callable[[dict[str, str]], Severity | None]  # labels of an incident → its severity, None: its own
 
@@ -42,7 +42,32 @@ class Verdicts(StoreRepository):
         self, tx: Transaction, incident: str, verified: Verified, *, actor: str, worth: Worth = lambda labels: None
     ) -> Incident:
         """Store an answer; the trail has it in the same transaction. Raises LookupError."""
-        return record_verdict(tx, incident, verified, actor=actor, worth=worth)
+        connection = tx.connection
+        was, row = incident_by_id(connection, incident)
+        newest = newest_place(connection, incident)
+        seen = labels(was, *newest) | {"validity": verified.validity, "severity": was.own_severity}
+        change = judge(was, verified, worth(seen))
+        if change.incident != was:
+            update_incidents(tx, [(change.incident, row.kept)])
+
+        trail = [entry(change.incident, was, "verified", actor=actor, note=_said(verified), now=tx.now)]
+        if change.reason == "escalated":
+            trail.append(entry(change.incident, was, "escalated", actor=actor, note="", now=tx.now))
+        append(tx, trail)
+        proofs: dict[Proof, float] = {"refused": tx.now} if verified.validity == "refused" else {}
+        turn = runs.RunTrigger(
+            change.incident, newest, starts=change.reason == "escalated", proofs=proofs, provider=verified.provider
+        )
+        runs.follow(tx, [turn])
+        if verified.validity == "refused":
+            complete(tx, incident, _said(verified))
+        # Answered: it waits no more, on whichever host it was asked.
+        if verified.validity != "unknown":
+            connection.execute(delete(asks).where(asks.c.incident == incident))
+        if change.reason is not None:
+            urgent = change.reason == "escalated"
+            groups.enrol(tx, [groups.ChangedIncident(change.incident, (newest,), urgent=urgent, everywhere=True)])
+        return change.incident
 
     async def gather(self, wanted: Callable[[dict[str, str]], bool]) -> bool:
         """Queue what was opened or came back since the last time, if `wanted` says so of its labels. The first time
@@ -91,36 +116,6 @@ class Verdicts(StoreRepository):
     def drop(self, tx: Transaction, incident: str) -> None:
         """Do not ask any more."""
         tx.connection.execute(delete(asks).where(_row(incident, tx.node)))
-
-
-def record_verdict(tx: Transaction, incident_id: str, verified: Verified, *, actor: str, worth: Worth) -> Incident:
-    """Raises LookupError."""
-    connection = tx.connection
-    was, row = incident_by_id(connection, incident_id)
-    newest = newest_place(connection, incident_id)
-    seen = labels(was, *newest) | {"validity": verified.validity, "severity": was.own_severity}
-    change = judge(was, verified, worth(seen))
-    if change.incident != was:
-        update_incidents(tx, [(change.incident, row.kept)])
-
-    trail = [entry(change.incident, was, "verified", actor=actor, note=_said(verified), now=tx.now)]
-    if change.reason == "escalated":
-        trail.append(entry(change.incident, was, "escalated", actor=actor, note="", now=tx.now))
-    append(tx, trail)
-    proofs: dict[Proof, float] = {"refused": tx.now} if verified.validity == "refused" else {}
-    turn = runs.RunTrigger(
-        change.incident, newest, starts=change.reason == "escalated", proofs=proofs, provider=verified.provider
-    )
-    runs.follow(tx, [turn])
-    if verified.validity == "refused":
-        complete(tx, incident_id, _said(verified))
-    # Answered: it waits no more, on whichever host it was asked.
-    if verified.validity != "unknown":
-        connection.execute(delete(asks).where(asks.c.incident == incident_id))
-    if change.reason is not None:
-        urgent = change.reason == "escalated"
-        groups.enrol(tx, [groups.ChangedIncident(change.incident, (newest,), urgent=urgent, everywhere=True)])
-    return change.incident
 
 
 def _said(verified: Verified) -> str:
