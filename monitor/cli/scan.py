@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -189,18 +189,15 @@ def scan(
     ] = None,
     config: ConfigOption = None,
 ) -> None:
-    if reveal and not sys.stdout.isatty():
-        fail("--reveal shows secrets, so it works on a terminal only", 2)
-    if reveal and form is not ScanFormat.text:
-        fail("--reveal is for --format text", 2)
-    for_files = {"--gitignore": gitignore, "--git-folders": git, "--max-size": max_size, "--threads": threads}
-    other = "--git" if history else "--staged" if staged else "--actions" if actions else ""
-    if other and (odd := [name for name, value in for_files.items() if value]):
-        fail(f"{odd[0]} is for files, not for {other}", 2)
-    if actions and accept:
-        fail("--accept is for files and commits, not for --actions", 2)
-    if (since or token) and not actions:
-        fail(f"{'--since' if since else '--token'} goes with --actions", 2)
+    other = "--actions" if actions else "--git" if history else "--staged" if staged else ""
+    _refuse_reveal(form, reveal=reveal)
+    _refuse_together(
+        other,
+        {"--gitignore": gitignore, "--git-folders": git, "--max-size": max_size, "--threads": threads},
+        {"--since": since, "--token": token},
+        accept=accept is not None,
+        report=report,
+    )
     ended = None
     if actions:
         from monitor.cli.scan_actions import asked_for
@@ -212,26 +209,17 @@ def scan(
     unread = [path for path in named if path != "-" and not os.access(path, os.R_OK)]  # said when their turn comes
     documents = [_document(one) for one in also or ()]
     written = [path for _, path in documents] + ([write_baseline] if write_baseline is not None else [])
-    for path in written:
-        if not os.access(path.parent, os.W_OK | os.X_OK):
-            fail(f"{printable(str(path))}: its folder is not one that this user may write to", 2)
+    _refuse_unwritable(written)
     repository = None
     if history or staged:
         from monitor.cli.scan_git import repository_at
 
         repository = repository_at(folder, hook=folder == Path())
     wanted = wish(accept, reason, duration, paths, repository)
-    if report and not history:
-        fail("--report goes with --git", 2)
-    whole = inventory or report
-    settings = read_config(config, foreign=True) if whole else scan_config(config)
-    if report and settings:
-        with_store(settings, _nothing)  # a state that is not there is told before the scan begins
-    if inventory and not (settings and settings.inventory):
-        fail(_NO_INVENTORY, 2)
+    settings = _settings(config, inventory=inventory, report=report)
     engine = engine_of(settings)
     asked = frozenset(_known_rules(engine, rule or (), inventory=inventory))
-    key = run_key(settings, lasting=whole or baseline is not None or write_baseline is not None)
+    key = run_key(settings, lasting=inventory or report or baseline is not None or write_baseline is not None)
     session = Session(
         paths=paths,
         form=form,
@@ -307,6 +295,44 @@ def scan(
         raise typer.Exit(0)
     incomplete = unread or session.incomplete or (own and own.problems)
     raise typer.Exit(1 if session.shown and write_baseline is None else 2 if incomplete else 0)
+
+
+def _refuse_reveal(form: ScanFormat, *, reveal: bool) -> None:
+    if reveal and not sys.stdout.isatty():
+        fail("--reveal shows secrets, so it works on a terminal only", 2)
+    if reveal and form is not ScanFormat.text:
+        fail("--reveal is for --format text", 2)
+
+
+def _refuse_together(
+    other: str, for_files: Mapping[str, object], for_logs: Mapping[str, object], *, accept: bool, report: bool
+) -> None:
+    """Options that make no sense together end the command with exit code 2. `other`: what else than files is looked
+    at; of options for files and for logs what was given."""
+    if other and (odd := [name for name, value in for_files.items() if value]):
+        fail(f"{odd[0]} is for files, not for {other}", 2)
+    if other == "--actions" and accept:
+        fail("--accept is for files and commits, not for --actions", 2)
+    if other != "--actions" and (odd := [name for name, value in for_logs.items() if value]):
+        fail(f"{odd[0]} goes with --actions", 2)
+    if report and other != "--git":
+        fail("--report goes with --git", 2)
+
+
+def _refuse_unwritable(paths: Iterable[Path]) -> None:
+    for path in paths:
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            fail(f"{printable(str(path))}: its folder is not one that this user may write to", 2)
+
+
+def _settings(config: Path | None, *, inventory: bool, report: bool) -> Config | None:
+    """What the scan goes by. None: there is no configuration."""
+    settings = read_config(config, foreign=True) if inventory or report else scan_config(config)
+    if report and settings:
+        with_store(settings, _nothing)  # a state that is not there is reported before the scan begins
+    if inventory and not (settings and settings.inventory):
+        fail(_NO_INVENTORY, 2)
+    return settings
 
 
 def _document(text: str) -> tuple[ScanFormat, Path]:
