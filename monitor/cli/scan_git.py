@@ -204,7 +204,7 @@ def _search(
     if gone := search.passed.gone():
         session.incomplete = True
         session.problem(_name(git), gone)
-    session.files = search.commits if session.unit == "commit" else search.files
+    session.files = search.prefilter.commits if session.unit == "commit" else search.prefilter.files
     for names, what in search.passed.told():
         session.notes.append(f"{len(names):,} {what}")
     session.finish()

@@ -11,14 +11,14 @@ import pwd
 import stat
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from monitor.common import reaper
 
-__all__ = ["Ran", "run", "untrusted"]
+__all__ = ["Ran", "begun", "run", "untrusted"]
 
 _GRACE = 2.0  # seconds that what a program has left behind may go on to say something
 _READ = 1 << 16  # bytes at once: what a pipe holds
@@ -141,6 +141,19 @@ def _code(status: bytes) -> int | None:
     if kind == b"e":
         raise OSError(int(number), os.strerror(int(number)))
     return int(number) if kind == b"c" else None
+
+
+@contextlib.asynccontextmanager
+async def begun(*command: str, **options: Any) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A program that is ended with the block, where it has not ended before. Its `options` are asyncio's."""
+    process = await asyncio.create_subprocess_exec(*command, **options)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+        await process.wait()
 
 
 class _Ear:

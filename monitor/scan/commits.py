@@ -47,7 +47,7 @@ class CommitFinding:
 
 
 class CommitSearch:
-    """Searches what git says that changed. `passed`: what was not."""
+    """Searches what git says that changed. `passed`: what was not; `prefilter` counts."""
 
     def __init__(self, engine: Engine, options: ScanOptions, blobs: Blobs, report: Report, *, everything: bool) -> None:
         """`everything`: also what is generated."""
@@ -55,22 +55,13 @@ class CommitSearch:
         self._engine, self._options, self._blobs, self._report = engine, options, blobs, report
         self._searcher = Searcher(engine.worker(), options)
         self.worker = self._searcher.worker
-        self._filter = Prefilter(self.worker, blobs, self.passed, archives=options.archives, everything=everything)
+        self.prefilter = Prefilter(self.worker, blobs, self.passed, archives=options.archives, everything=everything)
         self._known: OrderedDict[tuple[str, str], list[Hit]] = OrderedDict()
         self._prints: dict[tuple[str, str], frozenset[str]] = {}
 
-    @property
-    def commits(self) -> int:
-        return self._filter.commits
-
-    @property
-    def files(self) -> int:
-        """Changes of one each."""
-        return self._filter.files
-
     def search(self, items: Iterable[GitCommit | FileChange], hunks: Hunks | None = None) -> Iterator[CommitFinding]:
         """What is new in each, in their order. `hunks`: gives changes anew, with theirs."""
-        for some in _groups(self._filter.candidates(items)):
+        for some in _groups(self.prefilter.candidates(items)):
             asked = [item for item in some if isinstance(item, FileChange) and not item.opaque]
             anew = {_key(change): change for change in hunks(asked)} if hunks is not None and asked else {}
             for item in some:

@@ -24,6 +24,7 @@ import orjson
 
 from monitor.common.http import RemoteError
 from monitor.common.outside import taken
+from monitor.common.program import begun
 from monitor.common.text import one_line, web_address
 
 __all__ = ["FeedEntry", "parse", "read", "target"]
@@ -48,22 +49,17 @@ class FeedEntry:
 
 async def read(raw: bytes) -> list[FeedEntry] | None:
     """`parse`, in a process that may take `SECONDS` and `MEMORY`. Raises RemoteError."""
-    process = await asyncio.create_subprocess_exec(
+    reading = begun(
         *(sys.executable, "-I", "-m", __name__, str(SECONDS), str(MEMORY)),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # a traceback would show what the feed says
     )
     try:
-        async with asyncio.timeout(DEADLINE):
+        async with reading as process, asyncio.timeout(DEADLINE):
             out, _ = await process.communicate(raw)
     except TimeoutError:
         raise RemoteError("the feed takes too long to be read", retry=True) from None
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
     if process.returncode:
         raise RemoteError(f"the feed cannot be read within {SECONDS} s and {MEMORY >> 20} MiB", retry=True)
     found = orjson.loads(out)

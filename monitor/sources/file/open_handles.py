@@ -6,7 +6,7 @@ import os
 import stat
 import time
 
-from monitor.common.files import open_file
+from monitor.common.files import open_same
 from monitor.sources.file.identity import Hasher
 from monitor.sources.file.tracked_file import TrackedFile
 
@@ -29,13 +29,8 @@ class OpenHandles:
         if life.changed >= self._listed:  # for many that vanish at once one list will do
             self._list()
         path = self._handles.get(life.inode)
-        if path is None:
-            return -1
-        try:
-            fd = open_file(path)
-        except OSError:
-            return -1
-        if self._is_its_own(fd, life):
+        fd = -1 if path is None else open_same(path, life.inode)
+        if fd < 0 or self._is_its_own(fd, life):
             return fd
         os.close(fd)
         return -1
@@ -43,13 +38,9 @@ class OpenHandles:
     def _is_its_own(self, fd: int, life: TrackedFile) -> bool:
         """The inode may have been given to another file meanwhile, which is none of ours."""
         try:
-            found = os.fstat(fd)
-            return (
-                (found.st_dev, found.st_ino) == life.inode
-                and life.head[0] > 0
-                and self._hasher.continues(fd, found.st_size, life)
-                and self._hasher.body_matches(fd, life)
-            )
+            size = os.fstat(fd).st_size
+            read = life.head[0] > 0
+            return read and self._hasher.continues(fd, size, life) and self._hasher.body_matches(fd, life)
         except OSError:
             return False
 

@@ -364,7 +364,7 @@ class FileSource:
             self._schedule.later(life, EARLY)
 
     async def _read(self, life: TrackedFile, turn: FileReader, again: bool) -> None:
-        self._tracker.recovered(life)
+        self._tracker.changes.recovered(life)
         life.bulk = turn.more
         life.at_end, life.left = not (turn.more or turn.early or turn.doubted), turn.left
         if life.archive and life.at_end and not turn.left:

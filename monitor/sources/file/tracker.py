@@ -70,10 +70,10 @@ class Tracker:
         self._options, self._intake, self._hasher = options, intake, hasher
         self._globs, self._survey = globs, survey
         self._registry, self._schedule, self._thread = registry, schedule, thread
-        self._changes = PositionChanges(options.name, intake, registry, schedule)
+        self.changes = PositionChanges(options.name, intake, registry, schedule)
         self._rotated = RotatedFiles(
             options,
-            self._changes,
+            self.changes,
             hasher=hasher,
             globs=globs,
             registry=registry,
@@ -121,12 +121,12 @@ class Tracker:
             if life.unsure:
                 self._rotated.doubt(life)
         for life in sorted(past, key=lambda life: life.mtime):
-            self._changes.over |= {one.key: None for one in self._registry.recall(life)}
+            self.changes.over |= {one.key: None for one in self._registry.recall(life)}
 
     async def begin(self) -> Observation:
         """The first look: follow what is there, and find the lives known from before whose path leads elsewhere now."""
         extra: list[Position] = []
-        async with self._changes.gathered(extra):
+        async with self.changes.gathered(extra):
             former = [life for life in self._registry if life.record is not StoredState.NONE]
             observation: Observation = await self._thread(self._survey.look)
             await self._doubt(observation, youngest((life, self._logs.of(life.path)) for life in former))
@@ -175,7 +175,7 @@ class Tracker:
 
     async def look(self, paths: Iterable[str] | None, tended: Iterable[TrackedFile]) -> tuple[Observation, set[str]]:
         """Look at the disk and follow what it says. Returns what was found, and paths to look at once more."""
-        async with self._changes.gathered():
+        async with self.changes.gathered():
             loose = list(tended)
             reserved = [life for life in self._registry if life.reserved and not life.busy] if paths is None else []
             self._look = set()
@@ -185,7 +185,7 @@ class Tracker:
                 return self._survey.look(paths), statuses, [life for life in reserved if self._survey.filled(life)]
 
             observation, statuses, filled = await self._thread(work)
-            self._changes.turns |= dict.fromkeys(life for life in filled if not life.ended)
+            self.changes.turns |= dict.fromkeys(life for life in filled if not life.ended)
             await self._doubt(observation)
             await self._apply(observation)
             crowd = self._rotated.crowd()
@@ -249,9 +249,9 @@ class Tracker:
 
     def _leave(self, path: str) -> TrackedFile:
         life = self._registry.detach(path)
-        self._changes.recovered(life)
+        self.changes.recovered(life)
         if not life.loose and path not in life.paths:
-            self._changes.turns[life] = None  # perhaps it could not be opened under its old name
+            self.changes.turns[life] = None  # perhaps it could not be opened under its old name
         return life
 
     def _take(self, life: TrackedFile, path: str, now: FileStamp) -> None:
@@ -261,7 +261,7 @@ class Tracker:
         if (now.size, now.mtime) == life.known[:2]:
             life.known = (now.size, now.mtime, now.ctime)
         if life.record is not StoredState.SAVED:
-            self._changes.note[life] = None
+            self.changes.note[life] = None
 
     def _needs_turn(self, life: TrackedFile, now: FileStamp) -> bool:
         # One that is shut gets a turn that opens it, as long as there is room: deleted files cannot be opened any more.
@@ -310,13 +310,13 @@ class Tracker:
             if parent is None and life is fresh_life:
                 self._succeeds(life, before)
             life.there = new.now.size
-            self._changes.note[life] = None
+            self.changes.note[life] = None
             if life.fd < 0 and not life.start and self._schedule.room:
                 gone.append(life)
             if life.unsure:
                 continue
             if not (self._first and life.offset) or self._schedule.room:
-                self._changes.turns[life] = None
+                self.changes.turns[life] = None
             else:
                 self._schedule.release(life)
                 life.unopened = True
@@ -409,19 +409,15 @@ class Tracker:
 
     # What a turn brings
 
-    def recovered(self, life: TrackedFile) -> None:
-        """It can be read."""
-        self._changes.recovered(life)
-
     async def read_whole(self, life: TrackedFile) -> None:
         """A compressed file was read to its end."""
-        async with self._changes.gathered():
+        async with self.changes.gathered():
             if not life.ended:
-                self._changes.end(life)
+                self.changes.end(life)
 
     async def moved(self, life: TrackedFile) -> None:
         """The path of a loose life leads to another file."""
-        async with self._changes.gathered():
+        async with self.changes.gathered():
             if life.loose:
                 await self._rotated.add_unseen(await self._rotated.locate(life))
             await self._meet_later()
@@ -431,12 +427,12 @@ class Tracker:
 
         A new life takes its place; the old one goes on in a copy, if there is one. Returns paths to look at.
         """
-        async with self._changes.gathered():
+        async with self.changes.gathered():
             self._look = set()
             if old.ended or old.inode != turn.inode:  # a look was faster
                 return set()
             if old.archive:
-                self._changes.end(old)
+                self.changes.end(old)
                 return set()
             try:
                 unseen = await self._succeed(old, turn)
@@ -464,32 +460,32 @@ class Tracker:
         if old.grown == (turn.size, turn.mtime):
             old.grown = (0, -1)  # a look during the last turn saw this content already
         if rest is None:
-            self._changes.lost("truncated", old)
+            self.changes.lost("truncated", old)
         elif not rest.archive:
-            self._changes.lost("truncated", replace(old, offset=max(old.offset, rest.size)))
+            self.changes.lost("truncated", replace(old, offset=max(old.offset, rest.size)))
         if rest is not None and heir is None:
             self._registry.move(old, rest)
-            self._changes.note[old] = self._changes.turns[old] = None
+            self.changes.note[old] = self.changes.turns[old] = None
             follow(new, old)
         else:
             if heir is not None:
                 self._rotated.inherit(heir, old)
                 follow(new, heir)
-            self._changes.end(old)
+            self.changes.end(old)
 
         if again is not None:
             # Truncated and rotated at once, or overwritten with a copy of another one: it has to be looked at.
-            self._changes.end(new)
+            self.changes.end(new)
             return [again]
         if legacy is None and current and base_names(os.path.basename(new.path)):
             self._look |= new.paths
             for path in new.paths:
                 self._survey.forget(path)
-            self._changes.end(new)
+            self.changes.end(new)
         else:
             if legacy is not None:
                 new.inherit(legacy)
-            self._changes.note[new] = self._changes.turns[new] = None
+            self.changes.note[new] = self.changes.turns[new] = None
         return unseen if current and self._logs.shown_at(new.path) else []
 
 

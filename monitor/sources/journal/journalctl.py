@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 
-from monitor.common.program import run
+from monitor.common.program import begun, run
 from monitor.sources.journal.config import JournalConfig, patterns
 from monitor.sources.journal.entries import Decoder
 
@@ -96,21 +96,7 @@ def said(error: bytes) -> str:
     return " ".join(lines)
 
 
-@contextlib.asynccontextmanager
-async def started(command: Sequence[str], stderr: int) -> AsyncIterator[asyncio.subprocess.Process]:
+def started(command: Sequence[str], stderr: int) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
     """A run of it, which ends with the block at the latest; what it prints is in a pipe."""
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=stderr,
-        env=environment(),
-        limit=_READ,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": stderr}
+    return begun(*command, **pipes, env=environment(), limit=_READ)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from monitor.common import program as programs
-from monitor.common.program import Ran, run, untrusted
+from monitor.common.program import Ran, begun, run, untrusted
 
 
 async def shell(script: str, *, seconds: float = 60.0, most: int = 100, apart: int = 0) -> Ran:
@@ -187,3 +187,12 @@ async def test_one_that_does_not_end_is_ended_with_all_that_it_has_started(tmp_p
     assert len(pids) == 3
     for pid in pids:
         await ended(int(pid))
+
+
+async def test_what_was_begun_ends_with_its_block() -> None:
+    async with begun("sleep", "600") as sleeping:
+        assert alive(sleeping.pid)
+    assert sleeping.returncode == -signal.SIGKILL
+    async with begun("true") as over:
+        await over.wait()
+    assert over.returncode == 0

@@ -104,7 +104,7 @@ def test_each_commit_tells_what_it_brought(engine: Engine, history: tuple[Reposi
         "generated or lock files passed over", "pointers of Git LFS, whose files were not scanned",
         "submodules not scanned",
     ]  # fmt: skip
-    assert search.commits == 18
+    assert search.prefilter.commits == 18
 
 
 def test_what_is_left_out_can_be_had_and_what_is_read_left_out(

@@ -106,7 +106,7 @@ async def test_a_log_that_looks_like_the_rotated_one_beside_it_is_a_log_of_its_o
         if down:
             await stack.aclose()
         else:
-            await source._tracker._changes._lock.acquire()
+            await source._tracker.changes._lock.acquire()
         for mark, path in ((3, one), (5, other)):
             await asyncio.sleep(0.02)
             append(path, line(mark))
@@ -118,7 +118,7 @@ async def test_a_log_that_looks_like_the_rotated_one_beside_it_is_a_log_of_its_o
         if down:
             await stack.enter_async_context(running(make(**followed)))
         else:
-            source._tracker._changes._lock.release()
+            source._tracker.changes._lock.release()
         await caught_up(intake, 1, 2, 3, 4, 5, 6, 13, 15)
     assert not intake.lost
 

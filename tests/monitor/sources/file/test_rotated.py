@@ -420,7 +420,7 @@ async def test_an_archive_that_is_younger_than_the_files_after_it_hides_none(
     source = make()
     async with running(source):
         await caught_up(intake, 1)
-        async with source._tracker._changes._lock:
+        async with source._tracker.changes._lock:
             log.rename(log.with_name("app.log.2"))
             append(log, line(2))
             log.rename(log.with_name("app.log.1"))
@@ -450,7 +450,7 @@ async def test_what_is_compressed_before_it_was_read_is_told_once(
         log.rename(log.with_name("app.log.1"))
         append(log, line(2))
         await until(lambda: len(list(source._registry)) == 2)
-        async with source._tracker._changes._lock:
+        async with source._tracker.changes._lock:
             log.with_name("app.log.1").rename(log.with_name("app.log.2"))
             log.rename(log.with_name("app.log.1"))
             compress(log.with_name("app.log.1"), ".gz")

@@ -239,7 +239,7 @@ async def test_what_came_after_a_followed_file_is_searched_for_while_it_is_follo
     append(log, line(1))
     async with running(source):
         await caught_up(intake, 1)
-        async with source._tracker._changes._lock:
+        async with source._tracker.changes._lock:
             log.rename(log.with_name("app.log.2"))
             await rotated(log, 2, 1, ".gz")
             await asyncio.sleep(0.02)
