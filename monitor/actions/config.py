@@ -17,9 +17,10 @@ from detectors.rules.gone import heir, names
 from monitor.common.credential import Credential
 from monitor.common.duration import Duration
 from monitor.common.http import loopback
+from monitor.common.problems import refuse
 from monitor.domain.model import CANARY
 from monitor.routing.match import Matcher
-from monitor.verify.probe import AUTHS, AnswerCondition, Answers, Exchange
+from monitor.verify.probe import AnswerCondition, Answers, Auth, Exchange
 
 __all__ = ["ActionConfig", "ActionStep", "Ready", "load_ready"]
 
@@ -54,20 +55,21 @@ class Ready(BaseModel):
     many: int = Field(default=1, ge=1)  # secrets that one request takes: their JSON bodies are put together
 
     @model_validator(mode="after")
-    def _one_request(self) -> Ready:
+    def _whole(self) -> Ready:
         first = self.steps[0]
-        if self.many > 1 and (len(self.steps) > 1 or first.json_ is None or first.names):
-            raise ValueError("many: only one request with a JSON body of nothing but values takes several secrets")
-        return self
-
-    @model_validator(mode="after")
-    def _one_subject(self) -> Ready:
-        if bool(self.rules) == bool(self.labels):
-            raise ValueError("needs `rules`, or `labels`, and not both")
         told = [f"{step.url}{step.json_}{step.form}{step.auth}{step.headers}" for step in self.steps]
         own = all(step.auth.startswith("header ") and "{credential}" in step.auth for step in self.steps)
-        if self.labels and (not own or any("{value}" in text for text in told)):
-            raise ValueError("labels: what is about a place is not told the secret, and logs in with a credential")
+        refuse(
+            (
+                self.many > 1 and (len(self.steps) > 1 or first.json_ is None or first.names),
+                "many: only one request with a JSON body of nothing but values takes several secrets",
+            ),
+            (bool(self.rules) == bool(self.labels), "needs `rules`, or `labels`, and not both"),
+            (
+                self.labels and (not own or any("{value}" in text for text in told)),
+                "labels: what is about a place is not told the secret, and logs in with a credential",
+            ),
+        )
         return self
 
     def place(self, labels: Mapping[str, str]) -> dict[str, str] | None:
@@ -109,7 +111,7 @@ class ActionConfig(BaseModel):
     headers: Mapping[str, str] = {}
     json_: str | None = Field(default=None, alias="json")
     form: str | None = None
-    auth: str = "body"
+    auth: Auth = "body"
     expect: tuple[str, ...] = ("200", "201", "202", "204")
     command: tuple[str, ...] = ()
     value: Literal["stdin", "fd", "none"] = "stdin"
@@ -142,13 +144,6 @@ class ActionConfig(BaseModel):
             raise ValueError("must name its host: no part of it may come out of a secret")
         return url.rstrip("/")
 
-    @field_validator("auth")
-    @classmethod
-    def _way_in(cls, auth: str) -> str:
-        if auth.partition(" ")[0] not in AUTHS:
-            raise ValueError(f"must begin with one of {', '.join(AUTHS)}")
-        return auth
-
     @field_validator("expect")
     @classmethod
     def _answers(cls, expect: tuple[str, ...]) -> tuple[str, ...]:
@@ -160,23 +155,33 @@ class ActionConfig(BaseModel):
     def _whole(self) -> ActionConfig:
         fields = type(self).model_fields
         given = {fields[name].alias or name for name in self.model_fields_set}
-        if self.type != "http" and (wrong := given & set(_HTTP)):
-            raise ValueError(f"{', '.join(sorted(wrong))}: only an action of type http has these")
-        if self.type != "command" and (wrong := given & set(_COMMAND)):
-            raise ValueError(f"{', '.join(sorted(wrong))}: only an action of type command has these")
-        if self.type == "http" and self.url is None:
-            raise ValueError("an action of type http needs a url")
-        if self.type == "command" and not (self.command and self.command[0].startswith("/")):
-            raise ValueError("an action of type command needs a command: a list whose first item is an absolute path")
-        if self.type == "command" and "{" in self.command[0]:
-            raise ValueError("the first item of command may have no hole: a log line would say which program is run")
-        if self.type in load_ready() and load_ready()[self.type].credential and self.credential is None:
-            raise ValueError(f"it needs a credential: {load_ready()[self.type].credential}")
+        strange, unfit = sorted(given & set(_HTTP)), sorted(given & set(_COMMAND))
+        http, program = self.type == "http", self.type == "command"
+        path = self.command[0] if self.command else ""
+        needs = self.ready.credential if self.ready else ""
         named = {matcher.label for matcher in self.automatic}
-        if self.automatic and self.about_place:
-            raise ValueError("automatic: people plan what is about a place, as whoever writes a log may name one")
-        if self.automatic and not named >= {"rule", "severity"}:
-            raise ValueError("automatic must say for which rule and which severity: a matcher on each")
+        refuse(
+            (not http and strange, f"{', '.join(strange)}: only an action of type http has these"),
+            (not program and unfit, f"{', '.join(unfit)}: only an action of type command has these"),
+            (http and self.url is None, "an action of type http needs a url"),
+            (
+                program and not path.startswith("/"),
+                "an action of type command needs a command: a list whose first item is an absolute path",
+            ),
+            (
+                program and "{" in path,
+                "the first item of command may have no hole: a log line would say which program is run",
+            ),
+            (needs and self.credential is None, f"it needs a credential: {needs}"),
+            (
+                self.automatic and self.about_place,
+                "automatic: people plan what is about a place, as whoever writes a log may name one",
+            ),
+            (
+                self.automatic and not named >= {"rule", "severity"},
+                "automatic must say for which rule and which severity: a matcher on each",
+            ),
+        )
         return self
 
     @property

@@ -31,24 +31,22 @@ _CHUNK = 1 << 20
 _OVERLAP = 256  # bytes, more than a name is long
 
 
-async def service_role(subject: Subject) -> AsyncIterator[Evidence]:
+def service_role(subject: Subject) -> AsyncIterator[Evidence]:
     """The service-role key, which bypasses every policy of the database."""
 
     def is_key(finding: Finding) -> bool:
         return finding.rule == "supabase-secret-key" or finding.labels.get("role") == "service_role"
 
-    async for piece in _all(subject, "the service-role key", subject.settings.service_keys, is_key):
-        yield piece
+    return _all(subject, "the service-role key", subject.settings.service_keys, is_key)
 
 
-async def jwt_secret(subject: Subject) -> AsyncIterator[Evidence]:
+def jwt_secret(subject: Subject) -> AsyncIterator[Evidence]:
     """The secret that makes every token."""
 
     def is_secret(finding: Finding) -> bool:
         return finding.rule.endswith("jwt-secret")
 
-    async for piece in _all(subject, "the JWT secret", subject.settings.jwt_secrets, is_secret):
-        yield piece
+    return _all(subject, "the JWT secret", subject.settings.jwt_secrets, is_secret)
 
 
 async def _all(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import date
-from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from monitor.audit.items import ITEMS
 from monitor.common.duration import Duration
+from monitor.common.fields import LocalPath
 from monitor.common.problems import suggest
 from monitor.common.text import token_like
 
@@ -26,8 +26,8 @@ class AuditConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    paths: tuple[Path, ...] = ()
-    images: tuple[Path, ...] = ()
+    paths: tuple[LocalPath, ...] = ()
+    images: tuple[LocalPath, ...] = ()
     gateway: tuple[str, ...] = ("*gateway*",)
     service_keys: tuple[str, ...] = (
         "SUPABASE_SERVICE_ROLE_KEY",
@@ -38,20 +38,10 @@ class AuditConfig(BaseModel):
     jwt_secrets: tuple[str, ...] = ("SUPABASE_JWT_SECRET", "PGRST_JWT_SECRET", "GOTRUE_JWT_SECRET", "JWT_SECRET")
     production: tuple[str, ...] = ()
     environment: str = ""
-    rotation_document: Path | None = None
-    emergency_document: Path | None = None
+    rotation_document: LocalPath | None = None
+    emergency_document: LocalPath | None = None
     logs: Annotated[Duration, Field(gt=0)] = 30 * _DAY
     drill: Annotated[Duration, Field(gt=0)] = 90 * _DAY
-
-    @field_validator("paths", "images")
-    @classmethod
-    def _absolute(cls, value: tuple[Path, ...], info: ValidationInfo) -> tuple[Path, ...]:
-        return tuple(_anchored(path, info) for path in value)
-
-    @field_validator("rotation_document", "emergency_document")
-    @classmethod
-    def _document(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        return None if value is None else _anchored(value, info)
 
     @field_validator("service_keys", "jwt_secrets")
     @classmethod
@@ -95,7 +85,3 @@ def fits(patterns: tuple[str, ...], path: str) -> bool:
     from pathspec import GitIgnoreSpec
 
     return GitIgnoreSpec.from_lines(patterns).match_file(path.replace("\\", "/").lstrip("/"))
-
-
-def _anchored(path: Path, info: ValidationInfo) -> Path:
-    return Path((info.context or {}).get("folder") or "") / path.expanduser()

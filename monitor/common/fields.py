@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
 from monitor.common.http import loopback
 
-__all__ = ["LocalGlob", "LocalPath", "ServerUrl", "instant"]
+__all__ = ["LISTED", "LocalGlob", "LocalPath", "ServerUrl", "instant"]
 
 
 def _address(url: str) -> str:
@@ -35,6 +35,10 @@ def _anchored(path: Path, info: ValidationInfo) -> Path:
 LocalPath = Annotated[Path, AfterValidator(_anchored)]
 # A pattern of such, likewise.
 LocalGlob = Annotated[str, AfterValidator(lambda text, info: str(_anchored(Path(text), info)))]
+
+
+# For a list in whose place one alone may stand.
+LISTED = BeforeValidator(lambda value: [value] if isinstance(value, str) else value)
 
 
 def instant(value: object) -> float | None:

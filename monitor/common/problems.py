@@ -12,7 +12,7 @@ from monitor.common.text import veiled
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-__all__ = ["Problem", "check", "short", "suggest"]
+__all__ = ["Problem", "check", "refuse", "short", "suggest"]
 
 _M = TypeVar("_M", bound="BaseModel")
 
@@ -22,6 +22,13 @@ class Problem(NamedTuple):
 
     key: str
     message: str
+
+
+def refuse(*checks: tuple[object, str]) -> None:
+    """What is wrong, and what to say of it, in the order of the checks: for validators, which raise ValueError."""
+    for wrong, message in checks:
+        if wrong:
+            raise ValueError(message)
 
 
 def check(

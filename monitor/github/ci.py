@@ -26,6 +26,7 @@ from monitor.clients.storage import Storage, StorageError
 from monitor.common.duration import Duration
 from monitor.common.http import RemoteError
 from monitor.common.inbound import HookDelivery
+from monitor.common.problems import refuse
 from monitor.domain.model import Position
 from monitor.github.listing import ADVICE, RunListing
 from monitor.github.login import GitHubLogin
@@ -98,10 +99,10 @@ class ActionsLogsConfig(GitHubLogin):
 
     @model_validator(mode="after")
     def _whole(self) -> ActionsLogsConfig:
-        if not (self.org or self.repo):
-            raise ValueError("give at least one of org and repo")
-        if self.since is not None and "start_at" in self.model_fields_set:
-            raise ValueError("give one of since and start_at")
+        refuse(
+            (not (self.org or self.repo), "give at least one of org and repo"),
+            (self.since is not None and "start_at" in self.model_fields_set, "give one of since and start_at"),
+        )
         return self
 
     def began(self, now: float) -> float:

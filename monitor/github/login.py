@@ -8,18 +8,16 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, field_validator, model_validator
 
 from monitor.common.credential import Credential
+from monitor.common.fields import LISTED
 from monitor.common.http import CLEAR, RemoteError, in_the_clear
+from monitor.common.problems import refuse
 from monitor.github.auth import AuthError
 from monitor.github.client import GitHubClient
 from monitor.intake.protocol import AlertIntake
 from monitor.intake.rounds import Rounds
 from monitor.sources.base import SourceConfig
 
-__all__ = ["AppConfig", "GitHubLogin", "Name", "listed"]
-
-
-def listed(value: object) -> object:
-    return [value] if isinstance(value, str) else value
+__all__ = ["AppConfig", "GitHubLogin", "Name"]
 
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
@@ -48,8 +46,8 @@ class GitHubLogin(SourceConfig):
     """
 
     reach: ClassVar[tuple[str, ...]] = ("org", "repo", "base_url")
-    org: Annotated[tuple[Name, ...], BeforeValidator(listed)] = ()
-    repo: Annotated[tuple[_Repo, ...], BeforeValidator(listed)] = ()
+    org: Annotated[tuple[Name, ...], LISTED] = ()
+    repo: Annotated[tuple[_Repo, ...], LISTED] = ()
     token: Credential | None = None
     app: AppConfig | None = None
     base_url: str = "https://api.github.com"  # GHES: https://HOST/api/v3
@@ -66,12 +64,12 @@ class GitHubLogin(SourceConfig):
 
     @model_validator(mode="after")
     def _one_way_in(self) -> GitHubLogin:
-        if not self.insecure and in_the_clear(self.base_url):
-            raise ValueError(f"base_url: the token {CLEAR}")
-        if (self.token is None) == (self.app is None):
-            raise ValueError("give one of token and app")
-        if self.app is not None and len({owner.lower() for owner in self.owners}) > 1:
-            raise ValueError("an App is installed for one owner: use one source for each")
+        owners = {owner.lower() for owner in self.owners}
+        refuse(
+            (not self.insecure and in_the_clear(self.base_url), f"base_url: the token {CLEAR}"),
+            ((self.token is None) == (self.app is None), "give one of token and app"),
+            (self.app and len(owners) > 1, "an App is installed for one owner: use one source for each"),
+        )
         return self
 
     @property

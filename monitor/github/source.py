@@ -7,14 +7,16 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from monitor.common.duration import Duration
 from monitor.common.every import every
+from monitor.common.fields import LISTED
 from monitor.common.http import RemoteError
 from monitor.common.inbound import HookDelivery
+from monitor.common.problems import refuse
 from monitor.github.exposure import Exposure
-from monitor.github.login import GitHubLogin, Name, listed
+from monitor.github.login import GitHubLogin, Name
 from monitor.github.poll import AlertStream, Poller
 from monitor.github.redeliver import redeliver
 from monitor.github.reviews import Reviews
@@ -102,7 +104,7 @@ class GitHubConfig(GitHubLogin):
 
     reach: ClassVar[tuple[str, ...]] = ("org", "repo", "enterprise", "base_url")
     type: Literal["github"]
-    enterprise: Annotated[tuple[Name, ...], BeforeValidator(listed)] = ()
+    enterprise: Annotated[tuple[Name, ...], LISTED] = ()
     interval: Annotated[Duration, Field(ge=1)] = 60.0
     generic_types: tuple[Name, ...] = GENERIC_TYPES  # (): no second poll
     quiet_after: Duration = 7 * 86_400.0  # alerts older than this open without a notification of their own
@@ -117,12 +119,11 @@ class GitHubConfig(GitHubLogin):
 
     @model_validator(mode="after")
     def _whole(self) -> GitHubConfig:
-        if not (self.org or self.repo or self.enterprise):
-            raise ValueError("give at least one of org, repo and enterprise")
-        if self.app is not None and self.enterprise:
-            raise ValueError("GitHub does not let an App read an enterprise's alerts; use a token")
-        if self.assignee and self.write_back == "off":
-            raise ValueError('assignee needs write_back = "on" (or "dry-run")')
+        refuse(
+            (not (self.org or self.repo or self.enterprise), "give at least one of org, repo and enterprise"),
+            (self.app and self.enterprise, "GitHub does not let an App read an enterprise's alerts; use a token"),
+            (self.assignee and self.write_back == "off", 'assignee needs write_back = "on" (or "dry-run")'),
+        )
         return self
 
     @property

@@ -13,12 +13,12 @@ from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from monitor.clients.client import ServiceError
 from monitor.common.credential import Credential
 from monitor.common.duration import Duration
-from monitor.common.fields import LocalPath, ServerUrl
+from monitor.common.fields import LISTED, LocalPath, ServerUrl
 from monitor.common.inbound import HookDelivery
 from monitor.common.outside import number, text, when
 from monitor.domain.model import Position
@@ -37,10 +37,6 @@ _STORED = 14 * 86_400.0  # seconds for which a job is known by itself as read
 _SETTLED = 60.0  # seconds for which the runner of a job that was cancelled may still write
 _PATIENCE = 86_400.0  # seconds for which a log that cannot be read is tried again
 _AT_ONCE = 4  # projects
-
-
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, str) else value
 
 
 _Path = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$")]
@@ -80,8 +76,8 @@ class GitLabConfig(SourceConfig):
 
     reach: ClassVar[tuple[str, ...]] = ("group", "project", "base_url")
     type: Literal["gitlab-ci"]
-    group: Annotated[tuple[_Path, ...], BeforeValidator(_listed)] = ()
-    project: Annotated[tuple[_Path, ...], BeforeValidator(_listed)] = ()
+    group: Annotated[tuple[_Path, ...], LISTED] = ()
+    project: Annotated[tuple[_Path, ...], LISTED] = ()
     token: Credential
     base_url: ServerUrl = "https://gitlab.com"
     ca_file: LocalPath | None = None

@@ -13,15 +13,17 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, model_validator
 
 from detectors.rules.gone import heir
 from monitor.common.http import Reply
+from monitor.common.problems import refuse
 
 __all__ = [
     "AUTHS",
     "AnswerCondition",
     "Answers",
+    "Auth",
     "Decision",
     "ExampleAnswers",
     "Exchange",
@@ -116,6 +118,15 @@ class AnswerCondition:
         return all(part.fits(reading) for part in self.parts)
 
 
+AUTHS = ("bearer", "basic", "header", "query", "path", "body", "aws-sigv4", "google-jwt", "postgres")
+
+
+def _known(auth: str) -> str:
+    refuse((auth.partition(" ")[0] not in AUTHS, f"must begin with one of {', '.join(AUTHS)}"))
+    return auth
+
+
+Auth = Annotated[str, AfterValidator(_known)]  # how a request logs in
 Answers = tuple[Annotated[AnswerCondition, PlainValidator(AnswerCondition.parse)], ...]
 
 
@@ -126,18 +137,11 @@ class Exchange(BaseModel):
 
     url: str
     method: str = "GET"
-    auth: str
+    auth: Auth
     headers: Mapping[str, str] = {}
     json_: str | None = Field(default=None, alias="json")
     form: str | None = None
     parts: Mapping[str, str] = {}  # what else is needed, and how a person is asked for it
-
-    @field_validator("auth")
-    @classmethod
-    def _known(cls, auth: str) -> str:
-        if auth.partition(" ")[0] not in AUTHS:
-            raise ValueError(f"must begin with one of {', '.join(AUTHS)}")
-        return auth
 
     @cached_property
     def names(self) -> frozenset[str]:
@@ -195,14 +199,21 @@ class Probe(Exchange):
     def _documented(self) -> Probe:
         """A status alone says nothing of the secret: whatever stands on the way answers 401 and 403 as well."""
         refusals = (*self.refused, *self.refused_secret, *self.doubtful)
-        if any(not answer.parts for answer in refusals):
-            raise ValueError("refused: a status alone is no refusal; name what the body says of an invalid secret")
-        if refusals and (self.errors is None or self.evidence is None):
-            raise ValueError("refused: name the issuer's page with errors, and what it rests on with evidence")
-        if not self.shared.keys() <= set(self.rules):
-            raise ValueError("shared: names a rule that is not among rules")
-        if any(not answer.parts and answer.status != 200 for answer in self.valid):
-            raise ValueError("valid: of a status other than 200, name what the body says")
+        refuse(
+            (
+                any(not answer.parts for answer in refusals),
+                "refused: a status alone is no refusal; name what the body says of an invalid secret",
+            ),
+            (
+                refusals and (self.errors is None or self.evidence is None),
+                "refused: name the issuer's page with errors, and what it rests on with evidence",
+            ),
+            (not self.shared.keys() <= set(self.rules), "shared: names a rule that is not among rules"),
+            (
+                any(not answer.parts and answer.status != 200 for answer in self.valid),
+                "valid: of a status other than 200, name what the body says",
+            ),
+        )
         return self
 
     def may_be_another(self, rule: str, value: str) -> bool:
@@ -228,9 +239,6 @@ Decision = Literal["valid", "refused", "refused_secret", "doubtful", "unknown"]
 def _data(reading: ProbeResponse) -> bool:
     """An interface answers with data: what stands in its place says 200 with anything."""
     return isinstance(reading.json, dict | list)
-
-
-AUTHS = ("bearer", "basic", "header", "query", "path", "body", "aws-sigv4", "google-jwt", "postgres")
 
 
 def fact(reading: ProbeResponse, place: str) -> str:

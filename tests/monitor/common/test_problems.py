@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from monitor.common.problems import Problem, check, short, suggest
+from monitor.common.problems import Problem, check, refuse, short, suggest
 
 
 class Inner(BaseModel):
@@ -41,3 +41,9 @@ def test_names_are_shown_and_what_may_be_a_secret_is_not() -> None:
     assert suggest("serivces", ["services"]) == '; did you mean "services"?'
     assert suggest("qq", ["services"]) == ""
     assert suggest("url", ["webhook_url", "api_url", "name"]) == '; did you mean "webhook_url" or "api_url"?'
+
+
+def test_the_first_thing_that_is_wrong_is_said() -> None:
+    refuse((False, "a"), ((), "b"), ("", "c"))
+    with pytest.raises(ValueError, match="^b$"):
+        refuse((False, "a"), (["x"], "b"), (True, "c"))
