@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from pydantic import BaseModel, ConfigDict
 
 from monitor.common.problems import Problem, check, refuse, short, suggest
