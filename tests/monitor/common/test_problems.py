@@ -46,5 +46,5 @@ def test_names_are_shown_and_what_may_be_a_secret_is_not() -> None:
 
 def test_the_first_thing_that_is_wrong_is_said() -> None:
     refuse((False, "a"), ((), "b"), ("", "c"))
-    with pytest.raises(ValueError, match="^b$"):
+    with pytest.raises(ValueError, match=r"^b$"):
         refuse((False, "a"), (["x"], "b"), (True, "c"))
