@@ -22,7 +22,7 @@ from monitor.cli.common import (
     typed,
     with_store,
 )
-from monitor.cli.kit import Format, FormatOption, emit, emit_list, emit_one, table
+from monitor.cli.kit import Format, FormatOption, emit, emit_list, emit_one
 from monitor.common.wording import stamp
 from monitor.rotation.reasons import RotationReason
 
@@ -153,6 +153,7 @@ def done(
 ) -> None:
     from monitor.cli.verify import value_of
     from monitor.config import state
+    from monitor.rotation.work import close
 
     if anyway and not note:
         fail("say with --note why it is closed without evidence", 2)
@@ -169,12 +170,10 @@ def done(
     if proof.by == "none":
         lacks.append("nothing shows that the old value is refused: --old-from - asks its issuer")
 
-    async def work(store: Store) -> RunbookRun:
-        from monitor.rotation.work import close
-
-        return await close(store, incident, seen, proof, actor=person(), note=kept, whole=anyway or not lacks)
-
-    run = with_store(settings, work)
+    run = with_store(
+        settings,
+        lambda store: close(store, incident, seen, proof, actor=person(), note=kept, whole=anyway or not lacks),
+    )
     row = {
         "secret": f"{seen.secret.entry}/{seen.secret.name}",
         "incident": incident.id,
@@ -244,19 +243,17 @@ def departed(
         for secret, reasons in found.items()
     ]
 
-    def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-        if not rows:
-            yield f"nothing: no record shows that {printable(shown)} read a secret, and no [[access]] permits it"
-            return
-        cells = [
-            (row["secret"], " ".join(row["rotations"]) or _unopened(row, look_only=look_only), "; ".join(row["why"]))
-            for row in rows
-        ]
-        yield from table(("secret", "rotation", "why"), cells)
-        for title, problem in refused.items():
-            yield paint(f"{printable(title)}: not opened: {printable(problem)}", "yellow")
-
-    emit(rows, form, text)
+    emit_list(
+        rows,
+        form,
+        (
+            "secret",
+            ("rotation", lambda row: " ".join(row["rotations"]) or _unopened(row, look_only=look_only)),
+            ("why", lambda row: "; ".join(row["why"])),
+        ),
+        nothing=f"nothing: no record shows that {printable(shown)} read a secret, and no [[access]] permits it",
+        notes=(paint(f"{printable(title)}: not opened: {printable(why)}", "yellow") for title, why in refused.items()),
+    )
     if refused:
         raise typer.Exit(1)
 

@@ -23,7 +23,7 @@ from monitor.cli.common import (
     printable,
     read_config,
 )
-from monitor.cli.kit import Format, FormatOption, emit, emit_list, emit_one, table, tracked
+from monitor.cli.kit import Format, FormatOption, emit, emit_list, emit_one, tracked
 from monitor.cli.rule_files import imports, new
 from monitor.cli.rule_history import diff
 
@@ -232,14 +232,14 @@ def bench(
         for c in (costs[:limit] if limit else costs)
     ]
 
-    def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-        cells = [
-            (r["id"], f"{r['mb_s_alone']:,}", f"{r['hits_per_mb']:,}", f"{r['passing']:.0%}", r["anchor"]) for r in rows
-        ]
-        yield from table(("rule", "MB/s alone", "hits/MB", "pass", "anchor"), cells)
-        yield f"{len(rows)} of {len(costs)} rules; all {len(rules)} together: {together:,.0f} MB/s"
-
-    emit(rows, form, text)
+    columns = (
+        *(("rule", "id"), ("MB/s alone", "mb_s_alone")),
+        ("hits/MB", lambda row: f"{row['hits_per_mb']:,}"),
+        ("pass", lambda row: f"{row['passing']:.0%}"),
+        "anchor",
+    )
+    note = f"{len(rows)} of {len(costs)} rules; all {len(rules)} together: {together:,.0f} MB/s"
+    emit_list(rows, form, columns, nothing="no rule was measured", notes=[note])
 
 
 def _sample(path: Path) -> bytes:

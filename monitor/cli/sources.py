@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from monitor.cli.common import ConfigOption, command_app, paint, printable, read_config, with_store
-from monitor.cli.kit import FormatOption, emit, table
+from monitor.cli.kit import FormatOption, emit, emit_list, table
 from monitor.common.wording import moment
 
 if TYPE_CHECKING:
@@ -31,8 +31,23 @@ def sources(
 ) -> None:
     """Show each source: how far it is, when it last kept something, and what was lost. No daemon has to run."""
     settings = read_config(config, enter=True, needs=("sources",))
-    found = _standing(settings)
-    emit([one.row() for one in found], form, _losses if losses else _overview)
+    rows = [one.row() for one in _standing(settings)]
+    if losses:
+        emit(rows, form, _losses)
+        return
+    columns = (
+        *("name", "type", ("position", _position)),
+        ("behind", lambda row: None if row["behind_bytes"] is None else f"{row['behind_bytes']:,} B"),
+        ("last success", lambda row: None if row["last_success"] is None else _ago(row["last_success"])),
+        ("lost", _lost),
+    )
+    nothing = "no sources: nothing is watched; add [[sources]] to the configuration"
+    problems = (
+        f"{paint(row['name'], bold=True)}: {printable(part)}: {printable(why)}"
+        for row in rows
+        for part, why in row["problems"].items()
+    )
+    emit_list(rows, form, columns, nothing=nothing, spare=("type",), notes=problems)
 
 
 def _standing(settings: Config) -> list[SourceStanding]:
@@ -41,24 +56,9 @@ def _standing(settings: Config) -> list[SourceStanding]:
     return standing(settings.sources, with_store(settings, lambda store: store.positions.all(), missing=lambda: {}))
 
 
-def _overview(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-    if not rows:
-        yield "no sources: nothing is watched; add [[sources]] to the configuration"
-        return
-    head = ("name", "type", "position", "behind", "last success", "lost")
-    yield from table(head, [[*_cells(row), _lost(row)] for row in rows])
-    for row in rows:
-        for part, why in row["problems"].items():
-            yield f"{paint(row['name'], bold=True)}: {printable(part)}: {printable(why)}"
-
-
-def _cells(row: Mapping[str, Any]) -> list[str]:
-    position = row["position"] or "-"
-    if row["read_up_to"] is not None:
-        position = f"{position} of {moment(row['read_up_to'])}"
-    behind = "-" if row["behind_bytes"] is None else f"{row['behind_bytes']:,} B"
-    kept = "-" if row["last_success"] is None else _ago(row["last_success"])
-    return [row["name"], row["type"], position, behind, kept]
+def _position(row: Mapping[str, Any]) -> str:
+    up_to = f" of {moment(row['read_up_to'])}" if row["read_up_to"] is not None else ""
+    return f"{row['position'] or '-'}{up_to}"
 
 
 def _lost(row: Mapping[str, Any]) -> str:
