@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 app = command_app(
     no_args_is_help=True,
-    help="List, show, compare, test, measure, import and start detection rules.",
+    help="List, show, compare, test, measure, import and start detection rules. `monitor test-pattern --rule ID` "
+    "tunes one.",
     epilog="Example: monitor rules list --search stripe",
 )
 app.add_typer(imports, name="import")
