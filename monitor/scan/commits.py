@@ -175,8 +175,8 @@ def _groups(items: Iterable[GitCommit | FileChange]) -> Iterator[list[GitCommit 
         yield group
 
 
-class _Rest:
-    """A content of which the head was read."""
+class _Rest(io.RawIOBase):
+    """A content of which the head was read. It comes once."""
 
     def __init__(self, head: bytes, blob: Blob) -> None:
         self._head, self._blob = head, blob
@@ -184,15 +184,6 @@ class _Rest:
     def read(self, size: int = -1, /) -> bytes:
         head, self._head = self._head, b""
         return head or self._blob.read(size)
-
-    def seekable(self) -> bool:
-        return False
-
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        return self._blob.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._blob.tell()
 
 
 def _blocks(path: str, text: bytes, line: int) -> Iterator[Block]:

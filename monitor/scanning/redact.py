@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from detectors.match.cost import UNHURRIED
 from detectors.match.outcome import covered
@@ -17,8 +17,8 @@ from monitor.common.outside import LABEL, NAME, PATH, ROOM, let_in
 from monitor.domain.model import Alert, Finding
 
 if TYPE_CHECKING:
-    from detectors.match.cost import Pace
-    from detectors.match.outcome import Cover, ScanResult
+    from detectors.match.engine import Worker
+    from detectors.match.outcome import Cover
     from detectors.rules.rule import Rule
 
 __all__ = ["WITHHELD", "Halves", "Redactor"]
@@ -37,16 +37,10 @@ _JWT = re.compile(r"eyJ[\w.-]+")
 _BY_CHANCE = re.compile(r"[0-9A-Z]|[a-z]{16}")  # what is no words
 
 
-class TextScanner(Protocol):
-    """What scans: `detectors.match.engine.Worker`."""
-
-    def search(self, data: bytes, fresh: int, limit: int, pace: Pace) -> ScanResult: ...
-
-
 class Redactor:
     """For one thread, as `worker` is. Never raises: what cannot be looked at is withheld."""
 
-    def __init__(self, worker: TextScanner) -> None:
+    def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self._known: dict[tuple[str, str], str] = {}
         self._size = 0  # characters of those

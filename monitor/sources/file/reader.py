@@ -56,19 +56,19 @@ class FileReader:
         flush: int | None = None,
         *,
         whole: bool = False,
-        unwrap: Unwrap | None = None,
+        container: Unwrap | None = None,
         before: TrackedFile | None = None,
         rest: float = 0.0,
     ) -> None:
         """`flush`: scan the last line even without newline, provided the file still has this size (-1: any size).
         Its last word only with `whole`: as long as the writer may go on with it, it is not a value yet.
-        `unwrap`: its lines are those of a container's runtime (monitor.sources.unwrap).
+        `container`: its lines are those of a container's runtime (monitor.sources.unwrap).
         `before`: its predecessor as it is, with a descriptor for this turn; what that left open is taken over once it
         has rested for so many seconds.
         """
         self.source = source
         self.life = life
-        self._unwrap = unwrap
+        self._container = container
         self._before, self._rest = before, rest
         self._carry: Carry | None = None
         self.inode = life.inode
@@ -207,7 +207,7 @@ class FileReader:
     def _begins_anew(self, window: Window) -> Iterator[Block]:
         """The open line of the predecessor by itself, where this file does not begin with the rest of it."""
         given = self._carry
-        if given is None or not given.open or self._unwrap is not None:
+        if given is None or not given.open or self._container is not None:
             return
         begin = bytes(window.view[len(given.text) : window.end][:CONTEXT])
         if begins_anew(begin, [*given.lines, *begin.split(b"\n")[1:]]):
@@ -337,12 +337,12 @@ class FileReader:
         """How far what is in hand may be settled; no further than its context: not yet."""
         data, fresh, end = window.buffer, window.fresh, window.end
         cut = settled(data, fresh, end, full=False)
-        if self._unwrap is not None and cut > fresh:
+        if self._container is not None and cut > fresh:
             cut = unwrap.settled(data, fresh, end)
         if cut > fresh or not window.full:
             return cut
         cut = settled(data, fresh, end, full=True)
-        return cut if self._unwrap is None else max(unwrap.cut(data, fresh, end), min(cut, 1 - window.offset))
+        return cut if self._container is None else max(unwrap.cut(data, fresh, end), min(cut, 1 - window.offset))
 
     def _stands(self, data: memoryview, base: int, short: bool) -> bool:
         """Whether what was read first, from `base` on, is of the content that was looked at. Otherwise the file was cut
@@ -379,7 +379,7 @@ class FileReader:
         else:
             self.peeked = end
             limit = fresh + last_word(bytes(data[fresh:]))
-            if self._unwrap is not None:
+            if self._container is not None:
                 limit = unwrap.word(window.buffer, fresh, window.end)
             if limit <= fresh:
                 return
@@ -398,10 +398,10 @@ class FileReader:
             limit=limit,
             line_at=self._lines.at,
             predecessor=self._carry.of if self._carry is not None and base < 0 else None,
-            seam=-base if self._unwrap is None and fresh < -base else 0,
+            seam=-base if self._container is None and fresh < -base else 0,
             head=head,
         )
-        return block if self._unwrap is None else self._unwrap(block)
+        return block if self._container is None else self._container(block)
 
     def _text(self, at: int, size: int) -> bytes:
         """To count lines in; of an archive what was given last."""

@@ -120,9 +120,9 @@ class FileSource:
 
     Config: ClassVar[type[SourceConfig]] = FileConfig
 
-    def __init__(self, config: FileConfig, intake: Intake, key: bytes, unwrap: Unwrap | None = None) -> None:
+    def __init__(self, config: FileConfig, intake: Intake, key: bytes, container: Unwrap | None = None) -> None:
         self.config = config
-        self._unwrap = unwrap
+        self._container = container
         self._intake = intake
         self._hasher = Hasher.derived(key)
         self._globs = Globs(config.include, config.exclude)
@@ -309,7 +309,7 @@ class FileSource:
             self._hasher,
             -1 if self._once else flush,
             whole=whole or self._once,
-            unwrap=self._unwrap,
+            container=self._container,
             before=before,
             rest=self.config.quiet if patient and not self._once else 0.0,
         )
