@@ -75,9 +75,9 @@ def _hooked(tree: Tree, git: Git, repeat: str) -> Evidence:
     for one in ours:
         text = _text(place, one.hook)
         if scanner := next(filter(None, map(_RUN.match, programs(text))), None):
-            runs = f"{tree.root}: {one.hook} runs {scanner[1]}"
+            said = f"{tree.root}: {one.hook} runs {scanner[1]}"
             in_vain = _IN_VAIN.search(_COMMENT.sub("", text))
-            return failed(f"{runs}, and goes on whatever it finds", repeat) if in_vain else passed(runs, repeat)
+            return failed(f"{said}, and goes on whatever it finds", repeat) if in_vain else passed(said, repeat)
         for manager, (name, runs) in declared.items():
             if manager in text.lower():  # which says so in a comment
                 return passed(f"{tree.root}: {one.hook} of {manager} runs {runs}, by {name}", repeat, name)

@@ -38,6 +38,7 @@ _LOOKED_AT = 200  # files of keys whose content is asked for
 def covered(_: Subject, tree: Tree) -> Iterator[Evidence]:
     """`git check-ignore`, `git ls-files`, and every commit."""
     yield from attempted(_covered(tree), str(tree.root), command(tree.root, "status"))
+    yield from unread(tree)
 
 
 def _covered(tree: Tree) -> Iterator[Evidence]:
@@ -45,7 +46,6 @@ def _covered(tree: Tree) -> Iterator[Evidence]:
     yield from _patterns(tree, tree.git)
     yield from _inside(tree, tree.git)
     yield from _before(tree, tree.git)
-    yield from unread(tree)
 
 
 def _patterns(tree: Tree, git: Git) -> Iterator[Evidence]:

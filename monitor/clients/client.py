@@ -91,11 +91,10 @@ class ProviderClient:
         headers: Mapping[str, str],
         body: bytes | None = None,
         *,
-        signed: Callable[[], Mapping[str, str]] | None = None,
         empty: int = 0,
     ) -> Any:
         """The JSON of a good answer; None for an answer with status `empty`. Raises ServiceError."""
-        reply = await self.ask(what, method, url, headers, body, signed=signed)
+        reply = await self.ask(what, method, url, headers, body)
         if empty and reply.status == empty:
             return None
         self.check(what, reply)
@@ -130,8 +129,10 @@ class ProviderClient:
         async with AsyncExitStack() as stack:
 
             async def request() -> Streamed:
-                await stack.aclose()  # the answer of the try before
-                return await stack.enter_async_context(self._http.stream(url, headers, total=total))
+                answer = await stack.enter_async_context(self._http.stream(url, headers, total=total))
+                if answer.status != 200:  # whose body nobody reads
+                    await stack.aclose()
+                return answer
 
             answer = await self._patiently(what, request)
             yield replace(answer, pieces=self._pieces(what, answer.pieces))

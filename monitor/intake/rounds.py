@@ -17,7 +17,7 @@ __all__ = ["Rounds", "later"]
 
 log = structlog.get_logger(__name__)
 
-AGAIN_AFTER = 300.0
+AGAIN_AFTER = 300.0  # seconds
 HOOK_PAUSE = 1.0  # seconds between looks for new hook deliveries …
 WORK_PAUSE = 5.0  # … and, without a webhook, for work that was put off
 
