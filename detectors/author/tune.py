@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import hyperscan
 
 from detectors.compile.hints import hints
-from detectors.match.filters import entropy, looks_like_hash, placeholder, words
-from detectors.match.score import AHEAD, BACK, score
+from detectors.match.judge import Judge
 from detectors.rules.pattern import UNBOUNDED
 from detectors.rules.rule import Rule
 from detectors.rules.syntax import unbounded
@@ -23,6 +22,7 @@ __all__ = ["Cost", "anchor", "bench", "cost", "costly", "log_text", "megabytes_a
 BLOCK = 512 << 10
 # A pattern slower than this alone holds the whole pack back: a pack runs at about 1,500.
 SLOW = 700.0
+_BY_CHANCE = frozenset(("placeholder", "digits", "entropy", "words", "hash", "score"))  # stages that look at the value
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,26 +104,17 @@ def passing(rule: Rule, count: int = 60) -> float:
 
     `count` values of each of the first three examples, as chance gives them, so some have few digits or repeat.
     """
-    regex = compile_re2(rule.confirm)
+    regex, judge = compile_re2(rule.confirm), Judge(rule)
     passed = seen = 0
     for template in rule.examples[:3]:
         for seed in range(count):
             text = expand(template, seed, typical=False).encode()
             if (found := regex.search(text)) is not None:
                 seen += 1
-                passed += not _rejected(rule, found[1], text[: found.start(1)], text[found.end(1) :])
+                start, end = found.span(1)
+                beside = text[max(0, start - judge.back) : start], text[end : end + judge.ahead]
+                passed += judge.verdict(found[1], *beside, explain=False).stage not in _BY_CHANCE
     return passed / max(1, seen)
-
-
-def _rejected(rule: Rule, value: bytes, before: bytes, after: bytes) -> bool:
-    return bool(
-        (rule.placeholders and placeholder(value))
-        or sum(48 <= c <= 57 for c in value) < rule.digits
-        or (rule.entropy is not None and entropy(value) < rule.entropy)
-        or (rule.words and words(value, before))
-        or (rule.hashes and looks_like_hash(value, before))
-        or (rule.score and score(value, before[-BACK:], after[:AHEAD]).confidence is None)
-    )
 
 
 def anchor(rule: Rule) -> str:

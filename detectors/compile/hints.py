@@ -14,7 +14,9 @@ import re
 from collections.abc import Iterable
 from itertools import pairwise
 
-__all__ = ["hints"]
+from detectors.rules.issuers import ISSUERS, held
+
+__all__ = ["held_names", "hints"]
 
 # Parts of keywords that name no vendor, and words that logs are full of: a hint on one of them would fire all the time.
 _COMMON = frozenset(
@@ -97,3 +99,22 @@ def hints(rules: Iterable[tuple[int, Iterable[str]]], most: int = _MOST) -> list
         short = next((word[:size] for size in range(3, len(word)) if word[:size] in kept), word)
         kept.setdefault(short, set()).update(owners[word])
     return [(b"(?i)" + re.escape(word).encode(), tuple(sorted(numbers))) for word, numbers in kept.items()]
+
+
+def held_names(
+    rules: Iterable[tuple[int, Iterable[str]]], anyone: Iterable[int] = ()
+) -> list[tuple[bytes, tuple[int, ...]]]:
+    """Hyperscan expressions for names of issuers that hold a value (`rollbar = "…"`, `new DeepgramClient("…")`), with
+    the numbers of the rules that are to be asked there. Nothing there speaks of a credential, so hints near what looks
+    like the assignment of one would never see it. Each costs the first database a literal.
+
+    `rules`: numbers and keywords. `anyone`: rules for whatever an issuer's name holds.
+    """
+    owners: dict[str, set[int]] = {}
+    for number, keywords in rules:
+        for word in {keyword.lower() for keyword in keywords} & ISSUERS:
+            owners.setdefault(word, set()).add(number)
+    for number in anyone:
+        for word in ISSUERS:
+            owners.setdefault(word, set()).add(number)
+    return [(held(word).encode(), tuple(sorted(owners[word]))) for word in sorted(owners)]

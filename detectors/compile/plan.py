@@ -178,8 +178,7 @@ def make(
     """A plan and the expressions of its databases, without the decoders that other rules `beside` have, even if that is
     none of them. `assigned`: whether it finds assignments; None: where its own hints ask for them. Where others do that
     already it is spared. Raises RuleError."""
-    from detectors.compile.hints import WHOLE, hints
-    from detectors.compile.names import named
+    from detectors.compile.hints import WHOLE, held_names, hints
 
     _refuse_unknown_checks(rules)
     triggers: dict[tuple[str, ...], list[int]] = {}
@@ -188,7 +187,7 @@ def make(
             triggers.setdefault(rule.shape.triggers, []).append(number)
     always = hints((number, rule.anywhere) for number, rule in enumerate(rules))
     loose = len(always)
-    always += named(
+    always += held_names(
         ((number, set(rule.keywords) - set(rule.anywhere)) for number, rule in enumerate(rules)),
         [number for number, rule in enumerate(rules) if rule.trigger == "@issuer"],
     )

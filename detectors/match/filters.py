@@ -391,6 +391,13 @@ _KINDS = (
     (_PATH, 10.0, "a path or an address"),
     (_TIME, 10.0, "a time or a version"),
 )
+_HASHED = "a hash of a password, not a value"
+_OTHERS = (
+    (_PUBLIC.match, "a public key or a certificate, not a secret"),
+    (_ENCRYPTED.match, "an encrypted text, not a value"),
+    (_HASH.fullmatch, _HASHED),
+    (_CLASSES.search, "a regular expression, not a value"),
+)
 _UNPRINTED = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\xff]")  # not the escape that colours start with
 
 
@@ -420,14 +427,9 @@ def words(value: bytes, before: bytes = b"") -> str | None:
             return f"{what}, not a value"
     if _UNPRINTED.search(value) and _broken(value):
         return "bytes that no text has"
-    if _PUBLIC.match(value):
-        return "a public key or a certificate, not a secret"
-    if _ENCRYPTED.match(value):
-        return "an encrypted text, not a value"
-    if _HASH.fullmatch(value):
-        return "a hash of a password, not a value"
-    if _CLASSES.search(value):
-        return "a regular expression, not a value"
+    for asked, what in _OTHERS:
+        if asked(value):
+            return what
     if b"%" in before:
         before = _unquoted(before)
     if before[-1:] == b"\\" and value[:2] == b"u0":
@@ -438,5 +440,5 @@ def words(value: bytes, before: bytes = b"") -> str | None:
     if speaks and _ABOUT_IT(before) and not _STILL_CLEAR(before[-64:]):
         return "its name speaks about a credential or is that of a public key"
     if before[-1:] == b"*" and len(value) == 40 and _HASH.fullmatch(b"*" + value):
-        return "a hash of a password, not a value"
+        return _HASHED
     return None

@@ -11,10 +11,10 @@ from detectors.match import doubt, plain
 from detectors.match.filters import entropy, looks_like_hash, placeholder, words
 from detectors.match.names import BACK as NAME
 from detectors.match.names import one_of
+from detectors.match.quick import searcher
 from detectors.match.region import Buffer
 from detectors.match.score import AHEAD, BACK, different, enough, score
 from detectors.match.score import confidence as confidence_of
-from detectors.match.spans import searcher
 from detectors.match.tables import elsewhere
 from detectors.match.weak import in_object, weak
 from detectors.rules.checksums import CARRIERS, CHECKS, ChecksumResult, proven
@@ -68,7 +68,7 @@ class Judge:
         self._stopwords = [(word, word.lower().encode()) for word in rule.stopwords]
         self._check = CHECKS[rule.checksum] if rule.checksum is not None else None
         self._labels = dict(rule.labels)
-        self._prefixes = (rule.shape.prefix, *rule.shape.literals)
+        self._prefixes = tuple(filter(None, (rule.shape.prefix, *rule.shape.literals)))
         # All as one come first, as mostly none of them matches.
         allow = ("|".join(f"(?:{entry})" for entry in rule.allow), *rule.allow) if rule.allow else ()
         self._allow = [compile_search(text) for text in allow]

@@ -302,55 +302,44 @@ def _of_value(value: bytes, out: dict[str, float]) -> None:
     if letters:
         out["odd letters" if bits > 0 else "common letters"] = min(1.0, abs(bits) / letters / 3)
     if digits:
-        out["has digits"] = 1.0
         out["digits"] = digits / size
     out["changes"] = min(1.0, 2 * sum(map(count, _CHANGES)) / size)
     if symbols:
         out["symbols"] = min(1.0, symbols / size * 3)
-    if digits and lower and upper:
-        out["mixed"] = 1.0
+        _of_symbols(value, digits, out)
     if size < 8:
         out["short"] = (8 - size) / 4
-    if size >= 16:
-        out["long"] = 1.0
-        if not (lower and upper) and HEX.fullmatch(value):
-            out["hex"] = 1.0
-    if letters == size:
-        out["letters only"] = 1.0
-    if digits + lower + upper + symbols < size and b"\x80" in classes:
-        out["beyond ASCII"] = 1.0
-    if digits and symbols < 2 and _WORD_NUMBER.fullmatch(value):
-        out["word and number"] = 1.0
-    if digits == size:
-        out["digits only"] = 1.0
-    if symbols:
-        _of_symbols(value, digits, out)
+    for name, holds in (
+        ("has digits", digits),
+        ("mixed", digits and lower and upper),
+        ("long", size >= 16),
+        ("hex", size >= 16 and not (lower and upper) and HEX.fullmatch(value)),
+        ("letters only", letters == size),
+        ("beyond ASCII", digits + lower + upper + symbols < size and b"\x80" in classes),
+        ("word and number", digits and symbols < 2 and _WORD_NUMBER.fullmatch(value)),
+        ("digits only", digits == size),
+    ):
+        if holds:
+            out[name] = 1.0
 
 
 def _of_symbols(value: bytes, digits: int, out: dict[str, float]) -> None:
-    size = len(value)
-    if size == 36 and UUID.fullmatch(value):
-        out["uuid"] = 1.0
-    if _MAYBE_WRITTEN(value):
-        blanks = b" " in value
-        if blanks:
-            out["blanks"] = 1.0
-        if len(value.translate(None, _BRACKETS)) < size:
-            out["brackets"] = 1.0
-        if _CODE.search(value):
-            out["code"] = 1.0
-        if blanks and _PROSE.search(value):
-            out["prose"] = 1.0
-        if _JOINED.fullmatch(value):
-            out["joined"] = 1.0
-    if value.startswith(_PATHS) or value.count(b"/") > 1:
-        out["path"] = 1.0
-    if not digits and value.endswith(_ENDS):
-        out["ends a phrase"] = 1.0
-    if value.startswith(_SIGNS):
-        out["starts with a sign"] = 1.0
-    if size >= 16 and value.endswith(b"="):
-        out["padded"] = 1.0
+    size, written = len(value), _MAYBE_WRITTEN(value)
+    blanks = written and b" " in value
+    for name, holds in (
+        ("uuid", size == 36 and UUID.fullmatch(value)),
+        ("blanks", blanks),
+        ("brackets", written and len(value.translate(None, _BRACKETS)) < size),
+        ("code", written and _CODE.search(value)),
+        ("prose", blanks and _PROSE.search(value)),
+        ("joined", written and _JOINED.fullmatch(value)),
+        ("path", value.startswith(_PATHS) or value.count(b"/") > 1),
+        ("ends a phrase", not digits and value.endswith(_ENDS)),
+        ("starts with a sign", value.startswith(_SIGNS)),
+        ("padded", size >= 16 and value.endswith(b"=")),
+    ):
+        if holds:
+            out[name] = 1.0
 
 
 def _of_context(value: bytes, before: bytes, after: bytes, out: dict[str, float]) -> None:
@@ -391,22 +380,20 @@ def _of_place(name: bytes, tail: bytes, behind: bytes) -> tuple[str, bool, bytes
     """As `_of_name`, with what the name and the signs around a value come to. `tail`, `behind`: right beside it."""
     kind, about, plain = _of_name(name, b"" if name else tail)
     quote = tail[-1:] in (b'"', b"'", b"`")
-    out = {kind: 1.0, "quoted" if quote else "bare": 1.0}
-    if b"_" in name and name.isupper():
-        out["name in capitals"] = 1.0
-    if quote and b"." in name:
-        out["name with dots"] = 1.0
     operator = (tail[len(name) :] if name in tail else tail).rstrip(b" \"'`\\")[-1:]
-    if b"==" in tail[-6:] or b"!=" in tail[-6:]:
-        out["compared"] = 1.0
-    sign = _OPERATORS.get(operator)
-    if sign is not None and (sign != "in markup" or behind == b"</"):
-        out[sign] = 1.0
-    if about and not (sign == "handed over" and _BESIDE.search(tail)):
-        out["name about it"] = 1.0
-    if not quote and (behind in (b"(", b"[", b"{", b"+") or (behind[:1] == b"." and behind[1:].isalnum())):
-        out["goes on as code"] = 1.0
-    return kind, about, plain, out
+    sign = _OPERATORS.get(operator, "")
+    called = behind in (b"(", b"[", b"{", b"+") or (behind[:1] == b"." and behind[1:].isalnum())
+    held = (
+        (kind, True),
+        ("quoted" if quote else "bare", True),
+        ("name in capitals", b"_" in name and name.isupper()),
+        ("name with dots", quote and b"." in name),
+        ("compared", b"==" in tail[-6:] or b"!=" in tail[-6:]),
+        (sign, sign and (sign != "in markup" or behind == b"</")),
+        ("name about it", about and not (sign == "handed over" and _BESIDE.search(tail))),
+        ("goes on as code", not quote and called),
+    )
+    return kind, about, plain, {feature: 1.0 for feature, holds in held if holds}
 
 
 def _of_passwords(kind: str, value: bytes) -> bool:

@@ -35,14 +35,43 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _CONTEXT = "match the context as well and put the value in (?P<secret>…): only that group is reported"
-_REWRITES: tuple[tuple[str, str, str], ...] = (
-    ("(?<=", "lookbehind", _CONTEXT),
-    ("(?<!", "negative lookbehind", r"start with \b or (?:^|[^A-Za-z0-9_]) and name the value (?P<secret>…)"),
-    ("(?=", "lookahead", _CONTEXT),
-    ("(?!", "negative lookahead", "move the exception to `stopwords` or `allow`, which are checked after the pattern"),
-    ("(?>", "atomic group", "write (?:…): matching is linear here, so there is no backtracking to prevent"),
-    ("(?P=", "back-reference", "match the text loosely and leave the comparison to a filter"),
-    ("(?(", "conditional group", "write two alternatives"),
+_NEITHER = "neither engine supports it"
+_BY_FILTER = "match the text loosely and leave the comparison to a filter"
+_UTF8 = r"write its UTF-8 bytes as \xNN\xNN"
+# What is refused in a token (at its group, if there is one), why, and what to write instead.
+_REFUSED: tuple[tuple[re.Pattern[str], str, str], ...] = tuple(
+    (re.compile(asked, re.DOTALL), message, hint)
+    for asked, message, hint in (
+        (r"\A\(\?<=\Z", f"lookbehind: {_NEITHER}", _CONTEXT),
+        (
+            r"\A\(\?<!\Z",
+            f"negative lookbehind: {_NEITHER}",
+            r"start with \b or (?:^|[^A-Za-z0-9_]) and name the value (?P<secret>…)",
+        ),
+        (r"\A\(\?=\Z", f"lookahead: {_NEITHER}", _CONTEXT),
+        (
+            r"\A\(\?!\Z",
+            f"negative lookahead: {_NEITHER}",
+            "move the exception to `stopwords` or `allow`, which are checked after the pattern",
+        ),
+        (
+            r"\A\(\?>\Z",
+            f"atomic group: {_NEITHER}",
+            "write (?:…): matching is linear here, so there is no backtracking to prevent",
+        ),
+        (r"\A\(\?P=\Z", f"back-reference: {_NEITHER}", _BY_FILTER),
+        (r"\A\(\?\(\Z", f"conditional group: {_NEITHER}", "write two alternatives"),
+        (r"\A\(\?(?:<[A-Za-z_]|')\Z", "a group is named in another way here", "write (?P<secret>…)"),
+        (r"\A(?!\\Q).*?(?<!\\)(?:\\\\)*\\[uUN]", "a code point: patterns match bytes", _UTF8),
+        (r"\A\\[1-9]\Z", f"back-reference: {_NEITHER}", _BY_FILTER),
+        (
+            r"\A\[.*?(\[:\^?\w+:\])",
+            "POSIX class: our parser reads it as single characters",
+            "write its ranges, such as A-Za-z",
+        ),
+        (r"\A\{,", "a repeat without a lower bound is literal text to the engines", "write {0,n}"),
+        (r"\A[*+?}](\+)\Z", f"possessive quantifier: {_NEITHER}", "drop the second +"),
+    )
 )
 
 
@@ -63,30 +92,11 @@ def parse_problem(pattern: str) -> SyntaxProblem | None:
         return problem(pattern.index("\0"), "a NUL would cut the pattern short", r"write \x00")
     if not pattern.isascii():
         column = next(i for i, character in enumerate(pattern) if ord(character) > 127)
-        return problem(column, "not ASCII: patterns match bytes", r"write its UTF-8 bytes as \xNN\xNN")
+        return problem(column, "not ASCII: patterns match bytes", _UTF8)
     for token in _TOKEN.finditer(pattern):
-        text = token[0]
-        for start, name, hint in _REWRITES:
-            if text == start:
-                return problem(token.start(), f"{name}: neither engine supports it", hint)
-        if re.fullmatch(r"\(\?(?:<[A-Za-z_]|')", text):
-            return problem(token.start(), "a group is named in another way here", "write (?P<secret>…)")
-        if not text.startswith("\\Q") and re.search(r"(?<!\\)(?:\\\\)*\\[uUN]", text):
-            return problem(token.start(), "a code point: patterns match bytes", r"write its UTF-8 bytes as \xNN\xNN")
-        if re.fullmatch(r"\\[1-9]", text):
-            return problem(token.start(), "back-reference: neither engine supports it", _REWRITES[5][2])
-        if text.startswith("[") and (posix := re.search(r"\[:\^?\w+:\]", text)):
-            return problem(
-                token.start() + posix.start(),
-                "POSIX class: our parser reads it as single characters",
-                "write its ranges, such as A-Za-z",
-            )
-        if text.startswith("{,"):
-            return problem(
-                token.start(), "a repeat without a lower bound is literal text to the engines", "write {0,n}"
-            )
-        if re.fullmatch(r"[*+?}]\+", text):
-            return problem(token.start() + 1, "possessive quantifier: neither engine supports it", "drop the second +")
+        for asked, message, hint in _REFUSED:
+            if found := asked.search(token[0]):
+                return problem(token.start() + found.start(found.lastindex or 0), message, hint)
     try:
         groups = parse(pattern)
     except re.error as error:
@@ -122,9 +132,7 @@ def re2_problem(pattern: str) -> SyntaxProblem | None:
         compile_re2(pattern)
     except UnicodeEncodeError:
         column = next(i for i, character in enumerate(pattern) if ord(character) > 127)
-        return SyntaxProblem(
-            pattern, column, "not ASCII: patterns match bytes", r"write its UTF-8 bytes as \xNN\xNN", "RE2"
-        )
+        return SyntaxProblem(pattern, column, "not ASCII: patterns match bytes", _UTF8, "RE2")
     except RegexError as error:
         text = str(error)
         hint = "RE2 counts to 1000 at most: write {n,} and let the window bound it" if "repetition size" in text else ""

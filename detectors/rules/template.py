@@ -161,6 +161,21 @@ def _supabase(kind: str, rng: random.Random) -> str:
     return f"{head}_" + _b64url(hashlib.sha256(f"supabase-self-hosted|{prefix}{rand}".encode()).digest())[:8]
 
 
+# What a field comes to, by its name: from its argument, chance, and the text of the field before it.
+_FIELDS: dict[str, Callable[[str, random.Random, bytes], str]] = {
+    "uuid": lambda _, rng, before: str(uuid.UUID(bytes=rng.randbytes(16), version=4)),
+    "crc32": lambda _, rng, before: base62_crc32(before),
+    "crc32hex": lambda _, rng, before: f"{zlib.crc32(before):08x}",
+    "jwt": lambda argument, rng, before: _jwt(argument, rng),
+    "pem": lambda argument, rng, before: _pem(argument or "PRIVATE KEY", rng, "\n"),
+    "pemline": lambda argument, rng, before: _pem(argument or "PRIVATE KEY", rng, "\\n"),
+    "aws-id": lambda argument, rng, before: _aws_id(argument or "AKIA", rng),
+    "supabase-secret": lambda _, rng, before: _supabase("secret", rng),
+    "supabase-publishable": lambda _, rng, before: _supabase("publishable", rng),
+    "pick": lambda argument, rng, before: rng.choice(argument.split("|")),
+}
+
+
 def expand(template: str, seed: int | str = 0, typical: bool = True) -> str:
     """Expand `template`; the same seed gives the same text. Raises TemplateError on a field with bad arguments.
 
@@ -182,22 +197,8 @@ def _expand(template: str, rng: random.Random, typical: bool) -> str:
             continue
         elif name in _CHARSETS:
             text = _random_text(_CHARSETS[name], _length(name, argument, rng), rng, typical)
-        elif name == "uuid":
-            text = str(uuid.UUID(bytes=rng.randbytes(16), version=4))
-        elif name == "crc32":
-            text = base62_crc32(previous.encode())
-        elif name == "crc32hex":
-            text = f"{zlib.crc32(previous.encode()):08x}"
-        elif name == "jwt":
-            text = _jwt(argument or "", rng)
-        elif name in ("pem", "pemline"):
-            text = _pem(argument or "PRIVATE KEY", rng, "\n" if name == "pem" else "\\n")
-        elif name == "aws-id":
-            text = _aws_id(argument or "AKIA", rng)
-        elif name in ("supabase-secret", "supabase-publishable"):
-            text = _supabase(name.removeprefix("supabase-"), rng)
-        elif name == "pick":
-            text = rng.choice((argument or "").split("|"))
+        elif name in _FIELDS:
+            text = _FIELDS[name](argument or "", rng, previous.encode())
         elif argument is not None and re.fullmatch(r"\d+(-\d+)?", argument):
             raise TemplateError(f"column {match.start() + 1}: no field is called {name!r}")
         else:
