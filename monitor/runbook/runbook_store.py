@@ -22,6 +22,9 @@ __all__ = ["GENERAL", "RunbookStore", "load", "names", "of"]
 _FOLDER = Path(__file__).parents[1] / "runbooks"
 _PARTNER = "partner"  # issuers whose secrets GitHub reports and no rule of ours finds: they have no pack
 _NAME = re.compile(r"(?:[a-z0-9-]+/)?[a-z0-9-]+")
+# A pack is read with the first finding of its rules, perhaps in the midst of an upgrade, or where no more files may be
+# open: then neither finding nor alert waits for its advice, and the next one looks again.
+_UNREADABLE = (OSError, ValueError)
 _BASE = "generic-secret"  # whose steps all others have, unless they say otherwise
 
 _REMEMBERED = 4096
@@ -47,6 +50,12 @@ class RunbookStore:
         """The runbook of that name; None when there is none, or when the user's is wrong and there is no other."""
         if name is None or not _NAME.fullmatch(name):  # anybody may ask, over HTTP too
             return None
+        try:
+            return self._loaded(name)
+        except _UNREADABLE:
+            return None
+
+    def _loaded(self, name: str) -> Runbook | None:
         if self.own is None:
             return load(name)
         if len(self._read) >= _REMEMBERED:  # of names that there are not, too
@@ -103,7 +112,10 @@ def of(rule: Rule) -> str:
     """Name of the runbook that helps most with a secret of this rule: its own, its issuer's, or that of its kind."""
     if rule.family == "custom":
         return rule.runbook
-    issuers = _pack(PACKS.parent / rule.source)
+    try:
+        issuers = _pack(PACKS.parent / rule.source)
+    except _UNREADABLE:
+        return rule.runbook
     if rule.id in issuers:
         return f"{rule.family}/{rule.id}"
     if rule.runbook in GENERAL and rule.vendor in issuers:

@@ -491,3 +491,22 @@ def test_a_file_is_parsed_once_however_many_stand_on_it(monkeypatch: pytest.Monk
     assert all(runbook_store.load(name) for name in runbook_store.names())
     files = [*Path(runbook.__file__).parents[1].glob("runbooks/**/*.toml"), *PACKS.glob("*/*.toml")]
     assert len(parsed) == len(set(parsed)) == len(files)
+
+
+def test_a_finding_does_not_wait_for_a_pack_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    (rule, *_) = load_rules(["ai/openai"])
+    gone = replace(rule, source="packs/ai/renamed-by-an-upgrade.toml")
+    assert runbook.of(gone) == gone.runbook
+
+    def none_left(path: Path, **_: object) -> str:
+        raise OSError(24, "Too many open files")
+
+    name = runbook.of(rule)
+    for known in (runbook_store._pack, runbook_store._family, runbook_store.load):
+        known.cache_clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_text", none_left)
+        assert runbook.of(rule) == rule.runbook
+        assert runbook_store.RunbookStore().load(name) is None
+    assert runbook.of(rule) == name, "it is read once that is possible"
+    assert runbook_store.RunbookStore().load(name) is not None
