@@ -38,13 +38,14 @@ class Clock:
 
     async def _look(self) -> float:
         """Returns the seconds until the next look."""
-        before, self._looked = self._looked, self._now()
-        if self._looked < before - _SLACK:
+        now = self._now()
+        if now < self._looked - _SLACK:
             await self._store.groups.look_again()
+        self._looked = now  # not before: where the database is away, the next look finds the clock put back as well
 
         due, waiting = await self._store.groups.agenda()
-        if due is not None and due <= self._looked:
-            await self._store.groups.tick(since=self._looked - _SLACK)
+        if due is not None and due <= now:
+            await self._store.groups.tick(since=now - _SLACK)
             due, waiting = await self._store.groups.agenda()
         soonest = [due] if due is not None else []
         for name, at in waiting.items():

@@ -10,7 +10,7 @@ import pytest
 
 from monitor.delivery.clock import Clock
 from monitor.routing.routes import Policy, Route
-from monitor.store import Store
+from monitor.store import Store, StoreError
 from tests.fakes.delivery import finding, until
 
 
@@ -47,3 +47,28 @@ async def test_a_clock_that_is_put_back_before_the_first_look_delays_nothing(sto
     async with ticking(store) as due:
         ahead = 0.0
         await until(lambda: due)
+
+
+async def test_a_clock_that_is_put_back_while_the_database_is_away_delays_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead = 7200.0
+    store._clock = lambda: time.time() + ahead
+    clock, looked = Clock(store, lambda name, asked: None), 0
+    look_again = store.groups.look_again
+
+    async def away() -> None:
+        nonlocal looked
+        looked += 1
+        if looked == 1:
+            raise StoreError("it is away")
+        await look_again()
+
+    monkeypatch.setattr(store.groups, "look_again", away)
+    ahead = 0.0
+    with pytest.raises(StoreError):
+        await clock.run()
+    task = asyncio.create_task(clock.run())  # as whoever runs it does
+    await until(lambda: looked == 2)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
