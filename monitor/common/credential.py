@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from monitor.common.fields import anchored
 from monitor.common.http import RemoteError
 from monitor.common.text import printable, veiled
 
@@ -105,8 +106,7 @@ class Credential:
             scheme, _, name = given.reference.partition(":")
             if scheme != "file":
                 return given
-            folder = (info.context or {}).get("folder") or ""  # of the configuration, as for its other paths
-            return cls(f"file:{Path(folder) / Path(name).expanduser()}")
+            return cls(f"file:{anchored(name, info)}")
 
         written = core_schema.plain_serializer_function_ser_schema(lambda one: one.reference, when_used="json")
         return core_schema.with_info_plain_validator_function(parse, serialization=written)

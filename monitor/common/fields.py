@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
 from monitor.common.http import loopback
 
-__all__ = ["LISTED", "LocalGlob", "LocalPath", "ServerUrl", "instant"]
+__all__ = ["LISTED", "LocalGlob", "LocalPath", "ServerUrl", "anchored", "instant"]
 
 
 def _address(url: str) -> str:
@@ -27,14 +28,16 @@ def _address(url: str) -> str:
 ServerUrl = Annotated[str, AfterValidator(_address)]
 
 
-def _anchored(path: Path, info: ValidationInfo) -> Path:
-    return Path((info.context or {}).get("folder") or "") / path.expanduser()
+def anchored(path: str | Path, info: ValidationInfo) -> Path:
+    """On this machine; a relative one lies beside the configuration."""
+    # `Path.expanduser` raises for a user there is not; so it is no such file, which whoever reads it says.
+    return Path((info.context or {}).get("folder") or "", os.path.expanduser(path))
 
 
 # A file or folder on this machine; relative ones lie beside the configuration.
-LocalPath = Annotated[Path, AfterValidator(_anchored)]
+LocalPath = Annotated[Path, AfterValidator(anchored)]
 # A pattern of such, likewise.
-LocalGlob = Annotated[str, AfterValidator(lambda text, info: str(_anchored(Path(text), info)))]
+LocalGlob = Annotated[str, AfterValidator(lambda text, info: str(anchored(text, info)))]
 
 
 # For a list in whose place one alone may stand.

@@ -108,7 +108,7 @@ def _folders(path: Path) -> Iterator[Path]:
             except tomllib.TOMLDecodeError:
                 continue
             if isinstance(named, str):
-                yield path.parent / Path(named).expanduser()
+                yield path.parent / os.path.expanduser(named)
     yield default_state_dir()
 
 

@@ -103,8 +103,9 @@ class TableReader:
 
     def unknown(self, known: Mapping[str, Any]) -> None:
         """Tables that there are not."""
-        for name in self.data.keys() - known.keys():
-            self.report(name, f"unknown table{suggest(name, known)}")
+        for name in self.data:
+            if name not in known:
+                self.report(name, f"unknown table{suggest(name, known)}")
 
 
 def _who(table: str, item: Mapping[str, Any]) -> str:

@@ -29,6 +29,8 @@ def test_a_file_lies_beside_the_configuration() -> None:
     for given, found in (("file:key", "file:/etc/m/key"), ("file:/key", "file:/key"), ("env:KEY", "env:KEY")):
         assert _Config.model_validate({"token": given}, context={"folder": "/etc/m"}).token == Credential(found)
     assert _Config.model_validate({"token": "file:~/key"}).token == Credential(f"file:{Path.home()}/key")
+    unknown = "file:~nobody-is-called-so/key"
+    assert _Config.model_validate({"token": unknown}).token == Credential(unknown)
 
 
 def test_references_are_resolved_on_use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

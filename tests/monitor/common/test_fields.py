@@ -23,6 +23,9 @@ def test_a_path_lies_beside_the_configuration() -> None:
     assert place.validate_python("ca.pem", context={"folder": "/etc/m"}) == Path("/etc/m/ca.pem")
     assert place.validate_python("/ca.pem", context={"folder": "/etc/m"}) == Path("/ca.pem")
     assert place.validate_python("~/ca.pem") == Path.home() / "ca.pem"
+    assert place.validate_python("~nobody-is-called-so/ca.pem", context={"folder": "/etc/m"}) == Path(
+        "/etc/m/~nobody-is-called-so/ca.pem"
+    ), "it is told where no such file is"
     pattern: TypeAdapter[str] = TypeAdapter(LocalGlob)
     assert pattern.validate_python("rules.d/*.toml", context={"folder": "/etc/m"}) == "/etc/m/rules.d/*.toml"
 

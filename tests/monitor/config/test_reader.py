@@ -37,6 +37,13 @@ def test_what_is_right_is_read_and_what_is_wrong_is_named(tmp_path: Path) -> Non
     ]
 
 
+def test_tables_that_there_are_not_are_told_in_the_order_of_the_file(tmp_path: Path) -> None:
+    names = [f"table{number}" for number in range(8)]
+    reader = TableReader({name: {} for name in names}, tmp_path)
+    reader.unknown({"rows": 1})
+    assert [problem.key for problem in reader.problems] == names
+
+
 @pytest.mark.parametrize(
     ("table", "who"),
     [
