@@ -60,7 +60,7 @@ def list_runs(
         *("incident", ("runbook", "book")),
         ("done", lambda run: f"{run.done} of {len(run.tasks)}"),
         ("due", lambda run: run.next and _due(run.next, now)),
-        ("next", lambda run: _next(run.next) if run.next else f"over since {moment(run.ended)}"),
+        ("next", lambda run: _next(run.next) if run.next else run.ended and f"over since {moment(run.ended)}"),
     )
     nothing = "there are no runs" if everything else "no runbook is under way"
     emit_list(runs, form, columns, nothing=nothing, row=lambda run: run_row(run, now), total=total)

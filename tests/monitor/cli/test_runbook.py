@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy import delete
 
 from detectors.rules.template import expand
 from monitor.config.config import load
 from monitor.site import open_store
+from monitor.store.schema import steps
 from tests.monitor.cli.test_incidents import finding
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -116,6 +118,17 @@ def test_of_many_runs_so_many_are_listed_and_the_rest_counted(monitor: Command, 
     assert [
         run["incident"] for run in json.loads(monitor("runbook", "list", "--limit", "1", "--format", "json").stdout)
     ] == [ONE]
+
+
+def test_a_run_of_which_no_step_is_for_its_incident_is_listed(monitor: Command, stored: Path) -> None:
+    async def empty() -> None:
+        async with await open_store(load(stored)) as store:
+            await store.write(lambda tx: tx.connection.execute(delete(steps)))
+
+    asyncio.run(empty())
+    answer = monitor("runbook", "list")
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.splitlines()[1].split() == [ONE, "aws-key", "0", "of", "0", "-", "-"]
 
 
 def test_runbooks_are_listed_and_shown(monitor: Command, config: Path) -> None:
