@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar, Literal, Self
-from urllib.parse import urlsplit
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import orjson
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from monitor.common.credential import Credential
 from monitor.common.duration import Duration
+from monitor.common.fields import http_url
 from monitor.common.http import CLEAR, Http, in_the_clear
 from monitor.common.notification import IncidentView, Notification, Receipt
 from monitor.common.severity import SEVERITIES, Severity
@@ -57,19 +57,9 @@ class AlertmanagerConfig(SinkConfig):
     """
 
     type: Literal["alertmanager"]
-    url: str
+    url: Annotated[str, http_url("http://alertmanager:9093", login="use token")]
     token: Credential | None = None
     hold: Duration = Field(default=86_400.0, gt=0)
-
-    @field_validator("url")
-    @classmethod
-    def _url(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError('must be an http(s) URL such as "http://alertmanager:9093"')
-        if parts.username or parts.password:
-            raise ValueError("must not carry a user name or password: use token")
-        return value.rstrip("/")
 
     @model_validator(mode="after")
     def _no_token_in_clear(self) -> Self:
@@ -94,9 +84,6 @@ class Alertmanager:
         reply = await self._http.post(f"{self._config.url}/api/v2/alerts", body, headers)
         reply.check({401: "check token", 403: "check token", 404: "no Alertmanager API v2 below url"})
         return None
-
-    async def close(self) -> None:
-        return
 
 
 def alerts(notification: Notification, now: datetime, hold: timedelta) -> list[dict[str, Any]]:

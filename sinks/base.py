@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable
+
+from pydantic import AfterValidator
 
 from monitor.common.http import CLEAR, RemoteError, in_the_clear
 from monitor.common.inbound import InboundRequest
 from monitor.common.notification import Notification, Receipt
 from monitor.common.table import Component
+from monitor.common.text import token_like
 
-__all__ = ["Answers", "Asks", "Limits", "Listens", "Sink", "SinkConfig", "TooLargeError"]
+__all__ = ["Answers", "Asks", "Closes", "Limits", "Listens", "Sink", "SinkConfig", "TooLargeError", "people_by"]
 
 
 class TooLargeError(RemoteError):
@@ -47,6 +51,19 @@ class SinkConfig(Component):
         return url
 
 
+def people_by(ids: str, example: str) -> AfterValidator:
+    """Of the type of a key: the id of a user (a pattern; `example` says what one is) → their name in the history."""
+
+    def check(names: Mapping[str, str]) -> Mapping[str, str]:
+        if not all(re.fullmatch(ids, user) for user in names):
+            raise ValueError(f"a key is {example}")
+        if not all(re.fullmatch(r"[\w.@-]{1,64}", name) and not token_like(name) for name in names.values()):
+            raise ValueError("a name is 1 to 64 letters, digits and . _ @ -: it stands in the history")
+        return names
+
+    return AfterValidator(check)
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What a sink takes. A notification that would pass `body` or `incidents` is told in parts; a sink that shortens
@@ -70,7 +87,14 @@ class Sink(Protocol):
         """Deliver, or raise RemoteError. Must be safe to repeat with the same notification id."""
         ...
 
-    async def close(self) -> None: ...
+
+@runtime_checkable
+class Closes(Protocol):
+    """A sink that has something under way beside `send`."""
+
+    async def close(self) -> None:
+        """It will not be asked to send again."""
+        ...
 
 
 @runtime_checkable

@@ -58,9 +58,6 @@ class Console:
                 raise RemoteError(f"standard output: {reason}", retry=True) from None
         return None
 
-    async def close(self) -> None:
-        return
-
 
 def _drawn(notification: Notification) -> str:
     from sinks.picture import drawn  # slow to import, and mostly nothing is exposed

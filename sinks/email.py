@@ -324,34 +324,26 @@ def _body(notification: Notification) -> str:
 
 
 def _one(incident: IncidentView) -> list[str]:
-    lines = [f"Secret:   {printable(incident.masked)}"]
-    if known := facts(incident):
-        lines.append(f"Facts:    {known}")
-    for index, location in enumerate(incident.locations[:PLACES]):
-        lines.append(f"{'' if index else 'Where:':<10}{place(location)} ({origin(location)})")
+    where = [f"{place(location)} ({origin(location)})" for location in incident.locations[:PLACES]]
     hidden = min(len(incident.locations), incident.occurrences) - PLACES
     if hidden > 0:
-        lines.append(f"          and {hidden:,} more")
-    if around := surroundings(incident):
-        lines.append(f"Line:     {around}")
-    lines.append(f"Seen:     {seen(incident)}")
-    if confident := sure(incident):
-        lines.append(f"Sure:     {confident}")
-    if answer := works(incident):
-        lines.append(f"Works:    {answer}")
-    if decided := decision(incident):
-        lines.append(f"Decided:  {decided}")
-    if incident.owner:
-        lines.append(f"Owner:    {printable(incident.owner)}")
-    if incident.first_step and incident.state != "resolved":
-        lines.append(f"First:    {printable(incident.first_step)}")
-    if progress := steps(incident):
-        lines.append(f"Steps:    {progress}")
-    if typed := following(incident):
-        lines.append(f"{'Ack:' if incident.state == 'open' else 'Resolve:':<10}{typed}")
-    if typed := claim(incident):
-        lines.append(f"Claim:    {typed}")
-    return lines
+        where.append(f"and {hidden:,} more")
+    rows = (
+        ("Secret:", printable(incident.masked)),
+        ("Facts:", facts(incident)),
+        *(("" if index else "Where:", line) for index, line in enumerate(where)),
+        ("Line:", surroundings(incident)),
+        ("Seen:", seen(incident)),
+        ("Sure:", sure(incident)),
+        ("Works:", works(incident)),
+        ("Decided:", decision(incident)),
+        ("Owner:", printable(incident.owner or "")),
+        ("First:", "" if incident.state == "resolved" else printable(incident.first_step)),
+        ("Steps:", steps(incident)),
+        ("Ack:" if incident.state == "open" else "Resolve:", following(incident)),
+        ("Claim:", claim(incident)),
+    )
+    return [f"{label:<10}{said}" for label, said in rows if said]
 
 
 def _row(incident: IncidentView) -> str:

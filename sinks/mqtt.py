@@ -103,9 +103,6 @@ class Mqtt:
             failure = publish_refused(answer.value)
         raise failure
 
-    async def close(self) -> None:
-        return
-
 
 def topic(template: str, notification: Notification) -> str:
     """The template filled in; values lose the characters that mean something in a topic."""

@@ -89,28 +89,21 @@ def _one(incident: IncidentView, notification: Notification, width: int) -> list
     more = min(len(incident.locations), incident.occurrences) - len(shown)
     if more > 0:
         lines.append(_field("", Text(f"and {more:,} more: {command(incident, 'show')}", "dim")))
-    if around := surroundings(incident):
-        lines.append(_field("line", Text(clip(around, 300))))
-    if answer := works(incident):
-        lines.append(_field("works", Text(clip(answer, 300))))
-    lines.append(_field("seen", Text(seen(incident))))
-    if incident.owner:
-        lines.append(_field("owner", Text(printable(incident.owner))))
-    if decided := decision(incident):
-        lines.append(_field("decided", Text(decided)))
+    rows = (
+        ("line", clip(surroundings(incident), 300)),
+        ("works", clip(works(incident), 300)),
+        ("seen", seen(incident)),
+        ("owner", printable(incident.owner or "")),
+        ("decided", decision(incident)),
+    )
+    lines += [_field(label, Text(said)) for label, said in rows if said]
     if incident.state != "resolved":
         lines += _wrapped("first", printable(incident.first_step), width, "bold")
-    if progress := steps(incident):
-        lines += _wrapped("steps", progress, width, "red" if incident.run and incident.run.overdue else "")
-    if url := link(incident.runbook or notification.runbook):
-        lines.append(_field("runbook", Text(url, Style(underline=True, link=url))))
-    if url := link(incident.url or notification.url):
-        lines.append(_field("console", Text(url, Style(underline=True, link=url))))
-    if typed := following(incident):
-        lines.append(_field("ack" if incident.state == "open" else "resolve", Text(typed, "green")))
-    if typed := claim(incident):
-        lines.append(_field("claim", Text(typed, "green")))
-    return lines
+    lines += _wrapped("steps", steps(incident), width, "red" if incident.run and incident.run.overdue else "")
+    lines += _linked("runbook", incident.runbook or notification.runbook)
+    lines += _linked("console", incident.url or notification.url)
+    typed = (("ack" if incident.state == "open" else "resolve", following(incident)), ("claim", claim(incident)))
+    return lines + [_field(label, Text(words, "green")) for label, words in typed if words]
 
 
 def _many(notification: Notification, width: int) -> list[Text]:
@@ -135,8 +128,7 @@ def _many(notification: Notification, width: int) -> list[Text]:
         ]
     for index, step in enumerate(first_steps(notification)):
         lines += _wrapped("" if index else "first", step, width, "bold")
-    if url := link(notification.runbook):
-        lines.append(_field("runbook", Text(url, Style(underline=True, link=url))))
+    lines += _linked("runbook", notification.runbook)
     lines.append(_field("all", Text(link(notification.url) or listing(notification), "green")))
     return lines
 
@@ -152,6 +144,11 @@ def _prose(notification: Notification, width: int) -> list[Text]:
 
 def _field(label: str, value: Text) -> Text:
     return Text.assemble((f"{label:<9}", "dim"), value)
+
+
+def _linked(label: str, address: str | None) -> list[Text]:
+    url = link(address)
+    return [_field(label, Text(url, Style(underline=True, link=url)))] if url else []
 
 
 def _wrapped(label: str | None, text: str, width: int, style: str) -> list[Text]:

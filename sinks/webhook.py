@@ -132,9 +132,6 @@ class Webhook:
         reply.check(HINTS)
         return None
 
-    async def close(self) -> None:
-        return
-
 
 def _with(url: str, query: Mapping[str, str]) -> str:
     """`url` with `query` added to its own, which says more (a thread, say) and has the last word."""

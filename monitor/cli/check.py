@@ -429,8 +429,7 @@ def _sinks(config: Config) -> Iterator[CheckFinding]:
         http = Http()
         for index, sink in enumerate(config.sinks):
             try:
-                built = load_sink(sink.type)(sink, http)
-                await built.close()
+                load_sink(sink.type)(sink, http)
             except (ValueError, OSError) as error:
                 reason = error.strerror if isinstance(error, OSError) else str(error)
                 found.append(CheckFinding("environment", f"sinks[{index}]", f'sink "{sink.name}": {reason}'))

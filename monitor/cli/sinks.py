@@ -66,6 +66,7 @@ async def _send(config: SinkConfig, host: str) -> Receipt | None:
     from monitor.common.http import Http
     from monitor.common.notification import Notification
     from sinks import load_sink
+    from sinks.base import Closes
 
     identity = f"test-{secrets.token_hex(8)}"
     notification = Notification(
@@ -82,6 +83,7 @@ async def _send(config: SinkConfig, host: str) -> Receipt | None:
         try:
             return await sink.send(notification)
         finally:
-            await sink.close()
+            if isinstance(sink, Closes):
+                await sink.close()
     finally:
         await http.close()

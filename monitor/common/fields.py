@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
 from monitor.common.http import loopback
 
-__all__ = ["LISTED", "LocalGlob", "LocalPath", "ServerUrl", "anchored", "instant"]
+__all__ = ["LISTED", "LocalGlob", "LocalPath", "ServerUrl", "anchored", "http_url", "instant"]
 
 
 def _address(url: str) -> str:
@@ -26,6 +26,21 @@ def _address(url: str) -> str:
 
 # The address of a provider's server: https, or http on this machine.
 ServerUrl = Annotated[str, AfterValidator(_address)]
+
+
+def http_url(example: str, *, bare: bool = False, login: str = "it is shown in alerts") -> AfterValidator:
+    """Of the type of a key: an address such as `example`. `bare`: without a path; `login`: why it may have none."""
+
+    def check(url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or (bare and parts.path.strip("/")):
+            what = "scheme and host only," if bare else "an http(s) URL"
+            raise ValueError(f'must be {what} such as "{example}"')
+        if parts.username or parts.password:
+            raise ValueError(f"must not carry a user name or password: {login}")
+        return url.rstrip("/")
+
+    return AfterValidator(check)
 
 
 def anchored(path: str | Path, info: ValidationInfo) -> Path:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from monitor.common.credential import Credential
 from monitor.common.field_names import holds_secrets, is_field
-from monitor.common.fields import LocalGlob, LocalPath
+from monitor.common.fields import LocalGlob, LocalPath, http_url
 from monitor.common.listen import split_listen
 from monitor.common.table import Table
 from monitor.common.text import token_like
@@ -50,7 +49,7 @@ class HttpConfig(Table):
     """
 
     listen: str = "127.0.0.1:9321"
-    base_url: str | None = None
+    base_url: Annotated[str, http_url("https://monitor.example.org")] | None = None
     hosts: tuple[str, ...] = ()
     token: Credential | None = None
 
@@ -66,18 +65,6 @@ class HttpConfig(Table):
         if value:
             split_listen(value)
         return value
-
-    @field_validator("base_url")
-    @classmethod
-    def _base_url(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError('must be an http or https URL such as "https://monitor.example.org"')
-        if parts.username or parts.password:
-            raise ValueError("must not carry a user name or password: it is shown in alerts")
-        return value.rstrip("/")
 
 
 class RulesConfig(Table):

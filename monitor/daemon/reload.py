@@ -27,7 +27,7 @@ from monitor.daemon.supervise import Sources
 from monitor.delivery import Delivery
 from monitor.site import Site, build_engine, check_books
 from sinks import load_sink
-from sinks.base import Sink, SinkConfig
+from sinks.base import Closes, Sink, SinkConfig
 
 __all__ = ["Reload", "Running", "build_sinks", "warn_of_old_names"]
 
@@ -139,7 +139,8 @@ class Reload:
                 for trouble in ("listening", "answers"):
                     running.delivery.over(f"{trouble}:{name}", "It is not configured any more.")
             for sink in before.values():
-                await sink.close()
+                if isinstance(sink, Closes):
+                    await sink.close()
 
         await asyncio.to_thread(in_force.keep, new, site.scanner.scrub)
 

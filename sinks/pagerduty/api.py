@@ -7,6 +7,8 @@ from typing import Any
 import orjson
 
 from monitor.common.http import Http, RemoteError
+from monitor.common.outside import tables
+from monitor.common.severity import Severity
 from monitor.common.text import clip
 from sinks.pagerduty.config import PagerDutyConfig
 
@@ -32,27 +34,21 @@ class Api:
         """Raises RemoteError."""
         await self._call("POST", f"/incidents/{incident}/notes", {"note": {"content": clip(text, _MOST)}})
 
-    async def rank(self, incident: str, severity: str) -> None:
+    async def rank(self, incident: str, severity: Severity) -> None:
         """Priority and urgency of this severity, where the configuration has any. Raises RemoteError."""
         change: dict[str, Any] = {}
-        found = {str(name): urgency for name, urgency in self._config.urgencies.items()}
-        if severity in found:
-            change["urgency"] = found[severity]
-        names = {str(one): name for one, name in self._config.priorities.items()}
-        if severity in names:
-            change["priority"] = {"id": await self._priority(names[severity]), "type": "priority_reference"}
+        if severity in self._config.urgencies:
+            change["urgency"] = self._config.urgencies[severity]
+        if severity in self._config.priorities:
+            name = self._config.priorities[severity]
+            change["priority"] = {"id": await self._priority(name), "type": "priority_reference"}
         if change:
             await self._call("PUT", f"/incidents/{incident}", {"incident": {"type": "incident_reference", **change}})
 
     async def _priority(self, name: str) -> str:
         if self._priorities is None:
             answer = await self._call("GET", "/priorities", None)
-            rows = answer.get("priorities") if isinstance(answer, dict) else None
-            self._priorities = {
-                str(row.get("name")): str(row.get("id"))
-                for row in (rows if isinstance(rows, list) else [])
-                if isinstance(row, dict)
-            }
+            self._priorities = {str(row.get("name")): str(row.get("id")) for row in tables(answer, "priorities")}
         found = self._priorities.get(name)
         if found is None:
             self._priorities = None  # somebody may add it

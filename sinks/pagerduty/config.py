@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self
-from urllib.parse import urlsplit
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from monitor.common.credential import Credential
+from monitor.common.fields import LISTED, http_url
 from monitor.common.http import CLEAR, in_the_clear
 from monitor.common.severity import Severity
-from monitor.common.text import token_like
-from sinks.base import SinkConfig
+from sinks.base import SinkConfig, people_by
 
 __all__ = ["NOTE", "PagerDutyConfig"]
 
 NOTE = "exposure-monitor: "  # begins every note of ours, by which we know it when it is announced
-_ID = re.compile(r"[A-Z0-9]{2,24}")
-_NAME = re.compile(r"[\w.@-]{1,64}")
+_Host = Annotated[str, http_url("https://events.eu.pagerduty.com", bare=True)]
+_BY_USER = people_by(r"[A-Z0-9]{2,24}", "the id of a user such as PLH1HKV, the end of the address of their profile")
 _HOSTS = {
     "us": ("https://events.pagerduty.com", "https://api.pagerduty.com"),
     "eu": ("https://events.eu.pagerduty.com", "https://api.eu.pagerduty.com"),
@@ -68,11 +66,11 @@ class PagerDutyConfig(SinkConfig):
     type: Literal["pagerduty"]
     routing_key: Credential
     region: Literal["us", "eu"] = "us"
-    base_url: str | None = None
-    api_url: str | None = None
-    webhook_secret: tuple[Credential, ...] = ()
+    base_url: _Host | None = None
+    api_url: _Host | None = None
+    webhook_secret: Annotated[tuple[Credential, ...], LISTED] = ()
     service: str | None = Field(default=None, pattern=r"^[A-Z0-9]{2,24}$")
-    people: Mapping[str, str] = {}
+    people: Annotated[Mapping[str, str], _BY_USER] = {}
     resolve_as: Literal["revoked", "false_positive", "wont_fix", "used_in_tests", "none"] = "revoked"
     api_token: Credential | None = None
     from_email: str | None = Field(default=None, pattern=r"^[^@\s]+@[^@\s]+$")
@@ -86,31 +84,6 @@ class PagerDutyConfig(SinkConfig):
     @property
     def rest_url(self) -> str:
         return self.api_url or _HOSTS[self.region][1]
-
-    @field_validator("base_url", "api_url")
-    @classmethod
-    def _urls(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
-            raise ValueError('must be scheme and host only, such as "https://events.eu.pagerduty.com"')
-        return value.rstrip("/")
-
-    @field_validator("webhook_secret", mode="before")
-    @classmethod
-    def _one_or_several(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str) else value
-
-    @field_validator("people")
-    @classmethod
-    def _people(cls, value: Mapping[str, str]) -> Mapping[str, str]:
-        for user, name in value.items():
-            if not _ID.fullmatch(user):
-                raise ValueError("a key is the id of a user such as PLH1HKV, the end of the address of their profile")
-            if not _NAME.fullmatch(name) or token_like(name):
-                raise ValueError("a name is 1 to 64 letters, digits and . _ @ -: it stands in the history")
-        return value
 
     @model_validator(mode="after")
     def _encrypted(self) -> Self:

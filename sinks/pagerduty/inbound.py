@@ -18,6 +18,7 @@ import orjson
 
 from monitor.common.credential import Credential
 from monitor.common.inbound import Announced, InboundRequest, Owner, UnusableError, Verb, same
+from monitor.common.outside import at, text
 from monitor.common.text import clean
 from sinks.pagerduty.config import NOTE, PagerDutyConfig
 
@@ -72,37 +73,36 @@ class PagerDutyHook:
         if event.get("event_type") == "pagey.ping":
             return Announced(answer="pong\n")
         verb = _VERBS.get(str(event.get("event_type")))
-        agent, data = _table(event, "agent"), _table(event, "data")
-        if verb is None or (verb != "link" and agent.get("type") != "user_reference"):
+        data = at(event, "data")
+        if verb is None or (verb != "link" and at(event, "agent", "type") != "user_reference"):
             return _NOT_OURS
-        about = _table(data, "incident") if verb == "note" else data
-        once, place, at = _id(event), _id(about), _moment(event.get("occurred_at"))
-        if not once or not place or at is None:
+        once, place = _id(event), _id(at(data, "incident") if verb == "note" else data)
+        moment = _moment(event.get("occurred_at"))
+        if not once or not place or moment is None:
             raise UnusableError(signed[0], "hook payload")
         sink = _chosen(signed, data)
         if sink is None:
             return _NOT_OURS
-        found = _request(sink, verb, data, agent)
-        return _NOT_OURS if found is None else Announced(requests=[_dated(found, once, place, at)], status=202)
+        found = _request(sink, verb, data, at(event, "agent"))
+        return _NOT_OURS if found is None else Announced(requests=[_dated(found, once, place, moment)], status=202)
 
 
-def _request(sink: PagerDutyConfig, verb: Verb, data: dict[str, Any], agent: dict[str, Any]) -> InboundRequest | None:
+def _request(sink: PagerDutyConfig, verb: Verb, data: Any, agent: Any) -> InboundRequest | None:
     """What it asks for; None: nothing."""
-    user = _id(agent)
-    summary = agent.get("summary")
+    user, summary = _id(agent), text(agent, "summary")
     # Cut off, half of a secret might stay that is not known as one.
-    named = clean(summary) if isinstance(summary, str) and summary.strip() and len(summary) <= _NAME else user
+    named = clean(summary) if summary.strip() and len(summary) <= _NAME else user
     actor = sink.people.get(user) or f"{named or 'somebody'} (PagerDuty)"
     if verb == "note":
-        content = data.get("content")
+        content = at(data, "content")
         if not isinstance(content, str) or not content.strip() or content.startswith(NOTE):
             return None
         if len(content) > _LONGEST:
             content = f"a note of {len(content)} characters, which is too long to be kept here"
         return InboundRequest("", sink.name, "note", actor, note=clean(content))
 
-    key = data.get("incident_key")
-    if not isinstance(key, str) or not _OURS.fullmatch(key):
+    key = text(data, "incident_key")
+    if not _OURS.fullmatch(key):
         return None
     if key.startswith(_OVERDUE):  # a page about a step: to take it is to take the incident, and nothing more
         incident = key.removeprefix(_OVERDUE).removesuffix("together")  # of many the store knows which
@@ -115,8 +115,8 @@ def _request(sink: PagerDutyConfig, verb: Verb, data: dict[str, Any], agent: dic
     return InboundRequest("", sink.name, verb, actor, key=key)
 
 
-def _dated(request: InboundRequest, once: str, place: str, at: float) -> InboundRequest:
-    return replace(request, id=f"pagerduty:{request.sink}:{once}", at=at, place=place, answer={"place": place})
+def _dated(request: InboundRequest, once: str, place: str, moment: float) -> InboundRequest:
+    return replace(request, id=f"pagerduty:{request.sink}:{once}", at=moment, place=place, answer={"place": place})
 
 
 def _event(body: bytearray) -> dict[str, Any] | None:
@@ -124,18 +124,13 @@ def _event(body: bytearray) -> dict[str, Any] | None:
         payload = orjson.loads(body)
     except (ValueError, RecursionError):
         return None
-    event = payload.get("event") if isinstance(payload, dict) else None
+    event = at(payload, "event")
     return event if isinstance(event, dict) else None
 
 
-def _table(parent: Mapping[str, Any], name: str) -> dict[str, Any]:
-    found = parent.get(name)
-    return found if isinstance(found, dict) else {}
-
-
-def _id(parent: Mapping[str, Any]) -> str:
-    found = parent.get("id")
-    return found if isinstance(found, str) and _ID.fullmatch(found) else ""
+def _id(record: Any) -> str:
+    given = text(record, "id")
+    return given if _ID.fullmatch(given) else ""
 
 
 def _moment(value: Any) -> float | None:
@@ -147,9 +142,9 @@ def _moment(value: Any) -> float | None:
     return moment.timestamp() if moment.tzinfo is not None else None
 
 
-def _chosen(signed: Sequence[Owner], data: dict[str, Any]) -> PagerDutyConfig | None:
+def _chosen(signed: Sequence[Owner], data: Any) -> PagerDutyConfig | None:
     """Where several sinks share a subscription: the one of the service. A note does not say which that is."""
-    service = _id(_table(data, "service"))
+    service = _id(at(data, "service"))
     configs = [one for one in signed if isinstance(one, PagerDutyConfig)]
     fitting = [one for one in configs if not service or one.service in (None, service)]
     return next((one for one in fitting if one.service), fitting[0] if fitting else None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import orjson
 import structlog
@@ -11,6 +11,7 @@ import structlog
 from monitor.common.http import Http, RemoteError, Reply
 from monitor.common.inbound import InboundRequest, through
 from monitor.common.notification import IncidentView, Notification, Receipt
+from monitor.common.outside import listed
 from monitor.common.severity import Severity
 from monitor.common.text import clean, clip, printable, quotable
 from monitor.common.wording import (
@@ -82,12 +83,9 @@ class PagerDuty:
         if self._api is None or not place:
             return
         if request.verb == "link" and done:
-            await self._api.rank(place, text)
+            await self._api.rank(place, cast("Severity", text))
         elif not done and not any(word in text for word in _KNOWN_THERE):
             await self._api.note(place, f"{NOTE}not taken over: {clip(clean(text), 500)}")
-
-    async def close(self) -> None:
-        return
 
     async def _remark(self, api: Api, notification: Notification, place: str) -> None:
         """Beside the event, which has arrived: what fails here is no reason to send that again."""
@@ -114,11 +112,7 @@ def _news(notification: Notification, sink: str) -> str:
 
 def _complaints(reply: Reply, key: str) -> str:
     """What PagerDuty holds against the event; it names fields, and is dropped when it repeats the key."""
-    answer = reply.json()
-    errors = answer.get("errors") if isinstance(answer, dict) else None
-    if not isinstance(errors, list):
-        return ""
-    return quotable("; ".join(error for error in errors if isinstance(error, str)), key)
+    return quotable("; ".join(error for error in listed(reply.json(), "errors") if isinstance(error, str)), key)
 
 
 def dedup_key(notification: Notification) -> str:

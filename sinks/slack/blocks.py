@@ -89,18 +89,40 @@ def message(notification: Notification, buttons: Sequence[dict[str, Any]] = ()) 
 
 
 def _one(incident: IncidentView, *, typed: bool) -> list[dict[str, Any]]:
-    fields = [f"*Secret*\n{_quoted(incident.masked, FIELD)}", f"*Seen*\n{dated(escape(seen(incident), FIELD))}"]
-    if incident.confidence:
-        fields.append(f"*Confidence*\n{escape(incident.confidence, FIELD)}")
-    if answer := works(incident):
-        fields.append(f"*Does it work?*\n{dated(escape(answer, FIELD))}")
-    if incident.owner:
-        fields.append(f"*Owner*\n{escape(incident.owner, FIELD)}")
-    if decided := decision(incident):
-        fields.append(f"*Decision*\n{dated(escape(decided, FIELD))}")
-    if known := facts(incident):
-        fields.append(f"*Facts*\n{escape(known, FIELD)}")
-    blocks: list[dict[str, Any]] = [{"type": "section", "fields": [_mrkdwn(field) for field in fields]}]
+    fields = (
+        ("Secret", _quoted(incident.masked, FIELD)),
+        ("Seen", dated(escape(seen(incident), FIELD))),
+        ("Confidence", escape(incident.confidence, FIELD)),
+        ("Does it work?", dated(escape(works(incident), FIELD))),
+        ("Owner", escape(incident.owner or "", FIELD)),
+        ("Decision", dated(escape(decision(incident), FIELD))),
+        ("Facts", escape(facts(incident), FIELD)),
+    )
+    under_way = [_action(offer) for offer in incident.offers if offer.state]
+    around = surroundings(incident)
+    sections = (
+        ("Where", "\n".join(_where(incident))),
+        ("Line", _quoted(around, FIELD) if around else ""),
+        ("What to do first", "" if incident.state == "resolved" else escape(incident.first_step, 1500)),
+        ("Runbook", dated(escape(steps(incident), 500))),
+        ("Actions", "\n".join(under_way[:PLACES])),
+    )
+    commands = (
+        ("acknowledge" if incident.state == "open" else "resolve", following(incident)),
+        ("claim the next step", claim(incident)),
+    )
+    return [
+        {"type": "section", "fields": [_mrkdwn(f"*{label}*\n{said}") for label, said in fields if said]},
+        *(section(f"*{label}*\n{said}") for label, said in sections if said),
+        *(
+            {"type": "context", "elements": [_mrkdwn(f"To {to}: {_quoted(words, 500)}")]}
+            for to, words in commands
+            if typed and words
+        ),
+    ]
+
+
+def _where(incident: IncidentView) -> list[str]:
     where: list[str] = []
     for location in incident.locations[:PLACES]:
         line = f"{_quoted(place(location), 300)} {escape(origin(location), 200)}"
@@ -112,22 +134,7 @@ def _one(incident: IncidentView, *, typed: bool) -> list[dict[str, Any]]:
     hidden = min(len(incident.locations), incident.occurrences) - len(where)
     if hidden > 0:
         where.append(f"and {hidden:,} more")
-    if where:
-        blocks.append(section("*Where*\n" + "\n".join(where)))
-    if around := surroundings(incident):
-        blocks.append(section(f"*Line*\n{_quoted(around, FIELD)}"))
-    if incident.first_step and incident.state != "resolved":
-        blocks.append(section(f"*What to do first*\n{escape(incident.first_step, 1500)}"))
-    if progress := steps(incident):
-        blocks.append(section(f"*Runbook*\n{dated(escape(progress, 500))}"))
-    if under_way := [_action(offer) for offer in incident.offers if offer.state]:
-        blocks.append(section("*Actions*\n" + "\n".join(under_way[:PLACES])))
-    if typed and (words := following(incident)):
-        to = "acknowledge" if incident.state == "open" else "resolve"
-        blocks.append({"type": "context", "elements": [_mrkdwn(f"To {to}: {_quoted(words, 500)}")]})
-    if typed and (words := claim(incident)):
-        blocks.append({"type": "context", "elements": [_mrkdwn(f"To claim the next step: {_quoted(words, 500)}")]})
-    return blocks
+    return where
 
 
 def _action(offer: Offer) -> str:

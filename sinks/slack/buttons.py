@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from monitor.common.inbound import Verb
 from monitor.common.notification import IncidentView, Notification, Offer
+from monitor.common.outside import text
 from monitor.common.text import clip, printable
 
 __all__ = ["CASES", "Press", "controls", "pressed"]
@@ -58,21 +59,19 @@ def controls(sink: str, notification: Notification) -> list[dict[str, Any]]:
 
 def pressed(action: object) -> Press | None:
     """Of an item of `actions` in what Slack sends. None: it is no button of ours."""
-    if not isinstance(action, dict):
-        return None
-    kind, _, detail = _text(action.get("action_id")).partition(":")
-    several = _SEVERAL.fullmatch(_text(action.get("block_id")))
+    kind, _, detail = text(action, "action_id").partition(":")
+    block_id = text(action, "block_id")
+    several = _SEVERAL.fullmatch(block_id)
     if several is not None:
         counted = kind == "ack" and re.fullmatch(r"[0-9]{1,6}", detail)
         return Press(several[1], "", "ack", detail, key=several[2]) if counted else None
-    block = _BLOCK.fullmatch(_text(action.get("block_id")))
+    block = _BLOCK.fullmatch(block_id)
     verb = CASES.get(kind)
     if block is None or verb is None or not (_NAME.fullmatch(detail) or verb == "ack"):
         return None
     note = ""
     if verb == "skip":
-        chosen = action.get("selected_option")
-        place = _text(chosen.get("value")) if isinstance(chosen, dict) else ""
+        place = text(action, "selected_option", "value")
         if not re.fullmatch(r"[0-9]", place) or int(place) > len(REASONS):
             return None
         note = (*REASONS, "")[int(place)]
@@ -163,7 +162,3 @@ def _sure(title: str, words: str) -> dict[str, Any]:
 
 def _plain(words: str, limit: int = 75) -> dict[str, Any]:
     return {"type": "plain_text", "text": clip(printable(words), limit), "emoji": False}
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from typing import Literal, Self
-from urllib.parse import urlsplit
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from monitor.common.credential import Credential
+from monitor.common.fields import http_url
 from monitor.common.http import CLEAR, in_the_clear
 from monitor.common.inbound import Verb
 from monitor.common.problems import short
-from monitor.common.text import token_like
-from sinks.base import SinkConfig
+from sinks.base import SinkConfig, people_by
 
 __all__ = ["SlackConfig"]
 
-_USER = re.compile(r"[UW][A-Z0-9]{2,20}")
-_NAME = re.compile(r"[\w.@-]{1,64}")
+_BY_MEMBER = people_by(
+    r"[UW][A-Z0-9]{2,20}", 'a member id such as U012AB3CD: "Copy member ID" in the menu of a profile'
+)
 
 
 EXAMPLE = """
@@ -65,33 +64,15 @@ class SlackConfig(SinkConfig):
     webhook_url: Credential | None = None
     token: Credential | None = None
     channel: str | None = Field(default=None, min_length=1)
-    api_url: str = "https://slack.com/api"
+    api_url: Annotated[str, http_url("https://slack.com/api")] = "https://slack.com/api"
     app_token: Credential | None = None
     signing_secret: Credential | None = None
-    people: Mapping[str, str] = {}
+    people: Annotated[Mapping[str, str], _BY_MEMBER] = {}
     allow: Mapping[Verb, tuple[str, ...]] = {}
 
     @property
     def two_way(self) -> bool:
         return self.app_token is not None or self.signing_secret is not None
-
-    @field_validator("api_url")
-    @classmethod
-    def _api_url(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError('must be an http(s) URL such as "https://slack.com/api"')
-        return value.rstrip("/")
-
-    @field_validator("people")
-    @classmethod
-    def _people(cls, value: Mapping[str, str]) -> Mapping[str, str]:
-        for user, name in value.items():
-            if not _USER.fullmatch(user):
-                raise ValueError('a key is a member id such as U012AB3CD: "Copy member ID" in the menu of a profile')
-            if not _NAME.fullmatch(name) or token_like(name):
-                raise ValueError("a name is 1 to 64 letters, digits and . _ @ -: it stands in the history")
-        return value
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:

@@ -16,6 +16,7 @@ import orjson
 
 from monitor.common.credential import Credential
 from monitor.common.inbound import Announced, InboundRequest, Owner, UnusableError, same
+from monitor.common.outside import at, listed, text
 from sinks.slack.buttons import Press, pressed
 from sinks.slack.config import SlackConfig
 from sinks.slack.words import ID, TRIGGER, TS, submitted, wanted
@@ -72,25 +73,20 @@ def asked(payload: Mapping[str, Any], configs: Sequence[SlackConfig]) -> list[In
     if payload.get("type") != "block_actions":
         return []
     user, channel = _id(payload, "user"), _id(payload, "channel")
-    container = payload.get("container")
-    where = container if isinstance(container, dict) else {}
-    thread = where.get("thread_ts")
-    actions = payload.get("actions")
-    if not user or not channel or not isinstance(actions, list):
+    if not user or not channel:
         return []
-    reply = {"channel": channel, "user": user}
-    if isinstance(thread, str) and TS.fullmatch(thread):
-        reply["thread_ts"] = thread
-    trigger = payload.get("trigger_id")
-    window = trigger if isinstance(trigger, str) and TRIGGER.fullmatch(trigger) else ""
+    thread, window = text(payload, "container", "thread_ts"), text(payload, "trigger_id")
+    reply = {"channel": channel, "user": user} | ({"thread_ts": thread} if TS.fullmatch(thread) else {})
+    if not TRIGGER.fullmatch(window):
+        window = ""
 
     found = []
-    for action in actions[:_MOST_PRESSES]:
+    for action in listed(payload, "actions")[:_MOST_PRESSES]:
         press = pressed(action)
         config = next((one for one in configs if press is not None and one.name == press.sink), None)
-        stamp = action.get("action_ts") if isinstance(action, dict) else None
-        if press is not None and config is not None and isinstance(stamp, str) and TS.fullmatch(stamp):
-            moment = f"{channel}:{where.get('message_ts')}:{stamp}"
+        stamp = text(action, "action_ts")
+        if press is not None and config is not None and TS.fullmatch(stamp):
+            moment = f"{channel}:{at(payload, 'container', 'message_ts')}:{stamp}"
             request = _request(press, config, user, moment, reply)
             found.append(replace(request, at=float(stamp), window=window if wanted(press) else ""))
     return found
@@ -132,6 +128,5 @@ def _payload(body: bytearray) -> dict[str, Any] | None:
 
 
 def _id(payload: Mapping[str, Any], name: str) -> str:
-    part = payload.get(name)
-    found = part.get("id") if isinstance(part, dict) else None
-    return found if isinstance(found, str) and ID.fullmatch(found) else ""
+    given = text(payload, name, "id")
+    return given if ID.fullmatch(given) else ""

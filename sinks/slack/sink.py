@@ -12,6 +12,7 @@ from monitor.common.credential import CredentialError
 from monitor.common.http import Http, RemoteError, retry_after
 from monitor.common.inbound import ASKING, InboundRequest
 from monitor.common.notification import Notification, Receipt
+from monitor.common.outside import tables, text
 from monitor.common.text import printable
 from sinks.base import Limits, SinkConfig
 from sinks.slack.api import RETRY_CODES, SlackError, call, code_in, explain
@@ -106,9 +107,6 @@ class Slack:
         ours = [one for one in sinks if isinstance(one, SlackConfig) and one.app_token == same] or [self._config]
         await SocketMode(self._config, self._http, ask, trouble, lambda: ours).run()
 
-    async def close(self) -> None:
-        return
-
     def _webhook_url(self) -> str:
         assert self._config.webhook_url
         return self._config.encrypted("webhook_url", self._config.webhook_url.resolve("webhook_url"))
@@ -126,16 +124,14 @@ class Slack:
             if error.retry:
                 raise
             return None
-        for one in answer.get("messages") or ():
-            if isinstance(one, dict) and one.get("metadata") == _mark(notification) and isinstance(one.get("ts"), str):
-                return str(one["ts"])
-        return None
+        ours = (one for one in tables(answer, "messages") if one.get("metadata") == _mark(notification))
+        return next((stamp for one in ours if (stamp := text(one, "ts"))), None)
 
     async def _root(self, content: dict[str, Any], notification: Notification) -> Receipt:
         quiet = {"unfurl_links": False, "unfurl_media": False, "metadata": _mark(notification)}
         answer = await self._call("chat.postMessage", {"channel": self._config.channel, **content, **quiet})
-        channel, ts = answer.get("channel"), answer.get("ts")
-        if not (isinstance(channel, str) and isinstance(ts, str)):
+        channel, ts = text(answer, "channel"), text(answer, "ts")
+        if not channel or not ts:
             raise RemoteError("Slack accepted the message but named no channel and ts", retry=False)
         return {"channel": channel, "ts": ts}
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from monitor.common.inbound import InboundRequest, Verb
+from monitor.common.outside import at, text
 from monitor.common.text import clip, printable
 from sinks.slack.buttons import CASES, Press
 
@@ -91,24 +92,17 @@ def view(request: InboundRequest) -> dict[str, Any]:
 
 def submitted(payload: Mapping[str, Any]) -> Submitted | None:
     """Of what Slack sends when the window is closed with its button. None: it is no window of ours."""
-    given = payload.get("view")
-    shown: Mapping[str, Any] = given if isinstance(given, dict) else {}
-    window, about = shown.get("id"), shown.get("private_metadata")
-    if shown.get("callback_id") != _NAME or not isinstance(window, str) or not isinstance(about, str):
+    window, about = text(payload, "view", "id"), _ABOUT.fullmatch(text(payload, "view", "private_metadata"))
+    if text(payload, "view", "callback_id") != _NAME or about is None or not ID.fullmatch(window):
         return None
-    found = _ABOUT.fullmatch(about)
-    if found is None or not ID.fullmatch(window):
-        return None
-    sink, incident, kind, detail, channel, thread = found.groups()
+    sink, incident, kind, detail, channel, thread = about.groups()
     reply = {"channel": channel} | ({"thread_ts": thread} if TS.fullmatch(thread) else {})
     press = Press(sink, incident, CASES[kind], detail)
-    return Submitted(press._replace(note=_written(shown)), window, reply) if wanted(press) else None
+    return Submitted(press._replace(note=_written(payload)), window, reply) if wanted(press) else None
 
 
-def _written(shown: Mapping[str, Any]) -> str:
-    value: object = shown
-    for name in ("state", "values", _NAME, _NAME, "value"):
-        value = value.get(name) if isinstance(value, dict) else None
+def _written(payload: Mapping[str, Any]) -> str:
+    value = at(payload, "view", "state", "values", _NAME, _NAME, "value")
     # Slack takes no more; cut off here, half of a secret might stay that is not known as one.
     return value.strip() if isinstance(value, str) and len(value) <= 2 * MOST else ""
 

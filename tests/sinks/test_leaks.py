@@ -19,7 +19,7 @@ import pytest
 from monitor.common.http import Http, RemoteError
 from monitor.common.notification import Location, Notification, Receipt
 from sinks import SINKS, load_sink
-from sinks.base import Sink
+from sinks.base import Closes, Sink
 from tests.fakes.notifications import HOSTILE, event, incident, notification
 from tests.fakes.peer import peers, test_of
 
@@ -39,7 +39,10 @@ async def working(
         for variable, value in peer.environment.items():
             patch.setenv(variable, value)
         sink_class = load_sink(kind)
-        yield sink_class(sink_class.Config(name="canary", type=kind, **peer.keys), http), peer.faults
+        sink = sink_class(sink_class.Config(name="canary", type=kind, **peer.keys), http)
+        yield sink, peer.faults
+        if isinstance(sink, Closes):
+            await sink.close()
 
 
 def assert_clean(place: str, text: str) -> None:
@@ -84,7 +87,6 @@ async def test_no_fault_brings_a_credential_to_light(
                     await sink.send(notification())
                 assert_clean(f"the error after {fault}", _described(caught.value))
                 assert_clean("repr", f"{sink!r} {vars(sink)!r} {sink.Config!r}")
-                await sink.close()
     assert_clean("the log", caplog.text + "".join(repr(record.args) for record in caplog.records))
     captured = capfd.readouterr()
     assert_clean("standard output", captured.out + captured.err)
@@ -109,7 +111,6 @@ async def test_all_reasons_and_all_texts_are_taken(
             await sink.send(message)
         if receipt:
             assert_clean("the receipt", repr(dict(receipt)))
-        await sink.close()
 
 
 def _everywhere() -> Iterator[Notification]:

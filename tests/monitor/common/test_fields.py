@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from monitor.common.fields import LocalGlob, LocalPath, ServerUrl, instant
+from monitor.common.fields import LocalGlob, LocalPath, ServerUrl, http_url, instant
 
 
 def test_an_address_is_encrypted_or_on_this_machine() -> None:
@@ -16,6 +17,18 @@ def test_an_address_is_encrypted_or_on_this_machine() -> None:
     for wrong in ("http://vault.example.org", "https://user:pass@vault.example.org", "ftp://x", "https://", "x?y"):
         with pytest.raises(ValidationError):
             address.validate_python(wrong)
+
+
+def test_an_address_that_is_shown_holds_no_login() -> None:
+    address: TypeAdapter[str] = TypeAdapter(Annotated[str, http_url("https://x.example")])
+    assert address.validate_python("http://10.0.0.1:9093/api/") == "http://10.0.0.1:9093/api"
+    for wrong, why in (("ftp://x", "http.s. URL such as"), ("https://", "http.s. URL"), ("https://a:b@x", "user name")):
+        with pytest.raises(ValidationError, match=why):
+            address.validate_python(wrong)
+    host: TypeAdapter[str] = TypeAdapter(Annotated[str, http_url("https://x.example", bare=True)])
+    assert host.validate_python("https://x.example/") == "https://x.example"
+    with pytest.raises(ValidationError, match="scheme and host only"):
+        host.validate_python("https://x.example/api")
 
 
 def test_a_path_lies_beside_the_configuration() -> None:
