@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
+from typing import Any
 
 import cramjam
 import zstandard
@@ -11,8 +13,7 @@ from monitor.sources.pushed import BodyError
 
 __all__ = ["OversizeError", "PackedError", "unpack"]
 
-_PIECE = 1 << 20
-_GIVEN = 4 << 10  # bytes that are unpacked at once
+_GIVEN = 4 << 10  # bytes that are unpacked at once: to 4 MiB at most
 _BLOCKS = 64  # of zstd, in which four bytes may be a block of 128 KiB
 _WINDOW = 8 << 20  # bytes that a zstd frame may look back on, as RFC 8878 recommends
 _MARKS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}  # how a body begins
@@ -42,10 +43,14 @@ def unpack(body: bytes | bytearray, encoding: str, most: int) -> bytes:
         if not encoding:
             _grown(len(body), most)
             return bytes(body)
-        if encoding in ("gzip", "x-gzip", "deflate"):
-            return _inflated(body, encoding, most)
+        if encoding == "deflate":
+            # What is called so is zlib's format, by the book; some send it bare.
+            bits = 15 if body[:1] == b"\x78" else -15
+            return _unpacked(body, lambda: zlib.decompressobj(bits), _GIVEN, most, several=False)
+        if encoding in ("gzip", "x-gzip"):
+            return _unpacked(body, lambda: zlib.decompressobj(31), _GIVEN, most)
         if encoding == "zstd":
-            return _zstd(body, most)
+            return _unpacked(body, zstandard.ZstdDecompressor(max_window_size=_WINDOW).decompressobj, _BLOCKS, most)
         if encoding == "snappy":
             _grown(cramjam.snappy.decompress_raw_len(body), most)
             return bytes(cramjam.snappy.decompress_raw(body))
@@ -61,37 +66,20 @@ def _grown(size: int, most: int) -> int:
     return size
 
 
-def _inflated(body: bytes | bytearray, encoding: str, most: int) -> bytes:
-    # What is called deflate is zlib's format, by the book; some send it bare.
-    bits = 31 if encoding != "deflate" else 15 if body[:1] == b"\x78" else -15
+def _unpacked(
+    body: bytes | bytearray, make: Callable[[], Any], piece: int, most: int, *, several: bool = True
+) -> bytes:
+    """By one decoder after another, each of `several` members or frames by its own. Raises EOFError where one is cut
+    off."""
     parts, whole, at, size = [], memoryview(body), 0, 0
-    while at < len(body):  # a gzip file may have several members
-        decoder = zlib.decompressobj(bits)
+    while at < len(body) and (several or not at):
+        decoder = make()
         while not decoder.eof:
             # In small pieces, as what was not used of one is copied: a body of nothing but tiny members is no trap.
-            given = whole[at : at + _GIVEN]
-            part = decoder.decompress(given, _PIECE)
-            if not part and not given and not decoder.eof:
-                raise EOFError
-            at += len(given) - len(decoder.unused_data if decoder.eof else decoder.unconsumed_tail)
-            size = _grown(size + len(part), most)
-            parts.append(part)
-        if encoding == "deflate":
-            break
-    return b"".join(parts)
-
-
-def _zstd(body: bytes | bytearray, most: int) -> bytes:
-    parts, whole, at, size = [], memoryview(body), 0, 0
-    unpacker = zstandard.ZstdDecompressor(max_window_size=_WINDOW)
-    while at < len(body):  # there may be several frames
-        decoder = unpacker.decompressobj()
-        while not decoder.eof:
-            given = whole[at : at + _BLOCKS]
+            given = whole[at : at + piece]
             if not given:
                 raise EOFError
-            part = decoder.decompress(given)
+            parts.append(decoder.decompress(given))
             at += len(given) - len(decoder.unused_data)
-            size = _grown(size + len(part), most)
-            parts.append(part)
+            size = _grown(size + len(parts[-1]), most)
     return b"".join(parts)

@@ -103,14 +103,9 @@ class FileReader:
     def blocks(self) -> Iterator[Block]:
         buffer = _BUFFERS.pop() if _BUFFERS else bytearray(CONTEXT + BLOCK)
         try:
-            if self.life.archive and self._go_on():
+            if (self.life.archive or self._open()) and self._go_on():
                 try:
-                    yield from self._archive(buffer)
-                finally:
-                    self._grow_head()
-            elif not self.life.archive and self._open() and self._go_on():
-                try:
-                    yield from self._cut(buffer, self.size)
+                    yield from self._archive(buffer) if self.life.archive else self._cut(buffer, self.size)
                 finally:
                     self._grow_head()
         except _DAMAGE as error:
