@@ -251,10 +251,9 @@ def _labels(config: Config) -> Iterator[CheckFinding]:
         "format",
         "fingerprint",
     )
-    tables = [(f"routes[{index}]", route.matchers) for index, route in enumerate(config.routes)]
-    tables += [(f"silences[{index}]", silence.matchers) for index, silence in enumerate(config.silences)]
-    tables += [(f"inhibitions[{index}]", one.matchers) for index, one in enumerate(config.inhibitions)]
-    places = [(f"{key}.matchers[{place}]", matcher.label) for key, row in tables for place, matcher in enumerate(row)]
+    from monitor.config.outdated import matchers
+
+    places = [(key, matcher.label) for key, matcher in matchers(config)]
     places += [
         (f"inhibitions[{index}].equal[{place}]", label)
         for index, one in enumerate(config.inhibitions)
@@ -344,12 +343,8 @@ def _credentials(config: Config) -> Iterator[tuple[str, Credential]]:
             for index, inner in enumerate(value):
                 yield from walk(f"{path}[{index}]", inner)
 
-    yield from walk("monitor", config.monitor)
-    yield from walk("sources", config.sources)
-    yield from walk("sinks", config.sinks)
-    yield from walk("verify", config.verify)
-    yield from walk("actions", config.actions)
-    yield from walk("inventory", config.inventory)
+    for table in ("monitor", "sources", "sinks", "verify", "actions", "inventory"):
+        yield from walk(table, getattr(config, table))
 
 
 def _in_the_clear(config: Config) -> Iterator[CheckFinding]:

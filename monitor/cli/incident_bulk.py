@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from monitor.routing.match import Matcher
     from monitor.store import Store
 
-__all__ = ["MatchOption", "YesOption", "alike", "chosen", "confirm", "each", "merging", "mistaken"]
+__all__ = ["MatchOption", "YesOption", "alike", "chosen", "confirm", "merging", "mistaken"]
 
 MatchOption = Annotated[
     list[str] | None,
@@ -67,14 +67,6 @@ def confirm(question: str, *, yes: bool) -> None:
         fail(f"{question} Nobody can be asked here: say --yes", 2)
     if not typer.confirm(question, err=True):
         fail("nothing was done")
-
-
-def each(ids: Sequence[str], done: str) -> Iterable[str]:
-    """`ids`, with a word on how far it is for who waits at a terminal."""
-    for number, one in enumerate(ids, 1):
-        yield one
-        if len(ids) > _SHOWN and sys.stderr.isatty() and (number % 25 == 0 or number == len(ids)):
-            typer.echo(f"\r{number:,} of {len(ids):,} {done}", err=True, nl=number == len(ids))
 
 
 def mistaken(known: Sequence[Incident]) -> str:

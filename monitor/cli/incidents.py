@@ -27,10 +27,10 @@ from monitor.cli.common import (
     since_when,
     with_store,
 )
-from monitor.cli.incident_bulk import MatchOption, YesOption, alike, chosen, confirm, each, merging, mistaken
+from monitor.cli.incident_bulk import MatchOption, YesOption, alike, chosen, confirm, merging, mistaken
 from monitor.cli.incident_lines import columns, event, shown
 from monitor.cli.incident_papers import report, timeline, verify
-from monitor.cli.kit import Format, FormatOption, LimitOption, emit, emit_list, emit_one
+from monitor.cli.kit import Format, FormatOption, LimitOption, emit, emit_list, emit_one, tracked
 from monitor.common.invocation import invocation
 from monitor.common.notification import State
 from monitor.common.text import token_like
@@ -245,7 +245,7 @@ def silence(
         incidents = [(await store.incidents.get(one)).id for one in refs]
         return [
             (id_, await store.silences.set(id_, seconds, actor=person(), note=kept))
-            for id_ in each(incidents, "silenced")
+            for id_ in tracked(incidents, "silenced")
         ]
 
     from monitor.common.wording import moment
@@ -384,7 +384,7 @@ def _change(
     problems: list[str] = []
 
     async def apply(store: Store) -> None:
-        for ref in each(refs, verb):
+        for ref in tracked(refs, verb):
             try:
                 changed = await work(store, ref)
                 done.extend(await _views(settings, config, store, [changed]))

@@ -49,6 +49,7 @@ _LEAST = 16  # characters that a column is cut to: an id stays whole
 _LAST = 24  # that the last one, which says most, has before another is cut for it
 _END = 8  # that it has in any case
 _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
+_FEW = 10  # items that are dealt with before a bar could be read
 _KEY = 12  # characters that the name of a field takes
 
 
@@ -142,12 +143,13 @@ def field(key: str, text: str, *, bold: bool = False) -> str:
 
 
 def tracked(items: Sequence[_T], what: str) -> Iterable[_T]:
-    """The items, with a bar on standard error for who waits at a terminal."""
+    """The items, with a bar on standard error for who waits at a terminal for many."""
+    if len(items) <= _FEW or not sys.stderr.isatty():
+        return items
     from rich.console import Console
     from rich.progress import track
 
-    console = Console(stderr=True)
-    return track(items, what, console=console, transient=True, disable=not console.is_terminal)
+    return track(items, what, console=Console(stderr=True), transient=True)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], spare: Sequence[str] = ()) -> Iterable[str]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import typer
 
-from monitor.cli.incident_bulk import alike, confirm, each, merging, mistaken
+from monitor.cli.incident_bulk import alike, confirm, merging, mistaken
 from tests.fakes.incidents import stored_incident
 
 
@@ -32,7 +32,3 @@ def test_where_nobody_can_be_asked_it_has_to_be_said(capsys: pytest.CaptureFixtu
     with pytest.raises(typer.Exit):
         confirm("Really?", yes=False)
     assert capsys.readouterr().err == "Really? Nobody can be asked here: say --yes\n"
-
-
-def test_each_is_given_once_in_order() -> None:
-    assert list(each([str(n) for n in range(60)], "done")) == [str(n) for n in range(60)]
