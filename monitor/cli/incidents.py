@@ -152,7 +152,7 @@ def ack(
 ) -> None:
     settings = read_config(config, store_only="act")
     refs = chosen(settings, ref, match, ("open",), yes=yes, verb="Acknowledge")
-    _transition(refs, "ack", None, note=note, form=form, config=config)
+    _transition(settings, refs, "ack", note=note, form=form, config=config)
 
 
 @app.command(
@@ -204,7 +204,7 @@ def resolve(
 ) -> None:
     settings = read_config(config, store_only="act")
     refs = chosen(settings, ref, match, ("open", "acknowledged"), yes=yes, verb="Resolve")
-    _transition(refs, "resolve", resolution, note=note, form=form, config=config)
+    _transition(settings, refs, "resolve", resolution, note=note, form=form, config=config)
 
 
 @app.command(
@@ -218,7 +218,7 @@ def reopen(
     form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
-    _transition(ref, "reopen", None, note=note, form=form, config=config)
+    _transition(read_config(config, store_only="act"), ref, "reopen", note=note, form=form, config=config)
 
 
 @app.command(
@@ -348,15 +348,15 @@ def as_dict(incident: IncidentView) -> dict[str, Any]:
 
 
 def _transition(
+    settings: Config,
     refs: Sequence[str],
     action: Action,
-    resolution: Resolution | None,
+    resolution: Resolution | None = None,
     *,
     note: str,
     form: Format,
     config: Path | None,
 ) -> None:
-    settings = read_config(config, store_only="act")
     actor, note = person(), noted(settings, note)
     _change(
         refs,

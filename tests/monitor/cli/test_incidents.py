@@ -310,7 +310,8 @@ def test_an_incident_can_be_taken_while_a_sink_is_configured_wrongly(monitor: Co
     assert "config.toml:" in listed.stderr
     assert 'sink "pager": ' in listed.stderr
     assert "; and 1 more" in listed.stderr
-    assert monitor("incidents", "ack", "1111", "--note", "mine").returncode == 0
+    taken = monitor("incidents", "ack", "1111", "--note", "mine")
+    assert (taken.returncode, taken.stderr.count("note: ")) == (0, 1)
     assert json.loads(monitor("incidents", "show", "1111", "--format", "json").stdout)["state"] == "acknowledged"
     for command in (("outbox", "list"), ("silences", "list"), ("runbook", "list"), ("rules", "list")):
         assert monitor(*command).returncode == 0, command
