@@ -171,7 +171,11 @@ class Daemon:
             self.phase = "inventory"
             await stack.enter_async_context(self._jobs.during("inventory"))
 
-            from monitor.daemon.issuers import Issuers  # they are not to delay the rules
+            # They are not to delay the rules; and what sends is not to wait for the first alert, when its files
+            # may be those of another version or no more of them may be opened.
+            import aiohttp  # noqa: F401
+
+            from monitor.daemon.issuers import Issuers
             from monitor.inventory.enrol import Enrolment
 
             self.issuers = Issuers(self._running)

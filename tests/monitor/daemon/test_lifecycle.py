@@ -7,6 +7,7 @@ import signal
 import socket
 import sqlite3
 import stat
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -201,6 +202,13 @@ async def test_without_http(site: Setup, hook: FakeWebhook) -> None:
         assert daemon.address is None
         site.plant(1)
         await until(lambda: incidents(hook))
+
+
+async def test_what_sends_is_at_hand_from_the_start(site: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.configure(listen="")
+    monkeypatch.setitem(sys.modules, "aiohttp", None)  # as if it lay there no more
+    with pytest.raises(ImportError, match="aiohttp"):
+        await site.daemon().run()
 
 
 async def test_a_corrupt_database_is_kept_aside_and_told(site: Setup, hook: FakeWebhook) -> None:
