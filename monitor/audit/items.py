@@ -43,7 +43,7 @@ ITEMS: dict[str, AuditItem] = {
     ),
     "rotation": AuditItem(
         "A rotation schedule is documented and kept",
-        "rotation:kept",
+        "papers:kept",
         "Write down how often each class of secret is rotated, and rotate what is overdue.",
     ),
     "github-scanning": AuditItem(

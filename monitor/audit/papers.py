@@ -1,21 +1,25 @@
-"""What must be written down: how often secrets are rotated, and what to do when one is out."""
+"""What must be written down: how often secrets are rotated (and whether they are), what to do when one is out."""
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from monitor.audit.check import Evidence, failed, passed, unknown
+from monitor.audit.check import Evidence, Subject, failed, passed, unknown
 from monitor.audit.formats import UnreadError
 from monitor.audit.tree import LARGEST
+from monitor.rotation.schedule import calendar, policy_of
+from monitor.rotation.settings import RotationConfig
+from monitor.rotation.work import look
 
 if TYPE_CHECKING:
-    from monitor.audit.check import Subject
+    from monitor.store import Store
 
-__all__ = ["emergency", "rotation"]
+__all__ = ["emergency", "kept", "rotation"]
 
 _PROSE = re.compile(r"(?i)\.(?:md|markdown|rst|adoc|txt)$")
 _LONGEST = 2000  # characters of a line that are looked at
@@ -116,3 +120,49 @@ def _documented(
 
 def _lines(text: str) -> list[_Line]:
     return [_Line(number, line[:_LONGEST]) for number, line in enumerate(text.split("\n"), 1)]
+
+
+async def kept(subject: Subject) -> AsyncIterator[Evidence]:
+    """A page or `[rotation]` says how often, and no secret of the inventory is overdue or has expired."""
+    own = subject.config.rotation.policies
+    if own != RotationConfig().policies:
+        yield passed(f"{len(own)} [[rotation.policies]] say how often", "monitor rotation due")
+    else:
+        for piece in rotation(subject):
+            yield piece
+    if subject.store is None:
+        yield unknown(f"how old secrets are: {subject.no_store}", "monitor rotation due")
+        return
+    async for piece in _ages(subject, subject.store):
+        yield piece
+
+
+async def _ages(subject: Subject, store: Store) -> AsyncIterator[Evidence]:
+    for sync in (await store.inventory.syncs()).values():
+        if sync.error:
+            yield unknown(f"inventory {sync.entry} could not be read: {sync.error}", "monitor inventory doctor")
+    fine = True
+    secrets = await look(store)
+    ruled = [one for one in secrets if policy_of(one, subject.config.rotation) is not None]
+    late = [one for one in calendar(secrets, subject.config.rotation, subject.now) if one.standing == "overdue"]
+    for one in late:
+        yield failed(f"{one.secret.title} was due on {_day(one.at)}: {one.why}", "monitor rotation due")
+    titles = {one.secret.title for one in late}
+    for managed in ruled:
+        if managed.changed is None and managed.title not in titles:
+            fine = False
+            why = "its manager does not say how old it is"
+            yield unknown(f"{managed.title}: {why}", _show(managed.entry, managed.name))
+    if not ruled:
+        why = "no [[rotation.policies]] fits one of them" if secrets else "so nobody knows how old one is"
+        yield unknown(f"the inventory holds {len(secrets) or 'no'} secrets, and {why}", "monitor rotation due")
+    elif fine and not late:
+        yield passed(f"{len(ruled)} secrets under a policy, none overdue", "monitor rotation due")
+
+
+def _show(entry: str, name: str) -> str:
+    return shlex.join(["monitor", "inventory", "show", f"{entry}/{name}"])
+
+
+def _day(moment: float) -> str:
+    return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d}"

@@ -6,10 +6,10 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from typing import Any, Protocol
 
 from monitor.common.credential import Credential, CredentialError
+from monitor.common.outside import text, when
 
 __all__ = ["AppAuth", "Auth", "AuthError", "TokenAuth", "digest"]
 
@@ -114,19 +114,13 @@ class AppAuth:
                 if self._id is None:
                     self._id = await self._installation(await self.jwt())
                 answer = await self._exchange(await self.jwt(), self._id)
-                value = answer.get("token") if isinstance(answer, dict) else None
-                if not isinstance(value, str) or not value:
+                value = text(answer, "token")
+                if not value:
                     raise AuthError("GitHub gave no installation token; check the App's id and that it is installed")
                 # Never look at its form or length: new ones are long (ghs_ID_JWT).
-                self._value, self._expires = value, self._end(answer.get("expires_at"))
+                self._value, self._expires = value, when(answer, "expires_at") or self._clock() + 3600.0
                 self.generation += 1
             return self._value
-
-    def _end(self, text: object) -> float:
-        try:
-            return datetime.fromisoformat(str(text)).timestamp()
-        except ValueError:
-            return self._clock() + 3600.0
 
     async def identity(self) -> str:
         await self.token()
