@@ -13,7 +13,7 @@ from monitor.clients.client import AccessError, NoEffectError, ServiceError, tog
 from monitor.common.fields import instant
 from monitor.inventory.held import HeldSecret, OvertakenError, Standing
 from monitor.inventory.managers.amazon import AmazonConfig, AmazonLogin
-from monitor.inventory.managers.base import ManagerConfig, described
+from monitor.inventory.managers.base import ManagerConfig, described, pages
 
 __all__ = ["AwsConfig", "AwsManager"]
 
@@ -64,25 +64,19 @@ class AwsManager:
         self.client = self.amazon.client
 
     async def held(self) -> AsyncIterator[HeldSecret]:
-        token = None
-        while True:
-            page = await self._page(token, _PAGE)
-            secrets = self.client.rows("ListSecrets", page, "SecretList")
+        async for secrets in pages(self.client, "ListSecrets", self._page):
             wanted = [version for secret in secrets for version in _versions(secret)]
             async for held in together(wanted, self._read):
                 if held is not None:
                     yield held
-            token = self.client.onward("ListSecrets", token, page.get("NextToken"))
-            if token is None:
-                return
 
     async def doctor(self) -> list[str]:
         wrong = []
         try:
-            page = await self._page(None, 1)
+            secrets, _ = await self._page(None, 1)
         except AccessError as error:
             return [f"{error}: allow secretsmanager:ListSecrets"]
-        for secret in self.client.rows("ListSecrets", page, "SecretList"):
+        for secret in secrets:
             given = {"SecretId": self.client.pick("ListSecrets", secret, "ARN", str)}
             try:
                 await self.amazon.call("GetSecretValue", given)
@@ -167,13 +161,14 @@ class AwsManager:
             name = name.rpartition(".")[0]
         raise denied or other or self.client.error("DescribeSecret", "NotFound: it is gone since it was read")
 
-    async def _page(self, token: str | None, size: int) -> dict[str, Any]:
+    async def _page(self, token: str | None, size: int = _PAGE) -> tuple[list[dict[str, Any]], object]:
         given: dict[str, Any] = {"MaxResults": size}
         if self.config.prefix:
             given["Filters"] = [{"Key": "name", "Values": [self.config.prefix]}]
         if token:
             given["NextToken"] = token
-        return await self.amazon.call("ListSecrets", given)
+        page = await self.amazon.call("ListSecrets", given)
+        return self.client.rows("ListSecrets", page, "SecretList"), page.get("NextToken")
 
     async def _read(self, version: tuple[dict[str, Any], str, Standing]) -> HeldSecret | None:
         secret, number, standing = version

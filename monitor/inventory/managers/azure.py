@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import time
 from collections.abc import AsyncIterator
 from typing import Any, ClassVar, Literal
 from urllib.parse import quote, urlencode, urlsplit
 
 from pydantic import Field, model_validator
 
-from monitor.clients.client import AccessError, ProviderClient, ServiceError, together
+from monitor.clients.client import AccessError, together
 from monitor.common.credential import Credential
 from monitor.common.fields import ServerUrl, instant
 from monitor.inventory.held import HeldSecret, Standing, counted
-from monitor.inventory.managers.base import ManagerConfig, described
+from monitor.inventory.managers.base import ApiManager, ManagerConfig, PassingToken, described
 
 __all__ = ["AzureConfig", "AzureManager"]
 
@@ -68,14 +66,13 @@ class AzureConfig(ManagerConfig):
         return self
 
 
-class AzureManager:
+class AzureManager(ApiManager[AzureConfig]):
     Config: ClassVar[type[ManagerConfig]] = AzureConfig
+    advice = _ADVICE
 
     def __init__(self, config: AzureConfig) -> None:
-        self.config = config
-        self.client = ProviderClient(config.whose, advice=_ADVICE)
-        self._token, self._until = "", 0.0
-        self._entering = asyncio.Lock()
+        super().__init__(config)
+        self._token = PassingToken(self.client, self._enter)
         # The audience of a vault is its cloud: https://NAME.vault.azure.net → https://vault.azure.net
         self._audience = f"https://{(urlsplit(config.vault).hostname or '').partition('.')[2] or 'vault.azure.net'}"
 
@@ -100,9 +97,6 @@ class AzureManager:
         if reply.status == 404:
             wrong.append("it may change secrets, which the monitor never needs: take Set and Delete away")
         return wrong
-
-    async def close(self) -> None:
-        await self.client.close()
 
     async def _versions(self, secret: dict[str, Any]) -> list[HeldSecret]:
         name = self._name("secrets", secret).partition("/")[0]
@@ -170,22 +164,10 @@ class AzureManager:
         return reply.json()
 
     async def _reply(self, what: str, method: str, path: str, body: bytes | None = None) -> Any:
-        headers = {"Authorization": f"Bearer {await self._bearer()}"}
+        headers = await self._token.header()
         if body is not None:
             headers["Content-Type"] = "application/json"
         return await self.client.ask(what, method, f"{self.config.vault}/{path}", headers, body)
-
-    async def _bearer(self) -> str:
-        async with self._entering:
-            if time.time() > self._until - 60.0:
-                what = "logging in"
-                try:
-                    body = await self._enter(what)
-                except AccessError as error:
-                    raise ServiceError(str(error)) from None
-                self._token = self.client.pick(what, body, "access_token", str)
-                self._until = time.time() + float(body.get("expires_in") or 300)
-            return self._token
 
     async def _enter(self, what: str) -> Any:
         config = self.config

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
 
 import orjson
 from pydantic import Field
 
+from monitor.clients.client import AccessError, ProviderClient, ServiceError
 from monitor.common.duration import Duration
 from monitor.common.fields import instant
+from monitor.common.http import Reply
 from monitor.common.table import Component
 from monitor.inventory.held import HeldSecret
 
-__all__ = ["ManagerConfig", "described", "expiry", "members"]
+__all__ = ["ApiManager", "ManagerConfig", "PassingToken", "described", "expiry", "members", "pages"]
 
 _DEPTH = 6  # of objects within objects; what lies deeper is one value
 # Members that name a place or a person. Taken for secrets, they would be found in every log line that says where.
@@ -57,6 +62,63 @@ class ManagerConfig(Component):
     def stale_after(self) -> float:
         """Seconds without a whole reading after which what is known of it is not up to date any more."""
         return 2 * self.interval + self.timeout
+
+
+C = TypeVar("C", bound=ManagerConfig)
+Page = TypeVar("Page")
+
+
+class ApiManager(Generic[C]):
+    """What reads a provider by its API: asks with one client, for as long as it lives."""
+
+    advice: ClassVar[Mapping[int, str]] = {}  # status → what to do about it
+
+    def __init__(self, config: C, *, ca_file: Path | None = None) -> None:
+        self.config = config
+        self.client = ProviderClient(config.whose, advice=self.advice, throttled=self.throttled, ca_file=ca_file)
+
+    @staticmethod
+    def throttled(reply: Reply) -> bool:
+        """Whether an answer that is no 429 says that there were too many requests."""
+        return False
+
+    async def close(self) -> None:
+        await self.client.close()
+
+
+async def pages(
+    client: ProviderClient, what: str, page: Callable[[str | None], Awaitable[tuple[Page, object]]]
+) -> AsyncIterator[Page]:
+    """All pages of a list. `page`: the one that begins there, and where the next one does. Raises ServiceError."""
+    token: str | None = None
+    while True:
+        content, following = await page(token)
+        yield content
+        token = client.onward(what, token, following)
+        if token is None:
+            return
+
+
+class PassingToken:
+    """A bearer's token that a login gives for a while. `log_in`: asks for one, under that name; what it says."""
+
+    def __init__(self, client: ProviderClient, log_in: Callable[[str], Awaitable[Any]]) -> None:
+        self._client, self._log_in = client, log_in
+        self._token, self._until = "", 0.0
+        self._entering = asyncio.Lock()
+
+    async def header(self) -> dict[str, str]:
+        """Raises ServiceError."""
+        async with self._entering:
+            if time.time() > self._until - 60.0:
+                what = "logging in"
+                try:
+                    body = await self._log_in(what)
+                except AccessError as error:
+                    raise ServiceError(str(error)) from None
+                self._token = self._client.pick(what, body, "access_token", str)
+                self._until = time.time() + float(body.get("expires_in") or 300)
+            return {"Authorization": f"Bearer {self._token}"}
 
 
 def members(held: HeldSecret) -> Iterator[HeldSecret]:

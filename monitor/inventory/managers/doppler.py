@@ -9,11 +9,11 @@ from urllib.parse import urlencode
 
 from pydantic import model_validator
 
-from monitor.clients.client import AccessError, ProviderClient
+from monitor.clients.client import AccessError
 from monitor.common.credential import Credential
 from monitor.common.fields import ServerUrl
 from monitor.inventory.held import HeldSecret
-from monitor.inventory.managers.base import ManagerConfig
+from monitor.inventory.managers.base import ApiManager, ManagerConfig
 
 __all__ = ["DopplerConfig", "DopplerManager"]
 
@@ -58,12 +58,9 @@ class DopplerConfig(ManagerConfig):
         return self
 
 
-class DopplerManager:
+class DopplerManager(ApiManager[DopplerConfig]):
     Config: ClassVar[type[ManagerConfig]] = DopplerConfig
-
-    def __init__(self, config: DopplerConfig) -> None:
-        self.config = config
-        self.client = ProviderClient(config.whose, advice=_ADVICE)
+    advice = _ADVICE
 
     async def held(self) -> AsyncGenerator[HeldSecret, None]:
         config = self.config
@@ -90,9 +87,6 @@ class DopplerManager:
         except AccessError as error:
             wrong.append(f"{error}: give the token read access to the config")
         return wrong
-
-    async def close(self) -> None:
-        await self.client.close()
 
     async def _configs(self) -> AsyncIterator[dict[str, Any]]:
         page = 0

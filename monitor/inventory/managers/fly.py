@@ -7,11 +7,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
 
-from monitor.clients.client import AccessError, ProviderClient
+from monitor.clients.client import AccessError
 from monitor.common.credential import Credential
 from monitor.common.fields import ServerUrl, instant
 from monitor.inventory.held import HeldSecret
-from monitor.inventory.managers.base import ManagerConfig
+from monitor.inventory.managers.base import ApiManager, ManagerConfig
 
 __all__ = ["FlyConfig", "FlyManager"]
 
@@ -45,12 +45,9 @@ class FlyConfig(ManagerConfig):
     server: ServerUrl = "https://api.machines.dev"
 
 
-class FlyManager:
+class FlyManager(ApiManager[FlyConfig]):
     Config: ClassVar[type[ManagerConfig]] = FlyConfig
-
-    def __init__(self, config: FlyConfig) -> None:
-        self.config = config
-        self.client = ProviderClient(config.whose, advice=_ADVICE)
+    advice = _ADVICE
 
     async def held(self) -> AsyncIterator[HeldSecret]:
         for app in self.config.apps:
@@ -73,9 +70,6 @@ class FlyManager:
                     f"{error}: make a read-only token (fly tokens create readonly), or name it in `apps` no more"
                 )
         return wrong
-
-    async def close(self) -> None:
-        await self.client.close()
 
     async def _secrets(self, app: str) -> list[dict[str, Any]]:
         token = self.client.secret(self.config.token, "token")

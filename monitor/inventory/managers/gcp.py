@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any, ClassVar, Literal
 from urllib.parse import urlencode
 
 import orjson
 from pydantic import Field
 
-from monitor.clients.client import AccessError, ProviderClient, ServiceError, together
+from monitor.clients.client import AccessError, together
 from monitor.common.credential import Credential
 from monitor.common.fields import ServerUrl, instant
 from monitor.common.http import in_the_clear
 from monitor.inventory.held import HeldSecret, Standing, counted
-from monitor.inventory.managers.base import ManagerConfig, described
+from monitor.inventory.managers.base import ApiManager, ManagerConfig, PassingToken, described, pages
 
 __all__ = ["GcpConfig", "GcpManager"]
 
@@ -71,17 +70,16 @@ class GcpConfig(ManagerConfig):
     server: ServerUrl | None = None
 
 
-class GcpManager:
+class GcpManager(ApiManager[GcpConfig]):
     Config: ClassVar[type[ManagerConfig]] = GcpConfig
+    advice = _ADVICE
 
     def __init__(self, config: GcpConfig) -> None:
-        self.config = config
-        self.client = ProviderClient(config.whose, advice=_ADVICE)
+        super().__init__(config)
         region = f"{config.location}." if config.location else ""
         self._server = config.server or f"https://secretmanager.{region}{'rep.' if region else ''}googleapis.com"
         self._place = f"projects/{config.project}" + (f"/locations/{config.location}" if region else "")
-        self._token, self._until = "", 0.0
-        self._entering = asyncio.Lock()
+        self._token = PassingToken(self.client, self._by_key if config.key else self._by_machine)
 
     async def held(self) -> AsyncIterator[HeldSecret]:
         query = {"pageSize": "250", **({"filter": self.config.filter} if self.config.filter else {})}
@@ -104,9 +102,6 @@ class GcpManager:
         roles = {"secretmanager.versions.list": "viewer", "secretmanager.versions.access": "secretAccessor"}
         wrong = [f"it lacks {one}: grant roles/secretmanager.{roles[one]}" for one in _NEEDED if one not in may]
         return wrong + [f"it has {one}, which the monitor never needs" for one in _TOO_MUCH if one in may]
-
-    async def close(self) -> None:
-        await self.client.close()
 
     async def _versions(self, secret: dict[str, Any]) -> list[HeldSecret]:
         name = self.client.pick("secrets", secret, "name", str)
@@ -150,14 +145,11 @@ class GcpManager:
         except (binascii.Error, TypeError):
             raise self.client.error(what, "the payload is no base64") from None
 
-    async def _pages(self, kind: str, parent: str, query: dict[str, str]) -> AsyncIterator[list[dict[str, Any]]]:
-        token = None
-        while True:
-            rows, following = await self._page(kind, parent, {**query, **({"pageToken": token} if token else {})})
-            yield rows
-            token = self.client.onward(f"{parent}/{kind}", token, following)
-            if token is None:
-                return
+    def _pages(self, kind: str, parent: str, query: dict[str, str]) -> AsyncIterator[list[dict[str, Any]]]:
+        def page(token: str | None) -> Awaitable[tuple[list[dict[str, Any]], object]]:
+            return self._page(kind, parent, {**query, **({"pageToken": token} if token else {})})
+
+        return pages(self.client, f"{parent}/{kind}", page)
 
     async def _page(self, kind: str, parent: str, query: dict[str, str]) -> tuple[list[dict[str, Any]], object]:
         """A page of a list, and where the next begins. By the documentation an empty list is left out."""
@@ -168,22 +160,10 @@ class GcpManager:
         return self.client.rows(what, body, kind) if kind in body else [], body.get("nextPageToken")
 
     async def _ask(self, what: str, method: str, path: str, body: bytes | None = None) -> Any:
-        headers = {"Authorization": f"Bearer {await self._bearer()}"}
+        headers = await self._token.header()
         if body is not None:
             headers["Content-Type"] = "application/json"
         return await self.client.json(what, method, f"{self._server}/v1/{path}", headers, body)
-
-    async def _bearer(self) -> str:
-        async with self._entering:
-            if time.time() > self._until - 60.0:
-                what = "logging in"
-                try:
-                    body = await (self._by_key(what) if self.config.key else self._by_machine(what))
-                except AccessError as error:
-                    raise ServiceError(str(error)) from None
-                self._token = self.client.pick(what, body, "access_token", str)
-                self._until = time.time() + float(body.get("expires_in") or 300)
-            return self._token
 
     async def _by_machine(self, what: str) -> Any:
         host = os.environ.get("GCE_METADATA_HOST", "169.254.169.254")

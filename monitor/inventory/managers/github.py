@@ -8,12 +8,12 @@ from urllib.parse import quote
 
 from pydantic import Field, model_validator
 
-from monitor.clients.client import AccessError, ProviderClient
+from monitor.clients.client import AccessError
 from monitor.common.credential import Credential
 from monitor.common.fields import ServerUrl, instant
 from monitor.common.http import Reply
 from monitor.inventory.held import HeldSecret
-from monitor.inventory.managers.base import ManagerConfig
+from monitor.inventory.managers.base import ApiManager, ManagerConfig
 
 __all__ = ["GitHubActionsConfig", "GitHubActionsManager"]
 
@@ -67,12 +67,12 @@ class GitHubActionsConfig(ManagerConfig):
         return self
 
 
-class GitHubActionsManager:
+class GitHubActionsManager(ApiManager[GitHubActionsConfig]):
     Config: ClassVar[type[ManagerConfig]] = GitHubActionsConfig
+    advice = _ADVICE
 
     def __init__(self, config: GitHubActionsConfig) -> None:
-        self.config = config
-        self.client = ProviderClient(config.whose, advice=_ADVICE, throttled=_limited)
+        super().__init__(config)
         self._place = f"repos/{config.repo}" if config.repo else f"orgs/{config.org}"
 
     async def held(self) -> AsyncIterator[HeldSecret]:
@@ -105,8 +105,11 @@ class GitHubActionsManager:
             ]
         return []
 
-    async def close(self) -> None:
-        await self.client.close()
+    @staticmethod
+    def throttled(reply: Reply) -> bool:
+        """GitHub says 403 for a limit as well as for a missing permission."""
+        left = reply.headers.get("X-RateLimit-Remaining")
+        return reply.status == 403 and ("Retry-After" in reply.headers or left == "0")
 
     def _held(self, row: dict[str, Any], where: str, environment: str) -> HeldSecret:
         visibility = row.get("visibility")
@@ -143,8 +146,3 @@ class GitHubActionsManager:
             "Authorization": f"Bearer {self.client.secret(self.config.token, 'token')}",
         }
         return await self.client.ask(what, "GET", f"{self.config.base_url}/{path}", headers)
-
-
-def _limited(reply: Reply) -> bool:
-    """GitHub says 403 for a limit as well as for a missing permission."""
-    return reply.status == 403 and ("Retry-After" in reply.headers or reply.headers.get("X-RateLimit-Remaining") == "0")

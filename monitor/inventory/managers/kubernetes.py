@@ -13,12 +13,12 @@ from urllib.parse import urlencode
 import orjson
 from pydantic import StringConstraints
 
-from monitor.clients.client import AccessError, ProviderClient
+from monitor.clients.client import AccessError
 from monitor.common.credential import Credential
 from monitor.common.fields import LocalPath, ServerUrl, instant
 from monitor.common.text import printable
 from monitor.inventory.held import HeldSecret
-from monitor.inventory.managers.base import ManagerConfig, described, expiry
+from monitor.inventory.managers.base import ApiManager, ManagerConfig, described, expiry, pages
 
 __all__ = ["KubernetesConfig", "KubernetesManager"]
 
@@ -69,13 +69,13 @@ class KubernetesConfig(ManagerConfig):
     token_files: tuple[LocalPath, ...] = ()
 
 
-class KubernetesManager:
+class KubernetesManager(ApiManager[KubernetesConfig]):
     Config: ClassVar[type[ManagerConfig]] = KubernetesConfig
+    advice = _ADVICE
 
     def __init__(self, config: KubernetesConfig) -> None:
-        self.config = config
         ca_file = config.ca_file or (_ACCOUNT / "ca.crt" if (_ACCOUNT / "ca.crt").exists() else None)
-        self.client = ProviderClient(config.whose, advice=_ADVICE, ca_file=ca_file)
+        super().__init__(config, ca_file=ca_file)
 
     async def held(self) -> AsyncIterator[HeldSecret]:
         for namespace in self.config.namespaces or ("",):
@@ -96,25 +96,20 @@ class KubernetesManager:
                 wrong.append(f"it may {', '.join(more)} secrets {where}, which the monitor never needs")
         return wrong
 
-    async def close(self) -> None:
-        await self.client.close()
-
     async def _all(self, namespace: str) -> AsyncIterator[dict[str, Any]]:
         what = f"secrets of {namespace or 'all namespaces'}"
         path = f"api/v1/namespaces/{namespace}/secrets" if namespace else "api/v1/secrets"
         query = {"limit": str(_PAGE), **({"labelSelector": self.config.selector} if self.config.selector else {})}
-        token: str | None = None
-        while True:
-            given = {**query, **({"continue": token} if token else {})}
-            body = await self.client.json(
-                what, "GET", f"{self.config.server}/{path}?{urlencode(given)}", self._headers()
-            )
-            for row in self.client.rows(what, body, "items"):
-                yield row
+
+        async def page(token: str | None) -> tuple[list[dict[str, Any]], object]:
+            url = f"{self.config.server}/{path}?{urlencode(query | ({'continue': token} if token else {}))}"
+            body = await self.client.json(what, "GET", url, self._headers())
             about = self.client.pick(what, body, "metadata", dict)
-            token = self.client.onward(what, token, about.get("continue"))
-            if token is None:
-                return
+            return self.client.rows(what, body, "items"), about.get("continue")
+
+        async for rows in pages(self.client, what, page):
+            for row in rows:
+                yield row
 
     def _held(self, secret: dict[str, Any]) -> Iterator[HeldSecret]:
         about = self.client.pick("secrets", secret, "metadata", dict)

@@ -8,11 +8,11 @@ from typing import Any, ClassVar, Literal
 import orjson
 from pydantic import model_validator
 
-from monitor.clients.client import AccessError, ProviderClient, ServiceError
+from monitor.clients.client import AccessError, ServiceError
 from monitor.common.credential import Credential
 from monitor.common.fields import ServerUrl, instant
 from monitor.inventory.held import HeldSecret
-from monitor.inventory.managers.base import ManagerConfig
+from monitor.inventory.managers.base import ApiManager, ManagerConfig
 
 __all__ = ["RailwayConfig", "RailwayManager"]
 
@@ -81,12 +81,8 @@ class RailwayConfig(ManagerConfig):
         return self
 
 
-class RailwayManager:
+class RailwayManager(ApiManager[RailwayConfig]):
     Config: ClassVar[type[ManagerConfig]] = RailwayConfig
-
-    def __init__(self, config: RailwayConfig) -> None:
-        self.config = config
-        self.client = ProviderClient(config.whose)
 
     async def held(self) -> AsyncIterator[HeldSecret]:
         where = await self._place()
@@ -131,9 +127,6 @@ class RailwayManager:
         except ServiceError:
             return ["the token is one of a workspace, which may change every project in it: use a project_token"]
         return ["the token is one of an account, which may change all that its user may: use a project_token"]
-
-    async def close(self) -> None:
-        await self.client.close()
 
     async def _place(self) -> dict[str, Any]:
         if self.config.project_token is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any, ClassVar, Literal
 
 import orjson
@@ -14,7 +14,7 @@ from monitor.clients.client import AccessError, together
 from monitor.common.fields import instant
 from monitor.inventory.held import HeldSecret, Standing, counted
 from monitor.inventory.managers.amazon import AmazonConfig
-from monitor.inventory.managers.base import ManagerConfig
+from monitor.inventory.managers.base import ManagerConfig, pages
 
 __all__ = ["SsmConfig", "SsmManager"]
 
@@ -71,16 +71,10 @@ class SsmManager:
         self.client = self.amazon.client
 
     async def held(self) -> AsyncIterator[HeldSecret]:
-        token = None
-        while True:
-            page = await self._page(token, _PAGE)
-            rows = self.client.rows("GetParametersByPath", page, "Parameters")
+        async for rows in pages(self.client, "GetParametersByPath", self._page):
             async for versions in together(rows, self._versions):
                 for held in versions:
                     yield held
-            token = self.client.onward("GetParametersByPath", token, page.get("NextToken"))
-            if token is None:
-                return
 
     async def doctor(self) -> list[str]:
         wrong = []
@@ -106,7 +100,7 @@ class SsmManager:
     async def close(self) -> None:
         await self.amazon.close()
 
-    async def _page(self, token: str | None, size: int) -> dict[str, Any]:
+    async def _page(self, token: str | None, size: int = _PAGE) -> tuple[list[dict[str, Any]], object]:
         given: dict[str, Any] = {
             "Path": self.config.path,
             "Recursive": True,
@@ -117,24 +111,27 @@ class SsmManager:
             given["ParameterFilters"] = [{"Key": "Type", "Option": "Equals", "Values": ["SecureString"]}]
         if token:
             given["NextToken"] = token
-        return await self.amazon.call("GetParametersByPath", given)
+        return await self._rows("GetParametersByPath", given)
+
+    async def _rows(self, operation: str, given: dict[str, Any]) -> tuple[list[dict[str, Any]], object]:
+        page = await self.amazon.call(operation, given)
+        return self.client.rows(operation, page, "Parameters"), page.get("NextToken")
 
     async def _versions(self, row: dict[str, Any]) -> list[HeldSecret]:
         name = self.client.pick("GetParametersByPath", row, "Name", str)
         if self.config.versions == 1:
             return [self._held(name, row, 0, None)]
         history: list[dict[str, Any]] = []
-        token = None
-        while True:
+
+        def page(token: str | None) -> Awaitable[tuple[list[dict[str, Any]], object]]:
             given = {"Name": name, "WithDecryption": True, "MaxResults": 50, **({"NextToken": token} if token else {})}
-            try:
-                page = await self.amazon.call("GetParameterHistory", given)
-            except NotThereError:
-                return []  # removed since it was listed
-            history += self.client.rows("GetParameterHistory", page, "Parameters")
-            token = self.client.onward("GetParameterHistory", token, page.get("NextToken"))
-            if token is None:
-                break
+            return self._rows("GetParameterHistory", given)
+
+        try:
+            async for rows in pages(self.client, "GetParameterHistory", page):
+                history += rows
+        except NotThereError:
+            return []  # removed since it was listed
         first = min((instant(one.get("LastModifiedDate")) or 0.0 for one in history), default=0.0) or None
         history.sort(key=lambda one: int(one.get("Version") or 0), reverse=True)
         return [self._held(name, one, place, first) for place, one in enumerate(history[: self.config.versions])]

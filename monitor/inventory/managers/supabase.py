@@ -7,11 +7,11 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from monitor.clients.client import AccessError, ProviderClient
+from monitor.clients.client import AccessError
 from monitor.common.credential import Credential
 from monitor.common.fields import ServerUrl, instant
 from monitor.inventory.held import HeldSecret, Standing
-from monitor.inventory.managers.base import ManagerConfig, expiry
+from monitor.inventory.managers.base import ApiManager, ManagerConfig, expiry
 
 __all__ = ["SupabaseConfig", "SupabaseManager"]
 
@@ -49,14 +49,11 @@ class SupabaseConfig(ManagerConfig):
     server: ServerUrl = "https://api.supabase.com"
 
 
-class SupabaseManager:
+class SupabaseManager(ApiManager[SupabaseConfig]):
     """Publishable and anon keys are public: they are listed, and their values are not kept."""
 
     Config: ClassVar[type[ManagerConfig]] = SupabaseConfig
-
-    def __init__(self, config: SupabaseConfig) -> None:
-        self.config = config
-        self.client = ProviderClient(config.whose, advice=_ADVICE)
+    advice = _ADVICE
 
     async def held(self) -> AsyncIterator[HeldSecret]:
         legacy = await self._get("api-keys/legacy", empty=404)  # of a project that never had any
@@ -97,9 +94,6 @@ class SupabaseManager:
                 "project alone"
             )
         return wrong
-
-    async def close(self) -> None:
-        await self.client.close()
 
     def _key(self, key: dict[str, Any], legacy_works: bool) -> HeldSecret:
         name = self.client.pick("api-keys", key, "name", str)

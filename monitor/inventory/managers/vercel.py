@@ -8,11 +8,11 @@ from urllib.parse import quote, urlencode
 
 from pydantic import Field
 
-from monitor.clients.client import AccessError, ProviderClient, together
+from monitor.clients.client import AccessError, together
 from monitor.common.credential import Credential
 from monitor.common.fields import ServerUrl, instant
 from monitor.inventory.held import HeldSecret
-from monitor.inventory.managers.base import ManagerConfig
+from monitor.inventory.managers.base import ApiManager, ManagerConfig, pages
 
 __all__ = ["VercelConfig", "VercelManager"]
 
@@ -50,30 +50,19 @@ class VercelConfig(ManagerConfig):
     server: ServerUrl = "https://api.vercel.com"
 
 
-class VercelManager:
+class VercelManager(ApiManager[VercelConfig]):
     Config: ClassVar[type[ManagerConfig]] = VercelConfig
-
-    def __init__(self, config: VercelConfig) -> None:
-        self.config = config
-        self.client = ProviderClient(config.whose, advice=_ADVICE)
+    advice = _ADVICE
 
     async def held(self) -> AsyncIterator[HeldSecret]:
-        until: str | None = None
-        while True:
-            query = {"until": until} if until else {}
-            body = await self._get("env", f"v10/projects/{self.config.project}/env", query)
-            rows = [row for row in self.client.rows("env", body, "envs") if row.get("type") != "system"]
+        async for rows in pages(self.client, "env", self._page):
             async for value, row in together(rows, self._value):
                 for held in self._held(row, value):
                     yield held
-            following = (body.get("pagination") or {}).get("next")
-            until = self.client.onward("env", until, None if following is None else str(following))
-            if until is None:
-                return
 
     async def doctor(self) -> list[str]:
         try:
-            await self._get("env", f"v10/projects/{self.config.project}/env", {})
+            await self._page(None)
         except AccessError as error:
             return [f"{error}: give the token access to the team and the project"]
         try:
@@ -88,8 +77,12 @@ class VercelManager:
             wrong.append("the token never expires: make one that does")
         return wrong
 
-    async def close(self) -> None:
-        await self.client.close()
+    async def _page(self, until: str | None) -> tuple[list[dict[str, Any]], object]:
+        path = f"v10/projects/{self.config.project}/env"
+        body = await self._get("env", path, {"until": until} if until else {})
+        rows = [row for row in self.client.rows("env", body, "envs") if row.get("type") != "system"]
+        following = (body.get("pagination") or {}).get("next")
+        return rows, None if following is None else str(following)
 
     async def _value(self, row: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
         if self.client.pick("env", row, "type", str) not in _GIVEN:
