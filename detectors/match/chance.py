@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 
-__all__ = ["MIXED", "by_chance", "unwritten"]
+__all__ = ["MIXED", "amid_others", "by_chance", "unwritten"]
 
 _LONGEST = 8  # encoded characters of a rule's literal; what is longer stands nowhere by chance
 _BEFORE, _BEHIND = 8, 12  # characters around it that are looked at
@@ -31,9 +31,16 @@ def by_chance(data: bytes | bytearray | memoryview, group: int, end: int) -> boo
     return bool(_NO_TEXT.search(text, 0, start) and _NO_TEXT.search(text, behind, behind + _EVIDENCE))
 
 
+_ALIKE = re.compile(rb"[A-Za-z0-9+/](?:x{4}|X{4})[A-Za-z0-9+/]")
 MIXED = re.compile(rb"(?s)(?=.*[a-z])(?=.*[A-Z]).*[0-9]")
 # A part of a path, in one of the ways that people write.
 _WRITTEN = re.compile(rb"(?:^|/)(?:[a-z_-]*[0-9]*|[A-Z_-]+[0-9]*|(?:[A-Z][a-z]+)+|[^/]*\.[^/]*)(?=/|$)")
+
+
+def amid_others(value: bytes) -> bool:
+    """Whether a letter stands there four times in a row within so much else that it may be by chance."""
+    varied = len(value) >= 24 and len(set(value)) * 2 > len(value) and MIXED.search(value) is not None
+    return varied and _ALIKE.search(value) is not None
 
 
 def unwritten(value: bytes) -> bool:

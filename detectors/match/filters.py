@@ -10,7 +10,7 @@ from functools import cache, lru_cache
 from itertools import pairwise
 from urllib.parse import unquote_to_bytes
 
-from detectors.match.chance import unwritten
+from detectors.match.chance import amid_others, unwritten
 from detectors.match.parts import secret_part
 from detectors.match.quick import first, found, quick
 from detectors.match.score import HEX, UUID, different, entropy, stands_for_password, surprise
@@ -263,7 +263,7 @@ def placeholder(value: bytes) -> str | None:
 
 def _stands_in(value: bytes) -> str | None:
     word = _WORD(value)
-    if word.lower() == b"xxxx" and len(value) > _LONG:
+    if word.lower() == b"xxxx" and (len(value) > _LONG or amid_others(value)):
         word = _LONG_WORD(value)
     if word:
         return f"placeholder word {word.decode('ascii', 'replace').lower()!r}"

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from detectors.match.chance import by_chance, unwritten
-from detectors.match.filters import _PATH, _random
+from detectors.match.filters import _PATH, _random, placeholder
 from tests.detectors.texts import engine
 
 LITERAL = b"ghp_"
@@ -63,7 +63,9 @@ def test_a_token_amid_bytes_that_are_no_text_is_found() -> None:
         assert any(token in match.secret for match in engine().worker().scan(data))
 
 
-def test_slashes_come_by_chance_in_what_is_random() -> None:
+def test_letters_in_a_row_and_slashes_come_by_chance_in_what_is_random() -> None:
+    assert placeholder(b"j+iMmJwI2kg+mxxxxez+Va8NGap5EJz3") is None
+    assert all(map(placeholder, (b"sk-proj-xxxxxxxxxxxxxxxxxxxxxxxx", b"abcdxxxxefgh", b"AKIAxxxx-xxxx-xxxx-1234")))
     chance = random.Random(9)
     encoded = [base64.b64encode(chance.randbytes(24)) for _ in range(20_000)]
     looks = [value for value in encoded if _PATH.fullmatch(value)]
