@@ -60,7 +60,7 @@ def list_uses(
     help="Who reads which secret, since when, how often, at which hours (UTC) and from which networks.",
 )
 def habits(form: FormatOption = "text", config: ConfigOption = None) -> None:
-    found = with_store(read_config(config, store_only="look"), lambda store: store.access.known(), missing=lambda: [])
+    known = with_store(read_config(config, store_only="look"), lambda store: store.access.known(), missing=lambda: [])
     rows = [
         {
             "secret": secret,
@@ -72,7 +72,7 @@ def habits(form: FormatOption = "text", config: ConfigOption = None) -> None:
             "hours": sorted(habit.hours),
             "networks": sorted(habit.networks),
         }
-        for secret, principal, habit in found
+        for secret, principal, habit in known
     ]
 
     columns = (
@@ -158,7 +158,7 @@ def used(
     _show(with_store(read_config(config, store_only="look"), read), form)
 
 
-def _show(found: Sequence[Use], form: Format, limit: int = MOST) -> None:
+def _show(uses: Sequence[Use], form: Format, limit: int = MOST) -> None:
     rows = [
         {
             "secret": one.secret,
@@ -172,7 +172,7 @@ def _show(found: Sequence[Use], form: Format, limit: int = MOST) -> None:
             "last": stamp(one.last),
             "source": one.source,
         }
-        for one in found
+        for one in uses
     ]
 
     columns = ("last", "times", "outcome", "principal", "address", "secret")

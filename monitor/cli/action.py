@@ -143,37 +143,37 @@ def run(
         raise typer.Exit(1)
 
 
-def as_dict(one: ActionRun) -> dict[str, Any]:
+def as_dict(run: ActionRun) -> dict[str, Any]:
     """An action as scripts get it; times in RFC 3339."""
     return {
-        "id": one.id,
-        "incident": one.incident,
-        "action": one.action,
-        "state": one.state,
-        "automatic": one.automatic,
-        "approvals": list(one.approvals),
-        "needed": one.needed,
-        "planned_by": one.planned_by,
-        "planned_at": stamp(one.planned_at, "milliseconds"),
-        "started_at": stamp(one.started_at, "milliseconds"),
-        "finished_at": stamp(one.finished_at, "milliseconds"),
-        "step": one.step,
-        "parts": dict(one.parts),
-        "outcome": one.outcome,
+        "id": run.id,
+        "incident": run.incident,
+        "action": run.action,
+        "state": run.state,
+        "automatic": run.automatic,
+        "approvals": list(run.approvals),
+        "needed": run.needed,
+        "planned_by": run.planned_by,
+        "planned_at": stamp(run.planned_at, "milliseconds"),
+        "started_at": stamp(run.started_at, "milliseconds"),
+        "finished_at": stamp(run.finished_at, "milliseconds"),
+        "step": run.step,
+        "parts": dict(run.parts),
+        "outcome": run.outcome,
     }
 
 
-def _print(one: ActionRun, form: Format) -> None:
+def _print(run: ActionRun, form: Format) -> None:
     def text(row: Mapping[str, Any]) -> Iterable[str]:
-        yield paint(f"{one.action} {one.state}", bold=True) + (f": {printable(one.outcome)}" if one.outcome else "")
+        yield paint(f"{run.action} {run.state}", bold=True) + (f": {printable(run.outcome)}" if run.outcome else "")
         yield from fields(row, "id", "incident", "planned_by", "planned_at", "started_at", "finished_at")
-        if one.needed:
-            who = f": {', '.join(one.approvals)}" if one.approvals else ""
-            yield field("approved", f"{len(one.approvals)} of {one.needed}{who}")
-        if one.state in ("planned", "approved"):
-            yield field("next", f"monitor action {'approve' if one.state == 'planned' else 'run'} {one.id}")
+        if run.needed:
+            who = f": {', '.join(run.approvals)}" if run.approvals else ""
+            yield field("approved", f"{len(run.approvals)} of {run.needed}{who}")
+        if run.state in ("planned", "approved"):
+            yield field("next", f"monitor action {'approve' if run.state == 'planned' else 'run'} {run.id}")
 
-    emit_one(as_dict(one), form, text)
+    emit_one(as_dict(run), form, text)
 
 
 def _fitting(settings: Config, ref: str, form: Format) -> None:

@@ -126,22 +126,22 @@ def _items(only: Sequence[str]) -> list[str]:
 
 
 def _text(items: Sequence[Judged]) -> Iterator[str]:
-    for one in items:
-        mark = paint(one.verdict.upper().ljust(8), _COLOUR[one.verdict], bold=True)
-        yield f"{mark}{one.id}: {one.title}" + (" (waived)" if one.accepted else "")
-        most = _FEW if one.verdict == "pass" else _SHOWN
-        shown = [piece for piece in one.evidence if piece.verdict == one.verdict or piece.verdict != "pass"][:most]
+    for item in items:
+        mark = paint(item.verdict.upper().ljust(8), _COLOUR[item.verdict], bold=True)
+        yield f"{mark}{item.id}: {item.title}" + (" (waived)" if item.accepted else "")
+        most = _FEW if item.verdict == "pass" else _SHOWN
+        shown = [piece for piece in item.evidence if piece.verdict == item.verdict or piece.verdict != "pass"][:most]
         for piece in shown:
             waiver = f"; waived until {piece.waiver.expires}: {piece.waiver.reason}" if piece.waiver else ""
-            what = "" if piece.verdict == one.verdict else f"{piece.verdict}: "
+            what = "" if piece.verdict == item.verdict else f"{piece.verdict}: "
             yield printable(f"        {what}{piece.text}{waiver}")
-        for repeat in dict.fromkeys(piece.repeat for piece in shown if piece.repeat and one.verdict != "pass"):
+        for repeat in dict.fromkeys(piece.repeat for piece in shown if piece.repeat and item.verdict != "pass"):
             yield paint(printable(f"        $ {repeat}"), dim=True)
-        rest = sum(one.counts[verdict] for verdict in {one.verdict, "fail", "unknown"}) - len(shown)
+        rest = sum(item.counts[verdict] for verdict in {item.verdict, "fail", "unknown"}) - len(shown)
         if rest > 0:
             yield f"        … and {rest:,} more; --format json has up to 50 of each kind"
-        for late in one.expired:
+        for late in item.expired:
             yield printable(f"        a waiver expired on {late.expires}: {late.reason}")
-        if one.verdict == "fail" and not one.accepted:
-            yield f"        to do: {one.remedy}"
+        if item.verdict == "fail" and not item.accepted:
+            yield f"        to do: {item.remedy}"
     yield summary(items)

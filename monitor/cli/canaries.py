@@ -79,7 +79,7 @@ def show(settings: Config, form: Format) -> None:
     """Each with where it was planted, and whether it was seen elsewhere."""
     from monitor.site import read_rules
 
-    found = with_store(settings, lambda store: store.canaries.list(), missing=lambda: [])
+    planted = with_store(settings, lambda store: store.canaries.list(), missing=lambda: [])
     rules = {rule.id for rule in read_rules(settings)}
     rows = [
         {
@@ -92,7 +92,7 @@ def show(settings: Config, form: Format) -> None:
             "incident": one.incident,
             "watched": one.rule in rules,
         }
-        for one in found
+        for one in planted
     ]
 
     columns = ("name", ("lies in", "place"), "host", ("since", "planted"), "by", ("", _state))

@@ -206,7 +206,7 @@ async def _list(
 ) -> list[dict[str, Any]]:
     from monitor.github.alerts import AlertItem, Malformed, item
 
-    found: dict[str, AlertItem] = {}
+    alerts: dict[str, AlertItem] = {}
     client = client_of(source)
     try:
         for stream in source.streams():
@@ -223,34 +223,34 @@ async def _list(
                     except Malformed:
                         continue
                     one.take_secret()  # an old server may send it unasked
-                    found[one.id(source.host)] = one
+                    alerts[one.id(source.host)] = one
                 if left <= 0:
                     break
     finally:
         await client.close()
-    incidents = await incidents_of(config, list(found))
-    rows = sorted(found.items(), key=lambda entry: -entry[1].updated)
+    incidents = await incidents_of(config, list(alerts))
+    rows = sorted(alerts.items(), key=lambda entry: -entry[1].updated)
     return [_row(source.name, name, one, incidents.get(name)) for name, one in rows]
 
 
-def _row(source: str, name: str, one: Any, incident: str | None) -> dict[str, Any]:
+def _row(source: str, name: str, alert: Any, incident: str | None) -> dict[str, Any]:
     from monitor.common.wording import stamp
 
     return {
         "id": name,
         "source": source,
-        "repository": one.repo,
-        "number": one.number,
-        "secret_type": one.secret_type,
-        "name": one.name,
-        "state": one.state,
-        "resolution": one.resolution,
-        "validity": one.validity or "unknown",
-        "publicly_leaked": one.public,
-        "multi_repo": one.multi,
-        "created": stamp(one.created),
-        "updated": stamp(one.updated),
-        "url": one.url,
+        "repository": alert.repo,
+        "number": alert.number,
+        "secret_type": alert.secret_type,
+        "name": alert.name,
+        "state": alert.state,
+        "resolution": alert.resolution,
+        "validity": alert.validity or "unknown",
+        "publicly_leaked": alert.public,
+        "multi_repo": alert.multi,
+        "created": stamp(alert.created),
+        "updated": stamp(alert.updated),
+        "url": alert.url,
         "incident": incident,
     }
 

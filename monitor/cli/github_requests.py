@@ -56,7 +56,7 @@ async def _waiting(config: Config, source: GitHubConfig) -> tuple[list[dict[str,
     from monitor.site import make_scrubber
 
     scrub, client = make_scrubber(config), client_of(source)
-    found: list[ReviewRequest] = []
+    waiting: list[ReviewRequest] = []
     unread: list[str] = []
     try:
         for target in source.targets:
@@ -64,7 +64,7 @@ async def _waiting(config: Config, source: GitHubConfig) -> tuple[list[dict[str,
                 odd = 0
                 try:
                     async for one in open_reviews(client, target, kind):
-                        found += [one] if one is not None else []
+                        waiting += [one] if one is not None else []
                         odd += one is None
                 except RemoteError as error:
                     if error.status != 404:  # nobody has to ask there
@@ -74,7 +74,7 @@ async def _waiting(config: Config, source: GitHubConfig) -> tuple[list[dict[str,
                     unread.append(f"{source.name}: {KINDS[kind]} of {target}: {why}")
     finally:
         await client.close()
-    ids = {one: alert for one in found if (alert := one.alert_id(source.host))}
+    ids = {one: alert for one in waiting if (alert := one.alert_id(source.host))}
     incidents = await incidents_of(config, list(ids.values()))
     rows = [
         {
@@ -91,6 +91,6 @@ async def _waiting(config: Config, source: GitHubConfig) -> tuple[list[dict[str,
             "url": one.url,
             "incident": incidents.get(ids.get(one, "")),
         }
-        for one in dict.fromkeys(found)
+        for one in dict.fromkeys(waiting)
     ]
     return rows, unread

@@ -123,7 +123,7 @@ def status(
 
     git = repository_at(folder)
     place = _place(git)
-    found = [standing(place, name) for name in _wanted(git, hooks)]
+    states = [standing(place, name) for name in _wanted(git, hooks)]
 
     def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         for row in rows:
@@ -132,8 +132,8 @@ def status(
             if row["note"]:
                 yield printable(f"    {row['note']}")
 
-    emit((asdict(one) for one in found), form, text)
-    raise typer.Exit(0 if all(one.state == "installed" for one in found) else 1)
+    emit((asdict(one) for one in states), form, text)
+    raise typer.Exit(0 if all(one.state == "installed" for one in states) else 1)
 
 
 @app.command(

@@ -279,7 +279,7 @@ def merge(
     from monitor.store.actions import ActionError
 
     settings = read_config(config, store_only="act")
-    kept = noted(settings, note)
+    reason = noted(settings, note)
 
     async def look(store: Store) -> list[Incident]:
         return [await store.incidents.get(one) for one in (into, *others)]
@@ -295,7 +295,7 @@ def merge(
     async def apply(store: Store) -> tuple[IncidentView, list[str]]:
         stays, *rest = known
         ids = [one.id for one in rest]
-        await store.merges.merge(stays.id, ids, actor=person(), note=kept)
+        await store.merges.merge(stays.id, ids, actor=person(), note=reason)
         (shown,) = await _views(settings, config, store, [await store.incidents.get(stays.id)])
         return shown, ids
 

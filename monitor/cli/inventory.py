@@ -107,7 +107,7 @@ def list_secrets(
     async def work(store: Store) -> tuple[list[Secret], dict[str, Sync]]:
         return await store.inventory.secrets(entry=entry, environment=environment), await store.inventory.syncs()
 
-    found, syncs = with_store(read_config(config, store_only="look"), work, missing=lambda: ([], {}))
+    secrets, syncs = with_store(read_config(config, store_only="look"), work, missing=lambda: ([], {}))
     columns = (
         *("entry", "name", "environment"),
         ("value", lambda row: f"refused: {row['refused']}" if row["refused"] else row["state"]),
@@ -117,7 +117,7 @@ def list_secrets(
     )
     unknown = "no secret is known; `monitor inventory sync` reads the managers"
     emit_list(
-        (as_dict(one) for one in found if one.refused or not refused),
+        (as_dict(one) for one in secrets if one.refused or not refused),
         form,
         columns,
         nothing="no secret is refused" if refused else unknown,

@@ -106,13 +106,13 @@ def _fresh(entries: Sequence[ManagerConfig], scrub: Callable[[str], str]) -> tup
     from monitor.inventory.reader import read
 
     key = secrets.token_bytes(32)
-    found: list[Holding] = []
+    holdings: list[Holding] = []
 
     async def one(entry: ManagerConfig) -> str:
         def take(enrolled: Any) -> None:
             kept = enrolled[0]
             if kept.standing == "current":
-                found.append(of_kept(entry.name, kept))
+                holdings.append(of_kept(entry.name, kept))
 
         return await read(entry, key, scrub, take)
 
@@ -120,7 +120,7 @@ def _fresh(entries: Sequence[ManagerConfig], scrub: Callable[[str], str]) -> tup
         return await asyncio.gather(*map(one, entries))
 
     why = asyncio.run(ask_all())
-    return found, {entry.name: error for entry, error in zip(entries, why, strict=True) if error}
+    return holdings, {entry.name: error for entry, error in zip(entries, why, strict=True) if error}
 
 
 def _stored(settings: Config, entries: Sequence[ManagerConfig]) -> tuple[list[Holding], dict[str, str]]:

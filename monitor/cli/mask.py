@@ -191,10 +191,10 @@ class _Records:
 
     def _commit(self) -> None:
         with self._lock:
-            found, self._found = self._found, []
+            findings, self._found = self._found, []
         self._fails = True
         try:
-            with_store(self._settings, lambda store: store.commit(found, []))
+            with_store(self._settings, lambda store: store.commit(findings, []))
             self._fails = False
         except typer.Exit:  # which has said why
             pass
@@ -202,7 +202,7 @@ class _Records:
             why = str(error) if isinstance(error, ConfigError) else type(error).__name__
             typer.echo(f"findings cannot be recorded: {printable(why)}", err=True)
         if self._fails:
-            self.add(found)
+            self.add(findings)
         self._due = time.monotonic() + (_REPORT_AGAIN if self._fails else _REPORT_EVERY)
 
 

@@ -159,7 +159,7 @@ def done(
         fail("say with --note why it is closed without evidence", 2)
     old = value_of("--old-from", old_from)
     settings = read_config(config, store_only="act", needs=("rotation", "inventory", "verify"), enter=True)
-    kept, key = typed(settings, note), state.key(settings)
+    reason, key = typed(settings, note), state.key(settings)
     _refresh(settings, ref)
     incident, seen = _open_rotation(settings, ref, key)
     refused = _refused(settings, seen, key, old, rule, yes=yes) if old else None
@@ -172,7 +172,7 @@ def done(
 
     run = with_store(
         settings,
-        lambda store: close(store, incident, seen, proof, actor=person(), note=kept, whole=anyway or not lacks),
+        lambda store: close(store, incident, seen, proof, actor=person(), note=reason, whole=anyway or not lacks),
     )
     row = {
         "secret": f"{seen.secret.entry}/{seen.secret.name}",
@@ -224,8 +224,8 @@ def departed(
         return [(secret, principal) for secret, principal, _ in await store.access.known()], await look(store)
 
     reads, known = with_store(settings, work)
-    found = reach(name, settings.access, reads, [one.name for one in known])
-    owned = {secret: [one for one in known if one.name == secret or same(secret, one.name)] for secret in found}
+    reachable = reach(name, settings.access, reads, [one.name for one in known])
+    owned = {secret: [one for one in known if one.name == secret or same(secret, one.name)] for secret in reachable}
     begun: dict[str, str] = {}
     refused: dict[str, str] = {}
     if not look_only:
@@ -240,7 +240,7 @@ def departed(
             "rotations": [begun[one.title] for one in owned[secret] if one.title in begun],
             "refused": [refused[one.title] for one in owned[secret] if one.title in refused],
         }
-        for secret, reasons in found.items()
+        for secret, reasons in reachable.items()
     ]
 
     emit_list(
@@ -298,7 +298,7 @@ async def _named(store: Store, refs: Sequence[str]) -> tuple[list[Managed], dict
     """Those that there are, and why others are not."""
     from monitor.rotation.work import managed
 
-    found: dict[str, Managed] = {}
+    named: dict[str, Managed] = {}
     unknown: dict[str, str] = {}
     for ref in refs:
         try:
@@ -306,10 +306,10 @@ async def _named(store: Store, refs: Sequence[str]) -> tuple[list[Managed], dict
         except LookupError as error:
             unknown[ref] = str(error.args[0])
             continue
-        found |= {one.title: one for one in there}
+        named |= {one.title: one for one in there}
         if not there:
             unknown[ref] = f"{ref} is gone from its manager"
-    return list(found.values()), unknown
+    return list(named.values()), unknown
 
 
 def _begin(
@@ -360,13 +360,13 @@ def _ask(settings: Config, begun: Sequence[tuple[Managed, str, RunbookRun]]) -> 
 
 
 def _started(
-    found: Sequence[tuple[Managed, str, RunbookRun]],
+    opened: Sequence[tuple[Managed, str, RunbookRun]],
     refused: Mapping[str, str],
     asked: Mapping[str, tuple[str, str]],
     form: Format,
 ) -> None:
     rows: list[dict[str, str | None]] = []
-    for secret, id_, run in found:
+    for secret, id_, run in opened:
         state, outcome = asked.get(secret.title, (None, None))
         step = run.next.id if run.next else None
         rows.append({"secret": secret.title, "incident": id_, "next": step, "provider": state, "outcome": outcome})
@@ -381,7 +381,7 @@ def _started(
             yield f"{row['incident']} {printable(row['secret'])}: next {row['next'] or '-'}"
             if row["provider"] is not None:
                 yield f"  its provider: {row['provider']}: {printable(row['outcome'])}"
-        if found:
+        if opened:
             yield "`monitor runbook show ID` says what is to be done; `monitor rotation done SECRET` closes it"
 
     emit(rows, form, text)
@@ -418,7 +418,7 @@ def _refused(settings: Config, seen: Shown, key: bytes, value: str, rule: str | 
     return f"the issuer refuses the old value: {verdict.reason}"
 
 
-def _show(settings: Config, found: Sequence[Due], form: Format, nothing: str) -> None:
+def _show(settings: Config, listed: Sequence[Due], form: Format, nothing: str) -> None:
     from monitor.rotation.automatic import by_provider
 
     rows = [
@@ -434,7 +434,7 @@ def _show(settings: Config, found: Sequence[Due], form: Format, nothing: str) ->
             "tags": list(one.secret.tags),
             "automatic": by_provider(settings, one.secret),
         }
-        for one in found
+        for one in listed
     ]
 
     columns = (

@@ -92,17 +92,17 @@ def check(
 def _labels(texts: Sequence[str]) -> dict[str, str]:
     from detectors.rules.load import rule_families, rule_forms
 
-    found = {}
+    given = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name:
             fail(f"{printable(text)}: not a label; write NAME=VALUE, such as severity=critical", 2)
-        found[name] = value
-    rule = found.get("rule")
+        given[name] = value
+    rule = given.get("rule")
     of_rule = (
         {"family": rule_families().get(rule, "custom"), "format": rule_forms().get(rule, "custom")} if rule else {}
     )
-    return {**_GRANTED, **of_rule, **found}
+    return {**_GRANTED, **of_rule, **given}
 
 
 def _in_force(config: Config) -> Policy:

@@ -112,18 +112,18 @@ def ammunition(settings: Config, rule: Rule) -> Ammunition:
     value = raw.replace("\n", "\\n")
     worker, before = build_engine(settings).worker(), "nothing leaked: "
 
-    found = worker.scan(f"{before}{value}\n".encode())
-    found.sort(key=lambda match: match.rule.id != rule.id)
-    if not found or found[0].rule.id != rule.id:
+    logged = worker.scan(f"{before}{value}\n".encode())
+    logged.sort(key=lambda match: match.rule.id != rule.id)
+    if not logged or logged[0].rule.id != rule.id:
         fail(f"rule {rule.id} finds none of its own secrets in a log line; choose another with --rule", 2)
-    bare = min(match.start for match in found) == len(before) or bool(_URL.match(value))
+    bare = min(match.start for match in logged) == len(before) or bool(_URL.match(value))
     line = f"{re.sub('[^A-Z0-9]', '_', rule.id.upper())}={value}" if bare else value
 
     def prints(matches: Sequence[Match]) -> list[str]:
         return list(dict.fromkeys(fingerprint(own, match.secret) for match in matches))
 
     written = prints(worker.scan(f"{line}\n".encode()))
-    others = [print_ for print_ in prints([*found, *worker.scan(raw.encode())]) if print_ not in written]
+    others = [print_ for print_ in prints([*logged, *worker.scan(raw.encode())]) if print_ not in written]
     if not {*written, *others}.isdisjoint(prints(worker.scan(another.encode()))):
         fail(f"the examples of rule {rule.id} hold a fixed secret: write it as a template, such as {{alnum:20}}", 2)
-    return Ammunition(value, line, prints(found), written, others)
+    return Ammunition(value, line, prints(logged), written, others)

@@ -252,9 +252,9 @@ class _Progress:
         """The tree is listed first when there is a bar, as it needs a total."""
         if not self._wanted:
             return entries
-        found = list(entries)
-        total = sum(entry.size or 0 for entry in found)
-        if total >= 64 << 20 or len(found) > 2000:
+        whole = list(entries)
+        total = sum(entry.size or 0 for entry in whole)
+        if total >= 64 << 20 or len(whole) > 2000:
             from rich.console import Console
             from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
@@ -270,7 +270,7 @@ class _Progress:
             )
             self._task = self._bar.add_task("scan", total=total)
             self._bar.start()
-        return found
+        return whole
 
     def advance(self, outcome: ScanOutcome, *, talk: bool) -> None:
         """`talk`: something is about to be printed where the bar stands."""

@@ -92,7 +92,7 @@ def add(
     help="What is suppressed, until when, by whom and why, and how often it was seen meanwhile.",
 )
 def list_suppressions(form: FormatOption = "text", config: ConfigOption = None) -> None:
-    found = with_store(
+    suppressed = with_store(
         read_config(config, store_only="look"), lambda store: store.suppressions.list(), missing=lambda: []
     )
     columns = (
@@ -102,7 +102,9 @@ def list_suppressions(form: FormatOption = "text", config: ConfigOption = None) 
         ("what", lambda row: row["name"] and f"{row['name']} {row['masked']}"),
         "reason",
     )
-    emit_list(map(_as_dict, found), form, columns, nothing="nothing is suppressed", spare=("last seen", "seen", "by"))
+    emit_list(
+        map(_as_dict, suppressed), form, columns, nothing="nothing is suppressed", spare=("last seen", "seen", "by")
+    )
 
 
 @app.command(

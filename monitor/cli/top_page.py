@@ -94,7 +94,7 @@ def _source(row: Row, now: float) -> list[str]:
 
 
 def _sinks(status: Row) -> list[list[str]]:
-    found = []
+    cells = []
     for sink in status["sinks"]:
         if sink["sent"] is None:
             state = "not known"
@@ -109,8 +109,8 @@ def _sinks(status: Row) -> list[list[str]]:
         last = "-" if sink["last_success"] is None else f"{_span(status['time'] - sink['last_success'])} ago"
         counts = [f"{sink[name]:,}" for name in ("pending", "leased", "dead")]
         sent = "-" if sink["sent"] is None else f"{sink['sent']:,}"
-        found.append([sink["name"], sink["type"], *counts, sent, last, state])
-    return found
+        cells.append([sink["name"], sink["type"], *counts, sent, last, state])
+    return cells
 
 
 def _behind(status: Row) -> list[list[str]]:
