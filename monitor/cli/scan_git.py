@@ -205,6 +205,6 @@ def _search(
         session.incomplete = True
         session.problem(_name(git), gone)
     session.files = search.prefilter.commits if session.unit == "commit" else search.prefilter.files
-    for names, what in search.passed.told():
+    for names, what in search.passed.words():
         session.notes.append(f"{len(names):,} {what}")
     session.finish()

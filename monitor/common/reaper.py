@@ -58,8 +58,8 @@ def _await(pid: int, seconds: float) -> int | None:
                     return os.waitstatus_to_exitcode(ended[1])
         except ChildProcessError:
             return 0
-        told = signal.sigtimedwait(_WOKEN, max(until - time.monotonic(), 0.0))
-        if told is None or told.si_signo == signal.SIGTERM:
+        received = signal.sigtimedwait(_WOKEN, max(until - time.monotonic(), 0.0))
+        if received is None or received.si_signo == signal.SIGTERM:
             return None
 
 

@@ -158,8 +158,8 @@ class GitHistory:
     def _kinds(self, names: Iterable[str], missing: set[str]) -> dict[str, str]:
         """Of each what it is."""
         asked = "".join(f"{name}\n" for name in names).encode()
-        told = self.git.ask("cat-file", "--batch-check", stdin=asked, seconds=None, fine=(0, 128))
-        rows = [line.decode().split(" ") for line in told.splitlines()]
+        answer = self.git.ask("cat-file", "--batch-check", stdin=asked, seconds=None, fine=(0, 128))
+        rows = [line.decode().split(" ") for line in answer.splitlines()]
         missing.update(row[0] for row in rows if row[-1] == "missing")
         return {name: kind for name, kind, *size in rows if size}
 
@@ -278,10 +278,10 @@ def reported(hit: Hit, repository: str, now: float) -> Finding:
 
 
 def _when(one: HistoryFinding, scrub: Callable[[str], str]) -> dict[str, Any]:
-    return {"commits": one.commits, "first": _told(one.first, scrub), "last": _told(one.last, scrub)}
+    return {"commits": one.commits, "first": _described(one.first, scrub), "last": _described(one.last, scrub)}
 
 
-def _told(commit: GitCommit | None, scrub: Callable[[str], str]) -> dict[str, str] | None:
+def _described(commit: GitCommit | None, scrub: Callable[[str], str]) -> dict[str, str] | None:
     if commit is None:
         return None
     when = datetime.fromtimestamp(min(max(commit.time, 0), 253402300799), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -303,10 +303,10 @@ def _refs(git: Git, wanted: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
     if not wanted:
         return {}
     try:
-        told = git.ask("for-each-ref", "--format=%(objectname) %(*objectname) %(refname)")
+        listed = git.ask("for-each-ref", "--format=%(objectname) %(*objectname) %(refname)")
     except GitError:  # one of them leads nowhere
-        told = git.ask("for-each-ref", "--format=%(objectname)  %(refname)")
-    rows = told.decode("utf-8", "replace")
+        listed = git.ask("for-each-ref", "--format=%(objectname)  %(refname)")
+    rows = listed.decode("utf-8", "replace")
     tips = [row.split(" ", 2) for row in rows.splitlines()]
     out: dict[str, list[tuple[str, str]]] = {}
     for start in range(0, len(wanted), _AT_ONCE):

@@ -58,15 +58,15 @@ class Passed:
     binary: set[str] = field(default_factory=set)
     missing: set[str] = field(default_factory=set)
 
-    def told(self) -> list[tuple[set[str], str]]:
+    def words(self) -> list[tuple[set[str], str]]:
         """Those that there are, with what they are in words."""
-        words = (
+        kinds = (
             (self.generated, "generated or lock files passed over"),
             (self.pointers, "pointers of Git LFS, whose files were not scanned"),
             (self.links, "submodules not scanned"),
             (self.binary, "binary files left out"),
         )
-        return [(paths, what) for paths, what in words if paths]
+        return [(paths, what) for paths, what in kinds if paths]
 
     def gone(self) -> str | None:
         """What is missing, in words."""

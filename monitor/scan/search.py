@@ -1,4 +1,4 @@
-"""Secrets in files and streams: cut into blocks as the sources cut them; what is found is told as `run` tells it.
+"""Secrets in files and streams, cut into blocks as the sources cut them, and reported as `run` reports them.
 
 A `Hit` is all that leaves this module. It holds no secret unless the caller asked to reveal it.
 """
@@ -166,34 +166,36 @@ class Searcher:
         blocks: Iterable[Block],
         lines: LineNumbers | None = None,
         report: Report = lambda path, what: None,
-        told: dict[str, Block] | None = None,
+        reported: dict[str, Block] | None = None,
     ) -> Iterator[Hit]:
         """Hits by position. `lines`: where they are, if blocks do not say. `report` gets path and what was passed over.
-        `told`: ids of what needs a companion, which is found again while a new one may have come; of one file."""
-        told = {} if told is None else told
+        `reported`: ids of what needs a companion, which is found again while a new one may have come; of one file."""
+        reported = {} if reported is None else reported
         for block in blocks:
             found = self.worker.search(block.data, block.fresh, block.end, head=block.head)
             if found.matches or found.unsearched:
-                yield from self._told(block, found, lines, report, told)
+                yield from self._reported(block, found, lines, report, reported)
 
     def whole(self, path: str, data: bytes | memoryview, report: Report) -> Iterable[Hit]:
         """The same of all of a file."""
         found = self.worker.search(data)
         if not (found.matches or found.unsearched):
             return ()
-        return self._told(Block("", path, "", 0, data, 0.0, 0, len(data), line=1, column=1), found, None, report, {})
+        return self._reported(
+            Block("", path, "", 0, data, 0.0, 0, len(data), line=1, column=1), found, None, report, {}
+        )
 
-    def _told(
-        self, block: Block, found: ScanResult, lines: LineNumbers | None, report: Report, told: dict[str, Block]
+    def _reported(
+        self, block: Block, found: ScanResult, lines: LineNumbers | None, report: Report, reported: dict[str, Block]
     ) -> Iterator[Hit]:
         for gap in found.unsearched:
             where = f"{gap.end - gap.start:,} bytes from {block.offset + gap.start:,} on"
             report(block.path, f"{where} {_UNSEARCHED[gap.why]}")
         if found.matches:
-            yield from self._hits(block, found, lines, told)
+            yield from self._hits(block, found, lines, reported)
 
     def _hits(
-        self, block: Block, found: ScanResult, lines: LineNumbers | None, told: dict[str, Block]
+        self, block: Block, found: ScanResult, lines: LineNumbers | None, reported: dict[str, Block]
     ) -> Iterator[Hit]:
         if lines is not None:
             line, column = lines.at(block.offset)
@@ -203,7 +205,7 @@ class Searcher:
         ranges = _disabled(data) if asked.suppressions else []
         for match, finding in occurrences(block, found, asked.key, self._scrub, asked.owners, context=asked.context):
             # Of two threads that search parts of one file, one is the first.
-            if match.rule.awaits and told.setdefault(finding.id, block) is not block:
+            if match.rule.awaits and reported.setdefault(finding.id, block) is not block:
                 continue
             yield Hit(
                 finding,

@@ -83,8 +83,8 @@ def _finding(
     print_ = fingerprint(key, match.secret)
     record = places.record()
     path = let_in(_covered(at, match), scrub, PATH)
-    told = {**block.attributes, **there, **_connection(block, match), **match.labels}
-    labels = scrub.labels({name: _covered(value, match) for name, value in told.items()})
+    attributes = {**block.attributes, **there, **_connection(block, match), **match.labels}
+    labels = scrub.labels({name: _covered(value, match) for name, value in attributes.items()})
     if path != at:
         labels = _untorn(labels, at, path)
     # From what is masked already: a part of a secret is not known for one.

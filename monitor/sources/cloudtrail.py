@@ -142,11 +142,11 @@ class CloudTrailSource:
             await place.close()
 
     async def _poll(self, place: _Folders | _Bucket) -> None:
-        """One round. Trouble is told and never ends the source."""
+        """One round. A failure is reported and never ends the source."""
         try:
             left = await self._look(place)
         except (ServiceError, OSError) as error:
-            self._intake.degraded("files", _told(error))
+            self._intake.degraded("files", _words(error))
         else:
             self._intake.degraded("files", left)
 
@@ -176,7 +176,7 @@ class CloudTrailSource:
                 await self._take(place, name, self._position(folder, _without(state, name)))
             except (ServiceError, OSError) as error:
                 failed.append((folder, name))
-                why = why or f"{name}: {_told(error)}"
+                why = why or f"{name}: {_words(error)}"
                 known[folder] = _with(state, name, now)
                 if (not read and len(failed) >= _NOTHING) or len(known[folder]["left"]) > _LEFT:
                     raise
@@ -248,7 +248,7 @@ def _new(state: Mapping[str, Any] | None, at: str, name: str) -> bool:
     return state is None or (at >= _earlier(state["at"]) and _short(name) not in state.get("seen", ()))
 
 
-def _told(error: ServiceError | OSError) -> str:
+def _words(error: ServiceError | OSError) -> str:
     return str(error) if isinstance(error, ServiceError) else f"cannot be read ({type(error).__name__})"
 
 

@@ -76,8 +76,8 @@ def _about(path: str) -> dict[str, str]:
     about = {"container": found["id"]}
     try:
         with open(os.path.join(os.path.dirname(path), "config.v2.json"), "rb") as file:
-            told: dict[str, Any] = json.loads(file.read(_LARGEST))
-        name, image = str(told.get("Name", "")).lstrip("/"), str(told.get("Config", {}).get("Image", ""))
+            described: dict[str, Any] = json.loads(file.read(_LARGEST))
+        name, image = str(described.get("Name", "")).lstrip("/"), str(described.get("Config", {}).get("Image", ""))
     except (OSError, ValueError, AttributeError):
         return about
     return {key: value for key, value in {**about, "service": name, "image": image}.items() if value}

@@ -90,7 +90,7 @@ class FeedSource:
         await self.intake.every(self.config.interval, self.poll)
 
     async def poll(self) -> None:
-        """One round; trouble is told and never ends the source."""
+        """One round; a failure is reported and never ends the source."""
         await self._rounds.guarded("feed", self._poll)
 
     async def _poll(self) -> None:

@@ -69,9 +69,9 @@ class SequenceReader:
         *,
         slots: Slots,
         fresh: Callable[[], Awaitable[object]],
-        trouble: Callable[[str | None], None],
+        report: Callable[[str | None], None],
     ) -> None:
-        """`state`: as it was kept. `fresh`: has its files shown anew. `trouble`: told what ails it, None: nothing."""
+        """`state`: as it was kept. `fresh`: has its files shown anew. `report`: gets what ails it, None: nothing."""
         self.files: tuple[JournalFile, ...] = ()
         self._config = config
         self._intake = intake
@@ -80,7 +80,7 @@ class SequenceReader:
         self.state = dict(state)  # what is kept of it
         self._slots = slots
         self._fresh = fresh
-        self._trouble = trouble
+        self._report = report
         self._records = Records(config, intake, key, str(state.get("cursor", "")))
         self._filtered = bool(filters(config))
         self._holes = Holes()
@@ -166,7 +166,7 @@ class SequenceReader:
                     await self._run(follow=True)
                 await self._settle([])
             except (JournalError, OSError) as error:
-                self._trouble(str(error))
+                self._report(str(error))
                 failures = 1 if self._got else failures + 1
                 self._past = set()
                 await asyncio.sleep(backoff(failures, _FIRST, _LONGEST))
@@ -265,7 +265,7 @@ class SequenceReader:
                 listening.cancel()
         if code and not self._ended:
             raise JournalError(said(b"".join(heard)) or f"journalctl ended with {code}")
-        self._trouble(None)
+        self._report(None)
 
     async def _listen(self, stream: asyncio.StreamReader, heard: list[bytes]) -> None:
         """To its complaints; one that has none for a moment works."""
@@ -275,7 +275,7 @@ class SequenceReader:
                 async with asyncio.timeout(quiet):
                     line = await stream.readline()
             except TimeoutError:
-                self._trouble(None)
+                self._report(None)
                 quiet = None
                 continue
             except ValueError:  # a line beyond the limit

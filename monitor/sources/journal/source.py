@@ -194,10 +194,10 @@ class JournalSource:
             state,
             slots=self._slots,
             fresh=lambda: self._look(config),
-            trouble=lambda message: self._trouble(name, message),
+            report=lambda message: self._report(name, message),
         )
 
-    def _trouble(self, name: str, message: str | None) -> None:
+    def _report(self, name: str, message: str | None) -> None:
         if message is None:
             self._ailing.pop(name, None)
         else:

@@ -100,7 +100,7 @@ def test_each_commit_tells_what_it_brought(engine: Engine, history: tuple[Reposi
     assert search.passed.generated == {"package-lock.json", "x.min.js"}
     assert search.passed.pointers == {"big.bin"}
     assert search.passed.links == {"module"}
-    assert [what for _, what in search.passed.told()] == [
+    assert [what for _, what in search.passed.words()] == [
         "generated or lock files passed over", "pointers of Git LFS, whose files were not scanned",
         "submodules not scanned",
     ]  # fmt: skip

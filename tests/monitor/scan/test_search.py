@@ -133,7 +133,7 @@ def test_a_secret_that_needs_a_companion_is_told_once_that_has_come(tmp_path: Pa
         for cut in range(1, path.stat().st_size, 7):
             lines, told = LineNumbers(lambda at, size: os.pread(fd, size, at)), dict[str, Block]()
             parts = [
-                list(searcher.search(file_blocks("f", fd, searcher.buffer, *part), lines, told=told))
+                list(searcher.search(file_blocks("f", fd, searcher.buffer, *part), lines, reported=told))
                 for part in ((cut, None), (0, cut))
             ]
             assert sorted(hit.finding.offset for part in parts for hit in part) == [hit.finding.offset for hit in whole]
