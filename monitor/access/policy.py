@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import Field, StringConstraints, field_validator
 
 from monitor.access.reading import Reading
+from monitor.common.table import Table
 from monitor.common.text import token_like
 
 __all__ = ["AccessConfig", "Breach", "allowed", "audited", "breach", "covers", "names_of", "permits", "whole", "within"]
@@ -24,12 +25,10 @@ _MANY = re.compile(r"(\S*\*)(?: \(.*\))?")  # `/prod/*`, `* (by tag)`
 _SET = re.compile(r"\[!?\]?[^\]]*\]")
 
 
-class AccessConfig(BaseModel):
+class AccessConfig(Table):
     """`[[access]]`. `principals` and `secrets` are patterns with `*` and `?`. A secret that an entry covers may be read
     by the principals of the entries that cover it, and by nobody else. `never`: by these not, whatever others say.
     `addresses`: networks from which alone these principals may."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,80}$")
     principals: tuple[_Pattern, ...] = Field(min_length=1)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from monitor.audit.items import ITEMS
 from monitor.common.duration import Duration
 from monitor.common.fields import LocalPath
 from monitor.common.problems import suggest
+from monitor.common.table import Table
 from monitor.common.text import token_like
 
 __all__ = ["AuditConfig", "Waiver", "fits"]
@@ -18,13 +19,11 @@ __all__ = ["AuditConfig", "Waiver", "fits"]
 _DAY = 86_400.0
 
 
-class AuditConfig(BaseModel):
+class AuditConfig(Table):
     """`gateway`: patterns as in .gitignore, for the files, and for the names of the services, that may hold the
     service-role key and the JWT secret. `production`: patterns of names of environments, beside those that say so
     themselves; `environment`: which one this host is of, where paths do not tell. `logs`: how far back no secret may
     have been in a log; `drill`: how old the last one may be. Paths count from the configuration's folder."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     paths: tuple[LocalPath, ...] = ()
     images: tuple[LocalPath, ...] = ()
@@ -51,10 +50,8 @@ class AuditConfig(BaseModel):
         return value
 
 
-class Waiver(BaseModel):
+class Waiver(Table):
     """A failure that somebody accepts until the end of a day (UTC). `paths`: only there, patterns as in .gitignore."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     item: str
     reason: str = Field(min_length=1, max_length=1000)

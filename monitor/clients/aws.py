@@ -18,18 +18,21 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Self
 from urllib.parse import quote, urlencode, urlsplit
 
 import orjson
+from pydantic import Field, model_validator
 from yarl import URL
 
 from monitor.clients.client import AccessError, NoEffectError, ProviderClient, ServiceError
 from monitor.common.credential import Credential
-from monitor.common.fields import instant
+from monitor.common.fields import ServerUrl, instant
 from monitor.common.http import Reply
+from monitor.common.problems import refuse
+from monitor.common.table import Table
 
-__all__ = ["Amazon", "AwsAccess", "NotThereError", "region_of", "sign"]
+__all__ = ["Amazon", "AwsAccess", "AwsLogin", "NotThereError", "region_of", "sign"]
 
 _METADATA = "http://169.254.169.254"  # of the machine
 _CONTAINER = "http://169.254.170.2"  # of ECS
@@ -42,24 +45,43 @@ _REGION = re.compile(r"\.([a-z]{2,4}(?:-[a-z]+)+-[0-9])\.(?:api\.)?(?:amazonaws|
 _GLOBAL = {"us-gov": "us-gov-west-1"}  # addresses of services that name a partition only
 
 
-class AwsAccess(Protocol):
-    """Which service in which region, with which key; without one: the role of the pod, the container or the machine.
-    `whose`: for whom, as messages say it; `server`: in place of the region's; `role_arn`: taken on with that key."""
+class AwsLogin(Table):
+    """With which key AWS is asked.
 
-    @property
-    def whose(self) -> str: ...
-    @property
-    def region(self) -> str: ...
-    @property
-    def server(self) -> str | None: ...
-    @property
-    def access_key_id(self) -> Credential | None: ...
-    @property
-    def secret_access_key(self) -> Credential | None: ...
-    @property
-    def session_token(self) -> Credential | None: ...
-    @property
-    def role_arn(self) -> str: ...
+    - `access_key_id`, `secret_access_key`, `session_token` (the role of the pod, container or machine): IRSA or Pod
+      Identity, ECS, EC2
+    - `role_arn`: a role that is taken on with that key (`sts:AssumeRole`), such as one of another account
+    """
+
+    access_key_id: Credential | None = None
+    secret_access_key: Credential | None = None
+    session_token: Credential | None = None
+    role_arn: str = Field(default="", pattern=r"^(arn:[a-z-]+:iam::\d{12}:role/[\w+=,.@/-]+)?$")
+
+    @model_validator(mode="after")
+    def _whole_key(self) -> Self:
+        refuse(
+            (
+                (self.access_key_id is None) != (self.secret_access_key is None),
+                "access_key_id and secret_access_key belong together",
+            ),
+            (
+                self.session_token is not None and self.access_key_id is None,
+                "session_token needs access_key_id and secret_access_key",
+            ),
+        )
+        return self
+
+
+class AwsAccess(AwsLogin):
+    """Which region of AWS is asked, and where.
+
+    - `region`: such as `eu-central-1`
+    - `server` (the region's): the address of the service
+    """
+
+    region: str = Field(pattern=r"^[a-z0-9-]{3,40}$")
+    server: ServerUrl | None = None
 
 
 class NotThereError(ServiceError):
@@ -75,11 +97,12 @@ class _Key:
 
 
 class Amazon:
-    """One service in one region. `service`: as it is signed for, `target`: what its operations are prefixed with."""
+    """One service in one region. `whose`: for whom, as messages say it; `service`: as it is signed for; `target`: what
+    its operations are prefixed with."""
 
-    def __init__(self, config: AwsAccess, service: str, target: str) -> None:
+    def __init__(self, config: AwsAccess, whose: str, service: str, target: str) -> None:
         self.config = config
-        self.client = ProviderClient(config.whose, throttled=lambda reply: bool(_LIMIT.search(_kind(reply))))
+        self.client = ProviderClient(whose, throttled=lambda reply: bool(_LIMIT.search(_kind(reply))))
         self._service, self._target = service, target
         self._url = f"{config.server or f'https://{service}.{config.region}.{_suffix(config.region)}'}/"
         self._key: _Key | None = None

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, field_validator, model_validator
+from pydantic import BeforeValidator, StringConstraints, field_validator, model_validator
 
 from monitor.common.credential import Credential
 from monitor.common.fields import LISTED
 from monitor.common.http import CLEAR, RemoteError, in_the_clear
 from monitor.common.problems import refuse
+from monitor.common.table import Table
 from monitor.github.auth import AuthError
 from monitor.github.client import GitHubClient
 from monitor.intake.protocol import AlertIntake
@@ -24,10 +25,8 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,9
 _Repo = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}/[A-Za-z0-9._-]{1,100}$")]
 
 
-class AppConfig(BaseModel):
+class AppConfig(Table):
     """A GitHub App to log in as. `installation` is found by the owner's name when it is not given."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     id: Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
     private_key: Credential

@@ -23,11 +23,9 @@ from typing import Annotated, Any, ClassVar, Literal
 import orjson
 from pydantic import Field, model_validator
 
-from monitor.clients.aws import Amazon
+from monitor.clients.aws import Amazon, AwsAccess
 from monitor.clients.client import ServiceError
-from monitor.common.credential import Credential
 from monitor.common.duration import Duration
-from monitor.common.fields import ServerUrl
 from monitor.domain.model import Block, Position
 from monitor.intake.protocol import Intake, ScanError
 from monitor.sources.base import SourceConfig
@@ -65,6 +63,7 @@ EXAMPLE = """
 #access_key_id = "credential:trail-key-id"  # default: the role of the pod, the container or the machine
 #secret_access_key = "credential:trail-key"
 #session_token = "credential:trail-session"
+#role_arn = "arn:aws:iam::123456789012:role/reads-trail"  # default: "". Taken on with that key, in another account
 #interval = "5m"
 #start_at = "end"
 #audit = "cloudtrail"
@@ -76,7 +75,7 @@ EXAMPLE = """
 """
 
 
-class CloudTrailConfig(SourceConfig):
+class CloudTrailConfig(AwsAccess, SourceConfig):
     """Reads CloudTrail's own files, which are audit records ([access](access.md)): each once, packed as they are.
 
     - `bucket` (this or `path`): where the trail puts them
@@ -98,10 +97,6 @@ class CloudTrailConfig(SourceConfig):
     bucket: str | None = Field(default=None, pattern=r"^[a-z0-9.-]{3,63}$")
     prefix: str = "AWSLogs/"
     region: str = Field(default="us-east-1", pattern=r"^[a-z0-9-]{3,40}$")
-    server: ServerUrl | None = None  # in place of the region's
-    access_key_id: Credential | None = None
-    secret_access_key: Credential | None = None
-    session_token: Credential | None = None
     interval: Annotated[Duration, Field(ge=1)] = 300.0
     start_at: Literal["end", "beginning"] = "end"
 
@@ -110,16 +105,6 @@ class CloudTrailConfig(SourceConfig):
         if bool(self.path) == bool(self.bucket):
             raise ValueError("needs `bucket`, or `path`, and not both")
         return self
-
-    @property
-    def whose(self) -> str:
-        """As messages of its client begin."""
-        return f"source {self.name}"
-
-    @property
-    def role_arn(self) -> str:
-        """Of another account: none is asked for."""
-        return ""
 
 
 class CloudTrailSource:
@@ -323,7 +308,7 @@ class _Bucket:
 
     def __init__(self, config: CloudTrailConfig) -> None:
         self._config = config
-        self._amazon = Amazon(config, "s3", "")
+        self._amazon = Amazon(config, f"source {config.name}", "s3", "")
 
     async def names(self, since: Mapping[str, str]) -> list[str]:
         found: list[str] = []

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
+from pydantic import Field, PrivateAttr, field_validator
 
 from monitor.common.credential import Credential
 from monitor.common.duration import Duration
 from monitor.common.fields import ServerUrl
 from monitor.common.severity import Severity
+from monitor.common.table import Table
 from monitor.routing.match import Matcher
 from monitor.routing.routes import Rate
 from monitor.verify.probe import probe_of, providers
@@ -18,19 +19,15 @@ from monitor.verify.probe import probe_of, providers
 __all__ = ["Adjustment", "VerifyConfig"]
 
 
-class Adjustment(BaseModel):
+class Adjustment(Table):
     """What an incident that `matchers` take (the first one does) has as its severity."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     matchers: Annotated[tuple[Matcher, ...], Field(min_length=1)]
     severity: Severity
 
 
-class VerifyConfig(BaseModel):
+class VerifyConfig(Table):
     """`[verify]`. `providers`: who may be asked, nobody by default; `["*"]` is everyone there is a probe for."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     providers: tuple[str, ...] = ()
     automatic: bool = False

@@ -8,11 +8,10 @@ import hashlib
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, ClassVar, Literal
 
-from monitor.clients.aws import Amazon, NotThereError
+from monitor.clients.aws import Amazon, AwsAccess, AwsLogin, NotThereError
 from monitor.clients.client import AccessError, NoEffectError, ServiceError, together
 from monitor.common.fields import instant
 from monitor.inventory.held import HeldSecret, OvertakenError, Standing
-from monitor.inventory.managers.amazon import AmazonConfig, AmazonLogin
 from monitor.inventory.managers.base import ManagerConfig, described, pages
 
 __all__ = ["AwsConfig", "AwsManager"]
@@ -36,7 +35,7 @@ EXAMPLE = """
 """
 
 
-class AwsConfig(AmazonConfig):
+class AwsConfig(AwsAccess, ManagerConfig):
     """Reads AWS
     [Secrets Manager](https://docs.aws.amazon.com/secretsmanager/latest/userguide/auth-and-access.html): AWSCURRENT,
     AWSPREVIOUS and versions with other labels; not AWSPENDING.
@@ -52,7 +51,7 @@ class AwsConfig(AmazonConfig):
 
     type: Literal["aws"]
     prefix: str = ""
-    rotate: AmazonLogin | None = None
+    rotate: AwsLogin | None = None
 
 
 class AwsManager:
@@ -60,7 +59,7 @@ class AwsManager:
 
     def __init__(self, config: AwsConfig) -> None:
         self.config = config
-        self.amazon = Amazon(config, "secretsmanager", "secretsmanager")
+        self.amazon = Amazon(config, config.whose, "secretsmanager", "secretsmanager")
         self.client = self.amazon.client
 
     async def held(self) -> AsyncIterator[HeldSecret]:

@@ -9,11 +9,10 @@ from typing import Any, ClassVar, Literal
 import orjson
 from pydantic import Field
 
-from monitor.clients.aws import Amazon, NotThereError
+from monitor.clients.aws import Amazon, AwsAccess, NotThereError
 from monitor.clients.client import AccessError, together
 from monitor.common.fields import instant
 from monitor.inventory.held import HeldSecret, Standing, counted
-from monitor.inventory.managers.amazon import AmazonConfig
 from monitor.inventory.managers.base import ManagerConfig, pages
 
 __all__ = ["SsmConfig", "SsmManager"]
@@ -38,7 +37,7 @@ EXAMPLE = """
 """
 
 
-class SsmConfig(AmazonConfig):
+class SsmConfig(AwsAccess, ManagerConfig):
     """Reads AWS
     [Parameter Store](https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-access.html):
     SecureString parameters under a path.
@@ -67,7 +66,7 @@ class SsmManager:
 
     def __init__(self, config: SsmConfig) -> None:
         self.config = config
-        self.amazon = Amazon(config, "ssm", "AmazonSSM")
+        self.amazon = Amazon(config, config.whose, "ssm", "AmazonSSM")
         self.client = self.amazon.client
 
     async def held(self) -> AsyncIterator[HeldSecret]:

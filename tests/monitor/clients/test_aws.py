@@ -14,10 +14,11 @@ from urllib.parse import parse_qs
 
 import pytest
 from aiohttp import web
+from pydantic import ValidationError
 
 from monitor.clients.aws import Amazon, NotThereError, sign
 from monitor.clients.client import AccessError, ServiceError
-from monitor.inventory.managers.amazon import AmazonConfig
+from monitor.inventory.managers.aws import AwsConfig
 from tests.fakes.moto import Aws
 from tests.fakes.server import FakeServer, Fault
 
@@ -90,7 +91,7 @@ async def machine(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Machine]:
 @pytest.fixture
 async def service(machine: Machine) -> AsyncIterator[Amazon]:
     given = {"name": "cloud", "type": "aws", "region": "eu-west-1", "server": machine.url}
-    made = Amazon(AmazonConfig.model_validate(given), "secretsmanager", "secretsmanager")
+    made = Amazon(AwsConfig.model_validate(given), "inventory cloud", "secretsmanager", "secretsmanager")
     made.client.first_retry = 0.001
     yield made
     await made.close()
@@ -169,12 +170,14 @@ async def test_a_role_in_another_account(
     (tmp_path / "secret").write_text(key[1])
     given = {"name": "cloud", "type": "aws", "region": "us-east-1", "server": cloud.url, "role_arn": role}
     given |= {"access_key_id": f"file:{tmp_path / 'id'}", "secret_access_key": f"file:{tmp_path / 'secret'}"}
-    service = Amazon(AmazonConfig.model_validate(given), "secretsmanager", "secretsmanager")
+    service = Amazon(AwsConfig.model_validate(given), "inventory cloud", "secretsmanager", "secretsmanager")
     try:
         assert (await service.call("GetSecretValue", {"SecretId": "theirs"}))["SecretString"] == CANARY
     finally:
         await service.close()
-    alone = Amazon(AmazonConfig.model_validate({**given, "role_arn": ""}), "secretsmanager", "secretsmanager")
+    alone = Amazon(
+        AwsConfig.model_validate({**given, "role_arn": ""}), "inventory cloud", "secretsmanager", "secretsmanager"
+    )
     try:
         with pytest.raises(AccessError):
             await alone.call("GetSecretValue", {"SecretId": "theirs"})
@@ -203,7 +206,7 @@ async def test_what_an_error_is_called(machine: Machine, service: Amazon, monkey
 
 def test_china_has_addresses_of_its_own() -> None:
     given = {"name": "cloud", "type": "aws", "region": "cn-north-1"}
-    china = Amazon(AmazonConfig.model_validate(given), "ssm", "AmazonSSM")
+    china = Amazon(AwsConfig.model_validate(given), "inventory cloud", "ssm", "AmazonSSM")
     assert china._url == "https://ssm.cn-north-1.amazonaws.com.cn/"
 
 
@@ -267,3 +270,16 @@ def test_a_query_is_signed() -> None:
         return sign("GET", url, b"", now=NOW, **given)["authorization"]
 
     assert len({of(""), of("?list-type=2"), of("?list-type=2&prefix=a%2F")}) == 3
+
+
+def test_a_key_is_whole_or_none() -> None:
+    given = {"name": "cloud", "type": "aws", "region": "eu-west-1"}
+    assert AwsConfig.model_validate(given).access_key_id is None
+    for wrong in (
+        {"access_key_id": "env:A"},
+        {"session_token": "env:A"},
+        {"region": "EU WEST"},
+        {"access_key_id": "AKIA"},
+    ):
+        with pytest.raises(ValidationError):
+            AwsConfig.model_validate({**given, **wrong})
