@@ -16,6 +16,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 
 import structlog
@@ -58,6 +59,8 @@ _LOOK = 1.0  # seconds between looks at the kernel's figures
 _REST = 0.1  # seconds without a byte after which a connection holds nothing more at the end
 _LAST = 2.0  # seconds for that at most
 _DRAIN = 3.0  # seconds for what waits for the scanner at the end
+
+Look = Callable[[], object]  # what is to be looked at every second
 
 _HEADS = (
     # RFC 5424: priority, version, time, host, program, process
@@ -163,14 +166,13 @@ class SyslogSource:
         failures = 0
         while True:
             try:
-                async with (
-                    self._tcp(where) if where.kind in ("tcp", "tls") else self._datagrams(where) as (bound, work)
-                ):
+                opened = self._tcp(where) if where.kind in ("tcp", "tls") else self._datagrams(where)
+                async with opened as (bound, look):
                     self.listening[text] = bound
                     self._intake.degraded(text, None)
                     self._try(text)
                     log.info("listening", source=self.config.name, address=text, port=bound[1])
-                    await self._watch(work)
+                    await self._watch(look)
             except (OSError, TlsError) as error:
                 failures += 1
                 self._intake.degraded(text, _why(error, where))
@@ -184,20 +186,18 @@ class SyslogSource:
         if self._tried >= set(self.config.listen):
             self._begun.set()
 
-    async def _watch(self, work: Iterable[asyncio.Task[Any]]) -> None:
-        """For ever. Raises what has ended some of `work`, without which nothing is heard."""
+    async def _watch(self, look: Look) -> None:
+        """For ever."""
         while True:
             await asyncio.sleep(_LOOK)
-            for task in work:
-                if task.done():
-                    task.result()
+            look()
             if len(self._connections) < self.config.max_connections:
                 self._intake.degraded("connections", None)
 
     # Datagrams
 
     @contextlib.asynccontextmanager
-    async def _datagrams(self, where: Address) -> AsyncIterator[tuple[tuple[str, int], list[asyncio.Task[Any]]]]:
+    async def _datagrams(self, where: Address) -> AsyncIterator[tuple[tuple[str, int], Look]]:
         left = None
         if where.kind == "udp" and self._intake.handles:
             family, there = await asyncio.to_thread(resolved, where.host, where.port)
@@ -211,23 +211,19 @@ class SyslogSource:
             self._intake.missed("too_long", count, f"{where.kind}:{where.host}")
 
         drops = Drops(bound, figure) if where.kind == "udp" else None
-        reading = read_datagrams(bound, self._queue.room, lambda: self._queue.full, take, cut)
-        work: list[asyncio.Task[Any]] = [asyncio.create_task(reading)]
-        if drops is not None:
-            work.append(asyncio.create_task(self._count(drops, where)))
+        reading = asyncio.create_task(read_datagrams(bound, self._queue.room, lambda: self._queue.full, take, cut))
         place: os.stat_result | None = None
         on = False  # another may go on with it
         try:
             if where.kind == "unix":
                 place = os.stat(where.host)
-                work.append(asyncio.create_task(self._there(where.host, place)))
-            name = bound.getsockname()
-            yield ((where.host, 0) if where.kind == "unix" else name[:2]), work
+            name = (where.host, 0) if where.kind == "unix" else bound.getsockname()[:2]
+            yield name, partial(self._look_at, where, reading, drops, place)
         except asyncio.CancelledError:
             on = True
             raise
         finally:
-            await asyncio.gather(*(cancel(task) for task in work))
+            await cancel(reading)
             rest_of_datagrams(bound, take, cut)
             if drops is not None:
                 self._dropped(drops, where)
@@ -251,12 +247,18 @@ class SyslogSource:
 
         return take
 
-    async def _there(self, path: str, place: os.stat_result) -> None:
-        """For ever, as long as senders find a socket there. Raises OSError. That of another program is left to it."""
-        while True:
-            ours = os.path.samestat(os.stat(path), place)
-            self._intake.degraded(f"unix:{path}", None if ours else "another program listens there now")
-            await asyncio.sleep(_LOOK)
+    def _look_at(
+        self, where: Address, reading: asyncio.Task[Any], drops: Drops | None, place: os.stat_result | None
+    ) -> None:
+        """Raises what has ended the reading, without which nothing is heard, and OSError where senders find no socket
+        any more. That of another program is left to it."""
+        if reading.done():
+            reading.result()
+        if drops is not None:
+            self._dropped(drops, where)
+        if place is not None:
+            ours = os.path.samestat(os.stat(where.host), place)
+            self._intake.degraded(f"unix:{where.host}", None if ours else "another program listens there now")
 
     def _admitted(self, data: bytes, peer: str) -> bool:
         if not peer:
@@ -269,11 +271,6 @@ class SyslogSource:
             return False
         return True
 
-    async def _count(self, drops: Drops, where: Address) -> None:
-        while True:
-            await asyncio.sleep(_LOOK)
-            self._dropped(drops, where)
-
     def _dropped(self, drops: Drops, where: Address) -> None:
         if count := drops.new():
             self._intake.missed("udp_dropped", count, f"{where.kind}:{where.host}:{where.port}", unit="datagrams")
@@ -281,7 +278,7 @@ class SyslogSource:
     # Connections
 
     @contextlib.asynccontextmanager
-    async def _tcp(self, where: Address) -> AsyncIterator[tuple[tuple[str, int], list[asyncio.Task[Any]]]]:
+    async def _tcp(self, where: Address) -> AsyncIterator[tuple[tuple[str, int], Look]]:
         identity = await asyncio.to_thread(TlsIdentity, self.config) if where.kind == "tls" else None
         mine: set[asyncio.Task[Any]] = set()
 
@@ -294,7 +291,7 @@ class SyslogSource:
         if identity is not None:
             mine.add(asyncio.create_task(identity.keep(self._intake)))
         try:
-            yield server.sockets[0].getsockname()[:2], []
+            yield server.sockets[0].getsockname()[:2], lambda: None
         finally:
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.sleep(_REST)  # who has connected by now is heard
