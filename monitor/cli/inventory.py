@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,10 +13,8 @@ from monitor.cli.inventory_check import EntriesArgument, check, entries_named
 from monitor.cli.kit import FormatOption, emit, emit_list, emit_one, field, fields, spoken
 from monitor.common.wording import stamp
 from monitor.config import state
-from monitor.config.state import database
 
 if TYPE_CHECKING:
-    from monitor.config.config import Config
     from monitor.inventory.managers.base import ManagerConfig
     from monitor.store import Store
     from monitor.store.inventory import Difference, Secret, Sync
@@ -228,7 +225,7 @@ def doctor(entries: EntriesArgument = None, form: FormatOption = "text", config:
             yield f"{paint(row['entry'], bold=True)} ({row['type']}): {good}; read {row['read_at'] or 'never'}{refused}"
             yield from (f"  {printable(fault)}" for fault in row["faults"])
 
-    rows = _with_or_without(settings, work)
+    rows = with_store(settings, work, missing=lambda: asyncio.run(work(None)))  # before the first start, too
     emit(rows, form, text)
     if any(row["faults"] for row in rows):
         raise typer.Exit(1)
@@ -249,14 +246,3 @@ def forget(
     if not count:
         fail(f"nothing is known as {printable(scrubbed(settings, ref))!r}; `monitor inventory list` shows what is")
     typer.echo(f"forgotten: {count}")
-
-
-def _with_or_without(settings: Config, work: Any) -> list[dict[str, Any]]:
-    """On the database where there is one: access can be looked at before the first start."""
-
-    url = database(settings)
-    if isinstance(url, Path) and not url.exists():
-        rows: list[dict[str, Any]] = asyncio.run(work(None))
-        return rows
-    found: list[dict[str, Any]] = with_store(settings, work)
-    return found

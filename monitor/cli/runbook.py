@@ -13,7 +13,7 @@ import typer
 
 from monitor.cli.common import ConfigOption, command_app, fail, noted, paint, person, printable, read_config, with_store
 from monitor.cli.kit import Format, FormatOption, LimitOption, emit, emit_list, emit_one
-from monitor.common.wording import moment, stamp
+from monitor.common.wording import ago, moment, stamp
 
 if TYPE_CHECKING:
     from monitor.actions.config import ActionConfig
@@ -440,8 +440,4 @@ def _next(task: Task) -> str:
 
 def _due(task: Task, now: float) -> str:
     left = task.deadline - now
-    far = abs(left)
-    length = (
-        f"{far / 86_400:.0f} d" if far >= 172_800 else f"{far / 3600:.0f} h" if far >= 7200 else f"{far / 60:.0f} min"
-    )
-    return f"due in {length}" if left >= 0 else f"{length} overdue"
+    return f"due in {ago(left)}" if left >= 0 else f"{ago(-left)} overdue"

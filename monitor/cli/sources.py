@@ -10,7 +10,7 @@ import typer
 
 from monitor.cli.common import ConfigOption, command_app, paint, printable, read_config, with_store
 from monitor.cli.kit import FormatOption, emit, emit_list, table
-from monitor.common.wording import moment
+from monitor.common.wording import ago, moment
 
 if TYPE_CHECKING:
     from monitor.config.config import Config
@@ -38,7 +38,7 @@ def sources(
     columns = (
         *("name", "type", ("position", _position)),
         ("behind", lambda row: None if row["behind_bytes"] is None else f"{row['behind_bytes']:,} B"),
-        ("last success", lambda row: None if row["last_success"] is None else _ago(row["last_success"])),
+        ("last success", lambda row: row["last_success"] and f"{ago(time.time() - row['last_success'])} ago"),
         ("lost", _lost),
     )
     nothing = "no sources: nothing is watched; add [[sources]] to the configuration"
@@ -88,11 +88,3 @@ def _losses(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         for name, loss in found
     ]
     yield from table(("source", "lost", "first", "last", "place"), cells)
-
-
-def _ago(at: float) -> str:
-    seconds = max(0, int(time.time() - at))
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {unit} ago"
-    return f"{seconds} s ago"

@@ -14,7 +14,6 @@ import time
 import tty
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection, HTTPException
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
@@ -23,7 +22,6 @@ import typer
 from monitor.cli.common import ConfigOption, command_app, json_text, read_config, started
 from monitor.cli.kit import Format, FormatOption, emit_one
 from monitor.common.listen import split_listen
-from monitor.config.state import database
 
 if TYPE_CHECKING:
     from monitor.config.config import Config
@@ -186,24 +184,21 @@ class _Connection(HTTPConnection):
 
 def _read(settings: Config) -> dict[str, Any]:
     """What the database and the disk say: no daemon has to run."""
-    from monitor.site import open_store
+    from monitor.site import present_store
     from monitor.snapshot import Snapshot
     from monitor.sources.standing import Rows, standing
     from monitor.status import document
     from monitor.store import StoreError, StoreStats
 
     async def read() -> tuple[Rows, StoreStats]:
-        async with await open_store(settings, repairs=False) as store:
+        async with present_store(settings) as (store, why):
+            if store is None:
+                return {}, StoreStats(degraded=why)
             return await store.positions.all(), await store.stats()
 
-    url = database(settings)
-    rows: Rows = {}
-    if isinstance(url, Path) and not url.exists():
-        stats = StoreStats(degraded=f"there is no database at {url} yet; `monitor run` makes it")
-    else:
-        try:
-            rows, stats = asyncio.run(read())
-        except StoreError as error:
-            stats = StoreStats(degraded=str(error))
+    try:
+        rows, stats = asyncio.run(read())
+    except StoreError as error:
+        rows, stats = {}, StoreStats(degraded=str(error))
     host = settings.monitor.node or socket.gethostname()
     return document(settings, Snapshot(store=stats), standing(settings.sources, rows), host=host)

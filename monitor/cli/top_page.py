@@ -7,6 +7,7 @@ from typing import Any
 
 from monitor.cli.common import paint, printable
 from monitor.cli.kit import table
+from monitor.common.wording import ago
 
 __all__ = ["page"]
 
@@ -150,7 +151,4 @@ def _size(count: float) -> str:
 
 
 def _span(seconds: float) -> str:
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{max(seconds, 0.0):.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{max(seconds, 0.0):.1f} s" if seconds < 10 else ago(seconds)

@@ -46,7 +46,7 @@ def test_it_says_where_the_monitor_stands() -> None:
     for words in (
         "exposure-monitor 1 on web1  watching, up 2 h",
         "12.3 MB/s now, 5.0 GB since the start, 1,796 rules, 1 threads at work, 1.0% of a core in all",
-        "5 notifications wait, the oldest for 17 min; 2 open incidents; database 4.1 MB",
+        "5 notifications wait, the oldest for 16 min; 2 open incidents; database 4.1 MB",
         "sinks: sink chat refuses everything",
         "the engine failed on 2 blocks",
         "app: and 2 more",
@@ -74,7 +74,7 @@ def test_without_a_daemon_it_shows_what_the_database_says() -> None:
         "no daemon answers on 127.0.0.1:1",
         "store: there is no database",
         "not known",
-        "a journal of 17 min",
+        "a journal of 16 min",
     ):
         assert words in text, text
 
