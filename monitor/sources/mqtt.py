@@ -33,7 +33,7 @@ from monitor.domain.model import Block, Position
 from monitor.intake.protocol import Intake
 from monitor.sources.base import LogConfig, SourceConfig, Where
 from monitor.sources.lines import facts
-from monitor.sources.pushed import FormError, packed_json
+from monitor.sources.pushed import FormError, text_of
 from monitor.sources.settle import SourceQueue
 
 __all__ = ["MqttSource", "MqttSourceConfig"]
@@ -257,16 +257,12 @@ class MqttSource:
         return [f"$share/{group}/exposure-monitor/{self._identifier}" for group in groups if self.config.version == "5"]
 
     async def _quiet(self, client: _Subscriber) -> None:
-        over = asyncio.create_task(client.over())
         self._heard = time.monotonic()
-        try:
-            while (left := self._heard + _QUIET - time.monotonic()) > 0:
-                done, _ = await asyncio.wait({over}, timeout=left)
-                for task in done:
-                    task.result()
-            await self._queue.empty()
-        finally:
-            await cancel(over)
+        while (left := self._heard + _QUIET - time.monotonic()) > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await client.over()
+        await self._queue.empty()
 
     # Messages
 
@@ -303,9 +299,7 @@ class MqttSource:
             with contextlib.suppress(orjson.JSONDecodeError, FormError):
                 item = orjson.loads(payload)
                 if isinstance(item, dict):
-                    values = [item[name] for name in self.config.fields if name in item]
-                    texts = [v.encode("utf-8", "replace") if isinstance(v, str) else packed_json(v) for v in values]
-                    return b"\n".join(texts) or payload
+                    return text_of(*(item.get(name) for name in self.config.fields)) or payload
         return payload
 
 

@@ -76,16 +76,10 @@ class Json:
 
     def items(self) -> Iterator[None]:
         """Once for each item of a list; null is an empty one."""
-        if self._next() == b"n":
-            self.span()
-            return
         yield from self._inside(b"[", b"]")
 
     def members(self) -> Iterator[str]:
         """The name of each member of an object; null has none."""
-        if self._next() == b"n":
-            self.span()
-            return
         for _ in self._inside(b"{", b"}"):
             name = _TEXT.match(self.body, self.at)
             if not name:
@@ -120,6 +114,9 @@ class Json:
         return start, self.at
 
     def _inside(self, opening: bytes, closing: bytes) -> Iterator[None]:
+        if self._next() == b"n":
+            self.span()
+            return
         self._take(opening)
         if self._next() == closing:
             self.at += 1
