@@ -65,7 +65,7 @@ _REFUSED: tuple[tuple[re.Pattern[str], str, str], ...] = tuple(
         (r"\A(?!\\Q).*?(?<!\\)(?:\\\\)*\\[uUN]", "a code point: patterns match bytes", _UTF8),
         (r"\A\\[1-9]\Z", f"back-reference: {_NEITHER}", _BY_FILTER),
         (
-            r"\A\[.*?(\[:\^?\w+:\])",
+            r"\A(?=\[).*?(\[:\^?\w+:\])",
             "POSIX class: our parser reads it as single characters",
             "write its ranges, such as A-Za-z",
         ),

@@ -20,6 +20,7 @@ from detectors.rules.syntax import diagnose, parse_problem, re2_problem, unbound
         (r"ab++", 3, "possessive", "second +"),
         (r"(a)(?(1)b|c)", 3, "conditional", "alternatives"),
         (r"key[[:alpha:]]", 4, "POSIX class", "A-Za-z"),
+        (r"key[:alpha:]", 3, "POSIX class", "A-Za-z"),
         (r"ab{,4}", 2, "repeat without a lower bound", "{0,n}"),
         (r"(abc", 0, "missing )", ""),
         (r"ab[c", 2, "unterminated character set", ""),
