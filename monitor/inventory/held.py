@@ -8,13 +8,18 @@ from typing import Literal, Protocol
 
 from monitor.clients.client import NoEffectError
 
-__all__ = ["HeldSecret", "Known", "Manager", "OvertakenError", "Rotator", "Standing", "counted"]
+__all__ = ["HeldSecret", "Known", "Manager", "OvertakenError", "Rotator", "Standing", "by_age", "counted"]
 
 Standing = Literal["current", "previous", "retired"]
 
 
 class OvertakenError(NoEffectError):
     """Nothing was sent: its provider has another value in use already, which the inventory has yet to see."""
+
+
+def by_age(place: int) -> Standing:
+    """The standing of a version, by its place from the newest on."""
+    return ("current", "previous", "retired")[min(place, 2)]
 
 
 def counted(version: str, read: int) -> str:

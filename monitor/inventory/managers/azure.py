@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from monitor.clients.client import AccessError, together
 from monitor.common.credential import Credential
 from monitor.common.fields import ServerUrl, instant
-from monitor.inventory.held import HeldSecret, Standing, counted
+from monitor.inventory.held import HeldSecret, by_age, counted
 from monitor.inventory.managers.base import ApiManager, ManagerConfig, PassingToken, described
 
 __all__ = ["AzureConfig", "AzureManager"]
@@ -109,25 +109,24 @@ class AzureManager(ApiManager[AzureConfig]):
             return [HeldSecret(name, None)]
         rows.sort(key=lambda row: _when(row, "created") or 0.0, reverse=True)
 
-        found = []
+        versions = []
         for place, row in enumerate(rows[: self.config.versions]):
             version = self._name(f"{name}/versions", row).partition("/")[2]
             attributes = row.get("attributes") or {}
             usable = attributes.get("enabled", True)
-            standing: Standing = ("current", "previous")[place] if place < 2 else "retired"
-            found.append(
+            versions.append(
                 HeldSecret(
                     name,
                     await self._value(name, version) if usable else None,
                     version=counted(version, self.config.versions),
-                    standing=standing if usable else "retired",
+                    standing=by_age(place) if usable else "retired",
                     created=_when(rows[-1], "created"),
                     rotated=_when(row, "created"),
                     expires=_when(row, "exp"),
                     **described(row.get("tags") or {}),
                 )
             )
-        return found
+        return versions
 
     async def _value(self, name: str, version: str) -> bytes | None:
         what = f"{name}/{version}"

@@ -98,7 +98,7 @@ class DotenvManager:
 
     def _files(self, *, examples: bool = False) -> tuple[list[Path], list[str]]:
         """The files to read, and what is wrong with the paths. Blocking."""
-        found: dict[Path, None] = {}
+        files: dict[Path, None] = {}
         problems = []
         for given in self.config.path:
             if glob.has_magic(given) and not os.path.lexists(given):
@@ -112,8 +112,8 @@ class DotenvManager:
                 names = [path for pattern in _PATTERNS for path in sorted(place.glob(pattern))] if inside else [place]
                 for path in names:
                     if path.is_file() and (bool(_EXAMPLE.search(path.name)) == examples):
-                        found[path] = None
-        return list(found), problems
+                        files[path] = None
+        return list(files), problems
 
     def _faults(self) -> list[str]:
         files, faults = self._files()

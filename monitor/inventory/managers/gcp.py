@@ -17,7 +17,7 @@ from monitor.clients.client import AccessError, together
 from monitor.common.credential import Credential
 from monitor.common.fields import ServerUrl, instant
 from monitor.common.http import in_the_clear
-from monitor.inventory.held import HeldSecret, Standing, counted
+from monitor.inventory.held import HeldSecret, by_age, counted
 from monitor.inventory.managers.base import ApiManager, ManagerConfig, PassingToken, described, pages
 
 __all__ = ["GcpConfig", "GcpManager"]
@@ -115,23 +115,22 @@ class GcpManager(ApiManager[GcpConfig]):
                     break
         except AccessError:
             return [HeldSecret(short, None)]
-        found = []
+        versions = []
         for place, version in enumerate(wanted[: self.config.versions]):
             full = self.client.pick(f"{short}/versions", version, "name", str)
-            standing: Standing = ("current", "previous")[place] if place < 2 else "retired"
-            found.append(
+            versions.append(
                 HeldSecret(
                     short,
                     await self._value(short, full),
                     version=counted(full.rpartition("/")[2], self.config.versions),
-                    standing=standing,
+                    standing=by_age(place),
                     created=instant(secret.get("createTime")),
                     rotated=instant(version.get("createTime")),
                     expires=instant(secret.get("expireTime")),
                     **described(secret.get("labels") or {}),
                 )
             )
-        return found
+        return versions
 
     async def _value(self, short: str, version: str) -> bytes | None:
         what = f"{short}:access"

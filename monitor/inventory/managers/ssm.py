@@ -12,7 +12,7 @@ from pydantic import Field
 from monitor.clients.aws import Amazon, AwsAccess, NotThereError
 from monitor.clients.client import AccessError, together
 from monitor.common.fields import instant
-from monitor.inventory.held import HeldSecret, Standing, counted
+from monitor.inventory.held import HeldSecret, by_age, counted
 from monitor.inventory.managers.base import ManagerConfig, pages
 
 __all__ = ["SsmConfig", "SsmManager"]
@@ -136,13 +136,12 @@ class SsmManager:
         return [self._held(name, one, place, first) for place, one in enumerate(history[: self.config.versions])]
 
     def _held(self, name: str, row: dict[str, Any], place: int, first: float | None) -> HeldSecret:
-        standing: Standing = ("current", "previous")[place] if place < 2 else "retired"
         changed = instant(row.get("LastModifiedDate"))
         return HeldSecret(
             name,
             self.client.pick(name, row, "Value", str).encode(),
             version=counted(str(row.get("Version") or ""), self.config.versions),
-            standing=standing,
+            standing=by_age(place),
             created=changed if row.get("Version") == 1 else first,
             rotated=changed,
             expires=_expires(row.get("Policies")),

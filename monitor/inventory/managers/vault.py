@@ -16,7 +16,7 @@ from monitor.clients.client import AccessError, NoEffectError, ProviderClient, S
 from monitor.common.credential import Credential
 from monitor.common.fields import LocalPath, ServerUrl, instant
 from monitor.common.table import Table
-from monitor.inventory.held import HeldSecret, Standing, counted
+from monitor.inventory.held import HeldSecret, by_age, counted
 from monitor.inventory.managers.base import ManagerConfig, described
 
 __all__ = ["VaultConfig", "VaultLogin", "VaultManager"]
@@ -322,7 +322,7 @@ class VaultManager:
         known = self.client.pick(path, data, "versions", dict)
         newest = sorted((int(number) for number in known), reverse=True)[: self.config.versions]
 
-        found = []
+        versions = []
         for place, number in enumerate(newest):
             version = known[str(number)]
             ends = version.get("deletion_time") or None  # in time to come with `delete_version_after`
@@ -331,20 +331,19 @@ class VaultManager:
             value = await self._value(name, number)
             if value is _GONE:
                 continue
-            standing: Standing = ("current", "previous")[place] if place < 2 else "retired"
-            found.append(
+            versions.append(
                 HeldSecret(
                     full,
                     None if value is None else orjson.dumps(value),
                     version=counted(str(number), self.config.versions),
-                    standing=standing,
+                    standing=by_age(place),
                     created=instant(data.get("created_time")),
                     rotated=instant(version.get("created_time")),
                     expires=instant(ends),
                     **about,
                 )
             )
-        return found
+        return versions
 
     async def _value(self, name: str, version: int) -> Mapping[str, Any] | None:
         """What a version holds; None when it may not be read, _GONE when it was deleted meanwhile."""

@@ -102,11 +102,11 @@ class VercelManager(ApiManager[VercelConfig]):
         targets = row.get("target") or []
         places = [targets] if isinstance(targets, str) else [*targets, *(row.get("customEnvironmentIds") or [])]
         branch = row.get("gitBranch")
-        found = []
+        secrets = []
         for place in places or [""]:
             where = f"{place}/{branch}" if branch else str(place)
             key = self.client.pick("env", row, "key", str)
-            found.append(
+            secrets.append(
                 HeldSecret(
                     f"{where}/{key}" if where else key,
                     None if value is None else value.encode(),
@@ -117,7 +117,7 @@ class VercelManager(ApiManager[VercelConfig]):
                     tags=(str(row["type"]),),
                 )
             )
-        return found
+        return secrets
 
     async def _get(self, what: str, path: str, query: dict[str, str]) -> Any:
         headers = {"Authorization": f"Bearer {self.client.secret(self.config.token, 'token')}"}
