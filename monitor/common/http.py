@@ -272,12 +272,11 @@ async def _pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
             piece = await response.content.read(_PIECE)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             failure = network_error(error)
-        else:
-            if not piece:
-                return
-            yield piece
-            continue
-        raise failure
+            break
+        if not piece:
+            return
+        yield piece
+    raise failure  # outside of the handler, as above
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int) -> tuple[bytes, bool]:
