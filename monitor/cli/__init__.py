@@ -53,7 +53,7 @@ GROUPS = {
     },
     "Look inside": {
         "top": "Show what the monitor does now: sources, sinks, queue, losses and the cost of rules.",
-        "sources": "Show each source: how far it is, when it last kept something, and what was lost.",
+        "sources": "Show each source: how far it is, when it last stored something, and what was lost.",
         "outbox": "List, show, retry and discard notifications.",
     },
 }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from monitor.access.reading import Reading
-from monitor.cli.common import ConfigOption, command_app, fail, read_config, since_when, with_store
+from monitor.cli.common import ConfigOption, IncidentArgument, command_app, fail, read_config, since_when, with_store
 from monitor.cli.kit import MOST, Format, FormatOption, LimitOption, emit_list
 from monitor.common.wording import stamp
 
@@ -123,12 +123,12 @@ def check(
     "used",
     epilog="Example: monitor access used 3f2a --mark hmac-sha256:…",
     help="Who used the secret of an incident since it leaked. Which secret that is in audit records follows from the "
-    "access key id beside it, from --mark, or from --secret; what is named is kept with the incident, and its timeline "
-    "then shows the uses.",
+    "access key id beside it, from --mark, or from --secret; what is named is stored with the incident, and its "
+    "timeline then shows the uses.",
 )
 def used(
     *,
-    ref: Annotated[str, typer.Argument(metavar="ID", help="Id or fingerprint of an incident, or a unique start.")],
+    ref: IncidentArgument,
     secret: Annotated[
         list[str] | None, typer.Option(help="What audit records call it; may be repeated.", show_default=False)
     ] = None,

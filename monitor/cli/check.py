@@ -172,7 +172,7 @@ def _notices(config: Config) -> Iterator[CheckFinding]:
         yield CheckFinding("notice", "sources", "there is no source, so nothing is watched; add [[sources]]")
     if not config.sinks:
         yield CheckFinding(
-            "notice", "sinks", "there is no sink, so incidents are kept and nobody is told; add [[sinks]]"
+            "notice", "sinks", "there is no sink, so incidents are stored and nobody is alerted; add [[sinks]]"
         )
     for pattern in config.rules.paths:
         if not glob(str(pattern), recursive=True):
@@ -184,7 +184,7 @@ def _notices(config: Config) -> Iterator[CheckFinding]:
         if config.routes and sink.name not in told:
             yield CheckFinding("notice", f"sinks[{index}]", f'no route leads to "{sink.name}", so it gets no alerts')
     if config.routes and all(route.matchers for route in config.routes):
-        message = "every route has matchers, so what fits none of them is kept and nobody is told; end with one without"
+        message = "every route has matchers, so what fits none is stored and nobody is alerted; end with one without"
         yield CheckFinding("notice", "routes", message)
     yield from _labels(config)
     yield from _unheard(config)

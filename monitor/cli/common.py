@@ -28,6 +28,8 @@ _T = TypeVar("_T")
 __all__ = [
     "Confidence",
     "ConfigOption",
+    "IncidentArgument",
+    "NoteOption",
     "SeverityOption",
     "at_least",
     "command_app",
@@ -67,6 +69,10 @@ ConfigOption = Annotated[
 ]
 
 
+IncidentArgument = Annotated[
+    str, typer.Argument(metavar="ID", help="Id or fingerprint of an incident, or a unique start.")
+]
+NoteOption = Annotated[str, typer.Option("--note", "-m", help="Why; stored in the history.", show_default=False)]
 SeverityOption = Annotated[
     Severity | None, typer.Option("--severity", help="Only this severity and worse.", show_default=False)
 ]

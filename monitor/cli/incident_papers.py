@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from monitor.cli.common import ConfigOption, json_text, printable, read_config, with_store
+from monitor.cli.common import ConfigOption, IncidentArgument, json_text, printable, read_config, with_store
 from monitor.cli.kit import FormatOption, emit_list, emit_one
 from monitor.common.wording import stamp
 
@@ -20,10 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["report", "timeline", "verify"]
 
-IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id or fingerprint of an incident, or a unique start.")]
 
-
-def timeline(ref: IdArgument, form: FormatOption = "text", config: ConfigOption = None) -> None:
+def timeline(ref: IncidentArgument, form: FormatOption = "text", config: ConfigOption = None) -> None:
     from monitor.report.dossier import events
 
     rows = _timeline(events(_dossier(ref, config)))
@@ -32,7 +30,7 @@ def timeline(ref: IdArgument, form: FormatOption = "text", config: ConfigOption 
 
 def report(
     *,
-    ref: IdArgument,
+    ref: IncidentArgument,
     form: Annotated[
         Literal["markdown", "html", "svg", "json"],
         typer.Option("--as", help="How it is written; svg is the picture alone."),

@@ -13,6 +13,8 @@ import typer
 
 from monitor.cli.common import (
     ConfigOption,
+    IncidentArgument,
+    NoteOption,
     SeverityOption,
     at_least,
     command_app,
@@ -52,11 +54,9 @@ app = command_app(
 _T = TypeVar("_T")
 _PERSON = re.compile(r"[\w.@-]{1,64}")
 
-IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id or fingerprint of an incident, or a unique start.")]
 IdsArgument = Annotated[
     list[str] | None, typer.Argument(metavar="ID…", help="Ids, fingerprints, or unique starts.", show_default=False)
 ]
-NoteOption = Annotated[str, typer.Option("--note", "-m", help="Why; kept in the history.", show_default=False)]
 
 
 _STATES: Mapping[str, tuple[State, ...]] = {"all": (), "unresolved": ("open", "acknowledged")}
@@ -117,7 +117,7 @@ def list_incidents(
 
 
 @app.command("show", epilog="Example: monitor incidents show 3f2a", help="Show one incident with its history.")
-def show(ref: IdArgument, form: FormatOption = "text", config: ConfigOption = None) -> None:
+def show(ref: IncidentArgument, form: FormatOption = "text", config: ConfigOption = None) -> None:
     settings = read_config(config, store_only="look")
 
     async def read(store: Store) -> tuple[IncidentView, list[AuditEntry], float | None, list[dict[str, Any]]]:
@@ -263,7 +263,7 @@ def silence(
     "merge",
     epilog="Example: monitor incidents merge 3f2a 77ab --note 'one token, logged in two forms'",
     help="Make one of several incidents. Those after the first go into it, with their places and every later "
-    "sighting; they are resolved, and who was alerted to them hears where they went. Asks first. `reopen` of one of "
+    "sighting; they are resolved, and the sinks that alerted say where they went. Asks first. `reopen` of one of "
     "them takes it back.",
 )
 def merge(

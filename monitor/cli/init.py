@@ -30,7 +30,7 @@ def init(
         fail(f"{printable(str(file))}: is there already; remove it first, or name another file", 2)
     except OSError as error:
         fail(f"{printable(str(file))}: {error.strerror}", 2)
-    typer.echo(f"{printable(str(file))} is made; say what to watch and whom to tell, then: monitor check", err=True)
+    typer.echo(f"{printable(str(file))} is made; say what to watch and whom to alert, then: monitor check", err=True)
 
 
 def example() -> str:

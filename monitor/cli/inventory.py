@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 app = command_app(
     no_args_is_help=True,
-    help="Our own secrets by name: what [[inventory]] of the configuration holds. No value is kept or shown.",
+    help="Our own secrets by name: what [[inventory]] of the configuration holds. No value is stored or shown.",
     epilog="Example: monitor inventory sync",
 )
 

@@ -11,6 +11,7 @@ import typer
 
 from monitor.cli.common import (
     ConfigOption,
+    NoteOption,
     command_app,
     fail,
     lasting,
@@ -45,7 +46,6 @@ app = command_app(
 SecretArgument = Annotated[
     str, typer.Argument(metavar="SECRET", help="ENTRY/NAME, or a name that only one entry of the inventory has.")
 ]
-NoteOption = Annotated[str, typer.Option("--note", "-m", help="Why; kept in the history.", show_default=False)]
 
 
 @app.command(
@@ -134,7 +134,7 @@ def start(
     "done",
     epilog="Example: monitor rotation done vault/secret/app.KEY --old-from - --note 'no trouble'",
     help="Close the rotation of a secret. Its manager is read again, and must give another value; the old one must be "
-    "refused by its issuer (--old-from -), or given no more by a manager that counts versions. What is shown is kept "
+    "refused by its issuer (--old-from -), or given no more by a manager that counts versions. What is shown is stored "
     "as evidence of the steps; what is not ends this with exit code 1.",
 )
 def done(

@@ -213,15 +213,15 @@ def _text(place: Mapping[str, Any]) -> Iterable[str]:
     for route in place["routes"]:
         mark = paint("takes it", "green") if route["takes"] else paint("passes", dim=True)
         muted = f"; muted until {moment(route['muted_until'])} ({_mute(route)})" if route["muted_until"] else ""
-        when = f"; tells {route['when']}" if route["when"] else ""
+        when = f"; alerts {route['when']}" if route["when"] else ""
         yield f"  {route['place']}. {mark}: " + printable(route["reason"] + when + muted)
     if "confidence" in place["granted"]:
         yield paint(f"  taken for granted: confidence={place['granted']['confidence']}", dim=True)
     sinks = ", ".join(place["sinks"])
-    yield "  " + (paint(f"told: {sinks}", bold=True) if sinks else paint("nobody is told", "red", bold=True))
+    yield "  " + (paint(f"alerted: {sinks}", bold=True) if sinks else paint("nobody is alerted", "red", bold=True))
     for one in place["inhibitions"]:
         worse = f"a worse incident ({_all(one['while'])}) with the same {', '.join(one['equal']) or 'anything'}"
-        yield f"  held back while {worse} is not resolved, which the sink hears of (inhibition {one['place']})"
+        yield f"  held back while {worse} is not resolved, which is reported to the sink (inhibition {one['place']})"
     for sink, by in place["held_by"].items():
         yield paint(f"  {sink}: held back now, for incident {by}", "yellow")
     if place["silenced_until"] is not None:

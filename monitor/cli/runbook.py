@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from monitor.cli.common import ConfigOption, command_app, fail, noted, paint, person, printable, read_config, with_store
+from monitor.cli.common import (
+    ConfigOption,
+    IncidentArgument,
+    command_app,
+    fail,
+    noted,
+    paint,
+    person,
+    printable,
+    read_config,
+    with_store,
+)
 from monitor.cli.kit import Format, FormatOption, LimitOption, emit, emit_list, emit_one
 from monitor.common.wording import ago, moment, stamp
 
@@ -30,10 +41,9 @@ app = command_app(
     epilog="Example: monitor runbook claim 3f2a revoke",
 )
 
-IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id or fingerprint of an incident, or a unique start.")]
 StepArgument = Annotated[str, typer.Argument(metavar="STEP", help="A step, such as revoke.")]
 NoteOption = Annotated[
-    str, typer.Option("--note", "-m", help="Evidence, or why; kept in the history.", show_default=False)
+    str, typer.Option("--note", "-m", help="Evidence, or why; stored in the history.", show_default=False)
 ]
 AnywayOption = Annotated[bool, typer.Option("--anyway", help="Although another has it, or earlier steps wait.")]
 
@@ -104,7 +114,7 @@ def show(
 )
 def start(
     *,
-    ref: IdArgument,
+    ref: IncidentArgument,
     book: Annotated[str | None, typer.Option(metavar="NAME", help="Another runbook.", show_default=False)] = None,
     order: Annotated[
         Literal["contain", "replace"] | None,
@@ -145,7 +155,7 @@ def _verb(verb: Verb, ref: str, step: str, *, note: str, anyway: bool, form: For
 @app.command("claim", epilog="Example: monitor runbook claim 3f2a revoke", help="Say that you do a step.")
 def claim(
     *,
-    ref: IdArgument,
+    ref: IncidentArgument,
     step: StepArgument,
     anyway: AnywayOption = False,
     form: FormatOption = "text",
@@ -161,7 +171,7 @@ def claim(
 )
 def done(
     *,
-    ref: IdArgument,
+    ref: IncidentArgument,
     step: StepArgument,
     note: NoteOption = "",
     anyway: AnywayOption = False,
@@ -178,7 +188,7 @@ def done(
 )
 def skip(
     *,
-    ref: IdArgument,
+    ref: IncidentArgument,
     step: StepArgument,
     note: NoteOption = "",
     form: FormatOption = "text",
@@ -194,7 +204,7 @@ def skip(
 )
 def failed(
     *,
-    ref: IdArgument,
+    ref: IncidentArgument,
     step: StepArgument,
     note: NoteOption = "",
     form: FormatOption = "text",
@@ -206,7 +216,7 @@ def failed(
 @app.command("reopen", epilog="Example: monitor runbook reopen 3f2a deploy", help="Take back that a step was done.")
 def reopen(
     *,
-    ref: IdArgument,
+    ref: IncidentArgument,
     step: StepArgument,
     note: NoteOption = "",
     form: FormatOption = "text",
@@ -223,7 +233,7 @@ def reopen(
 )
 def run(
     *,
-    ref: IdArgument,
+    ref: IncidentArgument,
     step: StepArgument,
     form: FormatOption = "text",
     config: ConfigOption = None,

@@ -100,7 +100,7 @@ def add(
 
     kept = [typed(settings, text) for text in matchers]
     if kept != matchers:
-        fail("a matcher holds a secret, which would be kept; match by rule, source or name instead", 2)
+        fail("a matcher holds a secret, which would be stored; match by rule, source or name instead", 2)
     why = typed(settings, reason.strip())
     rule = with_store(
         settings, lambda store: store.silences.add(kept, seconds, actor=person(), reason=why, starts=begin)

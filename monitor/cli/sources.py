@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from monitor.sources.standing import SourceStanding
 
 app = command_app(
-    help="Show each source: how far it is, when it last kept something, and what was lost. No daemon has to run.",
+    help="Show each source: how far it is, when it last stored something, and what was lost. No daemon has to run.",
     epilog="Example: monitor sources --format json",
 )
 
@@ -29,7 +29,7 @@ def sources(
     form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
-    """Show each source: how far it is, when it last kept something, and what was lost. No daemon has to run."""
+    """Show each source: how far it is, when it last stored something, and what was lost. No daemon has to run."""
     settings = read_config(config, enter=True, needs=("sources",))
     rows = [one.row() for one in _standing(settings)]
     if losses:

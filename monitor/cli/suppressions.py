@@ -51,7 +51,7 @@ def add(
     *,
     refs: Annotated[list[str], typer.Argument(metavar="ID…", help="Incidents, or whole fingerprints.")],
     duration: Annotated[str, typer.Option("--for", metavar="DURATION", help="How long, such as 90d.")],
-    reason: Annotated[str, typer.Option("--reason", "-m", help="Why; kept in the history.")],
+    reason: Annotated[str, typer.Option("--reason", "-m", help="Why; stored in the history.")],
     resolution: Annotated[
         Literal["wont_fix", "false_positive", "used_in_tests"],
         typer.Option("--as", help="How an incident is resolved."),

@@ -51,7 +51,7 @@ def test_a_finding_is_followed_to_its_sinks_with_the_reason(monitor: Command, tm
     routes(tmp_path)
     answer = monitor("routes", "test", "severity=critical", "source=app1")
     assert answer.returncode == 0, answer.stderr
-    assert "told: pager, chat" in answer.stdout
+    assert "alerted: pager, chat" in answer.stdout
     assert "3. passes: a route before it has taken the incident" in answer.stdout
     low = monitor("routes", "test", "severity=low", "source=db", "path=/tmp/noise.log", "--format", "json")
     (place,) = json.loads(low.stdout)["places"]
@@ -68,8 +68,8 @@ def test_the_family_of_a_rule_is_known(monitor: Command, tmp_path: Path) -> None
     routes(tmp_path)
     config = tmp_path / "config.toml"
     config.write_text(config.read_text().replace('source=~"app.*"', 'family="vcs"'))
-    assert "told: chat" in monitor("routes", "test", "rule=github-pat").stdout
-    assert "told: pager" in monitor("routes", "test", "rule=acme-key").stdout
+    assert "alerted: chat" in monitor("routes", "test", "rule=github-pat").stdout
+    assert "alerted: pager" in monitor("routes", "test", "rule=acme-key").stdout
 
 
 def test_what_is_not_said_of_an_incident_is_taken_for_granted_in_so_many_words(monitor: Command, config: Path) -> None:
@@ -77,12 +77,12 @@ def test_what_is_not_said_of_an_incident_is_taken_for_granted_in_so_many_words(m
     config.write_text(pager + '[[sinks]]\nname = "chat"\ntype = "console"\n')
     sure = monitor("routes", "test", "severity=high", "rule=generic-password").stdout
     assert "taken for granted: confidence=high" in sure
-    assert "told: pager, chat" in sure
+    assert "alerted: pager, chat" in sure
     doubtful = monitor("routes", "test", "severity=high", "rule=acme-key", "confidence=medium").stdout
     assert 'format="vendor" does not hold: format is "custom"' in doubtful
-    assert "told: chat" in doubtful
+    assert "alerted: chat" in doubtful
     vendor = monitor("routes", "test", "severity=high", "rule=github-pat", "confidence=medium").stdout
-    assert "told: pager, chat" in vendor
+    assert "alerted: pager, chat" in vendor
     low = monitor("routes", "test", "severity=critical", "rule=github-pat", "confidence=low").stdout
     assert "in one message with all others, every 1 day" in low
 
@@ -103,7 +103,7 @@ def test_an_incident_that_is_stored_is_followed_from_each_of_its_places(monitor:
     (incident,) = json.loads(monitor("incidents", "list", "--format", "json").stdout)
     answer = monitor("routes", "test", "--incident", incident["id"])
     assert "app1" in answer.stdout
-    assert "told: pager, chat" in answer.stdout or "told: chat" in answer.stdout
+    assert "alerted: pager, chat" in answer.stdout or "alerted: chat" in answer.stdout
 
 
 def test_the_page_about_routing_shows_what_the_commands_say(monitor: Command, config: Path) -> None:
