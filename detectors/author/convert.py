@@ -10,6 +10,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,20 @@ class Conversion:
     rules: list[Entry] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
 
+    def note(self, name: str, why: str) -> None:
+        self.problems.append((name, why))
+
+    def take(self, name: str, made: Callable[[Callable[[str], None]], Entry]) -> None:
+        """A rule as it is `made`; what is handed over for that notes what of it is left out."""
+        try:
+            self.rules.append(made(partial(self.note, name)))
+        except (_RefusedError, RuleError, ValueError, TypeError) as error:
+            why = str(error).partition("\n")[0].removeprefix(f": {name}: ")  # its name stands beside it
+            self.note(name, f"not converted: {why}")
+
     def drop(self, entry: Entry, why: str) -> None:
         self.rules.remove(entry)
-        self.problems.append((entry["id"], f"not converted: {why}"))
+        self.note(entry["id"], f"not converted: {why}")
 
 
 class _RefusedError(Exception):
@@ -118,7 +130,7 @@ def _rename(out: Conversion) -> None:
         for companion in entry.get("requires", ()):
             companion["rule"] = renamed.get(companion["rule"], companion["rule"])
     for old, new in renamed.items():
-        out.problems.append((old, f"renamed to {new}: there is a shipped rule of that id (--replace takes its place)"))
+        out.note(old, f"renamed to {new}: there is a shipped rule of that id (--replace takes its place)")
 
 
 def _settle(out: Conversion, *, replace_shipped: bool) -> None:
@@ -166,6 +178,15 @@ def rule_id(text: str) -> str:
     return re.sub(r"[^a-z0-9.-]+", "-", text.lower()).strip("-.") or "rule"
 
 
+# What a configuration takes over from elsewhere, and what to do about it.
+_EXTEND = {
+    "useDefault": "our own packs take the place of gitleaks' default rules",
+    "path": "import that file as well",
+    "url": "import that file as well",
+    "disabledRules": "name the rules of ours in `[rules] disable` instead",
+}
+
+
 def gitleaks(path: Path, *, replace_shipped: bool = False, tracked: Tracked = iter) -> Conversion:
     """A gitleaks or betterleaks configuration. Raises ReadError.
 
@@ -182,34 +203,18 @@ def gitleaks(path: Path, *, replace_shipped: bool = False, tracked: Tracked = it
         raise ReadError(f"{path}: no [[rules]] in it; is it a gitleaks configuration?")
     out = Conversion()
     extend = data.get("extend", {})
-    if extend.get("useDefault"):
-        out.problems.append((str(path), "extend.useDefault: our own packs take the place of gitleaks' default rules"))
-    for key in ("path", "url"):
+    for key, what in _EXTEND.items():
         if extend.get(key):
-            out.problems.append((str(path), f"extend.{key}: import that file as well"))
-    if extend.get("disabledRules"):
-        out.problems.append((str(path), "extend.disabledRules: name the rules of ours in `[rules] disable` instead"))
+            out.note(str(path), f"extend.{key}: {what}")
     allowlists = [*_tables(data.get("allowlists")), *_tables(data.get("allowlist"))]
     for item in allowlists:
-        _allowlist(item, [], [], _noter(out, str(path)))
+        _allowlist(item, [], [], partial(out.note, str(path)))
     for raw in tracked(_tables(data.get("rules"))):
         name = rule_id(str(raw.get("id", f"rule-{len(out.rules) + 1}")))
         wanted = [a for a in allowlists if not a.get("targetRules") or raw.get("id") in a["targetRules"]]
-        try:
-            out.rules.append(_gitleaks_rule(raw, name, wanted, _noter(out, name)))
-        except (_RefusedError, RuleError, ValueError, TypeError) as error:
-            out.problems.append((name, f"not converted: {_why(error, name)}"))
+        out.take(name, partial(_gitleaks_rule, raw, name, wanted))
     _settle(out, replace_shipped=replace_shipped)
     return out
-
-
-def _why(error: Exception, name: str) -> str:
-    """What a rule is refused for, without its own name, which stands beside it."""
-    return str(error).partition("\n")[0].removeprefix(f": {name}: ")
-
-
-def _noter(out: Conversion, name: str) -> Callable[[str], None]:
-    return lambda why: out.problems.append((name, why))
 
 
 def _tables(value: Any) -> list[Mapping[str, Any]]:
@@ -326,7 +331,7 @@ def kingfisher(path: Path, *, replace_shipped: bool = False, tracked: Tracked = 
         except ReadError as error:
             if len(files) == 1:
                 raise
-            out.problems.append((str(file), str(error).partition(": ")[2]))
+            out.note(str(file), str(error).partition(": ")[2])
     _settle(out, replace_shipped=replace_shipped)
     return out
 
@@ -344,10 +349,7 @@ def _kingfisher_file(file: Path, out: Conversion) -> None:
         raise ReadError(f"{file}: no `rules:` list in it; is it a Kingfisher rule file?")
     for raw in _tables(data["rules"]):
         name = rule_id(str(raw.get("id", "")) or str(raw.get("name", "")))
-        try:
-            out.rules.append(_kingfisher_rule(raw, name, _noter(out, name)))
-        except (_RefusedError, RuleError, ValueError, TypeError) as error:
-            out.problems.append((name, f"not converted: {_why(error, name)}"))
+        out.take(name, partial(_kingfisher_rule, raw, name))
 
 
 def _kingfisher_rule(raw: Mapping[str, Any], name: str, note: Callable[[str], None]) -> Entry:

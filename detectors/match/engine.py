@@ -296,12 +296,12 @@ class Worker:
         """Decide what a rule's pattern matches in a window."""
         rule, search, priority = judge.rule, judge.search, judge.rule.priority
         data, taken, work, explain = text.data, text.taken, text.work, text.work.explain
-        at, found = low, False
+        at, matched = low, False
         while at < high:
             spans = search(UNANCHORED, data, at, high)
             if spans[0] == NOWHERE:
                 break
-            found = True
+            matched = True
             work.count()
             (first, last), (start, end) = spans[0], spans[1] if len(spans) > 1 else spans[0]
             if start < 0:
@@ -326,7 +326,7 @@ class Worker:
                 text.out.append((CandidateDecision(rule, start, end, False, verdict.stage, verdict.reason), last))
             # A rejected candidate may hide a real one that starts inside it.
             at = max(middle, at + 1)
-        if explain and not found:
+        if explain and not matched:
             why = "the trigger was hit but the pattern does not match around it"
             text.out.append((CandidateDecision(rule, low, min(high, len(data)), False, "pattern", why), high))
 
@@ -395,7 +395,7 @@ class Worker:
                         if told.get(one, standing + 1) <= standing:
                             continue
                         told[one] = standing
-                    text.out.append((moved(name, decision, start, end), ends[number]))
+                    text.out.append((moved(decision, start, end, name), ends[number]))
 
 
 class _Decoded:

@@ -180,29 +180,29 @@ class _Look(NamedTuple):
     shapes: tuple[ValueShape, ...] = ()
 
 
-def _literals(one: Anchor) -> Iterator[tuple[bytes, _Look]]:
-    piece = one.piece
-    written: dict[bytes, tuple[ValueShape, ...]] = {piece: one.shapes}
+def _literals(sought: Anchor) -> Iterator[tuple[bytes, _Look]]:
+    piece = sought.piece
+    written: dict[bytes, tuple[ValueShape, ...]] = {piece: sought.shapes}
     if not _plain(piece):
         written[piece] = ()
-        for shape in one.shapes:
+        for shape in sought.shapes:
             text = _WRITTEN[shape.how](piece)
             written[text] = (*written.get(text, ()), shape)
     for text, shapes in written.items():
         if b"\0" not in text:
-            yield text[: max(LONGEST, len(piece))], _Look(one, "raw" if text == piece else "written", shapes=shapes)
+            yield text[: max(LONGEST, len(piece))], _Look(sought, "raw" if text == piece else "written", shapes=shapes)
     for phase in range(3):
         text = base64.b64encode(b"\0" * phase + piece)
         known = (phase + len(piece)) * 8 // 6  # characters that no later byte has a part in
         # From the next whole group on if that is long enough: two such groups of text look like few others.
         first = 4 if phase and known - 4 >= LONGEST else _FILLED[phase]
         text = text[first:known][:LONGEST]
-        yield text, _Look(one, "base64", phase, first)
+        yield text, _Look(sought, "base64", phase, first)
         if (safe := text.translate(_URLSAFE)) != text:
-            yield safe, _Look(one, "base64", phase, first)
-    yield piece.hex().encode()[:LONGEST], _Look(one, "hex")
+            yield safe, _Look(sought, "base64", phase, first)
+    yield piece.hex().encode()[:LONGEST], _Look(sought, "hex")
     if (upper := piece.hex().upper().encode()[:LONGEST]) != piece.hex().encode()[:LONGEST]:
-        yield upper, _Look(one, "hex")
+        yield upper, _Look(sought, "hex")
 
 
 class Exact:
@@ -267,18 +267,18 @@ class ExactWorker:
         return sorted(found.values())
 
     def _owned(self, data: Buffer, start: int, look: _Look) -> ExactMatch | None:
-        one = look.anchor
+        sought = look.anchor
         if look.how == "base64":
             return self._base64(data, start, look)
         if look.how == "hex":
-            return self._decoded(data, ValueShape("hex", 2 * one.at, 2 * one.size), start, one)
-        raw = (ValueShape("raw", one.at, one.size),) if look.how == "raw" else ()
+            return self._decoded(data, ValueShape("hex", 2 * sought.at, 2 * sought.size), start, sought)
+        raw = (ValueShape("raw", sought.at, sought.size),) if look.how == "raw" else ()
         for shape in (*raw, *look.shapes):
-            if (owned := self._decoded(data, shape, start, one)) is not None:
+            if (owned := self._decoded(data, shape, start, sought)) is not None:
                 return owned
         return None
 
-    def _decoded(self, data: Buffer, shape: ValueShape, start: int, one: Anchor) -> ExactMatch | None:
+    def _decoded(self, data: Buffer, shape: ValueShape, start: int, sought: Anchor) -> ExactMatch | None:
         """The value, if it stands around an anchor at `start`, written so."""
         low, high = start - shape.before, start - shape.before + shape.size
         if low < 0 or high > len(data):
@@ -293,29 +293,29 @@ class ExactWorker:
             except ValueError:
                 return None
             chain = (_CHAIN.get(how, how),)
-        return self._verified(low, high, value, one, chain)
+        return self._verified(low, high, value, sought, chain)
 
     def _base64(self, data: Buffer, start: int, look: _Look) -> ExactMatch | None:
-        one = look.anchor
-        groups, skip = divmod(look.phase - one.at, 3)  # groups, and bytes of the first, before the value
+        sought = look.anchor
+        groups, skip = divmod(look.phase - sought.at, 3)  # groups, and bytes of the first, before the value
         low = start - look.first + 4 * groups
-        high = min(low + -(-(skip + one.size) // 3) * 4, len(data))
+        high = min(low + -(-(skip + sought.size) // 3) * 4, len(data))
         if low < 0:
             return None
         text = bytes(data[low:high])
         decoded = b64decode(text)
         if decoded is None:  # it ends in the midst of a group, and something else follows
-            decoded = b64decode(text[: -(-(skip + one.size) * 4 // 3)])
+            decoded = b64decode(text[: -(-(skip + sought.size) * 4 // 3)])
         if decoded is None:
             return None
-        return self._verified(low, high, decoded[skip : skip + one.size], one, ("base64",))
+        return self._verified(low, high, decoded[skip : skip + sought.size], sought, ("base64",))
 
-    def _verified(self, low: int, high: int, value: bytes, one: Anchor, chain: tuple[str, ...]) -> ExactMatch | None:
-        if len(value) != one.size and chain != ("escape",):
+    def _verified(self, low: int, high: int, value: bytes, sought: Anchor, chain: tuple[str, ...]) -> ExactMatch | None:
+        if len(value) != sought.size and chain != ("escape",):
             return None
-        if fingerprint(self._exact.key, value) != one.fingerprint:
+        if fingerprint(self._exact.key, value) != sought.fingerprint:
             return None
-        return ExactMatch(low, high, value, one.fingerprint, chain)
+        return ExactMatch(low, high, value, sought.fingerprint, chain)
 
 
 def settled(decided: Sequence[Placed]) -> Sequence[Placed]:

@@ -106,13 +106,13 @@ class ScanResult:
     covers: list[Cover] = field(default_factory=list)
 
 
-def moved(decoder: str, decision: CandidateDecision, start: int, end: int) -> CandidateDecision:
-    """The decision on decoded text, at the place of the encoded."""
+def moved(decision: CandidateDecision, start: int, end: int, *decoder: str) -> CandidateDecision:
+    """The decision on a part of a text, or on what `decoder` made of it, at its place in the text."""
     d, m = decision, decision.match
     if m is not None:
-        chain = (decoder, *m.decode)
+        chain = (*decoder, *m.decode)
         m = Match(m.rule, start, end, m.secret, m.masked, m.severity, m.confidence, chain, m.labels)
-    return CandidateDecision(d.rule, start, end, d.accepted, d.stage, d.reason, m, (decoder, *d.decode))
+    return CandidateDecision(d.rule, start, end, d.accepted, d.stage, d.reason, m, (*decoder, *d.decode))
 
 
 def through(decoder: str, decision: CandidateDecision) -> CandidateDecision:
@@ -178,7 +178,7 @@ def rank(decode: tuple[str, ...], *, apart: bool = False) -> int:
 def _whole(matches: list[tuple[Match, int]]) -> list[tuple[Match, int]]:
     """Those of overlapping matches, by position, that none holds more of: a rule that knows a value to go on where
     others end it has the value, and the best of those the name."""
-    kept: list[tuple[Match, int]] = []
+    out: list[tuple[Match, int]] = []
     for _, alike in groupby(matches, key=lambda pair: pair[0].start):
         group = list(alike)
         whole = max((match for match, _ in group if match.rule.id in _GO_ON), key=lambda match: match.end, default=None)
@@ -188,8 +188,8 @@ def _whole(matches: list[tuple[Match, int]]) -> list[tuple[Match, int]]:
             if best.rule.priority > whole.rule.priority:
                 whole.rule, whole.severity, whole.labels = best.rule, best.severity, best.labels
             group = [pair for pair in group if not any(pair[0] is part for part in parts)]
-        kept += group
-    return kept
+        out += group
+    return out
 
 
 def _best(matches: list[tuple[Match, int]]) -> list[tuple[Match, int]]:

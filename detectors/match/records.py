@@ -165,20 +165,21 @@ def text_of(data: Buffer, said: list[RecordText]) -> tuple[bytes, list[tuple[int
     """What they say as one text, and where its pieces stand in the data (see Region)."""
     out = bytearray()
     marks: list[tuple[int, int]] = []
-    for one in said:
-        raw = bytes(data[one.start : one.end])
+    for record in said:
+        raw = bytes(data[record.start : record.end])
         at, begin = 0, len(out)
-        marks.append((begin, one.start))
-        for escape in _ESCAPE.finditer(raw) if one.escaped else ():
+        marks.append((begin, record.start))
+        for escape in _ESCAPE.finditer(raw) if record.escaped else ():
             out += raw[at : escape.start()]
-            marks.append((len(out), one.start + escape.start()))
+            marks.append((len(out), record.start + escape.start()))
             out += _plain(escape)
             at = escape.end()
-            marks.append((len(out), one.start + at))
+            marks.append((len(out), record.start + at))
         out += raw[at:]
-        marks.append((len(out), one.end))
-        if not one.more and not out.endswith(b"\n", begin):
+        marks.append((len(out), record.end))
+        if not record.more and not out.endswith(b"\n", begin):
             out += b"\n"
-            marks.append((len(out), min(one.end + 1, len(data))))  # it is of this record, not of the next one's head
+            # It is of this record, not of the head of the next one.
+            marks.append((len(out), min(record.end + 1, len(data))))
     marks.append((len(out), marks[-1][1]))
     return bytes(out), marks

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 from detectors.compile.codecs import Codec
 from detectors.match.cost import BlockCost, Known, Pace, Settled, Spent, TooSlowError
 from detectors.match.exact import ExactWorker, settled
-from detectors.match.outcome import REASONS, Placed, ScanResult, Unsearched, merged, resolve
+from detectors.match.outcome import REASONS, Placed, ScanResult, Unsearched, merged, moved, resolve
 from detectors.match.region import Buffer
 from detectors.match.runs import covers
 from detectors.rules.rule import Rule
@@ -170,7 +170,7 @@ class Search:
         if task.exact and worker.exact is not None:
             low, high = max(0, part.low - _AROUND), min(len(self._data), part.high + _AROUND)
             told = worker.exact.decide(memoryview(self._data)[low:high], text.work)
-            text.out += _shifted(told, low)
+            text.out += [(moved(one, one.start + low, one.end + low), end + low) for one, end in told]
             return
         whole = part == (0, len(self._data))
         text.plain = not task.plain
@@ -205,16 +205,3 @@ def _clipped(unsearched: Iterable[Unsearched], low: int, high: int) -> list[Unse
         spans = merged([(one.start, one.end) for one in inside if one.why == why and one.start < one.end])
         out += [Unsearched(start, end, why) for start, end in spans]
     return sorted(out)
-
-
-def _shifted(told: Iterable[Placed], by: int) -> list[Placed]:
-    if not by:
-        return list(told)
-    out = []
-    for decision, end in told:
-        match = decision.match
-        if match is not None:
-            match = replace(match, start=match.start + by, end=match.end + by)
-        moved = replace(decision, start=decision.start + by, end=decision.end + by, match=match)
-        out.append((moved, end + by))
-    return out

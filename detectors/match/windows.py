@@ -34,18 +34,18 @@ class Ends:
 
         def on_match(number: int, _start: int, end: int, _flags: int, _context: object) -> None:
             end += base
-            one = known(number)
-            if one is None:
+            state = known(number)
+            if state is None:
                 kept[number] = [end, -1, array("Q") if number in whole else []]
                 return
-            last, reach, ends = one
+            last, reach, ends = state
             if last <= end <= reach:
-                one[0] = end
+                state[0] = end
                 return
             ends.append(last)
-            one[0] = end
+            state[0] = end
             # Hyperscan promises no order, so only those are put together that come in one.
-            one[1] = last + NEAR if last <= end and type(ends) is list else -1
+            state[1] = last + NEAR if last <= end and type(ends) is list else -1
 
         return on_match
 

@@ -167,18 +167,18 @@ def _moment(text: str) -> datetime | None:
 
 def changes(before: Rules, after: Rules) -> list[RuleChange]:
     """What is different, by kind and id. A rule that moved or has another name may also find otherwise."""
-    found, heirs = [], set()
+    out, heirs = [], set()
     for rule_id in before.keys() - after.keys():
         gone = GONE.get(rule_id)
         if gone is None or not gone.heir:
-            found.append(RuleChange(rule_id, "gone", before[rule_id], None, instead=gone.instead if gone else ""))
+            out.append(RuleChange(rule_id, "gone", before[rule_id], None, instead=gone.instead if gone else ""))
         else:
             heirs.add(gone.heir)
-            found.append(RuleChange(rule_id, "renamed", before[rule_id], after.get(gone.heir), gone.heir))
-    found += [RuleChange(new, "added", None, after[new]) for new in after.keys() - before.keys() - heirs]
+            out.append(RuleChange(rule_id, "renamed", before[rule_id], after.get(gone.heir), gone.heir))
+    out += [RuleChange(new, "added", None, after[new]) for new in after.keys() - before.keys() - heirs]
     for rule_id in after.keys() & before.keys():
         was, is_now = before[rule_id], after[rule_id]
         if was != is_now:
-            found.append(RuleChange(rule_id, "moved" if was.pack != is_now.pack else "changed", was, is_now))
+            out.append(RuleChange(rule_id, "moved" if was.pack != is_now.pack else "changed", was, is_now))
     order = get_args(Kind)
-    return sorted(found, key=lambda change: (order.index(change.kind), change.rule))
+    return sorted(out, key=lambda change: (order.index(change.kind), change.rule))
