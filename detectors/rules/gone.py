@@ -31,7 +31,7 @@ _WIDE = (
     "dialogue-pass directory-bind elastic-setup-password expect-send express-plain-keys flask-plain-key "
     "generic-application-key generic-argument generic-as-the generic-asked generic-asked-for generic-asserted "
     "generic-auth-pair generic-bare-dsn generic-basic-user generic-basic-user-call generic-basic-user-fields "
-    "generic-basic-user-url generic-bearer generic-beside generic-bound generic-boxed generic-bracketed "
+    "generic-basic-user-url generic-beside generic-bound generic-boxed generic-bracketed "
     "generic-brief-address generic-brief-builder generic-brief-command generic-brief-connected generic-brief-dsn "
     "generic-brief-element generic-brief-setting generic-brief-string generic-build-field generic-changed "
     "generic-changed-to generic-char-array generic-cipher-key generic-cli-short-option generic-client-key "
