@@ -94,14 +94,14 @@ class Verifier:
         probe = probe_of(rule)
         if probe is None:
             return ProbeVerdict("unknown", "there is no probe for its rule", now)
-        if not self.settings.allows(probe.provider):
-            why = f'"{probe.provider}" is not in verify.providers, so it is not asked'
+        allowed, place = self.settings.allows(probe.provider), self.place(probe, lines)
+        stops = (
+            (not allowed, f'"{probe.provider}" is not in verify.providers, so it is not asked'),
+            (probe.unasked, f"{probe.name} is not asked: {probe.unasked}"),
+            (place.why, f"{self._scrub(place.why)}; nothing was sent"),
+        )
+        if why := next((text for stop, text in stops if stop), ""):
             return ProbeVerdict("unknown", why, now, probe.provider)
-        if probe.unasked is not None:
-            return ProbeVerdict("unknown", f"{probe.name} is not asked: {probe.unasked}", now, probe.provider)
-        place = self.place(probe, lines)
-        if place.why:
-            return ProbeVerdict("unknown", f"{self._scrub(place.why)}; nothing was sent", now, probe.provider)
         wait = self._wait(probe.provider, now)
         if wait is not None:
             return ProbeVerdict("unknown", "asked as often as verify.rate allows", now, probe.provider, after=wait)
