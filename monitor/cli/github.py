@@ -105,7 +105,7 @@ def alerts(
         ("state", lambda row: row["resolution"] or row["state"]),
         *("validity", "updated", "incident", "url"),
     )
-    emit_list(rows, form, columns, nothing="no alerts", spare=("updated",))
+    emit_list(rows, form, columns, nothing="no alerts", spare=("updated", "validity"))
 
 
 app.command(

@@ -33,7 +33,7 @@ def requests(source: SourceOption = None, form: FormatOption = "text", config: C
         *(("until", "expires"), "kind", "repository"),
         *(("who", "requester"), ("what", _asked), "incident", "url"),
     )
-    emit_list(rows, form, columns, nothing="no request waits", spare=("kind",))
+    emit_list(rows, form, columns, nothing="no request waits", spare=("kind", "incident"))
     for problem in unread:
         typer.echo(printable(problem), err=True)
     if unread:

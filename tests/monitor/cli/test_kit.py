@@ -152,3 +152,11 @@ def test_who_waits_at_a_terminal_sees_how_far_it_is(
     assert list(tracked(many, "counting")) == many
     out, err = capsys.readouterr()
     assert (out, "counting" in err, "100%" in err) == ("", True, True)
+
+
+def test_no_command_makes_a_list_by_hand() -> None:
+    """`emit_list` does; `table` alone is for one that stands among other text."""
+    among = {"github.py", "routes.py", "rule_history.py", "sources.py", "top_page.py"}
+    folder = ROOT / "monitor" / "cli"
+    calls = {path.name for path in folder.glob("*.py") if re.search(r"\btable\(", path.read_text(encoding="utf-8"))}
+    assert calls - {"kit.py"} == among
