@@ -76,7 +76,12 @@ def habits(form: FormatOption = "text", config: ConfigOption = None) -> None:
     ]
 
     columns = (
-        *("secret", "principal", ("since", "first"), "last", "readings", "days"),
+        "secret",
+        "principal",
+        ("since", "first"),
+        "last",
+        "readings",
+        "days",
         ("from", lambda row: row["networks"][:5]),
     )
     emit_list(rows, form, columns, nothing="no audit record was read yet", spare=("since", "days"))

@@ -44,7 +44,10 @@ def list_actions(
 
     found = with_store(read_config(config, store_only="look"), read, missing=lambda: [])
     columns = (
-        *("id", "incident", "action", "state"),
+        "id",
+        "incident",
+        "action",
+        "state",
         ("approved", lambda run: f"{len(run.approvals)}/{run.needed}"),
         ("planned", lambda run: moment(run.planned_at)),
         "outcome",

@@ -103,7 +103,10 @@ def alerts(
         ("alert", lambda row: f"{row['repository']}#{row['number']}"),
         ("type", "secret_type"),
         ("state", lambda row: row["resolution"] or row["state"]),
-        *("validity", "updated", "incident", "url"),
+        "validity",
+        "updated",
+        "incident",
+        "url",
     )
     emit_list(rows, form, columns, nothing="no alerts", spare=("updated", "validity"))
 

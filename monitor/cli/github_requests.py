@@ -30,8 +30,13 @@ def requests(source: SourceOption = None, form: FormatOption = "text", config: C
     rows.sort(key=lambda row: row["expires"] or "9")
 
     columns = (
-        *(("until", "expires"), "kind", "repository"),
-        *(("who", "requester"), ("what", _asked), "incident", "url"),
+        ("until", "expires"),
+        "kind",
+        "repository",
+        ("who", "requester"),
+        ("what", _asked),
+        "incident",
+        "url",
     )
     emit_list(rows, form, columns, nothing="no request waits", spare=("kind", "incident"))
     for problem in unread:

@@ -25,7 +25,8 @@ _STATES = {"acknowledged": "acked"}  # short, as a terminal may be narrow
 def columns(now: float) -> Sequence[Column]:
     """Of a list of incidents. `now`: seconds since the epoch."""
     return (
-        *("id", "severity"),
+        "id",
+        "severity",
         ("state", lambda one: _STATES.get(one.state, one.state)),
         ("owner", lambda one: clip(printable(one.owner or "-"), 12)),
         ("age", lambda one: _brief(now - one.first_seen.timestamp())),

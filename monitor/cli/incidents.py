@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -51,14 +51,11 @@ app = command_app(
     epilog="Example: monitor incidents list --severity critical",
 )
 
-_T = TypeVar("_T")
 _PERSON = re.compile(r"[\w.@-]{1,64}")
 
 IdsArgument = Annotated[
     list[str] | None, typer.Argument(metavar="ID…", help="Ids, fingerprints, or unique starts.", show_default=False)
 ]
-
-
 _STATES: Mapping[str, tuple[State, ...]] = {"all": (), "unresolved": ("open", "acknowledged")}
 
 

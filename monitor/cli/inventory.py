@@ -106,7 +106,9 @@ def list_secrets(
 
     secrets, syncs = with_store(read_config(config, store_only="look"), work, missing=lambda: ([], {}))
     columns = (
-        *("entry", "name", "environment"),
+        "entry",
+        "name",
+        "environment",
         ("value", lambda row: f"refused: {row['refused']}" if row["refused"] else row["state"]),
         ("versions", lambda row: len(row["versions"])),
         ("changed", lambda row: (row["changed_at"] or "")[:10]),

@@ -154,7 +154,7 @@ def tracked(items: Sequence[_T], what: str) -> Iterable[_T]:
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], spare: Sequence[str] = ()) -> Iterable[str]:
     """Aligned columns. A pipe gets all of them whole; a terminal what fits: where it is narrow, columns of `spare` are
-    left out, the first of them first, then what is widest is cut.
+    left out, the first of them first, then what is widest is cut. No two columns have one name.
 
     Cells of a column `severity` are coloured.
     """

@@ -43,7 +43,9 @@ OlderOption = Annotated[
 _STATES: Mapping[str, tuple[str, ...]] = {"undone": _UNDONE, "all": ()}
 _COLUMNS = (
     ("id", lambda one: one.id[:12]),
-    *("sink", "state", "reason"),
+    "sink",
+    "state",
+    "reason",
     ("incidents", lambda one: len(one.incidents)),
     ("made", lambda one: moment(one.created_at)),
     ("tries", "attempts"),

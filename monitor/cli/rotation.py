@@ -438,8 +438,13 @@ def _show(settings: Config, listed: Sequence[Due], form: Format, nothing: str) -
     ]
 
     columns = (
-        *(("due", lambda row: row["due"][:10]), ("", "standing"), "severity", "secret", "owner"),
-        *(("by itself", lambda row: "provider" if row["automatic"] else "-"), "why"),
+        ("due", lambda row: row["due"][:10]),
+        ("", "standing"),
+        "severity",
+        "secret",
+        "owner",
+        ("by itself", lambda row: "provider" if row["automatic"] else "-"),
+        "why",
     )
     emit_list(rows, form, columns, nothing=nothing, spare=("by itself", "owner"))
 

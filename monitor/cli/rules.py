@@ -234,7 +234,8 @@ def bench(
     ]
 
     columns = (
-        *(("rule", "id"), ("MB/s alone", "mb_s_alone")),
+        ("rule", "id"),
+        ("MB/s alone", "mb_s_alone"),
         ("hits/MB", lambda row: f"{row['hits_per_mb']:,}"),
         ("pass", lambda row: f"{row['passing']:.0%}"),
         "anchor",

@@ -67,7 +67,8 @@ def list_runs(
     now = time.time()
     runs, total = with_store(settings, lambda store: store.runs.find(limit, ended=everything), missing=lambda: ([], 0))
     columns = (
-        *("incident", ("runbook", "book")),
+        "incident",
+        ("runbook", "book"),
         ("done", lambda run: f"{run.done} of {len(run.tasks)}"),
         ("due", lambda run: run.next and _due(run.next, now)),
         ("next", lambda run: _next(run.next) if run.next else run.ended and f"over since {moment(run.ended)}"),

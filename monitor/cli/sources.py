@@ -36,7 +36,9 @@ def sources(
         emit(rows, form, _losses)
         return
     columns = (
-        *("name", "type", ("position", _position)),
+        "name",
+        "type",
+        ("position", _position),
         ("behind", lambda row: None if row["behind_bytes"] is None else f"{row['behind_bytes']:,} B"),
         ("last success", lambda row: row["last_success"] and f"{ago(time.time() - row['last_success'])} ago"),
         ("lost", _lost),

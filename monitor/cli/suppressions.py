@@ -97,7 +97,9 @@ def list_suppressions(form: FormatOption = "text", config: ConfigOption = None) 
     )
     columns = (
         ("fingerprint", lambda row: row["fingerprint"][:16]),
-        *("until", "by", "seen"),
+        "until",
+        "by",
+        "seen",
         ("last seen", "last_seen"),
         ("what", lambda row: row["name"] and f"{row['name']} {row['masked']}"),
         "reason",

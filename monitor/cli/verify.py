@@ -229,7 +229,8 @@ def _list(settings: VerifyConfig, form: Format) -> None:
     columns = (
         "provider",
         ("allowed", lambda row: "never" if row["unasked"] else row["allowed"]),
-        *("host", ("rules", lambda row: " ".join(row["rules"]))),
+        "host",
+        ("rules", lambda row: " ".join(row["rules"])),
     )
     notes = [] if settings.providers else ["nobody is asked: verify.providers is empty"]
     emit_list(rows, form, columns, nothing="there are no probes", notes=notes)
