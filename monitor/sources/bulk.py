@@ -11,12 +11,27 @@ from monitor.sources.lines import LINE, described, line_of
 from monitor.sources.pieces import light, object_of
 from monitor.sources.pushed import BodyTally, FormError, Pushed
 
-__all__ = ["HEADERS", "Bulk", "about", "health", "license_", "refusal"]
+__all__ = ["ABOUT", "HEADERS", "HEALTH", "LICENSE", "Bulk", "refusal"]
 
 HEADERS = {"X-Elastic-Product": "Elasticsearch"}  # without it clients refuse to talk
 
 _ACTIONS = ("index", "create", "update", "delete")
 _VERSION = "8.19.0"  # what is spoken here is the same in all of 7 and 8
+# What clients ask before they send.
+ABOUT = orjson.dumps(
+    {
+        **dict.fromkeys(("name", "cluster_name", "cluster_uuid"), "exposure-monitor"),
+        "version": {
+            "number": _VERSION,
+            "build_flavor": "default",
+            "minimum_wire_compatibility_version": "7.17.0",
+            "minimum_index_compatibility_version": "7.0.0",
+        },
+        "tagline": "You Know, for Search",
+    }
+)
+LICENSE = orjson.dumps({"license": {"status": "active", "uid": "exposure-monitor", "type": "basic", "mode": "basic"}})
+HEALTH = orjson.dumps({"cluster_name": "exposure-monitor", "status": "green", "timed_out": False})
 _REFUSED = {413: "content_too_large_exception", 401: "security_exception", 403: "security_exception"}
 
 
@@ -87,23 +102,3 @@ def _document(action: bytes, line: bytes) -> Pushed:
 def refusal(status: int, text: str) -> bytes:
     kind = _REFUSED.get(status, "es_rejected_execution_exception" if status in (429, 503) else "parse_exception")
     return orjson.dumps({"error": {"type": kind, "reason": text.strip()}, "status": status})
-
-
-def about() -> bytes:
-    """What clients ask before they send."""
-    version = {
-        "number": _VERSION,
-        "build_flavor": "default",
-        "minimum_wire_compatibility_version": "7.17.0",
-        "minimum_index_compatibility_version": "7.0.0",
-    }
-    names = {"name": "exposure-monitor", "cluster_name": "exposure-monitor", "cluster_uuid": "exposure-monitor"}
-    return orjson.dumps({**names, "version": version, "tagline": "You Know, for Search"})
-
-
-def license_() -> bytes:
-    return orjson.dumps({"license": {"status": "active", "uid": "exposure-monitor", "type": "basic", "mode": "basic"}})
-
-
-def health() -> bytes:
-    return orjson.dumps({"cluster_name": "exposure-monitor", "status": "green", "timed_out": False})

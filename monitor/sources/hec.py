@@ -12,7 +12,7 @@ from monitor.sources.lines import described
 from monitor.sources.pieces import Json, light, object_of
 from monitor.sources.pushed import BodyTally, FormError, Pushed
 
-__all__ = ["EVENTS", "HEALTH", "PREFIX", "RAW", "answer", "from_events", "healthy", "no_receipts", "refusal"]
+__all__ = ["EVENTS", "HEALTH", "HEALTHY", "NO_RECEIPTS", "PREFIX", "RAW", "answer", "from_events", "refusal"]
 
 PREFIX = "/services/collector"
 EVENTS = (PREFIX, f"{PREFIX}/event", f"{PREFIX}/event/1.0")
@@ -87,14 +87,9 @@ def refusal(status: int, shown: bool) -> tuple[int, bytes]:
     return status, _said(*_REFUSED.get(status, (8, "Internal server error")))
 
 
-def healthy() -> bytes:
-    return _said(17, "HEC is healthy")
-
-
-def no_receipts() -> bytes:
-    """Of who asks for receipts (`ackID`): the answer to an event is the receipt."""
-    return _said(14, "ACK is disabled")
-
-
 def _said(code: int, text: str, more: Mapping[str, int] | None = None) -> bytes:
     return orjson.dumps({"text": text, "code": code, **(more or {})})
+
+
+HEALTHY = _said(17, "HEC is healthy")
+NO_RECEIPTS = _said(14, "ACK is disabled")  # who asks for them (`ackID`): the answer to an event is its receipt

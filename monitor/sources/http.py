@@ -171,12 +171,12 @@ class HttpSource:
                 web.post("/", self._lines),
                 web.get("/ready", _ready),
                 *(web.post(path, self._hec) for path in (*hec.EVENTS, *hec.RAW)),
-                *(web.get(path, _said(hec.healthy())) for path in hec.HEALTH),
-                web.post(f"{hec.PREFIX}/ack", _said(hec.no_receipts(), 400)),
+                *(web.get(path, _said(hec.HEALTHY)) for path in hec.HEALTH),
+                web.post(f"{hec.PREFIX}/ack", _said(hec.NO_RECEIPTS, 400)),
                 *(add(path, self._bulk) for add in (web.post, web.put) for path in ("/_bulk", "/{index}/_bulk")),
-                web.get("/", _said(bulk.about(), headers=bulk.HEADERS)),
-                web.get("/_license", _said(bulk.license_(), headers=bulk.HEADERS)),
-                web.get("/_cluster/health", _said(bulk.health(), headers=bulk.HEADERS)),
+                web.get("/", _said(bulk.ABOUT, headers=bulk.HEADERS)),
+                web.get("/_license", _said(bulk.LICENSE, headers=bulk.HEADERS)),
+                web.get("/_cluster/health", _said(bulk.HEALTH, headers=bulk.HEADERS)),
             ]
         )
         host, port = split_listen(config.listen)

@@ -6,6 +6,8 @@ import grp
 import os
 import pwd
 import stat
+from collections.abc import Callable
+from typing import Any
 
 __all__ = ["refusal", "remedy"]
 
@@ -19,7 +21,7 @@ def refusal(path: str, error: OSError | None) -> str:
 
 def remedy(path: str) -> str:
     """What lets this user read the file. Blocking."""
-    user = _user(os.geteuid())
+    user = _name(pwd.getpwuid, os.geteuid())
     folder = os.path.dirname(path)
     if (closed := _closed(folder)) is not None:
         return f"{user} may not enter {closed}: setfacl -m u:{user}:x {closed}"
@@ -28,7 +30,7 @@ def remedy(path: str) -> str:
     except OSError:
         return f"let {user} read it"
     if status.st_mode & stat.S_IRGRP and status.st_gid:  # nobody is to join the group of root
-        group = _group(status.st_gid)
+        group = _name(grp.getgrgid, status.st_gid)
         return f"its group may: add {group} to SupplementaryGroups= of the service, or usermod -aG {group} {user}"
     # The folder's default holds for what rotation makes tomorrow.
     return f"its group may not either: setfacl -m u:{user}:r on it, and setfacl -d -m u:{user}:r on its folder"
@@ -41,15 +43,9 @@ def _closed(folder: str) -> str | None:
     return next((way for way in ways if os.path.isdir(way) and not os.access(way, os.X_OK)), None)
 
 
-def _user(number: int) -> str:
+def _name(look_up: Callable[[int], Any], number: int) -> str:
+    """Of a user or a group, as the system's databases have it."""
     try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:
-        return str(number)
-
-
-def _group(number: int) -> str:
-    try:
-        return grp.getgrgid(number).gr_name
+        return str(look_up(number)[0])
     except KeyError:
         return str(number)

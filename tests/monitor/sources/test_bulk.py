@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from monitor.sources.bulk import HEADERS, Bulk, about, health, license_, refusal
+from monitor.sources.bulk import ABOUT, HEADERS, HEALTH, LICENSE, Bulk, refusal
 from monitor.sources.pushed import BodyTally, FormError, blocks
 
 # As Filebeat sends it.
@@ -71,12 +71,12 @@ def test_a_line_that_is_no_action_ends_it_and_the_rest_is_read_as_lines(line: by
 
 def test_what_clients_ask_before_they_send() -> None:
     assert HEADERS == {"X-Elastic-Product": "Elasticsearch"}
-    said = orjson.loads(about())
+    said = orjson.loads(ABOUT)
     assert said["version"]["number"].startswith("8.")
     assert said["version"]["build_flavor"] == "default"
     assert said["tagline"] == "You Know, for Search"
-    assert orjson.loads(license_())["license"]["status"] == "active"
-    assert orjson.loads(health())["status"] == "green"
+    assert orjson.loads(LICENSE)["license"]["status"] == "active"
+    assert orjson.loads(HEALTH)["status"] == "green"
 
 
 def test_refusals() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from monitor.sources.hec import answer, from_events, healthy, no_receipts, refusal
+from monitor.sources.hec import HEALTHY, NO_RECEIPTS, answer, from_events, refusal
 from monitor.sources.pushed import BodyTally, blocks
 
 # As the exporters of the OpenTelemetry Collector, Vector and Docker send them.
@@ -80,8 +80,8 @@ def test_a_large_event_is_read_whole() -> None:
         (refusal(401, True), (403, {"text": "Invalid token", "code": 4})),
         (refusal(503, True), (503, {"text": "Server is busy", "code": 9})),
         (refusal(500, True), (500, {"text": "Internal server error", "code": 8})),
-        ((200, healthy()), (200, {"text": "HEC is healthy", "code": 17})),
-        ((400, no_receipts()), (400, {"text": "ACK is disabled", "code": 14})),
+        ((200, HEALTHY), (200, {"text": "HEC is healthy", "code": 17})),
+        ((400, NO_RECEIPTS), (400, {"text": "ACK is disabled", "code": 14})),
     ],
 )
 def test_answers_that_splunk_documents(said: tuple[int, bytes], wanted: tuple[int, Any]) -> None:
