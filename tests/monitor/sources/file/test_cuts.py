@@ -102,7 +102,7 @@ def scanned(path: Path, scanner: Scanner, block: int, cuts: list[int]) -> list[P
         for start, end in pairwise([0, *cuts, None]):
             assert start is not None
             blocks = file_blocks("p", fd, bytearray(CONTEXT + block), start, end)
-            found += [hit.finding for hit in searcher.search(blocks, lines, told=told)]
+            found += [hit.finding for hit in searcher.search(blocks, lines, reported=told)]
         return [(one.rule, one.fingerprint, one.offset, one.line, one.column) for one in found]
 
 
