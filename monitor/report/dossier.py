@@ -48,7 +48,6 @@ _SAID = {
     "run_started": "runbook started",
     "run_ended": "runbook ended",
     "run_resumed": "runbook goes on",
-    "doubted": "the issuer's refusal does not count any more",
     "step_claimed": "claimed",
     "step_done": "done",
     "step_skipped": "skipped",

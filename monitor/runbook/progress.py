@@ -29,7 +29,6 @@ __all__ = [
     "possible",
     "progress",
     "quiet",
-    "refused_only",
     "reminder_due",
     "reminds",
 ]
@@ -278,11 +277,6 @@ _PROOFS: Mapping[Proof, str] = {
     "valid": "the new secret works",
     "unseen": "no log shows the secret any more",
 }
-
-
-def refused_only(task: Task) -> bool:
-    """Whether an issuer's refusal alone has shown that it is done: nobody said so, and nothing else did."""
-    return task.state == "done" and task.shows == "refused" and task.note == _PROOFS["refused"]
 
 
 def quiet(run: RunbookRun, seen: float) -> dict[str, float]:

@@ -21,11 +21,10 @@ from monitor.store.sealing import outdated, touch
 from monitor.store.trail import append, entry
 from monitor.store.transaction import StoreRepository, StoreSession, Transaction, durably, read_only
 
-__all__ = ["ActionError", "Actions", "UnsealedError", "abort", "ask", "complete", "doubt"]
+__all__ = ["ActionError", "Actions", "UnsealedError", "abort", "ask", "complete"]
 
 _UNDONE = ("planned", "approved", "running", "accepted")
 _LOST = "ended while it ran: whether it took effect cannot be known; verify the secret before you try again"
-_DOUBTED = "what showed that it worked may mean something else; verify the secret before you try again"
 _LONGEST = 3600.0  # seconds; no action takes as long, whoever has its process's number by now
 
 
@@ -183,17 +182,6 @@ def complete(tx: Transaction, incident: str, why: str) -> None:
     query = select(actions).where(actions.c.incident == incident, actions.c.state.in_(("accepted", "unknown")))
     for row in tx.connection.execute(query).all():
         _finish(tx, row, "completed", why, "monitor")
-
-
-def doubt(tx: Transaction, incident: str) -> list[str]:
-    """A refusal does not count any more: what it alone has completed may have had no effect. Returns their names."""
-    by_refusal = actions.c.outcome.startswith("refused: ", autoescape=True)
-    query = select(actions).where(actions.c.incident == incident, actions.c.state == "completed", by_refusal)
-    rows = tx.connection.execute(query).all()
-    touch(tx, [incident])
-    for row in rows:
-        tx.connection.execute(update(actions).where(actions.c.id == row.id).values(state="unknown", outcome=_DOUBTED))
-    return [row.action for row in rows]
 
 
 def abort(tx: Transaction, incident: str, why: str) -> None:

@@ -28,7 +28,6 @@ from monitor.runbook.progress import (
     possible,
     progress,
     quiet,
-    refused_only,
     reminds,
 )
 from monitor.store.changes import newest_place, newest_places
@@ -41,7 +40,7 @@ from monitor.store.suppression import Quiet
 from monitor.store.trail import append, entry
 from monitor.store.transaction import StoreRepository, Transaction, durably, read_only
 
-__all__ = ["RunTrigger", "Runs", "adopt", "do", "doubt", "follow", "forget"]
+__all__ = ["RunTrigger", "Runs", "adopt", "do", "follow", "forget"]
 
 _AT_A_TIME = 100  # runs looked at in one transaction of a sweep
 _LONGEST_NAP = 3600.0  # seconds that a silence may hold a deadline back before it is looked at again
@@ -188,22 +187,6 @@ def follow(tx: Transaction, turns: Sequence[RunTrigger], trail: Sequence[dict[st
                 run = begin(turn.incident.id, book, seen, tx.now)
                 work.started(run, turn.incident, seen, "monitor")
     work.write(trail)
-
-
-def doubt(tx: Transaction, incident: Incident) -> list[str]:
-    """A refusal does not count any more: the steps that it alone has shown to be done are open again. Returns them."""
-    run = load_runs(tx.connection, [incident.id]).get(incident.id)
-    shown = [task.id for task in run.tasks if refused_only(task)] if run is not None else []
-    if run is None or not shown:
-        return []
-    if run.ended is not None:
-        run = apply(run, StepDecision("resume", None, ""), tx.now)
-    for step in shown:
-        run = apply(run, StepDecision("reopen", step, ""), tx.now)
-    work = _Work(tx)
-    work.keep(run, moment(run, tx.procedure.ladder, labels(incident, *newest_place(tx.connection, incident.id))))
-    work.write()
-    return shown
 
 
 def adopt(tx: Transaction, other: str, incident: Incident) -> None:

@@ -688,7 +688,7 @@ syncs = Table(
 )
 
 # Kinds of rows in the trail that change no state: they are neither a decision nor anybody's word about it.
-ASIDE = ("verified", "doubted", "acted", "silenced", "unsilenced", "absorbed", "noted", "suppressed", "unsuppressed")
+ASIDE = ("verified", "acted", "silenced", "unsilenced", "absorbed", "noted", "suppressed", "unsuppressed")
 
 
 def create(connection: Connection) -> None:

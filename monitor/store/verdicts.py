@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, delete, func, select, update
@@ -15,13 +15,14 @@ from monitor.store import groups, runs
 from monitor.store.actions import complete
 from monitor.store.changes import gather, labels_of, newest_place
 from monitor.store.incidents import update_incidents
-from monitor.store.reviews import enqueue, review, reviewed
-from monitor.store.rows import incident_by_id, incident_from, load_locations
+from monitor.store.rows import apply_all, incident_by_id, incident_from, load_locations, upsert
 from monitor.store.schema import asks, incidents
 from monitor.store.trail import append, entry
 from monitor.store.transaction import StoreRepository, Transaction, durably, read_only, writes
 
 __all__ = ["Ask", "Verdicts", "Worth"]
+
+_ASK = upsert(asks, ("incident", "node", "due", "attempts"), on=("incident", "node"))
 
 Worth = Callable[[dict[str, str]], Severity | None]  # labels of an incident → its severity, None: its own
 
@@ -75,17 +76,10 @@ class Verdicts(StoreRepository):
 
         def queue(tx: Transaction, fresh: Sequence[str]) -> None:
             asked = [incident for incident in fresh if wanted(labels_of(tx.connection, incident))]
-            enqueue(tx, [(incident, tx.node) for incident in asked])
+            row = {"node": tx.node, "due": tx.now, "attempts": 0}
+            apply_all(tx.connection, _ASK, [{"incident": incident, **row} for incident in asked])
 
         return await gather(self._session, "verdicts", queue)
-
-    async def review(
-        self, stands: Collection[str], wanted: Callable[[dict[str, str]], bool], worth: Worth = lambda labels: None
-    ) -> None:
-        """Once for a database: see `reviews`. Goes on where it was interrupted."""
-        more = not await self._session.read(reviewed)
-        while more:
-            more = await self._session.write(lambda tx: review(tx, stands, wanted, worth), durable=True)
 
     @read_only
     def due(self, connection: Connection, limit: int = 20) -> list[Ask]:

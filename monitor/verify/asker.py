@@ -36,8 +36,6 @@ _ATTEMPTS = 10
 _LOOK = 30.0  # seconds between looks at the queue that nothing calls for
 _PATIENCE = 15.0  # seconds for GitHub
 _FROM = "asked_from"  # a fact: the host that an issuer took it from, where that matters
-# Whose refusals were read by their bodies as they are today when the others were still read by their status.
-_STRICT_BEFORE = frozenset({"brevo", "dropbox", "elevenlabs", "figma", "mapbox", "vault"})
 _READS = ("file", "container")  # types of sources whose files a secret can be taken from again
 
 
@@ -93,7 +91,6 @@ class Asker:
         self._store, self._verifier, self._key = store, verifier, key
         self._engine, self._tables = engine, tables
         self._wake = asyncio.Event()
-        self._reviewed = False
 
     async def ask(
         self,
@@ -206,17 +203,9 @@ class Asker:
             while await self._store.verdicts.gather(self._tables().verify.wants):
                 pass
 
-    async def _review(self) -> None:
-        """What was kept by looser rules than today's, once. Raises StoreError."""
-        if not self._reviewed:
-            verify = self._tables().verify
-            await self._store.verdicts.review(_STRICT_BEFORE, verify.wants, verify.worth)
-            self._reviewed = True
-
     async def once(self) -> float:
         """Ask about what is new and due now, if `[verify]` says so. Returns the seconds until the next look. Raises
         StoreError."""
-        await self._review()
         return await self._round() if self._tables().verify.automatic else _LOOK
 
     async def run(self) -> NoReturn:

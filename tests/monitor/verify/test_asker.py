@@ -16,7 +16,7 @@ import structlog
 from detectors.fingerprint import fingerprint
 from detectors.rules.template import expand
 from monitor.config.config import parse
-from monitor.domain.incidents import Incident, Verified
+from monitor.domain.incidents import Incident
 from monitor.store import Store
 from monitor.verify.asker import Asker
 from monitor.verify.take import Taken
@@ -301,24 +301,3 @@ async def test_what_may_be_good_from_elsewhere_is_refused_only_if_it_was_taken_f
             assert await ask(store) == "refused"
             assert await ask(store) == "unknown"
             assert (await store.incidents.get(found.fingerprint)).verified.validity == "refused"  # type: ignore[union-attr]
-
-
-async def test_refusals_that_were_kept_by_looser_rules_are_looked_at_once(tmp_path: Path) -> None:
-    config = parse("[verify]\nproviders = []\n")
-    async with await Store.open(tmp_path / "state.db") as store:
-
-        def asker() -> Asker:
-            return Asker(store, Verifier(config.verify), b"k" * 32, texts.engine, lambda: config)
-
-        async def keep() -> str:
-            said = Verified("refused", store.now(), "GitHub refuses it (HTTP 401)", "github")
-            await store.verdicts.record(id_, said, actor="monitor")
-            await asker().once()
-            verified = (await store.incidents.get(id_)).verified
-            assert verified is not None
-            return verified.validity
-
-        await store.commit([finding("a")])
-        id_ = finding("a").fingerprint[:16]
-        assert await keep() == "unknown"  # whether it asks by itself or not
-        assert await keep() == "refused"
