@@ -31,10 +31,9 @@ __all__ = ["JOBS", "BackgroundJob", "EndedError", "Jobs", "Parts"]
 
 log = structlog.get_logger(__name__)
 
-# `again`: its failure is told as "The monitor's NAME failed", and it is begun anew after growing pauses. `done`: so it
-# is until it has come to its end. `ends`: nobody can be told anything without it; the monitor ends with 1, and whoever
-# started it starts it again.
-Policy = Literal["again", "done", "ends"]
+# `again`: its failure is told as "The monitor's NAME failed", and it is begun anew after growing pauses. `ends`: nobody
+# can be told anything without it; the monitor ends with 1, and whoever started it starts it again.
+Policy = Literal["again", "ends"]
 
 
 class Parts(Protocol):
@@ -63,17 +62,8 @@ class BackgroundJob:
     every: float | None = None
 
 
-async def _mend_texts(site: Site) -> None:
-    """What older versions kept, before anybody is shown it; a big database is gone through meanwhile."""
-    from monitor.scanning.redact import Halves
-
-    rules = site.scanner.engine.rules
-    await site.store.redaction.forever(lambda: Halves(rules))
-
-
 # Those of a phase end in the other order.
 JOBS = (
-    BackgroundJob("texts", "texts", lambda daemon: _mend_texts(daemon.site), "done"),
     BackgroundJob("delivery", "delivery", lambda daemon: daemon.running.delivery.run(), "ends"),
     BackgroundJob("heartbeat", "inventory", lambda daemon: daemon.running.health.beat()),
     # A reload under way at the end is given up: it may wait for a sink longer than we have.
@@ -150,14 +140,12 @@ class Jobs:
             return True
 
         await keep_up(partial(self._work, job), failed, lambda: self._over(trouble, "It works again."))
-        self._over(trouble, "It came to its end.")
 
     async def _work(self, job: BackgroundJob) -> None:
         if job.every is not None:
             await self._schedule.every(job.every, partial(self._round, job))
         await job.work(self._parts)
-        if job.policy != "done":
-            raise EndedError(job.name)
+        raise EndedError(job.name)
 
     async def _round(self, job: BackgroundJob) -> None:
         try:

@@ -59,7 +59,6 @@ log = structlog.get_logger(__name__)
 
 _T = TypeVar("_T")
 
-_REDACT = 10.0  # seconds for texts of older versions, before the start goes on without
 _DRAIN = 6.0  # seconds for notifications in flight at the end; systemd is promised an end within 10
 _LONGEST_END = 9.5  # after so many seconds the end is not waited for any longer
 _ENROL = 30.0  # seconds that managers of secrets may hold up the start
@@ -144,10 +143,6 @@ class Daemon:
             opened = open_site(config, self._tell, self.snapshot, alone=True, waiting=_wait_for_store)
             self.site = site = await self._unless_stopped(stack.enter_async_context(opened))
             warn_of_old_names(config, site.scanner.engine)
-
-            self.phase = "texts"
-            [texts] = await stack.enter_async_context(self._jobs.during("texts"))
-            await self._unless_stopped(asyncio.wait([texts], timeout=_REDACT))
 
             self.phase = "http"
             keeper = RequestRecorder(site, lambda: self._running.sinks if self._running else {})

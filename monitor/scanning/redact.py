@@ -5,36 +5,25 @@ They go into the database, to sinks and into logs, so each passes here where a f
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from detectors.match.cost import UNHURRIED
 from detectors.match.outcome import covered
-from detectors.rules.template import expand
 from monitor.common.outside import LABEL, NAME, PATH, ROOM, let_in
 from monitor.domain.model import Alert, Finding
 
 if TYPE_CHECKING:
     from detectors.match.engine import Worker
     from detectors.match.outcome import Cover
-    from detectors.rules.rule import Rule
 
-__all__ = ["WITHHELD", "Halves", "Redactor"]
+__all__ = ["WITHHELD", "Redactor"]
 
 WITHHELD = "(withheld: it holds a secret)"
 _REMEMBERED = 2048  # texts: the paths of one host are few and come with every finding
 _ROOM = 1 << 20  # characters of them
 _LEAST = 8  # no secret is shorter
-_CUT = 96  # characters of a text that may have been cut; all limits were higher
-_HEAD = 12  # characters of a secret's beginning that is known for one
-_FIRST = re.compile(r"[^\s\"'`=:,;(){}\[<>|?&]{3,}(?=\{)")  # what stands right before the first part of an example
-_WORD = re.compile(r"[^\s\"'<>(){}…,;]{12,}(?=[\"'<>)},;]*(?:\s|$))")
-_BEGIN = re.compile(r"(?<![A-Za-z0-9])(?=(...))")
-_KEY = re.compile(r"-----BEGIN(?!…)(?!.*-----END[ A-Z0-9]*-----).*", re.DOTALL)
-_JWT = re.compile(r"eyJ[\w.-]+")
-_BY_CHANCE = re.compile(r"[0-9A-Z]|[a-z]{16}")  # what is no words
 
 
 class Redactor:
@@ -121,52 +110,3 @@ def _masked(raw: bytes, covers: Sequence[Cover]) -> bytes:
         parts += [raw[at : cover.start], cover.match.masked.encode()]
         at = cover.end
     return b"".join([*parts, raw[at:]])
-
-
-class Halves:
-    """Masks what is left of a secret at the end of a text that was cut before the rules saw it: from where on it is the
-    beginning of what a rule finds. That is tried with the rest of the rule's own examples."""
-
-    def __init__(self, rules: Iterable[Rule]) -> None:
-        self._known: dict[str, list[tuple[str, Rule]]] = {}  # three characters → words that begin so, and their rules
-        for rule in rules:
-            for word in _words(rule):
-                self._known.setdefault(word[:3], []).append((word, rule))
-
-    def __call__(self, text: str) -> str:
-        if len(text) < _CUT and "…[" not in text:
-            return text
-        text = _KEY.sub("-----BEGIN…", text)
-        return _WORD.sub(lambda found: self._masked(found[0]), text)
-
-    def _masked(self, word: str) -> str:
-        for begin in _BEGIN.finditer(word):
-            head = word[begin.start() :]
-            if len(head) < _HEAD:
-                break
-            if _JWT.fullmatch(head):
-                return f"{word[: begin.start()]}eyJ…"
-            for first, rule in self._known.get(begin[1], ()):
-                if head.startswith(first) and _BY_CHANCE.search(head[len(first) :]) and _begins(head, first, rule):
-                    return f"{word[: begin.start()]}{first}…"
-        return word
-
-
-def _words(rule: Rule) -> Iterable[str]:
-    """What the secrets of a rule begin with, or what leads to them."""
-    known = [word for word in (rule.shape.prefix, *rule.shape.literals) if len(word) > 1]
-    found = {match[0] for example in rule.examples if (match := _FIRST.search(example))}
-    return [first for first in found if any(word in first or first in word for word in known)]
-
-
-def _begins(head: str, first: str, rule: Rule) -> bool:
-    """Whether the rule's pattern takes it, continued as an example goes on."""
-    for example in rule.examples:
-        text = expand(example, 1)
-        at = text.find(first)
-        if at < 0:
-            continue
-        whole = text[:at] + head + text[at + len(head) :]
-        if any(one.start() <= at and one.end() >= at + len(head) for one in re.finditer(rule.pattern, whole)):
-            return True
-    return False

@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy.exc import DBAPIError
 
 from monitor.store.errors import Failure, classify
-from monitor.store.schema import REDACTED, metadata
+from monitor.store.schema import metadata
 from monitor.store.upgrades import usable
 
 __all__ = ["carry_over"]
@@ -50,7 +50,6 @@ def carry_over(damaged: Path, fresh: Path) -> tuple[dict[str, int], bool]:
             if table.name != "meta":  # which keeps its own version, and is nobody's record
                 carried[table.name] = count
         _drop_orphans(new)
-        new.execute("DELETE FROM meta WHERE key = ?", (REDACTED,))  # of the new file; the old one may not be through
         new.execute("COMMIT")
     return carried, complete
 

@@ -34,8 +34,6 @@ from monitor.runbook.progress import TaskState
 __all__ = [
     "ACTION_STATES",
     "ASIDE",
-    "REDACTED",
-    "WHOLE",
     "actions",
     "alerts",
     "asks",
@@ -78,8 +76,6 @@ __all__ = [
 
 ACTION_STATES = ("planned", "approved", "running", "accepted", "completed", "failed", "unknown")
 
-REDACTED, WHOLE = "redacted", "whole"  # key and value in `meta`: of no text a part was cut off before it was masked
-
 metadata = MetaData()
 
 # SQLite numbers rows by itself only in a column of type INTEGER.
@@ -95,9 +91,8 @@ meta = Table(
     metadata,
     Column("key", Text, primary_key=True),
     Column("value", Text, nullable=False),
-    comment="schema version; nodes_since: when positions of no certain node were left behind; redacted: how far texts "
-    "of older versions were looked through; key: tells another fingerprint key; identity: of this database and its "
-    "copies; commits, commits:NODE: transactions so far",
+    comment="schema version; key: tells another fingerprint key; identity: of this database and its copies; commits, "
+    "commits:NODE: transactions so far",
 )
 
 incidents = Table(

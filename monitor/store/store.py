@@ -40,7 +40,6 @@ from monitor.store.merges import Merges
 from monitor.store.outbox import Outbox
 from monitor.store.positions import Positions
 from monitor.store.records import Commit, Notice, StoreStats
-from monitor.store.redaction import Redaction
 from monitor.store.requests import RequestRepository
 from monitor.store.retention import RetentionRepository
 from monitor.store.rows import clean
@@ -105,7 +104,6 @@ class Store:
         self.outbox = Outbox(self)
         self.positions = Positions(self)
         self.retention = RetentionRepository(self)
-        self.redaction = Redaction(self)
         self.runs = Runs(self)
         self.canaries = Canaries(self)
         self.drills = Drills(self)

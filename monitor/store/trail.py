@@ -13,7 +13,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from monitor.domain.incidents import Incident
 from monitor.store.adoption import accept, ends
-from monitor.store.chain import COLUMNS, broken, link, parted, start
+from monitor.store.chain import COLUMNS, link, start
 from monitor.store.conversation import tell
 from monitor.store.heads import Head
 from monitor.store.proof import TrailVerdict, examine
@@ -23,7 +23,7 @@ from monitor.store.schema import audit, incidents, totals, trails
 from monitor.store.sealing import touch
 from monitor.store.transaction import StoreRepository, Transaction
 
-__all__ = ["Trail", "TrailVerdict", "amend", "append", "entries_of", "entry", "forget"]
+__all__ = ["Trail", "TrailVerdict", "append", "entries_of", "entry", "forget"]
 
 _ENDS = select(trails.c.incident, trails.c.entries, trails.c.mac).where(any_of(trails.c.incident))
 _EARLIER = select(audit).where(any_of(audit.c.incident)).order_by(audit.c.seq)
@@ -113,24 +113,6 @@ def append(tx: Transaction, rows: Sequence[dict[str, Any]]) -> None:
     tell(tx, rows)
     changed = [{"incident": id_, "entries": count, "mac": mac, "seal": ""} for id_, (count, mac) in ends.items()]
     tx.connection.execute(_END, changed)
-
-
-def amend(tx: Transaction, id_: str, notes: Mapping[int, str]) -> None:
-    """Give entries of one incident, by number, other notes. A chain that is whole stays so, and no other becomes so."""
-    touch(tx, [id_])
-    rows = list(tx.connection.execute(_EARLIER, {"ids": [id_]}))
-    old, chained = parted(rows)
-    end = next(iter(tx.connection.execute(_ENDS, {"ids": [id_]})), None)
-    whole = end is not None and tx.touched[id_].sound and broken(tx.secret, id_, rows, end.entries, end.mac) is None
-    after = [dict(row._mapping) | ({"note": notes[row.seq]} if row.seq in notes else {}) for row in rows]
-    mac = start(tx.secret, id_, after[: len(old)])
-    for row in after[len(old) :] if whole else ():
-        mac = row["mac"] = link(tx.secret, mac, row)
-    for row in after:
-        values = {"note": row["note"], "mac": row["mac"]}
-        tx.connection.execute(update(audit).where(audit.c.seq == row["seq"]).values(values))
-    if whole:
-        tx.connection.execute(_END, [{"incident": id_, "entries": len(chained), "mac": mac, "seal": ""}])
 
 
 def forget(tx: Transaction, ids: Sequence[str]) -> None:

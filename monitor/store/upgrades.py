@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import Connection, insert, inspect, select, update
 
 from monitor.store.errors import StoreError
-from monitor.store.schema import REDACTED, WHOLE, create, meta
+from monitor.store.schema import create, meta
 
 __all__ = ["FIRST", "STEPS", "VERSION", "SchemaError", "known", "migrate", "usable"]
 
@@ -33,8 +33,7 @@ def migrate(connection: Connection, steps: Sequence[Step] = STEPS, *, upgrades: 
     stored = known(connection, target) if inspect(connection).has_table("meta") else None
     if stored is None:
         create(connection)
-        rows = [{"key": "schema", "value": str(target)}, {"key": REDACTED, "value": WHOLE}]
-        connection.execute(insert(meta), rows)
+        connection.execute(insert(meta), {"key": "schema", "value": str(target)})
         return None, target
     if stored < target and not upgrades:
         raise SchemaError(

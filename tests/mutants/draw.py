@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 ROOMS = {  # room → files and folders; a file is of the first room that names it
     "masking": (
         "monitor/scanning/mask.py monitor/scanning/redact.py monitor/scanning/excerpt.py "
-        "monitor/scanning/quoted_secret.py monitor/cli/mask.py monitor/store/redaction.py"
+        "monitor/scanning/quoted_secret.py monitor/cli/mask.py"
     ),
     "store": "monitor/store",
     "sources": "monitor/sources",

@@ -148,9 +148,11 @@ def test_a_seed_draws_the_same_again(monkeypatch: pytest.MonkeyPatch) -> None:
     assert drawn == draw(7, 8) != draw(8, 8)
 
 
-def test_a_file_is_of_one_room() -> None:
-    assert Path(ROOT / "monitor/store/redaction.py") in files("masking")
-    assert Path(ROOT / "monitor/store/redaction.py") not in files("store")
+def test_a_file_is_of_one_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    named = "monitor/delivery/clock.py"
+    monkeypatch.setattr("tests.mutants.draw.ROOMS", {"clocks": named, "delivery": "monitor/delivery"})
+    assert files("clocks") == [ROOT / named]
+    assert ROOT / named not in files("delivery")
 
 
 def test_the_list_is_written_as_it_is_read(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from monitor.common.scheduler import Scheduler
 from monitor.daemon.jobs import JOBS, BackgroundJob, EndedError, Jobs, Policy
 from monitor.delivery import Delivery
 from monitor.store import StoreError
-from monitor.store.redaction import Redact, Redaction
 from monitor.store.retention import RetentionRepository
 from monitor.store.runs import Runs
 from tests.fakes.clock import turn
@@ -90,18 +89,6 @@ async def test_none_ends_unheard(error: BaseException | None) -> None:
     async with made(said, job(work)) as table, table.during("day"):
         await until(lambda: begun == 2)
     assert len(said.told) == 1
-
-
-async def test_one_that_is_to_come_to_an_end_is_done_then() -> None:
-    said, failures = Said(), [RuntimeError()]
-
-    async def work() -> None:
-        if failures:
-            raise failures.pop()
-
-    async with made(said, job(work, "done")) as table, table.during("day") as [task]:
-        await asyncio.wait([task])
-    assert (len(said.told), said.over) == (1, [("part:digging", "It came to its end.")])
 
 
 @pytest.mark.parametrize("error", [RuntimeError("s3cr3t"), None])
@@ -208,28 +195,10 @@ async def test_no_part_of_the_daemon_ends_unheard(
             await told(hook, f"The monitor's {part} failed")
         await until(lambda: set(swept) == {"deadlines", "retention"})
         there = {one.get_name() for one in asyncio.all_tasks()}
-        assert {one.name for one in JOBS} - there == {"texts"}, "all but what is done"
+        assert {one.name for one in JOBS} <= there
     assert task.result() == 0
     assert "s3cr3t" not in str(hook.payloads)
     assert not {one.get_name() for one in asyncio.all_tasks()} & {one.name for one in JOBS}
-
-
-async def test_texts_that_fail_before_anybody_can_be_told_are_begun_anew(
-    site: Setup, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real, failures = Redaction.run, [RuntimeError("unexpected s3cr3t")]
-    done: list[int] = []
-
-    async def run(self: Redaction, make: Callable[[], Redact]) -> int:
-        if failures:
-            raise failures.pop()
-        done.append(await real(self, make))
-        return done[0]
-
-    monkeypatch.setattr(Redaction, "run", run)
-    monkeypatch.setattr("monitor.daemon.lifecycle._REDACT", 86_400.0)
-    async with running(site.daemon()):
-        assert len(done) == 1
 
 
 async def test_a_monitor_that_cannot_deliver_any_more_ends_with_1(site: Setup, monkeypatch: pytest.MonkeyPatch) -> None:

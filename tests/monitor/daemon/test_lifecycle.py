@@ -9,63 +9,19 @@ import sqlite3
 import stat
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from detectors.match.cost import Pace
-from detectors.rules.template import expand
 from monitor.config.locate import ConfigError
 from monitor.daemon import lifecycle
-from monitor.store import Notice, Recovery, Store, StoreError
-from monitor.store.redaction import Redact, Redaction
+from monitor.store import Recovery, StoreError
 from tests.fakes.forks import Forked, Forks
 from tests.fakes.intake import until
 from tests.fakes.server import Fault
 from tests.fakes.setup import RULE, Setup, incidents, running, told
 from tests.fakes.webhook import FakeWebhook
-from tests.monitor.store.helpers import finding, notify
-
-# What older versions left
-
-
-async def test_what_an_older_version_kept_half_masked_is_mended_before_anybody_is_shown_it(
-    site: Setup, hook: FakeWebhook
-) -> None:
-    value = expand("acme_{lower:20}{digit:12}", 7)
-    async with running(site.daemon()):
-        pass
-    database = site.root / "state/state.db"
-    text = f"{'x' * 220}/{value[:35]}"
-    async with await Store.open(database) as store:
-        await store.commit([finding("old", path=text, labels={"host": text}, severity="critical")])
-        await notify(store, Notice("Lost", f"7 bytes of {text} (truncated).", sinks=("hook",)))
-    with contextlib.closing(sqlite3.connect(database)) as connection:
-        connection.execute("DELETE FROM meta WHERE key = 'redacted'")
-        connection.commit()
-    async with running(site.daemon()):
-        await told(hook, "acme_… (truncated)")
-    assert value[5:17] not in str(hook.payloads)
-    assert value[5:17] not in database.read_bytes().decode("latin-1")
-
-
-async def test_a_start_waits_for_that_and_no_longer(site: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
-    looks: list[object] = []
-    look = Redaction.run
-
-    async def counted(self: Redaction, make: Callable[[], Redact]) -> int:
-        looks.append(make)
-        return await look(self, make)
-
-    monkeypatch.setattr(Redaction, "run", counted)
-    monkeypatch.setattr("monitor.daemon.lifecycle._REDACT", 86_400.0)
-    monkeypatch.setattr("monitor.common.tasks.FIRST", 0.0)
-    for _ in range(2):
-        async with running(site.daemon()):  # or this would wait a day
-            await asyncio.sleep(0.05)  # what had ended would have been begun anew by now
-    assert len(looks) == 2
-
 
 # From a line to an alert
 

@@ -7,10 +7,9 @@ import pytest
 
 from detectors.match.cost import Pace
 from detectors.match.outcome import ScanResult, Unsearched
-from detectors.rules.load import load_rules
 from detectors.rules.template import expand
 from monitor.domain.model import Alert, Finding
-from monitor.scanning.redact import WITHHELD, Halves, Redactor
+from monitor.scanning.redact import WITHHELD, Redactor
 from tests.detectors import texts
 
 TOKEN = expand("ghp_{alnum:30}{crc32}", 7)
@@ -124,45 +123,3 @@ def test_a_finding_and_an_alert_are_cleaned_in_every_field(scrub: Redactor) -> N
     )  # fmt: skip
     assert not shown(repr(scrub.alert(alert)))
     assert scrub.address("https://example.org/") == "https://example.org/"
-
-
-@pytest.fixture(scope="module")
-def halves() -> Halves:
-    return Halves(load_rules(["vcs/github"]))
-
-
-@pytest.mark.parametrize(
-    ("first", "shape"),
-    [
-        ("ghp_", "{alnum:30}{crc32}"),
-        ("github_pat_", "{alnum:22}_{alnum:59}"),
-        ("eyJ", "{jwt:sub=42;iss=acme}"),
-    ],
-)
-def test_what_is_left_of_a_secret_at_the_end_of_a_text_that_was_cut_is_masked(
-    halves: Halves, first: str, shape: str
-) -> None:
-    token = expand(shape if first == "eyJ" else first + shape, 3)
-    for size in (18, 24, len(token) // 2, len(token) - 1, len(token)):
-        text = f"/var/log/{'x' * 100}/{token[:size]}"
-        masked = f"/var/log/{'x' * 100}/{first}…"
-        assert halves(text) == masked == halves(masked)
-        assert halves(f"7 bytes of {text} (truncated), see there") == f"7 bytes of {masked} (truncated), see there"
-
-
-def test_what_no_rule_begins_with_and_what_was_never_cut_is_left(halves: Halves) -> None:
-    for text in (
-        f"/{'named/' * 20}ghp_dashboards_of_others",  # words
-        f"/{'named/' * 20}ghp_a1b2c3d4.log",  # no such character in a token
-        f"/{'named/' * 20}xghp_AbC123dEf456",  # not at a beginning
-        f"/{'named/' * 20}ghp_aB1…[40]",
-        f"{'ghp_'}{'a1' * 15}",  # too short a text to have been cut
-    ):
-        assert halves(text) == text
-
-
-def test_what_is_left_of_a_key_is_masked(halves: Halves) -> None:
-    begin, end = (f"-----{word} RSA PRIVATE KEY-----" for word in ("BEGIN", "END"))
-    text = f"{'x' * 90} {begin}\nMIIE"
-    assert halves(text) == f"{'x' * 90} -----BEGIN…" == halves(halves(text))
-    assert halves(f"{text}\n{end[:-9]}") == f"{'x' * 90} -----BEGIN…"

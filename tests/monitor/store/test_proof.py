@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from monitor import runbook
 from monitor.domain.incidents import TransitionError
@@ -374,16 +374,7 @@ async def _sweep(chance: random.Random, store: Store, clock: Clock) -> None:
     await store.retention.sweep(Ages())
 
 
-async def _redact(chance: random.Random, store: Store, clock: Clock) -> None:
-    def again(connection: Connection) -> None:
-        connection.execute(text("UPDATE meta SET value = '[0, null]' WHERE key = 'redacted'"))
-
-    await store.write(lambda tx: again(tx.connection), durable=True)
-    letter = chance.choice("aeo")
-    await store.redaction.run(lambda: lambda value: value.replace(f"T{letter}k", "Tok"))
-
-
-LAWFUL: list[Lawful] = [_see, _see, _see, _decide, _decide, _merge, _act, _act, _sweep, _redact]
+LAWFUL: list[Lawful] = [_see, _see, _see, _decide, _decide, _merge, _act, _act, _sweep]
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -13,7 +13,6 @@ from monitor.runbook.progress import Procedure
 from monitor.store import Store
 from monitor.store.database import Database
 from monitor.store.proof import examine
-from monitor.store.trail import amend
 from tests.monitor.store.helpers import NOW, OLDEST_SECRET, Clock, deliver, finding, fingerprint, oldest
 
 SECRET = b"0123456789abcdef"
@@ -203,24 +202,6 @@ async def test_what_is_forgotten_leaves_no_trace_that_looks_like_a_theft(url: st
         await store.commit([finding(1, 99, severity="critical", time=NOW + 401 * 86_400)])
         assert (await store.trail.verify()).problems == ()
         assert [entry.action for entry in await store.incidents.history(fingerprint(1)[:16])][:1] == ["reopened"]
-
-
-async def test_a_note_that_is_amended_leaves_a_whole_chain_whole_and_no_other(url: str, clock: Clock) -> None:
-    one, other = (fingerprint(number)[:16] for number in (1, 2))
-    async with await opened(url, clock) as store:
-        await fill(store, clock)
-        await store.write(lambda tx: amend(tx, one, {row.seq: "…" for row in _entries(tx.connection, one)}))
-        assert (await store.trail.verify()).problems == ()
-        assert {entry.note for entry in await store.incidents.history(one)} == {"…"}
-        await store.incidents.transition(one, "reopen", actor="ada")
-        assert (await store.trail.verify()).problems == ()
-
-        [first, *_] = await store.read(lambda connection: _entries(connection, other))
-        await store.write(
-            lambda tx: tx.connection.execute(text(f"UPDATE audit SET actor = 'eve' WHERE seq = {first.seq}"))
-        )
-        await store.write(lambda tx: amend(tx, other, {first.seq: "…"}))
-        assert [incident for incident, _ in (await store.trail.verify()).problems] == [other]
 
 
 def _entries(connection: Connection, incident: str) -> list[Any]:
