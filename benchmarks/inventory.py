@@ -33,7 +33,8 @@ from detectors.match.exact import OWN, Exact, anchor
 from detectors.rules.load import load_rules
 from detectors.rules.template import expand
 from monitor.inventory.reader_process import width
-from monitor.scan.run import ScanOptions, scan
+from monitor.scan.run import scan
+from monitor.scan.search import ScanOptions
 from monitor.scan.walk import walk
 
 KEY = b"k" * 32
