@@ -24,6 +24,7 @@ from monitor.audit.real import assigned
 from monitor.audit.settings import fits
 from monitor.audit.tree import EXAMPLE, Tree
 from monitor.common.archive import ArchiveBudget, ArchiveError, ByteStream, leaves
+from monitor.common.outside import tables, text
 from monitor.scan.search import ScanOptions, Searcher, stream_blocks
 
 if TYPE_CHECKING:
@@ -87,9 +88,9 @@ def _image(path: Path, subject: Subject) -> Iterator[Evidence]:
         text = f"{path.name}: {where}:{finding.line}: {finding.name} [{finding.rule}] {finding.masked}{gone}"
         yield failed(text, repeat, f"{path}!{where}", finding.line)
     for blob in configurations:
-        for text in _told(image.documents.get(blob, b"{}")):
+        for what in _told(image.documents.get(blob, b"{}")):
             wrong = True
-            yield failed(f"{path.name}: {blob}: {text}", _inside(path, blob), f"{path}!{blob}")
+            yield failed(f"{path.name}: {blob}: {what}", _inside(path, blob), f"{path}!{blob}")
     for blob in [*configurations, *layers]:
         if blob not in image.blobs:
             image.report(blob, "named in the manifest, and not in the image")
@@ -197,12 +198,8 @@ def _is_text(value: object) -> TypeGuard[str]:
 
 def _blobs(entries: object) -> list[str]:
     """`[{"digest": "sha256:…"}]` as names of blobs; what is no digest leads nowhere."""
-    found = []
-    for entry in entries if isinstance(entries, list) else []:
-        digest = entry.get("digest") if isinstance(entry, dict) else None
-        if isinstance(digest, str) and (match := _DIGEST.fullmatch(digest)):
-            found.append(f"blobs/sha256/{match[1]}")
-    return found
+    digests = (_DIGEST.fullmatch(text(entry, "digest")) for entry in tables(entries))
+    return [f"blobs/sha256/{digest[1]}" for digest in digests if digest]
 
 
 def _told(document: bytes) -> Iterator[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
 from typing import Any
+
+from monitor.common.fields import instant
 
 __all__ = ["MalformedError", "identity", "moment"]
 
@@ -17,23 +18,15 @@ class MalformedError(ValueError):
 
 def moment(value: Any) -> float:
     """RFC 3339, or seconds, milliseconds or microseconds since 1970, as seconds. Raises MalformedError."""
-    if isinstance(value, str):
-        try:
-            when = datetime.fromisoformat(value[:40])
-        except ValueError:
-            raise MalformedError("the time is none") from None
-        value = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
-    elif isinstance(value, bool) or not isinstance(value, int | float):
-        raise MalformedError("the time is missing")
-    else:
-        value = float(value)
-        for unit in (1e6, 1e3):
-            if value >= 1e8 * unit:  # 1973 in seconds
-                value /= unit
-                break
-    if not 0.0 <= value <= _LATEST:
+    seconds = instant(value)
+    if seconds is None:
+        raise MalformedError("the time is missing, or none")
+    if not isinstance(value, str):
+        unit = next((unit for unit in (1e6, 1e3) if seconds >= 1e8 * unit), 1.0)  # 1973 in seconds
+        seconds /= unit
+    if not 0.0 <= seconds <= _LATEST:
         raise MalformedError("the time is out of all bounds")
-    return float(value)
+    return seconds
 
 
 def identity(*parts: object) -> str:
