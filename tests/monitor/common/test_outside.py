@@ -19,7 +19,7 @@ ROOMS += ("sinks/pagerduty", "sinks/slack")
 HARMLESS = {
     "(fresh + list(seen))[:REMEMBERED]": "a list",
     "(fresh + seen)[:REMEMBERED]": "a list",
-    "actions[:_MOST_PRESSES]": "a list",
+    "listed(payload, 'actions')[:_MOST_PRESSES]": "a list",
     "address[:100]": "masked by the reader",
     "address[:60]": "masked by the reader",
     "below[:_AROUND]": "a list",
