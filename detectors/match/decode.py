@@ -14,7 +14,7 @@ from detectors.compile.codecs import Codec, ends_here
 from detectors.match.chance import by_chance
 from detectors.match.cost import DecodeBudget
 from detectors.match.quick import span
-from detectors.match.records import RecordText, around, text_of
+from detectors.match.records import RecordText, around, text_of, unescaped
 from detectors.match.region import REACH_AHEAD, REACH_BACK, Buffer, Marks, Region, run_ahead, run_back
 from detectors.match.tables import assigned
 
@@ -196,16 +196,11 @@ def _escapes(
 
 
 _JSON_ESCAPE = re.compile(rb"\\+(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|([\"'/\\bfnrt]))")
-_JSON_SIMPLE = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f"}
 
 
 def _unescape(m: re.Match[bytes]) -> bytes:
     """JSON, JavaScript and shell escapes, with any number of backslashes: JSON inside JSON needs one pass."""
-    digits = m[1] or m[2]
-    if digits:
-        code = int(digits, 16)
-        return b"?" if 0xD800 <= code <= 0xDFFF else chr(code).encode()
-    return _JSON_SIMPLE.get(m[3], m[3])
+    return unescaped(m[1] or m[2], m[3])
 
 
 _PERCENT = re.compile(rb"%[0-9A-Fa-f]{2}")

@@ -14,9 +14,9 @@ from detectors.match.chance import MIXED
 from detectors.match.quick import found
 from detectors.match.records import around
 
-__all__ = ["BASE64", "amid_data", "aside", "expression", "quoted", "unsure"]
+__all__ = ["amid_data", "aside", "expression", "quoted", "unsure"]
 
-BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{8,}={0,2}")
+_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{8,}={0,2}")
 _STAND_IN = re.compile(rb"[A-Z]+(?:_[A-Z]+)+")
 # What manuals and tests put in the place of a password: `pass;option`, `my%3Apass`, `foo{bar`.
 _STAND_INS = re.compile(
@@ -88,7 +88,7 @@ def aside(before: bytes) -> str:
 
 def amid_data(value: bytes, before: bytes, after: bytes) -> str:
     """Why the value is a piece of data in base64 or hex, which hold every short prefix by chance, or nothing."""
-    if not BASE64.fullmatch(value):
+    if not _BASE64.fullmatch(value):
         return ""
     if len(value) > 23 and len(set(value[-20:])) < 8 and not value[-20:].isdigit():
         return "of few letters, as sequences of genes are"

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from detectors.match.region import Buffer
 
-__all__ = ["RecordText", "around", "text_of"]
+__all__ = ["RecordText", "around", "text_of", "unescaped"]
 
 _LONGEST = 8192  # bytes of a record that are looked at
 
@@ -154,11 +154,12 @@ def around(
     return [*out, said, *(one for line in lines for one in readings(line) if one.frame == said.frame)]
 
 
-def _plain(escape: re.Match[bytes]) -> bytes:
-    if escape[1]:
-        code = int(escape[1], 16)
+def unescaped(digits: bytes | None, sign: bytes) -> bytes:
+    """What an escape of JSON stands for, by the digits of its character or by its sign."""
+    if digits:
+        code = int(digits, 16)
         return b"?" if 0xD800 <= code <= 0xDFFF else chr(code).encode()
-    return _SIMPLE.get(escape[2], escape[2])
+    return _SIMPLE.get(sign, sign)
 
 
 def text_of(data: Buffer, said: list[RecordText]) -> tuple[bytes, list[tuple[int, int]]]:
@@ -172,7 +173,7 @@ def text_of(data: Buffer, said: list[RecordText]) -> tuple[bytes, list[tuple[int
         for escape in _ESCAPE.finditer(raw) if record.escaped else ():
             out += raw[at : escape.start()]
             marks.append((len(out), record.start + escape.start()))
-            out += _plain(escape)
+            out += unescaped(escape[1], escape[2])
             at = escape.end()
             marks.append((len(out), record.start + at))
         out += raw[at:]
