@@ -87,7 +87,6 @@ def verify(accept: AcceptOption = False, form: FormatOption = "text", config: Co
         "whole": not verdict.problems,
         "incidents": verdict.incidents,
         "entries": verdict.entries,
-        "before": verdict.before,
         "taken": verdict.taken,
         "sealed_since": since,
         "host_note": verdict.kept,
@@ -99,8 +98,7 @@ def verify(accept: AcceptOption = False, form: FormatOption = "text", config: Co
         for incident, problem in verdict.problems:
             yield printable(f"{incident or 'all'}: {problem}")
         known = f"{verdict.entries:,} entries of {verdict.incidents:,} incidents"
-        older = f"; {verdict.before:,} are from before the trail was chained" if verdict.before else ""
-        yield f"{known}: {'NOT whole' if verdict.problems else 'whole'}{older}"
+        yield f"{known}: {'NOT whole' if verdict.problems else 'whole'}"
         if verdict.taken and since:
             yield f"sealed since {since}, with {verdict.taken:,} incidents as they were then"
         if not verdict.kept:

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, delete, insert, literal, select, update
+from sqlalchemy import Connection, bindparam, case, delete, select, update
 
 from monitor.domain.model import Position
 from monitor.intake.ledger import place
@@ -66,7 +66,7 @@ class Positions(StoreRepository):
     def of(self, tx: Transaction, source: str) -> dict[str, Mapping[str, Any]]:
         """Key → state on this host, with all that was committed up to now."""
         tx.history.read(source)
-        return _restore(tx, clean(source))
+        return _load(tx.connection, _here(tx.connection, tx.node), clean(source))
 
     def take_over(self, reaches: Mapping[str, str]) -> Future[Renamed]:
         """The sources in force from now on, name → reach: one that got another name keeps its positions, its ledger and
@@ -128,21 +128,6 @@ def _rename(tx: Transaction, node: str, moves: Mapping[str, str]) -> None:
     tx.connection.execute(delete(positions).where(of))
     rows = [{"node": node, "source": moves[source], "key": key, "state": state} for source, key, state in taken]
     apply_all(tx.connection, _MOVE, rows)
-
-
-def _restore(tx: Transaction, source: str) -> dict[str, Mapping[str, Any]]:
-    node = _here(tx.connection, tx.node)
-    states = _load(tx.connection, node, source)
-    if not states and node:
-        # From before nodes were told apart: nobody knows whose they are. Each host begins with all of them, as it did
-        # until then; to begin at the end of its files instead could lose something.
-        columns = positions.c
-        unclaimed = select(literal(node), columns.source, columns.key, columns.state).where(
-            columns.node == "", columns.source == source
-        )
-        tx.connection.execute(insert(positions).from_select(["node", "source", "key", "state"], unclaimed))
-        states = _load(tx.connection, node, source)
-    return states
 
 
 def _load(connection: Connection, node: str, source: str) -> dict[str, Mapping[str, Any]]:

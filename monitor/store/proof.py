@@ -12,10 +12,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from monitor.store.adoption import SUM_BEFORE, each
-from monitor.store.chain import broken, parted, same
+from monitor.store.chain import broken, same
 from monitor.store.heads import TOTAL, Head
-from monitor.store.schema import ASIDE, actions, incidents, meta, totals
+from monitor.store.reseal import each
+from monitor.store.schema import ASIDE, actions, incidents, totals
 from monitor.store.sealing import SealedIncident, Total, part, seal_of
 
 __all__ = ["TrailVerdict", "examine"]
@@ -27,13 +27,12 @@ _COMPARED = ("state", "resolution", "severity")
 
 @dataclass(frozen=True, slots=True)
 class TrailVerdict:
-    """What a look at all of it found. `before`: entries from before trails were chained; `taken`: incidents that were
-    there already when seals came, at `since` (seconds since the epoch; None: nothing is sealed). `kept`: whether this
-    host has a note of its own of where histories end. `problems`: incident (empty: all of them) and what is wrong."""
+    """What a look at all of it found. `taken`: incidents that were accepted as they were, at `since` (seconds since the
+    epoch; None: nothing is sealed). `kept`: whether this host has a note of its own of where histories end. `problems`:
+    incident (empty: all of them) and what is wrong."""
 
     incidents: int = 0
     entries: int = 0
-    before: int = 0
     taken: int = 0
     since: float | None = None
     kept: bool = True
@@ -48,11 +47,11 @@ def examine(connection: Connection, secret: bytes, known: Sequence[Head] | None)
     hosts = [Total.read(secret, row) for row in connection.execute(select(totals).order_by(totals.c.node))]
     problems: list[Problem] = []
     ends: dict[str, Row[Any]] = {}
-    seen = entries = before = combined = 0
+    seen = entries = combined = 0
     for chunk in each(connection, secret):
         seen += sum(stands.exists for _, stands, _ in chunk)
         for id_, stands, history in chunk:
-            entries, before = entries + len(history), before + len(parted(history)[0])
+            entries += len(history)
             if (end := stands.end) is not None:
                 ends[id_] = end
                 combined ^= part(secret, end.seal)
@@ -60,11 +59,10 @@ def examine(connection: Connection, secret: bytes, known: Sequence[Head] | None)
     return TrailVerdict(
         incidents=seen,
         entries=entries,
-        before=before,
         taken=sum(host.taken for host in hosts),
         since=min((host.since for host in hosts), default=None),
         kept=known is not None,
-        problems=(*problems, *_missing(known or (), ends, hosts), *_sums(connection, hosts, len(ends), combined)),
+        problems=(*problems, *_missing(known or (), ends, hosts), *_sums(hosts, len(ends), combined)),
     )
 
 
@@ -106,14 +104,12 @@ def _difference(connection: Connection, id_: str, history: Sequence[Row[Any]]) -
     return "".join(f"; {word}" for word in words)
 
 
-def _sums(connection: Connection, hosts: Sequence[Total], present: int, combined: int) -> Iterator[Problem]:
+def _sums(hosts: Sequence[Total], present: int, combined: int) -> Iterator[Problem]:
     """What is wrong with all of them together."""
     for host in hosts:
         if not host.sound:
             yield "", f"the sum of what host {host.node} has sealed was changed, or made with another key"
         combined ^= host.sum
-    if connection.execute(select(meta.c.key).where(meta.c.key == SUM_BEFORE)).first() is not None:
-        yield "", "a whole history was removed or added before incidents were sealed"
     if not combined or not all(host.sound for host in hosts):
         return
     gone = sum(host.incidents for host in hosts) - present

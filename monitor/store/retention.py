@@ -26,9 +26,7 @@ from monitor.store.schema import (
     incidents,
     marks,
     members,
-    meta,
     outbox,
-    positions,
     read_ids,
     reads,
     receipts,
@@ -50,7 +48,6 @@ _READS = 400 * 86_400.0  # seconds; a year and what an auditor is late
 _PAUSE = 0.05  # seconds between two transactions: commits come first
 _AT_A_TIME = 200  # rows; incidents: so many findings and not less than one incident
 _MARKS = 7 * 86_400.0  # seconds; a writer asks for its own within minutes
-_UNCLAIMED = 30 * 86_400.0  # seconds; see monitor.store.positions
 
 
 class RetentionRepository(StoreRepository):
@@ -214,12 +211,5 @@ def _forget_incidents(tx: Transaction, ids: Sequence[str]) -> None:
 
 
 def _clear(tx: Transaction) -> None:
-    """Marks of writers that are gone; and positions from before hosts were told apart, once every host has had its time
-    to take them over."""
+    """Marks of writers that are gone."""
     tx.connection.execute(delete(batches).where(batches.c.at < tx.now - _MARKS))
-    since = tx.connection.execute(select(meta.c.value).where(meta.c.key == "nodes_since")).scalar()
-    if since is None or float(since) > tx.now - _UNCLAIMED:
-        return
-    if tx.connection.dialect.name == "postgresql":
-        tx.connection.execute(delete(positions).where(positions.c.node == ""))
-    tx.connection.execute(delete(meta).where(meta.c.key == "nodes_since"))

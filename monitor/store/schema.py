@@ -154,7 +154,7 @@ findings = Table(
     Column("time", Double, nullable=False),
     Column("decode", Text, comment="JSON list of decoders, outermost first"),
     Column("url", Text),
-    Column("node", Text, nullable=False, server_default="", comment="host that saw it; empty: from before it was kept"),
+    Column("node", Text, nullable=False, server_default="", comment="host that saw it"),
     Column("service", Text),
     Column("logged_at", Double, comment="the time the log itself gives"),
     Column("context", Text, comment="the line around it, with every match masked"),
@@ -346,7 +346,7 @@ audit = Table(
     Column("severity", Text, nullable=False),
     Column("note", Text, nullable=False),
     Column("step", Text, comment="of the incident's run; null: about the incident itself"),
-    Column("mac", Text, comment="keyed hash over this row and the one before it; null: from before there were chains"),
+    Column("mac", Text, comment="keyed hash over this row and the one before it"),
     Index("audit_incident", "incident", "seq"),
     comment="the trail: every change of state of an incident and of the steps of its run; who, when, what",
 )

@@ -26,7 +26,7 @@ from monitor.store.rows import any_of, chunks, upsert
 from monitor.store.schema import actions, incidents, merges, totals, trails
 from monitor.store.transaction import LoadedIncident, Transaction
 
-__all__ = ["SealedIncident", "Total", "outdated", "part", "put", "read", "seal_of", "settle", "touch"]
+__all__ = ["SealedIncident", "Total", "begin", "outdated", "part", "put", "read", "seal_of", "settle", "touch"]
 
 _STATE = tuple(column.name for column in incidents.c if column.name != "kept")
 # What its own process notes of an action under way decides nothing.
@@ -54,8 +54,8 @@ class SealedIncident(NamedTuple):
 
 @dataclass(slots=True)
 class Total:
-    """What one host has sealed. `incidents`: how many more it opened than it removed; `taken`: how many it found at
-    `since`, when the protection began. `sound`: its own seal holds."""
+    """What one host has sealed. `incidents`: how many more it opened than it removed; `taken`: how many were accepted
+    as they were at `since`, when the protection began. `sound`: its own seal holds."""
 
     node: str
     turn: int = 0
@@ -106,6 +106,12 @@ class Total:
         tx.learned.append(self.head)
 
 
+def begin(tx: Transaction) -> None:
+    """Before anything else in a transaction."""
+    mine = tx.connection.execute(select(totals).where(totals.c.node == tx.node)).first()
+    tx.total = Total(tx.node, at=tx.now, since=tx.now) if mine is None else Total.read(tx.secret, mine)
+
+
 def touch(tx: Transaction, ids: Iterable[str]) -> None:
     """These incidents, their history or their actions are about to be changed, opened or removed."""
     fresh = [id_ for id_ in ids if id_ not in tx.touched]
@@ -139,7 +145,7 @@ def settle(tx: Transaction) -> None:
     changed = False
     for chunk in chunks(tx.touched):
         rows = []
-        for id_, stands in read(tx.connection, tx.secret, chunk, anew=True).items():
+        for id_, stands in read(tx.connection, tx.secret, chunk).items():
             was = tx.touched[id_]
             if (row := _sealed(tx, id_, was, stands)) is not None:
                 total.swap(tx.secret, was.seal or None, row["seal"])
@@ -157,22 +163,17 @@ def put(tx: Transaction, rows: Sequence[Mapping[str, Any]]) -> None:
         tx.learned += [Head(row["incident"], row["turn"], row["entries"], row["seal"]) for row in rows]
 
 
-def read(connection: Connection, secret: bytes, ids: Sequence[str], *, anew: bool = False) -> dict[str, SealedIncident]:
-    """At most 500 of them. A seal of the first program of version 23 does not name merges: until it is made `anew` it
-    holds without them."""
+def read(connection: Connection, secret: bytes, ids: Sequence[str]) -> dict[str, SealedIncident]:
+    """At most 500 of them."""
     key = _key(secret)
     states = {row.id: _state(key, row) for row in connection.execute(_INCIDENTS, {"ids": ids})}
     ends = {row.incident: row for row in connection.execute(_ENDS, {"ids": ids})}
     planned: dict[str, list[list[Any]]] = {}
     for row in connection.execute(_ACTIONS, {"ids": ids}):
         planned.setdefault(row.incident, []).append([_plain(row._mapping[name]) for name in _ACTION])
-    acts = {id_: _acts(key, rows) for id_, rows in planned.items()}
-    merged: dict[str, list[list[Any]]] = {}
     for merge in connection.execute(_MERGES, {"ids": ids}):
-        merged.setdefault(merge.into, []).append([_plain(value) for value in merge])
-    for id_, rows in merged.items():
-        if anew or id_ not in ends or ends[id_].actions != acts.get(id_, ""):
-            acts[id_] = _acts(key, [*planned.get(id_, ()), *rows])
+        planned.setdefault(merge.into, []).append([_plain(value) for value in merge])
+    acts = {id_: _acts(key, rows) for id_, rows in planned.items()}
     return {id_: SealedIncident(id_ in states, ends.get(id_), states.get(id_, ""), acts.get(id_, "")) for id_ in ids}
 
 
@@ -191,7 +192,7 @@ def _sealed(tx: Transaction, id_: str, was: LoadedIncident, stands: SealedIncide
     if not was.sealed and (was.existed or not stands.exists):
         return None
     end = stands.end
-    entries, mac = (end.entries, end.mac) if end is not None else (0, start(tx.secret, id_, []))
+    entries, mac = (end.entries, end.mac) if end is not None else (0, start(tx.secret, id_))
     state = stands.state if was.state is None or was.state[1] else was.state[0]
     acts = stands.actions if was.actions is None or was.actions[1] else was.actions[0]
     if was.sealed and ((entries, mac), state, acts) == (was.end, (was.state or ("",))[0], (was.actions or ("",))[0]):

@@ -24,7 +24,6 @@ from monitor.routing.routes import Policy
 from monitor.runbook.progress import Procedure
 from monitor.store.access import Access
 from monitor.store.actions import Actions
-from monitor.store.adoption import begin
 from monitor.store.alerts import Alerts
 from monitor.store.canaries import Canaries
 from monitor.store.database import Database
@@ -45,6 +44,7 @@ from monitor.store.retention import RetentionRepository
 from monitor.store.rows import clean
 from monitor.store.runs import Runs
 from monitor.store.schema import incidents, outbox, unsent
+from monitor.store.sealing import begin
 from monitor.store.silences import Silences
 from monitor.store.suppressions import Suppressions
 from monitor.store.trail import Trail
@@ -186,8 +186,7 @@ class Store:
         return store
 
     async def claim(self) -> None:
-        """See that the database is of our fingerprint key; the first that comes is its own. What an older version left
-        is sealed with it. Raises StoreError."""
+        """See that the database is of our fingerprint key; the first that comes is its own. Raises StoreError."""
         await asyncio.to_thread(self._database.claim, self.secret)
         if self._database.repairs:
             await self.trail.ready()

@@ -6,27 +6,26 @@ ends is sealed with the incident as it stands (monitor.store.sealing); monitor.s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from monitor.domain.incidents import Incident
-from monitor.store.adoption import accept, ends
 from monitor.store.chain import COLUMNS, link, start
 from monitor.store.conversation import tell
 from monitor.store.heads import Head
 from monitor.store.proof import TrailVerdict, examine
 from monitor.store.records import AuditEntry
+from monitor.store.reseal import accept, ends
 from monitor.store.rows import any_of, apply_all, clean, rows_among, upsert
-from monitor.store.schema import audit, incidents, totals, trails
+from monitor.store.schema import audit, trails
 from monitor.store.sealing import touch
 from monitor.store.transaction import StoreRepository, Transaction
 
 __all__ = ["Trail", "TrailVerdict", "append", "entries_of", "entry", "forget"]
 
 _ENDS = select(trails.c.incident, trails.c.entries, trails.c.mac).where(any_of(trails.c.incident))
-_EARLIER = select(audit).where(any_of(audit.c.incident)).order_by(audit.c.seq)
 _WRITE = insert(audit)
 # The seal follows when all of the transaction has happened.
 _END = upsert(trails, ("incident", "entries", "mac", "seal"), on=("incident",), changing=("entries", "mac"))
@@ -50,15 +49,7 @@ class Trail(StoreRepository):
         return count
 
     async def ready(self) -> None:
-        """At the start: seal what an older version has left, and know where histories end."""
-
-        def unsealed(connection: Connection) -> bool:
-            if connection.execute(select(totals.c.node).limit(1)).first() is not None:
-                return False
-            return connection.execute(select(incidents.c.id).limit(1)).first() is not None
-
-        if await self._session.read(unsealed):
-            await self._session.write(lambda tx: None, durable=True)
+        """At the start: know where histories end."""
         heads = self._session.heads
         if heads is not None and heads.kept and not heads.any():
             await self._learn()
@@ -101,9 +92,7 @@ def append(tx: Transaction, rows: Sequence[dict[str, Any]]) -> None:
     ids = list(dict.fromkeys(row["incident"] for row in rows))
     touch(tx, ids)
     ends = {row.incident: (row.entries, row.mac) for row in rows_among(tx.connection, _ENDS, ids)}
-    fresh = [id_ for id_ in ids if id_ not in ends]
-    for id_, earlier in _earlier(tx.connection, fresh).items():
-        ends[id_] = (0, start(tx.secret, id_, earlier))
+    ends |= {id_: (0, start(tx.secret, id_)) for id_ in ids if id_ not in ends}
 
     for row in rows:
         count, mac = ends[row["incident"]]
@@ -119,18 +108,10 @@ def forget(tx: Transaction, ids: Sequence[str]) -> None:
     """The trails of incidents whose details go. That they went stays, sealed, as long as the incident does."""
     touch(tx, ids)
     tx.connection.execute(delete(audit).where(audit.c.incident.in_(ids)))
-    apply_all(tx.connection, _CUT, [{"_incident": id_, "_mac": start(tx.secret, id_, [])} for id_ in ids])
+    apply_all(tx.connection, _CUT, [{"_incident": id_, "_mac": start(tx.secret, id_)} for id_ in ids])
 
 
 def entries_of(connection: Connection, incident: str) -> list[AuditEntry]:
     """Oldest first."""
     rows = connection.execute(select(audit).where(audit.c.incident == incident).order_by(audit.c.seq))
     return [AuditEntry(**{name: getattr(row, name) for name in COLUMNS}) for row in rows]
-
-
-def _earlier(connection: Connection, ids: Sequence[str]) -> dict[str, list[Mapping[Any, Any]]]:
-    """What was written of these incidents before there were chains."""
-    entries: dict[str, list[Mapping[Any, Any]]] = {id_: [] for id_ in ids}
-    for row in rows_among(connection, _EARLIER, ids):
-        entries[row.incident].append(row._mapping)
-    return entries

@@ -85,7 +85,7 @@ def empty(url: str) -> Database:
 
 
 def oldest(url: str) -> None:
-    """Make the database as the program of version 23 of the schema left it, which had begun with version 1."""
+    """Make the database as a program of version 23 of the schema left it."""
     database = empty(url)
     words = {"serial": "INTEGER", "number": "INTEGER", "node": ""}
     if database.postgres:

@@ -12,7 +12,7 @@ from monitor.routing.routes import Policy
 from monitor.store import Store
 from monitor.store.positions import Renamed, renamed
 from tests.fakes.forks import Forks
-from tests.monitor.store.helpers import finding, oldest
+from tests.monitor.store.helpers import finding
 
 
 async def test_positions_commit_with_findings_and_survive(opener) -> None:  # type: ignore[no-untyped-def]
@@ -85,19 +85,6 @@ async def test_hosts_on_one_server_keep_positions_of_their_own(postgres_url: str
             assert [place.host for place in known.locations] == ["b", "a"]
     async with await Store.open(postgres_url, Policy(), node="b") as two:
         assert await two.positions.of("s") == {"k": {"offset": 3}}
-
-
-async def test_each_host_begins_where_all_stood_before_they_were_told_apart(empty_postgres_url: str) -> None:
-    oldest(empty_postgres_url)
-    before = {"a": {"offset": 1}, "b": {"offset": 2}}
-    async with (
-        await Store.open(empty_postgres_url, node="one") as one,
-        await Store.open(empty_postgres_url, node="two") as two,
-    ):
-        assert await one.positions.of("s") == before
-        await one.commit([], [Position("s", "a", None), Position("s", "b", {"offset": 9})])
-        assert await one.positions.of("s") == {"b": {"offset": 9}}
-        assert await two.positions.of("s") == before
 
 
 @pytest.mark.parametrize("name", ["web-1", "web-1.another.name"])

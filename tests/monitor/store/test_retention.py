@@ -8,7 +8,6 @@ from sqlalchemy import Connection, func, select
 
 from monitor.access.reading import Reading
 from monitor.common.inbound import HookDelivery
-from monitor.domain.model import Position
 from monitor.domain.retention import RetentionConfig
 from monitor.routing.routes import Policy
 from monitor.store import Notice, Store, retention
@@ -26,7 +25,7 @@ from monitor.store.schema import (
     read_ids,
     receipts,
 )
-from tests.monitor.store.helpers import OWNER, Clock, deliver, finding, fingerprint, lease, notify, oldest
+from tests.monitor.store.helpers import OWNER, Clock, deliver, finding, fingerprint, lease, notify
 
 DAY = 86_400.0
 AGES = RetentionConfig()
@@ -213,20 +212,6 @@ async def test_one_reopened_at_that_moment_is_left_alone(
     monkeypatch.setattr(retention._Step, "page", then_reopened)
     assert (await store.retention.sweep(AGES))["incidents"] == 0
     assert len((await store.incidents.get(id_)).locations) == 5
-
-
-async def test_positions_of_no_certain_host_wait_a_month_for_one(empty_postgres_url: str, clock: Clock) -> None:
-    oldest(empty_postgres_url)
-    clock.now = 0.0
-    async with await Store.open(empty_postgres_url, Policy(), node="one", clock=clock) as one:
-        await one.retention.sweep(AGES)
-        assert await one.positions.of("s") != {}
-        await one.commit([], [Position("s", "a", None), Position("s", "b", None)])
-        assert await one.positions.of("s") != {}  # as it never was here
-        await one.commit([], [Position("s", "a", None), Position("s", "b", None)])
-        clock.now = 1e11
-        await one.retention.sweep(AGES)
-        assert await one.positions.of("s") == {}
 
 
 async def test_marks_of_writers_long_gone_go(postgres_url: str, clock: Clock) -> None:
