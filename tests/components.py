@@ -29,7 +29,7 @@ from monitor.sources.base import LogConfig, SourceConfig
 from sinks import SINKS, load_sink
 from sinks.base import SinkConfig
 
-__all__ = ["CHAPTERS", "EXAMPLE", "PAGE", "Chapter", "Component", "components", "current"]
+__all__ = ["CHAPTERS", "EXAMPLE", "PAGE", "Chapter", "Component", "components", "current", "keys"]
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "configuration.md"
