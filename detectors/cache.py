@@ -20,8 +20,7 @@ from pathlib import Path
 __all__ = ["SHIPPED", "code", "contents", "put", "read", "shipped", "write"]
 
 SHIPPED = Path(__file__).parent / "compiled"
-_NAME = b"exposure-monitor cache "
-_MAGIC = _NAME + b"5\n"
+_MAGIC = b"exposure-monitor cache 5\n"
 _DIGEST = 32  # bytes of SHA-256 and of its key
 # Rules speak of secrets: as they are, whoever scans a folder with a cache in it, we too, would find hundreds. To pass
 # over what says that it is a cache would be a place to hide secrets in.
@@ -118,7 +117,7 @@ def _key(folder: Path, make: bool) -> bytes:
 
 
 def write(path: Path, body: bytes, keep: int) -> None:
-    """Write it beside its final name and rename it; of its kind the `keep` newest stay, and none of other versions.
+    """Write it beside its final name and rename it; of its kind the `keep` newest stay.
 
     A cache that cannot be written is no error.
     """
@@ -142,11 +141,5 @@ def put(path: Path, body: bytes, keep: int, key: bytes = b"") -> None:
         os.unlink(temporary)
         raise
     found = sorted(path.parent.glob(f"*{path.suffix}"), key=lambda p: p.stat().st_mtime)
-    for old in (*found[:-keep], *filter(_of_another_version, found[-keep:])):
+    for old in found[:-keep]:
         old.unlink(missing_ok=True)
-
-
-def _of_another_version(path: Path) -> bool:
-    with path.open("rb") as file:
-        start = file.read(len(_MAGIC))
-    return start.startswith(_NAME) and start != _MAGIC

@@ -192,7 +192,7 @@ def assign(
 def resolve(
     *,
     ref: IdsArgument = None,
-    resolution: Annotated[Resolution, typer.Option("--as", "--resolution", help="What became of the secret.")],
+    resolution: Annotated[Resolution, typer.Option("--as", help="What became of the secret.")],
     match: MatchOption = None,
     yes: YesOption = False,
     note: NoteOption = "",

@@ -162,10 +162,3 @@ def test_nobody_who_scans_it_sees_what_is_in_it(tmp_path: Path) -> None:
     raw = path.read_bytes()
     assert raw.startswith(b"exposure-monitor cache 5\n")
     assert not any(word in raw for word in (b"password", b"example"))
-
-
-def test_what_another_version_wrote_goes(tmp_path: Path) -> None:
-    (tmp_path / "old.kind").write_bytes(b"exposure-monitor cache 3\n" + b"digest" * 9)
-    (tmp_path / "no.kind").write_bytes(b"of somebody else")
-    cache.write(tmp_path / "x.kind", b"body", keep=4)
-    assert sorted(os.listdir(tmp_path)) == ["cache.key", "no.kind", "x.kind"]

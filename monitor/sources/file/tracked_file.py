@@ -167,21 +167,20 @@ class TrackedFile:
     def restore(cls, key: str, state: Mapping[str, Any]) -> TrackedFile:
         """The reverse of `state`. Raises KeyError, TypeError or ValueError for what is none."""
         raw = state.get("raw")
-        size, mtime, ctime = state.get("known", (state["size"], state["mtime"], -1))
-        body = state.get("body", (0, ""))
+        size, mtime, ctime = state["known"]
         return cls(
             path=os.fsdecode(bytes.fromhex(raw)) if raw else str(state["path"]),
             inode=(int(state["dev"]), int(state["ino"])),
             key=key,
             generation=str(state["generation"]),
-            start=int(state.get("start", 0)),
+            start=int(state["start"]),
             offset=int(state["offset"]),
             size=int(state["size"]),
             mtime=int(state["mtime"]),
             known=(int(size), int(mtime), int(ctime)),
-            flushed=int(state.get("flushed", 0)),
+            flushed=int(state["flushed"]),
             head=(int(state["head"][0]), str(state["head"][1])),
-            body=(int(body[0]), str(body[1])),
+            body=(int(state["body"][0]), str(state["body"][1])),
             mark=(int(state["mark"][0]), str(state["mark"][1])),
             line=(int(state["line"][0]), int(state["line"][1])),
             archive=bool(state.get("archive", False)),

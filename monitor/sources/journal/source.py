@@ -32,7 +32,6 @@ _LOOK = 0.25  # seconds between looks at the files
 _ABSENT = 5.0  # seconds between looks for a boot that is not there yet
 _FOLLOWED = 16  # sequences that are followed at once; what is new in others is read at the next look
 _FORGOTTEN = 30 * 86400.0  # seconds after which a sequence whose files are gone is not known any more
-_BEFORE = 86400.0  # seconds: of sequences that an older monitor kept no position for, so much is read again
 _SOCKET = Path("/run/systemd/journal/socket")
 
 
@@ -116,25 +115,10 @@ class JournalSource:
                 present = await asyncio.to_thread(self.present, self.config)
             self._saved = {name: {"cursor": _cursor(name, number)} for name, (number, _) in present.items() if name}
             before = {"begun": True} if present else {"since": time.time()}
-        elif before is not None and before.get("cursor"):
-            before = await self._before_sequences(str(before["cursor"]))
         self._since = None if before is None or before.get("since") is None else float(before["since"])
         await self._forget()
         await self._keep(before or {"begun": True}, self._saved)
         await self._intake.started()
-
-    async def _before_sequences(self, cursor: str) -> dict[str, Any]:
-        """An older monitor kept one cursor for all of them: those that it passed by are read from a day before it."""
-        listing = await asyncio.to_thread(self._catalogue.look)
-        parts = parts_of(cursor)
-        for name in listing.sequences:
-            if name.endswith(f":{parts.get('s')}"):
-                self._saved[name] = {"cursor": cursor}
-        if not self._saved:
-            self._intake.missed("journal_gap", 0, self._key, unit="records")
-        with contextlib.suppress(KeyError, ValueError):
-            return {"since": int(parts["t"], 16) / 1e6 - _BEFORE}
-        return {"begun": True}
 
     async def _forget(self) -> None:
         """Sequences whose files went long ago."""

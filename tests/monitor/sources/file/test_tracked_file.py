@@ -49,14 +49,6 @@ def test_restore_refuses_what_is_no_state(state: dict[str, Any]) -> None:
         TrackedFile.restore("k", state)
 
 
-def test_a_position_of_an_earlier_version_is_taken() -> None:
-    state = TrackedFile("/x", (1, 2), offset=5, size=9, mtime=7).state()
-    for key in ("known", "start", "body"):
-        del state[key]
-    life = TrackedFile.restore("k", state)
-    assert (life.known, life.start, life.body) == ((9, 7, -1), 0, (0, ""))
-
-
 def test_what_follows_from_its_state() -> None:
     life = TrackedFile("/x", (1, 2), offset=5, size=9)
     assert (life.loose, life.ended, life.busy, life.drained) == (True, False, False, False)

@@ -114,26 +114,6 @@ async def test_two_hosts_of_which_one_comes_late(journal: Journal) -> None:
     assert not intake.lost
 
 
-async def test_a_position_of_an_older_monitor_goes_on_and_what_it_passed_by_is_read(journal: Journal) -> None:
-    now = time.time_ns() // 1000
-    for number, host, late in ((1, "a", 0), (2, "a", 0), (3, "b", 90_000), (4, "b", 1)):
-        journal.write(b"<%d>" % number, __REALTIME_TIMESTAMP=str(now + number - late * 1_000_000))
-        await journal.settle(host)
-    old = FakeIntake()
-    await source(journal, old).run(True)
-    cursors = [str(state["cursor"]) for state in old.saved.values() if "cursor" in state]
-    newest = max(cursors, key=lambda cursor: cursor.partition(";t=")[2])
-    intake = FakeIntake()
-    intake.saved = {f"journal:{journal.folder}:": {"cursor": newest}}
-    journal.write(b"<5>", __REALTIME_TIMESTAMP=str(now + 5))
-    await journal.settle("a")
-    await source(journal, intake).run(True)
-    assert intake.marks == [4, 5], "of the other host a day before"
-    await source(journal, intake).run(True)
-    assert intake.hits == 2
-    assert not intake.lost
-
-
 async def test_another_filter_loses_no_record_at_the_cursor(journal: Journal) -> None:
     intake = FakeIntake()
     journal.write(b"<1>")
