@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
+from monitor.cli import scan_options as opt
 from monitor.cli.common import (
-    Confidence,
     ConfigOption,
     SeverityOption,
     at_least,
     command_app,
-    complete_rules,
     fail,
     known_rule,
     printable,
@@ -29,15 +27,19 @@ from monitor.cli.common import (
     with_store,
 )
 from monitor.cli.scan_accept import books_at, books_in, wish
+from monitor.cli.scan_options import ScanRequest
 from monitor.cli.scan_session import ScanFormat, Session
 
 if TYPE_CHECKING:
     from detectors.match.engine import Engine
+    from monitor.cli.scan_actions import Asked
     from monitor.clients.git import Git
     from monitor.config.config import Config
     from monitor.domain.model import Finding
     from monitor.scan.accepted import Book
+    from monitor.scan.cursor import Cursor
     from monitor.scan.own import Own
+    from monitor.scan.search import ScanOptions
     from monitor.store import Store
 
 app = command_app()
@@ -59,14 +61,6 @@ monitor scan --actions acme/web --since 30d
 """
 
 
-def size(text: str | int) -> int:
-    """`10M`, `512 KiB`, `1GB` → bytes (powers of 1024). Raises typer.BadParameter."""
-    match = re.fullmatch(r"(\d{1,12})\s*([KMGT]?)(?:i?B)?", str(text).strip(), re.IGNORECASE)
-    if match is None:
-        raise typer.BadParameter("write a size such as 512K, 10M or 2G")
-    return int(match[1]) << 10 * " KMGT".index(match[2].upper() or " ")
-
-
 @app.command(
     epilog=_EPILOG,
     help="Find secrets in files, folders, archives and standard input (`-`).\n\n"
@@ -75,247 +69,213 @@ def size(text: str | int) -> int:
     "detect-secrets or secretlint are honoured. Exit code 1 with findings, 0 without.",
 )
 def scan(
-    paths: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="PATH…|-", help="Files and folders; `-` is standard input. With --git: ranges, such as main..topic."
-        ),
-    ] = None,
-    form: Annotated[ScanFormat, typer.Option("--format", "-f", help="How to print the findings.")] = ScanFormat.text,
-    also: Annotated[
-        list[str] | None,
-        typer.Option(metavar="FORM=FILE", help="Also write json, sarif or gitlab to a file; may be repeated."),
-    ] = None,
-    rule: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--rule",
-            help="Only findings of this rule; may be repeated.",
-            autocompletion=complete_rules,
-            show_default=False,
-        ),
-    ] = None,
+    paths: opt.PathsArgument = None,
+    form: opt.FormOption = ScanFormat.text,
+    also: opt.AlsoOption = None,
+    rule: opt.RuleOption = None,
     severity: SeverityOption = None,
-    confidence: Annotated[Confidence, typer.Option(help="Only findings at least so certain.")] = "low",
-    gitignore: Annotated[bool, typer.Option("--gitignore", help="Leave out what .gitignore names.")] = False,
-    git: Annotated[bool, typer.Option("--git-folders", help="Also read .git folders.")] = False,
-    history: Annotated[
-        bool, typer.Option("--git", help="What the commits of this repository brought: all, or of ranges.")
-    ] = False,
-    staged: Annotated[
-        bool, typer.Option("--staged", help="What the next commit would bring, and nothing else.")
-    ] = False,
-    folder: Annotated[
-        Path, typer.Option("--repository", "-C", metavar="FOLDER", help="Of --git and --staged; default: this folder.")
-    ] = Path(),
-    since_last: Annotated[
-        bool, typer.Option("--since-last", help="With --git: commits that came since this was last asked for.")
-    ] = False,
-    actions: Annotated[
-        str | None,
-        typer.Option(
-            "--actions", metavar="OWNER/REPO", help="The logs of jobs of GitHub Actions there.", show_default=False
-        ),
-    ] = None,
-    since: Annotated[
-        str | None,
-        typer.Option(
-            "--since", metavar="DURATION", help="With --actions: of jobs that ended since.", show_default="30d"
-        ),
-    ] = None,
-    token: Annotated[
-        str | None,
-        typer.Option(
-            "--token",
-            metavar="REFERENCE",
-            help="With --actions: env:NAME or file:PATH of the log-in.",
-            show_default="env:GITHUB_TOKEN",
-        ),
-    ] = None,
-    base_url: Annotated[
-        str, typer.Option("--base-url", metavar="URL", help="With --actions: GitHub Enterprise Server.")
-    ] = "https://api.github.com",
-    report: Annotated[
-        bool, typer.Option("--report", help="With --git: record it as incidents, in the state of the configuration.")
-    ] = False,
-    everything: Annotated[
-        bool, typer.Option("--generated", help="With --git: also lock files and minified ones.")
-    ] = False,
-    skip_binary: Annotated[bool, typer.Option("--skip-binary", help="Leave out binary files.")] = False,
-    archives: Annotated[bool, typer.Option("--archives/--no-archives", help="Look into archives.")] = True,
-    max_size: Annotated[
-        int | None,
-        typer.Option(parser=size, metavar="SIZE", help="Leave out larger files, such as 10M.", show_default=False),
-    ] = None,
-    max_unpacked: Annotated[
-        int,
-        typer.Option(parser=size, metavar="SIZE", help="Unpack no more than this of one archive.", show_default="4G"),
-    ] = 4 << 30,
-    baseline: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Leave out secrets that this baseline knows.", show_default=False),
-    ] = None,
-    write_baseline: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Accept all that is found: write it to this baseline.", show_default=False),
-    ] = None,
-    suppressions: Annotated[
-        bool,
-        typer.Option(
-            "--suppressions/--no-suppressions",
-            help="Honour comments that silence a finding, and .exposure-suppressions.",
-        ),
-    ] = True,
-    accept: Annotated[
-        str | None,
-        typer.Option(
-            "--accept",
-            metavar="PLACE",
-            help="Accept what is found at PATH or PATH:LINE, or has this fingerprint, in .exposure-suppressions.",
-            show_default=False,
-        ),
-    ] = None,
-    reason: Annotated[str, typer.Option("--reason", "-m", help="Why it is accepted.", show_default=False)] = "",
-    duration: Annotated[
-        str | None, typer.Option("--for", metavar="DURATION", help="How long, such as 90d.", show_default=False)
-    ] = None,
-    inventory: Annotated[
-        bool,
-        typer.Option("--inventory", help="Also find the exact values that the managers of [[inventory]] give now."),
-    ] = False,
-    reveal: Annotated[bool, typer.Option("--reveal", help="Show secrets unmasked; only on a terminal.")] = False,
-    threads: Annotated[
-        int | None, typer.Option(min=1, max=256, help="Default: one a processor, at most four.", show_default=False)
-    ] = None,
+    confidence: opt.ConfidenceOption = "low",
+    gitignore: opt.GitignoreOption = False,
+    git: opt.GitOption = False,
+    history: opt.HistoryOption = False,
+    staged: opt.StagedOption = False,
+    folder: opt.FolderOption = Path(),
+    since_last: opt.SinceLastOption = False,
+    actions: opt.ActionsOption = None,
+    since: opt.SinceOption = None,
+    token: opt.TokenOption = None,
+    base_url: opt.BaseUrlOption = "https://api.github.com",
+    report: opt.ReportOption = False,
+    everything: opt.EverythingOption = False,
+    skip_binary: opt.SkipBinaryOption = False,
+    archives: opt.ArchivesOption = True,
+    max_size: opt.MaxSizeOption = None,
+    max_unpacked: opt.MaxUnpackedOption = 4 << 30,
+    baseline: opt.BaselineOption = None,
+    write_baseline: opt.WriteBaselineOption = None,
+    suppressions: opt.SuppressionsOption = True,
+    accept: opt.AcceptOption = None,
+    reason: opt.ReasonOption = "",
+    duration: opt.DurationOption = None,
+    inventory: opt.InventoryOption = False,
+    reveal: opt.RevealOption = False,
+    threads: opt.ThreadsOption = None,
     config: ConfigOption = None,
 ) -> None:
-    other = "--actions" if actions else "--git" if history else "--staged" if staged else ""
-    _refuse_reveal(form, reveal=reveal)
-    _refuse_together(
-        other,
-        {"--gitignore": gitignore, "--git-folders": git, "--max-size": max_size, "--threads": threads},
-        {"--since": since, "--token": token},
-        accept=accept is not None,
-        report=report,
-    )
-    ended = None
-    if actions:
-        from monitor.cli.scan_actions import asked_for
+    run_scan(ScanRequest(**locals()))
 
-        ended = asked_for(actions, paths or [], since=since, token=token, base_url=base_url, other=history or staged)
-        paths = [actions]
-    paths = paths or [] if ended else _places(paths or [], history=history, staged=staged, since_last=since_last)
-    named = [] if other else paths
-    unread = [path for path in named if path != "-" and not os.access(path, os.R_OK)]  # said when their turn comes
-    documents = [_document(one) for one in also or ()]
-    written = [path for _, path in documents] + ([write_baseline] if write_baseline is not None else [])
-    _refuse_unwritable(written)
-    repository = None
-    if history or staged:
-        from monitor.cli.scan_git import repository_at
 
-        repository = repository_at(folder, hook=folder == Path())
-    wanted = wish(accept, reason, duration, paths, repository)
-    settings = _settings(config, inventory=inventory, report=report)
+def run_scan(asked: ScanRequest) -> NoReturn:
+    """Ends the command with 1 where something was found, 2 where not everything could be read."""
+    _refuse_reveal(asked)
+    _refuse_together(asked)
+    ended = _ended_jobs(asked)
+    paths = [asked.actions] if asked.actions else _places(asked)
+    unread = [] if asked.other else [path for path in paths if path != "-" and not os.access(path, os.R_OK)]
+    _refuse_unwritable(written := [*(path for _, path in asked.documents), *filter(None, [asked.write_baseline])])
+    repository = _repository(asked)
+    wanted = wish(asked.accept, asked.reason, asked.duration, paths, repository)
+    settings = _settings(asked)
     engine = engine_of(settings)
-    asked = frozenset(_known_rules(engine, rule or (), inventory=inventory))
-    key = run_key(settings, lasting=inventory or report or baseline is not None or write_baseline is not None)
-    session = Session(
-        paths=paths,
-        form=form,
-        rules=asked,
-        severities=frozenset(at_least(severity)),
-        confidences=sure(confidence),
-        known=_read_baseline(baseline, key),
-        own={os.path.abspath(path) for path in (baseline, *written) if path is not None},
-        keep=write_baseline is not None or report,
-        also=documents,
-    )
-    from monitor.config.locate import default_state_dir, default_workers
-    from monitor.scan.search import ScanOptions
-
-    own = _own(engine, settings, key) if inventory and settings else None
+    lasting = asked.inventory or asked.report or asked.baseline is not None or asked.write_baseline is not None
+    key = run_key(settings, lasting=lasting)
+    session = _session(asked, paths, written, engine, key)
+    own = _own(engine, settings, key) if asked.inventory and settings else None
     if own is not None:
         engine = own.engine
         for problem in own.problems:
             session.problem(own.source, problem)
-    options = ScanOptions(
-        key=key,
-        context=form is ScanFormat.text or report,
-        suppressions=suppressions,
-        reveal=reveal,
-        skip_binary=skip_binary,
-        archives=archives,
-        max_unpacked=max_unpacked,
+    options = _options(
+        asked,
+        key,
         owners=own.owners if own else {},
-        books=_books(paths, repository) if suppressions and ended is None else (),
+        books=_books(paths, repository) if asked.suppressions and ended is None else [],
         accepting=None if wanted is None else wanted.accepting,
     )
     session.over = sum(book.over for book in options.books)
     started()
-    cursor = None
     try:
-        if repository is not None:
-            from monitor.cli.scan_git import run
-
-            state = settings.state_dir if settings else default_state_dir()
-            cursor = run(
-                session,
-                repository,
-                engine,
-                options,
-                only_staged=staged,
-                everything=everything,
-                state=state if since_last else None,
-                storing=report,
-            )
-        elif ended is not None:
-            from monitor.cli.scan_actions import scan_logs
-
-            scan_logs(session, ended, engine, options)
-        else:
-            threads = threads or (settings.workers if settings else default_workers())
-            session.run(engine, options, threads, gitignore=gitignore, git=git, max_size=max_size)
+        cursor = _search(asked, session, engine, options, settings, ended, repository)
     except KeyboardInterrupt:
         sys.stdout.flush()
         os._exit(130)  # and the processes that search with it
-    if write_baseline is not None:
-        _write_baseline(write_baseline, key, (hit.finding for hit in session.all))
-    if report and settings and repository is not None:
+    _store(asked, session, settings, repository, cursor, key)
+    if wanted is not None:
+        wanted.write(session)
+        raise typer.Exit(0)
+    incomplete = unread or session.incomplete or (own and own.problems)
+    raise typer.Exit(1 if session.shown and asked.write_baseline is None else 2 if incomplete else 0)
+
+
+def _ended_jobs(asked: ScanRequest) -> Asked | None:
+    """Of --actions: whose logs are scanned."""
+    if not asked.actions:
+        return None
+    from monitor.cli.scan_actions import asked_for
+
+    other = asked.history or asked.staged
+    return asked_for(
+        asked.actions, asked.paths or [], since=asked.since, token=asked.token, base_url=asked.base_url, other=other
+    )
+
+
+def _repository(asked: ScanRequest) -> Git | None:
+    if not asked.history and not asked.staged:
+        return None
+    from monitor.cli.scan_git import repository_at
+
+    return repository_at(asked.folder, hook=asked.folder == Path())
+
+
+def _session(asked: ScanRequest, paths: list[str], written: list[Path], engine: Engine, key: bytes) -> Session:
+    return Session(
+        paths=paths,
+        form=asked.form,
+        rules=frozenset(_known_rules(engine, asked.rule or (), inventory=asked.inventory)),
+        severities=frozenset(at_least(asked.severity)),
+        confidences=sure(asked.confidence),
+        known=_read_baseline(asked.baseline, key),
+        own={os.path.abspath(path) for path in (asked.baseline, *written) if path is not None},
+        keep=asked.write_baseline is not None or asked.report,
+        also=asked.documents,
+    )
+
+
+def _options(asked: ScanRequest, key: bytes, **more: Any) -> ScanOptions:
+    from monitor.scan.search import ScanOptions
+
+    return ScanOptions(
+        key=key,
+        context=asked.form is ScanFormat.text or asked.report,
+        suppressions=asked.suppressions,
+        reveal=asked.reveal,
+        skip_binary=asked.skip_binary,
+        archives=asked.archives,
+        max_unpacked=asked.max_unpacked,
+        **more,
+    )
+
+
+def _search(
+    asked: ScanRequest,
+    session: Session,
+    engine: Engine,
+    options: ScanOptions,
+    settings: Config | None,
+    ended: Asked | None,
+    repository: Git | None,
+) -> Cursor | None:
+    """Of a repository what its next --since-last goes by."""
+    from monitor.config.locate import default_state_dir, default_workers
+
+    if ended is not None:
+        from monitor.cli.scan_actions import scan_logs
+
+        scan_logs(session, ended, engine, options)
+        return None
+    if repository is None:
+        threads = asked.threads or (settings.workers if settings else default_workers())
+        session.run(engine, options, threads, gitignore=asked.gitignore, git=asked.git, max_size=asked.max_size)
+        return None
+    from monitor.cli.scan_git import run
+
+    state = settings.state_dir if settings else default_state_dir()
+    return run(
+        session,
+        repository,
+        engine,
+        options,
+        only_staged=asked.staged,
+        everything=asked.everything,
+        state=state if asked.since_last else None,
+        storing=asked.report,
+    )
+
+
+def _store(
+    asked: ScanRequest,
+    session: Session,
+    settings: Config | None,
+    repository: Git | None,
+    cursor: Cursor | None,
+    key: bytes,
+) -> None:
+    """The findings, as far as that was asked for; then up to where commits were looked at."""
+    if asked.write_baseline is not None:
+        _write_baseline(asked.write_baseline, key, (hit.finding for hit in session.all))
+    if asked.report and settings and repository is not None:
         from monitor.cli.scan_git import record
 
         record(session, repository, settings)
     if cursor is not None:
         from monitor.cli.scan_git import save
 
-        accepted = write_baseline is not None or wanted is not None
-        save(cursor, found=bool(session.shown) and not accepted, stored=report)
-    if wanted is not None:
-        wanted.write(session)
-        raise typer.Exit(0)
-    incomplete = unread or session.incomplete or (own and own.problems)
-    raise typer.Exit(1 if session.shown and write_baseline is None else 2 if incomplete else 0)
+        save(cursor, found=bool(session.shown) and not asked.accepts_all, stored=asked.report)
 
 
-def _refuse_reveal(form: ScanFormat, *, reveal: bool) -> None:
-    if reveal and not sys.stdout.isatty():
+def _refuse_reveal(asked: ScanRequest) -> None:
+    if asked.reveal and not sys.stdout.isatty():
         fail("--reveal shows secrets, so it works on a terminal only", 2)
-    if reveal and form is not ScanFormat.text:
+    if asked.reveal and asked.form is not ScanFormat.text:
         fail("--reveal is for --format text", 2)
 
 
-def _refuse_together(
-    other: str, for_files: Mapping[str, object], for_logs: Mapping[str, object], *, accept: bool, report: bool
-) -> None:
-    """Options that make no sense together end the command with exit code 2. `other`: what else than files is looked
-    at; of options for files and for logs what was given."""
-    if other and (odd := [name for name, value in for_files.items() if value]):
-        fail(f"{odd[0]} is for files, not for {other}", 2)
-    if other == "--actions" and accept:
+def _refuse_together(asked: ScanRequest) -> None:
+    """Options that make no sense together end the command with exit code 2."""
+    for_files = {
+        "--gitignore": asked.gitignore,
+        "--git-folders": asked.git,
+        "--max-size": asked.max_size,
+        "--threads": asked.threads,
+    }
+    for_logs = {"--since": asked.since, "--token": asked.token}
+    if asked.other and (odd := [name for name, value in for_files.items() if value]):
+        fail(f"{odd[0]} is for files, not for {asked.other}", 2)
+    if asked.actions and asked.accept is not None:
         fail("--accept is for files and commits, not for --actions", 2)
-    if other != "--actions" and (odd := [name for name, value in for_logs.items() if value]):
+    if not asked.actions and (odd := [name for name, value in for_logs.items() if value]):
         fail(f"{odd[0]} goes with --actions", 2)
-    if report and other != "--git":
+    if asked.report and asked.other != "--git":
         fail("--report goes with --git", 2)
 
 
@@ -325,34 +285,29 @@ def _refuse_unwritable(paths: Iterable[Path]) -> None:
             fail(f"{printable(str(path))}: its folder is not one that this user may write to", 2)
 
 
-def _settings(config: Path | None, *, inventory: bool, report: bool) -> Config | None:
+def _settings(asked: ScanRequest) -> Config | None:
     """What the scan goes by. None: there is no configuration."""
-    settings = read_config(config, foreign=True) if inventory or report else scan_config(config)
-    if report and settings:
+    whole = asked.inventory or asked.report
+    settings = read_config(asked.config, foreign=True) if whole else scan_config(asked.config)
+    if asked.report and settings:
         with_store(settings, _nothing)  # a state that is not there is reported before the scan begins
-    if inventory and not (settings and settings.inventory):
+    if asked.inventory and not (settings and settings.inventory):
         fail(_NO_INVENTORY, 2)
     return settings
 
 
-def _document(text: str) -> tuple[ScanFormat, Path]:
-    name, _, path = text.partition("=")
-    if name not in [form.value for form in ScanFormat if form.document] or not path:
-        fail("--also: write FORM=FILE, with json, sarif or gitlab as FORM", 2)
-    return ScanFormat(name), Path(path)
-
-
-def _places(paths: list[str], *, history: bool, staged: bool, since_last: bool) -> list[str]:
+def _places(asked: ScanRequest) -> list[str]:
     """What is to be scanned, once it is known to make sense; what does not ends the command with exit code 2."""
-    if since_last and not history:
+    paths = asked.paths or []
+    if asked.since_last and not asked.history:
         fail("--since-last goes with --git", 2)
-    if since_last and paths:
+    if asked.since_last and paths:
         fail("--since-last takes no range: it is about all that came since", 2)
-    if history and staged:
+    if asked.history and asked.staged:
         fail("--git and --staged: one of them", 2)
-    if staged and paths:
+    if asked.staged and paths:
         fail("--staged takes no path: it is about the repository of the current folder", 2)
-    if history or staged:
+    if asked.history or asked.staged:
         return paths
     if not paths:
         fail("name what to scan: files, folders, or `-` for standard input", 2)

@@ -15,10 +15,8 @@ from pathlib import Path
 import jsonschema
 import pexpect
 import pytest
-import typer
 
 from detectors.rules.template import expand
-from monitor.cli.scan import size
 from tests.fakes.shell import in_process
 
 ROOT = Path(__file__).parents[3]
@@ -277,17 +275,6 @@ def test_ctrl_c_ends_at_once_what_waits_for_a_pipe(tmp_path: Path) -> None:
         assert '"path":"a"' in process.stdout.readline()  # the scan is on its way
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
-
-
-@pytest.mark.parametrize(("text", "value"), [("10", 10), ("1K", 1024), ("2 MiB", 2 << 20), ("3gb", 3 << 30), (7, 7)])
-def test_sizes(text: str | int, value: int) -> None:
-    assert size(text) == value
-
-
-@pytest.mark.parametrize("text", ["", "K", "-1", "1.5M", "10X"])
-def test_what_is_no_size(text: str) -> None:
-    with pytest.raises(typer.BadParameter):
-        size(text)
 
 
 @pytest.mark.parametrize("form", ["text", "json", "jsonl", "sarif"])
