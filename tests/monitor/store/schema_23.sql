@@ -479,24 +479,24 @@ CREATE TABLE steps (
     FOREIGN KEY(incident) REFERENCES runs (incident) ON DELETE CASCADE
 );
 INSERT INTO audit VALUES
-(1, 5.0, 'monitor', 'old', 'opened', NULL, 'open', NULL, 'high', 'x', NULL, 'd815c6a782208ce94843133d083a100640aee17671e74d5daf6b6135aa8f81ed'),
-(2, 1800000000.0, 'monitor', 'd749929fe94b9a37', 'opened', NULL, 'open', NULL, 'critical', '', NULL, '4db5a338c36e50927640dadb50a397115303851619b08f74de462f8a2d649ff3'),
-(3, 1800000000.0, 'monitor', 'fa34b15a4eb8e91e', 'opened', NULL, 'open', NULL, 'high', '', NULL, '78c439fe669896563681727a98e27c71fd7be1074d6adddf6c91f0dd54018735'),
-(4, 1800000000.0, 'monitor', '0e09991f37ab7e85', 'opened', NULL, 'open', NULL, 'low', '', NULL, '6fd6681a5bbc39a40dab0e69417f213f052e3cf6936e8c8a268f42eba26851f5'),
-(5, 1800000000.0, 'monitor', 'd749929fe94b9a37', 'run_started', 'open', 'open', NULL, 'critical', 'generic-secret, contain first: severity critical', '', 'a458e31ba5e3b08c7d15ed9e0595fe3ad8775e8fd85a623852a17cb31a587223'),
-(6, 1800000010.0, 'ada', 'd749929fe94b9a37', 'acknowledged', 'open', 'acknowledged', NULL, 'critical', 'mine', NULL, 'ea4cea286268419860a25122886147a00c8d025aa32102d06b137e5c92688a4e'),
-(7, 1800000010.0, 'ada', 'd749929fe94b9a37', 'step_claimed', 'acknowledged', 'acknowledged', NULL, 'critical', '', 'revoke', 'c34fd0ed9b7a2ca3f36aa51924904e7220dbbadfd4c5337d1e493306651d152b'),
-(8, 1800000010.0, 'ada', '0e09991f37ab7e85', 'resolved', 'open', 'resolved', 'revoked', 'low', '', NULL, '0dc2411a1112d322a58d7e1ba591ee236f9744ce7521f9d28a042b1103bd07d3'),
-(9, 1800000010.0, 'ada', 'd749929fe94b9a37', 'verified', 'acknowledged', 'acknowledged', NULL, 'critical', 'valid: GitHub says so; login octocat', NULL, '33f04f37fc8e780fa215e4e1d68426cadd5ebc35f3dd13412385b1f9e9824032'),
-(10, 1800000010.0, 'monitor', '46da5b49eea2fbee', 'opened', NULL, 'open', NULL, 'high', '', NULL, '119f8d71bc523cb888d7db3fe4e4edb3acdc5deac37c2979f6567b16a8965694'),
-(11, 1800000010.0, 'ada', 'd749929fe94b9a37', 'acted', 'acknowledged', 'acknowledged', NULL, 'critical', 'revoke planned (01d8d82701db)', NULL, '7927cbe8ec795aa390e1a795c0199642f5a5697a2d2c747b490574fe78ce4bef'),
-(12, 1800000010.0, 'bob', 'd749929fe94b9a37', 'acted', 'acknowledged', 'acknowledged', NULL, 'critical', 'revoke approved, 1 of 2 (01d8d82701db)', NULL, '201282b4ddd319c794b66e1f60d50f7203dc723d74ad9c9ba9bad3ab82a39087'),
-(13, 1800000010.0, 'monitor', '0e226967179106e0', 'opened', NULL, 'open', NULL, 'high', '', NULL, '6f0b621e1fa82a16141477e9a5b13c037c93fa980b826e44328c45c70bca418d'),
-(14, 1800000010.0, 'monitor', '2ed615acde694cf8', 'opened', NULL, 'open', NULL, 'high', '', NULL, '62bcceefcc691f96f1008bd662c0061cd16afdc90d5c1fbe6258611f46bff437'),
-(15, 1800000010.0, 'ada', '2ed615acde694cf8', 'merged', 'open', 'resolved', 'wont_fix', 'high', 'merged into incident 0e226967179106e0', NULL, 'c751a9b92c92a31f572c03cb673635c2d72d9986c61f782d9b29847caec2b8a1'),
-(16, 1800000010.0, 'ada', '0e226967179106e0', 'absorbed', 'open', 'open', NULL, 'high', 'incident 2ed615acde694cf8', NULL, '3084766be763ba2b75a10629221f3ae76457801aceef2c0334634fc658994a72'),
-(17, 1800000010.0, 'ada', 'fa34b15a4eb8e91e', 'silenced', 'open', 'open', NULL, 'high', 'rotating', NULL, 'f40f437e6b6a4b615c82a2c0fb3649771e390d57fd33e9346b3241941a56475e'),
-(18, 1800000010.0, 'monitor', 'ece429c5680073f8', 'opened', NULL, 'open', NULL, 'high', '', NULL, '5a911a410c1e4d9a8dfd3f7f68ce99de2861f09c0790ef8a0706733f68183f5c');
+(1, 5.0, 'monitor', 'old', 'opened', NULL, 'open', NULL, 'high', 'x', NULL, '5d6ea23f12b88caa7943982606a494ea2ddc54896cee0314fb2be9543dec6228'),
+(2, 1800000000.0, 'monitor', 'd749929fe94b9a37', 'opened', NULL, 'open', NULL, 'critical', '', NULL, 'e2d06fd71a8e6e9de6fc82e8a72684c69fc3628efe1e988f98d385fbc6f25886'),
+(3, 1800000000.0, 'monitor', 'fa34b15a4eb8e91e', 'opened', NULL, 'open', NULL, 'high', '', NULL, '055a718fda7c9d06fc2dbb07ab08daf72f1034f7bbe8be7f47748e2890cde0c3'),
+(4, 1800000000.0, 'monitor', '0e09991f37ab7e85', 'opened', NULL, 'open', NULL, 'low', '', NULL, '91c711eb47c199621360cba22b6cf0911af6d87bc2f86d60ec5f0da4505af6f8'),
+(5, 1800000000.0, 'monitor', 'd749929fe94b9a37', 'run_started', 'open', 'open', NULL, 'critical', 'generic-secret, contain first: severity critical', '', 'f461566b1698c0b2276c149ca3598f15495cd1bc7ed28e8dfc6f8ba297bc4c22'),
+(6, 1800000010.0, 'ada', 'd749929fe94b9a37', 'acknowledged', 'open', 'acknowledged', NULL, 'critical', 'mine', NULL, '682eaf90de629903e7ee038273067fdf7884d2a2be3df9435c1c3d2dd9596d72'),
+(7, 1800000010.0, 'ada', 'd749929fe94b9a37', 'step_claimed', 'acknowledged', 'acknowledged', NULL, 'critical', '', 'revoke', '94e6565f06011208f7c6012e3131522d4551ffa240269860845e53d608f61b4a'),
+(8, 1800000010.0, 'ada', '0e09991f37ab7e85', 'resolved', 'open', 'resolved', 'revoked', 'low', '', NULL, '0e2364070791681ca13e4b48c5c1bb915203155b23ed4731a43cffe1bcd9a580'),
+(9, 1800000010.0, 'ada', 'd749929fe94b9a37', 'verified', 'acknowledged', 'acknowledged', NULL, 'critical', 'valid: GitHub says so; login octocat', NULL, 'ad9417b7e9352c8721246eb2b43faa1c1d4afa86e1860a2535ef4ff5cf81f951'),
+(10, 1800000010.0, 'monitor', '46da5b49eea2fbee', 'opened', NULL, 'open', NULL, 'high', '', NULL, 'e256e83aaab80d38f90ffdf32b54b59d64c3cc055e310755f017e02a24666e93'),
+(11, 1800000010.0, 'ada', 'd749929fe94b9a37', 'acted', 'acknowledged', 'acknowledged', NULL, 'critical', 'revoke planned (01d8d82701db)', NULL, '1c18dcfa175c72a8e490fd1c799b1152533770d1d18a4d4372d769d4f23ebe29'),
+(12, 1800000010.0, 'bob', 'd749929fe94b9a37', 'acted', 'acknowledged', 'acknowledged', NULL, 'critical', 'revoke approved, 1 of 2 (01d8d82701db)', NULL, 'abc38eaf7485b218fc9d770875eec860ec57b93890f73f32a2a39d1512a24e1d'),
+(13, 1800000010.0, 'monitor', '0e226967179106e0', 'opened', NULL, 'open', NULL, 'high', '', NULL, '025bbead8233a41a3c9f965d242b4dd77a6e97a6a6b3bac265c00a0ceb787ead'),
+(14, 1800000010.0, 'monitor', '2ed615acde694cf8', 'opened', NULL, 'open', NULL, 'high', '', NULL, '0a00438e1173bad5221c8b408a23655b2f8a14577eddc200c89ef52cbb2ead05'),
+(15, 1800000010.0, 'ada', '2ed615acde694cf8', 'merged', 'open', 'resolved', 'wont_fix', 'high', 'merged into incident 0e226967179106e0', NULL, 'c5948d2a7e9c6aaa172db5297b9e99c8f6bda61793d996520326979579074ec1'),
+(16, 1800000010.0, 'ada', '0e226967179106e0', 'absorbed', 'open', 'open', NULL, 'high', 'incident 2ed615acde694cf8', NULL, '1c8b9cf97c38c848cb34938001111874a11f4d72402eb2f0eb13547806232535'),
+(17, 1800000010.0, 'ada', 'fa34b15a4eb8e91e', 'silenced', 'open', 'open', NULL, 'high', 'rotating', NULL, '9c7521027be59ee6fe6a2e9f1f40b9c3986710fa83ab2d748bb05dfa3660544a'),
+(18, 1800000010.0, 'monitor', 'ece429c5680073f8', 'opened', NULL, 'open', NULL, 'high', '', NULL, '3e6d6d65246a5c42a1b3de7e26823995e743d0625bf59213d2c1d34d23896822');
 INSERT INTO batches VALUES
 ('a writer', 'its last', 1800000010.0);
 INSERT INTO canaries VALUES
@@ -580,16 +580,16 @@ INSERT INTO suppressions VALUES
 INSERT INTO syncs VALUES
 ('e', 1800000010.0, 1800000010.0, 2, 0, '');
 INSERT INTO totals VALUES
-('one', 1, 8, 1800000000.0, 1800000000.0, 0, '0d383bcc4b7d4290297319ef8b717f078e4035bf954ba73af38e473196ff5375', '81de17fa90eba88f7c4b2ab1f272e119', '264753a3d451c8248b84880d546fe9b5d1a9025885c1ba0d7d30a444900f0600');
+('one', 1, 8, 1800000000.0, 1800000000.0, 0, '1062ee48149cdcc4331383e98f7560826c98c1d520fd8f6b30851d21b1b93a68', '81de17fa90eba88f7c4b2ab1f272e119', 'd72a8b90d4a3b8b6b3ce66902c5ec0757cb5167c54b8018b0870ed9f3eff67a6');
 INSERT INTO trails VALUES
-('old', 1, 'd815c6a782208ce94843133d083a100640aee17671e74d5daf6b6135aa8f81ed', 'fd64af59307d5593048eab0c1fba3eea725072165a65df0a0dc3a80940c131dd', 2, '738bc0d1ddbca7f7aacdd000171d48f7082937959d52ef0a2df2563c645810ab', ''),
-('d749929fe94b9a37', 7, '201282b4ddd319c794b66e1f60d50f7203dc723d74ad9c9ba9bad3ab82a39087', '0b54ba9a9a5cc40da0862b84815bb4cff22da4eeb6e0097f862261b0bdb4a781', 7, '93ca70a0cc34c9685cc84dc481f86ccd3acd3884f9e98840886741ded9053536', 'be47214d2585431ec89f606c1d8531718293cb2d8165f658ceb5aff47d4d63da'),
-('fa34b15a4eb8e91e', 2, 'f40f437e6b6a4b615c82a2c0fb3649771e390d57fd33e9346b3241941a56475e', '367790872e87b79d87e0a776ed35707956f0474b5f68b1889b13eb348c662478', 3, '0d00dbe4216e00224381e1979ac32b675e3acadd0f62a986402d1ce8be5660a7', ''),
-('0e09991f37ab7e85', 2, '0dc2411a1112d322a58d7e1ba591ee236f9744ce7521f9d28a042b1103bd07d3', '173f966ca5d103454a00aa3e2bfeef658531547ed5ba3ec0c217afb97c9af2a5', 3, '6166f714685a4b1edbd2a95ecf5aaa1fe61350a47d2ecdc6511163aa8e8f7a66', ''),
-('46da5b49eea2fbee', 1, '119f8d71bc523cb888d7db3fe4e4edb3acdc5deac37c2979f6567b16a8965694', '710bf828c6fe527f816619b2630a5765561b2c8ed49f63ed9192a9bbdfad59b5', 2, '7c1856b133ab9daaeaa1eb400b8ce6f1f3acf2bef096860bed9f81c0b1b6a8eb', ''),
-('0e226967179106e0', 2, '3084766be763ba2b75a10629221f3ae76457801aceef2c0334634fc658994a72', 'f0229123d3b816172f15d46adf1ee2413b45e35bbefb9fb6d3a2fb86dd08aeec', 4, '23f12f306945bbcf82bf0e87d80ddce9cb6043740c991772319537bbed2a9627', 'be2885f1c07162515c190e20a19bfdeb35551182c247cd42a4b093889ab58c4c'),
-('2ed615acde694cf8', 2, 'c751a9b92c92a31f572c03cb673635c2d72d9986c61f782d9b29847caec2b8a1', '699b984c3d6e2bcb085877c93b3e11bde934db7fb1e6e2c7a5214f0b885387ce', 3, 'bc93b1959ec4bab35f9b07f43d68445cdf3a5bdffdd1ea15c767879af9771b21', ''),
-('ece429c5680073f8', 1, '5a911a410c1e4d9a8dfd3f7f68ce99de2861f09c0790ef8a0706733f68183f5c', 'f78d6ef6c08d86c8caf29726eb7680350786d548b25cb216ccb2e6d8da18b965', 2, '1593fe798c5226dac0dde75ac9724c6c7e8dcdfc4fde7df29e2955af6ea2642d', '');
+('old', 1, '5d6ea23f12b88caa7943982606a494ea2ddc54896cee0314fb2be9543dec6228', 'd6965df7ca210aa9487e97e6293b2f9a8ef76c83ccf8275c5c9e4c9b2bf2c8b0', 2, '738bc0d1ddbca7f7aacdd000171d48f7082937959d52ef0a2df2563c645810ab', ''),
+('d749929fe94b9a37', 7, 'abc38eaf7485b218fc9d770875eec860ec57b93890f73f32a2a39d1512a24e1d', 'c039b8c966df29656be44f6e4fa85ab8abc42b0a82b3053592670c15f136bd2e', 6, '93ca70a0cc34c9685cc84dc481f86ccd3acd3884f9e98840886741ded9053536', 'be47214d2585431ec89f606c1d8531718293cb2d8165f658ceb5aff47d4d63da'),
+('fa34b15a4eb8e91e', 2, '9c7521027be59ee6fe6a2e9f1f40b9c3986710fa83ab2d748bb05dfa3660544a', 'af34f00aed64ef92405a0dc7a90f0f9e197d29921c77575f43bf9bb6f6324268', 2, '0d00dbe4216e00224381e1979ac32b675e3acadd0f62a986402d1ce8be5660a7', ''),
+('0e09991f37ab7e85', 2, '0e2364070791681ca13e4b48c5c1bb915203155b23ed4731a43cffe1bcd9a580', '563725b6a8c60f93943fd0b8f3207da10afcae09532a23a1d39d3b3a51b4734c', 2, '6166f714685a4b1edbd2a95ecf5aaa1fe61350a47d2ecdc6511163aa8e8f7a66', ''),
+('46da5b49eea2fbee', 1, 'e256e83aaab80d38f90ffdf32b54b59d64c3cc055e310755f017e02a24666e93', '8619f9d42401c28c2d63994a3d9fe9b683747541e47e9f8c1e208c084646570b', 1, '7c1856b133ab9daaeaa1eb400b8ce6f1f3acf2bef096860bed9f81c0b1b6a8eb', ''),
+('0e226967179106e0', 2, '1c8b9cf97c38c848cb34938001111874a11f4d72402eb2f0eb13547806232535', 'cd626ecc88fcb136f795bc1a8e7d3510ea1ce220dc7fad3890f22598dc4857db', 4, '23f12f306945bbcf82bf0e87d80ddce9cb6043740c991772319537bbed2a9627', 'be2885f1c07162515c190e20a19bfdeb35551182c247cd42a4b093889ab58c4c'),
+('2ed615acde694cf8', 2, 'c5948d2a7e9c6aaa172db5297b9e99c8f6bda61793d996520326979579074ec1', '94030b410c44fab0164d5fe52959de4313170dcbfe772d62464912175a53ccb3', 2, 'bc93b1959ec4bab35f9b07f43d68445cdf3a5bdffdd1ea15c767879af9771b21', ''),
+('ece429c5680073f8', 1, '3e6d6d65246a5c42a1b3de7e26823995e743d0625bf59213d2c1d34d23896822', '2019b4e533a6b58927a7495cfd56359ed5aa9a47010c85f3a6681aad75a3cf37', 1, '1593fe798c5226dac0dde75ac9724c6c7e8dcdfc4fde7df29e2955af6ea2642d', '');
 INSERT INTO wrappings VALUES
 ('a82e44bac18a32c8472bee38405d77adb187e90f898d337d3a42a91c84fbeee9', 'prod/x', 'ci', 1800000010.0);
 INSERT INTO actions VALUES
