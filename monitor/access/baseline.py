@@ -70,7 +70,7 @@ class Habit:
                 "days": {int(day): count for day, count in state["days"].items()},
                 "hours": {int(hour): count for hour, count in state["hours"].items()},
                 "people": tuple(state["people"]),
-                "probed": tuple(state.get("probed", ())),
+                "probed": tuple(state["probed"]),
                 "breadth": Breadth.of_json(state.get("breadth", {})),
             }
         )

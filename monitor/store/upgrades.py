@@ -13,7 +13,7 @@ __all__ = ["FIRST", "STEPS", "VERSION", "SchemaError", "known", "migrate", "usab
 
 Step = Callable[[Connection], None]
 
-FIRST = 23  # the oldest form that is upgraded: those before it were gone before there was a release
+FIRST = 23  # the oldest form that is upgraded: no release made one before it
 # To FIRST + 1, and so on. A change of the tables goes with a step here; tests/monitor/store/schema_23.sql starts there.
 STEPS: Sequence[Step] = ()
 VERSION = FIRST + len(STEPS)
@@ -66,5 +66,5 @@ def usable(found: int, target: int = VERSION) -> None:
     if found < FIRST:
         raise SchemaError(
             f"the database has schema version {found}, and this program upgrades from {FIRST} on: bring it there with "
-            'an earlier program ("Upgrade" in docs/operations.md says which), or give it another database'
+            "an earlier release, or give it another database"
         )
