@@ -65,6 +65,6 @@ def usable(found: int, target: int = VERSION) -> None:
         )
     if found < FIRST:
         raise SchemaError(
-            f"the database has schema version {found}, and this program upgrades from {FIRST} on: bring it there with "
-            "an earlier release, or give it another database"
+            f"the database has schema version {found}, and this program upgrades from {FIRST} on: move it aside, or "
+            "give it another database (monitor.database, monitor.state_dir)"
         )

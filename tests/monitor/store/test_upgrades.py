@@ -206,7 +206,7 @@ async def test_one_that_is_older_than_any_that_is_upgraded_is_left_alone(empty_u
     oldest(empty_url)
     say(empty_url, number)
     before = content(empty_url)
-    wanted = f"schema version {number}, and this program upgrades from {FIRST} on: bring it there with an earlier"
+    wanted = f"schema version {number}, and this program upgrades from {FIRST} on: move it aside, or"
     for repairs in (True, False):
         with pytest.raises(StoreError, match=wanted):
             await Store.open(empty_url, repairs=repairs)
