@@ -123,7 +123,7 @@ def _sum(one: Loss | None, other: Loss | None) -> Loss:
 def _loss(state: Mapping[str, Any]) -> Loss | None:
     try:
         texts = (str(state["reason"]), str(state["place"]), str(state["unit"]))
-        count, unknown, untold = int(state["count"]), int(state["unknown"]), state.get("untold")
+        count, unknown, untold = int(state["count"]), int(state["unknown"]), state["untold"]
         untold = None if untold is None else int(untold)
         return Loss(*texts, count, unknown, float(state["first"]), float(state["last"]), untold)
     except (KeyError, TypeError, ValueError):

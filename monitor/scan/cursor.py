@@ -61,7 +61,7 @@ class Cursor:
         """Raises _DamagedError, OSError."""
         try:
             known = orjson.loads(self.path.read_bytes())
-            return _Known(str(known["rules"]), [str(name) for name in known["tips"]], known.get("printed") is True)
+            return _Known(str(known["rules"]), [str(name) for name in known["tips"]], known["printed"] is True)
         except (ValueError, KeyError, TypeError, AttributeError):
             raise _DamagedError from None
 
