@@ -95,9 +95,9 @@ class SourceIntake:
         self.handles = {} if handles is None else handles
         self._on_started = on_started
         self.every = (schedule or Scheduler()).every
-        self._news: dict[str, str | None] = {}  # part → message, not told yet
+        self._changes: dict[str, str | None] = {}  # part → message, not told yet
         self._telling: asyncio.TimerHandle | None = None
-        self._sealer = Sealer(site.scanner.key, site.scanner.scrub)
+        self._sealer = Sealer(site.scanner.key, site.scanner.redact)
         self._ledger = Ledger(name) if entries is None else entries
         self._places: dict[str, str] = {}  # of losses → without what these rules take for secrets
         self._rules: object = None
@@ -149,7 +149,7 @@ class SourceIntake:
 
     def _reader(self) -> Reader:
         assert self._audit is not None
-        return Reader(self._audit, self._site.scanner.scrubber())
+        return Reader(self._audit, self._site.scanner.redactor())
 
     def _readings(self, reader: Reader) -> Sequence[Reading]:
         """What was read; and of what could not be, a word where it is all there is."""
@@ -164,9 +164,9 @@ class SourceIntake:
         return reader.readings
 
     async def record(self, findings: Iterable[Finding], positions: Iterable[Position]) -> int:
-        scrubber = self._site.scanner.scrubber()
+        redactor = self._site.scanner.redactor()
         # They are about a fact, so that what they call masked is a text like any other.
-        clean = [replace(scrubber.finding(one), masked=let_in(one.masked, scrubber, NAME)) for one in findings]
+        clean = [replace(redactor.finding(one), masked=let_in(one.masked, redactor, NAME)) for one in findings]
         new = await self._site.store.commit(clean, [*self._sealer.seal(positions), *self._ledger.changed()])
         self._kept()
         return new
@@ -187,7 +187,7 @@ class SourceIntake:
     def missed(self, reason: str, count: int, path: str = "", unit: str = "bytes") -> None:
         self._site.snapshot.missed[self._name, reason] += count
         self._site.snapshot.losses[self._name, reason] += 1
-        self._ledger.enter(reason, count, self._scrubbed(path), unit, time.time())
+        self._ledger.enter(reason, count, self._redacted(path), unit, time.time())
         if not self._soon and reason not in self._too_soon:
             self._soon = True
             self._tell_losses_in(_TOGETHER)
@@ -198,14 +198,14 @@ class SourceIntake:
         loop = asyncio.get_running_loop()
         self._telling_losses = loop.call_later(seconds, lambda: _in_background(self._tell_losses()))
 
-    def _scrubbed(self, path: str) -> str:
+    def _redacted(self, path: str) -> str:
         """The rules over each of a flood of losses would cost more than what is lost."""
         rules = self._site.scanner.engine
         if self._rules is not rules or len(self._places) >= _REMEMBERED:
             self._places.clear()
             self._rules = rules
         if path not in self._places:
-            self._places[path] = let_in(path, self._site.scanner.scrub, PATH)
+            self._places[path] = let_in(path, self._site.scanner.redact, PATH)
         return self._places[path]
 
     async def _tell_losses(self) -> None:
@@ -242,7 +242,7 @@ class SourceIntake:
             await self._site.store.commit((), self._ledger.changed())
 
     def degraded(self, what: str, message: str | None) -> None:
-        message = message and self._site.scanner.scrub(message)
+        message = message and self._site.scanner.redact(message)
         known = self._site.snapshot.degraded
         if known.get((self._name, what)) == message:
             return
@@ -250,19 +250,19 @@ class SourceIntake:
             del known[self._name, what]
         else:
             known[self._name, what] = message
-        if not self._news:
+        if not self._changes:
             self._telling = asyncio.get_running_loop().call_later(_TOGETHER, self.told)
-        self._news.pop(what, None)  # what has changed since is told as it is now
-        self._news[what] = message
+        self._changes.pop(what, None)  # what has changed since is told as it is now
+        self._changes[what] = message
 
     def told(self) -> None:
         """Log what has been said of parts since: those with the same to say in one line, however many."""
         if self._telling is not None:
             self._telling.cancel()
         alike: dict[str | None, list[str]] = {}
-        for what, message in self._news.items():
+        for what, message in self._changes.items():
             alike.setdefault(message, []).append(what)
-        self._news.clear()
+        self._changes.clear()
         for message, (first, *more) in alike.items():
             part = f"{first} and {len(more):,} more" if more else first
             if message is None:
@@ -280,11 +280,11 @@ class SourceIntake:
         again: Iterable[HookDelivery] = (),
         summary: str | None = None,
     ) -> int:
-        scrubber = self._site.scanner.scrubber()
+        redactor = self._site.scanner.redactor()
         batch = AlertBatch(
             source=self._name,
-            alerts=tuple(scrubber.alert(alert) for alert in alerts),
-            findings=tuple(scrubber.finding(finding) for finding in findings),
+            alerts=tuple(redactor.alert(alert) for alert in alerts),
+            findings=tuple(redactor.finding(finding) for finding in findings),
             positions=tuple(self._sealer.seal(positions)),
             handled=tuple(handled),
             again=tuple(again),
@@ -297,18 +297,18 @@ class SourceIntake:
     async def notify(
         self, title: str, text: str, positions: Iterable[Position], *, incidents: Sequence[str] = ()
     ) -> None:
-        scrub = self._site.scanner.scrub
+        redact = self._site.scanner.redact
         # Line by line: one that is too long to be searched must not withhold the others.
-        lines = "\n".join(let_in(line, scrub, _LINE) for line in text.splitlines())
+        lines = "\n".join(let_in(line, redact, _LINE) for line in text.splitlines())
         notice = Notice(
-            let_in(title, scrub, NAME), lines, "medium", key=f"source:{self._name}", incidents=tuple(incidents)
+            let_in(title, redact, NAME), lines, "medium", key=f"source:{self._name}", incidents=tuple(incidents)
         )
         moved = self._sealer.seal(positions)
         await self._site.store.commit((), list(moved), notices=[notice] if title else ())
 
     async def note(self, incident: str, text: str, *, actor: str) -> None:
         with contextlib.suppress(LookupError):  # it was forgotten meanwhile
-            await self._site.store.incidents.note(incident, let_in(text, self._site.scanner.scrub, PATH), actor=actor)
+            await self._site.store.incidents.note(incident, let_in(text, self._site.scanner.redact, PATH), actor=actor)
 
     async def known_alerts(self, ids: Iterable[str]) -> Mapping[str, KnownAlert]:
         return await self._site.store.alerts.known(list(ids))

@@ -39,8 +39,8 @@ __all__ = [
     "Tell",
     "build_engine",
     "check_books",
+    "make_redactor",
     "make_scanner",
-    "make_scrubber",
     "open_site",
     "open_store",
     "present_store",
@@ -127,7 +127,7 @@ def build_engine(config: Config) -> Engine:
     return engine
 
 
-def make_scrubber(config: Config) -> Redactor:
+def make_redactor(config: Config) -> Redactor:
     """What masks texts that people type. With the shipped rules alone where one's own cannot be read: a note about an
     incident must not wait for a mended rule file. Blocking."""
     from detectors.match.engine import Engine
@@ -143,14 +143,14 @@ def make_scrubber(config: Config) -> Redactor:
 
 def check_books(config: Config) -> None:
     """Raises ConfigError with everything wrong about runbooks of one's own. Blocking."""
-    shelf = config.shelf
+    runbook_store = config.runbook_store
     problems = []
-    for path in sorted(shelf.own.glob("*.toml")) if shelf.own else ():
+    for path in sorted(runbook_store.own.glob("*.toml")) if runbook_store.own else ():
         problems += [
             Problem("runbook.folder", ": ".join(filter(None, (path.name, wrong.key, wrong.message))))
-            for wrong in shelf.parse(path)[1]
+            for wrong in runbook_store.parse(path)[1]
         ]
-    if shelf.own is not None and not shelf.own.is_dir():
+    if runbook_store.own is not None and not runbook_store.own.is_dir():
         problems.append(Problem("runbook.folder", "there is no such folder"))
     if problems:
         raise ConfigError(config.path, problems)
@@ -241,7 +241,7 @@ async def open_site(
             stack.callback(marks.close)
         scanner = make_scanner(engine, key, config.workers, marks)
         stack.callback(scanner.close)
-        mask_logs(scanner.scrub)
+        mask_logs(scanner.redact)
         snapshot.scanner, snapshot.rules = scanner.stats, len(engine.rules)
 
         store = await open_store(config, waiting=waiting)

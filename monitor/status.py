@@ -50,7 +50,7 @@ def document(
     host: str,
     daemon: Mapping[str, Any] | None = None,
     rates: Mapping[str, float] | None = None,
-    scrub: Callable[[str], str] = lambda text: text,
+    redact: Callable[[str], str] = lambda text: text,
 ) -> dict[str, Any]:
     """JSON with nothing in it that could hold a secret. `rates`: bytes a second by source. Without a `daemon` nothing
     is known of what it counts while it runs: such figures are null."""
@@ -65,7 +65,7 @@ def document(
         row["malformed"] = sum(n for (source, _), n in snapshot.malformed.items() if source == name) if alive else None
         row["behind"] = []
         if alive:
-            _live(row, snapshot, scrub)
+            _live(row, snapshot, redact)
     return {
         "version": __version__,
         "host": host,
@@ -89,23 +89,23 @@ def document(
     }
 
 
-def _live(row: dict[str, Any], snapshot: Snapshot, scrub: Callable[[str], str]) -> None:
+def _live(row: dict[str, Any], snapshot: Snapshot, redact: Callable[[str], str]) -> None:
     """The daemon knows better than what it wrote down last."""
     name = row["name"]
     row["last_success"] = snapshot.committed.get(name, row["last_success"])
     row["lag_seconds"] = snapshot.lag.get(name)
     problems = [(part, why) for (source, part), why in list(snapshot.degraded.items()) if source == name]
-    row["problems"] = {scrub(part): why for part, why in problems[:_PROBLEMS]}
+    row["problems"] = {redact(part): why for part, why in problems[:_PROBLEMS]}
     if (tell := snapshot.backlog.get(name)) is not None:
         unread = tell()
         row["behind_bytes"] = sum(place.bytes for place in unread)
         row["lag_seconds"] = max((place.seconds for place in unread), default=0.0)
-        row["behind"] = [asdict(place) for place in _worst(unread, scrub)]
+        row["behind"] = [asdict(place) for place in _worst(unread, redact)]
 
 
-def _worst(unread: Sequence[Behind], scrub: Callable[[str], str]) -> Iterable[Behind]:
+def _worst(unread: Sequence[Behind], redact: Callable[[str], str]) -> Iterable[Behind]:
     for one in sorted(unread, key=lambda place: -place.bytes)[:_WORST]:
-        yield Behind(scrub(one.place), one.bytes, round(one.seconds, 3))
+        yield Behind(redact(one.place), one.bytes, round(one.seconds, 3))
 
 
 def _scan(snapshot: Snapshot, rates: Mapping[str, float]) -> dict[str, Any]:

@@ -104,7 +104,7 @@ class Listens(Protocol):
     async def listen(
         self,
         ask: Callable[[Sequence[InboundRequest]], Awaitable[bool]],
-        trouble: Callable[[str | None], None],
+        problem: Callable[[str | None], None],
         sinks: Sequence[SinkConfig],
     ) -> None:
         """Until cancelled, or at once where it is not configured. `ask`: keeps requests, and says whether they are on

@@ -21,7 +21,7 @@ from monitor.common.wording import (
     surroundings,
     works,
 )
-from sinks.text import headline, link, links, tally
+from sinks.text import counter, headline, link, links
 
 __all__ = ["FORMATS", "QUERY"]
 
@@ -75,7 +75,7 @@ def _rows(notification: Notification) -> list[tuple[str, str]]:
         return _facts(notification.incidents[0])
     rows = [_row(incident) for incident in notification.incidents[:ROWS]]
     if len(notification.incidents) > ROWS:
-        total = clip("\n".join(tally(notification)[:10]), 380)
+        total = clip("\n".join(counter(notification)[:10]), 380)
         rows.append((f"{len(notification.incidents) - ROWS:,} more in the console; all of them", total))
     return rows
 

@@ -39,7 +39,7 @@ from monitor.common.wording import (
     works,
 )
 from sinks.base import Limits, SinkConfig
-from sinks.text import NAME, first_steps, headline, link, links, tally
+from sinks.text import NAME, counter, first_steps, headline, link, links
 
 __all__ = ["Email", "EmailConfig", "compose"]
 
@@ -312,7 +312,7 @@ def _body(notification: Notification) -> str:
     elif notification.incidents:
         lines = [_row(incident) for incident in notification.incidents[:ROWS]]
         if len(notification.incidents) > ROWS:
-            lines += [f"and {len(notification.incidents) - ROWS:,} more; all of them by rule:", *tally(notification)]
+            lines += [f"and {len(notification.incidents) - ROWS:,} more; all of them by rule:", *counter(notification)]
         lines += ["", *(f"First:    {step}" for step in first_steps(notification))]
     else:
         lines = prose(notification.text)

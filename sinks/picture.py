@@ -23,7 +23,7 @@ from monitor.common.wording import (
     surroundings,
     works,
 )
-from sinks.text import first_steps, headline, link, listing, tally
+from sinks.text import counter, first_steps, headline, link, listing
 
 __all__ = ["drawn", "render"]
 
@@ -36,7 +36,7 @@ COLOUR: dict[Severity, str] = {
 }
 PLACES = 3  # shown of one incident
 ROWS = 10  # incidents shown of a group
-TALLY = 20  # rules counted of a group that is not shown whole
+COUNTER = 20  # rules counted of a group that is not shown whole
 
 
 def drawn(notification: Notification) -> str:
@@ -124,7 +124,7 @@ def _many(notification: Notification, width: int) -> list[Text]:
     if hidden > 0:
         lines.append(Text(f"{'':<9}and {hidden:,} more", "dim"))
         lines += [
-            _field("" if index else "by rule", Text(row)) for index, row in enumerate(tally(notification)[:TALLY])
+            _field("" if index else "by rule", Text(row)) for index, row in enumerate(counter(notification)[:COUNTER])
         ]
     for index, step in enumerate(first_steps(notification)):
         lines += _wrapped("" if index else "first", step, width, "bold")

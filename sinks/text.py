@@ -10,13 +10,13 @@ from monitor.common.wording import decision, following, origin, place, seen
 
 __all__ = [
     "NAME",
+    "counter",
     "first_steps",
     "headline",
     "link",
     "links",
     "listing",
     "summary",
-    "tally",
 ]
 
 NAME = "exposure-monitor"
@@ -53,7 +53,7 @@ def _by(notification: Notification) -> str:
     return f" by {printable(actor)}" if len(actors) == 1 and (actor := next(iter(actors))) else ""
 
 
-def tally(notification: Notification) -> list[str]:
+def counter(notification: Notification) -> list[str]:
     """How many incidents of each rule, the most first: `412 × GitHub token`."""
     counts = Counter(printable(incident.name) for incident in notification.incidents)
     return [f"{count:,} × {name}" for name, count in counts.most_common()]
@@ -103,7 +103,7 @@ def summary(notification: Notification) -> str:
     elif incidents:
         lines += [_row(incident) for incident in incidents[:_ROWS]]
         if len(incidents) > _ROWS:
-            lines += [f"and {len(incidents) - _ROWS:,} more: {listing(notification)}", *tally(notification)[:_ROWS]]
+            lines += [f"and {len(incidents) - _ROWS:,} more: {listing(notification)}", *counter(notification)[:_ROWS]]
         lines += [f"First: {step}" for step in first_steps(notification)]
     return clip("\n".join(lines) or headline(notification), _TEXT)
 

@@ -33,13 +33,13 @@ class Reader:
     is passed over.
     """
 
-    def __init__(self, form: str, scrub: Callable[[str], str]) -> None:
+    def __init__(self, form: str, redact: Callable[[str], str]) -> None:
         self.readings: list[Reading] = []
         self.lines = 0  # that are not empty
         self.understood = 0
         self.malformed = 0
         self._form = load_form(form)
-        self._scrub = scrub
+        self._redact = redact
 
     def read(self, block: Block) -> None:
         """Take what is settled by this block."""
@@ -78,7 +78,7 @@ class Reader:
         )
 
     def _clean(self, text: str, limit: int = NAME) -> str:
-        return one_line(let_in(text, self._scrub, limit))
+        return one_line(let_in(text, self._redact, limit))
 
 
 def _records(value: Any) -> Iterator[Mapping[str, Any]]:

@@ -35,11 +35,11 @@ class Actor:
         self,
         *,
         proxy: Callable[[], Credential | None] = lambda: None,
-        scrub: Callable[[str], str] = lambda text: text,
+        redact: Callable[[str], str] = lambda text: text,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`proxy`: that of `[verify]` in force. `scrub` masks secrets in what a command prints."""
-        self._proxy, self._scrub, self._clock = proxy, scrub, clock
+        self._proxy, self._redact, self._clock = proxy, redact, clock
 
     async def run(
         self,
@@ -63,7 +63,7 @@ class Actor:
             filled["credential"] = credential
         if action.type == "command":
             await on_step(1)
-            return await execute(action, filled, self._scrub)
+            return await execute(action, filled, self._redact)
 
         guard = Guard()
         for number, step in enumerate(action.steps, 1):

@@ -36,7 +36,7 @@ class ActionOutcome:
     apart: bool = False
 
 
-async def execute(action: ActionConfig, parts: Mapping[str, str], scrub: Callable[[str], str]) -> ActionOutcome:
+async def execute(action: ActionConfig, parts: Mapping[str, str], redact: Callable[[str], str]) -> ActionOutcome:
     """Run it once. Exit code 0: accepted; another: failed; no end in time: unknown."""
     filled = [_filled(item, parts) for item in action.command]
     arguments = [item for item in filled if item is not None]
@@ -71,7 +71,7 @@ async def execute(action: ActionConfig, parts: Mapping[str, str], scrub: Callabl
             return ActionOutcome("failed", f"it cannot be started: {(error.strerror or 'refused').lower()}")
     finally:
         os.close(reading)
-    return _ended(ran, action, parts, scrub)
+    return _ended(ran, action, parts, redact)
 
 
 def _written(writing: int, value: bytes) -> int:
@@ -84,9 +84,9 @@ def _written(writing: int, value: bytes) -> int:
         os.close(writing)
 
 
-def _ended(ran: Ran, action: ActionConfig, parts: Mapping[str, str], scrub: Callable[[str], str]) -> ActionOutcome:
+def _ended(ran: Ran, action: ActionConfig, parts: Mapping[str, str], redact: Callable[[str], str]) -> ActionOutcome:
     # Masked before it is cut, and searched beyond the cut: what is left of a secret there would not be known for one.
-    said = scrub(ran.said.decode("utf-8", "replace").strip())
+    said = redact(ran.said.decode("utf-8", "replace").strip())
     hidden = [parts[name] for name in _SECRET if parts.get(name)]
     shown = quotable(said[-_SHOWN:], *hidden, limit=_SHOWN) if quotable(said[-2 * _SHOWN :], *hidden) else ""
     tail = f": {shown}" if shown else ""

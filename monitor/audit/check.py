@@ -108,11 +108,11 @@ class Judged:
         if self.counts[piece.verdict] <= MOST:
             self.evidence.append(piece)
 
-    def masked(self, scrub: Callable[[str], str]) -> None:
+    def masked(self, redact: Callable[[str], str]) -> None:
         """The worst first, and no secret in what stands in it: paths and names come from outside."""
         order = ("fail", "unknown", "pass")
         self.evidence = [
-            replace(one, text=scrub(one.text), repeat=scrub(one.repeat), path=scrub(one.path))
+            replace(one, text=redact(one.text), repeat=redact(one.repeat), path=redact(one.path))
             for one in sorted(self.evidence, key=lambda one: order.index(one.verdict))
         ]
 

@@ -164,7 +164,7 @@ async def _issuers(subject: Subject) -> AsyncIterator[Evidence]:
     if not subject.config.verify.providers:
         return
     worker = subject.engine.worker()
-    verifier = Verifier(subject.config.verify, scrub=Redactor(worker))
+    verifier = Verifier(subject.config.verify, redact=Redactor(worker))
     for where, credential in _credentials(subject):
         try:
             value = credential.resolve()

@@ -38,7 +38,7 @@ async def audit(
     from monitor.common.text import clean
     from monitor.scanning.redact import Redactor
 
-    scrub = Redactor(engine.worker())
+    redact = Redactor(engine.worker())
     trees = [Tree(path, engine, key, config.workers) for path in paths]
     images = [tree.root for tree in trees if tree.is_image]
     when = time.time() if now is None else now
@@ -56,7 +56,7 @@ async def audit(
     for item in ITEMS:
         if item in items:
             one = await _judge(item, subject)
-            one.masked(lambda text: clean(scrub(text)))
+            one.masked(lambda text: clean(redact(text)))
             judged.append(one)
     return judged
 

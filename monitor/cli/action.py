@@ -226,10 +226,10 @@ def _operator(settings: Config, store: Store) -> Operator:
     from monitor.verify.verifier import Verifier
 
     engine = build_engine(settings)
-    scrub = Redactor(engine.worker())
-    verifier = Verifier(settings.verify, scrub=scrub)
+    redact = Redactor(engine.worker())
+    verifier = Verifier(settings.verify, redact=redact)
     asker = Asker(store, verifier, state.key(settings), lambda: engine, lambda: settings)
-    return Operator(store, asker, Actor(proxy=lambda: settings.verify.proxy, scrub=scrub), lambda: settings)
+    return Operator(store, asker, Actor(proxy=lambda: settings.verify.proxy, redact=redact), lambda: settings)
 
 
 def _told(settings: Config, work: Callable[[Store], Awaitable[_T]]) -> _T:

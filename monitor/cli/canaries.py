@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from monitor.cli.common import fail, person, printable, scrubbed, with_store
+from monitor.cli.common import fail, person, printable, redacted, with_store
 from monitor.cli.kit import Format, emit_list
 from monitor.common.text import token_like
 from monitor.common.wording import stamp
@@ -38,11 +38,11 @@ def plant(settings: Config, name: str, shot: Ammunition, rule: str, *, at: str |
         fail(f"no rule finds a secret of {rule} in a line of settings; choose another with --rule", 2)
     path = None if at == "-" else _home(settings, at)
     if path is not None and not os.path.isdir(path.parent):  # never raises
-        fail(f"{printable(scrubbed(settings, str(path.parent)))} is no folder; {_HOW}", 2)
-    told = scrubbed(settings, note) or (str(path) if path is not None else "outside")
+        fail(f"{printable(redacted(settings, str(path.parent)))} is no folder; {_HOW}", 2)
+    told = redacted(settings, note) or (str(path) if path is not None else "outside")
 
     async def run(store: Store) -> str:
-        kept = scrubbed(settings, str(path)) if path is not None else None
+        kept = redacted(settings, str(path)) if path is not None else None
         try:
             await store.canaries.plant(
                 name, shot.written, others=shot.others, rule=rule, place=told, path=kept, by=person()
@@ -59,7 +59,7 @@ def plant(settings: Config, name: str, shot: Ammunition, rule: str, *, at: str |
         return ""
 
     if wrong := with_store(settings, run):
-        fail(printable(scrubbed(settings, wrong)))
+        fail(printable(redacted(settings, wrong)))
     if path is None:
         typer.echo(shot.value)
     typer.echo(f"canary {name}: seen anywhere but in {printable(told)}, it is an alarm", err=True)

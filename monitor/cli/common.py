@@ -295,7 +295,7 @@ def private(what: str) -> str:
 
 def typed(config: Config, note: str) -> str:
     """What somebody typed, as it may be kept: a secret in it is masked, and they are told."""
-    kept = scrubbed(config, note)
+    kept = redacted(config, note)
     if kept != note:
         typer.echo("the note holds a secret, which is masked in it", err=True)
     return kept
@@ -308,7 +308,7 @@ def noted(config: Config, note: str) -> str:
     from monitor.config import state
     from monitor.scanning.quoted_secret import unquoted
 
-    kept = scrubbed(config, note)
+    kept = redacted(config, note)
     key = state.key(config)
     kept = with_store(config, lambda store: unquoted(kept, key, store.incidents.previews))
     if kept != note:
@@ -316,13 +316,13 @@ def noted(config: Config, note: str) -> str:
     return kept
 
 
-def scrubbed(config: Config, text: str) -> str:
+def redacted(config: Config, text: str) -> str:
     """The text with the secrets in it masked, by the rules of the configuration."""
     if not text:
         return text
-    from monitor.site import make_scrubber
+    from monitor.site import make_redactor
 
-    return make_scrubber(config)(text)
+    return make_redactor(config)(text)
 
 
 # DEL, C1 controls, and what turns the direction of text around or hides it: a terminal or an editor obeys them.
@@ -394,7 +394,7 @@ def with_store(
         fail(printable(str(error)))
     except LookupError as error:
         # It quotes what was asked for, and people paste what they have at hand.
-        fail(printable(scrubbed(config, str(error.args[0] if error.args else error))))
+        fail(printable(redacted(config, str(error.args[0] if error.args else error))))
 
 
 def complete_rules(incomplete: str) -> list[tuple[str, str]]:

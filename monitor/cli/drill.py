@@ -21,7 +21,7 @@ from monitor.cli.common import (
     person,
     printable,
     read_config,
-    scrubbed,
+    redacted,
     with_store,
 )
 from monitor.cli.kit import FormatOption, emit_one
@@ -97,7 +97,7 @@ def drill(
             typer.echo(f"{hop.seconds:9.3f} s  {hop.name.ljust(14)} {printable(hop.detail)}".rstrip())
 
     broken = _follow(settings, chosen, at, shot, page=page, patience=patience, came=came)
-    why = None if broken is None else scrubbed(settings, str(broken))  # it may quote what was typed
+    why = None if broken is None else redacted(settings, str(broken))  # it may quote what was typed
     row = {
         "source": chosen.name,
         "rule": rule,
@@ -135,7 +135,7 @@ def _follow(
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         try:
             planted = await place.plant(f"{now} INFO exposure-monitor drill, nothing leaked: {shot.value}")
-            came(Hop("planted", 0.0, scrubbed(settings, place.place)))
+            came(Hop("planted", 0.0, redacted(settings, place.place)))
             follower = Follower(store, f"{person()} (drill)", patience, came, source.name, place.look, pagers)
             await follower.follow(shot.logged[0], planted)
         finally:
@@ -165,7 +165,7 @@ def _source(settings: Config, name: str | None) -> SourceConfig:
     found = next((one for one in fitting if name in (None, one.name)), None)
     if found is None:
         other = next((source for source in settings.sources if source.name == name), None)
-        why = f"no source is named {printable(scrubbed(settings, name))!r}" if name else "there is nothing to plant in"
+        why = f"no source is named {printable(redacted(settings, name))!r}" if name else "there is nothing to plant in"
         if other is not None:
             why = f"nothing can be planted in {other.name}, which is of type {other.type}"
         fail(f"{why}; sources to drill: {known}", 2)

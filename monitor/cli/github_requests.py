@@ -58,9 +58,9 @@ async def _waiting(config: Config, source: GitHubConfig) -> tuple[list[dict[str,
     from monitor.common.http import RemoteError
     from monitor.common.wording import stamp
     from monitor.github.reviews import KINDS, ReviewRequest, open_reviews
-    from monitor.site import make_scrubber
+    from monitor.site import make_redactor
 
-    scrub, client = make_scrubber(config), client_of(source)
+    redact, client = make_redactor(config), client_of(source)
     waiting: list[ReviewRequest] = []
     unread: list[str] = []
     try:
@@ -86,10 +86,10 @@ async def _waiting(config: Config, source: GitHubConfig) -> tuple[list[dict[str,
             "source": source.name,
             "kind": one.kind,
             "repository": one.repo,
-            "requester": scrub(one.who),
-            "secret_types": [scrub(name) for name in one.about],
-            "places": [scrub(place) for place in one.where],
-            "reasons": [scrub(reason) for reason in one.reasons],
+            "requester": redact(one.who),
+            "secret_types": [redact(name) for name in one.about],
+            "places": [redact(place) for place in one.where],
+            "reasons": [redact(reason) for reason in one.reasons],
             "alert": one.alert or None,
             "created": stamp(one.created),
             "expires": stamp(one.expires),

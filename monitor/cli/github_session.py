@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from monitor.cli.common import fail, printable, scrubbed
+from monitor.cli.common import fail, printable, redacted
 from monitor.config.state import database
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def sources_of(config: Config, name: str | None) -> list[GitHubConfig]:
     if name is not None:
         found = [source for source in found if source.name == name]
         if not found:
-            fail(f"no GitHub source is named {printable(scrubbed(config, name))!r}", 2)
+            fail(f"no GitHub source is named {printable(redacted(config, name))!r}", 2)
     return found
 
 

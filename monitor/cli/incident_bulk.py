@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitor.cli.common import fail, printable, scrubbed, with_store
+from monitor.cli.common import fail, printable, redacted, with_store
 
 if TYPE_CHECKING:
     from monitor.common.notification import State
@@ -104,7 +104,7 @@ def _parsed(settings: Config, text: str) -> Matcher:
     except ValueError as error:
         why = str(error)
     if why:
-        fail(printable(scrubbed(settings, f"--match {text}: {why}")), 2)
+        fail(printable(redacted(settings, f"--match {text}: {why}")), 2)
     return matcher
 
 

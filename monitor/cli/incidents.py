@@ -326,7 +326,7 @@ async def _views(
     from monitor.report.view import Links, view
 
     links = Links.below(settings.http.address, invocation(settings.path if given else None, sys.argv[0]))
-    joined, books = await store.incidents.joined(incidents), settings.shelf.load
+    joined, books = await store.incidents.joined(incidents), settings.runbook_store.load
     return [view(one, joined, links=links, books=books) for one in incidents]
 
 

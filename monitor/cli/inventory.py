@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.cli.common import ConfigOption, command_app, fail, paint, printable, read_config, scrubbed, with_store
+from monitor.cli.common import ConfigOption, command_app, fail, paint, printable, read_config, redacted, with_store
 from monitor.cli.inventory_check import EntriesArgument, check, entries_named
 from monitor.cli.kit import FormatOption, emit, emit_list, emit_one, field, fields, spoken
 from monitor.common.wording import stamp
@@ -41,17 +41,17 @@ def sync(
     form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
-    from monitor.site import make_scrubber
+    from monitor.site import make_redactor
 
     settings = read_config(config, enter=True, store_only="act", needs=("inventory",))
     chosen = entries_named(settings, entries)
-    key, scrub = state.key(settings), make_scrubber(settings)
+    key, redact = state.key(settings), make_redactor(settings)
 
     async def work(store: Store) -> list[dict[str, Any]]:
         from monitor.inventory.reader import sync
 
         async def one(entry: ManagerConfig) -> dict[str, Any]:
-            return _outcome(entry.name, *await sync(store, entry, key, scrub, accept=accept))
+            return _outcome(entry.name, *await sync(store, entry, key, redact, accept=accept))
 
         return await asyncio.gather(*map(one, chosen))  # one that does not answer holds up no other
 
@@ -246,5 +246,5 @@ def forget(
     settings = read_config(config, store_only="act")
     count = with_store(settings, lambda store: store.inventory.forget(entry=entry, name=name or None))
     if not count:
-        fail(f"nothing is known as {printable(scrubbed(settings, ref))!r}; `monitor inventory list` shows what is")
+        fail(f"nothing is known as {printable(redacted(settings, ref))!r}; `monitor inventory list` shows what is")
     typer.echo(f"forgotten: {count}")

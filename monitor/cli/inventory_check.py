@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.cli.common import ConfigOption, fail, paint, printable, read_config, scrubbed, with_store
+from monitor.cli.common import ConfigOption, fail, paint, printable, read_config, redacted, with_store
 from monitor.cli.kit import FormatOption, emit
 from monitor.common.environments import known_as
 from monitor.common.wording import stamp
@@ -58,21 +58,21 @@ def check(
     from monitor.audit.real import is_secret_name
     from monitor.inventory.complete import WRONG
     from monitor.inventory.complete import check as held_against
-    from monitor.site import make_scrubber
+    from monitor.site import make_redactor
 
     wanted, problem = _wanted(names, without or ())  # before the configuration's folder is entered
     settings = read_config(config, enter=True, store_only="look" if stored else None, needs=("inventory",))
-    scrub = make_scrubber(settings)
+    redact = make_redactor(settings)
     if problem:
-        fail(printable(scrub(f"{names}: {problem}")), 2)
+        fail(printable(redact(f"{names}: {problem}")), 2)
     asked = entries_named(settings, entries)
-    holdings, unasked = _stored(settings, asked) if stored else _fresh(asked, scrub)
+    holdings, unasked = _stored(settings, asked) if stored else _fresh(asked, redact)
     if not unasked:
         _known(settings, environment, asked, holdings)
     found = held_against(wanted, environment, holdings, unasked, is_secret_name)
-    rows = [_row(one, scrub) for one in found]
+    rows = [_row(one, redact) for one in found]
     rows += [{"kind": "entry", "name": name, "state": "unknown", "where": [], "why": unasked[name]} for name in unasked]
-    emit(rows, form, lambda rows: _text(rows, scrub(environment)))
+    emit(rows, form, lambda rows: _text(rows, redact(environment)))
     states = {one.state for one in found}
     if states & set(WRONG):
         raise typer.Exit(1)
@@ -100,7 +100,7 @@ def _wanted(file: Path, without: Sequence[str]) -> tuple[list[str], str]:
     return found, "" if found else "names nothing that could be checked"
 
 
-def _fresh(entries: Sequence[ManagerConfig], scrub: Callable[[str], str]) -> tuple[list[Holding], dict[str, str]]:
+def _fresh(entries: Sequence[ManagerConfig], redact: Callable[[str], str]) -> tuple[list[Holding], dict[str, str]]:
     """What the managers have now, and why one could not be read. Values are compared by a key of this run."""
     from monitor.inventory.complete import of_kept
     from monitor.inventory.reader import read
@@ -114,7 +114,7 @@ def _fresh(entries: Sequence[ManagerConfig], scrub: Callable[[str], str]) -> tup
             if kept.standing == "current":
                 holdings.append(of_kept(entry.name, kept))
 
-        return await read(entry, key, scrub, take)
+        return await read(entry, key, redact, take)
 
     async def ask_all() -> list[str]:
         return await asyncio.gather(*map(one, entries))
@@ -150,14 +150,14 @@ def _known(settings: Config, environment: str, entries: Sequence[ManagerConfig],
     there = ({one.environment for one in entries} | {one.environment for one in holdings}) - {""}
     if known_as(environment) not in map(known_as, there):
         others = f"there are {printable(', '.join(sorted(there)[:20]))}" if there else "none has an `environment`"
-        fail(f"no [[inventory]] is of the environment {printable(scrubbed(settings, environment))!r}; {others}", 2)
+        fail(f"no [[inventory]] is of the environment {printable(redacted(settings, environment))!r}; {others}", 2)
 
 
-def _row(one: Checked, scrub: Callable[[str], str]) -> dict[str, Any]:
+def _row(one: Checked, redact: Callable[[str], str]) -> dict[str, Any]:
     """The names too: of a file that holds secrets itself each line may be one."""
     return {
         "kind": "name",
-        "name": scrub(one.name),
+        "name": redact(one.name),
         "state": one.state,
         "where": list(one.where),
         "why": one.why or None,
@@ -185,5 +185,5 @@ def entries_named(settings: Config, names: Sequence[str] | None) -> list[Manager
         fail("there is no [[inventory]] in the configuration; docs/inventory.md says how to write one", 2)
     for name in names or ():
         if name not in known:
-            fail(f"no [[inventory]] is named {printable(scrubbed(settings, name))!r}; there are {', '.join(known)}", 2)
+            fail(f"no [[inventory]] is named {printable(redacted(settings, name))!r}; there are {', '.join(known)}", 2)
     return [known[name] for name in names or known]

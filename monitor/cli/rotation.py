@@ -19,7 +19,7 @@ from monitor.cli.common import (
     person,
     printable,
     read_config,
-    scrubbed,
+    redacted,
     typed,
     with_store,
 )
@@ -116,9 +116,9 @@ def start(
     settings = read_config(config, store_only="act", needs=_NEEDS)
     why = typed(settings, note) or (reason.words if reason else "somebody asked for it")
     chosen, unknown = with_store(settings, lambda store: _named(store, refs or ()) if refs else _tagged(store, tag))
-    unknown = {scrubbed(settings, ref): scrubbed(settings, problem) for ref, problem in unknown.items()}
+    unknown = {redacted(settings, ref): redacted(settings, problem) for ref, problem in unknown.items()}
     if not chosen:
-        none = f"no secret of the inventory has the tag {scrubbed(settings, tag or '')!r}"
+        none = f"no secret of the inventory has the tag {redacted(settings, tag or '')!r}"
         fail(printable("; ".join(unknown.values()) or none))
     begun, refused = _begin(settings, [(one, why) for one in chosen], reason)
     refused |= unknown
@@ -215,7 +215,7 @@ def departed(
     from monitor.rotation.departure import reach, same
 
     settings = read_config(config, store_only="act", needs=("rotation", "inventory", "access"))
-    shown = scrubbed(settings, name)
+    shown = redacted(settings, name)
     why = typed(settings, note) or f"{shown} has left"
 
     async def work(store: Store) -> tuple[list[tuple[str, str]], list[Managed]]:
@@ -262,16 +262,16 @@ def _refresh(settings: Config, ref: str) -> None:
     """Read the manager of a secret again, so that what it shows is of now. Ends the command where it cannot be."""
     from monitor.config import state
     from monitor.inventory.reader import sync
-    from monitor.site import make_scrubber
+    from monitor.site import make_redactor
 
-    key, scrub = state.key(settings), make_scrubber(settings)
+    key, redact = state.key(settings), make_redactor(settings)
 
     async def work(store: Store) -> str:
         secret = await store.inventory.get(ref)
         entry = next((one for one in settings.inventory if one.name == secret.entry), None)
         if entry is None:
             return f"[[inventory]] has no entry {secret.entry} any more"
-        _, error = await sync(store, entry, key, scrub)
+        _, error = await sync(store, entry, key, redact)
         return error
 
     if error := with_store(settings, work):

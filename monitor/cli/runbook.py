@@ -59,8 +59,8 @@ def list_runs(
 ) -> None:
     settings = read_config(config, store_only="look")
     if books:
-        shelf = settings.shelf
-        found = [book for name in shelf.names() if (book := shelf.load(name)) is not None]
+        runbook_store = settings.runbook_store
+        found = [book for name in runbook_store.names() if (book := runbook_store.load(name)) is not None]
         rows = [{"name": book.name, "title": book.title, "steps": len(book.steps)} for book in found]
         emit_list(rows, form, ("name", "title"), nothing="there are no runbooks")
         return
@@ -88,11 +88,11 @@ def show(
     config: ConfigOption = None,
 ) -> None:
     settings = read_config(config, store_only="look")
-    if (book := settings.shelf.load(what)) is not None:
+    if (book := settings.runbook_store.load(what)) is not None:
         emit_one(_book_row(book), form, lambda row: [book.text().rstrip()])
         return
     if not re.fullmatch("[0-9a-fA-F]+", what):  # no incident is called so
-        close = get_close_matches(what, settings.shelf.names(), n=3)
+        close = get_close_matches(what, settings.runbook_store.names(), n=3)
         meant = f"; did you mean {' or '.join(close)}?" if close else ""
         shown = "`monitor runbook list --books` shows the runbooks, `monitor incidents list` the incidents"
         fail(f"neither a runbook nor an incident is called {printable(what)!r}{meant}\n{shown}")
@@ -275,7 +275,7 @@ def run(
 def _actions(settings: Config, run: RunbookRun, task: Task, incident: Incident) -> list[ActionConfig]:
     """Those that the step names; else, of the step that revokes, those configured for such secrets, and of one that
     takes away where it can be read, those for such a place."""
-    book = settings.shelf.load(run.book)
+    book = settings.runbook_store.load(run.book)
     step = book.step(task.id) if book else None
     fitting = [one for one in settings.actions if one.fits(incident.rule, incident.labels)]
     if step is not None and step.actions:
@@ -297,15 +297,18 @@ def lint(
     from monitor.runbook import RunbookStore
 
     if files:
-        shelf, paths = RunbookStore(), list(files)  # wherever they are written: the actions are those of another place
+        runbook_store, paths = (
+            RunbookStore(),
+            list(files),
+        )  # wherever they are written: the actions are those of another place
     else:
-        shelf = read_config(config, needs=("runbook", "actions")).shelf
-        if shelf.own is None:
+        runbook_store = read_config(config, needs=("runbook", "actions")).runbook_store
+        if runbook_store.own is None:
             fail("name files, or set runbook.folder", 2)
-        paths = sorted(shelf.own.glob("*.toml"))
+        paths = sorted(runbook_store.own.glob("*.toml"))
     rows = []
     for path in paths:
-        _, problems = shelf.parse(path)
+        _, problems = runbook_store.parse(path)
         rows += [{"file": str(path), "key": problem.key, "message": problem.message} for problem in problems]
 
     def text(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
@@ -334,7 +337,7 @@ def _change(
 
 def _print_run(settings: Config, incident: Incident, run: RunbookRun, form: Format) -> None:
     now = time.time()
-    book = settings.shelf.load(run.book)
+    book = settings.runbook_store.load(run.book)
     asked = {task.id: _queries(book, task, incident, now) for task in run.tasks}
     row = run_row(run, now)
     for step in row["steps"]:

@@ -47,10 +47,10 @@ class Wish:
         from monitor.scan.accepted import unique, write
 
         if not session.entries:
-            fail(printable(session.scrub(f"nothing was found at {self.what}: name PATH:LINE, or a fingerprint")), 2)
-        reason, author = session.scrub(self.reason), session.scrub(self.author)
+            fail(printable(session.redact(f"nothing was found at {self.what}: name PATH:LINE, or a fingerprint")), 2)
+        reason, author = session.redact(self.reason), session.redact(self.author)
         entries = [
-            replace(one, reason=reason, author=author, until=self.until, path=session.scrub(one.path))
+            replace(one, reason=reason, author=author, until=self.until, path=session.redact(one.path))
             for one in unique(session.entries)
         ]
         try:

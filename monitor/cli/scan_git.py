@@ -65,12 +65,12 @@ def run(
         return None
     session.begin(engine.worker())  # people paste what they have at hand
     if bad := next((name for name in session.paths if name.startswith("-")), None):
-        fail(printable(session.scrub(f"{bad}: no range of commits begins so")), 2)
+        fail(printable(session.redact(f"{bad}: no range of commits begins so")), 2)
     try:
         if session.paths:
             git.ask("rev-list", "--max-count=0", *session.paths, "--")
     except GitError as error:
-        fail(printable(session.scrub(f"{' '.join(session.paths)}: {error}")), 2)
+        fail(printable(session.redact(f"{' '.join(session.paths)}: {error}")), 2)
     everywhere = ("--all", "HEAD") if _born(git) else ("--all",)  # HEAD may stand on no branch
     if session.paths:
         wanted = Range((), tuple(session.paths), _tags(git, session.paths))
@@ -94,7 +94,7 @@ def _since(
         cursor = Cursor.of(git, state, rules_digest(engine.rules, __version__))
         wanted, why = cursor.since(git, whole, storing=storing)
     except (GitError, OSError) as error:
-        fail(printable(session.scrub(str(error))), 2)
+        fail(printable(session.redact(str(error))), 2)
     if why:
         typer.echo(printable(f"note: {why}"), err=True)
     return wanted, cursor
@@ -112,7 +112,7 @@ def record(session: Session, git: Git, settings: Config) -> None:
     """What was shown, as incidents."""
     from monitor.scan.history import called, reported
 
-    repository, now = session.scrub(called(git)), time.time()
+    repository, now = session.redact(called(git)), time.time()
     found = [reported(hit, repository, now) for hit in session.new]
 
     async def commit(store: Store) -> None:
@@ -167,7 +167,7 @@ def commits(
     def hits(search: CommitSearch) -> Iterator[Hit]:
         history = GitHistory(git, wanted)
         found = gathered(history.search(search))
-        yield from placed(git, found, search, session.scrub, where=where)
+        yield from placed(git, found, search, session.redact, where=where)
         for problem in history.problems:
             session.incomplete = True
             session.problem(_name(git), problem)

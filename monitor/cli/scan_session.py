@@ -78,7 +78,7 @@ class Session:
         self.quiet = False  # of nothing found nothing is said
         self.first: Finding | None = None  # that was shown
         self.notes: list[str] = []  # for the summary
-        self.scrub: Callable[[str], str] = str
+        self.redact: Callable[[str], str] = str
 
     def run(
         self, engine: Engine, options: ScanOptions, threads: int, *, gitignore: bool, git: bool, max_size: int | None
@@ -109,11 +109,11 @@ class Session:
         """`worker`: of this thread, where problems are told."""
         from monitor.scanning.redact import Redactor
 
-        self.scrub = Redactor(worker)
+        self.redact = Redactor(worker)
 
     def problem(self, path: str, message: str) -> None:
         self.incomplete |= any(path == named or path.startswith(f"{named}!") for named in self.paths)
-        path, message = self.scrub(path), self.scrub(message)
+        path, message = self.redact(path), self.redact(message)
         self.problems.append((path, message))
         text = f"{path}: {message}"
         typer.echo(annotation("warning", text) if self.form is ScanFormat.github else printable(text), err=True)

@@ -17,7 +17,7 @@ from monitor.cli.common import (
     person,
     printable,
     read_config,
-    scrubbed,
+    redacted,
     typed,
     with_store,
 )
@@ -93,7 +93,7 @@ def add(
         except ValueError as error:
             why = str(error)
         if why:
-            fail(printable(scrubbed(settings, why)), 2)
+            fail(printable(redacted(settings, why)), 2)
     begin = None if starts is None else starts.replace(tzinfo=starts.tzinfo or UTC).timestamp()
     if begin is not None and begin + seconds <= time.time():
         fail("--starts lies so far back that the silence is over already", 2)

@@ -164,7 +164,7 @@ def _ask_about(
         settings = _allowed(settings, probe, yes=yes)
     key = state.key(settings)
     engine = build_engine(settings)
-    verifier = Verifier(settings.verify, scrub=Redactor(engine.worker()))
+    verifier = Verifier(settings.verify, redact=Redactor(engine.worker()))
 
     async def ask(store: Store) -> ProbeVerdict:
         asker = Asker(store, verifier, key, lambda: engine, lambda: settings)
@@ -287,8 +287,8 @@ def _allowed(settings: Config, probe: Probe, *, yes: bool) -> Config:
 
 
 async def _ask(settings: Config, rule: str, value: str, parts: Mapping[str, str], *, taken: bool) -> ProbeVerdict:
-    from monitor.site import make_scrubber
+    from monitor.site import make_redactor
     from monitor.verify.verifier import Verifier
 
-    scrub = await asyncio.to_thread(make_scrubber, settings)
-    return await Verifier(settings.verify, scrub=scrub).ask(rule, value, parts, taken=taken)
+    redact = await asyncio.to_thread(make_redactor, settings)
+    return await Verifier(settings.verify, redact=redact).ask(rule, value, parts, taken=taken)

@@ -257,8 +257,8 @@ class Amazon:
         """Of an EC2 instance, by the second version of its metadata service."""
         what = "the machine's role"
         server = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", _METADATA).rstrip("/")
-        life = {"X-aws-ec2-metadata-token-ttl-seconds": "300"}
-        reply = await self.client.ask(what, "PUT", f"{server}/latest/api/token", life)
+        tracked = {"X-aws-ec2-metadata-token-ttl-seconds": "300"}
+        reply = await self.client.ask(what, "PUT", f"{server}/latest/api/token", tracked)
         self.client.check(what, reply)
         told = {"X-aws-ec2-metadata-token": reply.body.decode("ascii", "replace").strip()}
         place = f"{server}/latest/meta-data/iam/security-credentials/"

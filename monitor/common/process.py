@@ -62,21 +62,21 @@ def _no_exception_text(_logger: Any, _name: str, event: structlog.types.EventDic
     return event
 
 
-_scrub: list[Callable[[str], str]] = []  # one at most, once there are rules
+_redact: list[Callable[[str], str]] = []  # one at most, once there are rules
 
 
-def mask_logs(scrub: Callable[[str], str]) -> None:
+def mask_logs(redact: Callable[[str], str]) -> None:
     """From now on every text of a log entry goes through `scrub`: paths and names come from outside."""
-    _scrub[:] = [scrub]
+    _redact[:] = [redact]
 
 
 def _masked(_logger: Any, _name: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
-    for scrub in _scrub:
+    for redact in _redact:
         for key, value in event.items():
             if isinstance(value, str):
-                event[key] = scrub(value)
+                event[key] = redact(value)
             elif isinstance(value, list | tuple):
-                event[key] = [scrub(part) if isinstance(part, str) else part for part in value]
+                event[key] = [redact(part) if isinstance(part, str) else part for part in value]
     return event
 
 

@@ -161,7 +161,7 @@ class Config:
         return Policy(names, self.routes, self.silences, pagers, threads, self.mute_times, self.inhibitions)
 
     @property
-    def shelf(self) -> RunbookStore:
+    def runbook_store(self) -> RunbookStore:
         """The runbooks, one's own before the shipped ones."""
         from monitor.runbook.runbook_store import RunbookStore
 
@@ -175,7 +175,7 @@ class Config:
     def procedure(self) -> Procedure:
         from monitor.runbook.settings import procedure
 
-        return procedure(self.runbook, self.escalation, self.shelf)
+        return procedure(self.runbook, self.escalation, self.runbook_store)
 
     @property
     def access_rules(self) -> Rules:

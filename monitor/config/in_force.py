@@ -32,7 +32,7 @@ _LEFT_OUT = {"sources", "inventory", "verify", "audit", "rotation", "waivers", "
 _SENT = {"headers", "json", "form", "auth", "parts"}  # of an action
 
 
-def keep(config: Config, scrub: Callable[[str], str]) -> None:
+def keep(config: Config, redact: Callable[[str], str]) -> None:
     """Blocking. What cannot be written is not kept: the monitor goes on, and so do commands, by the file. `scrub`:
     masks the secrets in a text."""
     if config.path is None:
@@ -43,7 +43,7 @@ def keep(config: Config, scrub: Callable[[str], str]) -> None:
             return {name: masked(item) for name, item in value.items()}
         if isinstance(value, list):
             return [masked(item) for item in value]
-        return scrub(value) if isinstance(value, str) else value
+        return redact(value) if isinstance(value, str) else value
 
     tables = {name: table for name, table in config.raw.items() if name not in _LEFT_OUT}
     if "actions" in tables:

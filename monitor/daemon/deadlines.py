@@ -86,10 +86,10 @@ class Watched:
     def __call__(self) -> Mapping[str, float]:
         """By the clock of the wall."""
         now, steady = self._now(), self._steady()
-        well = {name: self._trouble(name) for name in self._sources() if not self._late(name)}
+        well = {name: self._problem(name) for name in self._sources() if not self._late(name)}
         self._since = {
-            name: since if (since := self._since.get(name)) and since[1] == trouble else (steady, trouble)
-            for name, trouble in well.items()
+            name: since if (since := self._since.get(name)) and since[1] == problem else (steady, problem)
+            for name, problem in well.items()
         }
         return {name: now - (steady - since) for name, (since, _) in self._since.items()}
 
@@ -101,7 +101,7 @@ class Watched:
         unread = max((one.seconds for one in tell()), default=0.0) if tell is not None else 0.0
         return max(unread, self._snapshot.lag.get(name, 0.0)) > _BEHIND
 
-    def _trouble(self, name: str) -> int:
+    def _problem(self, name: str) -> int:
         """Grows with each loss and each restart."""
         lost = sum(count for (source, _), count in self._snapshot.losses.items() if source == name)
         return lost + self._snapshot.restarts[name]

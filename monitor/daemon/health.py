@@ -42,7 +42,7 @@ class Health:
         """Each None when all is well. `phase`: what the daemon is at; `ended`: sources that are not followed any more;
         `deaf`: why nobody can be told anything. `over`: told the key of a trouble that is over, and a word about it."""
         self._over = over
-        self._troubles: set[str] = set()  # keys of those that were reported
+        self._problems: set[str] = set()  # keys of those that were reported
         self._site = site
         self._phase, self._ended, self._deaf = phase, ended, deaf
         self._states: dict[str, dict[str, object]] = {}  # source → what is noted of it
@@ -93,8 +93,8 @@ class Health:
 
                 self._report()
                 written = self._site.store.transactions
-                news = written != counted[0] or due >= counted[1] + _COUNT
-                if news and (counting is None or counting.done()):
+                changes = written != counted[0] or due >= counted[1] + _COUNT
+                if changes and (counting is None or counting.done()):
                     counted = (written, due)
                     # Aside: a slow disk must not look like a hung daemon.
                     counting = asyncio.create_task(self._count())
@@ -105,7 +105,7 @@ class Health:
     def _report(self) -> None:
         """What else would show in `/readyz` only, or nowhere."""
         hangs = None if self._site.store.degraded else self._stalled(_HANGS)
-        self._trouble(
+        self._problem(
             "stalled",
             "The state database does not answer",
             hangs and f"{hangs}. Reading has stopped where it was; nothing is lost, and it goes on by itself.",
@@ -113,19 +113,19 @@ class Health:
         )
         ahead = self._site.store.ahead
         wrong = abs(ahead) > _WRONG and f"It is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the clock"
-        self._trouble(
+        self._problem(
             "clock",
             f"The clock of {self._site.store.node} is wrong",
             wrong and f"{wrong} of the database server, by which all hosts go. See to it (chrony, systemd-timesyncd).",
             "It is right again.",
         )
 
-    def _trouble(self, key: str, title: str, text: str | bool | None, over: str) -> None:
+    def _problem(self, key: str, title: str, text: str | bool | None, over: str) -> None:
         if text:
             self._site.tell(title, str(text), "critical" if key == "stalled" else "high", key)
-            self._troubles.add(key)
-        elif key in self._troubles:
-            self._troubles.discard(key)
+            self._problems.add(key)
+        elif key in self._problems:
+            self._problems.discard(key)
             self._over(key, over)
 
     async def _count(self) -> None:
@@ -141,16 +141,16 @@ class Health:
         problems: dict[str, dict[str, str]] = {}
         for (source, part), why in snapshot.degraded.items():
             if len(problems.setdefault(source, {})) < _SHOWN:
-                problems[source][self._site.scanner.scrub(part)] = why
+                problems[source][self._site.scanner.redact(part)] = why
         states: dict[str, dict[str, object]] = {
             name: {"kept": snapshot.committed.get(name), "lag": snapshot.lag.get(name), "problems": problems.get(name)}
             for name in snapshot.committed.keys() | problems.keys() | self._states.keys()
         }
         changed = [name for name, state in states.items() if state != self._states.get(name)]
-        news = [Position(place(name), STATE, states[name]) for name in changed]
+        changes = [Position(place(name), STATE, states[name]) for name in changed]
         self._states = states
         with contextlib.suppress(StoreError):
-            await self._site.store.commit((), news)
+            await self._site.store.commit((), changes)
 
     def _stale(self) -> str | None:
         """Managers whose secrets may have changed since anybody could read them."""

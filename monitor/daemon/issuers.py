@@ -26,8 +26,8 @@ class Issuers:
     """What asks them and what acts, with the configuration in force."""
 
     def __init__(self, running: Running) -> None:
-        site, scrub, seen = running.site, running.site.scanner.scrub, running.site.snapshot
-        verifier = Verifier(running.config.verify, scrub=scrub)
+        site, redact, seen = running.site, running.site.scanner.redact, running.site.snapshot
+        verifier = Verifier(running.config.verify, redact=redact)
         self.asker = Asker(
             site.store,
             verifier,
@@ -36,7 +36,7 @@ class Issuers:
             lambda: running.config,
             count=lambda verdict: seen.verdicts.update([(verdict.provider, verdict.status)]),
         )
-        actor = Actor(proxy=lambda: running.config.verify.proxy, scrub=scrub)
+        actor = Actor(proxy=lambda: running.config.verify.proxy, redact=redact)
         self.operator = Operator(
             site.store,
             self.asker,

@@ -129,17 +129,17 @@ class Jobs:
                 await cancel(task)
 
     async def _run(self, job: BackgroundJob) -> None:
-        trouble = f"part:{job.name}"
+        problem = f"part:{job.name}"
 
         def failed(error: BaseException, failures: int) -> bool:
             log.error("a part of the monitor failed", part=job.name, error_type=type(error).__name__, exc_info=False)
             if job.policy == "ends":
                 raise EndedError(job.name)
             text = f"{type(error).__name__}. It is begun anew, after pauses of up to {LONGEST:.0f} s."
-            self._tell(f"The monitor's {job.name} failed", text, trouble)
+            self._tell(f"The monitor's {job.name} failed", text, problem)
             return True
 
-        await keep_up(partial(self._work, job), failed, lambda: self._over(trouble, "It works again."))
+        await keep_up(partial(self._work, job), failed, lambda: self._over(problem, "It works again."))
 
     async def _work(self, job: BackgroundJob) -> None:
         if job.every is not None:

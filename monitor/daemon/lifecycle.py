@@ -187,7 +187,7 @@ class Daemon:
             stack.push_async_callback(health.keep)
             stack.push_async_callback(sources.stop)
             await sources.begun(self._stop.is_set)
-            await asyncio.to_thread(in_force.keep, config, site.scanner.scrub)
+            await asyncio.to_thread(in_force.keep, config, site.scanner.redact)
             try:
                 yield self._running
             finally:
@@ -253,7 +253,7 @@ class Daemon:
             lambda: (*self.config.sources, *self.config.sinks),
             keeper.keep,
             lambda source, what: self.snapshot.malformed.update([(source, what)]),
-            trouble=self._unsigned,
+            problem=self._unsigned,
         )
         tell = StatusDocument(site, health, lambda: self.config, lambda: self.phase)
         application = web.build(
@@ -293,7 +293,7 @@ class Daemon:
         return f"ended: {', '.join(failed)}" if failed else None
 
     def _deaf(self) -> str | None:
-        return self.running.delivery.trouble()
+        return self.running.delivery.problem()
 
     # Until the end
 
@@ -374,8 +374,8 @@ class Daemon:
         self, title: str, text: str = "", severity: Severity = "high", key: str | None = None, *, every: float = 3600.0
     ) -> asyncio.Future[None] | None:
         """Without the database, as it may be what is in trouble."""
-        scrub = self.site.scanner.scrub
-        title, text = scrub(title), scrub(text)
+        redact = self.site.scanner.redact
+        title, text = redact(title), redact(text)
         log.warning(title, detail=text)
         if self._running is None:  # there is nobody to tell yet
             return None

@@ -21,10 +21,10 @@ class Listeners:
     """Those of the sinks in force, from `replace` to `close`."""
 
     def __init__(
-        self, ask: Callable[[Sequence[InboundRequest]], Awaitable[bool]], trouble: Callable[[str, str | None], None]
+        self, ask: Callable[[Sequence[InboundRequest]], Awaitable[bool]], problem: Callable[[str, str | None], None]
     ) -> None:
         """`ask`: keeps requests. `trouble`: told the name of a sink, and why it hears nothing (None: it does)."""
-        self._keep, self._trouble = ask, trouble
+        self._keep, self._problem = ask, problem
         self._tasks: list[asyncio.Task[None]] = []
 
     async def replace(self, sinks: Mapping[str, Sink], configs: Sequence[SinkConfig]) -> None:
@@ -45,7 +45,7 @@ class Listeners:
             log.error("listening failed", sink=name, error_type=type(error).__name__, exc_info=False)
             return True
 
-        await keep_up(lambda: sink.listen(self._ask, lambda why: self._trouble(name, why), configs), failed)
+        await keep_up(lambda: sink.listen(self._ask, lambda why: self._problem(name, why), configs), failed)
 
     async def _ask(self, requests: Sequence[InboundRequest]) -> bool:
         try:

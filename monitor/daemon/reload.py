@@ -136,13 +136,13 @@ class Reload:
             await running.listeners.replace(sinks, new.sinks)
             await running.delivery.replace(sinks, {sink.name: sink.fallback for sink in new.sinks})
             for name in before.keys() - sinks.keys():
-                for trouble in ("listening", "answers"):
-                    running.delivery.over(f"{trouble}:{name}", "It is not configured any more.")
+                for problem in ("listening", "answers"):
+                    running.delivery.over(f"{problem}:{name}", "It is not configured any more.")
             for sink in before.values():
                 if isinstance(sink, Closes):
                     await sink.close()
 
-        await asyncio.to_thread(in_force.keep, new, site.scanner.scrub)
+        await asyncio.to_thread(in_force.keep, new, site.scanner.redact)
 
         warn_of_old_names(new, engine)
         from detectors.author.tune import costly

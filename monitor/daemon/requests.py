@@ -32,7 +32,7 @@ _PAUSE = 1.0  # seconds after a failure
 _REST = 0.01  # seconds between looks at least
 _NOTE = 2000  # characters that are kept of what somebody wrote
 _TRIES = 20  # to tell somebody what came of it: about an hour
-_TROUBLE = 6  # of these that fail, and others are told
+_PROBLEM = 6  # of these that fail, and others are told
 _FIRST, _LONGEST = 2.0, 300.0  # seconds between them
 _SEND = 30.0  # seconds that one may take
 
@@ -67,7 +67,7 @@ class RequestRecorder:
 
     async def _masked(self, text: str) -> str:
         scanner, incidents = self._site.scanner, self._site.store.incidents
-        masked = await unquoted(scanner.scrub(text), scanner.key, incidents.previews) if text else text
+        masked = await unquoted(scanner.redact(text), scanner.key, incidents.previews) if text else text
         return clip(masked, _NOTE)  # not before: half of a secret is not known as one
 
 
@@ -152,7 +152,7 @@ class RequestWorker:
 
     async def _again(self, answer: RequestAnswer, error: RemoteError) -> None:
         tried, sink = answer.attempts + 1, answer.request.sink
-        if tried == _TROUBLE and error.retry:
+        if tried == _PROBLEM and error.retry:
             text = f"{error}. Who asked for something there does not hear that it was not done. It is tried again."
             self._running.site.tell(f"Sink {sink} takes no answers", text, key=f"answers:{sink}")
         if error.retry and tried < _TRIES:

@@ -47,7 +47,7 @@ class StatusDocument:
             host=self._site.store.node,
             daemon={"phase": self._phase(), "problems": wrong},
             rates=self._health.pace.rates(),
-            scrub=self._site.scanner.scrub,
+            redact=self._site.scanner.redact,
         )
 
     async def _look(self) -> None:

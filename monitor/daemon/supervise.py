@@ -153,7 +153,7 @@ class Sources:
         for name, config in ended.items():
             if not any((other.name, other.type) == (name, config.type) for other in wanted):
                 self._close_handles(name)
-            self._over(_trouble(name), "It is not configured like this any more.")
+            self._over(_problem(name), "It is not configured like this any more.")
             for gauge in (self._site.snapshot.backlog, self._site.snapshot.lag, self._site.snapshot.committed):
                 gauge.pop(name, None)  # a source that is no more is not late
             known = self._site.snapshot.degraded
@@ -233,7 +233,7 @@ class Sources:
 
     async def _supervise(self, config: SourceConfig) -> None:
         """Run one source until it comes to its end."""
-        name, trouble = config.name, _trouble(config.name)
+        name, problem = config.name, _problem(config.name)
 
         def failed(error: BaseException, failures: int) -> bool:
             log.error("source failed", source=name, error_type=type(error).__name__, exc_info=False)
@@ -241,13 +241,13 @@ class Sources:
             self._site.snapshot.restarts[name] += 1
             if failures > _RESTARTS:
                 text = f"{type(error).__name__}. It is started again, after pauses of up to {LONGEST:.0f} s."
-                self._site.tell(f"Source {name} keeps failing", text, key=trouble)
+                self._site.tell(f"Source {name} keeps failing", text, key=problem)
             return failures <= _RESTARTS or not self._once
 
-        if await keep_up(lambda: self._read(config), failed, lambda: self._over(trouble, "It works again.")):
+        if await keep_up(lambda: self._read(config), failed, lambda: self._over(problem, "It works again.")):
             self._finished.add(name)
             self._beginning.discard(name)
-            self._over(trouble, "It came to its end.")
+            self._over(problem, "It came to its end.")
             log.info("source ended", source=name)
 
     async def _read(self, config: SourceConfig) -> None:
@@ -263,6 +263,6 @@ class Sources:
                 await cancel(opening)  # two at once would enter what was kept twice
 
 
-def _trouble(name: str) -> str:
+def _problem(name: str) -> str:
     """The key under which a failing source is told."""
     return f"source:{name}"

@@ -35,7 +35,7 @@ BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
 
 _LEASE_SLACK = 30.0  # a lease outlives the longest send by this much
 _TOO_LARGE = 413  # the HTTP status
-_PARTING = 2.0  # seconds that a write may still take when its task is cancelled
+_CLOSING = 2.0  # seconds that a write may still take when its task is cancelled
 _DIRECT_KEPT = 100  # operational notices that wait in memory for one sink
 _SETTLED_FAILURES = 3  # so many failures in a row are the sink's; fewer may be one notification's
 _CUT_SHORT = "the monitor stopped before there was an answer"
@@ -208,7 +208,7 @@ class Channel:
         self._held.clear()
         self._begun.clear()
         if held:
-            await _parting(asyncio.gather(*held))
+            await _closing(asyncio.gather(*held))
 
     def _step(self) -> float | None:
         """Start what can be started. Returns the seconds until more can; None: as soon as something happens."""
@@ -216,7 +216,7 @@ class Channel:
             leasing, self._leasing = self._leasing, None
             for leased in leasing.result():
                 self._held.add(leased.id)
-                self._fly(self._deliver, leased)
+                self._dispatch(self._deliver, leased)
 
         rest = self._not_before - time.monotonic()
         if rest > 0 and not self._stopping:
@@ -232,7 +232,7 @@ class Channel:
         yields = self._failed_direct and self._due and self._leasing is None and not self._stopping
         yields = yields and not self._store.degraded
         if self._direct and not yields and not (self._stopping and self._direct[0].attempts):
-            self._fly(self._tell, self._direct.popleft())
+            self._dispatch(self._tell, self._direct.popleft())
             return 0.0 if room > 1 else None
         if self._leasing is None and room > 0 and self._due and not self._stopping:
             self._due = self._failed_direct = False
@@ -254,17 +254,17 @@ class Channel:
             paced=self._paced,
         )
 
-    def _fly(self, work: Callable[[_T], Awaitable[bool]], item: _T) -> None:
+    def _dispatch(self, work: Callable[[_T], Awaitable[bool]], item: _T) -> None:
         """`work` answers whether the outbox may hold something to be sent now."""
         task = asyncio.create_task(self._guarded(work, item))
         self._flying.add(task)
 
-        def landed(task: asyncio.Task[bool]) -> None:
+        def delivered(task: asyncio.Task[bool]) -> None:
             self._flying.discard(task)
             self._due |= task.cancelled() or task.result()
             self._wake.set()
 
-        task.add_done_callback(landed)
+        task.add_done_callback(delivered)
 
     async def _guarded(self, work: Callable[[_T], Awaitable[bool]], item: _T) -> bool:
         try:
@@ -288,7 +288,7 @@ class Channel:
             receipt = await self._send(notification)
         except RemoteError as error:
             if error.partly is not None:
-                await _surely(self._store.outbox.partly(leased.id, self.name, error.partly))
+                await _shielded(self._store.outbox.partly(leased.id, self.name, error.partly))
             if isinstance(error, TooLargeError) or error.status == _TOO_LARGE:
                 await self._split(leased, error)
             else:
@@ -311,7 +311,7 @@ class Channel:
                 await self._succeed(direct.made, began, whole=False)
                 return True
             direct.attempts += 1
-            self._strike(error, began, direct.attempts)
+            self._backoff(error, began, direct.attempts)
             self._failed_direct = True
             if not error.retry and direct.suspect is not None and direct.suspect < self._well:
                 self.stats.dead += 1
@@ -351,7 +351,7 @@ class Channel:
     async def _took(self, leased: Leased, receipt: Receipt | None, began: float) -> bool:
         """Whether more waits: what its key held back may go now."""
         self._suspects.pop(leased.id, None)
-        more = await _surely(self._store.outbox.sent(leased.id, receipt, leased.receipt))
+        more = await _shielded(self._store.outbox.sent(leased.id, receipt, leased.receipt))
         await self._succeed(leased.created_at, began)
         return more
 
@@ -377,7 +377,7 @@ class Channel:
         return recovered
 
     async def _retry(self, leased: Leased, error: RemoteError, began: float) -> None:
-        wait = self._strike(error, began, leased.attempts + 1)
+        wait = self._backoff(error, began, leased.attempts + 1)
         log.warning(
             "a notification could not be delivered; it will be tried again",
             sink=self.name,
@@ -386,7 +386,7 @@ class Channel:
             wait=round(wait, 1),
             error=str(error),
         )
-        await _surely(self._store.outbox.put_back(leased.id, self._owner, error=_said(error), delay=wait))
+        await _shielded(self._store.outbox.put_back(leased.id, self._owner, error=_said(error), delay=wait))
 
     async def _refuse(self, leased: Leased, error: RemoteError, began: float) -> None:
         """Refused for good, it says. That is so once it has taken something else that was sent since: what was under
@@ -402,7 +402,7 @@ class Channel:
             self.stats.dead += 1
             self.stats.last_error = str(error)
             if not handed:
-                await _surely(self._store.outbox.give_up(leased.id, str(error), None))
+                await _shielded(self._store.outbox.give_up(leased.id, str(error), None))
             log.error("a sink refused a notification for good", sink=self.name, notification=leased.id, handed=handed)
             return
         self._suspects.setdefault(leased.id, time.monotonic())
@@ -412,14 +412,14 @@ class Channel:
     async def _split(self, leased: Leased, error: RemoteError) -> None:
         if len(leased.incidents) > 1:
             parts = error.parts if isinstance(error, TooLargeError) else 2
-            await _surely(self._store.outbox.split(leased.id, self._owner, parts, paced=self._paced))
+            await _shielded(self._store.outbox.split(leased.id, self._owner, parts, paced=self._paced))
             return
         self.stats.dead += 1
         self.stats.last_error = str(error)
         if not await self._refused(leased, error):
-            await _surely(self._store.outbox.give_up(leased.id, str(error), None))
+            await _shielded(self._store.outbox.give_up(leased.id, str(error), None))
 
-    def _strike(self, error: RemoteError, began: float, attempts: int) -> float:
+    def _backoff(self, error: RemoteError, began: float, attempts: int) -> float:
         """Count a failure, rest, and return the seconds until it is tried again."""
         self.stats.failed += 1
         self.stats.failing += 1
@@ -452,18 +452,18 @@ def _said(error: RemoteError) -> str:
     return f"{error}; it asks to be left alone for {ago(error.after)}{more} (Retry-After)"
 
 
-async def _surely(write: Awaitable[_T]) -> _T:
+async def _shielded(write: Awaitable[_T]) -> _T:
     """What it returns. When this is cancelled, it is not: it gets a moment to end, so that no lease is left behind."""
     task = asyncio.ensure_future(write)
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await _parting(task)
+        await _closing(task)
         raise
 
 
-async def _parting(write: Awaitable[object]) -> None:
+async def _closing(write: Awaitable[object]) -> None:
     """Give it a moment, whatever comes of it: the database may be out of reach, and we are to end."""
     task = asyncio.ensure_future(write)
     task.add_done_callback(lambda task: task.cancelled() or task.exception())  # else asyncio complains of a failure
-    await asyncio.wait([task], timeout=_PARTING)
+    await asyncio.wait([task], timeout=_CLOSING)

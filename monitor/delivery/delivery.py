@@ -149,7 +149,7 @@ class Delivery:
         """By sink, also of sinks that were configured before a reload."""
         return self._stats
 
-    def trouble(self) -> str | None:
+    def problem(self) -> str | None:
         """Why nobody can be told anything: every sink refuses all it is sent, or asks to be left alone for long. None:
         somebody can."""
         why = {name: self._unreachable(self._stats[name]) for name in self._channels}
@@ -252,8 +252,8 @@ class Delivery:
         )
 
     def _works(self, name: str, text: str = "") -> None:
-        for trouble in ("refused", "rests"):
-            self.over(f"{trouble}:{name}", text)
+        for problem in ("refused", "rests"):
+            self.over(f"{problem}:{name}", text)
 
     async def _refused(self, name: str, leased: Leased, error: RemoteError) -> bool:
         """Hand it to the fallback, if there is one that has not had it, and say so everywhere else."""

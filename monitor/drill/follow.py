@@ -21,7 +21,7 @@ __all__ = ["Follower", "Hop"]
 
 _T = TypeVar("_T")
 _LOOK = 0.1  # seconds between looks at the database
-_NEWS = 5.0  # seconds within which news of a known incident goes out, unless its group collects
+_CHANGES = 5.0  # seconds within which news of a known incident goes out, unless its group collects
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class Follower:
         return detected
 
     async def _routed(self, incident: Incident) -> Sequence[OutboxEntry]:
-        found = await _until(lambda: self._news(incident, set()), self.patience)
+        found = await _until(lambda: self._changes(incident, set()), self.patience)
         if found is None:
             left_out = (
                 f"; pagers are left out ({', '.join(self.pagers)}): --page alerts them, too" if self.pagers else ""
@@ -134,10 +134,10 @@ class Follower:
             ):
                 return "somebody was quicker"
             raise DrillError("acknowledged" if action == "ack" else "closed", str(error)) from None
-        news = await _until(lambda: self._news(incident, before), min(_NEWS, self.patience))
-        if news is None:
+        changes = await _until(lambda: self._changes(incident, before), min(_CHANGES, self.patience))
+        if changes is None:
             return "the group reports it later"
-        rows = await self._sent(incident, {one.id for one in news})
+        rows = await self._sent(incident, {one.id for one in changes})
         return f"alerted {', '.join(dict.fromkeys(one.sink for one in rows))}"
 
     async def _decide(self, incident: Incident, action: Literal["ack", "resolve"]) -> None:
@@ -146,7 +146,7 @@ class Follower:
             incident.id, action, actor=self.actor, resolution=resolution, note="drill"
         )
 
-    async def _news(self, incident: Incident, known: set[str]) -> Sequence[OutboxEntry] | None:
+    async def _changes(self, incident: Incident, known: set[str]) -> Sequence[OutboxEntry] | None:
         """Notifications about it that are not `known`; None: there are none."""
         rows = await self.store.outbox.list(about=incident.id, limit=1000)
         return [one for one in rows if one.id not in known] or None

@@ -34,7 +34,7 @@ class Sealer:
     """Of one source. `scrub` masks what is a secret in a text, and so tells whether there is one."""
 
     key: bytes = field(repr=False)
-    scrub: Callable[[str], str]
+    redact: Callable[[str], str]
     _sealed: set[str] = field(default_factory=set, repr=False)  # keys whose rows are sealed in the database
 
     def seal(self, positions: Iterable[Position]) -> list[Position]:
@@ -72,7 +72,7 @@ class Sealer:
         if isinstance(value, str):
             # Most are digests, which are no text; a path that is not UTF-8 is kept in hexadecimal.
             text = _path_in_hex(value) if _HEX.fullmatch(value) else value
-            return bool(text) and self.scrub(text) != text
+            return bool(text) and self.redact(text) != text
         if isinstance(value, Mapping):
             return any(self._holds(part) for pair in value.items() for part in pair)
         return isinstance(value, list | tuple) and any(self._holds(part) for part in value)

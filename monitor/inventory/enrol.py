@@ -162,12 +162,12 @@ class Enrolment:
             elif elsewhere and not known.failures:
                 known.at = syncs[name].at
                 self._changes += 1  # who owns what may have changed
-                if await self._has_news(known):
+                if await self._has_changes(known):
                     self._start(known)
         if self._taken != self._changes:
             await self._take_over()
 
-    async def _has_news(self, entry: _Entry) -> bool:
+    async def _has_changes(self, entry: _Entry) -> bool:
         """Whether there is a value that was not given to us. It is asked for once: two hosts that read because the
         other one has would never end."""
         fresh = await self._store.inventory.current(entry.config.name) - entry.anchors.keys() - entry.asked
@@ -204,7 +204,7 @@ class Enrolment:
         began = time.monotonic()
         path = self._tables().path
         assert path is not None  # a configuration with an inventory was read from a file
-        found, anchors, error = await ask(entry.config, path.parent, self._scanner.key, self._scanner.scrub)
+        found, anchors, error = await ask(entry.config, path.parent, self._scanner.key, self._scanner.redact)
         difference = await self._store.inventory.save(name, found, whole=not error, error=error)
         entry.at, entry.read = (await self._store.inventory.syncs())[name].at, time.monotonic()
         entry.anchors |= anchors

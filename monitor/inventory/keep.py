@@ -37,21 +37,21 @@ Enrolled = tuple[
 ]  # the second: fingerprints, and the values that are to be found
 
 
-def keep(held: HeldSecret, config: ManagerConfig, key: bytes, scrub: Callable[[str], str]) -> Iterator[Enrolled]:
+def keep(held: HeldSecret, config: ManagerConfig, key: bytes, redact: Callable[[str], str]) -> Iterator[Enrolled]:
     """For each secret of it. `scrub`: masks secrets in texts, as names, owners and tags come from outside."""
     for one in members(held):
-        yield _kept(_described(one, config, scrub), config, key)
+        yield _kept(_described(one, config, redact), config, key)
 
 
-def _described(held: HeldSecret, config: ManagerConfig, scrub: Callable[[str], str]) -> HeldSecret:
+def _described(held: HeldSecret, config: ManagerConfig, redact: Callable[[str], str]) -> HeldSecret:
     """With what the entry says of all its secrets."""
     return replace(
         held,
-        name=scrub(held.name),
-        environment=scrub(held.environment) or config.environment,
-        owner=scrub(held.owner) or config.owner,
-        consumers=tuple(dict.fromkeys((*config.consumers, *map(scrub, held.consumers)))),
-        tags=tuple(dict.fromkeys((*config.tags, *map(scrub, held.tags)))),
+        name=redact(held.name),
+        environment=redact(held.environment) or config.environment,
+        owner=redact(held.owner) or config.owner,
+        consumers=tuple(dict.fromkeys((*config.consumers, *map(redact, held.consumers)))),
+        tags=tuple(dict.fromkeys((*config.tags, *map(redact, held.tags)))),
     )
 
 

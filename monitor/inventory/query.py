@@ -24,7 +24,7 @@ _LINE = 4 << 20  # bytes of what is said of one secret
 
 
 async def ask(
-    entry: ManagerConfig, folder: Path, key: bytes, scrub: Callable[[str], str]
+    entry: ManagerConfig, folder: Path, key: bytes, redact: Callable[[str], str]
 ) -> tuple[list[SecretVersion], dict[str, Anchor], str]:
     """What the entry holds, its anchors by fingerprint, and why that is not all; empty: it was read to its end.
     `folder`: of the configuration, from where relative references count; `key`: for fingerprints; `scrub`: masks
@@ -54,7 +54,7 @@ async def ask(
                 if "error" in row:
                     error = row["error"]
                     break
-                versions.append(_kept(row["kept"], scrub))
+                versions.append(_kept(row["kept"], redact))
                 anchors |= {one.fingerprint: one for one in map(_anchor, row["anchors"])}
     except TimeoutError:
         error = f"inventory {name}: reading it took longer than {patience:.0f} s"
@@ -62,7 +62,7 @@ async def ask(
         error = f"inventory {name}: the process that reads it said too much at once"
     finally:
         await _end(process)
-    return versions, anchors, scrub(error)
+    return versions, anchors, redact(error)
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
@@ -85,17 +85,17 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-def _kept(row: dict[str, Any], scrub: Callable[[str], str]) -> SecretVersion:
+def _kept(row: dict[str, Any], redact: Callable[[str], str]) -> SecretVersion:
     prints = tuple(Print(**one) for one in row["prints"])
     kept = SecretVersion(**{**row, "prints": prints, "consumers": tuple(row["consumers"]), "tags": tuple(row["tags"])})
     return replace(
         kept,
-        name=scrub(kept.name),
-        owner=scrub(kept.owner),
-        environment=scrub(kept.environment),
-        consumers=tuple(map(scrub, kept.consumers)),
-        tags=tuple(map(scrub, kept.tags)),
-        version=scrub(kept.version),
+        name=redact(kept.name),
+        owner=redact(kept.owner),
+        environment=redact(kept.environment),
+        consumers=tuple(map(redact, kept.consumers)),
+        tags=tuple(map(redact, kept.tags)),
+        version=redact(kept.version),
     )
 
 

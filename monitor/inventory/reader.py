@@ -26,27 +26,27 @@ _FAREWELL = 5.0  # seconds to log out
 
 
 async def read(
-    config: ManagerConfig, key: bytes, scrub: Callable[[str], str], take: Callable[[Enrolled], object]
+    config: ManagerConfig, key: bytes, redact: Callable[[str], str], take: Callable[[Enrolled], object]
 ) -> str:
     """Hand all that the manager holds to `take`. Returns why that is not the whole of it; empty: it is."""
 
     async def whole(manager: Manager) -> list[str]:
         async with contextlib.aclosing(manager.held()) as holding:  # type: ignore[type-var]
             async for held in holding:
-                for enrolled in keep(held, config, key, scrub):
+                for enrolled in keep(held, config, key, redact):
                     take(enrolled)
         return []
 
-    return "".join(map(scrub, await _asked(config, load_manager(config.type), whole)))
+    return "".join(map(redact, await _asked(config, load_manager(config.type), whole)))
 
 
 async def sync(
-    store: Store, config: ManagerConfig, key: bytes, scrub: Callable[[str], str], *, accept: bool = False
+    store: Store, config: ManagerConfig, key: bytes, redact: Callable[[str], str], *, accept: bool = False
 ) -> tuple[Difference, str]:
     """Keep what the manager holds. Returns what is new of it, and why it is not the whole; empty: it is. `accept`: what
     it does not hold is gone, however much that is."""
     found: list[SecretVersion] = []
-    error = await read(config, key, scrub, lambda enrolled: found.append(enrolled[0]))
+    error = await read(config, key, redact, lambda enrolled: found.append(enrolled[0]))
     told = await store.inventory.save(config.name, found, whole=not error, error=error, accept=accept)
     return told, error or told.doubt
 

@@ -99,10 +99,10 @@ def _fits(policy: RotationPolicy, secret: Managed) -> bool:
 
 def _before_expiry(secret: Managed, expires: float, settings: RotationConfig) -> float:
     """What lives for less than a day a machine renews, between two readings of ours: it is late once nothing has."""
-    life = expires - (secret.changed if secret.changed is not None else secret.known)
-    if 0.0 < life < _DAY:
+    tracked = expires - (secret.changed if secret.changed is not None else secret.known)
+    if 0.0 < tracked < _DAY:
         return expires + _DAY
-    return expires - min(settings.before_expiry, max(0.0, life / 2))
+    return expires - min(settings.before_expiry, max(0.0, tracked / 2))
 
 
 def _days(seconds: float) -> str:

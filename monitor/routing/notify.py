@@ -160,7 +160,7 @@ def _worse(look: _Look) -> NotifyDecision | None:
     return look.say("new") if worse else None
 
 
-def _news(look: _Look) -> NotifyDecision | None:
+def _changes(look: _Look) -> NotifyDecision | None:
     """The rest in Alertmanager's order, at most once in the group's interval: firing beyond what was sent, then no
     longer firing, then more of the same."""
     reason = _reason(look)
@@ -203,7 +203,7 @@ def _repeat(look: _Look) -> NotifyDecision | None:
     return look.say("repeat") if look.now >= again else look.wait(again)
 
 
-_STAGES: tuple[Callable[[_Look], NotifyDecision | None], ...] = (_opening, _alarm, _worse, _news, _repeat)
+_STAGES: tuple[Callable[[_Look], NotifyDecision | None], ...] = (_opening, _alarm, _worse, _changes, _repeat)
 
 
 @dataclass(frozen=True, slots=True)

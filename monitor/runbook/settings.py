@@ -38,11 +38,11 @@ class Escalation(BaseModel):
     matchers: tuple[Matcher, ...] = ()
 
 
-def procedure(table: RunbookConfig, ladder: tuple[Escalation, ...], shelf: RunbookStore) -> Procedure:
+def procedure(table: RunbookConfig, ladder: tuple[Escalation, ...], runbook_store: RunbookStore) -> Procedure:
     """What the store needs to know of it. Without `ladder` those who know the incident are told once."""
     rungs = sorted(ladder, key=lambda rung: rung.after)
     return Procedure(
         start_at=None if table.start_at == "never" else table.start_at,
         ladder=tuple(Rung(one.after, one.sinks or None, one.severity, one.matchers) for one in rungs) or (Rung(),),
-        book=shelf.load,
+        book=runbook_store.load,
     )

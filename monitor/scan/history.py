@@ -219,7 +219,7 @@ def placed(
     git: Git,
     findings: Sequence[HistoryFinding],
     search: CommitSearch,
-    scrub: Callable[[str], str],
+    redact: Callable[[str], str],
     *,
     where: bool = True,
 ) -> Iterator[Hit]:
@@ -227,7 +227,7 @@ def placed(
     `scrub`. Raises GitError."""
     if not findings or not where:
         for finding in findings:
-            yield replace(finding.hit, git=_when(finding, scrub))
+            yield replace(finding.hit, git=_when(finding, redact))
         return
     head = _head(git)
     refs = _refs(git, list(dict.fromkeys(finding.first.id for finding in findings if finding.first is not None)))
@@ -238,16 +238,16 @@ def placed(
         there = [] if first is None else refs.get(first.id, [])
         owner = owners.of(path) or (f"{first.author} <{first.email}>" if first is not None else None)
         names = {
-            field: [scrub(name) for kind, name in there if kind == folder][:_REFS]
+            field: [redact(name) for kind, name in there if kind == folder][:_REFS]
             for field, folder in (("branches", "heads"), ("tags", "tags"), ("remotes", "remotes"))
         }
         facts = {
             "in_head": finding.hit.finding.fingerprint in now,
             **names,
             "refs": len(there),
-            "owner": owner and scrub(owner),
+            "owner": owner and redact(owner),
         }
-        yield replace(finding.hit, git={**_when(finding, scrub), **facts})
+        yield replace(finding.hit, git={**_when(finding, redact), **facts})
 
 
 def called(git: Git) -> str:
@@ -277,15 +277,15 @@ def reported(hit: Hit, repository: str, now: float) -> Finding:
     )
 
 
-def _when(one: HistoryFinding, scrub: Callable[[str], str]) -> dict[str, Any]:
-    return {"commits": one.commits, "first": _described(one.first, scrub), "last": _described(one.last, scrub)}
+def _when(one: HistoryFinding, redact: Callable[[str], str]) -> dict[str, Any]:
+    return {"commits": one.commits, "first": _described(one.first, redact), "last": _described(one.last, redact)}
 
 
-def _described(commit: GitCommit | None, scrub: Callable[[str], str]) -> dict[str, str] | None:
+def _described(commit: GitCommit | None, redact: Callable[[str], str]) -> dict[str, str] | None:
     if commit is None:
         return None
     when = datetime.fromtimestamp(min(max(commit.time, 0), 253402300799), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return {"commit": commit.id, "author": scrub(commit.author), "email": scrub(commit.email), "date": when}
+    return {"commit": commit.id, "author": redact(commit.author), "email": redact(commit.email), "date": when}
 
 
 def _head(git: Git) -> dict[str, str]:

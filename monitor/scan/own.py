@@ -32,10 +32,10 @@ class Own:
 
 async def own(engine: Engine, source: Path, entries: Sequence[ManagerConfig], key: bytes) -> Own:
     """Beside the rules of `engine` the values of these entries of the configuration `source`."""
-    scrub, ours = Redactor(engine.worker()), Own(str(source), engine)
+    redact, ours = Redactor(engine.worker()), Own(str(source), engine)
     anchors: dict[str, Anchor] = {}
     for entry in entries:  # one after another, as `sync` does
-        kept, theirs, problem = await ask(entry, source.parent, key, scrub)
+        kept, theirs, problem = await ask(entry, source.parent, key, redact)
         anchors |= theirs
         ours.problems += [problem] if problem else []
         for one in kept:

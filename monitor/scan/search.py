@@ -158,7 +158,7 @@ class Searcher:
         self.buffer = bytearray(CONTEXT + BLOCK)
         self.view = memoryview(self.buffer)
         self.worker = worker
-        self._scrub = Redactor(worker)
+        self._redact = Redactor(worker)
         self.options = options
 
     def search(
@@ -203,7 +203,7 @@ class Searcher:
         data = bytes(block.data)
         asked = self.options
         ranges = _disabled(data) if asked.suppressions else []
-        for match, finding in occurrences(block, found, asked.key, self._scrub, asked.owners, context=asked.context):
+        for match, finding in occurrences(block, found, asked.key, self._redact, asked.owners, context=asked.context):
             # Of two threads that search parts of one file, one is the first.
             if match.rule.awaits and reported.setdefault(finding.id, block) is not block:
                 continue

@@ -47,7 +47,7 @@ def occurrences(
     block: Block,
     result: ScanResult,
     key: bytes,
-    scrub: Redactor,
+    redact: Redactor,
     owners: Mapping[str, Sequence[OwnedSecret]],
     *,
     context: bool = True,
@@ -60,8 +60,8 @@ def occurrences(
     matches, facts = pair(result.matches)
     for number, match in enumerate(matches):
         places.go_to(match)
-        line = places.context(match, scrub) if context else None
-        finding = _finding(block, match, places, key, scrub, facts=facts.get(number, {}), context=line)
+        line = places.context(match, redact) if context else None
+        finding = _finding(block, match, places, key, redact, facts=facts.get(number, {}), context=line)
         yield match, _named(finding, owners.get(finding.fingerprint, ()))
 
 
@@ -70,7 +70,7 @@ def _finding(
     match: Match,
     places: _Places,
     key: bytes,
-    scrub: Redactor,
+    redact: Redactor,
     *,
     facts: Mapping[str, str],
     context: str | None,
@@ -82,9 +82,9 @@ def _finding(
     at, generation, offset = block.place(offset)
     print_ = fingerprint(key, match.secret)
     record = places.record()
-    path = let_in(_covered(at, match), scrub, PATH)
+    path = let_in(_covered(at, match), redact, PATH)
     attributes = {**block.attributes, **there, **_connection(block, match), **match.labels}
-    labels = scrub.labels({name: _covered(value, match) for name, value in attributes.items()})
+    labels = redact.labels({name: _covered(value, match) for name, value in attributes.items()})
     if path != at:
         labels = _untorn(labels, at, path)
     # From what is masked already: a part of a secret is not known for one.
@@ -107,8 +107,8 @@ def _finding(
         decode=match.decode,
         labels={**labels, **facts},
         runbook=of(match.rule),
-        url=scrub.address(block.url),
-        service=None if service is None else let_in(service, scrub, LABEL),
+        url=redact.address(block.url),
+        service=None if service is None else let_in(service, redact, LABEL),
         logged_at=record.logged_at if block.logged_at is None else block.logged_at,
         context=context,
     )
@@ -220,7 +220,7 @@ class _Places:
             self._record = begin, record(line.replace(b"\0", b""), self._block.time)
         return self._record[1]
 
-    def context(self, match: Match, scrub: Redactor) -> str | None:
+    def context(self, match: Match, redact: Redactor) -> str | None:
         """The line around a match in one printable line; None where it cannot be shown safely, or too many are."""
         if not self._shows or self._crowded(match):
             return None
@@ -236,7 +236,7 @@ class _Places:
         line = one_line(f"{before}{match.masked}{after}".strip(), mark="·")
         if self._holds_secret(line.encode("utf-8", "replace")):
             return None  # it stands there a second time, where no rule takes it for one
-        safe = scrub(line, match.masked)
+        safe = redact(line, match.masked)
         return None if safe == WITHHELD else safe[:_LONGEST]
 
     def _crowded(self, match: Match) -> bool:

@@ -43,7 +43,7 @@ class Redactor:
             return text
         known = self._known.get((text, preview))
         if known is None:
-            known = self._scrubbed(text, preview.encode())
+            known = self._redacted(text, preview.encode())
             if len(text) <= ROOM:
                 self._remember(text, preview, known)
         return known
@@ -76,7 +76,7 @@ class Redactor:
     def alert(self, alert: Alert) -> Alert:
         return replace(alert, url=self.address(alert.url) or "", labels=self.labels(alert.labels))
 
-    def _scrubbed(self, text: str, preview: bytes) -> str:
+    def _redacted(self, text: str, preview: bytes) -> str:
         try:
             raw = text.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError:  # a lone surrogate that stands for no byte

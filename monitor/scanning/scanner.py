@@ -144,15 +144,15 @@ class Scanner:
         self._scanning: dict[int, float] = {}  # thread → monotonic time at which the engine got its block
         self.stats = ScannerStats()
 
-    def scrub(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """A text from outside with what the rules in force take for a secret masked. From any thread."""
-        return self.scrubber()(text)
+        return self.redactor()(text)
 
-    def scrubber(self) -> Redactor:
+    def redactor(self) -> Redactor:
         """For this thread, and for as long as these rules are in force."""
         self._worker()
-        scrubber: Redactor = self._local.scrubber
-        return scrubber
+        redactor: Redactor = self._local.redactor
+        return redactor
 
     def swap(self, engine: Engine) -> None:
         """Use these rules from the next block on."""
@@ -285,9 +285,11 @@ class Scanner:
         if block.seam:
             found = _with_sides(worker, block, found, self._pace)
         parts = self._apart(worker, block, found, gaps) if block.parts else [(block, found)]
-        scrub: Redactor = self._local.scrubber
+        redact: Redactor = self._local.redactor
         return [
-            finding for part, within in parts for _, finding in occurrences(part, within, self.key, scrub, self._owners)
+            finding
+            for part, within in parts
+            for _, finding in occurrences(part, within, self.key, redact, self._owners)
         ]
 
     def _guarded(self, block: Block, work: Callable[[], _Done]) -> _Done:
@@ -297,7 +299,7 @@ class Scanner:
         except Exception as error:  # noqa: BLE001 - a message may quote the text: only the type leaves here
             self.stats.failures += 1
             what = _FAILURES.get(type(error), type(error).__name__)
-            failure = f"{self.scrub(block.path)}: the engine failed at offset {block.offset}: {what}"
+            failure = f"{self.redact(block.path)}: the engine failed at offset {block.offset}: {what}"
         # Outside of the handler, so that the error does not carry the original one along.
         raise ScanError(failure, block.offset + block.end)
 
@@ -346,7 +348,7 @@ class Scanner:
         local, engine = self._local, engine or self.engine
         if getattr(local, "engine", None) is not engine:
             local.worker = engine.worker()
-            local.scrubber, local.engine = Redactor(local.worker), engine
+            local.redactor, local.engine = Redactor(local.worker), engine
         worker: Worker = local.worker
         return worker
 

@@ -9,7 +9,7 @@ import orjson
 
 from monitor.sources.lines import LINE, described, line_of
 from monitor.sources.pieces import light, object_of
-from monitor.sources.pushed import BodyTally, FormError, Pushed
+from monitor.sources.pushed import BodyCounter, FormError, Pushed
 
 __all__ = ["ABOUT", "HEADERS", "HEALTH", "LICENSE", "Bulk", "refusal"]
 
@@ -58,8 +58,8 @@ class Bulk:
             else:
                 yield Pushed(line[0], "bulk", bad="document")
 
-    def answer(self, tally: BodyTally, milliseconds: int) -> bytes:
-        bad = set(tally.bad)
+    def answer(self, counter: BodyCounter, milliseconds: int) -> bytes:
+        bad = set(counter.bad)
         items = (_ITEMS[action, place in bad] for place, action in enumerate(self._actions))
         head = b'{"took":%d,"errors":%b,"items":[' % (milliseconds, b"true" if bad else b"false")
         return head + b",".join(items) + b"]}"

@@ -10,7 +10,7 @@ import orjson
 
 from monitor.sources.lines import described
 from monitor.sources.pieces import Json, light, object_of
-from monitor.sources.pushed import BodyTally, FormError, Pushed
+from monitor.sources.pushed import BodyCounter, FormError, Pushed
 
 __all__ = ["EVENTS", "HEALTH", "HEALTHY", "NO_RECEIPTS", "PREFIX", "RAW", "answer", "from_events", "refusal"]
 
@@ -70,14 +70,14 @@ def _described(said: Mapping[str, Any], text: bytes) -> Pushed:
         return found
 
 
-def answer(tally: BodyTally) -> tuple[int, bytes]:
+def answer(counter: BodyCounter) -> tuple[int, bytes]:
     """Status and body."""
-    if not tally.records:
+    if not counter.records:
         return 400, _said(5, "No data")
-    if not tally.bad:
+    if not counter.bad:
         return 200, _said(0, "Success")
-    code, text = _BAD.get(tally.why, _FORMAT)
-    return 400, _said(code, text, {"invalid-event-number": tally.bad[0]})
+    code, text = _BAD.get(counter.why, _FORMAT)
+    return 400, _said(code, text, {"invalid-event-number": counter.bad[0]})
 
 
 def refusal(status: int, shown: bool) -> tuple[int, bytes]:

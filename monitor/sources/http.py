@@ -31,7 +31,7 @@ from monitor.sources import bulk, hec
 from monitor.sources.base import SourceConfig
 from monitor.sources.lines import from_lines
 from monitor.sources.peers import Peers
-from monitor.sources.pushed import BodyError, BodyTally, Pushed, blocks
+from monitor.sources.pushed import BodyCounter, BodyError, Pushed, blocks
 from monitor.sources.settle import settle
 from monitor.sources.tls import TlsConfig, TlsError, TlsIdentity
 from monitor.sources.unpack import unpack
@@ -266,16 +266,16 @@ class HttpSource:
 
     async def _bulk(self, request: web.Request) -> web.Response:
         begun, asked = time.monotonic(), bulk.Bulk()
-        tally = await self._take(request, asked.read)
-        said = await asyncio.to_thread(asked.answer, tally, int((time.monotonic() - begun) * 1000))
+        counter = await self._take(request, asked.read)
+        said = await asyncio.to_thread(asked.answer, counter, int((time.monotonic() - begun) * 1000))
         return web.Response(body=said, content_type="application/json", headers=bulk.HEADERS)
 
-    async def _take(self, request: web.Request, read: Read, encoding: str = "") -> BodyTally:
+    async def _take(self, request: web.Request, read: Read, encoding: str = "") -> BodyCounter:
         """Returns once what was found is safe. Raises web.HTTPException with the answer."""
         encoding = request.headers.get("Content-Encoding", encoding).strip().lower()
-        tally = BodyTally()
+        counter = BodyCounter()
         try:
-            await self._settle(request, encoding, read, tally)
+            await self._settle(request, encoding, read, counter)
         except web.HTTPRequestEntityTooLarge as error:
             self._intake.malformed("too_large")
             failure: web.HTTPException = error
@@ -286,15 +286,15 @@ class HttpSource:
         except TimeoutError:
             failure = web.HTTPServiceUnavailable(text="it could not be kept in time\n", headers=_AGAIN)
         else:
-            for _ in tally.bad:
+            for _ in counter.bad:
                 self._intake.malformed("record")
-            return tally
+            return counter
         try:
             raise failure
         finally:
             del failure  # or the two hold each other, and what was read of the body, until somebody collects them
 
-    async def _settle(self, request: web.Request, encoding: str, read: Read, tally: BodyTally) -> None:
+    async def _settle(self, request: web.Request, encoding: str, read: Read, counter: BodyCounter) -> None:
         async with contextlib.AsyncExitStack() as held:
             body = await held.enter_async_context(self._bodies.read(request))
             async with asyncio.timeout(_ANSWER), self._apart:
@@ -302,7 +302,7 @@ class HttpSource:
                 del body  # two of them take twice the memory
                 await held.aclose()
                 large = len(text) > _LARGE
-                work = self._read(blocks(self.config.name, self._key, read(text), tally))
+                work = self._read(blocks(self.config.name, self._key, read(text), counter))
                 del text
                 try:
                     await work

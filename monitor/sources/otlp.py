@@ -19,7 +19,7 @@ from opentelemetry.proto.resource.v1 import resource_pb2
 
 from monitor.common.outside import taken
 from monitor.sources.pieces import Json, fields, light, parsed, split
-from monitor.sources.pushed import NOTHING, BodyTally, FormError, Pushed, bounded, named, text_of
+from monitor.sources.pushed import NOTHING, BodyCounter, FormError, Pushed, bounded, named, text_of
 
 __all__ = ["answer", "from_json", "from_protobuf"]
 
@@ -40,11 +40,11 @@ _TRACE = re.compile(r"[0-9A-Fa-f]{32}")
 _ODD = (FormError, AttributeError, TypeError, ValueError, KeyError, OverflowError, RecursionError)
 
 
-def answer(tally: BodyTally, form: str) -> bytes:
+def answer(counter: BodyCounter, form: str) -> bytes:
     """An ExportLogsServiceResponse; empty when no record was refused."""
     response = ExportLogsServiceResponse()
-    if tally.bad:
-        response.partial_success.rejected_log_records = len(tally.bad)
+    if counter.bad:
+        response.partial_success.rejected_log_records = len(counter.bad)
         response.partial_success.error_message = "not records of OTLP: searched as the text they were sent as"
     if form == "application/json":
         return json_format.MessageToJson(response, indent=None).encode()

@@ -20,8 +20,8 @@ from monitor.sources.pem import Joiner
 __all__ = [
     "MOST",
     "NOTHING",
+    "BodyCounter",
     "BodyError",
-    "BodyTally",
     "FormError",
     "Pushed",
     "TooManyError",
@@ -71,7 +71,7 @@ NOTHING = Pushed(b"", "")  # what holds records, and is counted with them
 
 
 @dataclass(slots=True)
-class BodyTally:
+class BodyCounter:
     """Of one body: records, also empty ones; the places of bad ones among them, and what the first of those is not."""
 
     records: int = 0
@@ -79,19 +79,19 @@ class BodyTally:
     bad: array[int] = field(default_factory=lambda: array("L"))
 
 
-def blocks(source: str, key: bytes, records: Iterable[Pushed], tally: BodyTally | None = None) -> Iterator[Block]:
+def blocks(source: str, key: bytes, records: Iterable[Pushed], counter: BodyCounter | None = None) -> Iterator[Block]:
     """Records that are sent again, in the same request or in others, have the same identity: whoever gets no answer
     sends again. The same text twice in one request is there twice. Raises TooManyError, and what `records` raises."""
     now = time.time()
     seen: Counter[bytes] = Counter()
     joiner = Joiner()
-    tally = tally or BodyTally()
+    counter = counter or BodyCounter()
     for record in records:
         if record.bad:
-            tally.bad.append(tally.records)
-            tally.why = tally.why or record.bad
-        tally.records += 1
-        if tally.records > MOST:
+            counter.bad.append(counter.records)
+            counter.why = counter.why or record.bad
+        counter.records += 1
+        if counter.records > MOST:
             raise TooManyError(f"more than {MOST} records: send fewer at once")
         if not record.text.strip():
             continue

@@ -63,7 +63,7 @@ class SourceQueue:
         self._waiting: deque[tuple[Block, Done | None]] = deque()
         self._batch: list[tuple[Block, Done | None]] = []  # in work
         self._bytes = 0  # of both
-        self._news, self._room = asyncio.Event(), asyncio.Event()
+        self._changes, self._room = asyncio.Event(), asyncio.Event()
         self._room.set()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -81,7 +81,7 @@ class SourceQueue:
         """`done` is called once what was found in the record is safe. Must not raise."""
         self._waiting.append((record, done))
         self._bytes += len(record.data) + _RECORD
-        self._news.set()
+        self._changes.set()
         self._empty.clear()
         if self._bytes >= self._most:
             self._room.clear()
@@ -97,7 +97,7 @@ class SourceQueue:
     async def run(self) -> None:
         """Until cancelled. What was in work then is still here."""
         while True:
-            await self._news.wait()
+            await self._changes.wait()
             await self.drain()
 
     async def drain(self) -> None:
@@ -116,5 +116,5 @@ class SourceQueue:
             for _, done in batch:
                 if done is not None:
                     done()
-        self._news.clear()
+        self._changes.clear()
         self._empty.set()

@@ -24,9 +24,9 @@ from monitor.store.rows import (
     any_of,
     apply_all,
     clean,
-    holders,
     incident_by_id,
     incident_from,
+    open_handles,
     rows_among,
     upsert,
 )
@@ -122,7 +122,7 @@ class Alerts(StoreRepository):
 
 def _worse(connection: Connection, taken: Sequence[Alert], before: Mapping[str, Row[Any]]) -> set[str]:
     """Those that know worse than we did: of an alert, or of a secret that somebody was told of (a log showed it)."""
-    held = holders(connection, [alert.fingerprint for alert in taken if alert.state == "open"])
+    held = open_handles(connection, [alert.fingerprint for alert in taken if alert.state == "open"])
     unresolved = [row.id for row in held.values() if row.state != "resolved"]
     grouped = {id_ for (id_,) in rows_among(connection, _GROUPED, unresolved)}
     told: dict[str, Severity] = {one: row.severity for one, row in held.items() if row.id in grouped}
@@ -153,7 +153,7 @@ def _rename(tx: Transaction, alert: Alert, row: Row[Any], matching: Sequence[Fin
     stored = connection.execute(select(incidents.c.kept).where(incidents.c.id == row.incident)).scalar() or 0
     absorbed = select(func.count()).where(incidents.c.merged == row.incident)
     alone = stored == seen.size and not connection.execute(absorbed).scalar()
-    target = holders(connection, [alert.fingerprint]).get(alert.fingerprint)
+    target = open_handles(connection, [alert.fingerprint]).get(alert.fingerprint)
     by_place = connection.execute(select(incidents).where(incidents.c.fingerprint == row.fingerprint)).first()
     touch(tx, [row.incident, *(one.id for one in (target, by_place) if one is not None)])
     old = update(incidents).where(incidents.c.id == row.incident)
@@ -211,7 +211,7 @@ def _gain(tx: Transaction, alert: Alert, old: str, target: Row[Any], seen: Row[A
 
 
 def _store(connection: Connection, taken: Iterable[Alert]) -> None:
-    ids = holders(connection, [alert.fingerprint for alert in taken])
+    ids = open_handles(connection, [alert.fingerprint for alert in taken])
     rows = [
         {
             "id": alert.id,
@@ -238,7 +238,7 @@ def _store(connection: Connection, taken: Iterable[Alert]) -> None:
 
 def _fold(tx: Transaction, taken: Iterable[Alert], before: Mapping[str, Row[Any]]) -> None:
     connection = tx.connection
-    rows = holders(connection, [alert.fingerprint for alert in taken])
+    rows = open_handles(connection, [alert.fingerprint for alert in taken])
     current = {row.id: incident_from(row) for row in rows.values()}
     of = {fingerprint: row.id for fingerprint, row in rows.items()}
     ended = [of[alert.fingerprint] for alert in taken if alert.state == "resolved" and alert.fingerprint in of]

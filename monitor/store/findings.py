@@ -20,7 +20,7 @@ from monitor.store.incidents import update_incidents
 from monitor.store.outbox import add_notice
 from monitor.store.positions import move
 from monitor.store.records import Commit
-from monitor.store.rows import any_of, apply_all, clean, holders, incident_columns, incident_from, rows_among
+from monitor.store.rows import any_of, apply_all, clean, incident_columns, incident_from, open_handles, rows_among
 from monitor.store.schema import findings, incidents
 from monitor.store.sealing import touch
 from monitor.store.suppressed import sift
@@ -158,7 +158,7 @@ def _turn(case: _Case) -> runs.RunTrigger:
 
 
 def _load(connection: Connection, fingerprints: Iterable[str]) -> dict[str, _Case]:
-    held = holders(connection, fingerprints)
+    held = open_handles(connection, fingerprints)
     cases = {row.id: _Case(incident_from(row), exists=True, kept=row.kept) for row in held.values()}
     return {fingerprint: cases[row.id] for fingerprint, row in held.items()}
 

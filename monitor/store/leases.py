@@ -19,16 +19,16 @@ def owner_name(node: str) -> str:
     return f"{node}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 
 
-def lost_owners(holders: Iterable[str], owner: str) -> list[str]:
+def lost_owners(open_handles: Iterable[str], owner: str) -> list[str]:
     """Those of the `holders` that are processes of the `owner`'s node, and are gone."""
     node, pid, _ = owner.rsplit(":", 2)
-    return [holder for holder in holders if holder != owner and _is_gone(holder, node, pid)]
+    return [holder for holder in open_handles if holder != owner and _is_gone(holder, node, pid)]
 
 
 def release_lost(tx: Transaction, owner: str) -> int:
     """At start: leases of processes of this node that are gone need not run out first. Returns their number."""
-    holders = tx.connection.execute(select(outbox.c.owner).where(outbox.c.state == "leased").distinct()).scalars()
-    lost = lost_owners(holders, owner)
+    open_handles = tx.connection.execute(select(outbox.c.owner).where(outbox.c.state == "leased").distinct()).scalars()
+    lost = lost_owners(open_handles, owner)
     if not lost:
         return 0
     result = tx.connection.execute(

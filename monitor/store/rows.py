@@ -35,7 +35,6 @@ __all__ = [
     "apply_all",
     "chunks",
     "clean",
-    "holders",
     "incident_by_id",
     "incident_columns",
     "incident_from",
@@ -43,6 +42,7 @@ __all__ = [
     "load_incidents",
     "load_locations",
     "load_runs",
+    "open_handles",
     "rows_among",
     "upsert",
 ]
@@ -164,7 +164,7 @@ def _verified_from(row: Row[Any]) -> Verified | None:
 
 
 _INCIDENTS = select(incidents).where(any_of(incidents.c.id))
-_HOLDERS = select(incidents).where(any_of(incidents.c.fingerprint))
+_OPEN_HANDLES = select(incidents).where(any_of(incidents.c.fingerprint))
 
 
 def load_incidents(connection: Connection, ids: Sequence[str], *, locations: bool = False) -> list[Incident]:
@@ -182,9 +182,9 @@ def incident_by_id(connection: Connection, id_: str) -> tuple[Incident, Row[Any]
     return incident_from(row), row
 
 
-def holders(connection: Connection, fingerprints: Iterable[str]) -> dict[str, Row[Any]]:
+def open_handles(connection: Connection, fingerprints: Iterable[str]) -> dict[str, Row[Any]]:
     """By fingerprint, the incident that its sightings count for: its own, or the one that was merged into."""
-    own = {row.fingerprint: row for row in rows_among(connection, _HOLDERS, fingerprints)}
+    own = {row.fingerprint: row for row in rows_among(connection, _OPEN_HANDLES, fingerprints)}
     merged = [row.merged for row in own.values() if row.merged is not None]
     survivors = {row.id: row for row in rows_among(connection, _INCIDENTS, merged)}
     return {fingerprint: survivors.get(row.merged, row) for fingerprint, row in own.items()}

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, delete, select, update
 from monitor.common.wording import stamp
 from monitor.domain.model import Finding
 from monitor.store.incidents import change_state
-from monitor.store.rows import any_of, holders, incident_from, rows_among
+from monitor.store.rows import any_of, incident_from, open_handles, rows_among
 from monitor.store.schema import suppressions
 from monitor.store.trail import append, entry
 from monitor.store.transaction import Transaction
@@ -53,7 +53,7 @@ def sift(tx: Transaction, findings: Mapping[str, tuple[int, Finding]]) -> Mappin
 def lift(tx: Transaction, row: Row[Any]) -> None:
     """It is seen, or was: the incident that was closed with the suppression is open again."""
     tx.connection.execute(delete(suppressions).where(suppressions.c.fingerprint == row.fingerprint))
-    holder = holders(tx.connection, [row.fingerprint]).get(row.fingerprint)
+    holder = open_handles(tx.connection, [row.fingerprint]).get(row.fingerprint)
     if holder is None:
         return
     known = incident_from(holder)

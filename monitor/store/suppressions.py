@@ -12,7 +12,7 @@ from monitor.domain.model import Finding, Resolution
 from monitor.store.findings import record
 from monitor.store.incidents import change_state
 from monitor.store.records import Commit
-from monitor.store.rows import clean, holders, incident_from
+from monitor.store.rows import clean, incident_from, open_handles
 from monitor.store.schema import incidents, suppressions
 from monitor.store.suppressed import among, latest, lift, until_text
 from monitor.store.trail import append, entry
@@ -72,7 +72,7 @@ class Suppressions(StoreRepository):
         rows = [row for row in among(tx.connection, fingerprints).values() if row.until > tx.now]
         over = suppressions.c.fingerprint.in_([row.fingerprint for row in rows])
         tx.connection.execute(update(suppressions).where(over).values(until=tx.now))
-        known = map(incident_from, holders(tx.connection, [row.fingerprint for row in rows]).values())
+        known = map(incident_from, open_handles(tx.connection, [row.fingerprint for row in rows]).values())
         note = "its suppression was taken back"
         append(tx, [entry(about, about, "unsuppressed", actor=actor, note=note, now=tx.now) for about in known])
         _sweep(tx)

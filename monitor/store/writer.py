@@ -229,20 +229,20 @@ class Writer:
         while not batch.written:
             self._attempt_since = time.monotonic()
             try:
-                trouble = self._attempt(batch)
+                problem = self._attempt(batch)
             except Exception as error:  # noqa: BLE001 - a boundary: a mistake must not end the thread all wait for
                 self._fail(batch.jobs, error)
                 return
             finally:
                 self._attempt_since = None
-            if trouble is None:
+            if problem is None:
                 continue
             failures += 1
             self.stats.retries += 1
-            self._set_degraded(trouble)
+            self._set_degraded(problem)
             self._database.forget_connections()
             if self._abandon.wait(backoff(failures, _RETRY_FIRST, _RETRY_LONGEST)):
-                closed = f"{self._database.name}: closed while it could not be written: {trouble}"
+                closed = f"{self._database.name}: closed while it could not be written: {problem}"
                 self._fail(batch.jobs, StoreError(closed))
                 return
         self._report(batch)
@@ -253,9 +253,9 @@ class Writer:
             self._commit(batch)
         except ForgottenError as error:
             batch.outcomes = batch.unsure = None
-            lost, trouble = self._remembered(error)
+            lost, problem = self._remembered(error)
             batch.jobs = [*lost, *batch.jobs]
-            return trouble
+            return problem
         except _DamagedError as error:
             return self._replace(str(error))
         except StoreError as error:  # the place is unusable for now: the folder is gone, or a newer version's file
@@ -274,7 +274,7 @@ class Writer:
         """Unless an earlier attempt has."""
         if not self._stay_at_the_path():
             batch.outcomes = None
-        if batch.outcomes is None and batch.unsure is not None and self._landed(batch.token):
+        if batch.outcomes is None and batch.unsure is not None and self._delivered(batch.token):
             batch.outcomes = batch.unsure
         if batch.outcomes is None:
             batch.unsure = None
@@ -353,7 +353,7 @@ class Writer:
                 raise
             return job, None, error
 
-    def _landed(self, token: str) -> bool:
+    def _delivered(self, token: str) -> bool:
         with self._database.transaction(durable=False) as connection:
             stored = connection.execute(select(batches.c.token).where(batches.c.writer == self._name)).scalar()
         return stored == token

@@ -66,12 +66,12 @@ class Verifier:
         self,
         settings: VerifyConfig,
         *,
-        scrub: Callable[[str], str] = lambda text: text,
+        redact: Callable[[str], str] = lambda text: text,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`scrub` masks secrets in what an issuer says."""
         self.settings = settings  # assign to reload
-        self._scrub, self._clock = scrub, clock
+        self._redact, self._clock = redact, clock
         self._guard = Guard()
         self._asked: dict[str, deque[float]] = {}
         self._paused: dict[str, float] = {}  # provider → not before
@@ -98,7 +98,7 @@ class Verifier:
         stops = (
             (not allowed, f'"{probe.provider}" is not in verify.providers, so it is not asked'),
             (probe.unasked, f"{probe.name} is not asked: {probe.unasked}"),
-            (place.why, f"{self._scrub(place.why)}; nothing was sent"),
+            (place.why, f"{self._redact(place.why)}; nothing was sent"),
         )
         if why := next((text for stop, text in stops if stop), ""):
             return ProbeVerdict("unknown", why, now, probe.provider)
@@ -200,7 +200,7 @@ class Verifier:
         pair = self._pair(question)
         if decision == "valid":
             shown = {**self._clean(facts, parts), **where, **pair}
-            return ProbeVerdict("valid", self._scrub(why), now, probe.provider, shown)
+            return ProbeVerdict("valid", self._redact(why), now, probe.provider, shown)
         doubt = ""
         if decision == "doubtful" and not question.taken:
             doubt = "it says the same of one that is dead and of one that is good from other addresses only"
@@ -212,9 +212,9 @@ class Verifier:
             doubt = "it does not know secrets of another kind that look the same"
         if decision == "unknown" or doubt:
             why += f"; {doubt}" if doubt else ""
-            return ProbeVerdict("unknown", self._scrub(why), now, probe.provider)
+            return ProbeVerdict("unknown", self._redact(why), now, probe.provider)
         # Kept, so that it counts again when it is asked about once more.
-        return ProbeVerdict("refused", self._scrub(why), now, probe.provider, {**where, **pair})
+        return ProbeVerdict("refused", self._redact(why), now, probe.provider, {**where, **pair})
 
     def _pair(self, question: _Question) -> Mapping[str, str]:
         """What the secret was asked about together with, as a fact; empty: with nothing."""
@@ -229,7 +229,7 @@ class Verifier:
         """Facts without a trace of the secret or another one."""
         hidden = [parts[name] for name in ("value", "secret_key", "token", "password") if parts.get(name)]
         whole = {name: quotable(taken(text), *hidden, limit=ROOM) for name, text in facts.items()}
-        clean = {name: let_in(text, self._scrub, _FACT) for name, text in whole.items()}
+        clean = {name: let_in(text, self._redact, _FACT) for name, text in whole.items()}
         return {name: text for name, text in clean.items() if text}
 
     def where(self, probe: Probe) -> str:

@@ -70,14 +70,14 @@ def routes(
     keep: Keep,
     malformed: Malformed,
     *,
-    trouble: Trouble,
+    problem: Trouble,
     now: Callable[[], float] = time.time,
 ) -> list[web.RouteDef]:
     """A route for each vendor. `owners` gives the sources and sinks in force (a reload changes them); `keep` notes what
     was announced durably and says whether it is new; `malformed(owner, what)` counts what cannot be used;
     `trouble(owner, why)` is told when a secret cannot be read, and with None when it can; `now`: in seconds since the
     epoch."""
-    doors = {name: _Door(vendors, name, owners, keep, malformed, trouble=trouble, now=now) for name in vendors}
+    doors = {name: _Door(vendors, name, owners, keep, malformed, problem=problem, now=now) for name in vendors}
     return [web.post(f"/hooks/{name}", door.receive) for name, door in doors.items()]
 
 
@@ -90,12 +90,12 @@ class _Door:
         keep: Keep,
         malformed: Malformed,
         *,
-        trouble: Trouble,
+        problem: Trouble,
         now: Callable[[], float],
     ) -> None:
         self._vendors, self._name = vendors, name
         self._owners, self._keep, self._malformed, self._now = owners, keep, malformed, now
-        self._trouble = trouble
+        self._problem = problem
         self._unreadable: Mapping[str, str] = {}  # owner → why, as it was told
 
     @cached_property
@@ -172,9 +172,9 @@ class _Door:
         before, self._unreadable = self._unreadable, unreadable
         for name, why in unreadable.items():
             if before.get(name) != why:
-                self._trouble(name, why)
+                self._problem(name, why)
         for name in before.keys() - unreadable.keys():
-            self._trouble(name, None)
+            self._problem(name, None)
 
     async def _kept(self, said: Announced) -> web.Response:
         asking = ASKING if any(one.window for one in said.requests) else 0.0

@@ -30,7 +30,7 @@ from monitor.common.wording import (
 from sinks.base import Limits, SinkConfig
 from sinks.pagerduty.api import Api
 from sinks.pagerduty.config import NOTE, PagerDutyConfig
-from sinks.text import NAME, headline, link, links, tally
+from sinks.text import NAME, counter, headline, link, links
 
 __all__ = ["PagerDuty", "dedup_key", "event"]
 
@@ -92,13 +92,13 @@ class PagerDuty:
         try:
             if notification.reason == "escalated":
                 await api.rank(place, notification.severity)
-            if said := _news(notification, self._config.name):
+            if said := _changes(notification, self._config.name):
                 await api.note(place, NOTE + said)
         except RemoteError as error:
             log.warning("a note could not be left at PagerDuty", sink=self._config.name, reason=str(error))
 
 
-def _news(notification: Notification, sink: str) -> str:
+def _changes(notification: Notification, sink: str) -> str:
     """Who did what here; empty for what came from there, or is no decision."""
     if notification.reason not in ("acknowledged", "resolved", "reopened_by_hand"):
         return ""
@@ -162,7 +162,7 @@ def _payload(notification: Notification, runbook: str | None, count: int) -> dic
     if incidents:
         details["total"] = len(incidents)
         if len(incidents) > count:
-            details["by_rule"] = tally(notification)[:50]
+            details["by_rule"] = counter(notification)[:50]
         details["incidents"] = [_details(incident) for incident in incidents[:count]]
     summary = headline(notification)
     if len(incidents) == 1 and first:

@@ -11,7 +11,7 @@ from monitor.common.notification import IncidentView, Notification, Offer, Reaso
 from monitor.common.severity import Severity
 from monitor.common.text import clip, printable, prose
 from monitor.common.wording import claim, decision, facts, following, origin, place, seen, steps, surroundings, works
-from sinks.text import first_steps, headline, link, links, listing, tally
+from sinks.text import counter, first_steps, headline, link, links, listing
 
 __all__ = ["BROADCAST", "STORY", "dated", "escape", "message", "section", "story"]
 
@@ -19,7 +19,7 @@ _MOMENT = re.compile(r"\b([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}(?::[0-9]{
 ICON: dict[Severity, str] = {"critical": "🔴", "high": "🟠", "medium": "🟡", "low": "🔵", "info": "⚪"}
 PLACES = 5  # shown of one incident
 ROWS = 10  # incidents shown of a group
-TALLY = 20  # rules counted of a group that is not shown whole
+COUNTER = 20  # rules counted of a group that is not shown whole
 # Slack's limits are 150 for a header, 3,000 for a section, 2,000 for a field, about 13,200 for all blocks together.
 HEADER, SECTION, FIELD = 150, 2900, 600
 
@@ -156,7 +156,7 @@ def _many(notification: Notification) -> list[dict[str, Any]]:
         rows.append(f"and {hidden:,} more: {_quoted(listing(notification), 500)}")
     blocks = [section("\n".join(rows))]
     if hidden > 0:
-        counted = [escape(row, 120) for row in tally(notification)[:TALLY]]
+        counted = [escape(row, 120) for row in counter(notification)[:COUNTER]]
         blocks.append(section("\n".join(["*All of them*", *counted])))
     if steps := first_steps(notification):
         blocks.append(section("\n".join(["*What to do first*", *(escape(step, 500) for step in steps)])))

@@ -98,14 +98,14 @@ class Slack:
     async def listen(
         self,
         ask: Callable[[Sequence[InboundRequest]], Awaitable[bool]],
-        trouble: Callable[[str | None], None],
+        problem: Callable[[str | None], None],
         sinks: Sequence[SinkConfig],
     ) -> None:
         if self._config.app_token is None:
             return
         same = self._config.app_token
         ours = [one for one in sinks if isinstance(one, SlackConfig) and one.app_token == same] or [self._config]
-        await SocketMode(self._config, self._http, ask, trouble, lambda: ours).run()
+        await SocketMode(self._config, self._http, ask, problem, lambda: ours).run()
 
     def _webhook_url(self) -> str:
         assert self._config.webhook_url

@@ -48,12 +48,12 @@ class SocketMode:
         config: SlackConfig,
         http: Http,
         ask: Ask,
-        trouble: Callable[[str | None], None],
+        problem: Callable[[str | None], None],
         sinks: Callable[[], Sequence[SlackConfig]],
     ) -> None:
         """`trouble`: told why no connection can be had, and None when there is one. `sinks`: those of the app, as what
         is pressed in the message of one may come over the connection of another."""
-        self._config, self._http, self._ask, self._trouble, self._sinks = config, http, ask, trouble, sinks
+        self._config, self._http, self._ask, self._problem, self._sinks = config, http, ask, problem, sinks
         self._failures = 0
 
     async def run(self) -> NoReturn:
@@ -91,7 +91,7 @@ class SocketMode:
         for_good = not getattr(error, "retry", False)
         log.warning("no connection for what is pressed in Slack", sink=self._config.name, reason=str(error))
         if for_good or self._failures >= _WITHOUT_A_WORD:
-            self._trouble(str(error))
+            self._problem(str(error))
         pause = getattr(error, "after", None) or backoff(20 if for_good else self._failures, _FIRST, _LONGEST)
         await asyncio.sleep(pause)
 
@@ -126,7 +126,7 @@ class SocketMode:
         if kind == "hello":
             log.info("listening for what is pressed in Slack", sink=self._config.name)
             self._failures = 0
-            self._trouble(None)
+            self._problem(None)
         elif kind == "disconnect":
             if said.get("reason") == "link_disabled":
                 raise RemoteError("Socket Mode is switched off for this app: switch it on in its settings", retry=False)

@@ -270,7 +270,7 @@ async def record_access(intake: SourceIntake, token: str, site: Site) -> None:
     }  # fmt: skip
     kept = ("time", "type", "operation", "eventTime", "eventSource", "eventName", "timestamp", "prefix")
     for form, record in (("vault", vault), ("cloudtrail", trail), ("supabase", supabase)):
-        reader = Reader(form, site.scanner.scrubber())
+        reader = Reader(form, site.scanner.redactor())
         said = [orjson.dumps(one) for one in (record, *walked(record, text(token), kept))]
         reader.read(Block("a", "/audit.log", "g", 0, b"\n".join(said) + b"\n", time.time()))
         assert len(reader.readings) >= len(said) - 3
@@ -281,7 +281,7 @@ def verdict(site: Site, token: str) -> str:
     probe = probe_of("github-pat")
     assert probe is not None
     put = text(token)
-    verifier = Verifier(VerifyConfig(), scrub=site.scanner.scrub)
+    verifier = Verifier(VerifyConfig(), redact=site.scanner.redact)
     answer = ProbeResponse(200, {"x-told": put}, orjson.dumps({"login": put, "list": [put, "b"]}).decode(), {})
     places = ("login", "list", "list.*", "header:X-Told", 're:"login":"([^"]*)"')
     found = {place: fact(answer, place) for place in places}

@@ -111,7 +111,7 @@ def test_what_starting_does_not_need_is_not_imported(tmp_path: Path) -> None:
         "assert len(group.shell_complete(typer.Context(group), '')) == len(cli.COMMANDS)"
     )
     start = "import monitor.cli.run as run; run._import_structlog(); import monitor.daemon; print(*sys.modules)"
-    serve = "from monitor.web.hooks import *; routes(Vendors(), *[list] * 3, trouble=list); print(*sys.modules)"
+    serve = "from monitor.web.hooks import *; routes(Vendors(), *[list] * 3, problem=list); print(*sys.modules)"
     announced = "dict(Vendors()); print(*sys.modules)"
     scan = (
         "import monitor.cli.scan, monitor.scan.run, monitor.scan.history, monitor.scan.accepted; "

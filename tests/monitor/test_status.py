@@ -64,7 +64,7 @@ def test_a_daemon_tells_what_it_counts() -> None:
         host="web1",
         daemon={"phase": "watching", "problems": {}},
         rates={"app": 350.4},
-        scrub=lambda text: text.replace("8", "?"),
+        redact=lambda text: text.replace("8", "?"),
     )
     [source] = found["sources"]
     assert (source["bytes"], source["bytes_per_second"], source["restarts"], source["malformed"]) == (700, 350, 1, 3)

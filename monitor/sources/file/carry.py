@@ -76,46 +76,46 @@ class Carry:
 # On the event loop
 
 
-def follow(life: TrackedFile, before: TrackedFile | None) -> None:
-    """`life` goes on from `before`, which its path showed until now."""
-    if before is None or before is life or before.generation == life.generation:
+def follow(tracked: TrackedFile, before: TrackedFile | None) -> None:
+    """`tracked` goes on from `before`, which its path showed until now."""
+    if before is None or before is tracked or before.generation == tracked.generation:
         return
-    life.before, before.after = before, life
-    life.stale()
+    tracked.before, before.after = before, tracked
+    tracked.stale()
 
 
-def insert(life: TrackedFile, successor: TrackedFile | None) -> None:
-    """`life`, found late, was written before `successor` and after what that was taken to go on from."""
-    if successor is None or successor is life or successor.offset or successor.start:
+def insert(tracked: TrackedFile, successor: TrackedFile | None) -> None:
+    """`tracked`, found late, was written before `successor` and after what that was taken to go on from."""
+    if successor is None or successor is tracked or successor.offset or successor.start:
         return
     before = successor.before
     while before is not None and not before.known_by_content and not before.there:
         before = before.before  # it was empty when it was last seen: this may be what became of it
-    if before is not life:
-        follow(life, before)
-        follow(successor, life)
+    if before is not tracked:
+        follow(tracked, before)
+        follow(successor, tracked)
 
 
-def ready(life: TrackedFile) -> bool:
+def ready(tracked: TrackedFile) -> bool:
     """Whether its predecessor, if there is one to go on from, was read to its end."""
-    before = life.before
-    if life.offset or before is None or before.ended or before.failures:
+    before = tracked.before
+    if tracked.offset or before is None or before.ended or before.failures:
         return True
     return before.work is WorkState.RESTING and before.at_end
 
 
-def waited(life: TrackedFile) -> float:
+def waited(tracked: TrackedFile) -> float:
     """Seconds for which its predecessor has kept it from being read; one that gets on does not count."""
     now = time.monotonic()
-    if not life.waiting or (life.before is not None and life.before.bulk):
-        life.waiting = now
-    return now - life.waiting
+    if not tracked.waiting or (tracked.before is not None and tracked.before.bulk):
+        tracked.waiting = now
+    return now - tracked.waiting
 
 
-def snapshot(life: TrackedFile) -> TrackedFile | None:
+def snapshot(tracked: TrackedFile) -> TrackedFile | None:
     """Of its predecessor as it is now, with a descriptor of its own; None: there is nothing to go on from."""
-    before = life.before
-    if before is None or life.offset or before.unsure or _skipped(before, life):
+    before = tracked.before
+    if before is None or tracked.offset or before.unsure or _skipped(before, tracked):
         return None
     try:
         fd = os.dup(before.fd) if before.fd >= 0 else -1
@@ -124,21 +124,21 @@ def snapshot(life: TrackedFile) -> TrackedFile | None:
     return replace(before, fd=fd, before=snapshot(before))
 
 
-def chain(life: TrackedFile, given: Carry) -> Iterator[tuple[TrackedFile, int]]:
+def chain(tracked: TrackedFile, given: Carry) -> Iterator[tuple[TrackedFile, int]]:
     """Its predecessors that are still there, of which something was given, and where each ends."""
-    before, of = life.before, cast("Predecessor | None", given.of)
+    before, of = tracked.before, cast("Predecessor | None", given.of)
     while before is not None and of is not None:
         if not before.ended:
             yield before, of.end
         before, of = before.before, of.before
 
 
-def _skipped(before: TrackedFile, life: TrackedFile) -> bool:
+def _skipped(before: TrackedFile, tracked: TrackedFile) -> bool:
     """Whether their numbers say that there was another one between them."""
-    found, own = _NUMBERED.fullmatch(before.path), _NUMBERED.fullmatch(life.path)
-    if found is None or life.loose:
+    found, own = _NUMBERED.fullmatch(before.path), _NUMBERED.fullmatch(tracked.path)
+    if found is None or tracked.loose:
         return False
-    if found[1] == life.path:
+    if found[1] == tracked.path:
         return int(found[2]) > 1
     return own is not None and own[1] == found[1] and int(found[2]) > int(own[2]) + 1
 

@@ -34,7 +34,7 @@ class PositionChanges:
         self._source, self._intake, self._registry, self._schedule = source, intake, registry, schedule
         self._lock = asyncio.Lock()
         self.note: dict[TrackedFile, None] = {}  # to be recorded
-        self.over: dict[str, None] = {}  # keys of lives to be forgotten
+        self.over: dict[str, None] = {}  # keys of tracked files to be forgotten
         self.past: dict[TrackedFile, None] = {}  # that ended, to be known again
         self.turns: dict[TrackedFile, None] = {}  # to have a turn
 
@@ -43,47 +43,47 @@ class PositionChanges:
         """What is noted inside is committed at its end, with `extra`."""
         async with self._lock:
             yield
-            for life in self.note:
-                if not life.ended:
-                    life.record = StoredState.SAVED
+            for tracked in self.note:
+                if not tracked.ended:
+                    tracked.record = StoredState.SAVED
             positions = [Position(self._source, key, None) for key in self.over]
-            positions += [life.position(self._source) for life in self.note if not life.ended]
-            positions += [life.position(self._source) for life in self.past]
+            positions += [tracked.position(self._source) for tracked in self.note if not tracked.ended]
+            positions += [tracked.position(self._source) for tracked in self.past]
             turns, self.note, self.over, self.turns, self.past = list(self.turns), {}, {}, {}, {}
             positions += extra
             if positions:
                 await self._intake.record((), positions)
-            for life in turns:
-                if not life.unsure:
-                    self._schedule.release(life)
-                    self._schedule.want(life)
+            for tracked in turns:
+                if not tracked.unsure:
+                    self._schedule.release(tracked)
+                    self._schedule.want(tracked)
 
-    def end(self, life: TrackedFile) -> None:
-        """Forget a life, but for what was read of it."""
-        self.recovered(life)
-        self._schedule.forget(life)
-        self._schedule.shut(life)
-        self.past[life] = None
-        for one in self._registry.end(life):
+    def end(self, tracked: TrackedFile) -> None:
+        """Forget a tracked file, but for what was read of it."""
+        self.recovered(tracked)
+        self._schedule.forget(tracked)
+        self._schedule.shut(tracked)
+        self.past[tracked] = None
+        for one in self._registry.end(tracked):
             self.past.pop(one, None)
             self.over[one.key] = None
 
-    def lost(self, reason: str, life: TrackedFile, written_on: bool = False) -> None:
+    def lost(self, reason: str, tracked: TrackedFile, written_on: bool = False) -> None:
         """What is known of it and unread will not be read any more. `written_on`: nor will be what may be written to it
         where nobody sees how much that is."""
-        count = max(0, max(life.size, life.grown[0]) - max(life.offset, life.flushed))
+        count = max(0, max(tracked.size, tracked.grown[0]) - max(tracked.offset, tracked.flushed))
         # Seen, but never looked into: what it held may have been read where it was found again.
-        unsure = not life.looked_into and life.there > life.offset
+        unsure = not tracked.looked_into and tracked.there > tracked.offset
         if count or written_on or unsure:
-            self._intake.missed(reason, count, text(life.path))
+            self._intake.missed(reason, count, text(tracked.path))
 
-    def outrun(self, life: TrackedFile) -> None:
+    def outrun(self, tracked: TrackedFile) -> None:
         """It had lost its last name before it was seen to be rotated: nobody knows how many files came and went after
         it."""
-        self._intake.missed("outrun", 0, text(life.path))
+        self._intake.missed("outrun", 0, text(tracked.path))
 
-    def recovered(self, life: TrackedFile) -> None:
+    def recovered(self, tracked: TrackedFile) -> None:
         """It can be read, or nobody asks any more."""
-        if life.failures:
-            life.failures = 0
-            self._intake.degraded(text(life.path), None)
+        if tracked.failures:
+            tracked.failures = 0
+            self._intake.degraded(text(tracked.path), None)

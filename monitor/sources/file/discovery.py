@@ -12,11 +12,11 @@ from monitor.sources.file.tracked_file import TrackedFile
 
 __all__ = ["Discovery", "Meeting", "Parent", "Verdict", "discovery", "meeting"]
 
-Verdict = Literal["continues", "begins", "differs"]  # a file's content as against what was read of a life
+Verdict = Literal["continues", "begins", "differs"]  # a file's content as against what was read of a tracked file
 
 
 class Discovery(Enum):
-    """What a look at a path says, as against the life that it showed before."""
+    """What a look at a path says, as against the tracked file that it showed before."""
 
     ABSENT = "there was nothing and there is nothing"
     GONE = "the path leads nowhere any more"
@@ -29,7 +29,7 @@ class Discovery(Enum):
 
     @property
     def leaves(self) -> bool:
-        """The life shown loses the path."""
+        """The tracked file shown loses the path."""
         return self in (Discovery.GONE, Discovery.EXCHANGED, Discovery.REPLACED)
 
     @property
@@ -39,7 +39,7 @@ class Discovery(Enum):
 
 
 def discovery(shown: TrackedFile | None, owner: TrackedFile | None, path: str, seen: FileStamp | None) -> Discovery:
-    """`shown`: the life that the path showed; `owner`: the one known to lie in the file seen."""
+    """`shown`: the tracked file that the path showed; `owner`: the one known to lie in the file seen."""
     if seen is None:
         return Discovery.GONE if shown else Discovery.ABSENT
     if shown is not None and shown.inode == (seen.dev, seen.ino):
@@ -61,10 +61,10 @@ def _nameless(owner: TrackedFile, path: str, seen: FileStamp) -> bool:
 
 
 class Parent(NamedTuple):
-    """A life of which a file that nobody knows may be a copy."""
+    """A tracked file of which a file that nobody knows may be a copy."""
 
     verdict: Verdict
-    loose: bool  # no path leads to the life itself
+    loose: bool  # no path leads to the tracked file itself
     here: bool  # it was the last to be seen at the path of the file
     read: bool  # all that is known of it was scanned
 

@@ -14,9 +14,9 @@ __all__ = ["Logs", "youngest"]
 
 
 def youngest(named: Iterable[tuple[TrackedFile, Iterable[str]]]) -> set[TrackedFile]:
-    """Of each log the life written last."""
+    """Of each log the tracked file written last."""
     ordered = sorted(named, key=lambda one: one[0].mtime)
-    return set({name: life for life, names in ordered for name in names}.values())
+    return set({name: tracked for tracked, names in ordered for name in names}.values())
 
 
 class Logs:

@@ -24,23 +24,23 @@ class OpenHandles:
         self._handles: dict[tuple[int, int], str] = {}
         self._listed = float("-inf")  # monotonic time
 
-    def open(self, life: TrackedFile) -> int:
-        """A descriptor of the deleted file that `life` was read from, or -1."""
-        if life.changed >= self._listed:  # for many that vanish at once one list will do
+    def open(self, tracked: TrackedFile) -> int:
+        """A descriptor of the deleted file that `tracked` was read from, or -1."""
+        if tracked.changed >= self._listed:  # for many that vanish at once one list will do
             self._list()
-        path = self._handles.get(life.inode)
-        fd = -1 if path is None else open_same(path, life.inode)
-        if fd < 0 or self._is_its_own(fd, life):
+        path = self._handles.get(tracked.inode)
+        fd = -1 if path is None else open_same(path, tracked.inode)
+        if fd < 0 or self._is_its_own(fd, tracked):
             return fd
         os.close(fd)
         return -1
 
-    def _is_its_own(self, fd: int, life: TrackedFile) -> bool:
+    def _is_its_own(self, fd: int, tracked: TrackedFile) -> bool:
         """The inode may have been given to another file meanwhile, which is none of ours."""
         try:
             size = os.fstat(fd).st_size
-            read = life.head[0] > 0
-            return read and self._hasher.continues(fd, size, life) and self._hasher.body_matches(fd, life)
+            read = tracked.head[0] > 0
+            return read and self._hasher.continues(fd, size, tracked) and self._hasher.body_matches(fd, tracked)
         except OSError:
             return False
 

@@ -1,4 +1,4 @@
-"""A turn: the new bytes of one life as blocks for the scanner, and the position committed with what they hold."""
+"""A turn: the new bytes of one file as blocks for the scanner, and the position committed with what they hold."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class FileReader:
     def __init__(
         self,
         source: str,
-        life: TrackedFile,
+        tracked: TrackedFile,
         hasher: Hasher,
         flush: int | None = None,
         *,
@@ -67,20 +67,20 @@ class FileReader:
         has rested for so many seconds.
         """
         self.source = source
-        self.life = life
+        self.tracked = tracked
         self._container = container
         self._before, self._rest = before, rest
         self._carry: Carry | None = None
-        self.inode = life.inode
+        self.inode = tracked.inode
         self.verdict: Literal["read", "replaced", "moved", "failed"] = "read"
         self.error: OSError | None = None
         self.rewritten = False  # the head is another one, what lies before the offset is not
         self.more = False
         self.rest = 0
-        self.size = life.size
+        self.size = tracked.size
         self.seen = 0  # size of a content that another one took the place of after it was looked at
-        self.mtime = life.mtime
-        self.offset = life.offset
+        self.mtime = tracked.mtime
+        self.offset = tracked.offset
         self.flushed = 0
         self.peeked = 0
         self.wait = 0.0
@@ -90,12 +90,12 @@ class FileReader:
         self.left = False  # what is open is left to the successor
         self._begin = b""  # of the file, as it was read
         self._blank, self._looked = 0, 0.0
-        self._known: Known = life.known
+        self._known: Known = tracked.known
         self._flush, self._whole = flush, whole
         self._hasher = hasher
-        self._head, self._body = life.head, life.body
+        self._head, self._body = tracked.head, tracked.body
         self._mark = b""
-        self._lines = KnownLines(life.line, self._text)
+        self._lines = KnownLines(tracked.line, self._text)
         self._shown: tuple[int, memoryview] = (0, memoryview(b""))  # the last block and where it begins
         self._stream: CountedStream | None = None
         self._fault: Exception | None = None  # met in it
@@ -103,9 +103,9 @@ class FileReader:
     def blocks(self) -> Iterator[Block]:
         buffer = _BUFFERS.pop() if _BUFFERS else bytearray(CONTEXT + BLOCK)
         try:
-            if (self.life.archive or self._open()) and self._go_on():
+            if (self.tracked.archive or self._open()) and self._go_on():
                 try:
-                    yield from self._archive(buffer) if self.life.archive else self._cut(buffer, self.size)
+                    yield from self._archive(buffer) if self.tracked.archive else self._cut(buffer, self.size)
                 finally:
                     self._grow_head()
         except _DAMAGE as error:
@@ -119,31 +119,31 @@ class FileReader:
                 self._stream.close()
 
     def _open(self) -> bool:
-        life = self.life
-        if life.fd < 0:
+        tracked = self.tracked
+        if tracked.fd < 0:
             try:
-                life.fd = open_file(life.path)
+                tracked.fd = open_file(tracked.path)
             except FileNotFoundError:
                 self.verdict = "moved"
                 return False
-        status = os.fstat(life.fd)
-        if (status.st_dev, status.st_ino) != life.inode or not stat.S_ISREG(status.st_mode):
-            life.close()
+        status = os.fstat(tracked.fd)
+        if (status.st_dev, status.st_ino) != tracked.inode or not stat.S_ISREG(status.st_mode):
+            tracked.close()
             self.verdict = "moved"
             return False
-        before, self._known = life.known, (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        before, self._known = tracked.known, (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
         self.size, self.mtime = status.st_size, status.st_mtime_ns
-        if not self._hasher.continues(life.fd, self.size, life):
-            self.rewritten = 0 < life.offset <= self.size and self._hasher.mark_matches(life.fd, life)
-            if not self.rewritten or life.rewrites < 3:
+        if not self._hasher.continues(tracked.fd, self.size, tracked):
+            self.rewritten = 0 < tracked.offset <= self.size and self._hasher.mark_matches(tracked.fd, tracked)
+            if not self.rewritten or tracked.rewrites < 3:
                 self.verdict = "replaced"
                 return False
             self._head = self._body = (0, "")  # a file that keeps rewriting its first bytes is no new file each time
         elif (start := self._doubt(before)) is not None and not self._read_again(start):
             return False
-        life.proven = True
-        if life.until is not None:
-            self.size = min(self.size, life.until)
+        tracked.proven = True
+        if tracked.until is not None:
+            self.size = min(self.size, tracked.until)
         if status.st_blocks * 512 < status.st_size:
             self._skip_hole()
         self._stay_before_blanks()
@@ -151,28 +151,28 @@ class FileReader:
 
     def _doubt(self, before: Known) -> int | None:
         """From where on bytes that were read may be others now, although those at both ends are not; None: nowhere."""
-        life = self.life
-        if not life.offset or life.blank:  # space set aside is filled without growing
+        tracked = self.tracked
+        if not tracked.offset or tracked.blank:  # space set aside is filled without growing
             return None
-        if not self._hasher.body_matches(life.fd, life):
+        if not self._hasher.body_matches(tracked.fd, tracked):
             return 0
-        if life.body[0] >= life.offset:  # every byte was checked
+        if tracked.body[0] >= tracked.offset:  # every byte was checked
             return None
         size, mtime, ctime = before
         same = mtime == self._known[1] and ctime in (-1, self._known[2])
-        return life.start if life.doubted or (size == self._known[0] and not same) else None
+        return tracked.start if tracked.doubted or (size == self._known[0] and not same) else None
 
     def _read_again(self, start: int) -> bool:
         """Start over under the same generation, which gives what is found again the same ids; not while it is being
         written, and of a big file not too often."""
-        life = self.life
-        self.wait = max(0.0, life.trusted - time.monotonic())
+        tracked = self.tracked
+        self.wait = max(0.0, tracked.trusted - time.monotonic())
         age = time.time_ns() - max(self._known[1:])
-        if age < MOMENT and not (age < 0 and life.doubted):  # where the clock was set back one moment has to do
+        if age < MOMENT and not (age < 0 and tracked.doubted):  # where the clock was set back one moment has to do
             self.wait = max(self.wait, MOMENT / 1e9)
-        if self.wait and life.until is None:
-            self.doubted, self._known = True, life.known
-            self.size, self.mtime = life.size, life.mtime
+        if self.wait and tracked.until is None:
+            self.doubted, self._known = True, tracked.known
+            self.size, self.mtime = tracked.size, tracked.mtime
             return False
         self.wait, self._again, self.offset = 0.0, True, start
         self._body, self._mark, self._lines.known = (0, ""), b"", (0, 1)
@@ -181,7 +181,7 @@ class FileReader:
     def _go_on(self) -> bool:
         """Take over what the predecessor left open. Whether to read now: as long as it is written to, that may be ended
         there."""
-        if self._before is None or self.offset or not (self.size or self.life.archive):
+        if self._before is None or self.offset or not (self.size or self.tracked.archive):
             return True
         try:
             given = carry(self._before, self._hasher)
@@ -193,7 +193,7 @@ class FileReader:
         if given is not None and given.open:
             self.wait = max(0.0, self._rest - (time.monotonic() - self._before.changed))
         if self.wait and self._rest:
-            self._known, self.size, self.mtime = self.life.known, self.life.size, self.life.mtime
+            self._known, self.size, self.mtime = self.tracked.known, self.tracked.size, self.tracked.mtime
             self.early = True
             return False
         self.wait, self._carry = 0.0, given
@@ -211,11 +211,11 @@ class FileReader:
 
     def _stay_before_blanks(self) -> None:
         """A run of NULs up to the end is not written yet: what gets written there is not to be taken for read."""
-        life, fd, end = self.life, self.life.fd, self.size
+        tracked, fd, end = self.tracked, self.tracked.fd, self.size
         if end <= self.offset or not blank_end(fd, end):
             return
         self._blank, now = end, time.monotonic()
-        self._looked = life.looked if life.blank == end else 0.0
+        self._looked = tracked.looked if tracked.blank == end else 0.0
         if now - self._looked < TRUST:
             # There was nothing but NUL a moment ago: only the beginning, which is being filled, is looked at.
             self.size, self.wait = first_blank(fd, self.offset, end), TRUST
@@ -228,7 +228,7 @@ class FileReader:
 
         The latter is space set aside: what gets written there later is not to be taken for read.
         """
-        fd = self.life.fd
+        fd = self.tracked.fd
         try:
             data = os.lseek(fd, self.offset, os.SEEK_DATA)
         except OSError:  # nothing but a hole up to the end, or a file system that cannot tell
@@ -248,10 +248,10 @@ class FileReader:
         if not self._unpack():
             self.verdict = "moved"
             return
-        if self._stream is None or not self._hasher.archive_continues(self._stream, self.life):
+        if self._stream is None or not self._hasher.archive_continues(self._stream, self.tracked):
             self.verdict = "replaced"
             return
-        if self.offset < self.life.head[0]:
+        if self.offset < self.tracked.head[0]:
             self._stream.close()
             if not self._unpack():
                 self.verdict = "moved"
@@ -265,21 +265,21 @@ class FileReader:
             raise self._fault
 
     def _unpack(self) -> bool:
-        """Open the archive at the path of the life. Whether it is that of the life, and not one that got its name; of
-        one that was never read not even the inode tells, which may have been given on."""
-        life = self.life
+        """Open the archive at the path of the tracked file. Whether it is that one's, and not one that got its name;
+        of one that was never read not even the inode says, which may have been given on."""
+        tracked = self.tracked
         try:
-            stream = open_archive(life.path)
+            stream = open_archive(tracked.path)
             self._stream = CountedStream(stream) if stream is not None else None
-            status = os.stat(life.path)
+            status = os.stat(tracked.path)
         except FileNotFoundError:
             return False
-        known = life.known_by_content or (status.st_size, status.st_mtime_ns) == (life.there, life.mtime)
-        return known and (status.st_dev, status.st_ino) == life.inode
+        known = tracked.known_by_content or (status.st_size, status.st_mtime_ns) == (tracked.there, tracked.mtime)
+        return known and (status.st_dev, status.st_ino) == tracked.inode
 
     def _fill(self, view: memoryview, at: int) -> int:
         if self._stream is None:
-            return os.preadv(self.life.fd, [view], at)
+            return os.preadv(self.tracked.fd, [view], at)
         try:
             piece = self._stream.read(min(len(view), _UNPACKED))
         except _DAMAGE as error:
@@ -298,7 +298,7 @@ class FileReader:
         if self._carry is not None:
             window = Window(bytearray(len(buffer) + len(self._carry.text)), start)
             window.precede(self._carry.text, self._carry.settled)
-        longest = TURN if start >= self.life.suspect else 0
+        longest = TURN if start >= self.tracked.suspect else 0
         first = True
         while True:
             ended = window.fill(self._fill, size)
@@ -342,16 +342,16 @@ class FileReader:
     def _stands(self, data: memoryview, base: int, short: bool) -> bool:
         """Whether what was read first, from `base` on, is of the content that was looked at. Otherwise the file was cut
         off (`short`) or filled anew since, and nobody has read the beginning of what it holds now."""
-        life, stands = self.life, not short
+        tracked, stands = self.tracked, not short
         if not self.rewritten:
-            for start, (length, digest) in ((0, life.head), (life.offset - life.mark[0], life.mark)):
+            for start, (length, digest) in ((0, tracked.head), (tracked.offset - tracked.mark[0], tracked.mark)):
                 if length and base <= start and start + length <= base + len(data):
                     stands &= self._hasher.digest(data[start - base : start - base + length]) == digest
         if stands:
             self._begin = bytes(data[-base : BODY - base]) if base <= 0 else b""
             return True
         self.verdict, self.seen = "replaced", self.size
-        status = os.fstat(life.fd)
+        status = os.fstat(tracked.fd)
         self.size, self.mtime = status.st_size, status.st_mtime_ns
         return False
 
@@ -362,12 +362,12 @@ class FileReader:
         # Behind a fault it may be there in whole the next time: an archive that is still being written ends in one.
         if not self.rest or self._flush not in (-1, end) or self._fault is not None:
             return
-        self.left = self.life.awaited or (self.life.hopes and not self._whole)
+        self.left = self.tracked.awaited or (self.tracked.hopes and not self._whole)
         if self.left:
             return
         if archive:
             self.offset, self._mark = end, bytes(data[-MARK:])
-        if self.life.flushed == end and (archive or self.life.after is not None) and not self._again:
+        if self.tracked.flushed == end and (archive or self.tracked.after is not None) and not self._again:
             return  # the successor took it over, and may be gone itself by now
         if self._whole or archive:
             self.flushed, limit = end, None
@@ -384,8 +384,8 @@ class FileReader:
         self._shown = base, data
         block = Block(
             source=self.source,
-            path=text(self.life.path),
-            generation=self.life.generation,
+            path=text(self.tracked.path),
+            generation=self.tracked.generation,
             offset=base,
             data=data,
             time=time.time(),
@@ -401,7 +401,7 @@ class FileReader:
     def _text(self, at: int, size: int) -> bytes:
         """To count lines in; of an archive what was given last."""
         if self._stream is None:
-            return os.pread(self.life.fd, size, at)
+            return os.pread(self.tracked.fd, size, at)
         base, data = self._shown
         return bytes(data[at - base : at - base + size]) if at >= base else b""
 
@@ -409,29 +409,29 @@ class FileReader:
         # Of settled bytes only: space set aside is still to be filled. Before there are any, a few that may change
         # are better than none, as inodes are reused.
         settled = self.offset or self.size
-        first = bool(self.offset and not self.life.offset) and not self._again
-        if self.life.rewrites >= 3:
+        first = bool(self.offset and not self.tracked.offset) and not self._again
+        if self.tracked.rewrites >= 3:
             return
         if min(HEAD, settled) > self._head[0] or min(BODY, self.offset) > self._body[0] or first:
             # What was read, if it goes so far: the file may hold another content by now.
             data = self._begin[:settled]
-            if not data and self.life.archive:
+            if not data and self.tracked.archive:
                 return
-            data = data or os.pread(self.life.fd, min(BODY, settled), 0)
+            data = data or os.pread(self.tracked.fd, min(BODY, settled), 0)
             if min(HEAD, settled) > self._head[0] or first:
                 self._head = (len(data[:HEAD]), self._hasher.digest(data[:HEAD]))
             self._body = (len(data), self._hasher.digest(data)) if self.offset else (0, "")
 
     def positions(self) -> tuple[Position, ...]:
         """The position to commit with the findings; none when there is nothing new."""
-        # A life of which nothing is settled yet is saved as well: after a restart its file may have another name.
-        if self.verdict in ("replaced", "moved") or self.life.ended:
+        # One of which nothing is settled yet is saved as well: after a restart its file may have another name.
+        if self.verdict in ("replaced", "moved") or self.tracked.ended:
             return ()
-        life = self.life
-        new = self.offset != life.offset or self.flushed or self._again or self._head != life.head
-        if not new and life.record is StoredState.SAVED:
+        tracked = self.tracked
+        new = self.offset != tracked.offset or self.flushed or self._again or self._head != tracked.head
+        if not new and tracked.record is StoredState.SAVED:
             return ()
-        after = replace(life)
+        after = replace(tracked)
         self._update(after)
         given = [replace(before, flushed=end) for before, end in self._taken_over]
         return (after.position(self.source), *(before.position(self.source) for before in given))
@@ -440,29 +440,29 @@ class FileReader:
     def _taken_over(self) -> list[tuple[TrackedFile, int]]:
         """Predecessors of which the end was scanned with this file, and where that is."""
         given = self._carry if self.offset or self.flushed else None
-        return list(chain(self.life, given)) if given is not None and given.open else []
+        return list(chain(self.tracked, given)) if given is not None and given.open else []
 
-    def _update(self, life: TrackedFile) -> None:
+    def _update(self, tracked: TrackedFile) -> None:
         if self._mark or self._again:
-            life.mark = (len(self._mark), self._hasher.digest(self._mark))
-        life.offset, life.size, life.mtime, life.known = self.offset, self.size, self.mtime, self._known
-        life.head, life.body, life.line = self._head, self._body, self._lines.known
-        life.flushed = self.flushed or (0 if self._again else life.flushed)
+            tracked.mark = (len(self._mark), self._hasher.digest(self._mark))
+        tracked.offset, tracked.size, tracked.mtime, tracked.known = self.offset, self.size, self.mtime, self._known
+        tracked.head, tracked.body, tracked.line = self._head, self._body, self._lines.known
+        tracked.flushed = self.flushed or (0 if self._again else tracked.flushed)
 
     def apply(self) -> None:
         """Take over what is committed now. Only on the event loop."""
-        life = self.life
+        tracked = self.tracked
         if self.verdict in ("replaced", "moved"):
             return
-        life.record = StoredState.SAVED
-        if self.size != life.size:
-            life.changed = time.monotonic()
+        tracked.record = StoredState.SAVED
+        if self.size != tracked.size:
+            tracked.changed = time.monotonic()
         if not self.more:
-            life.caught = time.monotonic()
+            tracked.caught = time.monotonic()
         for before, end in self._taken_over:
             before.flushed = end
-        self._update(life)
-        life.peeked = self.peeked or life.peeked
-        life.blank, life.looked, life.doubted = self._blank, self._looked, self.doubted
+        self._update(tracked)
+        tracked.peeked = self.peeked or tracked.peeked
+        tracked.blank, tracked.looked, tracked.doubted = self._blank, self._looked, self.doubted
         if self._again:
-            life.trusted = time.monotonic() + self.size / REREAD
+            tracked.trusted = time.monotonic() + self.size / REREAD

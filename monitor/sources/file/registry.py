@@ -1,4 +1,4 @@
-"""All lives of one source, and everything they are found by. Whoever changes one index changes them all: here."""
+"""All tracked files of a source, and everything they are found by. Who changes one index changes them all: here."""
 
 from __future__ import annotations
 
@@ -13,169 +13,174 @@ from monitor.sources.file.tracked_file import FileState, TrackedFile, text
 
 __all__ = ["ClosedFiles", "Registry"]
 
-KEPT = 1024  # lives that ended, or as many as there are files
+KEPT = 1024  # tracked files that ended, or as many as there are files
 
 
 class Registry:
     """Use on the event loop only."""
 
     def __init__(self) -> None:
-        self._lives: dict[TrackedFile, None] = {}
-        self._paths: dict[str, TrackedFile] = {}  # followed path → the life it shows
+        self._tracked_files: dict[TrackedFile, None] = {}
+        self._paths: dict[str, TrackedFile] = {}  # followed path → the tracked file it shows
         self._inodes: dict[tuple[int, int], TrackedFile] = {}
-        self._last: dict[str, TrackedFile] = {}  # path → the life last seen there
+        self._last: dict[str, TrackedFile] = {}  # path → the tracked file last seen there
         self._aliases: dict[str, TrackedFile] = {}  # further names that events come under: link targets, rotated names
         self._past = ClosedFiles()
 
     # Looking up
 
     def __iter__(self) -> Iterator[TrackedFile]:
-        return iter(list(self._lives))
+        return iter(list(self._tracked_files))
 
     def loose(self) -> list[TrackedFile]:
         """Lives without a followed path."""
-        return [life for life in self._lives if life.loose]
+        return [tracked for tracked in self._tracked_files if tracked.loose]
 
     def shown(self, path: str) -> TrackedFile | None:
-        """The life that a followed path leads to."""
+        """The tracked file that a followed path leads to."""
         return self._paths.get(path)
 
     def inside(self, inode: tuple[int, int]) -> TrackedFile | None:
-        """The life known to lie in this file."""
+        """The tracked file known to lie in this file."""
         return self._inodes.get(inode)
 
     def last(self, path: str) -> TrackedFile | None:
-        """The life last seen at a path, also when it has moved on."""
+        """The tracked file last seen at a path, also when it has moved on."""
         return self._last.get(path)
 
     def called(self, path: str) -> TrackedFile | None:
-        """The life that an event under this name is about."""
+        """The tracked file that an event under this name is about."""
         return self._paths.get(path) or self._aliases.get(path)
 
     def targets(self) -> set[str]:
         """Folders in which the targets of followed links lie."""
-        return {os.path.dirname(path) for path, life in self._aliases.items() if not life.loose}
+        return {os.path.dirname(path) for path, tracked in self._aliases.items() if not tracked.loose}
 
     def parents(self, path: str, inode: tuple[int, int] | None = None) -> list[TrackedFile]:
         """Lives of which a file at `path` may be a copy; with `inode`, also those that had the same name once, and
         those that ended: compressed after it was read, a file may look younger than the log that came after it."""
         found = [self._last.get(name) for name in original_names(path)]
-        lives = [life for life in found if life is not None and life.known_by_content and not life.ended]
+        tracked_files = [
+            tracked for tracked in found if tracked is not None and tracked.known_by_content and not tracked.ended
+        ]
         if inode is not None:
             names = set(original_names(path)[1:])
-            lives += [life for life in self._related(names, inode) if life.known_by_content]
-            lives += self._past.called(names)
-        return list(dict.fromkeys(lives))
+            tracked_files += [tracked for tracked in self._related(names, inode) if tracked.known_by_content]
+            tracked_files += self._past.called(names)
+        return list(dict.fromkeys(tracked_files))
 
     def awaited(self, path: str, inode: tuple[int, int]) -> bool:
         """Whether a deleted file that will be read, and was not yet, may be the original of one at `path`."""
         related = self._related(set(original_names(path)[1:]), inode)
-        unread = (life for life in related if life.fd >= 0 and not life.known_by_content and not life.failures)
-        return any(not os.fstat(life.fd).st_nlink for life in unread)
+        unread = (
+            tracked for tracked in related if tracked.fd >= 0 and not tracked.known_by_content and not tracked.failures
+        )
+        return any(not os.fstat(tracked.fd).st_nlink for tracked in unread)
 
     def _related(self, names: set[str], inode: tuple[int, int]) -> Iterator[TrackedFile]:
         """Lives in other files that may have had one of these names."""
-        for life in self._lives:
-            if life.inode != inode and names & set(original_names(life.path)):
-                yield life
+        for tracked in self._tracked_files:
+            if tracked.inode != inode and names & set(original_names(tracked.path)):
+                yield tracked
 
     def unread(self) -> list[Behind]:
         """What is on disk, as last seen, and was not scanned. What is compressed does not tell how much it holds."""
         now = time.monotonic()
         return [
-            Behind(text(life.path), unread, now - life.caught)
-            for life in self._lives
-            if not life.archive and (unread := life.there - max(life.offset, life.flushed, life.blank)) > 0
+            Behind(text(tracked.path), unread, now - tracked.caught)
+            for tracked in self._tracked_files
+            if not tracked.archive
+            and (unread := tracked.there - max(tracked.offset, tracked.flushed, tracked.blank)) > 0
         ]
 
     # Changes
 
-    def add(self, life: TrackedFile) -> None:
-        """A life without a followed path, as yet or for good."""
-        assert life not in self._lives
-        life.place = FileState.LOOSE
-        self._lives[life] = None
-        self._claim(life, life.inode)
+    def add(self, tracked: TrackedFile) -> None:
+        """A tracked file without a followed path, as yet or for good."""
+        assert tracked not in self._tracked_files
+        tracked.place = FileState.LOOSE
+        self._tracked_files[tracked] = None
+        self._claim(tracked, tracked.inode)
 
-    def remember(self, lives: Iterable[TrackedFile]) -> None:
+    def remember(self, tracked_files: Iterable[TrackedFile]) -> None:
         """Lives from before a restart. Where two claim one inode (it was reused, or the file was truncated just before
         the end) the younger one has it."""
-        ordered = sorted(lives, key=lambda life: (life.mtime, -life.offset))
-        claimed = {life.inode: life for life in ordered}
-        for life in ordered:
-            if claimed[life.inode] is not life:
-                life.inode = (0, 0)
-            self.add(life)
-            self._last[life.path] = life
+        ordered = sorted(tracked_files, key=lambda tracked: (tracked.mtime, -tracked.offset))
+        claimed = {tracked.inode: tracked for tracked in ordered}
+        for tracked in ordered:
+            if claimed[tracked.inode] is not tracked:
+                tracked.inode = (0, 0)
+            self.add(tracked)
+            self._last[tracked.path] = tracked
 
-    def attach(self, life: TrackedFile, path: str) -> None:
+    def attach(self, tracked: TrackedFile, path: str) -> None:
         """A followed path leads to it."""
-        assert not life.ended
+        assert not tracked.ended
         assert path not in self._paths
-        if life not in self._lives:
-            self.add(life)
-        self._paths[path] = self._last[path] = life
-        life.paths.add(path)
-        life.place = FileState.FOLLOWED
-        life.searches = 0
-        if life.path not in life.paths:
-            self._aliases.pop(life.path, None)
-            self._renamed(life)
-            life.path = path
+        if tracked not in self._tracked_files:
+            self.add(tracked)
+        self._paths[path] = self._last[path] = tracked
+        tracked.paths.add(path)
+        tracked.place = FileState.FOLLOWED
+        tracked.searches = 0
+        if tracked.path not in tracked.paths:
+            self._aliases.pop(tracked.path, None)
+            self._renamed(tracked)
+            tracked.path = path
         real = os.path.realpath(path) if os.path.islink(path) else ""
         if real:
             # Events come under the name of its target, and so do its copies.
-            self._aliases[real] = self._last[real] = life
-        if life.path == path and life.target != real:
-            life.target = real
-            life.stale()
-        self.check(life)
+            self._aliases[real] = self._last[real] = tracked
+        if tracked.path == path and tracked.target != real:
+            tracked.target = real
+            tracked.stale()
+        self.check(tracked)
 
     def detach(self, path: str) -> TrackedFile:
-        """A followed path leads to it no longer. Returns the life, which is loose when that was its last one."""
-        life = self._paths.pop(path)
-        life.paths.discard(path)
-        self._renamed(life)
-        if not life.paths:
-            life.place = FileState.LOOSE
-            life.changed = time.monotonic()
-        elif life.path == path:
-            life.path = next(iter(life.paths))
-        self.check(life)
-        return life
+        """A followed path leads to it no longer. Returns the file, which is loose when that was its last one."""
+        tracked = self._paths.pop(path)
+        tracked.paths.discard(path)
+        self._renamed(tracked)
+        if not tracked.paths:
+            tracked.place = FileState.LOOSE
+            tracked.changed = time.monotonic()
+        elif tracked.path == path:
+            tracked.path = next(iter(tracked.paths))
+        self.check(tracked)
+        return tracked
 
-    def move(self, life: TrackedFile, rest: Rest) -> None:
+    def move(self, tracked: TrackedFile, rest: Rest) -> None:
         """Its file, or a copy of it in which it goes on, lies there now."""
-        assert life.loose
-        self._aliases.pop(life.path, None)
-        self._renamed(life)
-        life.path, life.archive, life.target = rest.path, rest.archive, ""
-        life.there, life.searches = rest.size, 0
-        self._claim(life, rest.inode)
-        self._aliases[life.path] = life
-        self.check(life)
+        assert tracked.loose
+        self._aliases.pop(tracked.path, None)
+        self._renamed(tracked)
+        tracked.path, tracked.archive, tracked.target = rest.path, rest.archive, ""
+        tracked.there, tracked.searches = rest.size, 0
+        self._claim(tracked, rest.inode)
+        self._aliases[tracked.path] = tracked
+        self.check(tracked)
 
-    def found(self, rest: Rest, life: TrackedFile) -> None:
-        """A rotated file that nobody has read is the new life `life`."""
-        self.add(life)
-        self._aliases[rest.path] = life
+    def found(self, rest: Rest, tracked: TrackedFile) -> None:
+        """A rotated file that nobody has read is the new tracked file `tracked`."""
+        self.add(tracked)
+        self._aliases[rest.path] = tracked
 
-    def settle_in(self, life: TrackedFile, inode: tuple[int, int]) -> None:
+    def settle_in(self, tracked: TrackedFile, inode: tuple[int, int]) -> None:
         """It goes on in another file at the same path."""
-        self._claim(life, inode)
-        life.stale()
+        self._claim(tracked, inode)
+        tracked.stale()
 
-    def renounce(self, life: TrackedFile) -> None:
+    def renounce(self, tracked: TrackedFile) -> None:
         """The file of that inode is not its own."""
-        if self._inodes.get(life.inode) is life:
-            del self._inodes[life.inode]
-        life.inode = (0, 0)
+        if self._inodes.get(tracked.inode) is tracked:
+            del self._inodes[tracked.inode]
+        tracked.inode = (0, 0)
 
     def succeed(self, old: TrackedFile, new: TrackedFile) -> None:
-        """The file of `old` holds the new life `new`: it takes over paths, inode and descriptor."""
+        """The file of `old` holds the new tracked file `new`: it takes over paths, inode and descriptor."""
         new.fd, old.fd = old.fd, -1
         new.place = old.place
-        self._lives[new] = None
+        self._tracked_files[new] = None
         new.paths, old.paths = old.paths, set()
         for index in (self._paths, self._last, self._aliases):
             for path in [path for path in (old.path, old.target, *new.paths) if index.get(path) is old]:
@@ -186,64 +191,64 @@ class Registry:
         self.check(new)
         self.check(old)
 
-    def end(self, life: TrackedFile) -> list[TrackedFile]:
-        """Forget it, but for what was read of it. Returns lives of which nothing is kept any more."""
-        for path in life.paths:
+    def end(self, tracked: TrackedFile) -> list[TrackedFile]:
+        """Forget it, but for what was read of it. Returns tracked files of which nothing is kept any more."""
+        for path in tracked.paths:
             del self._paths[path]
-        life.paths = set()
+        tracked.paths = set()
         for index in (self._last, self._aliases):
-            for path in [path for path in (life.path, life.target) if index.get(path) is life]:
+            for path in [path for path in (tracked.path, tracked.target) if index.get(path) is tracked]:
                 del index[path]
-        if self._inodes.get(life.inode) is life:
-            del self._inodes[life.inode]  # it keeps its number: a turn that is at work ends by it
-        self._lives.pop(life, None)
-        life.place = FileState.ENDED
-        life.before = life.after = None
-        return self.recall(life)
+        if self._inodes.get(tracked.inode) is tracked:
+            del self._inodes[tracked.inode]  # it keeps its number: a turn that is at work ends by it
+        self._tracked_files.pop(tracked, None)
+        tracked.place = FileState.ENDED
+        tracked.before = tracked.after = None
+        return self.recall(tracked)
 
-    def recall(self, life: TrackedFile) -> list[TrackedFile]:
-        """Know again what was read of a life that ended. Returns lives of which nothing is kept any more."""
-        return self._past.add(life, len(self._lives)) if life.known_by_content else [life]
+    def recall(self, tracked: TrackedFile) -> list[TrackedFile]:
+        """Know again what was read of one that ended. Returns those of which nothing is stored any more."""
+        return self._past.add(tracked, len(self._tracked_files)) if tracked.known_by_content else [tracked]
 
-    def _claim(self, life: TrackedFile, inode: tuple[int, int]) -> None:
-        self.renounce(life)
+    def _claim(self, tracked: TrackedFile, inode: tuple[int, int]) -> None:
+        self.renounce(tracked)
         if (other := self._inodes.get(inode)) is not None:
             self.renounce(other)
-        life.inode = inode
+        tracked.inode = inode
         if inode != (0, 0):
-            self._inodes[inode] = life
+            self._inodes[inode] = tracked
 
-    def _renamed(self, life: TrackedFile) -> None:
+    def _renamed(self, tracked: TrackedFile) -> None:
         """Losing or getting a name changes the ctime, which is no reason to doubt the content."""
-        life.known = (*life.known[:2], -1)
-        life.stale()
+        tracked.known = (*tracked.known[:2], -1)
+        tracked.stale()
 
-    def check(self, life: TrackedFile) -> None:
-        """What must hold of a life and the indices."""
-        assert life in self._lives
-        assert (life.place is FileState.FOLLOWED) == bool(life.paths), life.place
-        assert all(self._paths[path] is life for path in life.paths)
-        assert life.place is not FileState.FOLLOWED or life.path in life.paths
-        assert life.inode == (0, 0) or self._inodes[life.inode] is life
+    def check(self, tracked: TrackedFile) -> None:
+        """What must hold of a tracked file and the indices."""
+        assert tracked in self._tracked_files
+        assert (tracked.place is FileState.FOLLOWED) == bool(tracked.paths), tracked.place
+        assert all(self._paths[path] is tracked for path in tracked.paths)
+        assert tracked.place is not FileState.FOLLOWED or tracked.path in tracked.paths
+        assert tracked.inode == (0, 0) or self._inodes[tracked.inode] is tracked
 
 
 class ClosedFiles:
     """Use on the event loop only. One a generation: the last that ended."""
 
     def __init__(self) -> None:
-        self._lives: dict[str, TrackedFile] = {}  # by generation, the first to end first
+        self._tracked_files: dict[str, TrackedFile] = {}  # by generation, the first to end first
         self._names: dict[str, dict[TrackedFile, None]] = {}  # names they may have had before they were rotated
 
-    def add(self, life: TrackedFile, files: int) -> list[TrackedFile]:
-        """Keep one that something was read of. Returns those that are forgotten for it. `files`: lives that go on."""
-        assert life.ended
-        assert life.known_by_content
-        forgotten = [self._lives.pop(life.generation)] if life.generation in self._lives else []
-        self._lives[life.generation] = life
-        while len(self._lives) > max(KEPT, files):
-            forgotten.append(self._lives.pop(next(iter(self._lives))))
-        for name in original_names(life.path):
-            self._names.setdefault(name, {})[life] = None
+    def add(self, tracked: TrackedFile, files: int) -> list[TrackedFile]:
+        """Keep one that something was read of. Returns those that are forgotten for it. `files`: those that go on."""
+        assert tracked.ended
+        assert tracked.known_by_content
+        forgotten = [self._tracked_files.pop(tracked.generation)] if tracked.generation in self._tracked_files else []
+        self._tracked_files[tracked.generation] = tracked
+        while len(self._tracked_files) > max(KEPT, files):
+            forgotten.append(self._tracked_files.pop(next(iter(self._tracked_files))))
+        for name in original_names(tracked.path):
+            self._names.setdefault(name, {})[tracked] = None
         for other in forgotten:
             for name in original_names(other.path):
                 del self._names[name][other]
@@ -253,4 +258,4 @@ class ClosedFiles:
 
     def called(self, names: Iterable[str]) -> list[TrackedFile]:
         """Those that may have had one of these names before they were rotated."""
-        return list(dict.fromkeys(life for name in names for life in self._names.get(name, ())))
+        return list(dict.fromkeys(tracked for name in names for tracked in self._names.get(name, ())))

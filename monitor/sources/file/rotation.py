@@ -50,7 +50,7 @@ def _short(error: OSError) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """A file in which a life goes on, or one that nobody has read."""
+    """A file in which a tracked file goes on, or one that nobody has read."""
 
     path: str
     inode: tuple[int, int]
@@ -264,7 +264,7 @@ def _choose(
     elif chosen is None:
         chosen = _packed(former, siblings, packing)
 
-    # Written after what was read of `former` (in the same tick of the clock, maybe): when no other life claims them,
+    # Written after what was read of `former` (in the same tick of the clock, maybe): when no other one claims them,
     # nobody has read them. When it was written last itself says less: a service may come back to the next log late, and
     # a logger gives an archive the time at which it was made.
     after = [
@@ -276,7 +276,7 @@ def _choose(
 
 
 def _packed(former: TrackedFile, siblings: Sequence[Rest], packing: Collection[Rest]) -> Rest | None:
-    """What the file of a life of which nothing was read was compressed to. `siblings`: the youngest first.
+    """What the file of a tracked file of which nothing was read was compressed to. `siblings`: the youngest first.
 
     Compressors keep its time, bzip2 the whole seconds of it. Loggers do not: then only a name tells it that no
     other file has ever had. One that was still written to when it was last seen is the oldest of those written since,
@@ -297,8 +297,8 @@ def _packed(former: TrackedFile, siblings: Sequence[Rest], packing: Collection[R
     return next(iter(found), None)
 
 
-def compare(rest: Rest, life: TrackedFile, hasher: Hasher) -> Verdict:
-    """Whether a file holds all that was read of `life`, only a beginning of it (a copy in the making?), or neither.
+def compare(rest: Rest, tracked: TrackedFile, hasher: Hasher) -> Verdict:
+    """Whether a file holds all that was read of `tracked`, only a beginning of it (a copy in the making?), or neither.
 
     Raises Shortage; Moved when its path leads to another file by now, which must not be taken for it.
     """
@@ -309,13 +309,15 @@ def compare(rest: Rest, life: TrackedFile, hasher: Hasher) -> Verdict:
                 return "differs"
             with stream:
                 _check_still_there(rest, os.stat(rest.path))
-                return "continues" if hasher.archive_continues(stream, life) else "differs"
+                return "continues" if hasher.archive_continues(stream, tracked) else "differs"
         with opened(rest.path) as fd:
             status = os.fstat(fd)
             _check_still_there(rest, status)
-            if hasher.continues(fd, status.st_size, life) and hasher.body_matches(fd, life):
+            if hasher.continues(fd, status.st_size, tracked) and hasher.body_matches(fd, tracked):
                 return "continues"
-            if status.st_size < life.offset and (status.st_size < life.head[0] or hasher.head_matches(fd, life)):
+            if status.st_size < tracked.offset and (
+                status.st_size < tracked.head[0] or hasher.head_matches(fd, tracked)
+            ):
                 return "begins"
     except FileNotFoundError as error:
         raise Moved from error
@@ -330,11 +332,11 @@ def compare(rest: Rest, life: TrackedFile, hasher: Hasher) -> Verdict:
     return "differs"
 
 
-def compare_wherever(rest: Rest, life: TrackedFile, hasher: Hasher) -> Verdict:
+def compare_wherever(rest: Rest, tracked: TrackedFile, hasher: Hasher) -> Verdict:
     """`compare` for a file that may have got another name in its folder since; one that is gone differs."""
     for _ in range(_LISTINGS):
         try:
-            return compare(rest, life, hasher)
+            return compare(rest, tracked, hasher)
         except Moved:
             again = look_for(rest)
             if again is None:

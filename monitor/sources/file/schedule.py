@@ -34,52 +34,52 @@ class Schedule:
 
     # Turns
 
-    def hold(self, life: TrackedFile) -> None:
+    def hold(self, tracked: TrackedFile) -> None:
         """No turn before `release`."""
-        assert life.work is WorkState.RESTING
-        life.work = WorkState.HELD
+        assert tracked.work is WorkState.RESTING
+        tracked.work = WorkState.HELD
 
-    def release(self, life: TrackedFile) -> None:
-        if life.work is WorkState.HELD:
-            life.work = WorkState.RESTING
+    def release(self, tracked: TrackedFile) -> None:
+        if tracked.work is WorkState.HELD:
+            tracked.work = WorkState.RESTING
 
-    def want(self, life: TrackedFile, flush: int | None = None, *, whole: bool = False) -> None:
+    def want(self, tracked: TrackedFile, flush: int | None = None, *, whole: bool = False) -> None:
         """Give it a turn as soon as there is one."""
-        if life.ended:
+        if tracked.ended:
             return
-        if life.busy:
-            life.work = WorkState.AGAIN
-        elif life.work is WorkState.RESTING:
-            life.work = WorkState.QUEUED
+        if tracked.busy:
+            tracked.work = WorkState.AGAIN
+        elif tracked.work is WorkState.RESTING:
+            tracked.work = WorkState.QUEUED
             self._pending += 1
             self._idle.clear()
-            waiting = life.there - life.offset
-            (self._bulk if life.bulk or waiting > BURST else self._live).append((life, flush, whole))
+            waiting = tracked.there - tracked.offset
+            (self._bulk if tracked.bulk or waiting > BURST else self._live).append((tracked, flush, whole))
             self._ready.release()
 
-    def grown(self, life: TrackedFile, size: int, mtime: int) -> None:
+    def grown(self, tracked: TrackedFile, size: int, mtime: int) -> None:
         """Its file has this size by now, and was written at that time."""
-        if life.there <= max(life.offset, life.flushed):
-            life.caught = time.monotonic()
-        life.there = size
-        if life.busy and life.proven:
+        if tracked.there <= max(tracked.offset, tracked.flushed):
+            tracked.caught = time.monotonic()
+        tracked.there = size
+        if tracked.busy and tracked.proven:
             # Known content that grows while its turn waits for the store.
-            life.grown = size, mtime
-        self.want(life)
+            tracked.grown = size, mtime
+        self.want(tracked)
 
-    def later(self, life: TrackedFile, seconds: float, flush: int | None = None, *, whole: bool = False) -> None:
+    def later(self, tracked: TrackedFile, seconds: float, flush: int | None = None, *, whole: bool = False) -> None:
         """Give it a turn after so long; replaces what was planned for it before."""
-        self.forget(life)
+        self.forget(tracked)
 
         def fire() -> None:
-            self._timers.pop(life, None)
-            self.want(life, flush, whole=whole)
+            self._timers.pop(tracked, None)
+            self.want(tracked, flush, whole=whole)
 
-        self._timers[life] = asyncio.get_running_loop().call_later(seconds, fire)
+        self._timers[tracked] = asyncio.get_running_loop().call_later(seconds, fire)
 
-    def forget(self, life: TrackedFile) -> None:
+    def forget(self, tracked: TrackedFile) -> None:
         """Drop what was planned for it."""
-        if planned := self._timers.pop(life, None):
+        if planned := self._timers.pop(tracked, None):
             planned.cancel()
 
     async def next(self) -> Ask:
@@ -88,15 +88,15 @@ class Schedule:
         self._picked += 1
         first, second = (self._bulk, self._live) if self._picked % 4 == 0 else (self._live, self._bulk)
         ask = (first or second).popleft()
-        life = ask[0]
-        assert life.work is WorkState.QUEUED
-        life.work = WorkState.BUSY
+        tracked = ask[0]
+        assert tracked.work is WorkState.QUEUED
+        tracked.work = WorkState.BUSY
         return ask
 
-    def over(self, life: TrackedFile) -> bool:
+    def over(self, tracked: TrackedFile) -> bool:
         """Its turn is over. Returns whether another one was wanted meanwhile."""
-        assert life.busy
-        again, life.work = life.work is WorkState.AGAIN, WorkState.RESTING
+        assert tracked.busy
+        again, tracked.work = tracked.work is WorkState.AGAIN, WorkState.RESTING
         return again
 
     def done(self) -> None:
@@ -126,21 +126,21 @@ class Schedule:
         """How many more files may be kept open."""
         return self.open_max - len(self._open) - self._pending
 
-    def shut(self, life: TrackedFile) -> None:
+    def shut(self, tracked: TrackedFile) -> None:
         """Close its file, unless it is at work: then that is done at the end of its turn."""
-        self._open.pop(life, None)
-        if not life.busy:
-            life.close()
+        self._open.pop(tracked, None)
+        if not tracked.busy:
+            tracked.close()
 
-    def keep_open(self, life: TrackedFile) -> None:
+    def keep_open(self, tracked: TrackedFile) -> None:
         """Descriptors stay open, so that a rotated or deleted file can be read to its end, up to a limit. Beyond it
         those go that can be opened again, the one that rests longest first: followed files, then rotated ones."""
-        if life.fd < 0:
-            self._open.pop(life, None)
+        if tracked.fd < 0:
+            self._open.pop(tracked, None)
             return
-        life.unopened = life.away = False
-        self._open[life] = None
-        self._open.move_to_end(life)
+        tracked.unopened = tracked.away = False
+        self._open[tracked] = None
+        self._open.move_to_end(tracked)
         for loose in (False, True):
             for other in list(self._open):
                 if len(self._open) <= self.open_max:

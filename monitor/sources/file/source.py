@@ -116,7 +116,7 @@ class FileConfig(LogConfig):
 
 
 class FileSource:
-    """See `FileConfig`. Positions: one a life of a file, and WATERMARK."""
+    """See `FileConfig`. Positions: one a tracked file, and WATERMARK."""
 
     Config: ClassVar[type[SourceConfig]] = FileConfig
 
@@ -162,10 +162,10 @@ class FileSource:
                 continue
             files += 1
             with contextlib.suppress(OSError, KeyError, TypeError, ValueError):
-                life = TrackedFile.restore(key, state)
-                seen = os.stat(life.path)
-                if (seen.st_dev, seen.st_ino) == life.inode and not life.archive:
-                    behind += max(0, seen.st_size - max(life.offset, life.flushed))
+                tracked = TrackedFile.restore(key, state)
+                seen = os.stat(tracked.path)
+                if (seen.st_dev, seen.st_ino) == tracked.inode and not tracked.archive:
+                    behind += max(0, seen.st_size - max(tracked.offset, tracked.flushed))
         return Where(f"{files:,} file{'s' * (files != 1)}", behind)
 
     async def run(self, once: bool) -> None:
@@ -199,19 +199,19 @@ class FileSource:
 
     def _take_handles(self) -> None:
         left = self._intake.handles
-        for life in self._registry:
-            life.fd = left.pop(life.inode, -1)
-            self._schedule.keep_open(life)
+        for tracked in self._registry:
+            tracked.fd = left.pop(tracked.inode, -1)
+            self._schedule.keep_open(tracked)
         for descriptor in left.values():
             os.close(descriptor)
         left.clear()
 
     def _leave_handles(self) -> None:
         """Deleted files cannot be opened again, and any file may be deleted before whoever comes after opens it."""
-        for life in self._registry:
-            if life.fd >= 0 and not life.ended:
-                self._intake.handles[life.inode], life.fd = life.fd, -1
-            life.close()
+        for tracked in self._registry:
+            if tracked.fd >= 0 and not tracked.ended:
+                self._intake.handles[tracked.inode], tracked.fd = tracked.fd, -1
+            tracked.close()
 
     async def _thread(
         self, work: Callable[..., _T], *args: Any, unclaimed: Callable[[_T], object] = lambda result: None
@@ -259,14 +259,14 @@ class FileSource:
         if thorough:
             self._tended = now
         return [
-            life
-            for life in self._registry.loose()
-            if self._tracker.begun and not life.busy and (thorough or now - life.changed < LIVELY)
+            tracked
+            for tracked in self._registry.loose()
+            if self._tracker.begun and not tracked.busy and (thorough or now - tracked.changed < LIVELY)
         ]
 
     def _descriptor(self, path: str) -> int:
-        life = self._registry.shown(path)
-        return life.fd if life is not None and not life.target else -1
+        tracked = self._registry.shown(path)
+        return tracked.fd if tracked is not None and not tracked.target else -1
 
     def _report(self, problems: Mapping[str, str]) -> None:
         """Say what the survey cannot reach, and what it can again."""
@@ -287,25 +287,25 @@ class FileSource:
 
     async def _work(self) -> None:
         while True:
-            life, flush, whole = await self._schedule.next()
+            tracked, flush, whole = await self._schedule.next()
             try:
-                if life.ended:
-                    self._schedule.over(life)
+                if tracked.ended:
+                    self._schedule.over(tracked)
                 else:
-                    await self._turn(life, flush, whole)
+                    await self._turn(tracked, flush, whole)
             finally:
                 self._schedule.done()
 
-    async def _turn(self, life: TrackedFile, flush: int | None, whole: bool) -> None:
-        patient = life.before is not None and waited(life) < PATIENCE
-        if patient and not ready(life):
-            await self._wait_for_predecessor(life)
+    async def _turn(self, tracked: TrackedFile, flush: int | None, whole: bool) -> None:
+        patient = tracked.before is not None and waited(tracked) < PATIENCE
+        if patient and not ready(tracked):
+            await self._wait_for_predecessor(tracked)
             return
-        life.proven = False
-        before = snapshot(life) if ready(life) else None
-        turn = FileReader(
+        tracked.proven = False
+        before = snapshot(tracked) if ready(tracked) else None
+        file_reader = FileReader(
             self.config.name,
-            life,
+            tracked,
             self._hasher,
             -1 if self._once else flush,
             whole=whole or self._once,
@@ -313,117 +313,120 @@ class FileSource:
             before=before,
             rest=self.config.quiet if patient and not self._once else 0.0,
         )
-        if before is not None and life.before is not None and life.before.work is WorkState.RESTING:
-            self._schedule.hold(life.before)
+        if before is not None and tracked.before is not None and tracked.before.work is WorkState.RESTING:
+            self._schedule.hold(tracked.before)
         failed = go_on = False
-        grown = life.grown
+        grown = tracked.grown
         again = False
         try:
-            await self._intake.scan(turn.blocks(), turn.positions)
-            turn.apply()
-            if turn.verdict == "read" and life.grown == grown:
-                life.grown = (0, -1)
-            if turn.verdict == "replaced":
-                life.proven = False  # what a look sees meanwhile is of the next content
-                if turn.seen:
-                    life.grown = (turn.seen, -1)  # what a look saw since is of the next content
-                self._look_at(await self._tracker.replaced(life, turn))
-            elif life.legacy is not None:
-                life.inherit(life.legacy)
+            await self._intake.scan(file_reader.blocks(), file_reader.positions)
+            file_reader.apply()
+            if file_reader.verdict == "read" and tracked.grown == grown:
+                tracked.grown = (0, -1)
+            if file_reader.verdict == "replaced":
+                tracked.proven = False  # what a look sees meanwhile is of the next content
+                if file_reader.seen:
+                    tracked.grown = (file_reader.seen, -1)  # what a look saw since is of the next content
+                self._look_at(await self._tracker.replaced(tracked, file_reader))
+            elif tracked.legacy is not None:
+                tracked.inherit(tracked.legacy)
                 again = True
         except ScanError as error:
             failed = True
-            go_on = await self._unscannable(life, error)
+            go_on = await self._unscannable(tracked, error)
         finally:
-            again |= self._schedule.over(life)
-            life.legacy = None
-            if before is not None and life.before is not None:
-                self._schedule.release(life.before)
-                self._schedule.want(life.before)
+            again |= self._schedule.over(tracked)
+            tracked.legacy = None
+            if before is not None and tracked.before is not None:
+                self._schedule.release(tracked.before)
+                self._schedule.want(tracked.before)
         if failed:
             if go_on:
-                self._schedule.want(life)
-        elif life.ended:
-            life.close()
-        elif turn.verdict == "failed":
-            await self._failed(life, turn.error)
-        elif turn.verdict == "moved":
-            await self._moved(life, again)
-        elif turn.verdict == "replaced":
-            self._schedule.want(life)
+                self._schedule.want(tracked)
+        elif tracked.ended:
+            tracked.close()
+        elif file_reader.verdict == "failed":
+            await self._failed(tracked, file_reader.error)
+        elif file_reader.verdict == "moved":
+            await self._moved(tracked, again)
+        elif file_reader.verdict == "replaced":
+            self._schedule.want(tracked)
         else:
-            await self._read(life, turn, again)
-        self._schedule.keep_open(life)
+            await self._read(tracked, file_reader, again)
+        self._schedule.keep_open(tracked)
 
-    async def _wait_for_predecessor(self, life: TrackedFile) -> None:
-        self._schedule.over(life)
+    async def _wait_for_predecessor(self, tracked: TrackedFile) -> None:
+        self._schedule.over(tracked)
         if self._once:
             await asyncio.sleep(EARLY)
-            self._schedule.want(life)
+            self._schedule.want(tracked)
         else:
-            self._schedule.later(life, EARLY)
+            self._schedule.later(tracked, EARLY)
 
-    async def _read(self, life: TrackedFile, turn: FileReader, again: bool) -> None:
-        self._tracker.changes.recovered(life)
-        life.bulk = turn.more
-        life.at_end, life.left = not (turn.more or turn.early or turn.doubted), turn.left
-        if life.archive and life.at_end and not turn.left:
-            await self._tracker.read_whole(life)
-        elif turn.more or again:
-            self._schedule.want(life)
-        elif turn.left and (self._once or life.hopes):
+    async def _read(self, tracked: TrackedFile, file_reader: FileReader, again: bool) -> None:
+        self._tracker.changes.recovered(tracked)
+        tracked.bulk = file_reader.more
+        tracked.at_end, tracked.left = (
+            not (file_reader.more or file_reader.early or file_reader.doubted),
+            file_reader.left,
+        )
+        if tracked.archive and tracked.at_end and not file_reader.left:
+            await self._tracker.read_whole(tracked)
+        elif file_reader.more or again:
+            self._schedule.want(tracked)
+        elif file_reader.left and (self._once or tracked.hopes):
             pass  # its successor's turn is next, or whoever tends it sees when it is in vain
-        elif turn.rest and life.flushed != turn.size:
-            seconds = self.config.quiet if life.peeked != turn.size else max(OPEN, self.config.quiet)
-            self._schedule.later(life, seconds, turn.size, whole=life.peeked == turn.size)
-        elif turn.wait:
-            self._schedule.later(life, turn.wait)
+        elif file_reader.rest and tracked.flushed != file_reader.size:
+            seconds = self.config.quiet if tracked.peeked != file_reader.size else max(OPEN, self.config.quiet)
+            self._schedule.later(tracked, seconds, file_reader.size, whole=tracked.peeked == file_reader.size)
+        elif file_reader.wait:
+            self._schedule.later(tracked, file_reader.wait)
 
-    async def _unscannable(self, life: TrackedFile, error: ScanError) -> bool:
+    async def _unscannable(self, tracked: TrackedFile, error: ScanError) -> bool:
         """The engine failed on a block. Tried again, in case it was the moment; then passed over and counted lost.
 
         From the first failure on the blocks before it are committed one by one, so that it is lost alone. Still part of
         its turn: another one in the midst of this would take the file for another. Returns whether to go
         on at once.
         """
-        life.failures += 1
-        life.suspect = error.end
-        self._intake.degraded(text(life.path), str(error))
-        if life.failures < UNSCANNABLE or life.archive or life.fd < 0:
+        tracked.failures += 1
+        tracked.suspect = error.end
+        self._intake.degraded(text(tracked.path), str(error))
+        if tracked.failures < UNSCANNABLE or tracked.archive or tracked.fd < 0:
             if self._once:  # there is no later
-                if life.archive or life.fd < 0:
-                    self._intake.missed("unscannable", 0, text(life.path))
-                return life.fd >= 0 and not life.archive
-            self._schedule.later(life, 0.5 * 2.0**life.failures)
+                if tracked.archive or tracked.fd < 0:
+                    self._intake.missed("unscannable", 0, text(tracked.path))
+                return tracked.fd >= 0 and not tracked.archive
+            self._schedule.later(tracked, 0.5 * 2.0**tracked.failures)
             return False
-        self._intake.missed("unscannable", max(0, error.end - life.offset), text(life.path))
-        await self._thread(self._hasher.settle, life.fd, life, error.end)
-        life.record = StoredState.SAVED
-        await self._intake.record((), [life.position(self.config.name)])
+        self._intake.missed("unscannable", max(0, error.end - tracked.offset), text(tracked.path))
+        await self._thread(self._hasher.settle, tracked.fd, tracked, error.end)
+        tracked.record = StoredState.SAVED
+        await self._intake.record((), [tracked.position(self.config.name)])
         return True
 
-    async def _failed(self, life: TrackedFile, error: OSError | None) -> None:
+    async def _failed(self, tracked: TrackedFile, error: OSError | None) -> None:
         """An unreadable file is named and tried again, ever more slowly up to half a minute."""
-        life.failures += 1
-        self._schedule.shut(life)  # a stale handle does not get better
-        self._intake.degraded(text(life.path), await self._thread(refusal, life.path, error))
+        tracked.failures += 1
+        self._schedule.shut(tracked)  # a stale handle does not get better
+        self._intake.degraded(text(tracked.path), await self._thread(refusal, tracked.path, error))
         if not self._once:
-            self._schedule.later(life, backoff(life.failures, 1.0, 30.0))
+            self._schedule.later(tracked, backoff(tracked.failures, 1.0, 30.0))
 
-    async def _moved(self, life: TrackedFile, again: bool) -> None:
+    async def _moved(self, tracked: TrackedFile, again: bool) -> None:
         if again:
-            self._schedule.want(life)  # found again meanwhile
-        elif life.loose:
-            await self._tracker.moved(life)
+            self._schedule.want(tracked)  # found again meanwhile
+        elif tracked.loose:
+            await self._tracker.moved(tracked)
         elif self._once:
-            await self._reconcile(set(life.paths))
+            await self._reconcile(set(tracked.paths))
         else:
-            self._look_at(set(life.paths))
+            self._look_at(set(tracked.paths))
 
     async def _to_end(self) -> None:
-        for life in self._registry:
-            life.until = max(life.there, life.offset)
-            self._schedule.want(life)
+        for tracked in self._registry:
+            tracked.until = max(tracked.there, tracked.offset)
+            self._schedule.want(tracked)
         await self._schedule.drained()
         while self._look:
             looked, self._look = self._look, set()
@@ -435,10 +438,10 @@ class FileSource:
     def _hint(self, changes: WatchHints) -> None:
         """Something happened to these paths. Files known and merely written to get their turn at once."""
         for path in changes.written:
-            life = self._registry.called(path)
-            if life is not None:
-                life.changed = time.monotonic()
-                self._schedule.want(life)
+            tracked = self._registry.called(path)
+            if tracked is not None:
+                tracked.changed = time.monotonic()
+                self._schedule.want(tracked)
             elif self._globs.matches(path):
                 changes.named.add(path)
         self._look_at({path for path in changes.named if self._globs.matches(path)})

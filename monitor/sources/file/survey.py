@@ -89,20 +89,20 @@ class Survey:
         observation.cost = time.thread_time() - began
         return observation
 
-    def status(self, life: TrackedFile) -> FileStatus | None:
-        """What the file of a loose life is like; None: nothing is where it lay."""
+    def status(self, tracked: TrackedFile) -> FileStatus | None:
+        """What the file of a loose tracked file is like; None: nothing is where it lay."""
         try:
-            found = os.fstat(life.fd) if life.fd >= 0 else os.stat(life.path)
+            found = os.fstat(tracked.fd) if tracked.fd >= 0 else os.stat(tracked.path)
         except OSError:
             return None
-        return FileStatus(found, _writers(life.fd) if life.fd >= 0 and not found.st_nlink else None)
+        return FileStatus(found, _writers(tracked.fd) if tracked.fd >= 0 and not found.st_nlink else None)
 
-    def filled(self, life: TrackedFile) -> bool:
+    def filled(self, tracked: TrackedFile) -> bool:
         """Whether something stands by now where nothing but NUL was, behind what was read of it."""
-        own = life.fd  # which may be closed meanwhile: a number that another file has by then is not ours to close
-        fd = own if own >= 0 else open_same(life.path, life.inode)
+        own = tracked.fd  # which may be closed meanwhile: a number that another file has by then is not ours to close
+        fd = own if own >= 0 else open_same(tracked.path, tracked.inode)
         try:
-            return fd >= 0 and bool(os.pread(fd, _AHEAD, life.size).strip(b"\0"))
+            return fd >= 0 and bool(os.pread(fd, _AHEAD, tracked.size).strip(b"\0"))
         except OSError:
             return False
         finally:

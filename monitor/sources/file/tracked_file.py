@@ -1,6 +1,6 @@
-"""One life of one file: who it is, how far it was read, and in what state it is.
+"""A file as it is followed: who it is, how far it was read, and in what state it is.
 
-A life starts when a file appears or its content starts anew. It is known by its inode and, since inodes are reused and
+It starts when a file appears or its content starts anew. It is known by its inode and, since inodes are reused and
 contents rewritten, by keyed hashes of its first bytes and of the bytes before its offset. Only hashes are stored.
 """
 
@@ -29,7 +29,7 @@ def text(path: str) -> str:
 
 
 class FileState(Enum):
-    """Where a life is. ENDED is final."""
+    """Where a tracked file is. ENDED is final."""
 
     FOLLOWED = "a followed path leads to it"
     LOOSE = "rotated away or deleted"
@@ -47,7 +47,7 @@ class WorkState(Enum):
 
 
 class StoredState(Enum):
-    """What the store knows of a life."""
+    """What the store knows of a tracked file."""
 
     NONE = "nothing"
     SAVED = "as it is"
@@ -56,7 +56,7 @@ class StoredState(Enum):
 
 @dataclass(slots=True, eq=False)
 class TrackedFile:
-    """A life and how far it was read. Everything before `offset` is settled: scanned and committed."""
+    """A tracked file and how far it was read. Everything before `offset` is settled: scanned and committed."""
 
     path: str  # where it was last seen
     inode: tuple[int, int]  # st_dev, st_ino
@@ -97,7 +97,7 @@ class TrackedFile:
     rewrites: int = 0  # how often only the head was found changed
     changed: float = field(default_factory=time.monotonic)  # when it last grew or moved
     searches: int = 0  # that failed, since it was last found
-    legacy: TrackedFile | None = None  # turned out during a turn: what the file holds now is a copy of this life
+    legacy: TrackedFile | None = None  # turned out while it was read: what the file holds now is a copy of this one
     before: TrackedFile | None = None  # its predecessor, where it is known which that is
     after: TrackedFile | None = None  # its successor
     at_end: bool = False  # its last turn came to the end of what was there
@@ -245,7 +245,7 @@ class TrackedFile:
 
 
 class FileStatus(NamedTuple):
-    """What the file of a life is like now."""
+    """What the file of a tracked file is like now."""
 
     stat: os.stat_result
     writers: bool | None = None  # somebody has it open for writing; None: cannot be told

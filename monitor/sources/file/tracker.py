@@ -1,6 +1,6 @@
 """Keeps the registry true to what lies on disk: does what discoveries and transitions decide, and records it in one go.
 
-Whatever a look brings, the lives that end and those that begin, is committed in one transaction before any of them gets
+Whatever a look brings, files that end and those that begin, is committed in one transaction before any of them gets
 a turn: a crash in between must not leave a file of which nobody knows any more.
 """
 
@@ -42,7 +42,7 @@ _log = structlog.get_logger(__name__)
 
 
 class _Candidate(NamedTuple):
-    """A path not seen before, and lives of which it may be a copy, each with a snapshot."""
+    """A path not seen before, and tracked files of which it may be a copy, each with a snapshot."""
 
     path: str
     now: FileStamp
@@ -52,7 +52,7 @@ class _Candidate(NamedTuple):
 class Tracker:
     """Use on the event loop only; `thread` runs a function where it may block. All changes happen under one lock.
 
-    See `RotatedFiles` for the lives that no followed path leads to.
+    See `RotatedFiles` for the tracked files that no followed path leads to.
     """
 
     def __init__(
@@ -83,12 +83,10 @@ class Tracker:
         self._logs = Logs(globs, registry)
         self._once = False
         self._first = False
-        self.begun = False  # the lives from before a restart have been placed
+        self.begun = False  # the tracked files from before a restart have been placed
         self._unread: dict[str, list[int]] = {}  # present at first start but unreadable: path → inode, size
         self.blocked: dict[str, str] = {}  # those of them that still are
-        self._replaceable: set[TrackedFile] = (
-            set()
-        )  # lives that got another name, or may be another file, while we were down
+        self._replaceable: set[TrackedFile] = set()  # got another name, or may be another file, while we were down
         self._look: set[str] = set()  # paths to look at again
 
     # Start
@@ -98,38 +96,38 @@ class Tracker:
         self._once = self._rotated.once = once
         self._first = WATERMARK not in saved
         self._unread = dict(saved.get(WATERMARK, {}).get("unread", {}))
-        lives: list[TrackedFile] = []
+        tracked_files: list[TrackedFile] = []
         past: list[TrackedFile] = []
         for key, state in saved.items():
             if key == WATERMARK:
                 continue
             try:
-                life = TrackedFile.restore(key, state)
+                tracked = TrackedFile.restore(key, state)
             except (KeyError, TypeError, ValueError, IndexError) as error:
                 _log.warning("position ignored", source=self._options.name, key=key, error=type(error).__name__)
                 continue
-            if life.ended:
-                past.append(life)
+            if tracked.ended:
+                past.append(tracked)
             # One no longer included waits in case it comes back.
-            elif self._globs.matches(life.path) or state.get("loose"):
-                lives.append(life)
-        self._registry.remember(lives)
-        known = {life.key: life for life in (*lives, *past)}
-        for life in lives:
-            follow(life, known.get(str(saved[life.key].get("before"))))
-        for life in lives:
-            if life.unsure:
-                self._rotated.doubt(life)
-        for life in sorted(past, key=lambda life: life.mtime):
-            self.changes.over |= {one.key: None for one in self._registry.recall(life)}
+            elif self._globs.matches(tracked.path) or state.get("loose"):
+                tracked_files.append(tracked)
+        self._registry.remember(tracked_files)
+        known = {tracked.key: tracked for tracked in (*tracked_files, *past)}
+        for tracked in tracked_files:
+            follow(tracked, known.get(str(saved[tracked.key].get("before"))))
+        for tracked in tracked_files:
+            if tracked.unsure:
+                self._rotated.doubt(tracked)
+        for tracked in sorted(past, key=lambda tracked: tracked.mtime):
+            self.changes.over |= {one.key: None for one in self._registry.recall(tracked)}
 
     async def begin(self) -> Observation:
-        """The first look: follow what is there, and find the lives known from before whose path leads elsewhere now."""
+        """The first look: follow what is there, and find those known from before whose path leads elsewhere now."""
         extra: list[Position] = []
         async with self.changes.gathered(extra):
-            former = [life for life in self._registry if life.record is not StoredState.NONE]
+            former = [tracked for tracked in self._registry if tracked.record is not StoredState.NONE]
             observation: Observation = await self._thread(self._survey.look)
-            await self._doubt(observation, youngest((life, self._logs.of(life.path)) for life in former))
+            await self._doubt(observation, youngest((tracked, self._logs.of(tracked.path)) for tracked in former))
             await self._apply(observation)
             await self._place(former)
             await self._meet_later()
@@ -153,20 +151,21 @@ class Tracker:
                 await self._rotated.owner(Rest(path, owner.inode, now.size, now.mtime, archive=False))
 
     async def _place(self, former: Iterable[TrackedFile]) -> None:
-        lives = sorted((life for life in former if not life.ended), key=lambda life: life.mtime)
+        tracked_files = sorted((tracked for tracked in former if not tracked.ended), key=lambda tracked: tracked.mtime)
         # After a log that lies where it lay nobody is searched for.
-        still = {life for life in lives if not life.loose and self._logs.shown_at(life.path)} - self._replaceable
-        latest = youngest((life, [life.path] if life in still else self._logs.of(life.path)) for life in lives)
+        shown = {file for file in tracked_files if not file.loose and self._logs.shown_at(file.path)}
+        still = shown - self._replaceable
+        latest = youngest((file, [file.path] if file in still else self._logs.of(file.path)) for file in tracked_files)
         unseen: dict[tuple[int, int], Rest] = {}
-        for life in lives:
-            if life.loose:
-                unseen |= {rest.inode: rest for rest in await self._rotated.locate(life, life in latest)}
-            elif life in latest - still - self._replaceable:  # rotated, and the log after it was not known yet
-                unseen |= {rest.inode: rest for rest in await self._rotated.after(life)}
-        for life in self._replaceable:
-            if life.known_by_content and life not in latest:
+        for tracked in tracked_files:
+            if tracked.loose:
+                unseen |= {rest.inode: rest for rest in await self._rotated.locate(tracked, tracked in latest)}
+            elif tracked in latest - still - self._replaceable:  # rotated, and the log after it was not known yet
+                unseen |= {rest.inode: rest for rest in await self._rotated.after(tracked)}
+        for tracked in self._replaceable:
+            if tracked.known_by_content and tracked not in latest:
                 continue
-            unseen |= {rest.inode: rest for rest in await self._rotated.after(life)}
+            unseen |= {rest.inode: rest for rest in await self._rotated.after(tracked)}
         self._replaceable.clear()
         # Only now is it known which files belong to nobody.
         await self._rotated.add_unseen(unseen.values())
@@ -177,20 +176,20 @@ class Tracker:
         """Look at the disk and follow what it says. Returns what was found, and paths to look at once more."""
         async with self.changes.gathered():
             loose = list(tended)
-            reserved = [life for life in self._registry if life.reserved and not life.busy] if paths is None else []
+            reserved = [file for file in self._registry if file.reserved and not file.busy] if paths is None else []
             self._look = set()
 
             def work() -> tuple[Observation, list[tuple[TrackedFile, FileStatus | None]], list[TrackedFile]]:
-                statuses = [(life, self._survey.status(life)) for life in loose]
-                return self._survey.look(paths), statuses, [life for life in reserved if self._survey.filled(life)]
+                statuses = [(tracked, self._survey.status(tracked)) for tracked in loose]
+                return self._survey.look(paths), statuses, [file for file in reserved if self._survey.filled(file)]
 
             observation, statuses, filled = await self._thread(work)
-            self.changes.turns |= dict.fromkeys(life for life in filled if not life.ended)
+            self.changes.turns |= dict.fromkeys(tracked for tracked in filled if not tracked.ended)
             await self._doubt(observation)
             await self._apply(observation)
             crowd = self._rotated.crowd()
-            for life, status in statuses:
-                await self._rotated.tend(life, status, life in crowd)
+            for tracked, status in statuses:
+                await self._rotated.tend(tracked, status, tracked in crowd)
             if observation.whole:
                 await self._rotated.settle_unsure()
             await self._meet_later()
@@ -206,7 +205,7 @@ class Tracker:
         self._rotated.unmet.clear()
 
     async def _apply(self, observation: Observation) -> None:
-        strays: list[tuple[TrackedFile, bool]] = []
+        rotated_files: list[tuple[TrackedFile, bool]] = []
         fresh: list[_Candidate] = []
         back: dict[str, TrackedFile] = {}  # logs that were missing until now, and what was known there
         for path, now in observation.changes:
@@ -214,16 +213,16 @@ class Tracker:
             owner = self._registry.inside((now.dev, now.ino)) if now else None
             said = discovery(shown, owner, path, now)
             if said.leaves:
-                life = self._leave(path)
-                if life.loose:
-                    strays.append((life, self._logs.shown_at(path)))
+                tracked = self._leave(path)
+                if tracked.loose:
+                    rotated_files.append((tracked, self._logs.shown_at(path)))
             # An empty file that loses its name in this same look may have lost its inode to another one.
             doubtful = owner is not None and owner is not shown and not owner.known_by_content and owner.fd < 0
             if now is not None and (said.fresh or doubtful):
                 # Of whom they may be copies is asked before paths change hands.
                 # At a start it may have got another inode and another name.
                 parents = self._registry.parents(path, None if self.begun else (now.dev, now.ino))
-                fresh.append(_Candidate(path, now, [(life, replace(life)) for life in parents]))
+                fresh.append(_Candidate(path, now, [(tracked, replace(tracked)) for tracked in parents]))
                 if self.begun and shown is None and (last := self._registry.last(path)) and self._logs.shown_at(path):
                     back[path] = last
         for path, now in observation.changes:
@@ -236,98 +235,98 @@ class Tracker:
             if owner is not None and not said.fresh and self._needs_turn(owner, now):
                 self._schedule.grown(owner, now.size, now.mtime)
         fresh = [new for new in fresh if self._registry.shown(new.path) is None]
-        before = [life for life in await self._meet(fresh) if self._logs.shown_at(life.path)]
+        before = [tracked for tracked in await self._meet(fresh) if self._logs.shown_at(tracked.path)]
         # Since it was seen that there is none, another may have come and gone.
-        before += [life for path, life in back.items() if self._registry.shown(path) is not life]
-        for life in before:
-            await self._rotated.add_unseen(await self._rotated.after(life))
-        for life, current in strays:
-            if life.loose:
-                await self._rotated.add_unseen(await self._rotated.locate(life, current))
-            elif current and not life.ended:
-                await self._rotated.add_unseen(await self._rotated.after(life))
+        before += [tracked for path, tracked in back.items() if self._registry.shown(path) is not tracked]
+        for tracked in before:
+            await self._rotated.add_unseen(await self._rotated.after(tracked))
+        for tracked, current in rotated_files:
+            if tracked.loose:
+                await self._rotated.add_unseen(await self._rotated.locate(tracked, current))
+            elif current and not tracked.ended:
+                await self._rotated.add_unseen(await self._rotated.after(tracked))
 
     def _leave(self, path: str) -> TrackedFile:
-        life = self._registry.detach(path)
-        self.changes.recovered(life)
-        if not life.loose and path not in life.paths:
-            self.changes.turns[life] = None  # perhaps it could not be opened under its old name
-        return life
+        tracked = self._registry.detach(path)
+        self.changes.recovered(tracked)
+        if not tracked.loose and path not in tracked.paths:
+            self.changes.turns[tracked] = None  # perhaps it could not be opened under its old name
+        return tracked
 
-    def _take(self, life: TrackedFile, path: str, now: FileStamp) -> None:
-        if not self.begun and ((not life.head[0] and life.mtime != now.mtime) or life.path != path):
-            self._replaceable.add(life)
-        self._registry.attach(life, path)
-        if (now.size, now.mtime) == life.known[:2]:
-            life.known = (now.size, now.mtime, now.ctime)
-        if life.record is not StoredState.SAVED:
-            self.changes.note[life] = None
+    def _take(self, tracked: TrackedFile, path: str, now: FileStamp) -> None:
+        if not self.begun and ((not tracked.head[0] and tracked.mtime != now.mtime) or tracked.path != path):
+            self._replaceable.add(tracked)
+        self._registry.attach(tracked, path)
+        if (now.size, now.mtime) == tracked.known[:2]:
+            tracked.known = (now.size, now.mtime, now.ctime)
+        if tracked.record is not StoredState.SAVED:
+            self.changes.note[tracked] = None
 
-    def _needs_turn(self, life: TrackedFile, now: FileStamp) -> bool:
+    def _needs_turn(self, tracked: TrackedFile, now: FileStamp) -> bool:
         # One that is shut gets a turn that opens it, as long as there is room: deleted files cannot be opened any more.
-        same = (now.size, now.mtime) == life.known[:2] and life.known[2] in (-1, now.ctime)
-        return not same or (life.fd < 0 and self._schedule.room)
+        same = (now.size, now.mtime) == tracked.known[:2] and tracked.known[2] in (-1, now.ctime)
+        return not same or (tracked.fd < 0 and self._schedule.room)
 
     # Files not seen before
 
     async def _meet(self, fresh: list[_Candidate]) -> list[TrackedFile]:
-        """Decide for each new path: a known life under a new inode, a copy of one, or a new life. Returns those that
+        """Decide for each new path: a known file under a new inode, a copy of one, or a new one. Returns those that
         could not be opened any more: after them others may have come and gone, one of which has their inode."""
         gone: list[TrackedFile] = []
         if not fresh:
             return gone
         recognised = await self._thread(self._recognise, fresh, self._schedule.spare, unclaimed=_close)
-        for new, (fresh_life, parent) in zip(fresh, recognised, strict=True):
-            if fresh_life is None:
+        for new, (new_file, parent) in zip(fresh, recognised, strict=True):
+            if new_file is None:
                 continue
-            life = fresh_life
-            owner = self._registry.inside(life.inode)
+            tracked = new_file
+            owner = self._registry.inside(tracked.inode)
             if parent is not None and parent.loose and not parent.busy:
                 # Written anew by an editor or by a job, restored, a new device id: the ends are the same, the rest may
                 # not be. Read again under the same generation, which gives what is the same the same ids.
                 self._schedule.shut(parent)
-                self._registry.settle_in(parent, life.inode)
-                parent.fd, life.fd = life.fd, -1
-                if life.generation != parent.generation:
-                    parent.start = life.start
+                self._registry.settle_in(parent, tracked.inode)
+                parent.fd, tracked.fd = tracked.fd, -1
+                if tracked.generation != parent.generation:
+                    parent.start = tracked.start
                     parent.rewind()
-                life = parent
+                tracked = parent
             elif owner is not None and discovery(None, owner, new.path, new.now) is Discovery.RENAMED:
-                life = owner  # two new paths lead to one file
-            elif life.unsure:
-                self._rotated.doubt(life)
+                tracked = owner  # two new paths lead to one file
+            elif tracked.unsure:
+                self._rotated.doubt(tracked)
             else:
-                if parent is not None:  # it has its turn just now: another life then, of the same generation
-                    life.generation = parent.generation
-                self._schedule.hold(life)
-            if life is not fresh_life or self._registry.shown(new.path) is not None:
-                fresh_life.close()
-            self._schedule.keep_open(life)
+                if parent is not None:  # it has its turn just now: another tracked file then, of the same generation
+                    tracked.generation = parent.generation
+                self._schedule.hold(tracked)
+            if tracked is not new_file or self._registry.shown(new.path) is not None:
+                new_file.close()
+            self._schedule.keep_open(tracked)
             if self._registry.shown(new.path) is not None:
                 continue
             before = self._registry.last(new.path)
-            self._registry.attach(life, new.path)
-            if parent is None and life is fresh_life:
-                self._succeeds(life, before)
-            life.there = new.now.size
-            self.changes.note[life] = None
-            if life.fd < 0 and not life.start and self._schedule.room:
-                gone.append(life)
-            if life.unsure:
+            self._registry.attach(tracked, new.path)
+            if parent is None and tracked is new_file:
+                self._succeeds(tracked, before)
+            tracked.there = new.now.size
+            self.changes.note[tracked] = None
+            if tracked.fd < 0 and not tracked.start and self._schedule.room:
+                gone.append(tracked)
+            if tracked.unsure:
                 continue
-            if not (self._first and life.offset) or self._schedule.room:
-                self.changes.turns[life] = None
+            if not (self._first and tracked.offset) or self._schedule.room:
+                self.changes.turns[tracked] = None
             else:
-                self._schedule.release(life)
-                life.unopened = True
+                self._schedule.release(tracked)
+                tracked.unopened = True
         return gone
 
-    def _succeeds(self, life: TrackedFile, before: TrackedFile | None) -> None:
+    def _succeeds(self, tracked: TrackedFile, before: TrackedFile | None) -> None:
         """A new content at a path: what its log was until now goes on there, unless a link was turned to another."""
-        if life.offset or life.start or before is None or before.target != life.target:
+        if tracked.offset or tracked.start or before is None or before.target != tracked.target:
             return
-        if self._logs.shown_at(life.path):
-            follow(life, before)
+        if self._logs.shown_at(tracked.path):
+            follow(tracked, before)
 
     def _recognise(
         self, candidates: Iterable[_Candidate], spare: int
@@ -342,24 +341,26 @@ class Tracker:
             inode, size = self._unread.get(text(new.path), (0, 0))
             if inode == new.now.ino and new.now.size >= size:
                 start = size
-            life: TrackedFile | None
+            tracked: TrackedFile | None
             try:
-                life, parent = self._examine(new, start)
+                tracked, parent = self._examine(new, start)
                 self.blocked.pop(new.path, None)
             except Shortage:
-                life, parent = TrackedFile(new.path, (new.now.dev, new.now.ino), mtime=new.now.mtime, unsure=True), None
+                parent = None
+                tracked = TrackedFile(new.path, (new.now.dev, new.now.ino), mtime=new.now.mtime, unsure=True)
             except OSError as error:
-                life, parent = TrackedFile(new.path, (new.now.dev, new.now.ino), mtime=new.now.mtime), None
+                parent = None
+                tracked = TrackedFile(new.path, (new.now.dev, new.now.ino), mtime=new.now.mtime)
                 if start:  # where to begin is known, but only this file itself can be asked for its hashes
                     self._unread[text(new.path)] = [new.now.ino, start]
                     self.blocked[new.path] = refusal(new.path, error)
-                    life = None
-            if life is None:
+                    tracked = None
+            if tracked is None:
                 self._survey.forget(new.path)  # ask again at the next survey
-            elif spare > 0 and not life.start:
-                life.fd = open_same(new.path, life.inode)
-                spare -= life.fd >= 0
-            recognised.append((life, parent))
+            elif spare > 0 and not tracked.start:
+                tracked.fd = open_same(new.path, tracked.inode)
+                spare -= tracked.fd >= 0
+            recognised.append((tracked, parent))
         return recognised
 
     def _beginning(self, path: str, now: FileStamp) -> int:
@@ -372,70 +373,70 @@ class Tracker:
         return min(size, now.size) if inode == now.ino else 0
 
     def _examine(self, new: _Candidate, start: int) -> tuple[TrackedFile | None, TrackedFile | None]:
-        life = TrackedFile(new.path, (new.now.dev, new.now.ino), mtime=new.now.mtime)
+        tracked = TrackedFile(new.path, (new.now.dev, new.now.ino), mtime=new.now.mtime)
         if start:
             with opened(new.path) as fd:
                 status = os.fstat(fd)
-                if (status.st_dev, status.st_ino) != life.inode:
+                if (status.st_dev, status.st_ino) != tracked.inode:
                     return None, None
-                self._hasher.settle(fd, life, last_written(fd, 0, min(start, status.st_size)))
-            life.start = life.offset
-            return life, None
-        rest = Rest(new.path, life.inode, new.now.size, new.now.mtime, archive=False)
+                self._hasher.settle(fd, tracked, last_written(fd, 0, min(start, status.st_size)))
+            tracked.start = tracked.offset
+            return tracked, None
+        rest = Rest(new.path, tracked.inode, new.now.size, new.now.mtime, archive=False)
         parents = [
             Parent(
                 compare_wherever(rest, copy, self._hasher),
-                life_.loose,
-                life_.path == new.path or self._registry.last(new.path) is life_,
+                tracked_.loose,
+                tracked_.path == new.path or self._registry.last(new.path) is tracked_,
                 copy.size <= copy.offset,
             )
-            for life_, copy in new.parents
+            for tracked_, copy in new.parents
         ]
         said, index = meeting(parents, rested=self._once)
         if said in (Meeting.NEW, Meeting.UNDECIDED):
-            life.unsure = said is Meeting.UNDECIDED
-            return life, None
+            tracked.unsure = said is Meeting.UNDECIDED
+            return tracked, None
         parent, copy = new.parents[index]
         if said is Meeting.REWRITTEN:
             with opened(new.path) as fd:
                 same = self._hasher.body_matches(fd, copy)
             if same and copy.body[0] >= copy.offset:
-                life.adopt(copy)  # every byte was compared
+                tracked.adopt(copy)  # every byte was compared
             elif same:
-                life.start = copy.start
-            return life, parent
-        life.adopt(copy)
-        return life, None
+                tracked.start = copy.start
+            return tracked, parent
+        tracked.adopt(copy)
+        return tracked, None
 
     # What a turn brings
 
-    async def read_whole(self, life: TrackedFile) -> None:
+    async def read_whole(self, tracked: TrackedFile) -> None:
         """A compressed file was read to its end."""
         async with self.changes.gathered():
-            if not life.ended:
-                self.changes.end(life)
+            if not tracked.ended:
+                self.changes.end(tracked)
 
-    async def moved(self, life: TrackedFile) -> None:
-        """The path of a loose life leads to another file."""
+    async def moved(self, tracked: TrackedFile) -> None:
+        """The path of a loose tracked file leads to another file."""
         async with self.changes.gathered():
-            if life.loose:
-                await self._rotated.add_unseen(await self._rotated.locate(life))
+            if tracked.loose:
+                await self._rotated.add_unseen(await self._rotated.locate(tracked))
             await self._meet_later()
 
-    async def replaced(self, old: TrackedFile, turn: FileReader) -> set[str]:
+    async def replaced(self, old: TrackedFile, file_reader: FileReader) -> set[str]:
         """The file holds another content than the one known: truncated, or its inode given to a new file.
 
-        A new life takes its place; the old one goes on in a copy, if there is one. Returns paths to look at.
+        A new tracked file takes its place; the old one goes on in a copy, if there is one. Returns paths to look at.
         """
         async with self.changes.gathered():
             self._look = set()
-            if old.ended or old.inode != turn.inode:  # a look was faster
+            if old.ended or old.inode != file_reader.inode:  # a look was faster
                 return set()
             if old.archive:
                 self.changes.end(old)
                 return set()
             try:
-                unseen = await self._succeed(old, turn)
+                unseen = await self._succeed(old, file_reader)
             except Shortage:
                 self._schedule.later(old, 1.0)
                 return set()
@@ -443,7 +444,7 @@ class Tracker:
             await self._meet_later()
             return self._look
 
-    async def _succeed(self, old: TrackedFile, turn: FileReader) -> list[Rest]:
+    async def _succeed(self, old: TrackedFile, file_reader: FileReader) -> list[Rest]:
         current = not old.loose
         rest, unseen = await self._rotated.find(old)
         if rest is not None and rest.inode == old.inode:
@@ -453,11 +454,11 @@ class Tracker:
         legacy, old.legacy = old.legacy, None
         again = await self._thread(look_for, place) if not current and legacy is None else None
 
-        new = TrackedFile(old.path, old.inode, mtime=turn.mtime, target=old.target, there=turn.size)
-        new.rewrites = old.rewrites + 1 if turn.rewritten else 0
+        new = TrackedFile(old.path, old.inode, mtime=file_reader.mtime, target=old.target, there=file_reader.size)
+        new.rewrites = old.rewrites + 1 if file_reader.rewritten else 0
         self._schedule.hold(new)
         self._registry.succeed(old, new)
-        if old.grown == (turn.size, turn.mtime):
+        if old.grown == (file_reader.size, file_reader.mtime):
             old.grown = (0, -1)  # a look during the last turn saw this content already
         if rest is None:
             self.changes.lost("truncated", old)
@@ -490,6 +491,6 @@ class Tracker:
 
 
 def _close(recognised: Iterable[tuple[TrackedFile | None, TrackedFile | None]]) -> None:
-    for life, _ in recognised:
-        if life is not None:
-            life.close()
+    for tracked, _ in recognised:
+        if tracked is not None:
+            tracked.close()

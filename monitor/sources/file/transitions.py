@@ -1,4 +1,4 @@
-"""What becomes of a life that no path leads to any more: decided from what is known and what is there, nothing else."""
+"""What becomes of a file that no path leads to any more: decided from what is known and what is there, nothing else."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ __all__ = ["DELETED", "ROTATED", "SearchOutcome", "Transition", "outcome", "tran
 
 ROTATED = 3600.0  # seconds a rotated file must rest before it is let go: writers that never reopen still write to it
 DELETED = 60.0  # the same for a deleted one when nobody can tell whether it is still open; it holds its disk space
-SEARCHES = 3  # searches in vain before a life counts as lost
+SEARCHES = 3  # searches in vain before a tracked file counts as lost
 
 
 class Transition(Enum):
-    """What to do with a life that no path leads to."""
+    """What to do with a tracked file that no path leads to."""
 
     WAIT = "busy, or not at rest for long enough"
     SEARCH = "its file is not where it was"
@@ -23,33 +23,35 @@ class Transition(Enum):
     END = "read to its end and at rest"
 
 
-def transition(life: TrackedFile, status: FileStatus | None, *, now: float, quiet: float, crowded: bool) -> Transition:
+def transition(
+    tracked: TrackedFile, status: FileStatus | None, *, now: float, quiet: float, crowded: bool
+) -> Transition:
     """`now`: monotonic; `quiet`: seconds after which a last line may be taken for whole; `crowded`: more such files are
     open than there is room for, and this is the one that rests longest."""
-    if life.ended or not life.loose or life.busy:
+    if tracked.ended or not tracked.loose or tracked.busy:
         return Transition.WAIT
-    if status is None or (status.stat.st_dev, status.stat.st_ino) != life.inode:
+    if status is None or (status.stat.st_dev, status.stat.st_ino) != tracked.inode:
         return Transition.SEARCH
-    if life.archive:
-        return Transition.FLUSH if life.left and not (life.awaited or life.hopes) else Transition.WAIT
-    if (status.stat.st_size, status.stat.st_mtime_ns) != life.known[:2]:
-        return Transition.WAIT if life.failures else Transition.TURN
+    if tracked.archive:
+        return Transition.FLUSH if tracked.left and not (tracked.awaited or tracked.hopes) else Transition.WAIT
+    if (status.stat.st_size, status.stat.st_mtime_ns) != tracked.known[:2]:
+        return Transition.WAIT if tracked.failures else Transition.TURN
     # Counted from when it was seen to grow or to lose its name: how old its content is says nothing of its writer.
-    rest = now - life.changed
+    rest = now - tracked.changed
     deleted = status.stat.st_nlink == 0
     if deleted:
         # What is open may go on in a successor: a turn of its own waits for that.
-        enough = rest >= quiet and (crowded or (status.writers is False and life.drained))
+        enough = rest >= quiet and (crowded or (status.writers is False and tracked.drained))
         enough = enough or rest >= max(ROTATED if status.writers else DELETED, quiet)
     else:
         enough = rest >= ROTATED
     if not enough:
         return Transition.WAIT
-    return Transition.END if life.drained else Transition.FLUSH
+    return Transition.END if tracked.drained else Transition.FLUSH
 
 
 class SearchOutcome(Enum):
-    """What a search for the file of a life comes to."""
+    """What a search for the file of a tracked file comes to."""
 
     MOVES = "it goes on where it was found"
     JOINS = "it goes on in another life, which has that file"
@@ -60,17 +62,17 @@ class SearchOutcome(Enum):
 
 
 def outcome(
-    life: TrackedFile, found: tuple[str, tuple[int, int]] | None, owner: TrackedFile | None, *, last: bool
+    tracked: TrackedFile, found: tuple[str, tuple[int, int]] | None, owner: TrackedFile | None, *, last: bool
 ) -> SearchOutcome:
-    """`found`: path and inode of the file in which it seems to go on; `owner`: the life known there; `last`: no more
+    """`found`: path and inode of the file in which it seems to go on; `owner`: the one known there; `last`: no more
     searches after this one."""
     if found is None:
-        if life.fd >= 0:
+        if tracked.fd >= 0:
             return SearchOutcome.OPEN
-        return SearchOutcome.LOST if last or life.searches + 1 >= SEARCHES else SearchOutcome.AGAIN
+        return SearchOutcome.LOST if last or tracked.searches + 1 >= SEARCHES else SearchOutcome.AGAIN
     path, inode = found
-    if life.fd >= 0 and inode != life.inode:
+    if tracked.fd >= 0 and inode != tracked.inode:
         return SearchOutcome.OPEN  # a copy: the file itself is at hand
-    if life.fd < 0 and not life.head[0] and path != life.path:
+    if tracked.fd < 0 and not tracked.head[0] and path != tracked.path:
         return SearchOutcome.ANEW
-    return SearchOutcome.JOINS if owner is not None and owner is not life else SearchOutcome.MOVES
+    return SearchOutcome.JOINS if owner is not None and owner is not tracked else SearchOutcome.MOVES

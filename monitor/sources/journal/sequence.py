@@ -93,7 +93,7 @@ class SequenceReader:
         self._following = self._ended = False  # ended: by us
         self._began = self._heard = self._looked = float("-inf")  # monotonic
         self._got = 0  # records in this run
-        self._news = asyncio.Event()
+        self._changes = asyncio.Event()
 
     # What there is
 
@@ -108,7 +108,7 @@ class SequenceReader:
         self._high = max((file.tail for file in files), default=self._high)
         self._back = bool(files) and (self._marked or 0) > self._high
         if not files or self._snapshot() != self._past:
-            self._news.set()
+            self._changes.set()
         if self._following and self._over():
             self._again()
 
@@ -137,7 +137,7 @@ class SequenceReader:
     def _again(self) -> None:
         """Begin another run now: this one has nothing more to say, or not all of it."""
         self._past = set()
-        self._news.set()
+        self._changes.set()
         self._end()
 
     def _end(self) -> None:
@@ -152,8 +152,8 @@ class SequenceReader:
         """Until its files are gone for good. journalctl is started again when it ends."""
         failures = 0
         while True:
-            await self._news.wait()
-            self._news.clear()
+            await self._changes.wait()
+            self._changes.clear()
             if not self.files:
                 await self._vanish()
                 return
@@ -170,7 +170,7 @@ class SequenceReader:
                 failures = 1 if self._got else failures + 1
                 self._past = set()
                 await asyncio.sleep(backoff(failures, _FIRST, _LONGEST))
-                self._news.set()
+                self._changes.set()
 
     async def catch_up(self) -> None:
         """Up to the present end, and what is open as it is. Raises JournalError."""

@@ -159,8 +159,8 @@ def test_a_line_of_ten_megabytes_costs_itself_only() -> None:
 
 def test_no_secret_in_a_field_is_kept() -> None:
     value = expand("ghp_{alnum:30}{crc32}", 7)
-    scrub = Redactor(texts.engine().worker())
-    found = Reader("vault", scrub)
+    redact = Redactor(texts.engine().worker())
+    found = Reader("vault", redact)
     request = {**record()["request"], "path": f"secret/data/{value}", "remote_address": value}
     answer = {"data": {"data": {value: "hmac-sha256:00"}}}
     found.read(block(json.dumps(record(request=request, response=answer, auth={"display_name": value})).encode()))

@@ -38,7 +38,7 @@ class Machine(FakeServer):
         super().__init__()
         self.given = 0
         self.works = 0  # the number of the key that is taken
-        self.life = timedelta(hours=1)
+        self.tracked = timedelta(hours=1)
 
     async def answer(self, request: web.Request, body: bytes) -> web.StreamResponse:
         where = f"{request.method} {request.path}"
@@ -71,7 +71,7 @@ class Machine(FakeServer):
         self.given += 1
         key = {
             "AccessKeyId": f"ASIA{self.given}", "SecretAccessKey": CANARY, session: f"session-{CANARY}",
-            "Expiration": (datetime.now(UTC) + self.life).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "Expiration": (datetime.now(UTC) + self.tracked).strftime("%Y-%m-%dT%H:%M:%SZ"),
         }  # fmt: skip
         if not xml:
             return web.json_response(key)
@@ -128,7 +128,7 @@ async def test_a_role_gives_a_key_that_is_kept_and_renewed(machine: Machine, ser
 
 @pytest.mark.usefixtures("role")
 async def test_a_key_that_ends_soon_is_asked_for_anew(machine: Machine, service: Amazon) -> None:
-    machine.life = timedelta(seconds=60)
+    machine.tracked = timedelta(seconds=60)
     assert await service.call("ListSecrets", {}) == {"key": "ASIA1"}
     machine.works = 2
     before = time.time()

@@ -188,7 +188,7 @@ async def main():
                                           "webhook_secret": "env:HOME"})
     async def keep(said):
         return True
-    doors = routes(Vendors(), lambda: [config], keep, lambda source, what: None, trouble=lambda *_: None)
+    doors = routes(Vendors(), lambda: [config], keep, lambda source, what: None, problem=lambda *_: None)
     app = build(Probes(live=dict, ready=dict), routes=doors)
     async with serve(app, "127.0.0.1", 0) as url:
         print(url, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, flush=True)

@@ -33,17 +33,17 @@ def test_the_time_counts_from_when_it_was_first_looked_at() -> None:
     assert host.seconds() == 100
 
 
-@pytest.mark.parametrize("trouble", ["degraded", "ended", "unread", "lag"])
-def test_a_source_in_trouble_is_not_read_and_begins_anew_when_it_is_over(trouble: str) -> None:
+@pytest.mark.parametrize("problem", ["degraded", "ended", "unread", "lag"])
+def test_a_source_in_trouble_is_not_read_and_begins_anew_when_it_is_over(problem: str) -> None:
     host = Host()
     host.seconds()
     host.passes(100)
     snapshot = host.snapshot
-    if trouble == "degraded":
+    if problem == "degraded":
         snapshot.degraded["app", "a.log"] = "no permission"
-    elif trouble == "ended":
+    elif problem == "ended":
         host.names.clear()
-    elif trouble == "unread":
+    elif problem == "unread":
         snapshot.backlog["app"] = lambda: [Behind("a.log", 1, 61.0)]
     else:
         snapshot.lag["app"] = 61.0

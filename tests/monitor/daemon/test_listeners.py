@@ -23,10 +23,10 @@ class Chat:
         self.kept: list[bool] = []
         self.listening = 0
 
-    async def listen(self, ask: Any, trouble: Callable[[str | None], None], sinks: Sequence[Any]) -> None:
+    async def listen(self, ask: Any, problem: Callable[[str | None], None], sinks: Sequence[Any]) -> None:
         end = self.ends.pop(0)
         self.listening += 1
-        trouble(None)
+        problem(None)
         self.kept.append(await ask([REQUEST]))
         try:
             if end == "fail":

@@ -83,7 +83,7 @@ async def at_work(store: Store, chat: Any, **more: Any) -> AsyncIterator[Request
 @asynccontextmanager
 async def looked_at(store: Store, chat: Any, **more: Any) -> AsyncIterator[Seen]:
     """The part of a daemon that deals with requests. `more`: other sinks."""
-    scanner = SimpleNamespace(key=KEY, scrub=lambda text: text.replace("hunter2hunter2", "hunt…"))
+    scanner = SimpleNamespace(key=KEY, redact=lambda text: text.replace("hunter2hunter2", "hunt…"))
     site: Any = SimpleNamespace(store=store, scanner=scanner, snapshot=Snapshot())
     running: Any = SimpleNamespace(site=site, sinks={"chat": chat, **more}, config=SimpleNamespace(actions=()))
     keeper = RequestRecorder(site, lambda: running.sinks)

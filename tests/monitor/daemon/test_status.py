@@ -60,9 +60,9 @@ async def test_a_database_in_trouble_holds_up_no_answer(
             raise StoreError("locked")
 
         positions = daemon.running.site.store.positions
-        for trouble in (fail, hang):
+        for problem in (fail, hang):
             asked.clear()
-            monkeypatch.setattr(type(positions), "all", lambda _, trouble=trouble: trouble())
+            monkeypatch.setattr(type(positions), "all", lambda _, problem=problem: problem())
             [source] = (await ask(daemon.address))["sources"]
             assert asked.is_set()
             assert source["bytes"] == site.log.stat().st_size, "counters are known all the same"

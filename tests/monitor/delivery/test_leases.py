@@ -61,7 +61,7 @@ async def test_a_lease_that_waits_in_line_is_withdrawn(store: Store) -> None:
 async def test_ending_waits_a_moment_only_for_a_database_that_takes_nothing(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("monitor.delivery.channel._PARTING", 0.1)
+    monkeypatch.setattr("monitor.delivery.channel._CLOSING", 0.1)
     chat, release = Recorder(hang), threading.Event()
     async with delivering_with(store, {"chat": chat}, patience=replace(QUICK, send=60.0)) as delivery:
         await store.commit([finding("a")])

@@ -42,7 +42,7 @@ async def test_without_a_fallback_the_others_hear_of_it_and_it_is_tried_again(st
         await until(lambda: console.got)
         assert "fallback" in console.got[0].text
         assert delivery.stats()["chat"].refusing == "HTTP 404: no_service"
-        assert delivery.trouble() is None  # the console is there
+        assert delivery.problem() is None  # the console is there
         chat.answer = None
         await until(lambda: chat.got and len(console.got) == 2)
         assert delivery.stats()["chat"].refusing is None
@@ -57,11 +57,11 @@ async def test_a_receiver_that_refuses_everything_for_long_and_is_mended_gets_ev
         for number in range(35):
             await store.commit([finding(str(number), number)])
         await until(lambda: len(only.tried) >= 12)
-        assert delivery.trouble() == "sink only refuses everything: HTTP 404: no_service"
+        assert delivery.problem() == "sink only refuses everything: HTTP 404: no_service"
         assert await store.outbox.unsent() > 0
         only.answer = None
         assert await delivery.settle(10) == 0
-        assert delivery.trouble() is None
+        assert delivery.problem() is None
     told = {incident.id for notification in only.got for incident in notification.incidents}
     assert len(told) == 35
     assert not await store.outbox.list(states=["dead"])
@@ -113,7 +113,7 @@ async def test_what_some_have_taken_is_not_sent_to_them_again(store: Store) -> N
         await until(lambda: console.got and len(mail.tried) >= 2)
         [dead] = await store.outbox.list(states=["dead"])
         assert f"monitor outbox retry {dead.id}" in console.got[0].text
-        assert delivery.trouble() is None
+        assert delivery.problem() is None
         assert delivery.stats()["mail"].refusing is None
         assert [sent.reason for sent in mail.tried] == ["new", "operational"]  # each once
         assert await store.outbox.requeue(dead.id)

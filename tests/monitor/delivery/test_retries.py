@@ -103,7 +103,7 @@ async def test_a_far_retry_after_is_reported_by_the_others_and_shows_what_waits(
         stats = delivery.stats()["chat"]
         assert stats.last_error == said
         assert 3500 < (stats.rests_until or 0) - store.now() < 3700  # a day is not waited: an hour, then it is asked
-        assert delivery.trouble() is None  # the console is there
+        assert delivery.problem() is None  # the console is there
         waits = await put_back(store, "chat")
         assert waits.error == said
         assert 3500 < waits.next_at - store.now() < 3700
@@ -118,9 +118,9 @@ async def test_where_the_only_sink_is_to_be_left_alone_nobody_can_be_told(store:
     error = RemoteError("HTTP 503", retry=True, after=retry_after(CIMultiDict({"Retry-After": date})))
     async with delivering(store, only=Recorder(failing(error))) as delivery:
         await store.commit([finding("a")])
-        await until(delivery.trouble)
-        assert (delivery.trouble() or "").startswith("sink only takes nothing until 2")
-        assert "60 min or longer (Retry-After)" in (delivery.trouble() or "")
+        await until(delivery.problem)
+        assert (delivery.problem() or "").startswith("sink only takes nothing until 2")
+        assert "60 min or longer (Retry-After)" in (delivery.problem() or "")
 
 
 @pytest.mark.parametrize("after", [0.0, 0.001])

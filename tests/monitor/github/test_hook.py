@@ -55,7 +55,7 @@ class Hooks:
     def count(self, source: str, what: str) -> None:
         self.malformed[source, what] += 1
 
-    def trouble(self, source: str, why: str | None) -> None:
+    def problem(self, source: str, why: str | None) -> None:
         if why:
             self.troubled[source] = why
         else:
@@ -82,7 +82,7 @@ async def hooks(aiohttp_client: Any, monkeypatch: pytest.MonkeyPatch) -> Hooks:
     other = config("other", org="umbrella", webhook_secret="env:OTHER_SECRET")
     hooks.sources = [config(), other, config("twin", org="twin")]
     app = web.Application(client_max_size=26 << 20)
-    app.add_routes(routes(Vendors(), lambda: hooks.sources, hooks.keep, hooks.count, trouble=hooks.trouble))
+    app.add_routes(routes(Vendors(), lambda: hooks.sources, hooks.keep, hooks.count, problem=hooks.problem))
     hooks.client = await aiohttp_client(app)
     return hooks
 

@@ -315,8 +315,8 @@ async def test_answers_that_make_no_sense_are_counted_and_told_without_their_con
     await poller.poll(ORG, [ORG])
     github.add("acme/web", "canary", locations=[commit("a"), commit("b")])
     github.mangle = lambda of, body: broken(body) if of == kind else body
-    trouble = pytest.raises(RemoteError, match="not a list of alerts") if what == "page" else nullcontext()
-    with structlog.testing.capture_logs() as logs, trouble:
+    problem = pytest.raises(RemoteError, match="not a list of alerts") if what == "page" else nullcontext()
+    with structlog.testing.capture_logs() as logs, problem:
         await poller.poll(ORG, [ORG])
     assert intake.malformed_counts == {what: 1}
     assert "canary" not in repr((logs, intake.alerts, intake.findings))

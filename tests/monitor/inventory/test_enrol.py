@@ -35,11 +35,11 @@ class Told:
     """What was told, and of what it was told that it is over."""
 
     def __init__(self) -> None:
-        self.trouble: list[str] = []
+        self.problem: list[str] = []
         self.over: list[str] = []
 
     def __call__(self, title: str, text: str = "", *_rest: Any, **_more: Any) -> None:
-        self.trouble.append(f"{title}: {text}")
+        self.problem.append(f"{title}: {text}")
 
 
 @pytest.fixture(autouse=True)
@@ -100,14 +100,14 @@ async def test_a_value_is_found_from_then_on_and_after_its_manager_is_down(
     (tmp_path / ".env").unlink()
     enrolment.again("e")
     await enrolment.begin(60)
-    assert "no such file" in told.trouble[0]
-    assert ONE not in told.trouble[0]
+    assert "no such file" in told.problem[0]
+    assert ONE not in told.problem[0]
     assert [standing for *_, standing in await found(site, TWO)] == ["current"]
 
     # Started anew while it is down, there is nothing to look for, and it is said.
     fresh = enrol(site, tmp_path / "config.toml")
     await fresh.begin(60)
-    assert len(told.trouble) == 2
+    assert len(told.problem) == 2
 
 
 async def test_two_hosts_that_share_a_database_do_not_read_because_the_other_one_has(
@@ -152,7 +152,7 @@ async def test_trouble_with_an_entry_ends_with_its_configuration(
     _, told, enrolment = opened
     (tmp_path / ".env").unlink()
     await enrolment.begin(60)
-    assert (len(told.trouble), told.over) == (1, [])
+    assert (len(told.problem), told.over) == (1, [])
     config.write_text('[monitor]\nstate_dir = "state"\n[rules]\npacks = ["vcs/github"]\n')
     await enrolment.begin(60)
     assert told.over == ["inventory e"]
@@ -195,7 +195,7 @@ async def test_where_no_process_can_be_started_it_is_told_and_the_start_goes_on(
     site, told, enrolment = opened
     monkeypatch.setattr("sys.executable", "/nowhere/python")
     await enrolment.begin(60)
-    [said] = told.trouble
+    [said] = told.problem
     assert said.startswith("The inventory could not be read: FileNotFoundError. What was known before")
     assert await found(site, ONE) == []
 

@@ -56,9 +56,9 @@ def test_a_value_that_expires_is_due_before_whatever_its_policy() -> None:
 
 
 def test_of_a_short_life_half_may_pass_and_of_the_shortest_all() -> None:
-    for life, at in ((DAY * 4, T + 2 * DAY), (3600.0, T + DAY + 3600.0)):
+    for tracked, at in ((DAY * 4, T + 2 * DAY), (3600.0, T + DAY + 3600.0)):
         for one in (replace(SECRET, changed=T), replace(SECRET, changed=None, known=T)):
-            found = due(replace(one, tags=(), expires=T + life), SETTINGS, T)
+            found = due(replace(one, tags=(), expires=T + tracked), SETTINGS, T)
             assert found is not None
             assert found.at == at
     known_late = due(replace(SECRET, tags=(), changed=None, known=T, expires=T - 5 * DAY), SETTINGS, T)

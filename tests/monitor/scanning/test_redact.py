@@ -16,7 +16,7 @@ TOKEN = expand("ghp_{alnum:30}{crc32}", 7)
 
 
 @pytest.fixture(scope="module")
-def scrub() -> Redactor:
+def redact() -> Redactor:
     return Redactor(texts.engine().worker())
 
 
@@ -36,28 +36,28 @@ def shown(text: str) -> bool:
         f"a \ud800 surrogate {TOKEN}",
     ],
 )
-def test_a_secret_is_masked_and_the_rest_stays(scrub: Redactor, text: str) -> None:
-    clean = scrub(text)
+def test_a_secret_is_masked_and_the_rest_stays(redact: Redactor, text: str) -> None:
+    clean = redact(text)
     assert not shown(clean)
     assert "ghp_" in clean or clean == WITHHELD
-    assert scrub(text) == clean  # from memory
-    assert scrub(clean) == clean
+    assert redact(text) == clean  # from memory
+    assert redact(clean) == clean
 
 
-def test_the_path_around_it_can_still_be_read(scrub: Redactor) -> None:
-    assert scrub(f"/var/log/deploy-{TOKEN}.log").startswith("/var/log/deploy-ghp_")
-    assert scrub(f"/srv/\udcff/{TOKEN}").startswith("/srv/\udcff/ghp_")
+def test_the_path_around_it_can_still_be_read(redact: Redactor) -> None:
+    assert redact(f"/var/log/deploy-{TOKEN}.log").startswith("/var/log/deploy-ghp_")
+    assert redact(f"/srv/\udcff/{TOKEN}").startswith("/srv/\udcff/ghp_")
 
 
-def test_a_preview_in_the_place_of_a_password_is_none(scrub: Redactor) -> None:
+def test_a_preview_in_the_place_of_a_password_is_none(redact: Redactor) -> None:
     first, second = (expand("{alnum:24}", seed) for seed in (8, 9))
     dsn = "postgres://shop:%s@db-1.example:5432/orders"
-    assert scrub(dsn % first) == dsn % f"{first[:4]}…[24]"
+    assert redact(dsn % first) == dsn % f"{first[:4]}…[24]"
     shown = dsn % f"{second[:4]}…[24]"
-    assert scrub(shown, f"{second[:4]}…[24]") == shown
-    both = scrub(f"{shown} {dsn % first}", f"{second[:4]}…[24]")
+    assert redact(shown, f"{second[:4]}…[24]") == shown
+    both = redact(f"{shown} {dsn % first}", f"{second[:4]}…[24]")
     assert both == f"{shown} {dsn % f'{first[:4]}…[24]'}"
-    assert scrub(dsn % first, f"{second[:4]}…[24]") == dsn % f"{first[:4]}…[24]"
+    assert redact(dsn % first, f"{second[:4]}…[24]") == dsn % f"{first[:4]}…[24]"
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,8 @@ def test_a_preview_in_the_place_of_a_password_is_none(scrub: Redactor) -> None:
         "https://example.org/?q=" + quote(f'token="{TOKEN}"', safe=""),
     ],
 )
-def test_an_encoded_one_takes_the_whole_text_along(scrub: Redactor, text: str) -> None:
-    clean = scrub(text)
+def test_an_encoded_one_takes_the_whole_text_along(redact: Redactor, text: str) -> None:
+    clean = redact(text)
     assert clean == WITHHELD or (not shown(clean) and text[-30:] not in clean)
 
 
@@ -76,14 +76,14 @@ def test_an_encoded_one_takes_the_whole_text_along(scrub: Redactor, text: str) -
     "text",
     ["", "/var/log/app.log", "/var/lib/docker/containers/" + "4f" * 32 + "/" + "4f" * 32 + "-json.log", "ä" * 3000],
 )
-def test_all_else_is_untouched(scrub: Redactor, text: str) -> None:
-    assert scrub(text) == text
+def test_all_else_is_untouched(redact: Redactor, text: str) -> None:
+    assert redact(text) == text
 
 
-def test_memory_is_bounded(scrub: Redactor) -> None:
+def test_memory_is_bounded(redact: Redactor) -> None:
     for number in range(5000):
-        scrub(f"/var/log/app-{number}.log")
-    assert len(scrub._known) <= 2048
+        redact(f"/var/log/app-{number}.log")
+    assert len(redact._known) <= 2048
 
 
 def test_what_cannot_be_looked_at_is_withheld() -> None:
@@ -108,18 +108,18 @@ def test_what_lost_to_another_rule_on_its_span_is_masked_too() -> None:
     assert "bqmd" not in Redactor(worker)(text.decode())
 
 
-def test_a_finding_and_an_alert_are_cleaned_in_every_field(scrub: Redactor) -> None:
+def test_a_finding_and_an_alert_are_cleaned_in_every_field(redact: Redactor) -> None:
     url = f"https://example.org/{TOKEN}"
     finding = Finding(
         id="1", rule="r", name=f"named {TOKEN}", severity="high", confidence="high", fingerprint="f", masked="m",
         source="s", path=f"/{TOKEN}", generation="g", offset=0, time=1.0, labels={"topic": f"t/{TOKEN}"}, url=url,
     )  # fmt: skip
-    clean = scrub.finding(finding)
+    clean = redact.finding(finding)
     assert not shown(repr(clean))
     assert clean.url is None  # it would lead nowhere
     alert = Alert(
         id="a", system="GitHub", source="s", url=url, fingerprint="f", provisional=False, severity="high", state="open",
         created=1.0, updated=1.0, labels={"github": f"acme/{TOKEN}#1"},
     )  # fmt: skip
-    assert not shown(repr(scrub.alert(alert)))
-    assert scrub.address("https://example.org/") == "https://example.org/"
+    assert not shown(repr(redact.alert(alert)))
+    assert redact.address("https://example.org/") == "https://example.org/"

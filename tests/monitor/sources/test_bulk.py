@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from monitor.sources.bulk import ABOUT, HEADERS, HEALTH, LICENSE, Bulk, refusal
-from monitor.sources.pushed import BodyTally, FormError, blocks
+from monitor.sources.pushed import BodyCounter, FormError, blocks
 
 # As Filebeat sends it.
 DOCUMENT = {
@@ -24,9 +24,9 @@ def lines(*items: Any) -> bytes:
 
 def read(body: bytes) -> tuple[list[bytes], dict[str, Any]]:
     """What is searched, and the answer."""
-    asked, tally = Bulk(), BodyTally()
-    texts = [bytes(block.data) for block in blocks("s", b"k" * 32, asked.read(body), tally)]
-    return texts, orjson.loads(asked.answer(tally, 3))
+    asked, counter = Bulk(), BodyCounter()
+    texts = [bytes(block.data) for block in blocks("s", b"k" * 32, asked.read(body), counter)]
+    return texts, orjson.loads(asked.answer(counter, 3))
 
 
 def test_documents_with_their_actions() -> None:

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from monitor.sources.hec import HEALTHY, NO_RECEIPTS, answer, from_events, refusal
-from monitor.sources.pushed import BodyTally, blocks
+from monitor.sources.pushed import BodyCounter, blocks
 
 # As the exporters of the OpenTelemetry Collector, Vector and Docker send them.
 EVENTS = [
@@ -53,10 +53,10 @@ def test_events_one_behind_another() -> None:
     ],
 )
 def test_what_is_no_event_is_read_all_the_same_and_told(bad: bytes, code: int) -> None:
-    tally = BodyTally()
-    found = list(blocks("s", b"k" * 32, from_events(b'{"event":"<0>"}' + bad), tally))
+    counter = BodyCounter()
+    found = list(blocks("s", b"k" * 32, from_events(b'{"event":"<0>"}' + bad), counter))
     assert b"<1>" in found[-1].data
-    status, said = answer(tally)
+    status, said = answer(counter)
     assert status == 400
     assert orjson.loads(said) == {"text": orjson.loads(said)["text"], "code": code, "invalid-event-number": 1}
 
@@ -70,10 +70,10 @@ def test_a_large_event_is_read_whole() -> None:
 @pytest.mark.parametrize(
     ("said", "wanted"),
     [
-        (answer(BodyTally(records=2)), (200, {"text": "Success", "code": 0})),
-        (answer(BodyTally()), (400, {"text": "No data", "code": 5})),
+        (answer(BodyCounter(records=2)), (200, {"text": "Success", "code": 0})),
+        (answer(BodyCounter()), (400, {"text": "No data", "code": 5})),
         (
-            answer(BodyTally(2, "format", array("L", [1]))),
+            answer(BodyCounter(2, "format", array("L", [1]))),
             (400, {"text": "Invalid data format", "code": 6, "invalid-event-number": 1}),
         ),
         (refusal(401, False), (401, {"text": "Token is required", "code": 2})),

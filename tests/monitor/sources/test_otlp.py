@@ -17,7 +17,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyVa
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from monitor.sources.otlp import answer, from_json, from_protobuf
-from monitor.sources.pushed import NOTHING, BodyTally, FormError, Pushed
+from monitor.sources.pushed import NOTHING, BodyCounter, FormError, Pushed
 from tests.fakes.bombs import inside
 
 
@@ -145,8 +145,8 @@ def test_a_record_of_another_form_in_protobuf_costs_no_other_one() -> None:
 
 def test_the_answer_says_how_many_were_not_records() -> None:
     for form in ("application/json", "application/x-protobuf"):
-        assert answer(BodyTally(records=3), form) in (b"", b"{}")
-        said = answer(BodyTally(records=3, bad=array("L", [1, 2])), form)
+        assert answer(BodyCounter(records=3), form) in (b"", b"{}")
+        said = answer(BodyCounter(records=3, bad=array("L", [1, 2])), form)
         response = ExportLogsServiceResponse()
         if form == "application/json":
             Parse(said, response)

@@ -268,7 +268,7 @@ async def test_a_secret_beside_the_id_of_another_key_is_not_taken_for_dead() -> 
 
 async def test_another_secret_in_a_fact_is_masked() -> None:
     async with FakeIssuer(VALUE, 200, {"login": "me and ANOTHER-SECRET"}) as issuer:
-        verifier = Verifier(settings(issuer), scrub=lambda text: text.replace("ANOTHER-SECRET", "…"))
+        verifier = Verifier(settings(issuer), redact=lambda text: text.replace("ANOTHER-SECRET", "…"))
         assert (await verifier.ask("github-pat", VALUE)).facts == {"account": "me and …"}
 
 

@@ -77,7 +77,7 @@ class Door:
         self.noted: dict[str, HookDelivery] = {}
         self.asked: dict[str, InboundRequest] = {}
         self.malformed: list[tuple[str, str]] = []
-        self.trouble: list[tuple[str, str | None]] = []
+        self.problem: list[tuple[str, str | None]] = []
         self.sources: list[SourceConfig] = []
         self.pause = 0.0  # seconds that it takes to keep something
         self.client: Any
@@ -112,11 +112,11 @@ async def door(aiohttp_client: Any, monkeypatch: pytest.MonkeyPatch) -> Door:
     def count(source: str, what: str) -> None:
         door.malformed.append((source, what))
 
-    def trouble(owner: str, why: str | None) -> None:
-        door.trouble.append((owner, why))
+    def problem(owner: str, why: str | None) -> None:
+        door.problem.append((owner, why))
 
     app.add_routes(
-        routes({"acme": door.vendor}, lambda: door.sources, door.keep, count, trouble=trouble, now=lambda: NOW)
+        routes({"acme": door.vendor}, lambda: door.sources, door.keep, count, problem=problem, now=lambda: NOW)
     )
     door.client = await aiohttp_client(app)
     return door
@@ -154,7 +154,7 @@ async def test_slack_tries_the_certificate_without_a_signature(
     sink, door, app = SlackConfig.model_validate(values | {"people": {"U0ADA": "ada"}}), Door(), web.Application()
     counted: list[str] = []
     app.add_routes(
-        routes(Vendors(), lambda: [sink], door.keep, lambda _, what: counted.append(what), trouble=lambda *_: None)
+        routes(Vendors(), lambda: [sink], door.keep, lambda _, what: counted.append(what), problem=lambda *_: None)
     )
     client = await aiohttp_client(app)
     # As Slack's page on slash commands has it: a form with ssl_check=1 and the (deprecated) token, nothing else.
@@ -190,11 +190,11 @@ async def test_a_secret_that_cannot_be_read_closes_its_own_door_only(
         assert await door.post(b"7", b"one") == (503, "a webhook secret cannot be read\n")
         assert (await door.post(b"7", b"two"))[0] == 202
     assert (await door.post(b"7", b"three"))[0] == 503  # it may be the one that cannot be read
-    assert door.trouble == [("first", "environment variable ONE is not set")]
+    assert door.problem == [("first", "environment variable ONE is not set")]
     assert {one.source for one in door.noted.values()} == {"second"}
     monkeypatch.setenv("ONE", "one")
     assert (await door.post(b"8", b"one"))[0] == 202
-    assert door.trouble[1:] == [("first", None)]
+    assert door.problem[1:] == [("first", None)]
     assert (await door.post(b"7", b"three"))[0] == 401
 
 
@@ -218,7 +218,7 @@ async def test_a_secret_that_is_configured_no_more_is_no_trouble(door: Door, mon
     assert (await door.post(b"7", b"one"))[0] == 503
     door.sources = [SourceConfig(name="first", type="file")]
     assert (await door.post(b"7", b"one"))[0] == 404
-    assert door.trouble[-1] == ("first", None)
+    assert door.problem[-1] == ("first", None)
 
 
 def test_the_vendors_of_the_table_are_there() -> None:
@@ -233,7 +233,7 @@ async def test_pagerduty_forged_replayed_and_oversized(aiohttp_client: Any, monk
     counted: list[str] = []
     sink = PagerDutyConfig.model_validate(values)
     app.add_routes(
-        routes(Vendors(), lambda: [sink], door.keep, lambda _, what: counted.append(what), trouble=lambda *_: None)
+        routes(Vendors(), lambda: [sink], door.keep, lambda _, what: counted.append(what), problem=lambda *_: None)
     )
     client = await aiohttp_client(app)
 

@@ -30,7 +30,7 @@ class Listening:
 
     def __init__(self) -> None:
         self.asked: list[InboundRequest] = []
-        self.trouble: list[str | None] = []
+        self.problem: list[str | None] = []
         self.full = False  # the database cannot be written
 
     async def ask(self, requests: Sequence[InboundRequest]) -> bool:
@@ -52,7 +52,7 @@ async def listening(fake: FakeSlack, put: Put, http: Http, **changes: Any) -> As
     keys |= {"app_token": put("app", fake.app_token), "people": {"U0ADA": "ada"}} | changes
     config = SlackConfig(name="chat", type="slack", **keys)  # type: ignore[arg-type]  # parsed by pydantic
     heard = Listening()
-    task = asyncio.create_task(SocketMode(config, http, heard.ask, heard.trouble.append, lambda: [config]).run())
+    task = asyncio.create_task(SocketMode(config, http, heard.ask, heard.problem.append, lambda: [config]).run())
     try:
         yield heard
     finally:
@@ -68,13 +68,13 @@ async def test_a_press_is_acknowledged_when_it_is_kept(credential: Put) -> None:
     http = Http(timeout=2.0)  # of one exchange; a connection lives longer
     async with FakeSlack() as fake, listening(fake, credential, http) as heard:
         show(fake)
-        await until(lambda: heard.trouble)  # it is connected: as long as it is at that, the time of one exchange counts
+        await until(lambda: heard.problem)  # it is connected: as long as it is at that, the time of one exchange counts
         turn(2.5)
         await asyncio.sleep(0)
         acknowledged = await fake.deliver(fake.press("U0ADA", "ack"))
         await acknowledged
         assert [(one.verb, one.actor) for one in heard.asked] == [("ack", "ada")]
-        assert heard.trouble == [None]
+        assert heard.problem == [None]
     await http.close()
 
 
@@ -120,7 +120,7 @@ async def test_one_that_slack_never_closes_is_left_without_a_word(
         await until(lambda: len([one for one in asyncio.all_tasks() if "_connection" in repr(one)]) == 1)
         gc.collect()
         assert unheard == []
-        assert heard.trouble == [None, None]
+        assert heard.problem == [None, None]
 
 
 async def test_a_lost_connection_and_a_refused_one_are_tried_again_and_told(http: Http, credential: Put) -> None:
@@ -133,9 +133,9 @@ async def test_a_lost_connection_and_a_refused_one_are_tried_again_and_told(http
         ]
         async with listening(fake, credential, http) as heard:
             await until(lambda: fake.sockets)
-            assert len([reason for reason in heard.trouble if reason]) == 2  # from the third in a row
-            assert fake.app_token not in str(heard.trouble)
-            await until(lambda: heard.trouble[-1] is None)
+            assert len([reason for reason in heard.problem if reason]) == 2  # from the third in a row
+            assert fake.app_token not in str(heard.problem)
+            await until(lambda: heard.problem[-1] is None)
             await fake.sockets[0].close()
             await until(lambda: fake.opened == 2)
 
@@ -143,13 +143,13 @@ async def test_a_lost_connection_and_a_refused_one_are_tried_again_and_told(http
 async def test_a_wrong_token_and_a_switch_that_is_off_are_told_at_once(http: Http, credential: Put) -> None:
     async with FakeSlack() as fake:
         async with listening(fake, credential, http, app_token=credential("other", "another")) as heard:
-            await until(lambda: heard.trouble)
-            assert heard.trouble[0] == "invalid_auth: check token"
+            await until(lambda: heard.problem)
+            assert heard.problem[0] == "invalid_auth: check token"
         async with listening(fake, credential, http) as heard:
             await until(lambda: fake.sockets)
             await fake.sockets[0].send_json({"type": "disconnect", "reason": "link_disabled"})
-            await until(lambda: [reason for reason in heard.trouble if reason])
-            assert "Socket Mode is switched off" in str(heard.trouble)
+            await until(lambda: [reason for reason in heard.problem if reason])
+            assert "Socket Mode is switched off" in str(heard.problem)
 
 
 async def test_nonsense_ends_nothing(http: Http, credential: Put) -> None:
@@ -170,4 +170,4 @@ async def test_an_address_that_is_none_of_slacks_is_not_taken(http: Http, creden
             fake.faults.append(Fault(200, body='{"ok":true,"url":%s}' % (url if url == 7 else f'"{url}"')))
         async with listening(fake, credential, http) as heard:
             await until(lambda: fake.sockets)
-            assert str(heard.trouble[0]).startswith("Slack named")
+            assert str(heard.problem[0]).startswith("Slack named")

@@ -37,7 +37,7 @@ class Google(Vendor):
         self.may = ["secretmanager.versions.list", "secretmanager.versions.access"]
         self.denied: set[str] = set()
         self.logins = 0
-        self.life = 3600
+        self.tracked = 3600
 
     async def answer(self, request: web.Request, body: bytes) -> web.StreamResponse:
         if request.path == "/computeMetadata/v1/instance/service-accounts/default/token":
@@ -54,7 +54,7 @@ class Google(Vendor):
 
     def _login(self) -> web.Response:
         self.logins += 1
-        return web.json_response({"access_token": self.token, "expires_in": self.life, "token_type": "Bearer"})
+        return web.json_response({"access_token": self.token, "expires_in": self.tracked, "token_type": "Bearer"})
 
     def reply(self, where: str, query: dict[str, str], body: bytes) -> Any:
         path = where.partition(" ")[2].removeprefix("/v1/projects/acme/")
@@ -143,7 +143,7 @@ async def test_an_empty_project_and_a_secret_that_may_not_be_read(server: Google
 
 
 async def test_a_login_that_ends_is_renewed(server: Google, make: Any) -> None:
-    server.secrets, server.life = {"a": [b"v"]}, 30
+    server.secrets, server.tracked = {"a": [b"v"]}, 30
     before = time.time()
     await everything(make())
     assert time.time() > before

@@ -142,11 +142,11 @@ async def test_what_is_written_while_a_block_is_passed_over_is_read(
     intake.broken = b"poison"
     settle = Hasher.settle
 
-    def slowly(self: Hasher, fd: int, life: TrackedFile, offset: int) -> None:
-        life.offset = offset
+    def slowly(self: Hasher, fd: int, tracked: TrackedFile, offset: int) -> None:
+        tracked.offset = offset
         append(log, line(2))
         time.sleep(0.3)
-        settle(self, fd, life, offset)
+        settle(self, fd, tracked, offset)
 
     monkeypatch.setattr(Hasher, "settle", slowly)
     async with running(make()):

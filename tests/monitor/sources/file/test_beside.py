@@ -11,8 +11,8 @@ import pytest
 
 from monitor.sources.file.source import FileSource
 from tests.fakes.intake import FakeIntake, caught_up, running, until
-from tests.fakes.lives import rotated
 from tests.fakes.logs import append, compress, line
+from tests.fakes.tracked_files import rotated
 
 MAKE = Callable[..., FileSource]
 pytestmark = pytest.mark.usefixtures("short")

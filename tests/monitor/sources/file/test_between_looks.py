@@ -15,8 +15,8 @@ from monitor.sources.file.source import FileSource
 from monitor.sources.file.tracked_file import TrackedFile
 from monitor.sources.file.tracker import Tracker
 from tests.fakes.intake import FakeIntake, caught_up, running, until
-from tests.fakes.lives import held
 from tests.fakes.logs import append, compress, line
+from tests.fakes.tracked_files import held
 
 MAKE = Callable[..., FileSource]
 pytestmark = pytest.mark.usefixtures("short")
@@ -63,7 +63,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
 
 
 def claim(source: FileSource, path: Path, file: Path) -> None:
-    """Have a life of which nothing was read claim a file by its inode, as one does whose own was deleted."""
+    """Have a tracked file of which nothing was read claim a file by its inode, as one does whose own was deleted."""
     status = file.stat()
     source._registry.add(TrackedFile(str(path), (status.st_dev, status.st_ino), mtime=1))
 
@@ -76,7 +76,7 @@ async def test_followed_rotated_files_are_entered_with_the_log_after_them(
     append(log, line(1))
     first, second = log.with_name("app.log-20260101"), log.with_name("app.log-20260102")
     with monkeypatch.context() as stopped:
-        going_on = held(stopped, lambda life: life.path != str(log) or life.before is not None)
+        going_on = held(stopped, lambda tracked: tracked.path != str(log) or tracked.before is not None)
         async with running(make(include=[f"{log}*"])):
             await caught_up(intake, 1)
             await looks.stop()
@@ -221,10 +221,10 @@ async def test_an_archive_in_a_file_that_was_another_unread_one_before(
         compress(rotated, ".gz")
         archive = log.with_name("app.log.2.gz")
         status = archive.stat()
-        life = TrackedFile(str(archive), (status.st_dev, status.st_ino), archive=True, there=20, mtime=1)
-        source._registry.add(life)
-        source._schedule.want(life)
-        await until(lambda: life.ended)
+        tracked = TrackedFile(str(archive), (status.st_dev, status.st_ino), archive=True, there=20, mtime=1)
+        source._registry.add(tracked)
+        source._schedule.want(tracked)
+        await until(lambda: tracked.ended)
     assert intake.marks == ([1] if copy else [1, 2])
     assert not intake.lost
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from monitor.sources.container import ContainerConfig, ContainerSource
-from monitor.sources.file import tracked_file as lives
+from monitor.sources.file import tracked_file as tracked_files
 from monitor.sources.file.carry import begins_anew
 from monitor.sources.file.source import FileConfig, FileSource
 from tests.fakes import intake as fake
@@ -72,10 +72,10 @@ async def read(source: Any, *paths: Path) -> None:
     for path in paths:
         await until(
             lambda path=path: (
-                (life := registry.shown(str(path)))  # type: ignore[misc]
-                and life.inode[1] == path.stat().st_ino
-                and life.known[0] == path.stat().st_size
-                and not life.busy
+                (tracked := registry.shown(str(path)))  # type: ignore[misc]
+                and tracked.inode[1] == path.stat().st_ino
+                and tracked.known[0] == path.stat().st_size
+                and not tracked.busy
             )
         )
 
@@ -151,7 +151,7 @@ async def test_an_archive_waits_for_what_its_successor_empty_yet_begins_with(tmp
     source = containers(intake, tmp_path)
     async with running(source):
         registry = source._registry
-        await until(lambda: any(life.archive and life.at_end and not life.busy for life in registry))
+        await until(lambda: any(tracked.archive and tracked.at_end and not tracked.busy for tracked in registry))
         append(log, docker("321 refused\n"))
         await until(lambda: 7654321 in intake.marks)
     assert intake.marks == [1234567, 7654321]
@@ -160,7 +160,7 @@ async def test_an_archive_waits_for_what_its_successor_empty_yet_begins_with(tmp
 async def test_an_archive_whose_successor_stays_empty_is_searched_to_its_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lives, "HOPE", 0.3)
+    monkeypatch.setattr(tracked_files, "HOPE", 0.3)
     _, intake = await cut_off_in_an_archive(tmp_path)
     async with running(containers(intake, tmp_path)):
         await until(lambda: 7654 in intake.marks)

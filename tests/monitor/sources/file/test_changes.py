@@ -31,9 +31,9 @@ async def changes(intake: FakeIntake, registry: Registry) -> PositionChanges:
 
 
 def known(registry: Registry, path: str, inode: int, **keys: int) -> TrackedFile:
-    life = TrackedFile(path, (1, inode), **keys)
-    registry.add(life)
-    return life
+    tracked = TrackedFile(path, (1, inode), **keys)
+    registry.add(tracked)
+    return tracked
 
 
 async def test_ends_and_beginnings_in_one_commit_and_turns_after_it(
@@ -64,10 +64,10 @@ async def test_ends_and_beginnings_in_one_commit_and_turns_after_it(
 async def test_what_ends_after_it_was_noted_is_not_recorded(
     changes: PositionChanges, registry: Registry, intake: FakeIntake
 ) -> None:
-    life = known(registry, "/a", 1)
+    tracked = known(registry, "/a", 1)
     async with changes.gathered():
-        changes.note[life] = None
-        changes.end(life)
+        changes.note[tracked] = None
+        changes.end(tracked)
     assert not intake.saved
 
 
@@ -76,11 +76,11 @@ async def test_what_was_read_of_one_that_ended_is_recorded_in_place_of_others(
 ) -> None:
     monkeypatch.setattr(registry_module, "KEPT", 1)
     first, second = known(registry, "/a", 1, offset=5), known(registry, "/b", 2, offset=5)
-    for life in (first, second):
+    for tracked in (first, second):
         async with changes.gathered():
-            changes.end(life)
-        assert intake.saved.keys() == {life.key}
-        assert intake.saved[life.key]["ended"]
+            changes.end(tracked)
+        assert intake.saved.keys() == {tracked.key}
+        assert intake.saved[tracked.key]["ended"]
 
 
 async def test_nothing_changed_is_no_commit(changes: PositionChanges, intake: FakeIntake) -> None:
@@ -109,9 +109,9 @@ async def test_of_what_was_never_looked_into_nobody_knows_how_much_is_lost(
 async def test_a_file_that_ends_is_degraded_no_longer(
     changes: PositionChanges, registry: Registry, intake: FakeIntake
 ) -> None:
-    life = known(registry, "/a", 1)
-    life.failures = 2
+    tracked = known(registry, "/a", 1)
+    tracked.failures = 2
     intake.degraded("/a", "cannot be read")
     async with changes.gathered():
-        changes.end(life)
+        changes.end(tracked)
     assert not intake.problems

@@ -71,7 +71,7 @@ async def followed(path: Path, whole: bytes, cuts: list[int], scanner: Scanner) 
     """Findings of a file that grows from cut to cut and is read after each, its open line up to the last word."""
     path.touch()
     status = path.stat()
-    life = TrackedFile(str(path), (status.st_dev, status.st_ino))
+    tracked = TrackedFile(str(path), (status.st_dev, status.st_ino))
     findings = []
     try:
         with path.open("ab", buffering=0) as log:
@@ -81,13 +81,13 @@ async def followed(path: Path, whole: bytes, cuts: list[int], scanner: Scanner) 
                 at = cut
                 more = True
                 while more:
-                    turn = FileReader("s", life, HASHER, -1, whole=cut == len(whole))
-                    findings += await scanner.scan(turn.blocks())
-                    turn.apply()
-                    assert turn.verdict == "read"
-                    more = turn.more
+                    file_reader = FileReader("s", tracked, HASHER, -1, whole=cut == len(whole))
+                    findings += await scanner.scan(file_reader.blocks())
+                    file_reader.apply()
+                    assert file_reader.verdict == "read"
+                    more = file_reader.more
     finally:
-        life.close()
+        tracked.close()
     assert len({found.id for found in findings}) == len({(f.rule, f.fingerprint, f.offset) for f in findings})
     return {(f.rule, f.fingerprint, f.offset, f.line, f.column) for f in findings}
 

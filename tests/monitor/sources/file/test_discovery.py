@@ -13,13 +13,13 @@ from monitor.sources.file.tracked_file import FileState, TrackedFile
 HERE, THERE = (1, 10), (1, 11)
 
 
-def life(
+def tracked(
     inode: tuple[int, int], path: str = "/app.log", place: FileState = FileState.FOLLOWED, head: int = 5
 ) -> TrackedFile:
     return TrackedFile(path, inode, place=place, head=(head, "h" if head else ""), known=(100, 7, 8))
 
 
-SHOWN = {"nothing": None, "a file": life(HERE), "an empty file": life(HERE, head=0)}
+SHOWN = {"nothing": None, "a file": tracked(HERE), "an empty file": tracked(HERE, head=0)}
 SEEN = {
     "nothing": None,
     "the same": FileStamp(*HERE, 100, 7, 8),
@@ -31,10 +31,10 @@ SEEN = {
 }
 OWNERS = {
     "nobody": None,
-    "a followed life": life(THERE, "/other.log"),
-    "a loose life": life(THERE, "/other.log", FileState.LOOSE),
-    "a loose empty life of another name": life(THERE, "/other.log", FileState.LOOSE, head=0),
-    "a loose empty life of this name": life(THERE, "/app.log", FileState.LOOSE, head=0),
+    "a followed life": tracked(THERE, "/other.log"),
+    "a loose life": tracked(THERE, "/other.log", FileState.LOOSE),
+    "a loose empty life of another name": tracked(THERE, "/other.log", FileState.LOOSE, head=0),
+    "a loose empty life of this name": tracked(THERE, "/app.log", FileState.LOOSE, head=0),
 }
 KNOWN_BY_INODE_ONLY = "a loose empty life of another name"
 

@@ -11,8 +11,8 @@ import pytest
 from monitor.sources.file import transitions
 from monitor.sources.file.source import FileSource
 from tests.fakes.intake import FakeIntake, caught_up, running, until
-from tests.fakes.lives import held, rotated
 from tests.fakes.logs import append, line
+from tests.fakes.tracked_files import held, rotated
 
 MAKE = Callable[..., FileSource]
 pytestmark = pytest.mark.usefixtures("short")
@@ -78,7 +78,7 @@ async def test_a_deleted_file_whose_inode_was_given_on_brings_nothing_up_again(
     key = next(key for key, state in intake.saved.items() if state.get("loose"))
     intake.saved[key] = dict(intake.saved[key]) | {"ino": log.stat().st_ino}
 
-    going_on = held(monkeypatch, lambda life: life.path == str(log))
+    going_on = held(monkeypatch, lambda tracked: tracked.path == str(log))
     async with running(make()):
         await until(lambda: 3 in intake.marks and not any(state.get("archive") for state in intake.files()))
         if not killed:

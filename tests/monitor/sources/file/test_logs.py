@@ -12,8 +12,8 @@ from monitor.sources.file.tracked_file import TrackedFile
 
 def logs(folder: Path, *include: str, known: str = "app.log") -> Logs:
     registry = Registry()
-    registry.add(life := TrackedFile(f"{folder}/{known}", (1, 1)))
-    registry.attach(life, life.path)
+    registry.add(tracked := TrackedFile(f"{folder}/{known}", (1, 1)))
+    registry.attach(tracked, tracked.path)
     return Logs(Globs([f"{folder}/{one}" for one in include], []), registry)
 
 
@@ -38,5 +38,9 @@ def test_a_rotated_file_that_the_pattern_shows_is_no_log_beside_its_own(tmp_path
 
 
 def test_of_each_log_the_one_written_last() -> None:
-    lives = [TrackedFile("a.1", (1, 1), mtime=1), TrackedFile("a", (1, 2), mtime=2), TrackedFile("b", (1, 3), mtime=0)]
-    assert youngest(zip(lives, [["a"], ["a"], ["b"]], strict=True)) == set(lives[1:])
+    tracked_files = [
+        TrackedFile("a.1", (1, 1), mtime=1),
+        TrackedFile("a", (1, 2), mtime=2),
+        TrackedFile("b", (1, 3), mtime=0),
+    ]
+    assert youngest(zip(tracked_files, [["a"], ["a"], ["b"]], strict=True)) == set(tracked_files[1:])

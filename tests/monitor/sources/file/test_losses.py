@@ -133,13 +133,13 @@ async def test_rotated_files_beyond_the_budget_are_shut_and_still_read(
         return sum(str(log.parent) in link for link in links)
 
     async with running(source):
-        for turn in range(4):
+        for file_reader in range(4):
             for name in names:
                 plant(name)
             await caught_up(intake, *planted)
             for name in names:
                 plant(name)
-                name.rename(name.with_suffix(f".log.{9 - turn}"))
+                name.rename(name.with_suffix(f".log.{9 - file_reader}"))
         for name in names:
             plant(name)
             plant(name.with_suffix(".log.9"))
@@ -158,13 +158,13 @@ async def test_a_deleted_file_is_held_however_many_are_rotated(make: MAKE, intak
             await caught_up(intake, 1)
             log.unlink()
             marks = [1]
-            for turn in range(2):
+            for file_reader in range(2):
                 for number, other in enumerate(others):
-                    marks.append(100 * (turn + 1) + number)
+                    marks.append(100 * (file_reader + 1) + number)
                     other.write_bytes(b"%s <%d>\n" % (other.name.encode(), marks[-1]))
                 await caught_up(intake, *marks)
                 for other in others:
-                    other.rename(other.with_suffix(f".log.{9 - turn}"))
+                    other.rename(other.with_suffix(f".log.{9 - file_reader}"))
             await asyncio.sleep(0.5)  # longer than `quiet`
             writer.write(b"<2>\n")
             await caught_up(intake, *marks, 2)
@@ -188,9 +188,9 @@ async def test_a_file_deleted_while_it_is_shut_for_want_of_descriptors(
             for mark in marks:
                 log.with_name(f"{mark}.log").write_bytes(b"%d <%d>\n" % (mark, mark))
             await caught_up(intake, 1, *marks)
-            life = source._registry.shown(str(log))
-            assert life is not None
-            assert life.fd < 0
+            tracked = source._registry.shown(str(log))
+            assert tracked is not None
+            assert tracked.fd < 0
             log.unlink()
             writer.write(b"the second line <2>\n")
             if seen:
@@ -436,10 +436,10 @@ async def test_what_is_deleted_before_its_first_turn_is_read(
     make: MAKE, intake: FakeIntake, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = make()
-    following, turn = source._schedule.next, asyncio.Event()
+    following, file_reader = source._schedule.next, asyncio.Event()
 
     async def when_its_turn_comes() -> Any:
-        await turn.wait()
+        await file_reader.wait()
         return await following()
 
     monkeypatch.setattr(source._schedule, "next", when_its_turn_comes)
@@ -459,6 +459,6 @@ async def test_what_is_deleted_before_its_first_turn_is_read(
             Path(f"{log}.{number}").unlink()
         log.unlink()
         await asyncio.sleep(0.2)
-        turn.set()
+        file_reader.set()
         await caught_up(intake, 0, 1, 2)
     assert not intake.lost

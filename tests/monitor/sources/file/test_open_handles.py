@@ -21,11 +21,11 @@ TEXT = b"a line that is long enough to be known by its hashes\n" * 3
 
 def read(path: Path) -> TrackedFile:
     status = path.stat()
-    life = TrackedFile(str(path), (status.st_dev, status.st_ino), size=status.st_size)
+    tracked = TrackedFile(str(path), (status.st_dev, status.st_ino), size=status.st_size)
     fd = os.open(path, os.O_RDONLY)
-    HASHER.settle(fd, life, status.st_size)
+    HASHER.settle(fd, tracked, status.st_size)
     os.close(fd)
-    return life
+    return tracked
 
 
 @pytest.fixture
@@ -47,10 +47,10 @@ def writer(log: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_through_the_handle_of_another_process(log: Path, writer: subprocess.Popen[bytes]) -> None:
-    life = read(log)
+    tracked = read(log)
     log.unlink()
-    life.changed = time.monotonic()
-    fd = OpenHandles(HASHER).open(life)
+    tracked.changed = time.monotonic()
+    fd = OpenHandles(HASHER).open(tracked)
     try:
         assert os.pread(fd, 1000, 0) == TEXT
         assert os.fstat(fd).st_nlink == 0
@@ -59,24 +59,24 @@ def test_through_the_handle_of_another_process(log: Path, writer: subprocess.Pop
 
 
 def test_not_when_nobody_has_it(log: Path) -> None:
-    life = read(log)
+    tracked = read(log)
     log.unlink()
-    assert OpenHandles(HASHER).open(life) == -1
+    assert OpenHandles(HASHER).open(tracked) == -1
 
 
 def test_not_what_holds_another_text(log: Path, writer: subprocess.Popen[bytes]) -> None:
-    life = read(log)
+    tracked = read(log)
     log.write_bytes(b"the file of somebody else, who got the number of ours since\n" * 4)
     log.unlink()
-    assert OpenHandles(HASHER).open(life) == -1
-    unread = TrackedFile(str(log), life.inode)
+    assert OpenHandles(HASHER).open(tracked) == -1
+    unread = TrackedFile(str(log), tracked.inode)
     assert OpenHandles(HASHER).open(unread) == -1, "nothing tells that it is ours"
 
 
 def test_many_that_vanish_at_once_cost_one_look(
     log: Path, writer: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    life, looks, entries = read(log), 0, open_handles._entries
+    tracked, looks, entries = read(log), 0, open_handles._entries
 
     def counted(folder: str) -> list[str]:
         nonlocal looks
@@ -85,13 +85,13 @@ def test_many_that_vanish_at_once_cost_one_look(
 
     monkeypatch.setattr(open_handles, "_entries", counted)
     log.unlink()
-    life.changed = time.monotonic()
+    tracked.changed = time.monotonic()
     there = OpenHandles(HASHER)
     for _ in range(5):
-        fd = there.open(life)
+        fd = there.open(tracked)
         assert fd >= 0
         os.close(fd)
     assert looks == 1
-    life.changed = time.monotonic()
-    os.close(there.open(life))
+    tracked.changed = time.monotonic()
+    os.close(there.open(tracked))
     assert looks == 2, "deleted since"

@@ -34,11 +34,11 @@ def opened(path: Path, **keys: Any) -> TrackedFile:
 
 
 def read(
-    life: TrackedFile, flush: int | None = None, whole: bool = True
+    tracked: TrackedFile, flush: int | None = None, whole: bool = True
 ) -> tuple[FileReader, list[tuple[int, bytes, int, int | None]]]:
-    turn = FileReader("s", life, HASHER, flush, whole=whole)
-    blocks = [(block.offset, bytes(block.data), block.fresh, block.limit) for block in turn.blocks()]
-    return turn, blocks
+    file_reader = FileReader("s", tracked, HASHER, flush, whole=whole)
+    blocks = [(block.offset, bytes(block.data), block.fresh, block.limit) for block in file_reader.blocks()]
+    return file_reader, blocks
 
 
 def fresh(blocks: list[tuple[int, bytes, int, int | None]]) -> bytes:
@@ -54,42 +54,42 @@ def fresh(blocks: list[tuple[int, bytes, int, int | None]]) -> bytes:
 
 def test_whole_lines_are_settled_and_the_rest_waits(log: Path) -> None:
     log.write_bytes(b"one\ntwo\nthr")
-    life = opened(log)
-    turn, blocks = read(life)
+    tracked = opened(log)
+    file_reader, blocks = read(tracked)
     assert blocks == [(0, b"one\ntwo\n", 0, None)]
-    assert (turn.rest, turn.more, turn.verdict) == (3, False, "read")
-    assert [position.state["offset"] for position in turn.positions() if position.state] == [8]
-    assert life.offset == 0, "nothing counts before it is committed"
-    turn.apply()
-    assert (life.offset, life.size) == (8, 11)
-    turn, blocks = read(life)
+    assert (file_reader.rest, file_reader.more, file_reader.verdict) == (3, False, "read")
+    assert [position.state["offset"] for position in file_reader.positions() if position.state] == [8]
+    assert tracked.offset == 0, "nothing counts before it is committed"
+    file_reader.apply()
+    assert (tracked.offset, tracked.size) == (8, 11)
+    file_reader, blocks = read(tracked)
     assert blocks == []
-    assert turn.positions() == ()
+    assert file_reader.positions() == ()
     with log.open("ab") as file:
         file.write(b"ee\n")
-    turn, blocks = read(life)
+    file_reader, blocks = read(tracked)
     assert blocks == [(0, b"one\ntwo\nthree\n", 8, None)], "with what came before as context"
 
 
 def test_a_flush_scans_the_rest_only_while_the_size_is_the_same(log: Path) -> None:
     log.write_bytes(b"one\nrest")
-    life = opened(log)
-    turn, blocks = read(life, flush=7)
+    tracked = opened(log)
+    file_reader, blocks = read(tracked, flush=7)
     assert len(blocks) == 1
-    turn.apply()
-    turn, blocks = read(life, flush=8)
+    file_reader.apply()
+    file_reader, blocks = read(tracked, flush=8)
     assert blocks[-1] == (0, b"one\nrest", 4, None)
-    assert turn.flushed == 8
-    turn.apply()
-    assert (life.offset, life.flushed, life.record) == (4, 8, StoredState.SAVED)
+    assert file_reader.flushed == 8
+    file_reader.apply()
+    assert (tracked.offset, tracked.flushed, tracked.record) == (4, 8, StoredState.SAVED)
 
 
 @pytest.mark.parametrize("size", [BLOCK, BLOCK + CONTEXT, BLOCK + CONTEXT + 1, 3 * BLOCK + 7])
 def test_a_line_longer_than_a_block_is_cut_with_an_overlap(log: Path, size: int) -> None:
     data = bytes(index % 251 or 1 for index in range(size)).replace(b"\n", b"x") + b"\n"
     log.write_bytes(data)
-    life = opened(log)
-    _, blocks = read(life)
+    tracked = opened(log)
+    _, blocks = read(tracked)
     assert fresh(blocks) == data
     for _, block, start, limit in blocks:
         assert limit is None or limit == len(block) - LOOKAHEAD
@@ -101,50 +101,50 @@ def test_a_turn_is_bounded_and_goes_on_where_it_stopped(log: Path, monkeypatch: 
     monkeypatch.setattr(module, "TURN", 2 * BLOCK)
     data = b"".join(b"%0100d\n" % number for number in range(BLOCK // 13))
     log.write_bytes(data)
-    life = opened(log)
+    tracked = opened(log)
     settled, turns = b"", 0
     while True:
-        turn, blocks = read(life)
+        file_reader, blocks = read(tracked)
         settled += fresh(blocks)
-        turn.apply()
+        file_reader.apply()
         turns += 1
-        if not turn.more:
+        if not file_reader.more:
             break
     assert settled == data
     assert turns == 3
-    assert life.offset == len(data)
+    assert tracked.offset == len(data)
 
 
 def test_a_turn_to_the_end_has_caught_up(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TURN", 1)
     log.write_bytes(b"x" * 99 + b"\n" + b"y" * (BLOCK + CONTEXT))
-    life = opened(log, caught=1.0)
-    turn, _ = read(life)
-    turn.apply()
-    assert turn.more
-    assert life.caught == 1.0
-    while turn.more:
-        turn, _ = read(life)
-        turn.apply()
-    assert life.caught > 1.0
+    tracked = opened(log, caught=1.0)
+    file_reader, _ = read(tracked)
+    file_reader.apply()
+    assert file_reader.more
+    assert tracked.caught == 1.0
+    while file_reader.more:
+        file_reader, _ = read(tracked)
+        file_reader.apply()
+    assert tracked.caught > 1.0
 
 
 def test_context_is_read_from_the_disk_again(log: Path) -> None:
     log.write_bytes(b"a" * 50_000 + b"\n" + b"b\n")
-    life = opened(log)
+    tracked = opened(log)
     fd = os.open(log, os.O_RDONLY)
-    HASHER.settle(fd, life, 50_001)
+    HASHER.settle(fd, tracked, 50_001)
     os.close(fd)
-    _, blocks = read(life)
+    _, blocks = read(tracked)
     assert blocks == [(50_001 - CONTEXT, b"a" * (CONTEXT - 1) + b"\nb\n", CONTEXT, None)]
 
 
 def settled(path: Path) -> TrackedFile:
-    life = opened(path)
-    turn, _ = read(life)
-    turn.apply()
-    life.close()
-    return life
+    tracked = opened(path)
+    file_reader, _ = read(tracked)
+    file_reader.apply()
+    tracked.close()
+    return tracked
 
 
 @pytest.mark.parametrize(
@@ -164,35 +164,35 @@ def settled(path: Path) -> TrackedFile:
 )
 def test_whether_the_content_is_the_one_known(log: Path, before: bytes, after: bytes, verdict: str) -> None:
     log.write_bytes(before)
-    life = settled(log)
+    tracked = settled(log)
     log.write_bytes(after)
-    turn, blocks = read(life)
-    assert turn.verdict == verdict
+    file_reader, blocks = read(tracked)
+    assert file_reader.verdict == verdict
     if verdict == "replaced":
         assert blocks == []
-        offset = life.offset
-        turn.apply()
-        assert life.offset == offset
+        offset = tracked.offset
+        file_reader.apply()
+        assert tracked.offset == offset
 
 
 def test_a_file_that_keeps_rewriting_its_head_is_known_by_the_rest(log: Path) -> None:
     log.write_bytes(b"count 1\n" + b"x" * 5000 + b"\n")
-    life = settled(log)
-    life.rewrites = 3
+    tracked = settled(log)
+    tracked.rewrites = 3
     log.write_bytes(b"count 2\n" + b"x" * 5000 + b"\nnew\n")
-    turn, blocks = read(life)
-    assert turn.verdict == "read"
+    file_reader, blocks = read(tracked)
+    assert file_reader.verdict == "read"
     assert fresh(blocks) == b"new\n"
 
 
 def test_another_file_at_the_path_or_none(log: Path) -> None:
     log.write_bytes(b"one\n")
-    life = settled(log)
+    tracked = settled(log)
     log.rename(log.with_name("other"))
-    assert read(life)[0].verdict == "moved"
+    assert read(tracked)[0].verdict == "moved"
     log.write_bytes(b"one\n")
-    assert read(life)[0].verdict == "moved"
-    assert life.fd == -1
+    assert read(tracked)[0].verdict == "moved"
+    assert tracked.fd == -1
     log.unlink()
     os.mkfifo(log)
     assert read(opened(log))[0].verdict == "moved"
@@ -200,17 +200,17 @@ def test_another_file_at_the_path_or_none(log: Path) -> None:
 
 def test_lines_are_counted_on_demand(log: Path) -> None:
     log.write_bytes(b"1\n2\n3 <here>\n" + b"x\n" * 1000 + b"<there>\n")
-    life = opened(log)
-    turn = FileReader("s", life, HASHER)
+    tracked = opened(log)
+    file_reader = FileReader("s", tracked, HASHER)
     block: Block
-    for block in turn.blocks():
+    for block in file_reader.blocks():
         assert block.line_at is not None
         data = bytes(block.data)
         assert block.line_at(data.index(b"<there>")) == 1004
         assert block.line_at(data.index(b"<here>")) == 3, "also backwards"
         assert block.line_at(data.index(b"<there>")) == 1004
-    turn.apply()
-    assert life.line == (len(data) - len(b"<there>\n"), 1004)
+    file_reader.apply()
+    assert tracked.line == (len(data) - len(b"<there>\n"), 1004)
 
 
 @pytest.mark.parametrize("offset", [0, 4, 2_000])
@@ -220,60 +220,60 @@ def test_an_archive_is_finished_from_where_the_file_was_left(tmp_path: Path, off
     plain, archive = tmp_path / "a.log", tmp_path / "a.log.1.gz"
     plain.write_bytes(data)
     archive.write_bytes(gzip.compress(data))
-    life = opened(plain)
+    tracked = opened(plain)
     fd = os.open(plain, os.O_RDONLY)
-    HASHER.settle(fd, life, offset)
+    HASHER.settle(fd, tracked, offset)
     os.close(fd)
-    life.path, life.archive = str(archive), True
-    life.inode = (archive.stat().st_dev, archive.stat().st_ino)
-    life.there, life.mtime = archive.stat().st_size, archive.stat().st_mtime_ns
-    life.head = max(life.head, (known, HASHER.digest(data[:known])))
-    turn = FileReader("s", life, HASHER)
+    tracked.path, tracked.archive = str(archive), True
+    tracked.inode = (archive.stat().st_dev, archive.stat().st_ino)
+    tracked.there, tracked.mtime = archive.stat().st_size, archive.stat().st_mtime_ns
+    tracked.head = max(tracked.head, (known, HASHER.digest(data[:known])))
+    file_reader = FileReader("s", tracked, HASHER)
     blocks = []
-    for block in turn.blocks():
+    for block in file_reader.blocks():
         blocks.append((block.offset, bytes(block.data), block.fresh, block.limit))
         assert block.line_at is not None
         assert block.line_at(block.offset) == data.count(b"\n", 0, block.offset) + 1
-    assert turn.verdict == "read"
+    assert file_reader.verdict == "read"
     assert fresh(blocks) == data[offset:]
     if not offset:
-        turn.apply()
-        assert life.head == (HEAD, HASHER.digest(data[:HEAD])), "by which a copy of it is known"
-        assert (life.offset, life.mark) == (len(data), (MARK, HASHER.digest(data[-MARK:])))
-        life.offset = 0
-    life.head = (1, "other")
+        file_reader.apply()
+        assert tracked.head == (HEAD, HASHER.digest(data[:HEAD])), "by which a copy of it is known"
+        assert (tracked.offset, tracked.mark) == (len(data), (MARK, HASHER.digest(data[-MARK:])))
+        tracked.offset = 0
+    tracked.head = (1, "other")
     if offset:
-        assert read(life)[0].verdict == "replaced"
+        assert read(tracked)[0].verdict == "replaced"
 
 
 def test_what_a_successor_took_over_from_an_archive_is_not_searched_again_once_that_is_gone(tmp_path: Path) -> None:
     archive = tmp_path / "a.log.1.gz"
     archive.write_bytes(gzip.compress(b"one\nhalf of tw"))
-    life = opened(archive, archive=True)
-    life.there, life.mtime, life.flushed = archive.stat().st_size, archive.stat().st_mtime_ns, 14
-    turn = FileReader("s", life, HASHER, -1)
-    assert [block.end for block in turn.blocks()] == [4]  # and not what is open
-    assert turn.offset == 14
+    tracked = opened(archive, archive=True)
+    tracked.there, tracked.mtime, tracked.flushed = archive.stat().st_size, archive.stat().st_mtime_ns, 14
+    file_reader = FileReader("s", tracked, HASHER, -1)
+    assert [block.end for block in file_reader.blocks()] == [4]  # and not what is open
+    assert file_reader.offset == 14
 
 
 @pytest.mark.parametrize("there", [True, False])
 def test_an_archive_whose_name_another_got_is_not_that_one(tmp_path: Path, there: bool) -> None:
     archive = tmp_path / "a.log.1.gz"
     archive.write_bytes(gzip.compress(b"one\n"))
-    life = opened(archive, archive=True)
+    tracked = opened(archive, archive=True)
     archive.rename(tmp_path / "a.log.2.gz")
     if there:
         archive.write_bytes(gzip.compress(b"two\n"))
-    turn, blocks = read(life)
-    assert (turn.verdict, blocks, turn.positions()) == ("moved", [], ())
+    file_reader, blocks = read(tracked)
+    assert (file_reader.verdict, blocks, file_reader.positions()) == ("moved", [], ())
 
 
 @pytest.mark.parametrize("seen", [{"there": 1}, {"mtime": 1}])
 def test_an_archive_that_is_not_as_it_was_seen_is_not_read_yet(tmp_path: Path, seen: dict[str, int]) -> None:
     archive = tmp_path / "a.log.1.gz"
     archive.write_bytes(gzip.compress(b"one\n"))
-    turn, blocks = read(opened(archive, archive=True, **seen))
-    assert (turn.verdict, blocks, turn.positions()) == ("moved", [], ())
+    file_reader, blocks = read(opened(archive, archive=True, **seen))
+    assert (file_reader.verdict, blocks, file_reader.positions()) == ("moved", [], ())
 
 
 @pytest.mark.parametrize("damage", ["cut", "garbage"])
@@ -282,10 +282,10 @@ def test_a_damaged_archive_fails_with_what_was_read_kept(tmp_path: Path, damage:
     archive = tmp_path / "a.log.1.gz"
     whole = gzip.compress(data)
     archive.write_bytes(whole[: len(whole) // 2] if damage == "cut" else b"garbage")
-    life = opened(archive, archive=True)
-    turn, blocks = read(life)
-    assert turn.verdict == "failed"
-    assert turn.error is not None
+    tracked = opened(archive, archive=True)
+    file_reader, blocks = read(tracked)
+    assert file_reader.verdict == "failed"
+    assert file_reader.error is not None
     assert data.startswith(fresh(blocks))
     readable = zlib.decompressobj(31).decompress(whole[: len(whole) // 2]) if damage == "cut" else b""
     assert len(readable) - len(fresh(blocks)) <= 128 << 10
@@ -321,33 +321,33 @@ def under(monkeypatch: pytest.MonkeyPatch) -> UNDER:
 @pytest.mark.parametrize("now", [b"", b"new\n", b"another first\n" * 9])
 def test_of_another_content_that_comes_under_a_turn_nothing_counts_as_read(log: Path, under: UNDER, now: bytes) -> None:
     log.write_bytes(b"one line\n")
-    life = opened(log)
-    read(life)[0].apply()
+    tracked = opened(log)
+    read(tracked)[0].apply()
     log.write_bytes(b"one line\ntwo lines\n")
     under(lambda: log.write_bytes(now))
-    turn, blocks = read(life)
-    assert (turn.verdict, blocks, turn.positions()) == ("replaced", [], ())
-    assert (turn.size, turn.seen) == (len(now), 19), "as it is, and as it was"
-    turn.apply()
-    assert life.offset == 9
+    file_reader, blocks = read(tracked)
+    assert (file_reader.verdict, blocks, file_reader.positions()) == ("replaced", [], ())
+    assert (file_reader.size, file_reader.seen) == (len(now), 19), "as it is, and as it was"
+    file_reader.apply()
+    assert tracked.offset == 9
 
 
 def test_what_is_cut_off_behind_what_was_read_under_a_turn_is_another_content_too(log: Path, under: UNDER) -> None:
     log.write_bytes(b"first\n" * 10)
-    life = opened(log)
+    tracked = opened(log)
     under(lambda: os.truncate(log, 6))
-    turn, blocks = read(life)
-    assert (turn.verdict, blocks, turn.seen) == ("replaced", [], 60)
+    file_reader, blocks = read(tracked)
+    assert (file_reader.verdict, blocks, file_reader.seen) == ("replaced", [], 60)
 
 
 def test_what_grows_under_a_turn_goes_on(log: Path, under: UNDER) -> None:
     log.write_bytes(b"first\n" * 10)
-    life = opened(log)
+    tracked = opened(log)
     under(lambda: log.write_bytes(b"first\n" * 12))
-    turn, blocks = read(life)
-    assert (turn.verdict, fresh(blocks)) == ("read", b"first\n" * 10)
-    turn.apply()
-    assert fresh(read(life)[1]) == b"first\n" * 2
+    file_reader, blocks = read(tracked)
+    assert (file_reader.verdict, fresh(blocks)) == ("read", b"first\n" * 10)
+    file_reader.apply()
+    assert fresh(read(tracked)[1]) == b"first\n" * 2
 
 
 def test_of_another_content_that_comes_while_it_is_read_again_nothing_counts_either(
@@ -355,14 +355,14 @@ def test_of_another_content_that_comes_while_it_is_read_again_nothing_counts_eit
 ) -> None:
     monkeypatch.setattr(module, "MOMENT", 0)
     log.write_bytes(b"line\n" * 5000)  # longer than what is compared whole
-    life = opened(log)
-    read(life)[0].apply()
-    life.doubted = True
+    tracked = opened(log)
+    read(tracked)[0].apply()
+    tracked.doubted = True
     os.utime(log, (1, 1))
-    turn = FileReader("s", life, HASHER)
+    file_reader = FileReader("s", tracked, HASHER)
     under(lambda: log.write_bytes(b"other line\n" * 9000))
-    assert list(turn.blocks()) == []
-    assert (turn.verdict, turn._again, turn.seen) == ("replaced", True, 25_000)
+    assert list(file_reader.blocks()) == []
+    assert (file_reader.verdict, file_reader._again, file_reader.seen) == ("replaced", True, 25_000)
 
 
 @pytest.mark.parametrize("looked", [False, True])
@@ -372,10 +372,10 @@ async def test_another_content_that_comes_under_a_turn_is_read_whole_and_what_it
     """Also where a look sees it before the turn has said that it is another one."""
     replaced = Tracker.replaced
 
-    async def after_a_look(keeper: Tracker, life: TrackedFile, turn: FileReader) -> set[str]:
+    async def after_a_look(keeper: Tracker, tracked: TrackedFile, file_reader: FileReader) -> set[str]:
         if looked:
             await keeper.look([str(log)], [])
-        return await replaced(keeper, life, turn)
+        return await replaced(keeper, tracked, file_reader)
 
     monkeypatch.setattr(Tracker, "replaced", after_a_look)
     intake = FakeIntake()

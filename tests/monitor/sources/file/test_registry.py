@@ -17,20 +17,20 @@ def registry() -> Registry:
 
 
 def test_a_life_is_found_by_all_its_names(registry: Registry) -> None:
-    life = TrackedFile("/a.log", (1, 1))
-    registry.attach(life, "/a.log")
-    registry.attach(life, "/b.log")
-    assert registry.shown("/a.log") is registry.shown("/b.log") is registry.inside((1, 1)) is life
-    assert registry.detach("/a.log") is life
-    assert (life.place, life.path) == (FileState.FOLLOWED, "/b.log")
+    tracked = TrackedFile("/a.log", (1, 1))
+    registry.attach(tracked, "/a.log")
+    registry.attach(tracked, "/b.log")
+    assert registry.shown("/a.log") is registry.shown("/b.log") is registry.inside((1, 1)) is tracked
+    assert registry.detach("/a.log") is tracked
+    assert (tracked.place, tracked.path) == (FileState.FOLLOWED, "/b.log")
     registry.detach("/b.log")
-    assert life.loose
-    assert registry.loose() == [life]
-    assert registry.last("/b.log") is life
-    registry.move(life, Rest("/b.log.1", (1, 1), 5, 6, archive=False))
-    assert registry.called("/b.log.1") is life
-    registry.end(life)
-    assert life.ended
+    assert tracked.loose
+    assert registry.loose() == [tracked]
+    assert registry.last("/b.log") is tracked
+    registry.move(tracked, Rest("/b.log.1", (1, 1), 5, 6, archive=False))
+    assert registry.called("/b.log.1") is tracked
+    registry.end(tracked)
+    assert tracked.ended
     assert not list(registry)
     assert [registry.inside((1, 1)), registry.last("/b.log.1"), registry.called("/b.log.1")] == [None] * 3
 
@@ -43,8 +43,8 @@ def test_two_lives_never_claim_one_inode(registry: Registry) -> None:
     registry.attach(third, "/c")
     registry.settle_in(third, (1, 1))
     assert (young.inode, registry.inside((1, 1)), registry.inside((1, 2))) == ((0, 0), third, None)
-    for life in registry:
-        registry.check(life)
+    for tracked in registry:
+        registry.check(tracked)
 
 
 def test_a_new_life_takes_over_the_file(registry: Registry) -> None:
@@ -58,11 +58,11 @@ def test_a_new_life_takes_over_the_file(registry: Registry) -> None:
 
 
 def test_another_name_is_no_reason_to_doubt_and_one_to_record(registry: Registry) -> None:
-    life = TrackedFile("/a", (1, 1), known=(5, 6, 7), record=StoredState.SAVED)
-    registry.attach(life, "/a")
-    assert life.record is StoredState.SAVED
+    tracked = TrackedFile("/a", (1, 1), known=(5, 6, 7), record=StoredState.SAVED)
+    registry.attach(tracked, "/a")
+    assert tracked.record is StoredState.SAVED
     registry.detach("/a")
-    assert (life.known, life.record) == ((5, 6, -1), StoredState.STALE)
+    assert (tracked.known, tracked.record) == ((5, 6, -1), StoredState.STALE)
 
 
 def test_links_are_known_by_their_targets(registry: Registry, tmp_path: Path) -> None:
@@ -70,9 +70,9 @@ def test_links_are_known_by_their_targets(registry: Registry, tmp_path: Path) ->
     target, link = tmp_path / "pods/0.log", tmp_path / "a.log"
     target.touch()
     link.symlink_to(target)
-    life = TrackedFile(str(link), (1, 1))
-    registry.attach(life, str(link))
-    assert registry.called(str(target)) is life
+    tracked = TrackedFile(str(link), (1, 1))
+    registry.attach(tracked, str(link))
+    assert registry.called(str(target)) is tracked
     assert registry.targets() == {str(tmp_path / "pods")}
 
 
@@ -88,17 +88,17 @@ def test_possible_originals(registry: Registry) -> None:
 
 
 def test_what_must_hold_is_checked(registry: Registry) -> None:
-    life = TrackedFile("/a", (1, 1))
-    registry.attach(life, "/a")
+    tracked = TrackedFile("/a", (1, 1))
+    registry.attach(tracked, "/a")
     with pytest.raises(AssertionError):
-        registry.attach(life, "/a")
-    life.paths.clear()
+        registry.attach(tracked, "/a")
+    tracked.paths.clear()
     with pytest.raises(AssertionError):
-        registry.check(life)
+        registry.check(tracked)
 
 
 def test_unread_is_what_is_there_and_was_not_scanned(registry: Registry) -> None:
-    for number, life in enumerate(
+    for number, tracked in enumerate(
         [
             TrackedFile("/a", (1, 1), there=100, offset=40),
             TrackedFile("/open-line", (1, 2), there=100, offset=40, flushed=90),
@@ -107,37 +107,37 @@ def test_unread_is_what_is_there_and_was_not_scanned(registry: Registry) -> None
             TrackedFile("/truncated", (1, 5), there=10, offset=40),
         ]
     ):
-        registry.attach(life, f"/{number}")
+        registry.attach(tracked, f"/{number}")
     assert [(place.place, place.bytes) for place in registry.unread()] == [("/0", 60), ("/1", 10)]
 
 
 def test_what_ended_may_still_be_the_parent_of_a_rotated_file(registry: Registry) -> None:
-    life, other, unread = (
+    tracked, other, unread = (
         TrackedFile("/a.log.1", (1, 1), offset=5),
         TrackedFile("/b.log.1", (1, 2), offset=5),
         TrackedFile("/a.log", (1, 3)),
     )
-    for one in (life, other, unread):
+    for one in (tracked, other, unread):
         registry.add(one)
         registry.end(one)
-    assert registry.parents("/a.log.2.gz", (1, 1)) == [life]
+    assert registry.parents("/a.log.2.gz", (1, 1)) == [tracked]
     assert registry.parents("/a.log.2.gz") == []
 
 
 def test_an_original_that_is_still_to_be_read_is_waited_for(registry: Registry, tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     path.touch()
-    life = TrackedFile(str(path), (1, 1), fd=os.open(path, os.O_RDONLY))
-    registry.add(life)
+    tracked = TrackedFile(str(path), (1, 1), fd=os.open(path, os.O_RDONLY))
+    registry.add(tracked)
     archive = f"{path}.1.gz"
     assert not registry.awaited(archive, (1, 2)), "it is still there"
     path.unlink()
     assert registry.awaited(archive, (1, 2))
     assert not registry.awaited(archive, (1, 1))
     assert not registry.awaited(f"{tmp_path}/b.log.1.gz", (1, 2))
-    life.head = (5, "h")
+    tracked.head = (5, "h")
     assert not registry.awaited(archive, (1, 2)), "it is known by what was read of it"
-    life.close()
+    tracked.close()
 
 
 def test_of_a_life_that_nothing_was_read_of_nothing_is_kept(registry: Registry) -> None:
@@ -148,9 +148,9 @@ def test_of_a_life_that_nothing_was_read_of_nothing_is_kept(registry: Registry) 
 
 
 def ended(path: str, generation: str = "") -> TrackedFile:
-    life = TrackedFile(path, (1, 1), offset=5, place=FileState.ENDED)
-    life.generation = generation or life.generation
-    return life
+    tracked = TrackedFile(path, (1, 1), offset=5, place=FileState.ENDED)
+    tracked.generation = generation or tracked.generation
+    return tracked
 
 
 def test_lives_are_found_by_the_names_they_may_have_had() -> None:
@@ -174,7 +174,7 @@ def test_of_one_content_the_last_is_kept() -> None:
 def test_the_first_to_end_is_the_first_to_be_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry_module, "KEPT", 2)
     kept = ClosedFiles()
-    lives = [ended(f"/{number}.log") for number in range(4)]
-    assert [kept.add(life, 3) for life in lives] == [[], [], [], [lives[0]]]
-    assert kept.add(again := ended("/again.log"), 0) == lives[1:3]
-    assert kept.called([f"/{number}.log" for number in range(4)] + ["/again.log"]) == [lives[3], again]
+    tracked_files = [ended(f"/{number}.log") for number in range(4)]
+    assert [kept.add(tracked, 3) for tracked in tracked_files] == [[], [], [], [tracked_files[0]]]
+    assert kept.add(again := ended("/again.log"), 0) == tracked_files[1:3]
+    assert kept.called([f"/{number}.log" for number in range(4)] + ["/again.log"]) == [tracked_files[3], again]

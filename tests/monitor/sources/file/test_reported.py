@@ -45,10 +45,10 @@ def stale(monkeypatch: pytest.MonkeyPatch) -> set[int]:
 
 
 def handle(source: FileSource, log: Path) -> int:
-    life = source._registry.shown(str(log))
-    assert life is not None
-    assert life.fd >= 0
-    return life.fd
+    tracked = source._registry.shown(str(log))
+    assert tracked is not None
+    assert tracked.fd >= 0
+    return tracked.fd
 
 
 async def test_a_stale_handle_is_named_and_the_file_opened_anew(

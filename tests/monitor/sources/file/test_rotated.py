@@ -126,7 +126,7 @@ async def test_what_a_look_saw_of_the_next_content_is_not_lost(
         if copied:
             shutil.copyfile(log, log.with_name("app.log.1"))
         log.write_text("".join(line(mark) for mark in range(3, 9)))
-        await until(lambda: any(life.there == log.stat().st_size for life in source._registry))
+        await until(lambda: any(tracked.there == log.stat().st_size for tracked in source._registry))
         intake.gate.set()
         await caught_up(intake, *range(1, 9))
     assert not intake.lost
@@ -142,9 +142,9 @@ async def test_truncation_without_a_copy_is_entered_as_lost(make: MAKE, intake: 
         append(log, line(2))
         await until(lambda: intake.scanned > before)
         append(log, line(3))
-        life = source._registry.shown(str(log))
-        assert life is not None
-        await until(lambda: life.grown[0] == log.stat().st_size)
+        tracked = source._registry.shown(str(log))
+        assert tracked is not None
+        await until(lambda: tracked.grown[0] == log.stat().st_size)
         os.truncate(log, 0)
         append(log, line(4))
         intake.gate.set()
@@ -382,12 +382,12 @@ async def test_a_small_log_is_rotated_before_it_is_known_to_be_no_copy_of_the_lo
     async with running(source):
         await caught_up(intake, 1)
         append(beside, line(2))
-        await until(lambda: any(life.unsure for life in source._registry))
+        await until(lambda: any(tracked.unsure for tracked in source._registry))
         await until(lambda: len(intake.files()) == 2)
         if not killed:
             beside.rename(log.with_name("app-1.log.1"))
             append(beside, line(3))
-            await until(lambda: any(life.path.endswith(".1") for life in source._registry))
+            await until(lambda: any(tracked.path.endswith(".1") for tracked in source._registry))
     if killed:
         beside.rename(log.with_name("app-1.log.1"))
         append(beside, line(3))
@@ -435,12 +435,12 @@ async def test_an_archive_that_is_younger_than_the_files_after_it_hides_none(
 async def test_what_is_compressed_before_it_was_read_is_told_once(
     make: MAKE, intake: FakeIntake, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source, going_on, turn = make(), asyncio.Event(), FileSource._turn
+    source, going_on, file_reader = make(), asyncio.Event(), FileSource._turn
     going_on.set()
 
     async def late(source: FileSource, *args: Any) -> None:
         await going_on.wait()
-        await turn(source, *args)
+        await file_reader(source, *args)
 
     monkeypatch.setattr(FileSource, "_turn", late)
     append(log, line(1))
@@ -492,7 +492,7 @@ async def test_what_comes_and_goes_while_a_new_log_is_met_is_found(
     async with running(source):
         await caught_up(intake, 1)
         log.rename(log.with_name("app.log.3"))
-        await until(lambda: any(life.path.endswith("3") for life in source._registry))
+        await until(lambda: any(tracked.path.endswith("3") for tracked in source._registry))
         await asyncio.sleep(0.2)
         append(log, line(2))
         await caught_up(intake, 1, 2, 3, 4)

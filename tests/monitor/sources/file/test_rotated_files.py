@@ -39,7 +39,7 @@ class Room:
         self.intake, self.registry, self.schedule = FakeIntake(), Registry(), Schedule()
         self.hasher = Hasher(b"k" * 32)
         self.changes = PositionChanges("app", self.intake, self.registry, self.schedule)
-        self.strays = RotatedFiles(
+        self.rotated_files = RotatedFiles(
             Options(),
             self.changes,
             hasher=self.hasher,
@@ -50,15 +50,15 @@ class Room:
         )
 
     def read(self, path: Path) -> TrackedFile:
-        """A life that was read to its end, and has no path any more."""
+        """A tracked file that was read to its end, and has no path any more."""
         status = path.stat()
-        life = TrackedFile(str(path), (status.st_dev, status.st_ino), size=status.st_size, mtime=status.st_mtime_ns)
+        tracked = TrackedFile(str(path), (status.st_dev, status.st_ino), size=status.st_size, mtime=status.st_mtime_ns)
         fd = os.open(path, os.O_RDONLY)
-        self.hasher.settle(fd, life, status.st_size)
+        self.hasher.settle(fd, tracked, status.st_size)
         os.close(fd)
-        self.registry.attach(life, str(path))
+        self.registry.attach(tracked, str(path))
         self.registry.detach(str(path))
-        return life
+        return tracked
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ async def room(log: Path) -> Room:
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    log = tmp_path / "logs/app.log"  # apart: a life is searched for in the folders around
+    log = tmp_path / "logs/app.log"  # apart: a tracked file is searched for in the folders around
     log.parent.mkdir()
     log.write_bytes(TEXT)
     return log
@@ -81,124 +81,124 @@ def rest(path: Path) -> Rest:
 
 
 async def test_it_moves_to_where_it_lies_now(room: Room, log: Path) -> None:
-    life = room.read(log)
+    tracked = room.read(log)
     log.rename(f"{log}.1")
-    assert await room.strays.locate(life) == []
-    assert life.path == f"{log}.1"
-    assert list(room.changes.note) == list(room.changes.turns) == [life]
+    assert await room.rotated_files.locate(tracked) == []
+    assert tracked.path == f"{log}.1"
+    assert list(room.changes.note) == list(room.changes.turns) == [tracked]
 
 
 async def test_what_was_written_after_it_belongs_to_nobody(room: Room, log: Path) -> None:
-    life = room.read(log)
+    tracked = room.read(log)
     log.rename(f"{log}.2")
     Path(f"{log}.1").write_bytes(b"another\n")
-    assert [found.path for found in await room.strays.locate(life, current=True)] == [f"{log}.1"]
-    assert await room.strays.locate(life) == []
+    assert [found.path for found in await room.rotated_files.locate(tracked, current=True)] == [f"{log}.1"]
+    assert await room.rotated_files.locate(tracked) == []
 
 
 async def test_it_goes_on_in_a_copy_and_joins_who_has_it(room: Room, log: Path) -> None:
-    life = room.read(log)
+    tracked = room.read(log)
     copy = log.with_name("app.log.1")
     shutil.copyfile(log, copy)
     log.unlink()
     other = TrackedFile(str(copy), rest(copy).inode)
     room.registry.add(other)
     other.fd = os.open(copy, os.O_RDONLY)
-    await room.strays.locate(life)
+    await room.rotated_files.locate(tracked)
     other.close()
-    assert life.ended
-    assert (other.generation, other.offset) == (life.generation, len(TEXT))
-    assert list(room.changes.past) == [life]
+    assert tracked.ended
+    assert (other.generation, other.offset) == (tracked.generation, len(TEXT))
+    assert list(room.changes.past) == [tracked]
 
 
 @pytest.mark.parametrize("deleted", [False, True])
 async def test_what_was_deleted_before_its_rotation_was_seen_may_have_had_successors(
     room: Room, log: Path, deleted: bool
 ) -> None:
-    life = room.read(log)
-    life.fd = os.open(log, os.O_RDONLY)
+    tracked = room.read(log)
+    tracked.fd = os.open(log, os.O_RDONLY)
     if deleted:
         log.unlink()
     else:
         log.rename(f"{log}.3")
     Path(f"{log}.2").write_bytes(b"another\n")
-    assert [found.path for found in await room.strays.locate(life, current=True)] == [f"{log}.2"]
-    life.close()
+    assert [found.path for found in await room.rotated_files.locate(tracked, current=True)] == [f"{log}.2"]
+    tracked.close()
     assert room.intake.lost == ([("outrun", 0, str(log))] if deleted else [])
 
 
 async def test_lost_after_searches_in_vain(room: Room, log: Path) -> None:
-    life = room.read(log)
-    life.size += 5
+    tracked = room.read(log)
+    tracked.size += 5
     log.unlink()
     for _ in range(SEARCHES):
-        assert not life.ended
-        await room.strays.locate(life)
-    assert life.ended
+        assert not tracked.ended
+        await room.rotated_files.locate(tracked)
+    assert tracked.ended
     assert room.intake.lost == [("vanished", 5, str(log))]
 
 
 async def test_it_is_lost_at_once_when_nobody_looks_again(room: Room, log: Path) -> None:
-    life = room.read(log)
+    tracked = room.read(log)
     log.unlink()
-    room.strays.once = True
-    await room.strays.locate(life)
-    assert life.ended
+    room.rotated_files.once = True
+    await room.rotated_files.locate(tracked)
+    assert tracked.ended
 
 
 async def test_a_rotated_file_that_nobody_read_is_a_new_life(room: Room, log: Path) -> None:
-    await room.strays.add_unseen([rest(log)])
-    life = room.registry.inside(rest(log).inode)
-    assert life is not None
-    assert life.offset == 0
-    assert list(room.changes.turns) == [life]
+    await room.rotated_files.add_unseen([rest(log)])
+    tracked = room.registry.inside(rest(log).inode)
+    assert tracked is not None
+    assert tracked.offset == 0
+    assert list(room.changes.turns) == [tracked]
     room.changes.turns.clear()
-    await room.strays.add_unseen([rest(log)])
+    await room.rotated_files.add_unseen([rest(log)])
     assert not room.changes.turns
 
 
 async def test_a_copy_of_what_was_read_is_not_read_again(room: Room, log: Path) -> None:
-    life = room.read(log)
+    tracked = room.read(log)
     copy = log.with_name("app.log.1")
     shutil.copyfile(log, copy)
-    await room.strays.add_unseen([rest(copy)])
+    await room.rotated_files.add_unseen([rest(copy)])
     found = room.registry.inside(rest(copy).inode)
     assert found is not None
-    assert (found.generation, found.offset) == (life.generation, len(TEXT))
+    assert (found.generation, found.offset) == (tracked.generation, len(TEXT))
 
 
 async def test_who_only_claims_an_inode_loses_it(room: Room, log: Path) -> None:
-    life = room.read(log)
-    assert await room.strays.owner(rest(log)) is life
+    tracked = room.read(log)
+    assert await room.rotated_files.owner(rest(log)) is tracked
     log.write_bytes(b"quite another text, which takes the place of the former\n" * 4)
-    assert await room.strays.owner(rest(log)) is None
-    assert life.inode == (0, 0)
+    assert await room.rotated_files.owner(rest(log)) is None
+    assert tracked.inode == (0, 0)
 
 
 async def test_who_is_followed_and_only_claims_an_inode_does_not_own_it(room: Room, log: Path) -> None:
     """Its turn has not come yet; until then the file may be rotated, and is to be read."""
-    life = room.read(log)
-    room.registry.attach(life, str(log))
+    tracked = room.read(log)
+    room.registry.attach(tracked, str(log))
     log.write_bytes(b"quite another text, which takes the place of the former\n" * 4)
-    await room.strays.add_unseen([rest(log)])
+    await room.rotated_files.add_unseen([rest(log)])
     found = room.registry.inside(rest(log).inode)
     assert found is not None
-    assert found is not life
-    assert not life.loose
+    assert found is not tracked
+    assert not tracked.loose
 
 
 async def test_the_deleted_that_rest_longest_are_the_crowd(room: Room, log: Path) -> None:
-    lives = []
+    tracked_files = []
     for number in range(8):
         path = log.with_name(f"{number}.log")
         path.write_bytes(TEXT)
-        lives.append(room.read(path))
-        lives[-1].changed = float(number)
-        lives[-1].fd = os.open(path, os.O_RDONLY)
+        tracked_files.append(room.read(path))
+        tracked_files[-1].changed = float(number)
+        tracked_files[-1].fd = os.open(path, os.O_RDONLY)
     room.schedule.open_max = 4
-    assert room.strays.crowd() == set(), "what was rotated can be opened again"
-    for life in lives[4:]:
-        os.unlink(life.path)
-    assert room.strays.crowd() == set(lives[4:6])
-    for life in lives:
-        life.close()
+    assert room.rotated_files.crowd() == set(), "what was rotated can be opened again"
+    for tracked in tracked_files[4:]:
+        os.unlink(tracked.path)
+    assert room.rotated_files.crowd() == set(tracked_files[4:6])
+    for tracked in tracked_files:
+        tracked.close()

@@ -18,7 +18,7 @@ def nobody(path: str) -> bool:
     return False
 
 
-def life(path: Path, offset: int) -> TrackedFile:
+def tracked(path: Path, offset: int) -> TrackedFile:
     status = path.stat()
     tail = TrackedFile(str(path), (status.st_dev, status.st_ino), mtime=status.st_mtime_ns)
     fd = os.open(path, os.O_RDONLY)
@@ -36,7 +36,7 @@ def write(path: Path, data: bytes, mtime: int) -> Path:
 @pytest.fixture
 def former(tmp_path: Path) -> Iterator[TrackedFile]:
     """Read up to 5 of what app.log holds; the file itself is written anew by each test."""
-    tail = life(path := write(tmp_path / "app.log", b"1234\n5678\n", 1000), 5)
+    tail = tracked(path := write(tmp_path / "app.log", b"1234\n5678\n", 1000), 5)
     with path.open("rb"):  # while it is open no other file gets its inode
         path.unlink()
         yield tail
@@ -44,7 +44,7 @@ def former(tmp_path: Path) -> Iterator[TrackedFile]:
 
 def test_by_inode_under_any_name(tmp_path: Path) -> None:
     path = write(tmp_path / "app.log", b"1234\n5678\n", 1000)
-    tail = life(path, 5)
+    tail = tracked(path, 5)
     path.rename(tmp_path / "whatever")
     write(tmp_path / "app.log.1", b"1234\n5678\n", 2000)
     found, _ = find_rest(tail, HASHER, nobody, Folders())
@@ -122,7 +122,7 @@ def test_a_folder_is_listed_once_for_many_searches_and_again_once_it_has_changed
 
 def test_compare(tmp_path: Path) -> None:
     data = b"".join(b"line %d\n" % number for number in range(1000))
-    tail = life(write(tmp_path / "app.log", data, 1000), len(data))
+    tail = tracked(write(tmp_path / "app.log", data, 1000), len(data))
     for content, verdict in [
         (data, "continues"),
         (data + b"more\n", "continues"),
@@ -143,7 +143,7 @@ def test_compare(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 def test_compare_never_takes_one_file_for_another(tmp_path: Path, suffix: str) -> None:
     data = b"".join(b"line %d\n" % number for number in range(1000))
-    tail = life(write(tmp_path / "app.log", data, 1000), len(data))
+    tail = tracked(write(tmp_path / "app.log", data, 1000), len(data))
     path = write(tmp_path / f"app.log.1{suffix}", b"of an older life\n", 1000)
     rest = look_at(str(path))
     assert rest is not None
@@ -158,7 +158,7 @@ def test_compare_never_takes_one_file_for_another(tmp_path: Path, suffix: str) -
 def test_a_rotation_between_listing_and_opening(tmp_path: Path) -> None:
     """The copy of `former` lies by now where an older file lay when the folder was listed."""
     data = b"".join(b"line %d\n" % number for number in range(1000))
-    former = life(write(tmp_path / "app.log", data, 1000), len(data))
+    former = tracked(write(tmp_path / "app.log", data, 1000), len(data))
     former.inode = (0, 0)  # cut, after it was copied
     (tmp_path / "app.log").write_bytes(b"")
     older = write(tmp_path / "app.log.1", b"of an older life\n", 900)

@@ -16,18 +16,18 @@ async def schedule() -> Schedule:
 
 
 async def test_one_turn_at_a_time_and_none_forgotten(schedule: Schedule) -> None:
-    life = TrackedFile("/a", (1, 1))
-    schedule.want(life)
-    schedule.want(life)
-    assert (await schedule.next())[0] is life
-    assert life.work is WorkState.BUSY
-    schedule.want(life)
-    assert life.work is WorkState.AGAIN
-    assert schedule.over(life)
-    assert not life.busy
-    schedule.want(life)
+    tracked = TrackedFile("/a", (1, 1))
+    schedule.want(tracked)
+    schedule.want(tracked)
+    assert (await schedule.next())[0] is tracked
+    assert tracked.work is WorkState.BUSY
+    schedule.want(tracked)
+    assert tracked.work is WorkState.AGAIN
+    assert schedule.over(tracked)
+    assert not tracked.busy
+    schedule.want(tracked)
     await schedule.next()
-    assert not schedule.over(life)
+    assert not schedule.over(tracked)
 
 
 async def test_nobody_held_or_ended_has_a_turn(schedule: Schedule) -> None:
@@ -44,18 +44,18 @@ async def test_nobody_held_or_ended_has_a_turn(schedule: Schedule) -> None:
 async def test_live_files_first_and_every_fourth_time_one_that_catches_up(schedule: Schedule) -> None:
     big = [TrackedFile(f"/big{n}", (1, n), there=2 * BURST) for n in range(3)]
     small = [TrackedFile(f"/small{n}", (2, n)) for n in range(6)]
-    for life in (*big, *small):
-        schedule.want(life)
+    for tracked in (*big, *small):
+        schedule.want(tracked)
     order = [(await schedule.next())[0] for _ in range(9)]
     assert order == [*small[:3], big[0], *small[3:], big[1], big[2]]
 
 
 async def test_drained_waits_for_what_follows_from_a_turn(schedule: Schedule) -> None:
-    life = TrackedFile("/a", (1, 1))
-    schedule.want(life)
+    tracked = TrackedFile("/a", (1, 1))
+    schedule.want(tracked)
     waiting = asyncio.create_task(schedule.drained())
     await schedule.next()
-    schedule.over(life)
+    schedule.over(tracked)
     await asyncio.sleep(0)
     assert not waiting.done()
     schedule.done()
@@ -63,9 +63,9 @@ async def test_drained_waits_for_what_follows_from_a_turn(schedule: Schedule) ->
 
 
 async def test_a_later_turn_replaces_an_earlier_plan(schedule: Schedule) -> None:
-    life, other = TrackedFile("/a", (1, 1)), TrackedFile("/b", (1, 2))
-    schedule.later(life, 0.0, 1)
-    schedule.later(life, 0.0, 2)
+    tracked, other = TrackedFile("/a", (1, 1)), TrackedFile("/b", (1, 2))
+    schedule.later(tracked, 0.0, 1)
+    schedule.later(tracked, 0.0, 2)
     schedule.later(other, 0.0)
     schedule.forget(other)
     assert (await asyncio.wait_for(schedule.next(), 120))[1] == 2
@@ -85,33 +85,33 @@ async def test_beyond_the_limit_files_with_a_name_are_shut_the_followed_first(
     deleted, rotated = opened("deleted", FileState.LOOSE), opened("rotated", FileState.LOOSE)
     (tmp_path / "deleted").unlink()
     followed, last = opened("followed", FileState.FOLLOWED), opened("last", FileState.LOOSE)
-    for life in (deleted, rotated, followed):
-        schedule.keep_open(life)
-    assert [life.fd >= 0 for life in (deleted, rotated, followed)] == [True, True, False]
+    for tracked in (deleted, rotated, followed):
+        schedule.keep_open(tracked)
+    assert [tracked.fd >= 0 for tracked in (deleted, rotated, followed)] == [True, True, False]
     assert not schedule.room
     schedule.keep_open(last)
-    assert [life.fd >= 0 for life in (deleted, rotated, last)] == [True, False, True]
-    for life in (deleted, last):
-        schedule.shut(life)
+    assert [tracked.fd >= 0 for tracked in (deleted, rotated, last)] == [True, False, True]
+    for tracked in (deleted, last):
+        schedule.shut(tracked)
     assert schedule.room
 
 
 async def test_what_grows_during_its_turn_counts_for_its_content_once_that_is_known(schedule: Schedule) -> None:
-    life = TrackedFile("/a", (1, 1))
-    schedule.grown(life, 5, 1)
-    assert (life.there, life.grown[0], life.work) == (5, 0, WorkState.QUEUED)
+    tracked = TrackedFile("/a", (1, 1))
+    schedule.grown(tracked, 5, 1)
+    assert (tracked.there, tracked.grown[0], tracked.work) == (5, 0, WorkState.QUEUED)
     await schedule.next()
-    schedule.grown(life, 6, 1)
-    assert life.grown[0] == 0
-    life.proven = True
-    schedule.grown(life, 7, 1)
-    assert (life.there, life.grown, life.work) == (7, (7, 1), WorkState.AGAIN)
+    schedule.grown(tracked, 6, 1)
+    assert tracked.grown[0] == 0
+    tracked.proven = True
+    schedule.grown(tracked, 7, 1)
+    assert (tracked.there, tracked.grown, tracked.work) == (7, (7, 1), WorkState.AGAIN)
 
 
 async def test_how_long_a_file_may_be_behind_counts_from_when_all_of_it_was_read(schedule: Schedule) -> None:
-    life = TrackedFile("/a", (1, 1), offset=10, there=10, caught=1.0)
-    schedule.grown(life, 20, 1)
-    assert life.caught > 1.0
-    caught = life.caught
-    schedule.grown(life, 30, 1)
-    assert life.caught == caught
+    tracked = TrackedFile("/a", (1, 1), offset=10, there=10, caught=1.0)
+    schedule.grown(tracked, 20, 1)
+    assert tracked.caught > 1.0
+    caught = tracked.caught
+    schedule.grown(tracked, 30, 1)
+    assert tracked.caught == caught

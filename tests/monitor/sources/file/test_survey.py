@@ -135,17 +135,17 @@ def test_a_descriptor_that_is_closed_and_given_on_meanwhile_stays_open(
 ) -> None:
     (tmp_path / "a.log").write_bytes(bytes(8))
     (tmp_path / "b.log").write_bytes(b"other")
-    life = TrackedFile(str(tmp_path / "a.log"), (1, 2), fd=os.open(tmp_path / "a.log", os.O_RDONLY))
-    number, real, others = life.fd, os.pread, []
+    tracked = TrackedFile(str(tmp_path / "a.log"), (1, 2), fd=os.open(tmp_path / "a.log", os.O_RDONLY))
+    number, real, others = tracked.fd, os.pread, []
 
     def pread(fd: int, size: int, at: int) -> bytes:
         data = real(fd, size, at)
-        life.close()
+        tracked.close()
         others.append(os.open(tmp_path / "b.log", os.O_RDONLY))
         return data
 
     monkeypatch.setattr(os, "pread", pread)
-    survey(tmp_path, "*.log").filled(life)
+    survey(tmp_path, "*.log").filled(tracked)
     assert others == [number]
     assert real(number, 5, 0) == b"other"
     os.close(number)

@@ -15,19 +15,19 @@ def test_state_survives_json(tmp_path: Path) -> None:
     log = tmp_path / "app.log"
     log.write_bytes(b"x" * 2000 + b"\n")
     status = log.stat()
-    life = TrackedFile(str(log), (status.st_dev, status.st_ino), archive=True)
+    tracked = TrackedFile(str(log), (status.st_dev, status.st_ino), archive=True)
     with log.open("rb") as file:
-        Hasher.derived(b"k" * 32).settle(file.fileno(), life, 2001)
-    again = TrackedFile.restore(life.key, orjson.loads(orjson.dumps(life.state())))
+        Hasher.derived(b"k" * 32).settle(file.fileno(), tracked, 2001)
+    again = TrackedFile.restore(tracked.key, orjson.loads(orjson.dumps(tracked.state())))
     for name in ("path", "inode", "key", "generation", "offset", "head", "mark", "line", "start", "body", "archive"):
-        assert getattr(again, name) == getattr(life, name)
+        assert getattr(again, name) == getattr(tracked, name)
     assert (again.record, again.place) == (StoredState.SAVED, FileState.LOOSE)
-    assert "x" * 20 not in repr(life.state())
+    assert "x" * 20 not in repr(tracked.state())
 
 
 def test_that_it_ended_survives() -> None:
-    life = TrackedFile("/x", (1, 2), offset=5, place=FileState.ENDED)
-    assert TrackedFile.restore("k", life.state()).ended
+    tracked = TrackedFile("/x", (1, 2), offset=5, place=FileState.ENDED)
+    assert TrackedFile.restore("k", tracked.state()).ended
 
 
 def test_a_name_that_is_not_utf8_survives_json(tmp_path: Path) -> None:
@@ -50,20 +50,20 @@ def test_restore_refuses_what_is_no_state(state: dict[str, Any]) -> None:
 
 
 def test_what_follows_from_its_state() -> None:
-    life = TrackedFile("/x", (1, 2), offset=5, size=9)
-    assert (life.loose, life.ended, life.busy, life.drained) == (True, False, False, False)
-    life.flushed = 9
-    assert life.drained
-    life.place = FileState.ENDED
-    assert (life.loose, life.ended) == (False, True)
+    tracked = TrackedFile("/x", (1, 2), offset=5, size=9)
+    assert (tracked.loose, tracked.ended, tracked.busy, tracked.drained) == (True, False, False, False)
+    tracked.flushed = 9
+    assert tracked.drained
+    tracked.place = FileState.ENDED
+    assert (tracked.loose, tracked.ended) == (False, True)
 
 
 def test_what_is_read_again_keeps_its_generation() -> None:
-    life = TrackedFile("/x", (1, 2), start=3, offset=50, mark=(4, "m"), record=StoredState.SAVED, flushed=60)
-    generation = life.generation
-    life.rewind()
-    assert (life.offset, life.mark, life.flushed, life.generation) == (3, (0, ""), 0, generation)
-    assert life.record is StoredState.STALE
+    tracked = TrackedFile("/x", (1, 2), start=3, offset=50, mark=(4, "m"), record=StoredState.SAVED, flushed=60)
+    generation = tracked.generation
+    tracked.rewind()
+    assert (tracked.offset, tracked.mark, tracked.flushed, tracked.generation) == (3, (0, ""), 0, generation)
+    assert tracked.record is StoredState.STALE
     copy = TrackedFile("/y", (1, 3))
-    copy.adopt(life)
+    copy.adopt(tracked)
     assert (copy.generation, copy.offset, copy.record) == (generation, 3, StoredState.NONE)

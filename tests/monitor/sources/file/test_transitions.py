@@ -1,4 +1,4 @@
-"""Every pair of what was known of a life without a path and what is there now: each table in one test."""
+"""Every pair of what was known of a tracked file without a path and what is there now: each table in one test."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def stat(inode: int = 10, size: int = 100, mtime: int = 7, links: int = 1) -> os
     return os.stat_result((0o100644, inode, 1, links, 0, 0, size, 0, 0, 0), extra)
 
 
-def life(offset: int = 100, archive: bool = False, **keys: object) -> TrackedFile:
+def tracked(offset: int = 100, archive: bool = False, **keys: object) -> TrackedFile:
     return TrackedFile(
         "/app.log", (1, 10), offset=offset, size=100, archive=archive, known=(100, 7, 8), changed=0.0, **keys
     )  # type: ignore[arg-type]
@@ -36,15 +36,15 @@ SEEN = {
     "deleted, who knows": FileStatus(stat(links=0)),
 }
 KNOWN = {
-    "read": life(),
-    "with an open line": life(offset=90),
-    "with an open line that was scanned": life(offset=90, flushed=100),
-    "compressed": life(archive=True),
-    "compressed, its end left to a successor that is gone": life(archive=True, left=True),
-    "failing": life(failures=2),
-    "busy": life(work=WorkState.BUSY),
-    "followed": life(place=FileState.FOLLOWED),
-    "ended": life(place=FileState.ENDED),
+    "read": tracked(),
+    "with an open line": tracked(offset=90),
+    "with an open line that was scanned": tracked(offset=90, flushed=100),
+    "compressed": tracked(archive=True),
+    "compressed, its end left to a successor that is gone": tracked(archive=True, left=True),
+    "failing": tracked(failures=2),
+    "busy": tracked(work=WorkState.BUSY),
+    "followed": tracked(place=FileState.FOLLOWED),
+    "ended": tracked(place=FileState.ENDED),
 }
 BOUND = {
     "at rest": ROTATED,
@@ -84,14 +84,14 @@ FOUND = {
     "itself, in its place": ("/app.log", (1, 10)),
     "a copy": ("/app.log.1.gz", (1, 12)),
 }
-OTHER = life()
+OTHER = tracked()
 
 
 @pytest.mark.parametrize("last", [False, True])
 def test_outcome(last: bool) -> None:
     for row in itertools.product(FOUND, (False, True), (False, True), (False, True), (0, SEARCHES - 1)):
         found, open_, empty, owned, searches = row
-        former = life(fd=3 if open_ else -1, head=(0, "") if empty else (9, "h"), searches=searches)
+        former = tracked(fd=3 if open_ else -1, head=(0, "") if empty else (9, "h"), searches=searches)
         said = outcome(former, FOUND[found], OTHER if owned else None, last=last)
         if found == "nothing":
             lost = SearchOutcome.LOST if last or searches else SearchOutcome.AGAIN

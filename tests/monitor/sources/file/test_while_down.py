@@ -18,8 +18,8 @@ from monitor.sources.file import transitions
 from monitor.sources.file.source import FileSource
 from monitor.sources.file.tracker import WATERMARK
 from tests.fakes.intake import FakeIntake, caught_up, running, until
-from tests.fakes.lives import held, rotated
 from tests.fakes.logs import append, compress, line
+from tests.fakes.tracked_files import held, rotated
 
 MAKE = Callable[..., FileSource]
 pytestmark = pytest.mark.usefixtures("short")
@@ -169,7 +169,7 @@ async def test_killed_when_the_younger_of_two_archives_was_read(
     await rotated(log, 3, 2, ".gz")
     await rotated(log, 4, 1)
     append(log, line(5))
-    going_on = held(monkeypatch, lambda life: life.path.endswith("3.gz"))
+    going_on = held(monkeypatch, lambda tracked: tracked.path.endswith("3.gz"))
     async with running(make()):
         await caught_up(intake, 1, 3, 4, 5)
         await until(lambda: sum("archive" in state for state in intake.files()) == 1)
@@ -290,7 +290,7 @@ async def entered(make: MAKE, intake: FakeIntake, patch: pytest.MonkeyPatch, log
     await asyncio.sleep(0.02)  # each has a time of its own
     append(log, line(2))
     with patch.context() as stopped:
-        held(stopped, lambda life: True)
+        held(stopped, lambda tracked: True)
         async with running(make(include=[f"{log}*"])):
             await until(lambda: len(intake.files()) == 2)
     assert not intake.hits
@@ -410,7 +410,7 @@ async def test_compressed_while_it_waits_for_its_turn(
         assert intake.marks == [1, 2]
     else:
         source._schedule.open_max = 0  # or it is read from the file itself
-        going_on = held(monkeypatch, lambda life: life.path == str(rotated))
+        going_on = held(monkeypatch, lambda tracked: tracked.path == str(rotated))
         async with running(source):
             await caught_up(intake, 2)
             compress(rotated, ".gz")

@@ -18,10 +18,10 @@ def held(monkeypatch: pytest.MonkeyPatch, wanted: Callable[[TrackedFile], bool])
     """No turn for these lives before this is set."""
     going_on, turn = asyncio.Event(), FileSource._turn
 
-    async def late(source: FileSource, life: TrackedFile, *args: Any) -> None:
-        if wanted(life):
+    async def late(source: FileSource, tracked: TrackedFile, *args: Any) -> None:
+        if wanted(tracked):
             await going_on.wait()
-        await turn(source, life, *args)
+        await turn(source, tracked, *args)
 
     monkeypatch.setattr(FileSource, "_turn", late)
     return going_on
