@@ -50,13 +50,16 @@ class Facts(NamedTuple):
     """Of a source file. `importing`: the statements that do, at its top or inside functions, also for type checking."""
 
     importing: tuple[ast.Import | ast.ImportFrom, ...]
+    functions: tuple[ast.FunctionDef | ast.AsyncFunctionDef, ...]
     behaves: bool
 
 
 def facts(path: Path) -> Facts:
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    importing = (node for node in statements(tree.body) if isinstance(node, ast.Import | ast.ImportFrom))
-    return Facts(tuple(importing), has_behaviour(tree))
+    nodes = [*statements(tree.body)]
+    importing = (node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom))
+    functions = (node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    return Facts(tuple(importing), tuple(functions), has_behaviour(tree))
 
 
 FACTS = {path: facts(path) for path in SOURCES}  # here, where workers that are forked off later share it
@@ -283,6 +286,33 @@ def test_a_class_name_has_one_meaning() -> None:
 def test_few_modules_lie_loose() -> None:
     loose = [path.name for path in (ROOT / "monitor").glob("*.py")]
     assert len(loose) <= 10, loose
+
+
+def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    return (function.end_lineno or function.lineno) - function.lineno + 1
+
+
+def test_a_function_has_60_lines_at_most() -> None:
+    long = [(path.name, node.name) for path in SOURCES for node in FACTS[path].functions if length(node) > 60]
+    assert not long
+
+
+VAGUE = {"one", "found", "kept", "there"}  # as names of variables: they say nothing of what they hold
+FAR = 10  # lines over which one remembers what such a name stood for
+
+
+def test_a_name_that_says_nothing_is_soon_over() -> None:
+    far = []
+    for path in SOURCES:
+        for function in FACTS[path].functions:
+            lines: dict[str, list[int]] = {}
+            for node in ast.walk(function) if length(function) > FAR else ():
+                if isinstance(node, ast.Name | ast.arg):
+                    name = node.id if isinstance(node, ast.Name) else node.arg
+                    lines.setdefault(name, []).append(node.lineno)
+            at = {name: lines[name] for name in VAGUE & lines.keys()}
+            far += [(path.name, function.name, name) for name in at if max(at[name]) - min(at[name]) > FAR]
+    assert not far
 
 
 def test_a_file_of_more_than_500_lines_has_a_reason() -> None:

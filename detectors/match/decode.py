@@ -154,11 +154,11 @@ def _escapes(
     decode: Callable[[re.Match[bytes]], bytes],
     *,
     whole: Callable[[bytes], bytes] | None = None,
-    kept: Callable[[re.Match[bytes]], int] = lambda m: 0,
+    stays: Callable[[re.Match[bytes]], int] = lambda m: 0,
     holder: re.Pattern[bytes] | None = None,
     back: re.Pattern[bytes] | None = None,
 ) -> Callable[..., Iterable[Region]]:
-    """Regions in which each match of `escape` becomes what `decode` makes of it; its last `kept` bytes stay.
+    """Regions in which each match of `escape` becomes what `decode` makes of it; its last `stays` bytes stay.
 
     `whole` does the same to a whole text, faster. What `holder` matches at its beginning is no part of a region.
     `back`: `run` as it is read backwards, where that makes a difference.
@@ -187,8 +187,8 @@ def _escapes(
         for m in escape.finditer(raw):
             size += m.start() - at
             out.append((size, low + m.start()))
-            at = m.end() - kept(m)
-            size += len(decode(m)) - kept(m)
+            at = m.end() - stays(m)
+            size += len(decode(m)) - stays(m)
             out.append((size, low + at))
         return [*out, (size + len(raw) - at, low + len(raw))]
 
@@ -392,18 +392,18 @@ def _characters(text: str, start: int, end: int) -> Callable[[int, int], tuple[i
     """From a span of a text in UTF-8 to that of its characters in UTF-16, which begins at `start`."""
     plain, wide, sizes = [0], [start], []  # where runs of characters alike begin
     for run in _ALIKE.finditer(text):
-        one = run.lastindex or 1
-        other = 4 if one == 4 else 2
+        width = run.lastindex or 1
+        other = 4 if width == 4 else 2
         count = run.end() - run.start()
-        plain.append(plain[-1] + count * one)
+        plain.append(plain[-1] + count * width)
         wide.append(wide[-1] + count * other)
-        sizes.append((one, other))
+        sizes.append((width, other))
 
     def place(low: int, high: int) -> tuple[int, int]:
         first = min(bisect_right(plain, low), len(sizes)) - 1
         last = max(first, bisect_left(plain, high) - 1)
-        (one, other), (size, units) = sizes[first], sizes[min(last, len(sizes) - 1)]
-        begin = wide[first] + (low - plain[first]) // one * other
+        (width, other), (size, units) = sizes[first], sizes[min(last, len(sizes) - 1)]
+        begin = wide[first] + (low - plain[first]) // width * other
         upto = wide[last] - (plain[last] - high) // size * units
         return begin, min(max(upto, begin + 1), end)
 
@@ -427,7 +427,7 @@ _REGIONS: dict[str, Callable[[Buffer, Sequence[tuple[Codec, int]], DecodeBudget]
     "lines": _lines,
     "table": _table,
     "utf16": _utf16,
-    "html": _escapes(_NOT_NEWLINE, _ENTITY, lambda m: _entity(m[0])[0], kept=lambda m: _entity(m[0])[1]),
+    "html": _escapes(_NOT_NEWLINE, _ENTITY, lambda m: _entity(m[0])[0], stays=lambda m: _entity(m[0])[1]),
 }
 
 

@@ -67,20 +67,20 @@ def _hooked(tree: Tree, git: Git, repeat: str) -> Evidence:
     bare = git.line("rev-parse", "--is-bare-repository") == "true"
     place = folder_of(git)
     ours = [standing(place, name) for name in (("pre-receive",) if bare else ("pre-push", "pre-commit"))]
-    if found := [one.hook for one in ours if one.state == "installed"]:
+    if found := [hook.hook for hook in ours if hook.state == "installed"]:
         return passed(f"{tree.root}: {', '.join(found)} of exposure-monitor", repeat)
-    if wrong := next((one for one in ours if one.state != "missing"), None):
+    if wrong := next((hook for hook in ours if hook.state != "missing"), None):
         return failed(f"{tree.root}: {wrong.hook} is {wrong.state}: {wrong.note}", repeat)
     declared = dict(_declared(tree))
-    for one in ours:
-        text = _text(place, one.hook)
+    for hook in ours:
+        text = _text(place, hook.hook)
         if scanner := next(filter(None, map(_RUN.match, programs(text))), None):
-            said = f"{tree.root}: {one.hook} runs {scanner[1]}"
+            said = f"{tree.root}: {hook.hook} runs {scanner[1]}"
             in_vain = _IN_VAIN.search(_COMMENT.sub("", text))
             return failed(f"{said}, and goes on whatever it finds", repeat) if in_vain else passed(said, repeat)
         for manager, (name, runs) in declared.items():
             if manager in text.lower():  # which says so in a comment
-                return passed(f"{tree.root}: {one.hook} of {manager} runs {runs}, by {name}", repeat, name)
+                return passed(f"{tree.root}: {hook.hook} of {manager} runs {runs}, by {name}", repeat, name)
     if declared:
         manager, (name, runs) = next(iter(declared.items()))
         return failed(f"{tree.root}: {name} names {runs}, and no hook of {manager} is installed here", repeat, name)

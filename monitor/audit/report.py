@@ -25,19 +25,21 @@ def row(judged: Judged) -> dict[str, Any]:
         "waived": judged.accepted,
         "evidence": [
             {
-                "verdict": one.verdict,
-                "text": one.text,
-                "path": one.path or None,
-                "line": one.line,
-                "repeat": one.repeat or None,
+                "verdict": result.verdict,
+                "text": result.text,
+                "path": result.path or None,
+                "line": result.line,
+                "repeat": result.repeat or None,
                 "waiver": None
-                if one.waiver is None
-                else {"reason": one.waiver.reason, "expires": one.waiver.expires.isoformat()},
+                if result.waiver is None
+                else {"reason": result.waiver.reason, "expires": result.waiver.expires.isoformat()},
             }
-            for one in judged.evidence
+            for result in judged.evidence
         ],
         "left_out": judged.left_out,
-        "expired_waivers": [{"reason": one.reason, "expires": one.expires.isoformat()} for one in judged.expired],
+        "expired_waivers": [
+            {"reason": result.reason, "expires": result.expires.isoformat()} for result in judged.expired
+        ],
         "remedy": judged.remedy,
     }
 
@@ -114,19 +116,22 @@ def sarif(items: Sequence[Judged], version: str) -> dict[str, Any]:
     """Each failure a result, a waiver its suppression; what could not be told a result of kind `review`."""
     rules = [
         {
-            "id": one.id,
-            "name": one.title,
-            "shortDescription": {"text": one.title},
-            "help": {"text": one.remedy},
+            "id": entry.id,
+            "name": entry.title,
+            "shortDescription": {"text": entry.title},
+            "help": {"text": entry.remedy},
             "defaultConfiguration": {"level": "error"},
         }
-        for one in items
+        for entry in items
     ]
-    results = [_result(one.id, number, piece) for number, one in enumerate(items) for piece in _told(one)]
+    results = [_result(entry.id, number, piece) for number, entry in enumerate(items) for piece in _told(entry)]
     notes = [
-        {"level": "warning", "message": {"text": f"{one.id}: {one.left_out} more pieces of evidence are not listed"}}
-        for one in items
-        if one.left_out
+        {
+            "level": "warning",
+            "message": {"text": f"{entry.id}: {entry.left_out} more pieces of evidence are not listed"},
+        }
+        for entry in items
+        if entry.left_out
     ]
     driver = {"name": "exposure-monitor audit", "version": version, "rules": rules}
     run = {

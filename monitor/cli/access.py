@@ -166,18 +166,18 @@ def used(
 def _show(uses: Sequence[Use], form: Format, limit: int = MOST) -> None:
     rows = [
         {
-            "secret": one.secret,
-            "names": list(one.names),
-            "principal": one.principal,
-            "address": one.address,
-            "agent": one.agent,
-            "outcome": one.outcome,
-            "times": one.times,
-            "first": stamp(one.first),
-            "last": stamp(one.last),
-            "source": one.source,
+            "secret": record.secret,
+            "names": list(record.names),
+            "principal": record.principal,
+            "address": record.address,
+            "agent": record.agent,
+            "outcome": record.outcome,
+            "times": record.times,
+            "first": stamp(record.first),
+            "last": stamp(record.last),
+            "source": record.source,
         }
-        for one in uses
+        for record in uses
     ]
 
     columns = ("last", "times", "outcome", "principal", "address", "secret")

@@ -42,7 +42,7 @@ def list_actions(
         await store.actions.abandon()
         return await store.actions.find(incident=about)
 
-    found = with_store(read_config(config, store_only="look"), read, missing=lambda: [])
+    actions = with_store(read_config(config, store_only="look"), read, missing=lambda: [])
     columns = (
         "id",
         "incident",
@@ -53,7 +53,7 @@ def list_actions(
         "outcome",
     )
     nothing = "nothing was planned; `monitor action plan ID` shows what can be done about an incident"
-    emit_list(found, form, columns, nothing=nothing, row=as_dict, spare=("planned", "approved"))
+    emit_list(actions, form, columns, nothing=nothing, row=as_dict, spare=("planned", "approved"))
 
 
 @app.command("show", epilog="Example: monitor action show 5d0c", help="Show one action.")

@@ -78,31 +78,33 @@ def check(
             findings += _rules_as_read(error.rest)
             broken = {_table(problem.key) for problem in error.problems}  # notes on these would follow from mistakes
             findings += [
-                found for found in (*_impossible(error.rest), *_notices(error.rest)) if _table(found.key) not in broken
+                finding
+                for finding in (*_impossible(error.rest), *_notices(error.rest))
+                if _table(finding.key) not in broken
             ]
-            places = lines(error.rest.path, [found.key for found in findings])
-            findings = [found._replace(line=found.line or places.get(found.key)) for found in findings]
+            places = lines(error.rest.path, [finding.key for finding in findings])
+            findings = [finding._replace(line=finding.line or places.get(finding.key)) for finding in findings]
     else:
-        places = lines(settings.path, [found.key for found in findings])
-        findings = [found._replace(line=places.get(found.key)) for found in findings]
+        places = lines(settings.path, [finding.key for finding in findings])
+        findings = [finding._replace(line=places.get(finding.key)) for finding in findings]
 
     name = veiled(name)
-    findings = [found._replace(key=veiled(found.key), message=veiled(found.message)) for found in findings]
-    findings.sort(key=lambda found: (_KINDS.index(found.kind), found.line is None, found.line or 0))
+    findings = [finding._replace(key=veiled(finding.key), message=veiled(finding.message)) for finding in findings]
+    findings.sort(key=lambda finding: (_KINDS.index(finding.kind), finding.line is None, finding.line or 0))
 
     def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-        for found in findings:
-            place = f"{name}:{found.line}" if found.line else name
-            mark = paint("note: ", "cyan") if found.kind == "notice" else ""
-            yield printable(f"{place}: ") + mark + printable(": ".join(filter(None, (found.key, found.message))))
-        wrong = sum(found.kind != "notice" for found in findings)
+        for finding in findings:
+            place = f"{name}:{finding.line}" if finding.line else name
+            mark = paint("note: ", "cyan") if finding.kind == "notice" else ""
+            yield printable(f"{place}: ") + mark + printable(": ".join(filter(None, (finding.key, finding.message))))
+        wrong = sum(finding.kind != "notice" for finding in findings)
         if wrong:
             yield paint(f"{wrong} problem{'s' if wrong > 1 else ''}", "red", bold=True)
         elif settings is not None:
             yield paint("ok", "green", bold=True) + f": {len(settings.sources)} sources, {len(settings.sinks)} sinks"
 
-    emit([found._asdict() for found in findings], form, text)
-    kinds = {found.kind for found in findings}
+    emit([finding._asdict() for finding in findings], form, text)
+    kinds = {finding.kind for finding in findings}
     if kinds & {"configuration", "rules"}:
         raise typer.Exit(EX_CONFIG)
     if "environment" in kinds:

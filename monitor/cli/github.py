@@ -222,18 +222,18 @@ async def _list(
                 for body in answer.body[:left] if isinstance(answer.body, list) else []:
                     left -= 1
                     try:
-                        one = item(body, time.time(), stream.repo)
+                        alert = item(body, time.time(), stream.repo)
                     except Malformed:
                         continue
-                    one.take_secret()  # an old server may send it unasked
-                    alerts[one.id(source.host)] = one
+                    alert.take_secret()  # an old server may send it unasked
+                    alerts[alert.id(source.host)] = alert
                 if left <= 0:
                     break
     finally:
         await client.close()
     incidents = await incidents_of(config, list(alerts))
     rows = sorted(alerts.items(), key=lambda entry: -entry[1].updated)
-    return [_row(source.name, name, one, incidents.get(name)) for name, one in rows]
+    return [_row(source.name, name, alert, incidents.get(name)) for name, alert in rows]
 
 
 def _row(source: str, name: str, alert: Any, incident: str | None) -> dict[str, Any]:

@@ -68,9 +68,9 @@ async def _waiting(config: Config, source: GitHubConfig) -> tuple[list[dict[str,
             for kind in KINDS:
                 odd = 0
                 try:
-                    async for one in open_reviews(client, target, kind):
-                        waiting += [one] if one is not None else []
-                        odd += one is None
+                    async for review in open_reviews(client, target, kind):
+                        waiting += [review] if review is not None else []
+                        odd += review is None
                 except RemoteError as error:
                     if error.status != 404:  # nobody has to ask there
                         unread.append(f"{source.name}: {error}")
@@ -79,23 +79,23 @@ async def _waiting(config: Config, source: GitHubConfig) -> tuple[list[dict[str,
                     unread.append(f"{source.name}: {KINDS[kind]} of {target}: {why}")
     finally:
         await client.close()
-    ids = {one: alert for one in waiting if (alert := one.alert_id(source.host))}
+    ids = {review: alert for review in waiting if (alert := review.alert_id(source.host))}
     incidents = await incidents_of(config, list(ids.values()))
     rows = [
         {
             "source": source.name,
-            "kind": one.kind,
-            "repository": one.repo,
-            "requester": redact(one.who),
-            "secret_types": [redact(name) for name in one.about],
-            "places": [redact(place) for place in one.where],
-            "reasons": [redact(reason) for reason in one.reasons],
-            "alert": one.alert or None,
-            "created": stamp(one.created),
-            "expires": stamp(one.expires),
-            "url": one.url,
-            "incident": incidents.get(ids.get(one, "")),
+            "kind": review.kind,
+            "repository": review.repo,
+            "requester": redact(review.who),
+            "secret_types": [redact(name) for name in review.about],
+            "places": [redact(place) for place in review.where],
+            "reasons": [redact(reason) for reason in review.reasons],
+            "alert": review.alert or None,
+            "created": stamp(review.created),
+            "expires": stamp(review.expires),
+            "url": review.url,
+            "incident": incidents.get(ids.get(review, "")),
         }
-        for one in dict.fromkeys(waiting)
+        for review in dict.fromkeys(waiting)
     ]
     return rows, unread

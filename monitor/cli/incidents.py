@@ -279,7 +279,7 @@ def merge(
     reason = noted(settings, note)
 
     async def look(store: Store) -> list[Incident]:
-        return [await store.incidents.get(one) for one in (into, *others)]
+        return [await store.incidents.get(id_) for id_ in (into, *others)]
 
     known = with_store(settings, look)
     if problem := mistaken(known):
@@ -291,7 +291,7 @@ def merge(
 
     async def apply(store: Store) -> tuple[IncidentView, list[str]]:
         stays, *rest = known
-        ids = [one.id for one in rest]
+        ids = [id_.id for id_ in rest]
         await store.merges.merge(stays.id, ids, actor=person(), note=reason)
         (shown,) = await _views(settings, config, store, [await store.incidents.get(stays.id)])
         return shown, ids

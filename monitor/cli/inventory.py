@@ -148,20 +148,20 @@ def as_dict(secret: Secret) -> dict[str, Any]:
         "changed_at": stamp(secret.changed_at),
         "versions": [
             {
-                "version": one.version or None,
-                "standing": one.standing,
-                "created": stamp(one.created),
-                "rotated": stamp(one.rotated),
-                "expires": stamp(one.expires),
-                "first_seen": stamp(one.first_seen),
-                "last_seen": stamp(one.last_seen),
-                "replaced_at": stamp(one.replaced_at),
+                "version": version.version or None,
+                "standing": version.standing,
+                "created": stamp(version.created),
+                "rotated": stamp(version.rotated),
+                "expires": stamp(version.expires),
+                "first_seen": stamp(version.first_seen),
+                "last_seen": stamp(version.last_seen),
+                "replaced_at": stamp(version.replaced_at),
                 "values": [
                     {"part": p.part or None, "fingerprint": p.fingerprint, "length": p.length, "alphabet": p.alphabet}
-                    for p in one.prints
+                    for p in version.prints
                 ],
             }
-            for one in secret.versions
+            for version in secret.versions
         ],
     }
 

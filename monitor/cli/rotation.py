@@ -224,21 +224,24 @@ def departed(
         return [(secret, principal) for secret, principal, _ in await store.access.known()], await look(store)
 
     reads, known = with_store(settings, work)
-    reachable = reach(name, settings.access, reads, [one.name for one in known])
-    owned = {secret: [one for one in known if one.name == secret or same(secret, one.name)] for secret in reachable}
+    reachable = reach(name, settings.access, reads, [managed_.name for managed_ in known])
+    owned = {
+        secret: [managed_ for managed_ in known if managed_.name == secret or same(secret, managed_.name)]
+        for secret in reachable
+    }
     begun: dict[str, str] = {}
     refused: dict[str, str] = {}
     if not look_only:
-        chosen = {one.title: one for managed in owned.values() for one in managed}
-        opened, refused = _begin(settings, [(one, why) for one in chosen.values()], RotationReason.departure)
-        begun = {one.title: id_ for one, id_, _ in opened}
+        chosen = {managed_.title: managed_ for managed in owned.values() for managed_ in managed}
+        opened, refused = _begin(settings, [(managed_, why) for managed_ in chosen.values()], RotationReason.departure)
+        begun = {managed_.title: id_ for managed_, id_, _ in opened}
     rows = [
         {
             "secret": secret,
             "why": reasons,
-            "inventory": [one.title for one in owned[secret]],
-            "rotations": [begun[one.title] for one in owned[secret] if one.title in begun],
-            "refused": [refused[one.title] for one in owned[secret] if one.title in refused],
+            "inventory": [managed_.title for managed_ in owned[secret]],
+            "rotations": [begun[managed_.title] for managed_ in owned[secret] if managed_.title in begun],
+            "refused": [refused[managed_.title] for managed_ in owned[secret] if managed_.title in refused],
         }
         for secret, reasons in reachable.items()
     ]
@@ -423,18 +426,18 @@ def _show(settings: Config, listed: Sequence[Due], form: Format, nothing: str) -
 
     rows = [
         {
-            "secret": one.secret.title,
-            "due": stamp(one.at),
-            "standing": one.standing,
-            "severity": one.severity,
-            "why": one.why,
-            "environment": one.secret.environment,
-            "owner": one.secret.owner,
-            "consumers": list(one.secret.consumers),
-            "tags": list(one.secret.tags),
-            "automatic": by_provider(settings, one.secret),
+            "secret": due.secret.title,
+            "due": stamp(due.at),
+            "standing": due.standing,
+            "severity": due.severity,
+            "why": due.why,
+            "environment": due.secret.environment,
+            "owner": due.secret.owner,
+            "consumers": list(due.secret.consumers),
+            "tags": list(due.secret.tags),
+            "automatic": by_provider(settings, due.secret),
         }
-        for one in listed
+        for due in listed
     ]
 
     columns = (

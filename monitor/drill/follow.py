@@ -125,7 +125,7 @@ class Follower:
     async def _move(self, incident: Incident, action: Literal["ack", "resolve"]) -> str:
         """Acknowledge or close it, as somebody would, and see that the sinks hear of it. Returns who was told; somebody
         who was told of the drill may well be quicker."""
-        before = {one.id for one in await self.store.outbox.list(about=incident.id, limit=1000)}
+        before = {notification.id for notification in await self.store.outbox.list(about=incident.id, limit=1000)}
         try:
             await self._decide(incident, action)
         except TransitionError as error:
@@ -137,8 +137,8 @@ class Follower:
         changes = await _until(lambda: self._changes(incident, before), min(_CHANGES, self.patience))
         if changes is None:
             return "the group reports it later"
-        rows = await self._sent(incident, {one.id for one in changes})
-        return f"alerted {', '.join(dict.fromkeys(one.sink for one in rows))}"
+        rows = await self._sent(incident, {notification.id for notification in changes})
+        return f"alerted {', '.join(dict.fromkeys(notification.sink for notification in rows))}"
 
     async def _decide(self, incident: Incident, action: Literal["ack", "resolve"]) -> None:
         resolution: Resolution | None = "used_in_tests" if action == "resolve" else None

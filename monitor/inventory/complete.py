@@ -99,20 +99,20 @@ def check(
     here: dict[str, list[Holding]] = defaultdict(list)
     nowhere: dict[str, list[Holding]] = defaultdict(list)
     others: dict[str, Holding] = {}
-    for one in holdings:
-        if not one.environment:
-            nowhere[_bare(one.name)].append(one)
-        elif known_as(one.environment) == known_as(environment):
-            here[_bare(one.name)].append(one)
+    for secret in holdings:
+        if not secret.environment:
+            nowhere[_bare(secret.name)].append(secret)
+        elif known_as(secret.environment) == known_as(environment):
+            here[_bare(secret.name)].append(secret)
         else:
-            others.update((value, one) for value in one.values)
+            others.update((value, secret) for value in secret.values)
 
     def checked(name: str) -> Checked:
         found = here.get(_bare(name))
         if found is None:
             return _absent(name, nowhere.get(_bare(name), []), unasked)
-        where = tuple(one.title for one in found)
-        states = [_state(one, others, secret=is_secret(name)) for one in found]
+        where = tuple(secret.title for secret in found)
+        states = [_state(secret, others, secret=is_secret(name)) for secret in found]
         state, why = min(states, key=lambda pair: _WORST_FIRST.index(pair[0]))
         return Checked(name, state, where, why)
 

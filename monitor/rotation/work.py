@@ -209,18 +209,18 @@ async def sweep(
 
     `providers`: by title of a secret, why its provider is of no help; empty: it is at it, and nothing overdue yet."""
     now = store.now()
-    plan = [one for one in calendar(await look(store), settings, now) if one.standing != "later"]
+    plan = [secret for secret in calendar(await look(store), settings, now) if secret.standing != "later"]
     late = [
-        _finding(key, one.secret, DUE, f"{one.why}{told and '; '}{told}", severity=one.severity, now=now)
-        for one in plan
-        if one.standing == "overdue"
-        and ((told := providers.get(one.secret.title, "")) or one.secret.title not in providers)
+        _finding(key, secret.secret, DUE, f"{secret.why}{told and '; '}{told}", severity=secret.severity, now=now)
+        for secret in plan
+        if secret.standing == "overdue"
+        and ((told := providers.get(secret.secret.title, "")) or secret.secret.title not in providers)
     ]
-    soon = {one.secret.title: one for one in plan if one.standing == "soon"}
+    soon = {secret.secret.title: secret for secret in plan if secret.standing == "soon"}
     known = (await store.positions.of(_SOURCE)).get("reminded", {})
-    fresh = [one for title, one in soon.items() if known.get(title) != one.secret.mark]
+    fresh = [secret for title, secret in soon.items() if known.get(title) != secret.secret.mark]
     if late or fresh or known.keys() - soon.keys():
-        reminded = {title: one.secret.mark for title, one in soon.items()}
+        reminded = {title: secret.secret.mark for title, secret in soon.items()}
         notices = [_reminder(fresh, settings.remind)] if fresh else []
         await store.commit(late, [Position(_SOURCE, "reminded", reminded)], notices=notices)
 

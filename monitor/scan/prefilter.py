@@ -218,21 +218,23 @@ class Prefilter:
 
     def _search(self, messages: set[int]) -> None:
         """What may hold something: of the parts, and by their numbers of `messages`."""
-        texts = [one.text if isinstance(one, _Run) else one[1] for one in self._batch]
+        texts = [entry.text if isinstance(entry, _Run) else entry[1] for entry in self._batch]
         starts = [*accumulate((len(text) + len(GAP) for text in texts), initial=0)]
         found = self._worker.search(GAP.join(texts))
-        spans = [(one.start, one.end) for one in found.matches] + [(one.start, one.end) for one in found.unsearched]
+        spans = [(entry.start, entry.end) for entry in found.matches] + [
+            (entry.start, entry.end) for entry in found.unsearched
+        ]
         places: dict[int, list[int]] = {}
         for start, end in spans:
             last = max(start, end - 1)
             for number in range(bisect_right(starts, start) - 1, min(len(texts), bisect_right(starts, last))):
                 places.setdefault(number, []).append(max(0, start - starts[number]))
         for number, begins in places.items():
-            one = self._batch[number]
-            if isinstance(one, _Run):
-                self._suspect.update(one.owners(begins))
+            entry = self._batch[number]
+            if isinstance(entry, _Run):
+                self._suspect.update(entry.owners(begins))
             else:
-                messages.add(one[0])
+                messages.add(entry[0])
         for name, hashes in self._pending if self._suspect else ():
             if some := self._suspect.intersection(hashes):
                 self._suspects[name] = frozenset(some)

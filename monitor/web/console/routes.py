@@ -22,18 +22,18 @@ def routes(store: Store, program: Program = Program()) -> list[web.RouteDef]:
 
     async def incident(request: web.Request) -> web.Response:
         try:
-            found = await store.incidents.get(request.match_info["id"])
-            history = await store.incidents.history(found.id)
+            known = await store.incidents.get(request.match_info["id"])
+            history = await store.incidents.history(known.id)
         except LookupError:
             raise web.HTTPNotFound(text="no such incident\n") from None
-        joined = await store.incidents.joined([found])
-        shown = view(found, joined, links=links, books=store.procedure.book)
-        return _page(pages.incident(shown, joined.runs.get(found.id), history))
+        joined = await store.incidents.joined([known])
+        shown = view(known, joined, links=links, books=store.procedure.book)
+        return _page(pages.incident(shown, joined.runs.get(known.id), history))
 
     async def incidents(request: web.Request) -> web.Response:
-        found = await store.incidents.find(limit=_LISTED, locations=True)
-        joined = await store.incidents.joined(found)
-        return _page(pages.incidents([view(one, joined, links=links) for one in found]))
+        listed = await store.incidents.find(limit=_LISTED, locations=True)
+        joined = await store.incidents.joined(listed)
+        return _page(pages.incidents([view(one, joined, links=links) for one in listed]))
 
     async def book(request: web.Request) -> web.Response:
         found = store.procedure.book(request.match_info["name"])
