@@ -29,7 +29,7 @@ _LISTS = ("Records", "records", "items", "logs", "entries", "result")
 class Reader:
     """Takes the records out of blocks, and counts what it could not understand. For one scan, in one thread.
 
-    `scrub`: every text of a record passes it. Lines are whole in a block or are no record: what is longer than a block
+    `redact`: every text of a record passes it. Lines are whole in a block or are no record: what is longer than a block
     is passed over.
     """
 

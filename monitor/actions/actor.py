@@ -38,7 +38,7 @@ class Actor:
         redact: Callable[[str], str] = lambda text: text,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`proxy`: that of `[verify]` in force. `scrub` masks secrets in what a command prints."""
+        """`proxy`: that of `[verify]` in force. `redact` masks secrets in what a command prints."""
         self._proxy, self._redact, self._clock = proxy, redact, clock
 
     async def run(

@@ -66,7 +66,7 @@ _redact: list[Callable[[str], str]] = []  # one at most, once there are rules
 
 
 def mask_logs(redact: Callable[[str], str]) -> None:
-    """From now on every text of a log entry goes through `scrub`: paths and names come from outside."""
+    """From now on every text of a log entry goes through `redact`: paths and names come from outside."""
     _redact[:] = [redact]
 
 

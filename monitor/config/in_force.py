@@ -33,7 +33,7 @@ _SENT = {"headers", "json", "form", "auth", "parts"}  # of an action
 
 
 def keep(config: Config, redact: Callable[[str], str]) -> None:
-    """Blocking. What cannot be written is not kept: the monitor goes on, and so do commands, by the file. `scrub`:
+    """Blocking. What cannot be written is not kept: the monitor goes on, and so do commands, by the file. `redact`:
     masks the secrets in a text."""
     if config.path is None:
         return

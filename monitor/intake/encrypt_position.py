@@ -31,7 +31,7 @@ _HEX = re.compile(r"(?:[0-9a-f]{2})*")
 
 @dataclass(slots=True)
 class Sealer:
-    """Of one source. `scrub` masks what is a secret in a text, and so tells whether there is one."""
+    """Of one source. `redact` masks what is a secret in a text, and so tells whether there is one."""
 
     key: bytes = field(repr=False)
     redact: Callable[[str], str]

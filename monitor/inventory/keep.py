@@ -38,7 +38,7 @@ Enrolled = tuple[
 
 
 def keep(held: HeldSecret, config: ManagerConfig, key: bytes, redact: Callable[[str], str]) -> Iterator[Enrolled]:
-    """For each secret of it. `scrub`: masks secrets in texts, as names, owners and tags come from outside."""
+    """For each secret of it. `redact`: masks secrets in texts, as names, owners and tags come from outside."""
     for one in members(held):
         yield _kept(_described(one, config, redact), config, key)
 

@@ -27,7 +27,7 @@ async def ask(
     entry: ManagerConfig, folder: Path, key: bytes, redact: Callable[[str], str]
 ) -> tuple[list[SecretVersion], dict[str, Anchor], str]:
     """What the entry holds, its anchors by fingerprint, and why that is not all; empty: it was read to its end.
-    `folder`: of the configuration, from where relative references count; `key`: for fingerprints; `scrub`: masks
+    `folder`: of the configuration, from where relative references count; `key`: for fingerprints; `redact`: masks
     secrets in texts that come from outside."""
     name, patience = entry.name, entry.timeout + _SPARE
     process = await asyncio.create_subprocess_exec(

@@ -224,7 +224,7 @@ def placed(
     where: bool = True,
 ) -> Iterator[Hit]:
     """With what a history says of each: who and when; `where` it is still, and whose it may be. Texts of it go through
-    `scrub`. Raises GitError."""
+    `redact`. Raises GitError."""
     if not findings or not where:
         for finding in findings:
             yield replace(finding.hit, git=_when(finding, redact))

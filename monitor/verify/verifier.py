@@ -69,7 +69,7 @@ class Verifier:
         redact: Callable[[str], str] = lambda text: text,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`scrub` masks secrets in what an issuer says."""
+        """`redact` masks secrets in what an issuer says."""
         self.settings = settings  # assign to reload
         self._redact, self._clock = redact, clock
         self._guard = Guard()
