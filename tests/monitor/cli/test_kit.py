@@ -143,6 +143,7 @@ def test_fields_are_those_that_say_something() -> None:
 def test_who_waits_at_a_terminal_sees_how_far_it_is(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("TERM", "xterm")  # a dumb one has no bar
     many = list(range(60))
     assert list(tracked(many, "counting")) == many
     assert capsys.readouterr() == ("", "")
