@@ -7,6 +7,7 @@ import gc
 import os
 import resource
 import sys
+import traceback
 
 __all__ = ["main"]
 
@@ -55,6 +56,15 @@ def _leave(code: object) -> None:
 
 
 def _report(error: Exception) -> int:
+    """Says what failed; returns the exit code."""
+    try:
+        return _described(error)
+    except Exception:  # noqa: BLE001 - no file can be opened, say: Python itself would print the message
+        sys.stderr.write(f"{type(error).__name__} (message withheld)\nNo more could be said: perhaps no file can be opened (ulimit -n).\n")
+        return EX_SOFTWARE
+
+
+def _described(error: Exception) -> int:
     from monitor.config.locate import ConfigError
 
     if isinstance(error, ConfigError):
@@ -76,8 +86,6 @@ def _report(error: Exception) -> int:
 
         sys.stderr.write(f"{printable(veiled(error.filename))}: this user may not go there; {AS_ROOT}\n")
         return 1
-    import traceback  # slow to import, and seldom of use
-
     # A message may quote what was being worked on, so of an unexpected error only the place and the type are shown.
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/typer/" not in frame.filename]
     sys.stderr.writelines(traceback.format_list(frames))

@@ -34,6 +34,14 @@ def test_a_bug_shows_where_and_what_but_not_the_message(capsys: pytest.CaptureFi
     assert shown.out == ""
 
 
+def test_a_message_is_withheld_also_where_nothing_can_be_imported_to_judge_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "monitor.config.locate", None)  # as where no file can be opened
+    assert entry._report(RuntimeError("value-that-was-being-worked-on")) == 70
+    assert capsys.readouterr().err.startswith("RuntimeError (message withheld)\n")
+
+
 def test_ctrl_c_while_it_starts_is_quiet(tmp_path: Path) -> None:
     program = """if True:
         import sys
