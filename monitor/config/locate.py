@@ -50,7 +50,11 @@ class ConfigError(Exception):
 def default_state_dir() -> Path:
     """$STATE_DIRECTORY (systemd gives a colon-separated list, ours is the first), else one below the home directory."""
     given = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
-    return Path(given) if given else Path("~/.local/state/exposure-monitor").expanduser()
+    if given:
+        return Path(given)
+    home = os.path.expanduser("~")
+    # A user of whom no home is known, as of many in containers, has none: what cannot be stored there is made each time.
+    return Path("/nonexistent" if home == "~" else home, ".local/state/exposure-monitor")
 
 
 def default_workers() -> int:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import os
+import pwd
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-from monitor.config.locate import ConfigError, find
+from monitor.config.locate import ConfigError, default_state_dir, find
 
 
 def test_the_search_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,3 +23,18 @@ def test_the_search_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("MONITOR_CONFIG", "elsewhere.toml")
     assert find() == Path("elsewhere.toml")
     assert find(Path("given.toml")) == Path("given.toml")
+
+
+def test_a_user_without_a_home_has_no_state_in_the_folder_where_a_command_is_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def unknown(number: int) -> NoReturn:
+        raise KeyError(number)
+
+    for name in ("HOME", "STATE_DIRECTORY"):
+        monkeypatch.delenv(name, raising=False)
+    assert default_state_dir().is_relative_to(pwd.getpwuid(os.getuid()).pw_dir)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    assert default_state_dir() == Path("/nonexistent/.local/state/exposure-monitor")
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/a:/var/lib/b")
+    assert default_state_dir() == Path("/var/lib/a")
