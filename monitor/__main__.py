@@ -60,9 +60,8 @@ def _report(error: Exception) -> int:
     try:
         return _described(error)
     except Exception:  # noqa: BLE001 - no file can be opened, say: Python itself would print the message
-        sys.stderr.write(
-            f"{type(error).__name__} (message withheld)\nNo more could be said: perhaps no file can be opened (ulimit -n).\n"
-        )
+        sys.stderr.write(f"{type(error).__name__} (message withheld)\n")
+        sys.stderr.write("No more could be said: perhaps no file can be opened (ulimit -n).\n")
         return EX_SOFTWARE
 
 

@@ -53,7 +53,7 @@ def default_state_dir() -> Path:
     if given:
         return Path(given)
     home = os.path.expanduser("~")
-    # A user of whom no home is known, as of many in containers, has none: what cannot be stored there is made each time.
+    # Where no home is known, as of many users in containers: what cannot be stored is made each time.
     return Path("/nonexistent" if home == "~" else home, ".local/state/exposure-monitor")
 
 
