@@ -27,8 +27,9 @@ from yarl import URL
 
 from monitor.clients.client import AccessError, NoEffectError, ProviderClient, ServiceError
 from monitor.common.credential import Credential
-from monitor.common.fields import ServerUrl, instant
+from monitor.common.fields import ServerUrl
 from monitor.common.http import Reply
+from monitor.common.outside import instant
 from monitor.common.problems import refuse
 from monitor.common.table import Table
 

@@ -1,9 +1,8 @@
-"""What keys of the configuration and answers of services share: addresses, paths, references, moments."""
+"""What keys of the configuration share: addresses, paths, references."""
 
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -12,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
 from monitor.common.http import loopback
 
-__all__ = ["LISTED", "LocalGlob", "LocalPath", "ServerUrl", "anchored", "http_url", "instant"]
+__all__ = ["LISTED", "LocalGlob", "LocalPath", "ServerUrl", "anchored", "http_url"]
 
 
 def _address(url: str) -> str:
@@ -57,16 +56,3 @@ LocalGlob = Annotated[str, AfterValidator(lambda text, info: str(anchored(text, 
 
 # For a list in whose place one alone may stand.
 LISTED = BeforeValidator(lambda value: [value] if isinstance(value, str) else value)
-
-
-def instant(value: object) -> float | None:
-    """Seconds since 1970 of a time as providers write it: RFC 3339 or a number of seconds; None when it is neither."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, str):
-        return None
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -7,6 +7,7 @@ Where it is kept or shown, `let_in` masks it and cuts it. A test looks for whate
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "ROOM",
     "TOO_LONG",
     "at",
+    "instant",
     "let_in",
     "listed",
     "number",
@@ -67,10 +69,21 @@ def number(record: Any, *path: str) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**53 else 0
 
 
+def instant(value: object) -> float | None:
+    """Seconds since 1970 of a time as providers write it: RFC 3339 or a number of seconds; None when it is neither."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
 def when(record: Any, *path: str) -> float | None:
     """The time there, written as RFC 3339, in seconds since 1970; None for anything else. Without a zone it is UTC."""
-    from monitor.common.fields import instant  # which pydantic comes with; a scan has no need of it
-
     value = text(record, *path)
     moment = instant(value) if "T" in value else None
     return moment if moment is not None and 0 <= moment < 2**33 else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from monitor.common.fields import instant
+from monitor.common.outside import instant
 
 __all__ = ["MalformedError", "identity", "moment"]
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 
 from monitor.clients.aws import Amazon, AwsAccess, AwsLogin, NotThereError
 from monitor.clients.client import AccessError, NoEffectError, ServiceError, together
-from monitor.common.fields import instant
+from monitor.common.outside import instant
 from monitor.inventory.held import HeldSecret, OvertakenError, Standing
 from monitor.inventory.managers.base import ManagerConfig, described, pages
 

@@ -15,8 +15,8 @@ from pydantic import Field
 
 from monitor.clients.client import AccessError, ProviderClient, ServiceError
 from monitor.common.duration import Duration
-from monitor.common.fields import instant
 from monitor.common.http import Reply
+from monitor.common.outside import instant
 from monitor.common.table import Component
 from monitor.inventory.held import HeldSecret
 

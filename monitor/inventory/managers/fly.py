@@ -9,7 +9,8 @@ from pydantic import Field, StringConstraints
 
 from monitor.clients.client import AccessError
 from monitor.common.credential import Credential
-from monitor.common.fields import ServerUrl, instant
+from monitor.common.fields import ServerUrl
+from monitor.common.outside import instant
 from monitor.inventory.held import HeldSecret
 from monitor.inventory.managers.base import ApiManager, ManagerConfig
 

@@ -15,8 +15,9 @@ from pydantic import Field
 
 from monitor.clients.client import AccessError, together
 from monitor.common.credential import Credential
-from monitor.common.fields import ServerUrl, instant
+from monitor.common.fields import ServerUrl
 from monitor.common.http import in_the_clear
+from monitor.common.outside import instant
 from monitor.inventory.held import HeldSecret, by_age, counted
 from monitor.inventory.managers.base import ApiManager, ManagerConfig, PassingToken, described, pages
 

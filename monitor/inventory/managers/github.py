@@ -10,8 +10,9 @@ from pydantic import Field, model_validator
 
 from monitor.clients.client import AccessError
 from monitor.common.credential import Credential
-from monitor.common.fields import ServerUrl, instant
+from monitor.common.fields import ServerUrl
 from monitor.common.http import Reply
+from monitor.common.outside import instant
 from monitor.inventory.held import HeldSecret
 from monitor.inventory.managers.base import ApiManager, ManagerConfig
 

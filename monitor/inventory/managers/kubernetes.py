@@ -15,7 +15,8 @@ from pydantic import StringConstraints
 
 from monitor.clients.client import AccessError
 from monitor.common.credential import Credential
-from monitor.common.fields import LocalPath, ServerUrl, instant
+from monitor.common.fields import LocalPath, ServerUrl
+from monitor.common.outside import instant
 from monitor.common.text import printable
 from monitor.inventory.held import HeldSecret
 from monitor.inventory.managers.base import ApiManager, ManagerConfig, described, expiry, pages

@@ -12,7 +12,8 @@ from pydantic import model_validator
 
 from monitor.clients.client import AccessError, ProviderClient, together
 from monitor.common.credential import Credential
-from monitor.common.fields import LocalPath, ServerUrl, instant
+from monitor.common.fields import LocalPath, ServerUrl
+from monitor.common.outside import instant
 from monitor.inventory.held import HeldSecret
 from monitor.inventory.managers.base import ManagerConfig
 from monitor.inventory.managers.op import OpProgram

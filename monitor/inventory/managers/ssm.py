@@ -11,7 +11,7 @@ from pydantic import Field
 
 from monitor.clients.aws import Amazon, AwsAccess, NotThereError
 from monitor.clients.client import AccessError, together
-from monitor.common.fields import instant
+from monitor.common.outside import instant
 from monitor.inventory.held import HeldSecret, by_age, counted
 from monitor.inventory.managers.base import ManagerConfig, pages
 

@@ -14,7 +14,8 @@ from pydantic import Field, StringConstraints, model_validator
 
 from monitor.clients.client import AccessError, NoEffectError, ProviderClient, ServiceError, together
 from monitor.common.credential import Credential
-from monitor.common.fields import LocalPath, ServerUrl, instant
+from monitor.common.fields import LocalPath, ServerUrl
+from monitor.common.outside import instant
 from monitor.common.table import Table
 from monitor.inventory.held import HeldSecret, by_age, counted
 from monitor.inventory.managers.base import ManagerConfig, described

@@ -10,7 +10,8 @@ from pydantic import Field
 
 from monitor.clients.client import AccessError, together
 from monitor.common.credential import Credential
-from monitor.common.fields import ServerUrl, instant
+from monitor.common.fields import ServerUrl
+from monitor.common.outside import instant
 from monitor.inventory.held import HeldSecret
 from monitor.inventory.managers.base import ApiManager, ManagerConfig, pages
 

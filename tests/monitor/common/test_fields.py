@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from monitor.common.fields import LocalGlob, LocalPath, ServerUrl, http_url, instant
+from monitor.common.fields import LocalGlob, LocalPath, ServerUrl, http_url
 
 
 def test_an_address_is_encrypted_or_on_this_machine() -> None:
@@ -41,12 +40,3 @@ def test_a_path_lies_beside_the_configuration() -> None:
     ), "it is told where no such file is"
     pattern: TypeAdapter[str] = TypeAdapter(LocalGlob)
     assert pattern.validate_python("rules.d/*.toml", context={"folder": "/etc/m"}) == "/etc/m/rules.d/*.toml"
-
-
-def test_times_as_providers_write_them() -> None:
-    expected = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC).timestamp()
-    for text in ("2026-03-01T12:00:00Z", "2026-03-01T12:00:00", "2026-03-01T14:00:00+02:00"):
-        assert instant(text) == expected
-    assert instant("2026-03-01T12:00:00.123456789Z") == pytest.approx(expected + 0.123, abs=0.001)
-    assert instant(1.5) == 1.5
-    assert [instant(other) for other in ("", "n/a", None, True, [])] == [None] * 5

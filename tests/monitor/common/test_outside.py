@@ -3,10 +3,13 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from monitor.common.outside import ROOM, TOO_LONG, at, let_in, listed, number, tables, taken, text, when
+import pytest
+
+from monitor.common.outside import ROOM, TOO_LONG, at, instant, let_in, listed, number, tables, taken, text, when
 
 ROOT = Path(__file__).parents[3]
 
@@ -136,3 +139,12 @@ def test_what_is_not_there_or_of_another_type_is_empty() -> None:
     times = ("2026-11-30T16:00:00Z", "2026-11-30T16:00:00", "2026-11-30", 7, "x", "0001-01-01T00:00:00Z", None)
     assert [when({"t": value}, "t") for value in times] == [1_796_054_400.0, 1_796_054_400.0, *[None] * 5]
     assert not any(number({"n": value}, "n") for value in (0, -1, 2**53, True, 1.0, "1", None, []))
+
+
+def test_times_as_providers_write_them() -> None:
+    expected = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC).timestamp()
+    for written in ("2026-03-01T12:00:00Z", "2026-03-01T12:00:00", "2026-03-01T14:00:00+02:00"):
+        assert instant(written) == expected
+    assert instant("2026-03-01T12:00:00.123456789Z") == pytest.approx(expected + 0.123, abs=0.001)
+    assert instant(1.5) == 1.5
+    assert [instant(other) for other in ("", "n/a", None, True, [])] == [None] * 5
