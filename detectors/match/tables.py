@@ -86,10 +86,14 @@ def cells(data: Buffer, ends: Iterable[int], head: bytes = b"") -> list[tuple[Co
         _tuples(data, _row_begins(data), _listed(head[1 : head.rindex(b")")]), out)
     elif head and (header := _header(head)) is not None:
         done = _rows(data, 0, header, out, begun=True)
+    idle = b"("  # the last list of no credentials, up to its row: a log of statements says it again and again
     for end in sorted(ends):
         if data[end - 1] == _OPENS:
-            if listed := _list_before(data, end):
-                _tuples(data, end, listed, out)
+            if len(idle) == 1 or data[end - len(idle) : end] != idle:
+                begin, listed = _list_before(data, end)
+                idle = b"(" if listed else bytes(data[begin:end])
+                if listed:
+                    _tuples(data, end, listed, out)
             continue
         at = end - 2  # a hit may end behind the line break
         if at < done:
@@ -104,8 +108,9 @@ def cells(data: Buffer, ends: Iterable[int], head: bytes = b"") -> list[tuple[Co
     return [(codec, places) for codec, places in out.items() if places]
 
 
-def _list_before(data: Buffer, end: int) -> _Header | None:
-    """The columns that the list names which the row that opens right before `end` belongs to, if one is of secrets."""
+def _list_before(data: Buffer, end: int) -> tuple[int, _Header | None]:
+    """Where the list begins which the row that opens right before `end` belongs to, and the columns that it names, if
+    one is of secrets."""
     for size in (256, _LONGEST):
         piece = bytes(data[max(0, end - size) : end])
         # No parenthesis is in a list, so it begins at the last one that opens before the last one that closes.
@@ -113,8 +118,9 @@ def _list_before(data: Buffer, end: int) -> _Header | None:
         opens = piece.rfind(b"(", 0, max(0, closes))
         if opens >= 0:
             listed = _listed(piece[opens + 1 : closes])
-            return listed if listed.credentials() and _LIST.match(piece, opens) else None
-    return None
+            fits = listed.credentials() and _LIST.match(piece, opens)
+            return max(0, end - size) + opens, listed if fits else None
+    return end - 1, None
 
 
 def elsewhere(before: bytes, after: bytes) -> bool:
