@@ -231,6 +231,7 @@ async def open_site(
     from monitor.store.crash_mark import BlockMarks
 
     snapshot = snapshot or Snapshot()
+    await _with_room(lambda: state.make_folder(config), waiting)
     key = await _with_room(lambda: state.key(config), waiting)
     engine = await asyncio.to_thread(build_engine, config)
     with contextlib.ExitStack() as stack:

@@ -25,6 +25,7 @@ __all__ = [
     "key",
     "key_in",
     "make_database",
+    "make_folder",
 ]
 
 KEY_FILE = "fingerprint.key"
@@ -54,6 +55,15 @@ def key(config: Config) -> bytes:
     if config.monitor.fingerprint_key is not None:
         return _configured(config, config.monitor.fingerprint_key)
     return key_in(config.state_dir, config.path)
+
+
+def make_folder(config: Config) -> None:
+    """The state folder (mode 0700), where the first start is to find one. Raises ConfigError, and NoRoomError where the
+    disk is full."""
+    try:
+        config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(config.path, config.state_dir, error, "monitor.state_dir") from None
 
 
 def key_in(folder: Path, source: Path | None = None) -> bytes:
@@ -88,8 +98,8 @@ def make_database(config: Config) -> None:
     path = database(config)
     if not isinstance(path, Path) or path.exists():
         return
+    make_folder(config)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             _as_its_folder(descriptor, path.parent)

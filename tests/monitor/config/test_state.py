@@ -10,7 +10,7 @@ import pytest
 
 from monitor.config.config import Config, parse
 from monitor.config.locate import ConfigError
-from monitor.config.state import NoRoomError, database, key, make_database
+from monitor.config.state import NoRoomError, database, key, make_database, make_folder
 
 
 def config_at(folder: Path, extra: str = "") -> Config:
@@ -85,8 +85,16 @@ def test_a_key_that_cannot_be_used_is_an_error_and_never_replaced(tmp_path: Path
     assert (tmp_path / "state" / "fingerprint.key").read_bytes() == b""
 
 
+def test_the_state_folder_is_made_for_its_owner_only(tmp_path: Path) -> None:
+    for _ in range(2):
+        make_folder(config_at(tmp_path))
+        assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
+
+
 def test_a_state_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "state").touch()
+    with pytest.raises(ConfigError, match=r"monitor\.state_dir: .*make the folder writable"):
+        make_folder(config_at(tmp_path))
     with pytest.raises(ConfigError, match=r"monitor\.state_dir: .*make the folder writable"):
         key(config_at(tmp_path))
 

@@ -151,6 +151,16 @@ async def test_two_do_not_share_a_state(site: Setup) -> None:
     assert await site.daemon(once=True).run() == 0
 
 
+async def test_a_first_start_finds_no_folder_and_needs_none_for_key_and_rules(site: Setup) -> None:
+    (site.root / "key").write_text("k" * 32)
+    shipped = site.config.read_text().replace('packs = []\npaths = ["rules.d/*.toml"]', "")
+    site.config.write_text(shipped.replace("[http]", 'fingerprint_key = "file:key"\n[http]'))
+    async with running(site.daemon()):
+        with pytest.raises(StoreError, match="a monitor is running on this state already"):
+            await site.daemon(once=True).run()
+    assert (site.root / "state/state.db").is_file()
+
+
 async def test_without_http(site: Setup, hook: FakeWebhook) -> None:
     site.configure(listen="")
     daemon = site.daemon()
