@@ -33,6 +33,7 @@ TEST_PACKAGES := $(if $(call have,git),,git) \
 	$(if $(call have,postgres,/usr/lib/postgresql/*/bin/postgres),,postgresql) \
 	$(if $(call have,systemd-analyze),,systemd) \
 	$(if $(call have,promtool),,prometheus) \
+	$(if $(call have,gpg),,gpg gpg-agent) $(if $(call have,gpgv),,gpgv) $(if $(call have,apt-ftparchive),,apt-utils) \
 	$(if $(call have,systemd-journal-remote,/usr/lib/systemd/systemd-journal-remote),,systemd-journal-remote)
 
 .PHONY: help
@@ -106,11 +107,13 @@ pythons:  ## make test on every Python from 3.11 on that is installed (PYTHONS="
 # With uv (https://docs.astral.sh/uv/); the lock is committed, users need pip only. The build backend is locked too, so
 # that nothing unpinned runs at installation. Extras stay in it: pip 23 looks for another version of them otherwise. No
 # index address goes into the files.
-LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-annotate --no-header --quiet
+LOCKED := --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-annotate --no-header --quiet
+LOCK := uv pip compile pyproject.toml $(LOCKED)
 .PHONY: lock
 lock:  ## renew requirements.lock and requirements-dev.lock (needs uv)
 	$(LOCK) --group build --output-file requirements.lock
 	$(LOCK) --group build --group dev --output-file requirements-dev.lock
+	uv pip compile --group sbom $(LOCKED) --output-file packaging/sbom.lock
 
 # At a release, and where a test asks for it. The list of rules, docs/all-rules.md, is not committed; the configuration of
 # this folder has no say: it is of the packs that are on by default.
@@ -129,6 +132,33 @@ rules-history: $(VENV)/dev.stamp  ## renew the history that `monitor rules diff`
 .PHONY: pictures
 pictures: $(VENV)/dev.stamp  ## renew docs/pictures and the sample alert in the README
 	$(BIN)/python -m tests.pictures
+
+# What `make release` puts together lies in dist/; the time of what is in it is that of the commit, whenever it is built.
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' monitor/__init__.py)
+EPOCH = SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)}
+
+.PHONY: wheel
+wheel: $(VENV)/run.stamp  ## wheel and source distribution, in dist/
+	@$(EPOCH) $(BIN)/python -m hatchling build --directory dist >/dev/null
+
+# Of the lock, with the hashes of what may be installed; cyclonedx-py holds it against the schema. Where a version that
+# pyproject.toml does not say comes from it does not know.
+.PHONY: sbom
+sbom: $(VENV)/sbom.stamp  ## what is in a release, as CycloneDX, in dist/
+	@mkdir -p dist
+	@sed 's/^dynamic = .*/version = "$(VERSION)"/' pyproject.toml >$(VENV)/sbom/pyproject.toml
+	@$(EPOCH) PYTHONWARNINGS=ignore $(VENV)/sbom/bin/cyclonedx-py requirements requirements.lock --output-reproducible \
+		--pyproject $(VENV)/sbom/pyproject.toml --output-format JSON --output-file dist/exposure-monitor-$(VERSION).cdx.json
+
+# RELEASES is kept from one release to the next: it has a folder for each, and the repository for apt.
+RELEASES ?= releases
+.PHONY: release
+release: $(BIN)/python system-packages  ## KEY=…: test, build, sign and keep what the tag of this commit says (docs/release.md)
+	@$(BIN)/python packaging/release.py release "$(KEY)" "$(RELEASES)"
+
+.PHONY: reproducible
+reproducible: $(BIN)/python  ## build this commit twice, elsewhere and otherwise, and compare byte for byte
+	@$(BIN)/python packaging/release.py reproducible
 
 .PHONY: clean
 clean:  ## remove the environment, caches and build results (var/ and config.toml stay)
@@ -172,3 +202,8 @@ $(VENV)/dev.stamp: $(BIN)/python requirements-dev.lock pyproject.toml
 	half 0 & half 1; halves=$$?; wait $$! && exit $$halves
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@ $(VENV)/run.stamp
+
+$(VENV)/sbom.stamp: $(BIN)/python packaging/sbom.lock
+	@$(BIN)/python -m venv $(VENV)/sbom
+	@$(VENV)/sbom/bin/python -m pip --disable-pip-version-check --no-input --quiet install --require-hashes -r packaging/sbom.lock
+	@touch $@
