@@ -110,7 +110,7 @@ pythons:  ## make test on every Python from 3.11 on that is installed (PYTHONS="
 LOCKED := --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-annotate --no-header --quiet
 LOCK := uv pip compile pyproject.toml $(LOCKED)
 .PHONY: lock
-lock:  ## renew requirements.lock and requirements-dev.lock (needs uv)
+lock:  ## renew requirements.lock and the other locks (needs uv)
 	$(LOCK) --group build --output-file requirements.lock
 	$(LOCK) --group build --group dev --output-file requirements-dev.lock
 	uv pip compile --group sbom $(LOCKED) --output-file packaging/sbom.lock

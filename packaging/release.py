@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BUILT = ("wheel", "sbom", "packages", "image", "site")  # targets
+BUILT = ("wheel", "sbom", "packages", "image", "site-archive")  # targets
 SUITES = {"deb12": "bookworm", "deb13": "trixie"}  # by what the version of a package says; others are for all
 KEYRING, SUMS = "exposure-monitor.gpg", "SHA256SUMS"
 # Of the second of two builds, which shall not show in what is built.
@@ -48,7 +48,7 @@ def main() -> None:
 
 def release(key: str, releases: Path) -> None:
     """Everything, or nothing: `releases/VERSION` is there when all of it has been made and verified."""
-    number = version(ROOT)
+    number, key = version(ROOT), fingerprint(key)
     if reasons := [*refusals(ROOT, releases, number, key)]:
         raise RefusedError("\nrelease: ".join(reasons))
     with tempfile.TemporaryDirectory(prefix="release-") as folder:
@@ -60,7 +60,7 @@ def reproducible() -> None:
     """Two builds of this commit, of unlike places, hours, languages and permissions."""
     with tempfile.TemporaryDirectory(prefix="release-") as folder:
         first = sums(build(Path(folder) / "one"))
-        before = os.umask(0o077)
+        before = os.umask(0o002)
         second = sums(build(Path(folder) / "another/of/a/longer/name", OTHER))
         os.umask(before)
     print(first, end="")
@@ -83,7 +83,7 @@ def refusals(root: Path, releases: Path, number: str, key: str) -> Iterator[str]
         yield "the tree is not clean: commit, or stash"
     if tag not in run("git", "tag", "--points-at", "HEAD", cwd=root).split():
         yield f"this commit has no tag {tag}: git tag --sign {tag}"
-    elif fingerprint(key) not in run("git", "verify-tag", "--raw", tag, cwd=root, check=False):
+    elif key not in run("git", "verify-tag", "--raw", tag, cwd=root, check=False):
         yield f"{tag} is not signed by {key}: git tag --force --sign --local-user={key} {tag}"
     if (releases / number).exists():
         yield f"{number} is released already, in {releases}: raise __version__ in monitor/__init__.py"
@@ -96,10 +96,10 @@ def build(clone: Path, settings: Mapping[str, str] | None = None, test: bool = F
     """What the Makefile builds of the present commit, in a clean clone of it."""
     run("git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(clone))
     run("git", "checkout", "--quiet", "--detach", run("git", "rev-parse", "HEAD", cwd=ROOT).strip(), cwd=clone)
-    there = re.findall(r"^([a-z]+):", (clone / "Makefile").read_text(), re.MULTILINE)
+    targets = re.findall(r"^([a-z-]+):", (clone / "Makefile").read_text(), re.MULTILINE)
     when = run("git", "log", "-1", "--format=%ct", cwd=clone).strip()
     environment = {**os.environ, "SOURCE_DATE_EPOCH": when, **(settings or {})}
-    for target in ("test",) * test + tuple(target for target in BUILT if target in there):
+    for target in ("test",) * test + tuple(target for target in BUILT if target in targets):
         print(f"make {target}", file=sys.stderr)
         done = subprocess.run(["make", target], cwd=clone, env=environment, stdin=subprocess.DEVNULL, check=False)
         if done.returncode:
@@ -114,7 +114,7 @@ def publish(dist: Path, releases: Path, number: str, key: str) -> Path:
     new = releases / f".{number}"
     shutil.rmtree(new, ignore_errors=True)
     shutil.copytree(dist, new)
-    gpg(key, "--output", str(new / KEYRING), "--export", fingerprint(key))
+    gpg(key, "--output", str(new / KEYRING), "--export", key)
     (new / SUMS).write_text(sums(new))
     gpg(key, "--armor", "--output", str(new / f"{SUMS}.asc"), "--detach-sign", str(new / SUMS))
     run("gpgv", "--keyring", f"./{KEYRING}", f"{SUMS}.asc", SUMS, cwd=new)
@@ -173,7 +173,7 @@ def fingerprint(key: str) -> str:
 
 def gpg(key: str, *arguments: str) -> None:
     # A passphrase is the agent's to ask for.
-    run("gpg", "--batch", "--yes", "--digest-algo", "SHA512", "--local-user", fingerprint(key), *arguments)
+    run("gpg", "--batch", "--yes", "--digest-algo", "SHA512", "--local-user", key, *arguments)
 
 
 def run(*command: str, cwd: Path | None = None, check: bool = True) -> str:

@@ -214,7 +214,8 @@ class Host:
     def __init__(self, root: Path, repository: Path) -> None:
         self.root, self.repository = root, root / "served"
         shutil.copytree(repository, self.repository)
-        for folder in "etc/apt/keyrings etc/apt/sources.list.d var/lib/dpkg var/lib/apt var/cache/apt var/log".split():
+        apt = ("apt.conf.d", "keyrings", "sources.list.d", "preferences.d")
+        for folder in (*(f"etc/apt/{name}" for name in apt), "var/lib/dpkg", "var/lib/apt", "var/cache/apt", "var/log"):
             (root / folder).mkdir(parents=True)
         (root / "var/lib/dpkg/status").touch()
         source = next(block for block in blocks("Install and upgrade with apt") if block.startswith("Types:"))
@@ -231,7 +232,7 @@ DPkg::Path "/usr/sbin:/usr/bin:/sbin:/bin";
     def apt(self, *arguments: str) -> str:
         """What went wrong, or nothing."""
         environment = {**os.environ, "APT_CONFIG": str(self.root / "apt.conf"), "LC_ALL": "C.UTF-8"}
-        command = ["apt-get", "--quiet", "--yes", "--error-on=any", *arguments]
+        command = ["apt-get", "--quiet", "--yes", *arguments]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         return "" if done.returncode == 0 else done.stdout + done.stderr
 
@@ -257,11 +258,11 @@ def serve(host: Host, repository: Path, spoil: Callable[[Path], None] = lambda p
 
 
 def test_a_host_installs_from_the_repository_and_upgrades_to_the_next_release(two: Tree, host: Host) -> None:
-    assert host.apt("update") == ""
+    assert host.apt("update", "--error-on=any") == ""
     assert host.apt("install", "exposure-monitor") == ""
     assert host.installed() == "1.0.0"
     serve(host, two.releases / "apt")
-    assert host.apt("update") == ""
+    assert host.apt("update", "--error-on=any") == ""
     assert host.apt("upgrade") == ""
     assert host.installed() == "1.1.0"
 
@@ -277,12 +278,12 @@ def test_a_host_takes_nothing_that_was_tampered_with(two: Tree, host: Host) -> N
 
     new = two.releases / "apt"
     serve(host, new, replaced("dists/trixie/InRelease", b"Label: exposure", b"Label: another "))
-    assert "not signed" in (said := host.apt("update")) or "invalid" in said.lower()
+    assert "not signed" in (said := host.apt("update", "--error-on=any")) or "invalid" in said.lower()
     lists = "dists/trixie/main/binary-amd64/Packages"
     serve(host, new, replaced(f"{lists}*", b"", b"\n"))
-    assert "Hash Sum mismatch" in (said := host.apt("update")) or "unexpected size" in said
+    assert "Hash Sum mismatch" in (said := host.apt("update", "--error-on=any")) or "unexpected size" in said
     serve(host, new, replaced("pool/trixie/*1.1.0*.deb", b"control.tar", b"contral.tar"))
-    assert host.apt("update") == ""
+    assert host.apt("update", "--error-on=any") == ""
     assert "Hash Sum mismatch" in host.apt("install", "exposure-monitor")
     assert host.installed() == ""
 
@@ -292,12 +293,15 @@ def test_two_builds_are_compared_byte_for_byte(tree: Tree) -> None:
     done = tree.run("reproducible")
     assert done.returncode == 0, done.stderr
     assert "exposure-monitor_1.0.0~deb13_amd64.deb" in done.stdout
-    for text in ("pwd", "umask", "date +%Z", "mktemp -u"):
-        tree.write("Makefile", f"wheel:\n\t@mkdir -p dist; {text} >dist/a.whl; echo >dist/b.whl\n")
-        tree.commit("1.0.0")
-        done = tree.run("reproducible")
-        assert done.returncode == 1
-        assert {line.split()[1] for line in done.stderr.partition("differ:\n")[2].splitlines()} == {"a.whl"}
+    made = "".join(
+        f"; {text} >dist/{n}.whl" for n, text in enumerate(("echo", "pwd", "umask", "date +%Z", "mktemp -u"))
+    )
+    tree.write("Makefile", f"wheel:\n\t@mkdir -p dist{made}\n")
+    tree.commit("1.0.0")
+    done = tree.run("reproducible")
+    assert done.returncode == 1
+    unlike = [line.split()[1] for line in done.stderr.partition("differ:\n")[2].splitlines()]
+    assert sorted(unlike) == [f"{n}.whl" for n in (1, 1, 2, 2, 3, 3, 4, 4)]
 
 
 def test_what_a_build_changes_is_said(tree: Tree) -> None:
@@ -307,12 +311,11 @@ def test_what_a_build_changes_is_said(tree: Tree) -> None:
 
 
 def test_no_other_place_says_the_version() -> None:
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     # Others have their versions, too: lists of packages, texts of others, and pictures of a day
-    aside = re.compile(r"CHANGELOG\.md|.*\.lock|benchmarks/.*|docs/pictures/.*")
-    pattern = re.compile(rb"(?<![\w.])v?" + re.escape(__version__).encode() + rb"(?![\w.])")
-    files = [name for name in listed.split("\0") if name and not aside.fullmatch(name) and (ROOT / name).is_file()]
-    assert [name for name in files if pattern.search((ROOT / name).read_bytes())] == ["monitor/__init__.py"]
+    aside = (":!CHANGELOG.md", ":!*.lock", ":!benchmarks", ":!docs/pictures")
+    pattern = rf"(?<![\w.])v?{re.escape(__version__)}(?![\w.])"
+    search = ["git", "grep", "-lP", pattern, "--", ".", *aside]
+    assert subprocess.check_output(search, cwd=ROOT, text=True).split() == ["monitor/__init__.py"]
 
 
 def test_the_changelog_begins_with_this_version_and_says_how_to_upgrade_to_it() -> None:
