@@ -34,6 +34,7 @@ TEST_PACKAGES := $(if $(call have,git),,git) \
 	$(if $(call have,systemd-analyze),,systemd) \
 	$(if $(call have,promtool),,prometheus) \
 	$(if $(call have,gpg),,gpg gpg-agent) $(if $(call have,gpgv),,gpgv) $(if $(call have,apt-ftparchive),,apt-utils) \
+	$(if $(call have,strace),,strace) \
 	$(if $(call have,systemd-journal-remote,/usr/lib/systemd/systemd-journal-remote),,systemd-journal-remote)
 
 .PHONY: help
@@ -113,6 +114,7 @@ LOCK := uv pip compile pyproject.toml $(LOCKED)
 lock:  ## renew requirements.lock and the other locks (needs uv)
 	$(LOCK) --group build --output-file requirements.lock
 	$(LOCK) --group build --group dev --output-file requirements-dev.lock
+	uv pip compile --group docs $(LOCKED) --output-file requirements-docs.lock
 	uv pip compile --group sbom $(LOCKED) --output-file packaging/sbom.lock
 
 # At a release, and where a test asks for it. The list of rules, docs/all-rules.md, is not committed; the configuration of
@@ -122,6 +124,22 @@ docs: $(VENV)/dev.stamp  ## what components and commands say of themselves into 
 	@$(BIN)/python -m tests.components
 	@$(BIN)/python -m tests.commands
 	@$(BIN)/monitor rules list --format markdown --config /dev/null > docs/all-rules.md
+
+# The pages are linked as they lie here, so that the links between them hold on the site, too. In an environment of its
+# own: the tests need none of it. SITE_RUN=unshare -rn proves that nothing is fetched.
+SITE := $(VENV)/site
+.PHONY: site
+site: $(SITE)/stamp  ## the documentation as a site in var/site/html: strict, without a network
+	@rm -rf var/site && mkdir -p var/site/pages/benchmarks
+	@ln -s $(addprefix $(CURDIR)/,README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE config.example.toml docs) var/site/pages
+	@ln -s $(addprefix $(CURDIR)/,$(wildcard benchmarks/*.md)) var/site/pages/benchmarks
+	@NO_MKDOCS_2_WARNING=1 $(SITE_RUN) $(SITE)/bin/mkdocs build
+	@! grep -rlE '<(script|link|img|iframe)[^>]+(src|href)="?(https?:)?//' var/site/html --include='*.html' || { echo "These pages fetch something" >&2; exit 1; }
+	@echo "Read it with: $(BIN)/python -m http.server --bind 127.0.0.1 --directory var/site/html"
+
+.PHONY: recipes
+recipes: $(SITE)/stamp $(VENV)/dev.stamp  ## the recipes of docs/recipes.md with the programs of others
+	@SITE=$(SITE) BIN=$(BIN) tests/recipes.sh
 
 # On commits that are final, as each is named; once before a release is enough.
 .PHONY: rules-history
@@ -192,6 +210,12 @@ $(VENV)/run.stamp: $(BIN)/python requirements.lock pyproject.toml
 $(VENV)/rules.stamp: $(VENV)/run.stamp $(wildcard detectors/*.py detectors/rules/*.py detectors/compile/*.* detectors/packs/*/*.toml)
 	@echo "Compiling the rules"
 	@$(BIN)/python -m detectors.compile.prebuilt || echo "They are compiled at the first start instead" >&2
+	@touch $@
+
+$(SITE)/stamp: $(BIN)/python requirements-docs.lock
+	@echo "Installing the locked dependencies of the site into $(SITE)"
+	@$(BIN)/python -m venv $(SITE)
+	@$(SITE)/bin/python -m pip --disable-pip-version-check --no-input --quiet install --no-deps --require-hashes -r requirements-docs.lock
 	@touch $@
 
 $(VENV)/dev.stamp: $(BIN)/python requirements-dev.lock pyproject.toml
