@@ -43,7 +43,7 @@ from tests.monitor.store.helpers import finding, fingerprint
 __all__ = ["postgres_server"]  # a fixture
 
 ROOT = Path(__file__).parent.parent
-DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES = [*(path for path in DOCS if path.name != "CONTRIBUTING.md"), ROOT / "CHANGELOG.md"]  # for users
 # The example with everything that is commented out switched on; also with components that it gets at a release
 WHOLE = re.sub(r"(?m)^#(?=[A-Za-z_\[])", "", current(whole=True)[EXAMPLE])
@@ -207,6 +207,22 @@ def test_a_page_can_be_read(path: Path) -> None:
             assert max(len(cell.strip()) for cell in cells) <= 200, f"{path.name}:{number}: a cell is too long"
         else:
             assert len(line) <= 120, f"{path.name}:{number}: the line is too long"
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_what_belongs_to_an_item_of_a_list_is_indented_as_the_site_wants_it(path: Path) -> None:
+    """Four spaces before what follows an empty line, and code in fences: all who render Markdown agree on these."""
+    text = re.sub(r"(?ms)^( *)```.*?^\1```$", "", path.read_text(encoding="utf-8"))
+    assert re.findall(r"(?m)^\n( {1,3}\S.*)", text) == []
+    assert re.findall(r"(?m)^(?:[-*]|\d+\.) .*\n(?: +.*\n)*\n {4}(?: {2,}\S.*|.*\n(?:\d+\.|[-*]) .*)", text) == []
+
+
+def test_the_site_has_every_page() -> None:
+    """And no other; the build finds links that lead nowhere."""
+    named = set(re.findall(r"(?m)^ +- (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8")))
+    assert named - {str(path.relative_to(ROOT)) for path in (ROOT / "benchmarks").glob("*.md")} == {
+        str(path.relative_to(ROOT)) for path in {*DOCS, *PAGES} if path.name != "all-rules.md"
+    }
 
 
 def test_all_pages_together_can_be_read_in_an_afternoon() -> None:
