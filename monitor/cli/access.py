@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from monitor.access.policy import AccessConfig, breach, covers
 from monitor.access.reading import Reading
 from monitor.cli.common import ConfigOption, IncidentArgument, command_app, fail, read_config, since_when, with_store
 from monitor.cli.kit import MOST, Format, FormatOption, LimitOption, emit_list
 from monitor.common.wording import stamp
 
 if TYPE_CHECKING:
-    from monitor.access.policy import AccessConfig
-    from monitor.access.reading import Reading
     from monitor.domain.incidents import Incident
     from monitor.store import Store, Use
 
@@ -99,7 +98,6 @@ def check(
     form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
-    from monitor.access.policy import breach, covers
 
     settings, start = read_config(config, store_only="look", needs=("access",)), since_when("--since", since) or 0.0
 
@@ -109,7 +107,7 @@ def check(
         if use.outcome == "denied":
             continue
         wrong = breach(settings.access, _reading(use))
-        said = wrong.reason if wrong else _permitted(settings.access, _reading(use), covers)
+        said = wrong.reason if wrong else _permitted(settings.access, _reading(use))
         key = (use.secret, use.principal)
         if key not in rows or (wrong and not rows[key]["wrong"]):
             rows[key] = {"secret": use.secret, "principal": use.principal, "wrong": wrong is not None, "reason": said}
@@ -188,6 +186,6 @@ def _reading(use: Use) -> Reading:
     return Reading("", use.last, use.secret, use.principal, use.outcome, use.names, use.address)
 
 
-def _permitted(entries: Sequence[AccessConfig], reading: Reading, covers: Any) -> str:
+def _permitted(entries: Sequence[AccessConfig], reading: Reading) -> str:
     by = [one.name for one in entries if not one.never and any(covers(one, item) for item in reading.items)]
     return f'[[access]] "{by[0]}"' if by else "no [[access]] covers it"

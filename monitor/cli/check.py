@@ -14,17 +14,20 @@ import typer
 
 from monitor.cli.common import ConfigOption, command_app, paint, printable, read_config
 from monitor.cli.kit import FormatOption, emit
+from monitor.common.credential import Credential, CredentialError
+from monitor.common.http import Http, RemoteError
 from monitor.common.text import veiled
+from monitor.config.config import Config, FaultyConfigError
 from monitor.config.lines import lines
 from monitor.config.locate import ConfigError
+from monitor.config.outdated import matchers, outdated
 from monitor.config.state import database, existing_key
+from monitor.site import build_engine, read_rules
 from monitor.sources.file.globs import Globs, literal
 from monitor.sources.file.rights import remedy
 
 if TYPE_CHECKING:
-    from monitor.common.credential import Credential
     from monitor.common.inbound import Owner
-    from monitor.config.config import Config
 
 app = command_app()
 
@@ -56,7 +59,6 @@ def check(
     form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
-    from monitor.config.config import FaultyConfigError
 
     findings: list[CheckFinding] = []
     settings: Config | None = None
@@ -112,7 +114,6 @@ def check(
 
 
 def _rules(config: Config) -> list[CheckFinding]:
-    from monitor.site import build_engine
 
     try:
         engine = build_engine(config)  # as `monitor run` does it, with the examples of the user's own rules
@@ -120,7 +121,6 @@ def _rules(config: Config) -> list[CheckFinding]:
         return [CheckFinding("rules", problem.key, problem.message) for problem in error.problems]
     from detectors.author.check import shadowed
     from detectors.author.tune import costly
-    from monitor.config.outdated import outdated
 
     own = [rule for rule in engine.rules if rule.family == "custom"]
     notes = [*costly(engine.rules), *_known_already(shadowed(engine, own))]
@@ -160,7 +160,6 @@ def _database(config: Config, *, reach: bool) -> list[CheckFinding]:
 
 def _rules_as_read(config: Config) -> list[CheckFinding]:
     """What is wrong with the rules as far as reading them tells, without a state folder that may be the wrong one."""
-    from monitor.site import read_rules
 
     try:
         read_rules(config, cached=False)
@@ -230,7 +229,6 @@ def _key(config: Config) -> list[CheckFinding]:
 
 def _impossible(config: Config) -> Iterator[CheckFinding]:
     """Matchers that no incident can tell from another, which is never meant."""
-    from monitor.config.outdated import matchers
 
     for key, matcher in matchers(config):
         if why := matcher.impossible():
@@ -253,7 +251,6 @@ def _labels(config: Config) -> Iterator[CheckFinding]:
         "format",
         "fingerprint",
     )
-    from monitor.config.outdated import matchers
 
     places = [(key, matcher.label) for key, matcher in matchers(config)]
     places += [
@@ -333,8 +330,6 @@ def _credentials(config: Config) -> Iterator[tuple[str, Credential]]:
     """Every credential reference with its key path."""
     from pydantic import BaseModel
 
-    from monitor.common.credential import Credential
-
     def walk(path: str, value: object) -> Iterator[tuple[str, Credential]]:
         if isinstance(value, Credential):
             yield path, value
@@ -351,8 +346,6 @@ def _credentials(config: Config) -> Iterator[tuple[str, Credential]]:
 
 def _in_the_clear(config: Config) -> Iterator[CheckFinding]:
     """Addresses of sinks that are credentials, so that only their values tell whether they are encrypted."""
-    from monitor.common.credential import Credential, CredentialError
-    from monitor.common.http import RemoteError
 
     for index, sink in enumerate(config.sinks):
         for name, value in sink:
@@ -367,7 +360,6 @@ def _in_the_clear(config: Config) -> Iterator[CheckFinding]:
 
 
 def _unresolved(credential: Credential) -> str | None:
-    from monitor.common.credential import CredentialError
 
     try:
         credential.resolve()
@@ -418,7 +410,6 @@ def _unreadable(paths: Iterable[str]) -> Iterator[str]:
 def _sinks(config: Config) -> Iterator[CheckFinding]:
     import asyncio
 
-    from monitor.common.http import Http
     from sinks import load_sink
 
     async def construct() -> list[CheckFinding]:

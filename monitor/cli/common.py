@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeVar, ge
 
 import typer
 
+from detectors.rules.gone import GONE, heir
 from monitor.common.severity import SEVERITIES, Severity
 from monitor.common.text import printable
+from monitor.config.locate import LOCAL_PATH, ConfigError, default_state_dir, find
 
 if TYPE_CHECKING:
     from detectors.rules.rule import Rule
     from monitor.config.config import Config
-    from monitor.config.locate import ConfigError
     from monitor.store import Store
 
 _T = TypeVar("_T")
@@ -109,7 +110,6 @@ def read_config(
     """
     from monitor.common.problems import Problem
     from monitor.config.config import Config, load
-    from monitor.config.locate import LOCAL_PATH, ConfigError, find
 
     named = path is not None or bool(os.environ.get("MONITOR_CONFIG"))
     try:
@@ -171,7 +171,6 @@ def _in_spite_of(
 def scan_config(path: Path | None) -> Config | None:
     """What commands go by that look at files of others: the rules' part of it. None: there is no configuration, so the
     defaults hold, and nothing is imported that reads one. Raises ConfigError."""
-    from monitor.config.locate import ConfigError, find
 
     try:
         find(path, here=False)
@@ -183,7 +182,6 @@ def scan_config(path: Path | None) -> Config | None:
 def run_key(settings: Config | None, *, lasting: bool = False) -> bytes:
     """The configured key, made on first use. Where it cannot be made, fingerprints hold for this run only, unless they
     must be `lasting`. Raises ConfigError."""
-    from monitor.config.locate import ConfigError, default_state_dir
     from monitor.config.state import KEY_FILE, key, key_in
 
     try:
@@ -215,7 +213,6 @@ def find_rule(config: Config, rule_id: str) -> Rule:
 
 def known_rule(rule_id: str, known: Collection[str]) -> str:
     """The id as it is now, with a note where it was another; ends the command with exit code 2 when there is none."""
-    from detectors.rules.gone import heir
 
     if rule_id in known:
         return rule_id
@@ -227,7 +224,6 @@ def known_rule(rule_id: str, known: Collection[str]) -> str:
 
 def no_rule(rule_id: str, known: Iterable[str]) -> NoReturn:
     """End the command with exit code 2 and what may have been meant."""
-    from detectors.rules.gone import GONE
     from detectors.rules.load import elsewhere
 
     close = get_close_matches(rule_id, [*known], n=3)
@@ -413,7 +409,6 @@ def complete_sinks(incomplete: str) -> list[str]:
 
 def _quietly(read: Callable[[], Iterable[Any]]) -> list[Any]:
     # Completion has nowhere to report a broken configuration to: it offers nothing then.
-    from monitor.config.locate import ConfigError
 
     try:
         return list(read())

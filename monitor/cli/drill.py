@@ -25,12 +25,12 @@ from monitor.cli.common import (
     with_store,
 )
 from monitor.cli.kit import FormatOption, emit_one
+from monitor.cli.sample import Ammunition, ammunition
+from monitor.drill.plant import KINDS, DrillError, spot
 
 if TYPE_CHECKING:
-    from monitor.cli.sample import Ammunition
     from monitor.config.config import Config
     from monitor.drill.follow import Hop
-    from monitor.drill.plant import DrillError
     from monitor.sources.base import SourceConfig
     from monitor.store import Store
 
@@ -76,7 +76,6 @@ def drill(
     form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
-    from monitor.cli.sample import ammunition
 
     settings = read_config(config)
     if canaries:
@@ -123,7 +122,6 @@ def _follow(
 ) -> DrillError | None:
     """Plant it, which is the first hop, and follow it; what is returned says which one did not come."""
     from monitor.drill.follow import Follower, Hop
-    from monitor.drill.plant import DrillError, spot
 
     pagers = () if page else tuple(sink.name for sink in settings.sinks if sink.pages)
 
@@ -156,7 +154,6 @@ def _follow(
 def _source(settings: Config, name: str | None) -> SourceConfig:
     """The one of that name; without one, the first that follows files, else the first in which something can be
     planted."""
-    from monitor.drill.plant import KINDS
 
     fitting = [source for source in settings.sources if source.type in KINDS]
     known = ", ".join(one.name for one in fitting) or "there is none"

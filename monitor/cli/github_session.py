@@ -11,11 +11,11 @@ import typer
 
 from monitor.cli.common import fail, printable, redacted
 from monitor.config.state import database
+from monitor.github.source import GitHubConfig
 
 if TYPE_CHECKING:
     from monitor.config.config import Config
     from monitor.github.client import GitHubClient
-    from monitor.github.source import GitHubConfig
 
 __all__ = ["SourceOption", "client_of", "incidents_of", "reported", "rows_of", "sources_of"]
 
@@ -27,7 +27,6 @@ SourceOption = Annotated[
 
 
 def sources_of(config: Config, name: str | None) -> list[GitHubConfig]:
-    from monitor.github.source import GitHubConfig
 
     found = [source for source in config.sources if isinstance(source, GitHubConfig)]
     if not found:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -30,11 +30,9 @@ from monitor.cli.kit import FormatOption, emit
 from monitor.cli.scan_accept import books_in
 from monitor.cli.scan_git import commits, kinds, repository_at, staged
 from monitor.cli.scan_session import ScanFormat, Session
-
-if TYPE_CHECKING:
-    from monitor.clients.git import Git
-    from monitor.scan.githooks import Folder
-    from monitor.scan.history import Range
+from monitor.clients.git import Git, GitError
+from monitor.scan.githooks import NAMES, Folder, HookError, folder_of, install, standing, uninstall
+from monitor.scan.history import Range
 
 app = command_app(
     no_args_is_help=True,
@@ -89,7 +87,6 @@ def install_hooks(
     severity: SeverityOption = None,
     confidence: ConfidenceOption = "medium",
 ) -> None:
-    from monitor.scan.githooks import HookError, install
 
     git = repository_at(folder)
     place = _place(git, shared=shared)
@@ -119,7 +116,6 @@ def status(
     folder: RepositoryOption = Path(),
     form: FormatOption = "text",
 ) -> None:
-    from monitor.scan.githooks import standing
 
     git = repository_at(folder)
     place = _place(git)
@@ -144,7 +140,6 @@ def status(
 def uninstall_hooks(
     hooks: HooksArgument = None, folder: RepositoryOption = Path(), shared: SharedOption = False
 ) -> None:
-    from monitor.scan.githooks import NAMES, uninstall
 
     place = _place(repository_at(folder), shared=shared)
     done = 0
@@ -228,8 +223,6 @@ def _end(session: Session, hook: Hook) -> NoReturn:
 
 def _brought(git: Git, hook: Hook, arguments: Sequence[str], said: bytes) -> Range | None:
     """The commits that a push brings, by what git says of it."""
-    from monitor.clients.git import GitError
-    from monitor.scan.history import Range
 
     remote = arguments[0] if arguments else os.environ.get("PRE_COMMIT_REMOTE_NAME", "")
     known = (f"--remotes={remote}",) if remote and not re.search(r"[*?\[\\]", remote) else ()
@@ -278,8 +271,6 @@ def _rows(said: bytes, count: int) -> Iterator[list[str]]:
 
 def _place(git: Git, *, shared: bool = True) -> Folder:
     """Where git looks for hooks; what is of other repositories too ends the command unless that may be (`shared`)."""
-    from monitor.clients.git import GitError
-    from monitor.scan.githooks import folder_of
 
     try:
         place = folder_of(git)
@@ -302,7 +293,6 @@ def _wanted(git: Git, hooks: Sequence[Hook] | None) -> list[str]:
 
 
 def _notes(place: Folder, name: str) -> None:
-    from monitor.scan.githooks import standing
 
     now = standing(place, name)
     if now.note:

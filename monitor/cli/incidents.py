@@ -34,15 +34,14 @@ from monitor.cli.incident_lines import columns, event, shown
 from monitor.cli.incident_papers import report, timeline, verify
 from monitor.cli.kit import Format, FormatOption, LimitOption, emit, emit_list, emit_one, tracked
 from monitor.common.invocation import invocation
-from monitor.common.notification import State
+from monitor.common.notification import IncidentView, State
 from monitor.common.text import token_like
-from monitor.common.wording import stamp
+from monitor.common.wording import moment, stamp, stands
+from monitor.domain.incidents import Action, Incident, TransitionError
 from monitor.domain.model import Resolution
 
 if TYPE_CHECKING:
-    from monitor.common.notification import IncidentView
     from monitor.config.config import Config
-    from monitor.domain.incidents import Action, Incident
     from monitor.store import AuditEntry, Store
 
 app = command_app(
@@ -245,8 +244,6 @@ def silence(
             for id_ in tracked(incidents, "silenced")
         ]
 
-    from monitor.common.wording import moment
-
     rows = with_store(settings, hush)
     ends = [{"incident": id_, "silenced_until": stamp(at, "milliseconds") if seconds else None} for id_, at in rows]
     said = [f"{id_} silenced until {moment(at)}" if seconds else f"{id_} is not silenced any more" for id_, at in rows]
@@ -272,7 +269,6 @@ def merge(
     form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
-    from monitor.domain.incidents import TransitionError
     from monitor.store.actions import ActionError
 
     settings = read_config(config, store_only="act")
@@ -375,7 +371,6 @@ def _change(
     config: Path | None,
 ) -> None:
     """Each by itself: what is refused holds up no other."""
-    from monitor.domain.incidents import TransitionError
 
     done: list[IncidentView] = []
     problems: list[str] = []
@@ -391,7 +386,6 @@ def _change(
     with_store(settings, apply)
 
     def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-        from monitor.common.wording import stands
 
         for one in done:
             yield f"{one.id} {stands(one)}" + (

@@ -17,10 +17,11 @@ from monitor.cli.common import ConfigOption, fail, paint, printable, read_config
 from monitor.cli.kit import FormatOption, emit
 from monitor.common.environments import known_as
 from monitor.common.wording import stamp
+from monitor.inventory.complete import WRONG, Checked, Holding, NamesError, of_kept, of_secret, wanted
+from monitor.inventory.complete import check as held_against
 
 if TYPE_CHECKING:
     from monitor.config.config import Config
-    from monitor.inventory.complete import Checked, Holding
     from monitor.inventory.managers.base import ManagerConfig
     from monitor.store import Store
 
@@ -56,11 +57,9 @@ def check(
     config: ConfigOption = None,
 ) -> None:
     from monitor.audit.real import is_secret_name
-    from monitor.inventory.complete import WRONG
-    from monitor.inventory.complete import check as held_against
     from monitor.site import make_redactor
 
-    wanted, problem = _wanted(names, without or ())  # before the configuration's folder is entered
+    needed, problem = _wanted(names, without or ())  # before the configuration's folder is entered
     settings = read_config(config, enter=True, store_only="look" if stored else None, needs=("inventory",))
     redact = make_redactor(settings)
     if problem:
@@ -69,7 +68,7 @@ def check(
     holdings, unasked = _stored(settings, asked) if stored else _fresh(asked, redact)
     if not unasked:
         _known(settings, environment, asked, holdings)
-    found = held_against(wanted, environment, holdings, unasked, is_secret_name)
+    found = held_against(needed, environment, holdings, unasked, is_secret_name)
     rows = [_row(one, redact) for one in found]
     rows += [{"kind": "entry", "name": name, "state": "unknown", "where": [], "why": unasked[name]} for name in unasked]
     emit(rows, form, lambda rows: _text(rows, redact(environment)))
@@ -82,7 +81,6 @@ def check(
 
 def _wanted(file: Path, without: Sequence[str]) -> tuple[list[str], str]:
     """The names of a file, or why there are none."""
-    from monitor.inventory.complete import NamesError, wanted
 
     try:
         if str(file) == "-":
@@ -102,7 +100,6 @@ def _wanted(file: Path, without: Sequence[str]) -> tuple[list[str], str]:
 
 def _fresh(entries: Sequence[ManagerConfig], redact: Callable[[str], str]) -> tuple[list[Holding], dict[str, str]]:
     """What the managers have now, and why one could not be read. Values are compared by a key of this run."""
-    from monitor.inventory.complete import of_kept
     from monitor.inventory.reader import read
 
     key = secrets.token_bytes(32)
@@ -124,7 +121,6 @@ def _fresh(entries: Sequence[ManagerConfig], redact: Callable[[str], str]) -> tu
 
 
 def _stored(settings: Config, entries: Sequence[ManagerConfig]) -> tuple[list[Holding], dict[str, str]]:
-    from monitor.inventory.complete import of_secret
 
     names = {entry.name for entry in entries}
 

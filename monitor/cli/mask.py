@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from detectors.match.engine import Engine, Match
 from monitor.cli.common import (
     Confidence,
     ConfigOption,
@@ -34,12 +35,12 @@ from monitor.cli.common import (
 )
 from monitor.common.severity import Severity
 from monitor.config.locate import ConfigError
+from monitor.domain.model import Block, Finding
+from monitor.scanning.mask import ChangedError, Masker, MaskStats, mask_file
+from monitor.site import make_scanner, read_rules
 
 if TYPE_CHECKING:
-    from detectors.match.engine import Engine, Match
     from monitor.config.config import Config
-    from monitor.domain.model import Finding
-    from monitor.scanning.mask import Masker, MaskStats
     from monitor.store import Store
 
 app = command_app()
@@ -73,9 +74,7 @@ def mask(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No summary on standard error.")] = False,
     config: ConfigOption = None,
 ) -> None:
-    from detectors.match.engine import Engine
     from monitor.config.state import key
-    from monitor.site import read_rules
 
     if bool(files) != in_place:
         fail("name files together with --in-place, or neither to mask standard input", 2)
@@ -107,7 +106,6 @@ class _Work:
         report: bool,
     ) -> None:
         """`levels`: the severities and the confidences of what is masked."""
-        from monitor.scanning.mask import MaskStats
 
         self._engine, self._key, self._worker = engine, key, engine.worker()
         self._severities, self._confidences = levels
@@ -116,7 +114,6 @@ class _Work:
         self.stats = MaskStats()
 
     def masker(self, path: str) -> Masker:
-        from monitor.scanning.mask import Masker
 
         observe = self._observer(path) if self._report else None
         return Masker(self._worker, self._key, wanted=self._wanted, fail_open=self._fail_open, observe=observe)
@@ -133,9 +130,7 @@ class _Work:
     def _observer(self, path: str) -> Any:
         import asyncio
 
-        from monitor.domain.model import Block
         from monitor.intake.protocol import ScanError
-        from monitor.site import make_scanner
 
         generation = secrets.token_hex(8)
         scanner = make_scanner(self._engine, self._key)
@@ -276,7 +271,6 @@ def _write(target: int, data: bytes) -> None:
 
 
 def _in_place(work: _Work, files: Sequence[Path]) -> int:
-    from monitor.scanning.mask import ChangedError, mask_file
 
     code = 0
     signal.signal(signal.SIGTERM, lambda got, _frame: sys.exit(128 + got))  # nothing half-made stays behind

@@ -25,14 +25,15 @@ from monitor.cli.common import (
 )
 from monitor.cli.kit import Format, FormatOption, emit, emit_list, emit_one
 from monitor.common.wording import stamp
+from monitor.config import state
 from monitor.rotation.reasons import RotationReason
+from monitor.rotation.schedule import Due, Managed, calendar
+from monitor.runbook.progress import RunbookRun, RunError
 
 if TYPE_CHECKING:
     from monitor.config.config import Config
     from monitor.domain.incidents import Incident
-    from monitor.rotation.schedule import Due, Managed
     from monitor.rotation.work import Shown
-    from monitor.runbook.progress import RunbookRun
     from monitor.store import Store
 
 _NEEDS = ("rotation", "inventory")  # of the configuration
@@ -126,7 +127,7 @@ def start(
         fail(printable("; ".join(refused.values())))
     asked = _ask(settings, begun) if provider else {}
     _started(begun, refused, asked, form)
-    if refused or any(state != "accepted" for state, _ in asked.values()):
+    if refused or any(came != "accepted" for came, _ in asked.values()):
         raise typer.Exit(1)
 
 
@@ -152,7 +153,6 @@ def done(
     config: ConfigOption = None,
 ) -> None:
     from monitor.cli.verify import value_of
-    from monitor.config import state
     from monitor.rotation.work import close
 
     if anyway and not note:
@@ -263,7 +263,6 @@ def departed(
 
 def _refresh(settings: Config, ref: str) -> None:
     """Read the manager of a secret again, so that what it shows is of now. Ends the command where it cannot be."""
-    from monitor.config import state
     from monitor.inventory.reader import sync
     from monitor.site import make_redactor
 
@@ -283,7 +282,6 @@ def _refresh(settings: Config, ref: str) -> None:
 
 def _plan(settings: Config) -> list[Due]:
     async def work(store: Store) -> list[Due]:
-        from monitor.rotation.schedule import calendar
         from monitor.rotation.work import look
 
         return calendar(await look(store), settings.rotation, store.now())
@@ -319,13 +317,11 @@ def _begin(
     settings: Config, chosen: Sequence[tuple[Managed, str]], reason: RotationReason | None = None
 ) -> tuple[list[tuple[Managed, str, RunbookRun]], dict[str, str]]:
     """Their rotations, each with the id of its incident; and by the title of a secret why it has none."""
-    from monitor.config import state
 
     key = state.key(settings)
 
     async def work(store: Store) -> tuple[list[tuple[Managed, str, RunbookRun]], dict[str, str]]:
         from monitor.rotation.work import begin
-        from monitor.runbook.progress import RunError
 
         found, refused = [], {}
         for secret, why in chosen:
@@ -370,9 +366,9 @@ def _started(
 ) -> None:
     rows: list[dict[str, str | None]] = []
     for secret, id_, run in opened:
-        state, outcome = asked.get(secret.title, (None, None))
+        came, outcome = asked.get(secret.title, (None, None))
         step = run.next.id if run.next else None
-        rows.append({"secret": secret.title, "incident": id_, "next": step, "provider": state, "outcome": outcome})
+        rows.append({"secret": secret.title, "incident": id_, "next": step, "provider": came, "outcome": outcome})
     for title, problem in refused.items():
         rows.append({"secret": title, "incident": None, "next": None, "provider": None, "outcome": problem})
 

@@ -25,13 +25,14 @@ from monitor.cli.common import (
 )
 from monitor.cli.kit import Format, FormatOption, LimitOption, emit, emit_list, emit_one
 from monitor.common.wording import ago, moment, stamp
+from monitor.runbook import Runbook, RunbookStore, fill
+from monitor.runbook.book import PHASES
+from monitor.runbook.progress import RunbookRun, RunError, Task, Verb
 
 if TYPE_CHECKING:
     from monitor.actions.config import ActionConfig
     from monitor.config.config import Config
     from monitor.domain.incidents import Incident
-    from monitor.runbook import Runbook
-    from monitor.runbook.progress import RunbookRun, Task, Verb
     from monitor.store import Store
     from monitor.store.records import ActionRun
 
@@ -239,7 +240,6 @@ def run(
     form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
-    from monitor.runbook.progress import RunError
     from monitor.store.actions import ActionError
 
     settings = read_config(config, store_only="act")
@@ -294,7 +294,6 @@ def lint(
     form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
-    from monitor.runbook import RunbookStore
 
     if files:
         runbook_store, paths = (
@@ -326,7 +325,6 @@ def _change(
     settings: Config, ref: str, work: Callable[[Store, Incident], Awaitable[RunbookRun]]
 ) -> tuple[Incident, RunbookRun]:
     """The incident and its run after `work`; a refusal ends the command."""
-    from monitor.runbook.progress import RunError
 
     async def apply(store: Store) -> tuple[Incident, RunbookRun]:
         incident = await store.incidents.get(ref)
@@ -350,8 +348,6 @@ def _print_run(settings: Config, incident: Incident, run: RunbookRun, form: Form
         phase = ""
         for task in run.tasks:
             if task.phase != phase:
-                from monitor.runbook.book import PHASES
-
                 phase = task.phase
                 yield ""
                 yield paint(PHASES[task.phase], bold=True)
@@ -388,7 +384,6 @@ def _instructions(
 
 
 def _queries(book: Runbook | None, task: Task, incident: Incident, now: float) -> list[dict[str, Any]]:
-    from monitor.runbook import fill
 
     step = book.step(task.id) if book else None
     facts = {**incident.labels, "masked": incident.masked, "fingerprint": incident.fingerprint, "id": incident.id}

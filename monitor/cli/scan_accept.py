@@ -11,11 +11,23 @@ from typing import TYPE_CHECKING
 import typer
 
 from monitor.cli.common import fail, lasting, person, printable
+from monitor.scan.accepted import (
+    FILE,
+    LARGEST,
+    AcceptedError,
+    Accepting,
+    Book,
+    above,
+    folders,
+    fresh,
+    read,
+    unique,
+    write,
+)
 
 if TYPE_CHECKING:
     from monitor.cli.scan_session import Session
     from monitor.clients.git import Git
-    from monitor.scan.accepted import Accepting, Book
 
 __all__ = ["Wish", "books_at", "books_in", "wish"]
 
@@ -37,14 +49,12 @@ class Wish:
 
     @property
     def accepting(self) -> Accepting:
-        from monitor.scan.accepted import Accepting
 
         return Accepting(self.what, self.book)
 
     def write(self, session: Session) -> None:
         """Ends the command with exit code 2 where there was nothing to accept."""
         from monitor.common.wording import moment
-        from monitor.scan.accepted import unique, write
 
         if not session.entries:
             fail(printable(session.redact(f"nothing was found at {self.what}: name PATH:LINE, or a fingerprint")), 2)
@@ -74,7 +84,6 @@ def wish(what: str | None, reason: str, duration: str | None, paths: Sequence[st
     if not what.strip() or not reason.strip() or not 0 < seconds <= _LONGEST:
         fail("--accept needs --reason, which says why, and --for, how long: at most 400 days", 2)
     path, author = (_place(paths), person()) if git is None else _of(git)
-    from monitor.scan.accepted import fresh
 
     book = _read(path, str(path.parent) if git is None else None) or fresh()
     book.root = str(path.parent) if git is None else None
@@ -83,7 +92,6 @@ def wish(what: str | None, reason: str, duration: str | None, paths: Sequence[st
 
 def books_at(paths: Iterable[str]) -> list[Book]:
     """Those that hold for these paths."""
-    from monitor.scan.accepted import above
 
     found = dict.fromkeys(place for path in paths if path != "-" and (place := above(path)) is not None)
     return [book for place in found if (book := _read(place, str(place.parent))) is not None]
@@ -91,7 +99,6 @@ def books_at(paths: Iterable[str]) -> list[Book]:
 
 def books_in(git: Git, revisions: Sequence[str] = ()) -> list[Book]:
     """Of these commits; of none: of the work tree, or of HEAD where there is no such."""
-    from monitor.scan.accepted import FILE, LARGEST, AcceptedError, read
 
     if not revisions:
         top = _top(git)
@@ -114,7 +121,6 @@ def books_in(git: Git, revisions: Sequence[str] = ()) -> list[Book]:
 
 
 def _read(path: Path, root: str | None) -> Book | None:
-    from monitor.scan.accepted import LARGEST, AcceptedError, read
 
     try:
         with path.open("rb") as file:
@@ -129,7 +135,6 @@ def _read(path: Path, root: str | None) -> Book | None:
 
 def _place(paths: Sequence[str]) -> Path:
     """The file for what is found there: one that there is, else at the top of the repository, here, or beside it."""
-    from monitor.scan.accepted import FILE, above, folders
 
     if paths == ["-"]:
         fail("--accept is for what lies in files", 2)
@@ -139,7 +144,6 @@ def _place(paths: Sequence[str]) -> Path:
 
 
 def _of(git: Git) -> tuple[Path, str]:
-    from monitor.scan.accepted import FILE
 
     top = _top(git)
     if top is None:

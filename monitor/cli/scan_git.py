@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING
 import typer
 
 from monitor.cli.common import fail, printable, with_store
+from monitor.clients.git import Git, GitError
+from monitor.scan.commits import CommitSearch
+from monitor.scan.cursor import Cursor, rules_digest
+from monitor.scan.history import GitHistory, Range, called, gathered, placed, reported, stashed
+from monitor.scan.history import staged as changed
+from monitor.scan.run import ScanOutcome
 
 if TYPE_CHECKING:
     from detectors.match.engine import Engine
     from monitor.cli.scan_session import Session
-    from monitor.clients.git import Git
     from monitor.config.config import Config
-    from monitor.scan.commits import CommitSearch
-    from monitor.scan.cursor import Cursor
-    from monitor.scan.history import Range
     from monitor.scan.search import Hit, ScanOptions
     from monitor.store import Store
 
@@ -30,7 +32,6 @@ _AT_ONCE = 1000  # findings in one transaction
 
 def repository_at(folder: Path = Path(), *, hook: bool = False) -> Git:
     """That of the folder; ends the command with exit code 2 where git does not say."""
-    from monitor.clients.git import Git, GitError
 
     try:
         git = Git(folder, hook=hook)
@@ -57,8 +58,6 @@ def run(
     """What the options of the command ask for; `session.paths` are ranges. `state`: the folder that keeps what was
     looked at, where only what came since is asked for; `storing`: what is found will be recorded. Returns what is to be
     saved once it is."""
-    from monitor.clients.git import GitError
-    from monitor.scan.history import Range, stashed
 
     if only_staged:
         staged(session, git, engine, options)
@@ -87,8 +86,6 @@ def _since(
     session: Session, git: Git, engine: Engine, whole: Range, state: Path, *, storing: bool
 ) -> tuple[Range, Cursor]:
     from monitor import __version__
-    from monitor.clients.git import GitError
-    from monitor.scan.cursor import Cursor, rules_digest
 
     try:
         cursor = Cursor.of(git, state, rules_digest(engine.rules, __version__))
@@ -110,7 +107,6 @@ def save(cursor: Cursor, *, found: bool, stored: bool) -> None:
 
 def record(session: Session, git: Git, settings: Config) -> None:
     """What was shown, as incidents."""
-    from monitor.scan.history import called, reported
 
     repository, now = session.redact(called(git)), time.time()
     found = [reported(hit, repository, now) for hit in session.new]
@@ -142,7 +138,6 @@ def _born(git: Git) -> bool:
 
 def staged(session: Session, git: Git, engine: Engine, options: ScanOptions) -> None:
     """The index against HEAD."""
-    from monitor.scan.history import staged as changed
 
     def hits(search: CommitSearch) -> Iterator[Hit]:
         yield from (seen.hit for seen in changed(git, search))
@@ -162,7 +157,6 @@ def commits(
     where: bool,
 ) -> None:
     """A range of commits; `where`: also in which branches each is, and whether still in HEAD."""
-    from monitor.scan.history import GitHistory, gathered, placed
 
     def hits(search: CommitSearch) -> Iterator[Hit]:
         history = GitHistory(git, wanted)
@@ -189,9 +183,6 @@ def _search(
     *,
     everything: bool,
 ) -> None:
-    from monitor.clients.git import GitError
-    from monitor.scan.commits import CommitSearch
-    from monitor.scan.run import ScanOutcome
 
     with git.blobs() as blobs:
         search = CommitSearch(engine, options, blobs, session.problem, everything=everything)

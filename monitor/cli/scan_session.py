@@ -15,6 +15,7 @@ import typer
 
 from monitor.cli.common import fail, json_text, printable
 from monitor.cli.scan_lines import annotation, as_dict, print_annotation, print_json, print_text
+from monitor.scan.walk import FileEntry, walk
 
 if TYPE_CHECKING:
     from detectors.match.engine import Engine, Worker
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from monitor.scan.accepted import AcceptedEntry as Accepted
     from monitor.scan.run import ScanOutcome
     from monitor.scan.search import Hit, ScanOptions
-    from monitor.scan.walk import FileEntry
 
 __all__ = ["ScanFormat", "Session"]
 
@@ -85,7 +85,6 @@ class Session:
     ) -> None:
         from monitor.scan.run import scan as scan_all
         from monitor.scan.run import scan_stream
-        from monitor.scan.walk import walk
 
         self.begin(engine.worker())
         if self.paths == ["-"]:

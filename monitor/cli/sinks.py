@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import secrets
 import socket
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from monitor.cli.common import ConfigOption, command_app, complete_sinks, fail, printable, read_config
 from monitor.cli.kit import FormatOption, emit_list, emit_one
-
-if TYPE_CHECKING:
-    from monitor.common.notification import Receipt
-    from sinks.base import SinkConfig
+from monitor.common.http import Http, RemoteError
+from monitor.common.notification import Notification, Receipt
+from sinks.base import Closes, SinkConfig
 
 app = command_app(
     no_args_is_help=True,
@@ -42,7 +41,6 @@ def check(
     form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
-    from monitor.common.http import RemoteError
 
     settings = read_config(config, enter=True, needs=("sinks",))
     chosen = next((sink for sink in settings.sinks if sink.name == name), None)
@@ -63,10 +61,7 @@ def check(
 
 
 async def _send(config: SinkConfig, host: str) -> Receipt | None:
-    from monitor.common.http import Http
-    from monitor.common.notification import Notification
     from sinks import load_sink
-    from sinks.base import Closes
 
     identity = f"test-{secrets.token_hex(8)}"
     notification = Notification(

@@ -11,11 +11,11 @@ import typer
 from monitor.cli.common import ConfigOption, command_app, paint, printable, read_config, with_store
 from monitor.cli.kit import FormatOption, emit, emit_list, table
 from monitor.common.wording import ago, moment
+from monitor.intake.ledger import Loss, total
+from monitor.sources.standing import SourceStanding, standing
 
 if TYPE_CHECKING:
     from monitor.config.config import Config
-    from monitor.intake.ledger import Loss
-    from monitor.sources.standing import SourceStanding
 
 app = command_app(
     help="Show each source: how far it is, when it last stored something, and what was lost. No daemon has to run.",
@@ -53,7 +53,6 @@ def sources(
 
 
 def _standing(settings: Config) -> list[SourceStanding]:
-    from monitor.sources.standing import standing
 
     return standing(settings.sources, with_store(settings, lambda store: store.positions.all(), missing=lambda: {}))
 
@@ -64,7 +63,6 @@ def _position(row: Mapping[str, Any]) -> str:
 
 
 def _lost(row: Mapping[str, Any]) -> str:
-    from monitor.intake.ledger import Loss, total
 
     sums = total(Loss(**loss) for loss in row["lost"]).values()
     return ", ".join(_amount(loss) for loss in sums) or "nothing known of"
@@ -77,7 +75,6 @@ def _amount(loss: Loss) -> str:
 
 
 def _losses(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-    from monitor.intake.ledger import Loss
 
     found = sorted(
         ((row["name"], Loss(**loss)) for row in rows for loss in row["lost"]), key=lambda pair: -pair[1].last

@@ -9,10 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
+from detectors.author.trial import Report, Sample, as_entry, search, summary
+from detectors.rules.rule import Rule, RuleError
+from detectors.rules.syntax import diagnose, re2_problem
 from monitor.cli.common import (
     ConfigOption,
     command_app,
@@ -27,10 +30,6 @@ from monitor.cli.common import (
 from monitor.cli.kit import Format, FormatOption, emit, emit_one
 from monitor.common.field_names import identifier
 from monitor.routing.fold import field_of
-
-if TYPE_CHECKING:
-    from detectors.author.trial import Report, Sample
-    from detectors.rules.rule import Rule
 
 app = command_app()
 
@@ -128,7 +127,6 @@ def try_pattern(
 
 
 def _allowlist(patterns: Iterable[str]) -> None:
-    from detectors.rules.syntax import re2_problem
 
     for pattern in patterns:
         if (problem := re2_problem(pattern)) is not None:
@@ -165,8 +163,6 @@ def _watch(once: Any, paths: Sequence[Path]) -> None:
 def _rule(pattern: str | None, rule_id: str | None, config: Path | None) -> Rule:
     """The rule to try. Ends with exit code 2 and a caret under the place where a pattern is wrong."""
     from detectors.rules.packfile import load_file
-    from detectors.rules.rule import Rule, RuleError
-    from detectors.rules.syntax import diagnose
 
     if pattern is not None and pattern.startswith("@"):
         path = Path(pattern[1:])
@@ -206,7 +202,6 @@ def _rule(pattern: str | None, rule_id: str | None, config: Path | None) -> Rule
 
 
 def _samples(files: Sequence[str], text: str | None) -> list[Sample]:
-    from detectors.author.trial import Sample
 
     samples = [Sample("--text", text.encode())] if text is not None else []
     if text is None and not files:
@@ -244,9 +239,7 @@ def _run(
     from rich.console import Console
     from rich.progress import Progress
 
-    from detectors.author.trial import as_entry, search, summary
     from detectors.match.engine import Engine
-    from detectors.rules.rule import RuleError
     from monitor.site import read_rules
 
     settings = read_config(config, rules_only=True)
