@@ -14,6 +14,7 @@ from monitor.common.duration import Duration
 from monitor.common.fields import http_url
 from monitor.common.http import CLEAR, Http, in_the_clear
 from monitor.common.notification import IncidentView, Notification, Receipt
+from monitor.common.problems import refuse
 from monitor.common.severity import SEVERITIES, Severity
 from monitor.common.text import printable, prose
 from monitor.common.wording import (
@@ -63,8 +64,7 @@ class AlertmanagerConfig(SinkConfig):
 
     @model_validator(mode="after")
     def _no_token_in_clear(self) -> Self:
-        if self.token and not self.insecure and in_the_clear(self.url):
-            raise ValueError(f"token {CLEAR}")
+        refuse((self.token and not self.insecure and in_the_clear(self.url), f"token {CLEAR}"))
         return self
 
 

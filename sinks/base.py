@@ -12,6 +12,7 @@ from pydantic import AfterValidator
 from monitor.common.http import CLEAR, RemoteError, in_the_clear
 from monitor.common.inbound import InboundRequest
 from monitor.common.notification import Notification, Receipt
+from monitor.common.problems import refuse
 from monitor.common.table import Component
 from monitor.common.text import token_like
 
@@ -55,10 +56,11 @@ def people_by(ids: str, example: str) -> AfterValidator:
     """Of the type of a key: the id of a user (a pattern; `example` says what one is) → their name in the history."""
 
     def check(names: Mapping[str, str]) -> Mapping[str, str]:
-        if not all(re.fullmatch(ids, user) for user in names):
-            raise ValueError(f"a key is {example}")
-        if not all(re.fullmatch(r"[\w.@-]{1,64}", name) and not token_like(name) for name in names.values()):
-            raise ValueError("a name is 1 to 64 letters, digits and . _ @ -: it stands in the history")
+        good = [re.fullmatch(r"[\w.@-]{1,64}", name) and not token_like(name) for name in names.values()]
+        refuse(
+            (not all(re.fullmatch(ids, user) for user in names), f"a key is {example}"),
+            (not all(good), "a name is 1 to 64 letters, digits and . _ @ -: it stands in the history"),
+        )
         return names
 
     return AfterValidator(check)

@@ -24,6 +24,7 @@ from monitor.common.credential import Credential
 from monitor.common.fields import LocalPath
 from monitor.common.http import Http, RemoteError, network_error
 from monitor.common.notification import IncidentView, Notification, Receipt
+from monitor.common.problems import refuse
 from monitor.common.text import clip, printable, prose
 from monitor.common.wording import (
     claim,
@@ -57,8 +58,8 @@ ROWS = 50  # incidents shown of a group
 
 
 def _address(value: str) -> str:
-    if not re.fullmatch(r"[^\s@<>,;:\"()\[\]\\]+@[^\s@<>,;:\"()\[\]\\]+", value) or not value.isascii():
-        raise ValueError("must be a plain address such as security@example.org")
+    plain = re.fullmatch(r"[^\s@<>,;:\"()\[\]\\]+@[^\s@<>,;:\"()\[\]\\]+", value) and value.isascii()
+    refuse((not plain, "must be a plain address such as security@example.org"))
     return value
 
 
@@ -109,10 +110,13 @@ class EmailConfig(SinkConfig):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if (self.username is None) != (self.password is None):
-            raise ValueError("username and password go together")
-        if self.password and self.tls == "none":
-            raise ValueError('the password would be sent unencrypted: use tls = "starttls" or "tls"')
+        refuse(
+            ((self.username is None) != (self.password is None), "username and password go together"),
+            (
+                self.password and self.tls == "none",
+                'the password would be sent unencrypted: use tls = "starttls" or "tls"',
+            ),
+        )
         return self
 
 

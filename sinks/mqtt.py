@@ -13,6 +13,7 @@ from pydantic import field_validator
 from monitor.common.http import Http, network_error
 from monitor.common.mqtt import TIMEOUT, BrokerKeys, Publisher, connection, mqtt_error, publish_refused
 from monitor.common.notification import Notification, Receipt
+from monitor.common.problems import refuse
 from monitor.common.text import clean
 from sinks.base import Limits, SinkConfig
 from sinks.text import NAME
@@ -62,10 +63,16 @@ class MqttSinkConfig(SinkConfig, BrokerKeys):
         rest = value
         for name in FIELDS:
             rest = rest.replace(f"{{{name}}}", "x")
-        if not rest or "{" in rest or "}" in rest:
-            raise ValueError(f"may hold only {', '.join(f'{{{name}}}' for name in FIELDS)} in braces")
-        if rest.startswith("$") or any(c in "+#" or not c.isprintable() for c in rest) or len(rest.encode()) > 1000:
-            raise ValueError("must be a topic to publish on: without wildcards, not starting with $")
+        holes = ", ".join(f"{{{name}}}" for name in FIELDS)
+        refuse(
+            (not rest or "{" in rest or "}" in rest, f"may hold only {holes} in braces"),
+            (
+                rest.startswith("$")
+                or any(c in "+#" or not c.isprintable() for c in rest)
+                or len(rest.encode()) > 1000,
+                "must be a topic to publish on: without wildcards, not starting with $",
+            ),
+        )
         return value
 
 

@@ -18,6 +18,7 @@ from monitor.common.credential import Credential
 from monitor.common.http import Http, RemoteError, loopback
 from monitor.common.notification import Notification, Receipt
 from monitor.common.payload import record
+from monitor.common.problems import refuse
 from monitor.common.text import clean, clip
 from sinks.base import Limits, SinkConfig, TooLargeError
 from sinks.text import headline, links, summary
@@ -74,22 +75,22 @@ class WebhookConfig(SinkConfig):
         return Credential(value)
 
     @model_validator(mode="after")
-    def _written_out(self) -> Self:
+    def _fitting(self) -> Self:
         if isinstance(self.url, str):
             parts = urlsplit(self.url)
-            if parts.username or parts.password or parts.query:
-                raise ValueError("a url with a user name, password or query must be a reference, such as env:NAME")
-            if self.signing_secret is None and not loopback(parts.hostname or ""):
-                raise ValueError(
+            refuse(
+                (
+                    parts.username or parts.password or parts.query,
+                    "a url with a user name, password or query must be a reference, such as env:NAME",
+                ),
+                (
+                    self.signing_secret is None and not loopback(parts.hostname or ""),
                     "url is the only proof of who posts, so it must be a reference (env:NAME, file:PATH or "
-                    "credential:NAME); or add signing_secret"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _signed(self) -> Self:
-        if self.signing_secret and self.format != "generic":
-            raise ValueError(f'signing_secret is of no use with format = "{self.format}": remove one of the two')
+                    "credential:NAME); or add signing_secret",
+                ),
+            )
+        needless = self.signing_secret and self.format != "generic"
+        refuse((needless, f'signing_secret is of no use with format = "{self.format}": remove one of the two'))
         return self
 
 

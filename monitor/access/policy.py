@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints, field_validator
 
 from monitor.access.reading import Reading
+from monitor.common.problems import refuse
 from monitor.common.table import Table
 from monitor.common.text import token_like
 
@@ -39,8 +40,8 @@ class AccessConfig(Table):
     @field_validator("secrets", "principals")
     @classmethod
     def _no_secret(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if any(token_like(part) and not _ID.fullmatch(part) for one in value for part in one.split("/")):
-            raise ValueError("looks like the secret itself, and names are shown in alerts: write its name")
+        like = any(token_like(part) and not _ID.fullmatch(part) for one in value for part in one.split("/"))
+        refuse((like, "looks like the secret itself, and names are shown in alerts: write its name"))
         return value
 
     @field_validator("addresses")

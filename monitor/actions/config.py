@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from detectors.rules.gone import heir, names
 from monitor.common.credential import Credential
 from monitor.common.duration import Duration
 from monitor.common.http import loopback
 from monitor.common.problems import refuse
+from monitor.common.table import Table
 from monitor.domain.model import CANARY
 from monitor.routing.match import Matcher
 from monitor.verify.probe import AnswerCondition, Answers, Auth, Exchange
@@ -37,12 +38,10 @@ class ActionStep(Exchange):
     keep: Mapping[str, str] = {}
 
 
-class Ready(BaseModel):
+class Ready(Table):
     """A ready-made action: one `[[action]]` table. With `rules` it is about secrets of these, with `labels` about where
     one was seen, and is never told the secret: label of an incident → what it has to look like, whose named groups are
     what requests are made of."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     name: str
@@ -91,10 +90,10 @@ def load_ready() -> Mapping[str, Ready]:
     return found
 
 
-class ActionConfig(BaseModel):
+class ActionConfig(Table):
     """One `[[actions]]` table. `type`: `http`, `command`, or the id of a ready-made one."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
     type: str
@@ -119,15 +118,19 @@ class ActionConfig(BaseModel):
     @field_validator("type")
     @classmethod
     def _known(cls, kind: str) -> str:
-        if kind not in ("http", "command", *load_ready()):
-            raise ValueError(f"must be http, command, or one of {', '.join(load_ready())}")
+        ready = load_ready()
+        refuse((kind not in ("http", "command", *ready), f"must be http, command, or one of {', '.join(ready)}"))
         return kind
 
     @field_validator("timeout")
     @classmethod
     def _bounded(cls, seconds: float) -> float:
-        if not _SHORTEST <= seconds <= _LONGEST:
-            raise ValueError("must be from 100ms to 10m: other actions wait meanwhile, and so does its runbook's step")
+        refuse(
+            (
+                not _SHORTEST <= seconds <= _LONGEST,
+                "must be from 100ms to 10m: other actions wait meanwhile, and so does its runbook's step",
+            )
+        )
         return seconds
 
     @field_validator("server", "url")
@@ -136,12 +139,17 @@ class ActionConfig(BaseModel):
         if url is None:
             return None
         parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-            raise ValueError('must be an address such as "https://api.example.org", without a user')
-        if parts.scheme == "http" and not loopback(parts.hostname):
-            raise ValueError("would send the secret over the network unencrypted: use https")
-        if "{" in parts.netloc:
-            raise ValueError("must name its host: no part of it may come out of a secret")
+        refuse(
+            (
+                parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc,
+                'must be an address such as "https://api.example.org", without a user',
+            ),
+            (
+                parts.scheme == "http" and not loopback(parts.hostname or ""),
+                "would send the secret over the network unencrypted: use https",
+            ),
+            ("{" in parts.netloc, "must name its host: no part of it may come out of a secret"),
+        )
         return url.rstrip("/")
 
     @field_validator("expect")

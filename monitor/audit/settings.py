@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from monitor.audit.items import ITEMS
 from monitor.common.duration import Duration
 from monitor.common.fields import LocalPath
-from monitor.common.problems import suggest
+from monitor.common.problems import refuse, suggest
 from monitor.common.table import Table
 from monitor.common.text import token_like
 
@@ -45,8 +45,8 @@ class AuditConfig(Table):
     @field_validator("service_keys", "jwt_secrets")
     @classmethod
     def _names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not value or not all(name.replace("_", "a").isalnum() for name in value):
-            raise ValueError('must be names of variables, such as ["JWT_SECRET"]')
+        named = value and all(name.replace("_", "a").isalnum() for name in value)
+        refuse((not named, 'must be names of variables, such as ["JWT_SECRET"]'))
         return value
 
 
@@ -61,15 +61,18 @@ class Waiver(Table):
     @field_validator("item")
     @classmethod
     def _known(cls, value: str) -> str:
-        if value not in ITEMS:
-            raise ValueError(f"is no item of the audit{suggest(value, ITEMS)}; `monitor audit --list` shows them")
+        refuse(
+            (
+                value not in ITEMS,
+                f"is no item of the audit{suggest(value, ITEMS)}; `monitor audit --list` shows them",
+            )
+        )
         return value
 
     @field_validator("reason")
     @classmethod
     def _no_secret(cls, value: str) -> str:
-        if token_like(value):
-            raise ValueError("looks as if it held a secret, and it is shown")
+        refuse((token_like(value), "looks as if it held a secret, and it is shown"))
         return value
 
     def covers(self, path: str) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from monitor.common.duration import Duration
 from monitor.common.severity import Severity
+from monitor.common.table import Table
 
 __all__ = ["RotationConfig", "RotationPolicy"]
 
@@ -15,11 +16,7 @@ _DAY = 86_400.0
 _Age = Annotated[Duration, Field(ge=_DAY)]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class RotationPolicy(_Table):
+class RotationPolicy(Table):
     """`[[rotation.policies]]`. Holds for a secret that fits all that is given: a tag of `tags`, an environment, an
     entry of `[[inventory]]`, a pattern of its name. `severity`: of the incident when it is overdue. `automatic`: its
     provider makes the new value when it is due, where the entry has `rotate`."""
@@ -36,7 +33,7 @@ class RotationPolicy(_Table):
 _QUARTERLY = RotationPolicy.model_validate({"every": "90d", "tags": ["critical"], "severity": "high"})
 
 
-class RotationConfig(_Table):
+class RotationConfig(Table):
     """The first policy that fits a secret counts; one that none fits is never due by its age. `after_exposure`: how
     long it may stay once it has leaked. `before_expiry`: how long before its manager lets it expire it is due, at most
     half its life. `remind`: how long before."""

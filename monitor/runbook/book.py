@@ -7,10 +7,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
 from monitor.common.duration import parse_duration
-from monitor.common.problems import Problem, check, suggest
+from monitor.common.problems import Problem, check, refuse, suggest
+from monitor.common.table import Table
 from monitor.common.text import web_address
 from monitor.common.wording import stamp
 from monitor.routing.match import Matcher
@@ -59,11 +60,7 @@ _First = Annotated[str, StringConstraints(min_length=1, max_length=400)]  # hole
 _Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, arbitrary_types_allowed=True)
-
-
-class Link(_Table):
+class Link(Table):
     """A page of the vendor's, or the way through its console."""
 
     text: _Text
@@ -72,12 +69,16 @@ class Link(_Table):
     @field_validator("url")
     @classmethod
     def _address(cls, value: str) -> str:
-        if web_address(value) is None:
-            raise ValueError("must be an http or https URL without user name, password or spaces")
+        refuse(
+            (
+                web_address(value) is None,
+                "must be an http or https URL without user name, password or spaces",
+            )
+        )
         return value
 
 
-class Query(_Table):
+class Query(Table):
     """What to ask an audit log. `text` has holes: `{masked}`, `{from}`, `{until}`, `{label:NAME|WORDS}`; see `fill`."""
 
     where: _Text
@@ -95,7 +96,7 @@ class Query(_Table):
         return value
 
 
-class Verify(_Table):
+class Verify(Table):
     """What the world must show before the step counts as done by itself. `probe`: whose answer; None: the rule's.
     `quiet`: seconds for which no log shows the secret, where it shows `unseen`."""
 
@@ -105,8 +106,7 @@ class Verify(_Table):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        if self.quiet is not None and self.shows != "unseen":
-            raise ValueError('quiet goes with shows = "unseen"')
+        refuse((self.quiet is not None and self.shows != "unseen", 'quiet goes with shows = "unseen"'))
         return self
 
     @property
@@ -115,21 +115,21 @@ class Verify(_Table):
         return (self.quiet or _QUIET) if self.shows == "unseen" else 0.0
 
 
-class ReplaceFirst(_Table):
+class ReplaceFirst(Table):
     """What is different about a step when the new secret comes first."""
 
     needs: tuple[_Id, ...] | None = None
     within: _Within | None = Field(default=None, gt=0)
 
 
-class Case(_Table):
+class Case(Table):
     """What to do first where all of `when` hold: of the incident's labels, and of `order` (contain or replace)."""
 
     when: Annotated[tuple[Matcher, ...], Field(min_length=1)]
     text: _First
 
 
-class RunbookStep(_Table):
+class RunbookStep(Table):
     """One step. `within`: seconds after the run began; `needs`: steps that must be done before it; `when`: it is part
     of a run only where all these hold of the incident; `claims`: what is wrong if the secret is seen again later;
     `erases`: it takes away where the secret can still be read, and its actions are those about such a place."""
@@ -214,7 +214,7 @@ class Runbook:
         return "\n".join(lines).rstrip() + "\n"
 
 
-class _Book(_Table):
+class _Book(Table):
     """A runbook's file."""
 
     title: _Text

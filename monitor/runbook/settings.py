@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from monitor.common.duration import Duration
 from monitor.common.fields import LocalPath
 from monitor.common.severity import Severity
+from monitor.common.table import Table
 from monitor.routing.match import Matcher
 from monitor.runbook.progress import Procedure, Rung
 from monitor.runbook.runbook_store import RunbookStore
@@ -16,21 +17,17 @@ from monitor.runbook.runbook_store import RunbookStore
 __all__ = ["Escalation", "RunbookConfig", "procedure"]
 
 
-class RunbookConfig(BaseModel):
+class RunbookConfig(Table):
     """`[runbook]`. `start_at`: incidents of this severity and worse start their runbook by themselves. `folder`: with
     runbooks of one's own, which go before the shipped ones."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     start_at: Literal["critical", "high", "medium", "low", "info", "never"] = "high"
     folder: LocalPath | None = None
 
 
-class Escalation(BaseModel):
+class Escalation(Table):
     """One rung of the ladder, `after` so long beyond the deadline. Without `sinks`: those that know the incident, in
     the same thread. `severity`: as what it is told, which a pager takes for its urgency; at least the incident's."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     after: Annotated[Duration, Field(ge=0)] = 0.0
     sinks: tuple[str, ...] = ()

@@ -10,6 +10,7 @@ from pydantic import Field, PrivateAttr, field_validator
 from monitor.common.credential import Credential
 from monitor.common.duration import Duration
 from monitor.common.fields import ServerUrl
+from monitor.common.problems import refuse
 from monitor.common.severity import Severity
 from monitor.common.table import Table
 from monitor.routing.match import Matcher
@@ -44,8 +45,7 @@ class VerifyConfig(Table):
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         unknown = [name for name in names if name != "*" and name not in providers()]
-        if unknown:
-            raise ValueError("names a provider there is no probe for; `monitor verify list` shows them")
+        refuse((unknown, "names a provider there is no probe for; `monitor verify list` shows them"))
         return names
 
     @field_validator("servers")

@@ -13,11 +13,12 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, model_validator
+from pydantic import AfterValidator, Field, PlainValidator, model_validator
 
 from detectors.rules.gone import heir
 from monitor.common.http import Reply
 from monitor.common.problems import refuse
+from monitor.common.table import Table
 
 __all__ = [
     "AUTHS",
@@ -130,10 +131,8 @@ Auth = Annotated[str, AfterValidator(_known)]  # how a request logs in
 Answers = tuple[Annotated[AnswerCondition, PlainValidator(AnswerCondition.parse)], ...]
 
 
-class Exchange(BaseModel):
+class Exchange(Table):
     """A request as data, with holes for a secret and what goes with it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     url: str
     method: str = "GET"
@@ -157,10 +156,8 @@ class Exchange(BaseModel):
         return frozenset(_NAME.findall(host)) - {name for text in rest for name in _NAME.findall(text)}
 
 
-class ExampleAnswers(BaseModel):
+class ExampleAnswers(Table):
     """What an issuer answers, `STATUS BODY`, as it documents that: the examples by which a probe is tried."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     invalid: tuple[str, ...] = ()
     restricted: tuple[str, ...] = ()  # it is good, and may not do this

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from monitor.common.credential import Credential
 from monitor.common.fields import LISTED, http_url
 from monitor.common.http import CLEAR, in_the_clear
+from monitor.common.problems import refuse
 from monitor.common.severity import Severity
 from sinks.base import SinkConfig, people_by
 
@@ -86,19 +87,19 @@ class PagerDutyConfig(SinkConfig):
         return self.api_url or _HOSTS[self.region][1]
 
     @model_validator(mode="after")
-    def _encrypted(self) -> Self:
-        if not self.insecure and in_the_clear(self.events_url):
-            raise ValueError(f"base_url: routing_key {CLEAR}")
-        if self.api_token is not None and not self.insecure and in_the_clear(self.rest_url):
-            raise ValueError(f"api_url: api_token {CLEAR}")
-        return self
-
-    @model_validator(mode="after")
     def _whole(self) -> Self:
-        if (self.api_token is None) != (self.from_email is None):
-            raise ValueError("api_token and from_email (of a user there, who signs the notes) go together")
-        if (self.priorities or self.urgencies) and (self.api_token is None or not self.webhook_secret):
-            raise ValueError("priorities and urgencies go with api_token, from_email and webhook_secret")
-        if self.people and not self.webhook_secret:
-            raise ValueError("people goes with webhook_secret")
+        writes = self.api_token is not None
+        refuse(
+            (not self.insecure and in_the_clear(self.events_url), f"base_url: routing_key {CLEAR}"),
+            (writes and not self.insecure and in_the_clear(self.rest_url), f"api_url: api_token {CLEAR}"),
+            (
+                writes != (self.from_email is not None),
+                "api_token and from_email (of a user there, who signs the notes) go together",
+            ),
+            (
+                (self.priorities or self.urgencies) and not (writes and self.webhook_secret),
+                "priorities and urgencies go with api_token, from_email and webhook_secret",
+            ),
+            (self.people and not self.webhook_secret, "people goes with webhook_secret"),
+        )
         return self

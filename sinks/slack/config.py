@@ -11,7 +11,7 @@ from monitor.common.credential import Credential
 from monitor.common.fields import http_url
 from monitor.common.http import CLEAR, in_the_clear
 from monitor.common.inbound import Verb
-from monitor.common.problems import short
+from monitor.common.problems import refuse, short
 from sinks.base import SinkConfig, people_by
 
 __all__ = ["SlackConfig"]
@@ -75,28 +75,28 @@ class SlackConfig(SinkConfig):
         return self.app_token is not None or self.signing_secret is not None
 
     @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        if self.webhook_url and (self.token or self.channel):
-            raise ValueError("give webhook_url, or token and channel, not both")
-        if (self.token or self.app_token) and not self.insecure and in_the_clear(self.api_url):
-            raise ValueError(f"api_url: token {CLEAR}")
-        if not self.webhook_url and not (self.token and self.channel):
-            missing = "channel" if self.token else "token" if self.channel else "webhook_url, or token and channel,"
-            raise ValueError(f"{missing} is missing")
-        return self
-
-    @model_validator(mode="after")
     def _whole(self) -> Self:
-        if self.two_way and not self.token:
-            raise ValueError("app_token and signing_secret go with token and channel: a webhook_url has no buttons")
-        if self.two_way and not self.people:
-            raise ValueError("people is missing: without it nobody may press a button")
-        if not self.two_way and (self.people or self.allow):
-            raise ValueError("people and allow go with app_token or signing_secret")
+        missing = "channel" if self.token else "token" if self.channel else "webhook_url, or token and channel,"
         known = set(self.people.values())
-        for verb, names in self.allow.items():
-            if unknown := [name for name in names if name not in known]:
-                raise ValueError(f'allow.{verb} names "{short(unknown[0])}", who is not among people')
+        strangers = ((verb, name) for verb, names in self.allow.items() for name in names if name not in known)
+        refuse(
+            (self.webhook_url and (self.token or self.channel), "give webhook_url, or token and channel, not both"),
+            (
+                (self.token or self.app_token) and not self.insecure and in_the_clear(self.api_url),
+                f"api_url: token {CLEAR}",
+            ),
+            (not self.webhook_url and not (self.token and self.channel), f"{missing} is missing"),
+            (
+                self.two_way and not self.token,
+                "app_token and signing_secret go with token and channel: a webhook_url has no buttons",
+            ),
+            (self.two_way and not self.people, "people is missing: without it nobody may press a button"),
+            (
+                not self.two_way and (self.people or self.allow),
+                "people and allow go with app_token or signing_secret",
+            ),
+            *((True, f'allow.{verb} names "{short(name)}", who is not among people') for verb, name in strangers),
+        )
         return self
 
     def person(self, user: str, verb: Verb) -> tuple[str, str]:
