@@ -58,33 +58,43 @@ def markdown(items: Sequence[Judged], now: float, version: str, paths: Sequence[
 
 
 def _page(items: Sequence[Judged], now: float, version: str, paths: Sequence[str]) -> Iterator[str]:
-    yield "# Audit of secrets"
-    yield ""
-    yield f"{datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M} UTC, exposure-monitor {version}: {summary(items)}."
-    yield f"Looked at: {', '.join(map(_code, paths)) or 'no folder'}."
-    yield "No value of a secret stands in this page; `[rule] abcd…[40]` is a masked preview with the length."
-    yield ""
-    yield "| item | verdict | |"
-    yield "| --- | --- | --- |"
+    yield from (
+        "# Audit of secrets",
+        "",
+        f"{datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M} UTC, exposure-monitor {version}: {summary(items)}.",
+        f"Looked at: {', '.join(map(_code, paths)) or 'no folder'}.",
+        "No value of a secret stands in this page; `[rule] abcd…[40]` is a masked preview with the length.",
+        "",
+        "| item | verdict | |",
+        "| --- | --- | --- |",
+    )
     for item in items:
         yield f"| [{_prose(item.title)}](#{item.id}) | {_verdict(item)} | `{item.id}` |"
     for item in items:
-        yield ""
-        yield f'## <a id="{item.id}"></a>{_prose(item.title)}'
-        yield ""
-        yield f"**{_verdict(item)}**" + (f" {item.remedy}" if item.verdict == "fail" else "")
+        yield from (
+            "",
+            f'## <a id="{item.id}"></a>{_prose(item.title)}',
+            "",
+            f"**{_verdict(item)}**" + (f" {item.remedy}" if item.verdict == "fail" else ""),
+        )
         for waiver in item.expired:
-            yield ""
-            yield f"A waiver expired on {waiver.expires}: {_prose(waiver.reason)}"
+            yield from (
+                "",
+                f"A waiver expired on {waiver.expires}: {_prose(waiver.reason)}",
+            )
         if item.evidence:
-            yield ""
-            yield "| | evidence | seen again with |"
-            yield "| --- | --- | --- |"
+            yield from (
+                "",
+                "| | evidence | seen again with |",
+                "| --- | --- | --- |",
+            )
         for piece in item.evidence:
             yield f"| {piece.verdict} | {_prose(piece.text)}{_waiver(piece)} | {_code(piece.repeat)} |"
         if item.left_out:
-            yield ""
-            yield f"{item.left_out:,} more pieces of evidence are not listed."
+            yield from (
+                "",
+                f"{item.left_out:,} more pieces of evidence are not listed.",
+            )
 
 
 def _verdict(one: Judged) -> str:

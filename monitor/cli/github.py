@@ -54,8 +54,10 @@ def doctor(
         if repositories:
             names = list(repositories[0]["switches"])
             counts = [f"{name} on in {sum(row['switches'][name] == 'on' for row in repositories)}" for name in names]
-            yield ""
-            yield f"{len(repositories)} repositories: {', '.join(counts)}"
+            yield from (
+                "",
+                f"{len(repositories)} repositories: {', '.join(counts)}",
+            )
             shown = [row for row in repositories if every or not row["archived"]]
             shown = [row for row in shown if every or set(row["switches"].values()) != {"on"}]
             if shown:

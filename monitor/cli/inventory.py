@@ -81,8 +81,10 @@ def _told(row: Mapping[str, Any]) -> Iterable[str]:
     if row["refused"]:
         yield "  `monitor inventory list --refused` says why"
     if row["error"]:
-        yield paint(f"  not taken for the whole: {printable(row['error'])}", "red")
-        yield "  what was known before stays as it was"
+        yield from (
+            paint(f"  not taken for the whole: {printable(row['error'])}", "red"),
+            "  what was known before stays as it was",
+        )
 
 
 @app.command(

@@ -148,8 +148,10 @@ def _text(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if about["setting"]:
         yield ""
         yield from (printable(f"{row['key']}: {row['effect']}") for row in about["setting"])
-    yield ""
-    yield f"{len(about['incident']) or 'no'} open incidents are concerned"
+    yield from (
+        "",
+        f"{len(about['incident']) or 'no'} open incidents are concerned",
+    )
     if about["incident"]:
         yield from table(
             ("id", "severity", "confidence", "rule", "effect"),

@@ -343,14 +343,18 @@ def _print_run(settings: Config, incident: Incident, run: RunbookRun, form: Form
 
     def text(_row: Mapping[str, Any]) -> Iterable[str]:
         order = "contain first" if run.order == "contain" else "replace first"
-        yield paint(printable(f"{run.title}: {incident.name} {incident.masked}"), bold=True)
-        yield f"{incident.id}  {order} ({run.why}); {run.done} of {len(run.tasks)} done"
+        yield from (
+            paint(printable(f"{run.title}: {incident.name} {incident.masked}"), bold=True),
+            f"{incident.id}  {order} ({run.why}); {run.done} of {len(run.tasks)} done",
+        )
         phase = ""
         for task in run.tasks:
             if task.phase != phase:
                 phase = task.phase
-                yield ""
-                yield paint(PHASES[task.phase], bold=True)
+                yield from (
+                    "",
+                    paint(PHASES[task.phase], bold=True),
+                )
             yield _line(task, now, run.ended is not None)
             if not task.over and run.next is not None and task.id == run.next.id:
                 yield from _instructions(book, task, asked[task.id], {**incident.labels, "order": run.order})

@@ -31,22 +31,26 @@ def _event(due: Due, now: float, remind: float, host: str) -> Iterator[str]:
     day = datetime.fromtimestamp(due.at, UTC).date()
     name = hashlib.sha256(f"{secret.entry}\0{secret.name}\0{secret.mark}".encode("utf-8", "backslashreplace"))
     about = f"{due.why}. Owner: {secret.owner or 'nobody'}. Used by: {', '.join(secret.consumers) or 'nobody known'}."
-    yield "BEGIN:VEVENT"
-    yield f"UID:{name.hexdigest()[:32]}@{host}"
-    yield f"DTSTAMP:{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}"
-    yield f"DTSTART;VALUE=DATE:{day:%Y%m%d}"
-    yield f"DTEND;VALUE=DATE:{day + timedelta(days=1):%Y%m%d}"
-    yield f"SUMMARY:{_text(f'Rotate {secret.title}')}"
-    yield f"DESCRIPTION:{_text(about)}"
-    yield f"CATEGORIES:{','.join(_text(tag) for tag in ('rotation', *secret.tags))}"
-    yield f"PRIORITY:{ {'critical': 1, 'high': 2, 'medium': 5}.get(due.severity, 9) }"
-    yield "TRANSP:TRANSPARENT"
+    yield from (
+        "BEGIN:VEVENT",
+        f"UID:{name.hexdigest()[:32]}@{host}",
+        f"DTSTAMP:{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}",
+        f"DTSTART;VALUE=DATE:{day:%Y%m%d}",
+        f"DTEND;VALUE=DATE:{day + timedelta(days=1):%Y%m%d}",
+        f"SUMMARY:{_text(f'Rotate {secret.title}')}",
+        f"DESCRIPTION:{_text(about)}",
+        f"CATEGORIES:{','.join(_text(tag) for tag in ('rotation', *secret.tags))}",
+        f"PRIORITY:{ {'critical': 1, 'high': 2, 'medium': 5}.get(due.severity, 9) }",
+        "TRANSP:TRANSPARENT",
+    )
     if remind:
-        yield "BEGIN:VALARM"
-        yield "ACTION:DISPLAY"
-        yield f"TRIGGER:-P{math.ceil(remind / _DAY)}D"
-        yield f"DESCRIPTION:{_text(f'Rotate {secret.title}')}"
-        yield "END:VALARM"
+        yield from (
+            "BEGIN:VALARM",
+            "ACTION:DISPLAY",
+            f"TRIGGER:-P{math.ceil(remind / _DAY)}D",
+            f"DESCRIPTION:{_text(f'Rotate {secret.title}')}",
+            "END:VALARM",
+        )
     yield "END:VEVENT"
 
 
