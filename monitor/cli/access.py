@@ -9,7 +9,15 @@ import typer
 
 from monitor.access.policy import AccessConfig, breach, covers
 from monitor.access.reading import Reading
-from monitor.cli.common import ConfigOption, IncidentArgument, command_app, fail, read_config, since_when, with_store
+from monitor.cli.common import (
+    ConfigOption,
+    IncidentArgument,
+    command_app,
+    fail_if,
+    read_config,
+    since_when,
+    with_store,
+)
 from monitor.cli.kit import MOST, Format, FormatOption, LimitOption, emit_list
 from monitor.common.wording import stamp
 
@@ -118,8 +126,7 @@ def check(
         (("", lambda row: "WRONG" if row["wrong"] else "ok"), "secret", "principal", ("why", "reason")),
         nothing=_NOBODY,
     )
-    if any(row["wrong"] for row in rows.values()):
-        raise typer.Exit(1)
+    fail_if(any(row["wrong"] for row in rows.values()))
 
 
 @app.command(
@@ -148,13 +155,11 @@ def used(
     async def read(store: Store) -> list[Use]:
         incident: Incident = await store.incidents.get(ref)
         named = await store.access.names(incident, mark or ())
-        if mark and not named:
-            fail("no audit record that was read has this mark")
+        fail_if(mark and not named, "no audit record that was read has this mark")
         if mark or secret:
             await store.access.link(incident, dict.fromkeys([*named, *(secret or ())]))
         names = await store.access.names(incident)
-        if not names:
-            fail("nothing says what audit records call this secret: name it with --secret or --mark")
+        fail_if(not names, "nothing says what audit records call this secret: name it with --secret or --mark")
         since = min(incident.first_logged or incident.first_seen, incident.first_seen)
         return await store.access.uses(secrets=names, since=since, limit=MOST)
 

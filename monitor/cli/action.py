@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from monitor.actions.config import ActionConfig, load_ready
-from monitor.cli.common import ConfigOption, command_app, fail, paint, person, printable, read_config, with_store
+from monitor.cli.common import (
+    ConfigOption,
+    command_app,
+    fail,
+    fail_if,
+    paint,
+    person,
+    printable,
+    read_config,
+    with_store,
+)
 from monitor.cli.kit import Format, FormatOption, emit, emit_list, emit_one, field, fields
 from monitor.cli.verify import PartOption, ValueOption, parts_from, value_of
 from monitor.common.wording import moment, stamp
@@ -142,8 +152,7 @@ def run(
         emit_one({"would": done}, form, lambda _row: [printable(line) for line in done])
         return
     _print(done, form)
-    if done.state not in ("completed", "accepted"):
-        raise typer.Exit(1)
+    fail_if(done.state not in ("completed", "accepted"))
 
 
 def as_dict(run: ActionRun) -> dict[str, Any]:

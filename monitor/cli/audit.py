@@ -18,6 +18,7 @@ from monitor.cli.common import (
     ConfigOption,
     command_app,
     fail,
+    fail_if,
     json_text,
     paint,
     printable,
@@ -111,8 +112,7 @@ def audit(
     else:
         names = map(Redactor(engine.worker()), map(str, looked_at))
         typer.echo(report.markdown(judged, now, __version__, [*names]), nl=False)
-    if any(one.verdict == "fail" and not one.accepted for one in judged):
-        raise typer.Exit(1)
+    fail_if(any(one.verdict == "fail" and not one.accepted for one in judged))
 
 
 def _items(only: Sequence[str]) -> list[str]:

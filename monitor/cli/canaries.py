@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from monitor.cli.common import fail, person, printable, redacted, with_store
+from monitor.cli.common import fail, fail_if, person, printable, redacted, with_store
 from monitor.cli.kit import Format, emit_list
 from monitor.common.text import token_like
 from monitor.common.wording import stamp
@@ -30,12 +30,14 @@ _HOW = "give --at FILE, or --at - to print the value and put it somewhere yourse
 
 def plant(settings: Config, name: str, shot: Ammunition, rule: str, *, at: str | None, note: str) -> None:
     """Known first, then planted: nothing sees it in between. With `at` "-" the value goes to stdout, alone."""
-    if not _NAME.fullmatch(name) or token_like(name):
-        fail("--canary takes a name of letters, digits, dots and dashes, which is shown in alerts", 2)
+    fail_if(
+        not _NAME.fullmatch(name) or token_like(name),
+        "--canary takes a name of letters, digits, dots and dashes, which is shown in alerts",
+        2,
+    )
     if at is None:
         fail(_HOW, 2)
-    if not shot.written:
-        fail(f"no rule finds a secret of {rule} in a line of settings; choose another with --rule", 2)
+    fail_if(not shot.written, f"no rule finds a secret of {rule} in a line of settings; choose another with --rule", 2)
     path = None if at == "-" else _home(settings, at)
     if path is not None and not os.path.isdir(path.parent):  # never raises
         fail(f"{printable(redacted(settings, str(path.parent)))} is no folder; {_HOW}", 2)

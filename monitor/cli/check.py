@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from monitor.cli.common import ConfigOption, command_app, paint, printable, read_config
+from monitor.cli.common import ConfigOption, command_app, fail_if, paint, printable, read_config
 from monitor.cli.kit import FormatOption, emit
 from monitor.common.credential import Credential, CredentialError
 from monitor.common.http import Http, RemoteError
@@ -107,10 +107,8 @@ def check(
 
     emit([finding._asdict() for finding in findings], form, text)
     kinds = {finding.kind for finding in findings}
-    if kinds & {"configuration", "rules"}:
-        raise typer.Exit(EX_CONFIG)
-    if "environment" in kinds:
-        raise typer.Exit(1)
+    fail_if(kinds & {"configuration", "rules"}, code=EX_CONFIG)
+    fail_if("environment" in kinds)
 
 
 def _rules(config: Config) -> list[CheckFinding]:

@@ -37,6 +37,7 @@ __all__ = [
     "complete_rules",
     "complete_sinks",
     "fail",
+    "fail_if",
     "find_rule",
     "json_text",
     "known_rule",
@@ -54,6 +55,7 @@ __all__ = [
     "started",
     "sure",
     "typed",
+    "usage",
     "with_store",
 ]
 
@@ -249,6 +251,20 @@ def fail(message: str, code: int = 1) -> NoReturn:
     """End with one line on standard error."""
     typer.echo(message, err=True)
     raise typer.Exit(code)
+
+
+def fail_if(wrong: object, message: str = "", code: int = 1) -> None:
+    """End with this exit code where something is wrong; without a message what it is was said."""
+    if wrong and message:
+        fail(message, code)
+    if wrong:
+        raise typer.Exit(code)
+
+
+def usage(*checks: tuple[object, str]) -> None:
+    """End with exit code 2 and the first message whose check holds: what was typed makes no sense."""
+    for wrong, message in checks:
+        fail_if(wrong, message, 2)
 
 
 def lasting(option: str, text: str) -> float:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from monitor.cli.common import ConfigOption, command_app, fail, paint, printable, read_config
+from monitor.cli.common import ConfigOption, command_app, fail, fail_if, paint, printable, read_config
 from monitor.cli.github_requests import requests
 from monitor.cli.github_session import SourceOption, client_of, incidents_of, rows_of, sources_of
 from monitor.cli.kit import FormatOption, emit, emit_list, table
@@ -68,8 +68,7 @@ def doctor(
                 yield "unknown: GitHub shows these switches to administrators of the repository only"
 
     emit(rows, form, text)
-    if any(row.get("ok") is False for row in rows):
-        raise typer.Exit(1)
+    fail_if(any(row.get("ok") is False for row in rows))
 
 
 @app.command(
@@ -133,8 +132,7 @@ def backfill(source: SourceOption = None, config: ConfigOption = None) -> None:
         whole = [asyncio.run(_backfill(settings, one)) for one in sources_of(settings, source)]
     except KeyboardInterrupt:
         fail("stopped; the next backfill, or `monitor run`, goes on here", 130)
-    if not all(whole):
-        raise typer.Exit(1)
+    fail_if(not all(whole))
 
 
 @app.command(
@@ -160,8 +158,7 @@ def write_back(
             yield f"{'wrote' if row['done'] else 'would write'}: PATCH {row['path']}: {printable(body)}"
 
     emit(rows, form, text)
-    if apply and not all(row["done"] for row in rows):
-        raise typer.Exit(1)
+    fail_if(apply and not all(row["done"] for row in rows))
 
 
 async def _examine(source: GitHubConfig) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from monitor.cli.common import ConfigOption, printable, read_config
+from monitor.cli.common import ConfigOption, fail_if, printable, read_config
 from monitor.cli.github_session import SourceOption, client_of, incidents_of, reported, sources_of
 from monitor.cli.kit import FormatOption, emit_list
 
@@ -41,8 +41,7 @@ def requests(source: SourceOption = None, form: FormatOption = "text", config: C
     emit_list(rows, form, columns, nothing="no request waits", spare=("kind", "incident"))
     for problem in unread:
         typer.echo(printable(problem), err=True)
-    if unread:
-        raise typer.Exit(1)
+    fail_if(unread)
 
 
 def _asked(row: Mapping[str, Any]) -> str:

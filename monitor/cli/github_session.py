@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from monitor.cli.common import fail, printable, redacted
+from monitor.cli.common import fail, fail_if, printable, redacted
 from monitor.config.state import database
 from monitor.github.source import GitHubConfig
 
@@ -29,8 +29,7 @@ SourceOption = Annotated[
 def sources_of(config: Config, name: str | None) -> list[GitHubConfig]:
 
     found = [source for source in config.sources if isinstance(source, GitHubConfig)]
-    if not found:
-        fail('there is no [[sources]] with type = "github" in the configuration')
+    fail_if(not found, 'there is no [[sources]] with type = "github" in the configuration')
     if name is not None:
         found = [source for source in found if source.name == name]
         if not found:

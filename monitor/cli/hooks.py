@@ -22,6 +22,7 @@ from monitor.cli.common import (
     at_least,
     command_app,
     fail,
+    fail_if,
     printable,
     scan_config,
     sure,
@@ -263,8 +264,11 @@ def _rows(said: bytes, count: int) -> Iterator[list[str]]:
     for line in said.decode("utf-8", "surrogateescape").splitlines():
         row = line.split(" ")
         names = row[1::2] if count == 4 else row[:2]
-        if line and (len(row) < count or not all(_NAME.fullmatch(name) for name in names[:2])):
-            fail("standard input is not what git tells this hook", 2)
+        fail_if(
+            line and (len(row) < count or not all(_NAME.fullmatch(name) for name in names[:2])),
+            "standard input is not what git tells this hook",
+            2,
+        )
         if line:
             yield row
 
@@ -276,12 +280,12 @@ def _place(git: Git, *, shared: bool = True) -> Folder:
         place = folder_of(git)
     except GitError as error:
         fail(printable(str(error)), 2)
-    if place.shared and not shared:
-        fail(
-            f"git looks for hooks in {printable(str(place.path))} ({place.shared}), for other repositories too: "
-            "change them there with --shared, or set core.hooksPath here",
-            2,
-        )
+    fail_if(
+        place.shared and not shared,
+        f"git looks for hooks in {printable(str(place.path))} ({place.shared}), for other repositories too: "
+        "change them there with --shared, or set core.hooksPath here",
+        2,
+    )
     return place
 
 

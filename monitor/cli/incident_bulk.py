@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitor.cli.common import fail, printable, redacted, with_store
+from monitor.cli.common import fail, fail_if, printable, redacted, with_store
 from monitor.routing.match import Matcher
 
 if TYPE_CHECKING:
@@ -44,15 +44,12 @@ def chosen(
     verb: str,
 ) -> list[str]:
     """Their ids, or what was typed. With matchers it is shown what fits, and asked whether that is meant."""
-    if bool(refs) == bool(match):
-        fail("say which: ids, or --match with a matcher", 2)
+    fail_if(bool(refs) == bool(match), "say which: ids, or --match with a matcher", 2)
     if refs:
         return list(refs)
     found = with_store(settings, _fitting([_parsed(settings, one) for one in match or ()], states))
-    if not found:
-        fail(f"no incident fits that is {' or '.join(states)}")
-    if len(found) > MOST:
-        fail(f"more than {MOST:,} fit, which is more than is done at once: add a matcher", 2)
+    fail_if(not found, f"no incident fits that is {' or '.join(states)}")
+    fail_if(len(found) > MOST, f"more than {MOST:,} fit, which is more than is done at once: add a matcher", 2)
     for line in _shown(found):
         typer.echo(line, err=True)
     confirm(f"{verb} {len(found):,} incident{'s' if len(found) > 1 else ''}?", yes=yes)
@@ -63,8 +60,7 @@ def confirm(question: str, *, yes: bool) -> None:
     """Ends the command where it is not meant, or nobody can be asked."""
     if yes:
         return
-    if not sys.stdin.isatty():
-        fail(f"{question} Nobody can be asked here: say --yes", 2)
+    fail_if(not sys.stdin.isatty(), f"{question} Nobody can be asked here: say --yes", 2)
     if not typer.confirm(question, err=True):
         fail("nothing was done")
 

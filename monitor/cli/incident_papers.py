@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from monitor.cli.common import ConfigOption, IncidentArgument, json_text, printable, read_config, with_store
+from monitor.cli.common import ConfigOption, IncidentArgument, fail_if, json_text, printable, read_config, with_store
 from monitor.cli.kit import FormatOption, emit_list, emit_one
 from monitor.common.wording import stamp
 
@@ -107,8 +107,7 @@ def verify(accept: AcceptOption = False, form: FormatOption = "text", config: Co
             yield "sealed anew as it is"
 
     emit_one(row, form, text)
-    if verdict.problems and not accept:
-        raise typer.Exit(1)
+    fail_if(verdict.problems and not accept)
 
 
 def _dossier(ref: str, config: Path | None) -> Dossier:

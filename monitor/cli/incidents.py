@@ -20,6 +20,7 @@ from monitor.cli.common import (
     command_app,
     complete_rules,
     fail,
+    fail_if,
     lasting,
     noted,
     person,
@@ -167,8 +168,11 @@ def assign(
     config: ConfigOption = None,
 ) -> None:
     *refs, whose = names
-    if not _PERSON.fullmatch(whose) or token_like(whose):
-        fail("a person is 1 to 64 letters, digits and . _ @ -: it is in the history", 2)
+    fail_if(
+        not _PERSON.fullmatch(whose) or token_like(whose),
+        "a person is 1 to 64 letters, digits and . _ @ -: it is in the history",
+        2,
+    )
     settings = read_config(config, store_only="act")
     ids = chosen(settings, refs, match, ("open", "acknowledged"), yes=yes, verb=f"To {whose}: assign")
     actor, kept = person(), noted(settings, note)
@@ -393,5 +397,4 @@ def _change(
             )
 
     emit(map(as_dict, done), form, text)
-    if problems:
-        fail("\n".join(printable(problem) for problem in problems))
+    fail_if(problems, "\n".join(printable(problem) for problem in problems))

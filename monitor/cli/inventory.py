@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.cli.common import ConfigOption, command_app, fail, paint, printable, read_config, redacted, with_store
+from monitor.cli.common import (
+    ConfigOption,
+    command_app,
+    fail,
+    fail_if,
+    paint,
+    printable,
+    read_config,
+    redacted,
+    with_store,
+)
 from monitor.cli.inventory_check import EntriesArgument, check, entries_named
 from monitor.cli.kit import FormatOption, emit, emit_list, emit_one, field, fields, spoken
 from monitor.common.wording import stamp
@@ -57,8 +67,7 @@ def sync(
 
     rows = with_store(settings, work, make=True)
     emit(rows, form, lambda rows: (line for row in rows for line in _told(row)))
-    if any(row["error"] for row in rows):
-        raise typer.Exit(1)
+    fail_if(any(row["error"] for row in rows))
 
 
 def _outcome(entry: str, told: Difference, error: str) -> dict[str, Any]:
@@ -231,8 +240,7 @@ def doctor(entries: EntriesArgument = None, form: FormatOption = "text", config:
 
     rows = with_store(settings, work, missing=lambda: asyncio.run(work(None)))  # before the first start, too
     emit(rows, form, text)
-    if any(row["faults"] for row in rows):
-        raise typer.Exit(1)
+    fail_if(any(row["faults"] for row in rows))
 
 
 @app.command(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.cli.common import ConfigOption, fail, paint, printable, read_config, redacted, with_store
+from monitor.cli.common import ConfigOption, fail, fail_if, paint, printable, read_config, redacted, with_store
 from monitor.cli.kit import FormatOption, emit
 from monitor.common.environments import known_as
 from monitor.common.wording import stamp
@@ -73,10 +73,8 @@ def check(
     rows += [{"kind": "entry", "name": name, "state": "unknown", "where": [], "why": unasked[name]} for name in unasked]
     emit(rows, form, lambda rows: _text(rows, redact(environment)))
     states = {one.state for one in found}
-    if states & set(WRONG):
-        raise typer.Exit(1)
-    if unasked or "unknown" in states or (strict and "unread" in states):
-        raise typer.Exit(2)
+    fail_if(states & set(WRONG))
+    fail_if(unasked or "unknown" in states or (strict and "unread" in states), code=2)
 
 
 def _wanted(file: Path, without: Sequence[str]) -> tuple[list[str], str]:
@@ -177,8 +175,7 @@ def _text(rows: Iterable[Mapping[str, Any]], environment: str) -> Iterable[str]:
 
 def entries_named(settings: Config, names: Sequence[str] | None) -> list[ManagerConfig]:
     known = {entry.name: entry for entry in settings.inventory}
-    if not known:
-        fail("there is no [[inventory]] in the configuration; docs/inventory.md says how to write one", 2)
+    fail_if(not known, "there is no [[inventory]] in the configuration; docs/inventory.md says how to write one", 2)
     for name in names or ():
         if name not in known:
             fail(f"no [[inventory]] is named {printable(redacted(settings, name))!r}; there are {', '.join(known)}", 2)

@@ -27,7 +27,7 @@ from monitor.cli.common import (
     ConfigOption,
     at_least,
     command_app,
-    fail,
+    fail_if,
     printable,
     read_config,
     sure,
@@ -76,8 +76,7 @@ def mask(
 ) -> None:
     from monitor.config.state import key
 
-    if bool(files) != in_place:
-        fail("name files together with --in-place, or neither to mask standard input", 2)
+    fail_if(bool(files) != in_place, "name files together with --in-place, or neither to mask standard input", 2)
     settings = read_config(config, rules_only=not report)
     if report:
         with_store(settings, _nothing)  # a state that is not there is told before the stream begins

@@ -11,7 +11,7 @@ from monitor.cli.common import (
     ConfigOption,
     command_app,
     complete_sinks,
-    fail,
+    fail_if,
     read_config,
     since_when,
     with_store,
@@ -104,8 +104,7 @@ def retry(
     form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
-    if bool(ref) == bool(sink):
-        fail("name ids, or a sink with --sink", 2)
+    fail_if(bool(ref) == bool(sink), "name ids, or a sink with --sink", 2)
 
     async def work(store: Store) -> list[OutboxEntry]:
         found = await _chosen(store, ref, sink)
@@ -131,8 +130,7 @@ def discard(
 
     done = with_store(read_config(config, store_only="act"), work)
     emit(map(as_dict, done), form, lambda rows: [f"{len(rows)} discarded"])
-    if len(done) < len(ref):
-        fail("some are being sent, or were sent meanwhile; `monitor outbox list` shows them")
+    fail_if(len(done) < len(ref), "some are being sent, or were sent meanwhile; `monitor outbox list` shows them")
 
 
 async def _chosen(store: Store, refs: Sequence[str] | None, sink: str | None) -> list[OutboxEntry]:

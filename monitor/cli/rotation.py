@@ -14,6 +14,7 @@ from monitor.cli.common import (
     NoteOption,
     command_app,
     fail,
+    fail_if,
     lasting,
     paint,
     person,
@@ -58,8 +59,7 @@ def due(form: FormatOption = "text", config: ConfigOption = None) -> None:
     settings = read_config(config, store_only="look", needs=_NEEDS)
     found = [one for one in _plan(settings) if one.standing != "later"]
     _show(settings, found, form, "nothing is due")
-    if any(one.standing == "overdue" for one in found):
-        raise typer.Exit(1)
+    fail_if(any(one.standing == "overdue" for one in found))
 
 
 @app.command(
@@ -112,8 +112,7 @@ def start(
     form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
-    if (not refs) == (tag is None):
-        fail("name secrets, or a tag with --tag", 2)
+    fail_if((not refs) == (tag is None), "name secrets, or a tag with --tag", 2)
     settings = read_config(config, store_only="act", needs=_NEEDS)
     why = typed(settings, note) or (reason.words if reason else "somebody asked for it")
     chosen, unknown = with_store(settings, lambda store: _named(store, refs or ()) if refs else _tagged(store, tag))
@@ -123,12 +122,10 @@ def start(
         fail(printable("; ".join(unknown.values()) or none))
     begun, refused = _begin(settings, [(one, why) for one in chosen], reason)
     refused |= unknown
-    if not begun and refs:
-        fail(printable("; ".join(refused.values())))
+    fail_if(not begun and refs, printable("; ".join(refused.values())))
     asked = _ask(settings, begun) if provider else {}
     _started(begun, refused, asked, form)
-    if refused or any(came != "accepted" for came, _ in asked.values()):
-        raise typer.Exit(1)
+    fail_if(refused or any(came != "accepted" for came, _ in asked.values()))
 
 
 @app.command(
@@ -155,8 +152,7 @@ def done(
     from monitor.cli.verify import value_of
     from monitor.rotation.work import close
 
-    if anyway and not note:
-        fail("say with --note why it is closed without evidence", 2)
+    fail_if(anyway and not note, "say with --note why it is closed without evidence", 2)
     old = value_of("--old-from", old_from)
     settings = read_config(config, store_only="act", needs=("rotation", "inventory", "verify"), enter=True)
     reason, key = typed(settings, note), state.key(settings)
@@ -194,8 +190,7 @@ def done(
             yield paint(f"no evidence about the issuer, which was not asked about the old value: {asks}", "yellow")
 
     emit_one(row, form, text)
-    if lacks and not anyway:
-        raise typer.Exit(1)
+    fail_if(lacks and not anyway)
 
 
 @app.command(
@@ -257,8 +252,7 @@ def departed(
         nothing=f"nothing: no record shows that {printable(shown)} read a secret, and no [[access]] permits it",
         notes=(paint(f"{printable(title)}: not opened: {printable(why)}", "yellow") for title, why in refused.items()),
     )
-    if refused:
-        raise typer.Exit(1)
+    fail_if(refused)
 
 
 def _refresh(settings: Config, ref: str) -> None:
@@ -407,8 +401,11 @@ def _refused(settings: Config, seen: Shown, key: bytes, value: str, rule: str | 
     from monitor.cli.verify import ask_once
 
     known = {print_.fingerprint for print_ in seen.old.prints}
-    if fingerprint(key, value.encode()) not in known:
-        fail("this is not the value that is to go: its fingerprint is another one", 2)
+    fail_if(
+        fingerprint(key, value.encode()) not in known,
+        "this is not the value that is to go: its fingerprint is another one",
+        2,
+    )
     # Whoever closes the rotation says that it was taken back, and the manager gives another one.
     verdict, _ = ask_once(settings, value, rule, {}, yes=yes, taken=True)
     if verdict.status != "refused":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.cli.common import ConfigOption, command_app, fail, paint, printable, read_config, with_store
+from monitor.cli.common import ConfigOption, command_app, fail_if, paint, printable, read_config, with_store
 from monitor.cli.kit import Column, FormatOption, emit_list, emit_one, table
 from monitor.common.wording import moment
 from monitor.routing.routes import Policy, Route, labels
@@ -78,8 +78,7 @@ def check(
     config: ConfigOption = None,
 ) -> None:
     settings = read_config(config, needs=_NEEDS)
-    if bool(labels) == (incident is not None):
-        fail("give labels such as severity=critical, or --incident ID", 2)
+    fail_if(bool(labels) == (incident is not None), "give labels such as severity=critical, or --incident ID", 2)
     places = _stored(settings, incident) if incident is not None else [_labels(labels or [])]
     policy = _in_force(settings)
     held = _held(settings, incident) if incident is not None else {}
@@ -96,8 +95,9 @@ def _labels(texts: Sequence[str]) -> dict[str, str]:
     given = {}
     for text in texts:
         name, equals, value = text.partition("=")
-        if not equals or not name:
-            fail(f"{printable(text)}: not a label; write NAME=VALUE, such as severity=critical", 2)
+        fail_if(
+            not equals or not name, f"{printable(text)}: not a label; write NAME=VALUE, such as severity=critical", 2
+        )
         given[name] = value
     rule = given.get("rule")
     of_rule = (

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from monitor.cli.common import ConfigOption, command_app, fail, printable
+from monitor.cli.common import ConfigOption, command_app, fail, fail_if, printable
 from monitor.cli.kit import tracked
 
 __all__ = ["imports", "new"]
@@ -79,8 +79,7 @@ def _import(tool: str, path: Path, output: Path | None, *, replace: bool, verbos
 
     for line in _report(done.problems, verbose):
         typer.echo(printable(line), err=True)
-    if not done.rules:
-        fail("no rule could be converted")
+    fail_if(not done.rules, "no rule could be converted")
     _write(convert.to_toml(done.rules, f"Imported from {printable(path.name)} of {tool}."), output)
     refused = sum(why.startswith("not converted: ") for _, why in done.problems)
     typer.echo(f"{len(done.rules)} rules converted, {refused} not", err=True)
@@ -115,8 +114,11 @@ def new(
     from detectors.author.convert import rule_id
 
     prefix = re.sub(r"[^a-z0-9]+", "_", vendor.lower()).strip("_")
-    if not prefix or not re.search(r"[a-z0-9]", kind.lower()):
-        fail("VENDOR and KIND need letters or digits: monitor rules new acme api-key", 2)
+    fail_if(
+        not prefix or not re.search(r"[a-z0-9]", kind.lower()),
+        "VENDOR and KIND need letters or digits: monitor rules new acme api-key",
+        2,
+    )
     _free(output)
     fields = {
         "<ID>": rule_id(f"{vendor}-{kind}"),
@@ -137,8 +139,11 @@ def new(
 
 
 def _free(output: Path | None) -> None:
-    if output is not None and output.exists():
-        fail(f"{printable(str(output))}: is there already; remove it first, or name another file", 2)
+    fail_if(
+        output is not None and output.exists(),
+        f"{printable(str(output))}: is there already; remove it first, or name another file",
+        2,
+    )
 
 
 def _write(text: str, output: Path | None) -> None:

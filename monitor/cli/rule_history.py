@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.cli.common import ConfigOption, fail, printable, read_config, with_store
+from monitor.cli.common import ConfigOption, fail, fail_if, printable, read_config, with_store
 from monitor.cli.kit import MOST, FormatOption, emit, table
 from monitor.common.text import veiled
 
@@ -47,8 +47,7 @@ def diff(
         yield from _text(rows)
 
     emit(rows, form, text)
-    if any(row["about"] != "rule" for row in rows):
-        raise typer.Exit(1)
+    fail_if(any(row["about"] != "rule" for row in rows))
 
 
 def _counts(changes: Sequence[RuleChange]) -> str:

@@ -17,6 +17,7 @@ from monitor.cli.common import (
     command_app,
     complete_rules,
     fail,
+    fail_if,
     find_rule,
     known_rule,
     paint,
@@ -182,8 +183,7 @@ def check(
             yield f"{len(chosen)} rules: {examples} examples found, {counter} counter-examples not found"
 
     emit([{"problem": problem} for problem in problems], form, text)
-    if problems:
-        fail(f"{len(problems)} of {examples + counter} examples failed")
+    fail_if(problems, f"{len(problems)} of {examples + counter} examples failed")
 
 
 @app.command(
@@ -248,6 +248,9 @@ def _sample(path: Path) -> bytes:
             data = file.read(16 << 20)
     except OSError as error:
         fail(f"{printable(str(path))}: {error.strerror}", 2)
-    if len(data) < 64 << 10:
-        fail(f"{printable(str(path))}: {len(data):,} bytes are too few to measure on; give 64 KiB or more", 2)
+    fail_if(
+        len(data) < 64 << 10,
+        f"{printable(str(path))}: {len(data):,} bytes are too few to measure on; give 64 KiB or more",
+        2,
+    )
     return data

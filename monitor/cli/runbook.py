@@ -16,6 +16,7 @@ from monitor.cli.common import (
     IncidentArgument,
     command_app,
     fail,
+    fail_if,
     noted,
     paint,
     person,
@@ -317,8 +318,7 @@ def lint(
         yield f"{len(paths)} runbooks, {wrong} wrong" if wrong else f"{len(paths)} runbooks, all right"
 
     emit(rows, form, text)
-    if rows:
-        raise typer.Exit(1)
+    fail_if(rows)
 
 
 def _change(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitor.cli.common import ConfigOption, command_app, complete_rules, fail, find_rule, read_config
+from monitor.cli.common import ConfigOption, command_app, complete_rules, fail, fail_if, find_rule, read_config
 from monitor.cli.kit import FormatOption, emit
 from monitor.config.state import key
 from monitor.site import build_engine, read_rules
@@ -113,8 +113,11 @@ def ammunition(settings: Config, rule: Rule) -> Ammunition:
 
     logged = worker.scan(f"{before}{value}\n".encode())
     logged.sort(key=lambda match: match.rule.id != rule.id)
-    if not logged or logged[0].rule.id != rule.id:
-        fail(f"rule {rule.id} finds none of its own secrets in a log line; choose another with --rule", 2)
+    fail_if(
+        not logged or logged[0].rule.id != rule.id,
+        f"rule {rule.id} finds none of its own secrets in a log line; choose another with --rule",
+        2,
+    )
     bare = min(match.start for match in logged) == len(before) or bool(_URL.match(value))
     line = f"{re.sub('[^A-Z0-9]', '_', rule.id.upper())}={value}" if bare else value
 
@@ -123,6 +126,9 @@ def ammunition(settings: Config, rule: Rule) -> Ammunition:
 
     written = prints(worker.scan(f"{line}\n".encode()))
     others = [print_ for print_ in prints([*logged, *worker.scan(raw.encode())]) if print_ not in written]
-    if not {*written, *others}.isdisjoint(prints(worker.scan(another.encode()))):
-        fail(f"the examples of rule {rule.id} hold a fixed secret: write it as a template, such as {{alnum:20}}", 2)
+    fail_if(
+        not {*written, *others}.isdisjoint(prints(worker.scan(another.encode()))),
+        f"the examples of rule {rule.id} hold a fixed secret: write it as a template, such as {{alnum:20}}",
+        2,
+    )
     return Ammunition(value, line, prints(logged), written, others)

@@ -17,6 +17,7 @@ from monitor.cli.common import (
     at_least,
     command_app,
     fail,
+    fail_if,
     known_rule,
     printable,
     read_config,
@@ -24,6 +25,7 @@ from monitor.cli.common import (
     scan_config,
     started,
     sure,
+    usage,
     with_store,
 )
 from monitor.cli.scan_accept import books_at, books_in, wish
@@ -254,10 +256,10 @@ def _store(
 
 
 def _refuse_reveal(asked: ScanRequest) -> None:
-    if asked.reveal and not sys.stdout.isatty():
-        fail("--reveal shows secrets, so it works on a terminal only", 2)
-    if asked.reveal and asked.form is not ScanFormat.text:
-        fail("--reveal is for --format text", 2)
+    usage(
+        (asked.reveal and not sys.stdout.isatty(), "--reveal shows secrets, so it works on a terminal only"),
+        (asked.reveal and asked.form is not ScanFormat.text, "--reveal is for --format text"),
+    )
 
 
 def _refuse_together(asked: ScanRequest) -> None:
@@ -271,18 +273,19 @@ def _refuse_together(asked: ScanRequest) -> None:
     for_logs = {"--since": asked.since, "--token": asked.token}
     if asked.other and (odd := [name for name, value in for_files.items() if value]):
         fail(f"{odd[0]} is for files, not for {asked.other}", 2)
-    if asked.actions and asked.accept is not None:
-        fail("--accept is for files and commits, not for --actions", 2)
+    fail_if(asked.actions and asked.accept is not None, "--accept is for files and commits, not for --actions", 2)
     if not asked.actions and (odd := [name for name, value in for_logs.items() if value]):
         fail(f"{odd[0]} goes with --actions", 2)
-    if asked.report and asked.other != "--git":
-        fail("--report goes with --git", 2)
+    fail_if(asked.report and asked.other != "--git", "--report goes with --git", 2)
 
 
 def _refuse_unwritable(paths: Iterable[Path]) -> None:
     for path in paths:
-        if not os.access(path.parent, os.W_OK | os.X_OK):
-            fail(f"{printable(str(path))}: its folder is not one that this user may write to", 2)
+        fail_if(
+            not os.access(path.parent, os.W_OK | os.X_OK),
+            f"{printable(str(path))}: its folder is not one that this user may write to",
+            2,
+        )
 
 
 def _settings(asked: ScanRequest) -> Config | None:
@@ -291,28 +294,25 @@ def _settings(asked: ScanRequest) -> Config | None:
     settings = read_config(asked.config, foreign=True) if whole else scan_config(asked.config)
     if asked.report and settings:
         with_store(settings, _nothing)  # a state that is not there is reported before the scan begins
-    if asked.inventory and not (settings and settings.inventory):
-        fail(_NO_INVENTORY, 2)
+    fail_if(asked.inventory and not (settings and settings.inventory), _NO_INVENTORY, 2)
     return settings
 
 
 def _places(asked: ScanRequest) -> list[str]:
     """What is to be scanned, once it is known to make sense; what does not ends the command with exit code 2."""
     paths = asked.paths or []
-    if asked.since_last and not asked.history:
-        fail("--since-last goes with --git", 2)
-    if asked.since_last and paths:
-        fail("--since-last takes no range: it is about all that came since", 2)
-    if asked.history and asked.staged:
-        fail("--git and --staged: one of them", 2)
-    if asked.staged and paths:
-        fail("--staged takes no path: it is about the repository of the current folder", 2)
+    usage(
+        (asked.since_last and not asked.history, "--since-last goes with --git"),
+        (asked.since_last and paths, "--since-last takes no range: it is about all that came since"),
+        (asked.history and asked.staged, "--git and --staged: one of them"),
+        (asked.staged and paths, "--staged takes no path: it is about the repository of the current folder"),
+    )
     if asked.history or asked.staged:
         return paths
-    if not paths:
-        fail("name what to scan: files, folders, or `-` for standard input", 2)
-    if "-" in paths and len(paths) > 1:
-        fail("`-` (standard input) goes alone", 2)
+    usage(
+        (not paths, "name what to scan: files, folders, or `-` for standard input"),
+        ("-" in paths and len(paths) > 1, "`-` (standard input) goes alone"),
+    )
     if not any(path == "-" or os.path.lexists(path) for path in paths):
         fail(f"{printable(paths[0])}: there is no such file or folder", 2)
     return paths

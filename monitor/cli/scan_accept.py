@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from monitor.cli.common import fail, lasting, person, printable
+from monitor.cli.common import fail, fail_if, lasting, person, printable
 from monitor.scan.accepted import (
     FILE,
     LARGEST,
@@ -77,12 +77,14 @@ class Wish:
 def wish(what: str | None, reason: str, duration: str | None, paths: Sequence[str], git: Git | None) -> Wish | None:
     """Of the options; what makes no sense ends the command with exit code 2."""
     if what is None:
-        if reason or duration:
-            fail("--reason and --for go with --accept", 2)
+        fail_if(reason or duration, "--reason and --for go with --accept", 2)
         return None
     seconds = lasting("--for", duration or "0s")
-    if not what.strip() or not reason.strip() or not 0 < seconds <= _LONGEST:
-        fail("--accept needs --reason, which says why, and --for, how long: at most 400 days", 2)
+    fail_if(
+        not what.strip() or not reason.strip() or not 0 < seconds <= _LONGEST,
+        "--accept needs --reason, which says why, and --for, how long: at most 400 days",
+        2,
+    )
     path, author = (_place(paths), person()) if git is None else _of(git)
 
     book = _read(path, str(path.parent) if git is None else None) or fresh()
@@ -136,8 +138,7 @@ def _read(path: Path, root: str | None) -> Book | None:
 def _place(paths: Sequence[str]) -> Path:
     """The file for what is found there: one that there is, else at the top of the repository, here, or beside it."""
 
-    if paths == ["-"]:
-        fail("--accept is for what lies in files", 2)
+    fail_if(paths == ["-"], "--accept is for what lies in files", 2)
     if (there := above(paths[0])) is not None:
         return there
     return folders(paths[0])[-1] / FILE

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from monitor.cli.common import fail, printable
+from monitor.cli.common import fail, printable, usage
 from monitor.clients.storage import Storage, StorageError
 from monitor.common.http import RemoteError, in_the_clear
 from monitor.github.auth import AuthError
@@ -54,10 +54,10 @@ def asked_for(
 
     from monitor.common.duration import parse_duration
 
-    if other or paths:
-        fail("--actions goes alone: without paths, --git and --staged", 2)
-    if in_the_clear(base_url):
-        fail("--base-url: the token would go over the network unencrypted: use https", 2)
+    usage(
+        (other or paths, "--actions goes alone: without paths, --git and --staged"),
+        (in_the_clear(base_url), "--base-url: the token would go over the network unencrypted: use https"),
+    )
     keys = {"name": "scan", "type": "github-actions", "repo": repo, "token": token or _TOKEN, "base_url": base_url}
     options = {"repo": "--actions", "token": "--token", "base_url": "--base-url"}
     try:

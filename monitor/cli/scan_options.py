@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from monitor.cli.common import Confidence, complete_rules, fail
+from monitor.cli.common import Confidence, complete_rules, fail_if
 from monitor.cli.scan_session import ScanFormat
 from monitor.common.severity import Severity
 
@@ -217,6 +217,9 @@ class ScanRequest:
 
 def _document(text: str) -> tuple[ScanFormat, Path]:
     name, _, path = text.partition("=")
-    if name not in [form.value for form in ScanFormat if form.document] or not path:
-        fail("--also: write FORM=FILE, with json, sarif or gitlab as FORM", 2)
+    fail_if(
+        name not in [form.value for form in ScanFormat if form.document] or not path,
+        "--also: write FORM=FILE, with json, sarif or gitlab as FORM",
+        2,
+    )
     return ScanFormat(name), Path(path)

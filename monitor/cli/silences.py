@@ -13,6 +13,7 @@ from monitor.cli.common import (
     ConfigOption,
     command_app,
     fail,
+    fail_if,
     lasting,
     person,
     printable,
@@ -84,8 +85,7 @@ def add(
     from monitor.routing.match import Matcher
 
     seconds = lasting("--for", duration)
-    if seconds <= 0 or not reason.strip():
-        fail("--for must be longer than nothing, and --note say why", 2)
+    fail_if(seconds <= 0 or not reason.strip(), "--for must be longer than nothing, and --note say why", 2)
     settings = read_config(config, store_only="act")
     for text in matchers:
         try:
@@ -95,12 +95,16 @@ def add(
         if why:
             fail(printable(redacted(settings, why)), 2)
     begin = None if starts is None else starts.replace(tzinfo=starts.tzinfo or UTC).timestamp()
-    if begin is not None and begin + seconds <= time.time():
-        fail("--starts lies so far back that the silence is over already", 2)
+    fail_if(
+        begin is not None and begin + seconds <= time.time(),
+        "--starts lies so far back that the silence is over already",
+        2,
+    )
 
     kept = [typed(settings, text) for text in matchers]
-    if kept != matchers:
-        fail("a matcher holds a secret, which would be stored; match by rule, source or name instead", 2)
+    fail_if(
+        kept != matchers, "a matcher holds a secret, which would be stored; match by rule, source or name instead", 2
+    )
     why = typed(settings, reason.strip())
     rule = with_store(
         settings, lambda store: store.silences.add(kept, seconds, actor=person(), reason=why, starts=begin)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from monitor.cli.common import ConfigOption, command_app, complete_sinks, fail, printable, read_config
+from monitor.cli.common import ConfigOption, command_app, complete_sinks, fail, fail_if, printable, read_config
 from monitor.cli.kit import FormatOption, emit_list, emit_one
 from monitor.common.http import Http, RemoteError
 from monitor.common.notification import Notification, Receipt
@@ -56,8 +56,7 @@ def check(
     row = {"name": name, "type": chosen.type, "ok": problem is None, "problem": problem, "receipt": dict(receipt or {})}
 
     emit_one(row, form, lambda row: [f"{name}: {printable(problem) if problem else 'accepted'}"])
-    if problem:
-        raise typer.Exit(1)
+    fail_if(problem)
 
 
 async def _send(config: SinkConfig, host: str) -> Receipt | None:

@@ -16,6 +16,7 @@ from monitor.cli.common import (
     ConfigOption,
     command_app,
     fail,
+    fail_if,
     lasting,
     person,
     printable,
@@ -62,8 +63,7 @@ def add(
     from monitor.store.suppressions import Wanted
 
     seconds = lasting("--for", duration)
-    if seconds <= 0 or not reason.strip():
-        fail("--for must be longer than nothing, and --reason say why", 2)
+    fail_if(seconds <= 0 or not reason.strip(), "--for must be longer than nothing, and --reason say why", 2)
     settings = read_config(config, store_only="act")
     kept = typed(settings, reason.strip())
     until = time.time() + seconds

@@ -21,11 +21,13 @@ from monitor.cli.common import (
     command_app,
     complete_rules,
     fail,
+    fail_if,
     find_rule,
     paint,
     printable,
     private,
     read_config,
+    usage,
 )
 from monitor.cli.kit import Format, FormatOption, emit, emit_one
 from monitor.common.field_names import identifier
@@ -100,10 +102,13 @@ def try_pattern(
     if rule_id is not None and pattern is not None and not (pattern.startswith("@") and pattern.endswith(".toml")):
         files = [pattern, *(files or [])]
         pattern = None
-    if rule_id is None and pattern is None:
-        fail("give a PATTERN or --rule ID; `monitor test-pattern --help` has examples", 2)
-    if reveal and not sys.stdout.isatty():
-        fail("--reveal shows secrets, so it works on a terminal only", 2)
+    usage(
+        (
+            rule_id is None and pattern is None,
+            "give a PATTERN or --rule ID; `monitor test-pattern --help` has examples",
+        ),
+        (reveal and not sys.stdout.isatty(), "--reveal shows secrets, so it works on a terminal only"),
+    )
     overrides: dict[str, Any] = {"entropy": entropy, "digits": digits, "checksum": checksum}
     _allowlist(allow or ())
     _check(checksum)
@@ -127,7 +132,6 @@ def try_pattern(
 
 
 def _allowlist(patterns: Iterable[str]) -> None:
-
     for pattern in patterns:
         if (problem := re2_problem(pattern)) is not None:
             fail(f"--allow {printable(pattern)}: {printable(str(problem))}", 2)
@@ -136,15 +140,14 @@ def _allowlist(patterns: Iterable[str]) -> None:
 def _check(name: str | None) -> None:
     from detectors.rules.checksums import CHECKS
 
-    if name is not None and name not in CHECKS:
-        fail(f"--checksum: no check is called {printable(name)!r}; there are {', '.join(CHECKS)}", 2)
+    why = f"--checksum: no check is called {printable(name or '')!r}; there are {', '.join(CHECKS)}"
+    fail_if(name not in (None, *CHECKS), why, 2)
 
 
 def _watch(once: Any, paths: Sequence[Path]) -> None:
     from watchfiles import watch as changes
 
-    if not paths:
-        fail("--watch needs a file: a sample, or the pattern as @FILE", 2)
+    fail_if(not paths, "--watch needs a file: a sample, or the pattern as @FILE", 2)
     # Folders are watched, as editors replace a file by a new one.
     names = {path.resolve() for path in paths}
 
@@ -171,8 +174,7 @@ def _rule(pattern: str | None, rule_id: str | None, config: Path | None) -> Rule
                 rules = load_file(path)
             except RuleError as error:
                 fail(str(error), 2)
-            if not rules:
-                fail(f"{path}: holds no rule", 2)
+            fail_if(not rules, f"{path}: holds no rule", 2)
             chosen = [rule for rule in rules if rule_id in (None, rule.id)]
             if not chosen:
                 there = ", ".join(rule.id for rule in rules)

@@ -16,11 +16,13 @@ from monitor.cli.common import (
     command_app,
     complete_rules,
     fail,
+    fail_if,
     paint,
     person,
     printable,
     private,
     read_config,
+    usage,
     with_store,
 )
 from monitor.cli.kit import Format, FormatOption, emit_list, emit_one, field
@@ -105,10 +107,16 @@ def verify(
     if what == "list":
         _list(settings.verify, form)
         return
-    if what is None and value_from is None:
-        fail("name an incident, or say --value-from - and give the secret on standard input", 2)
-    if replacement and (what is None or value_from is None):
-        fail("--replacement takes an incident, and the new secret on standard input: --value-from -", 2)
+    usage(
+        (
+            what is None and value_from is None,
+            "name an incident, or say --value-from - and give the secret on standard input",
+        ),
+        (
+            replacement and (what is None or value_from is None),
+            "--replacement takes an incident, and the new secret on standard input: --value-from -",
+        ),
+    )
     parts, value = parts_from(part or []), value_of("--value-from", value_from)
     if what is not None:
         verdict, rule = _ask_about(settings, what, value, parts, yes=yes, replacement=replacement)
@@ -136,15 +144,13 @@ def value_of(option: str, given: str | None) -> str | None:
     """The secret, from standard input; on a terminal asked for and not shown. None: the option was not given."""
     if given is None:
         return None
-    if given != "-":
-        fail(f"{option} takes - alone: the secret is read from standard input", 2)
+    fail_if(given != "-", f"{option} takes - alone: the secret is read from standard input", 2)
     try:
         value = private("secret") if sys.stdin.isatty() else sys.stdin.read(_LONGEST).strip()
         value.encode()  # in a locale such as C.UTF-8 what is no text comes through until here
     except UnicodeError:
         fail("what comes on standard input is no text in UTF-8: it is not asked about", 2)
-    if not value:
-        fail("there is nothing on standard input to ask about", 2)
+    fail_if(not value, "there is nothing on standard input to ask about", 2)
     return value
 
 
@@ -157,8 +163,11 @@ def _ask_about(
 
     known = with_store(settings, lambda store: store.incidents.get(ref))
     probe = _probe(known.rule)
-    if known.confidence == "low":
-        fail("its rule is of low confidence: it may be no secret at all, and is not sent anywhere", 2)
+    fail_if(
+        known.confidence == "low",
+        "its rule is of low confidence: it may be no secret at all, and is not sent anywhere",
+        2,
+    )
     if not settings.verify.allows(probe.provider):
         settings = _allowed(settings, probe, yes=yes)
     key = state.key(settings)
@@ -181,8 +190,7 @@ def show(verdict: ProbeVerdict, rule: str, form: Format, wanted: Validity = "ref
     """Print a verdict; ends the command with 1 unless it is the one that is wanted."""
     good = "green" if verdict.status == wanted else "red"
     emit_one(as_dict(verdict, rule), form, lambda row: _lines(verdict, good))
-    if verdict.status != wanted:
-        raise typer.Exit(1)
+    fail_if(verdict.status != wanted)
 
 
 def as_dict(verdict: ProbeVerdict, rule: str) -> dict[str, Any]:
@@ -237,10 +245,16 @@ def parts_from(given: Sequence[str]) -> dict[str, str]:
     parts = {}
     for one in given:
         name, equals, text = one.partition("=")
-        if not equals or not text or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-            fail("--part takes NAME=TEXT, such as --part tenant=example.org", 2)
-        if name in ("value", "secret_key", "token", "password") or (token_like(text) and name.endswith("key")):
-            fail("--part takes no secret: others on this host see arguments; give it on standard input", 2)
+        usage(
+            (
+                not equals or not text or not re.fullmatch(r"[a-z][a-z0-9_]*", name),
+                "--part takes NAME=TEXT, such as --part tenant=example.org",
+            ),
+            (
+                name in ("value", "secret_key", "token", "password") or (token_like(text) and name.endswith("key")),
+                "--part takes no secret: others on this host see arguments; give it on standard input",
+            ),
+        )
         parts[name] = text
     return parts
 
@@ -252,8 +266,7 @@ def _rule_of(settings: Config, value: str) -> str:
     raw = value.encode()
     matches = Engine.build(read_rules(settings), settings.state_dir / "cache").worker().scan(raw)
     rules = [match.rule.id for match in matches if match.secret == raw or len(matches) == 1]
-    if not rules:
-        fail("no rule knows this by its looks alone; say which it is of with --rule", 2)
+    fail_if(not rules, "no rule knows this by its looks alone; say which it is of with --rule", 2)
     return rules[0]
 
 
