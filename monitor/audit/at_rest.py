@@ -195,12 +195,8 @@ def _judged(subject: Subject, tree: Tree, file: _File, worker: Worker) -> Iterat
         return
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     text = f"{file.path}: {', '.join(names[:_NAMED])}{more} in plain text, mode {stat.S_IMODE(mode):04o}{by}"
-    if environment:
-        yield failed(text, repeat, file.path)
-    else:
-        yield unknown(
-            f"{text}; neither its path nor `audit.environment` says whether that is production", repeat, file.path
-        )
+    unsure = f"{text}; neither its path nor `audit.environment` says whether that is production"
+    yield failed(text, repeat, file.path) if environment else unknown(unsure, repeat, file.path)
 
 
 def _environment(subject: Subject, tree: Tree, path: str) -> str:

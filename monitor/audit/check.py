@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -70,16 +70,9 @@ class Evidence:
 Findings = Iterable[Evidence] | AsyncIterable[Evidence]
 
 
-def passed(text: str, repeat: str = "", path: str = "", line: int | None = None) -> Evidence:
-    return Evidence("pass", text, repeat, path, line)
-
-
-def failed(text: str, repeat: str = "", path: str = "", line: int | None = None) -> Evidence:
-    return Evidence("fail", text, repeat, path, line)
-
-
-def unknown(text: str, repeat: str = "", path: str = "", line: int | None = None) -> Evidence:
-    return Evidence("unknown", text, repeat, path, line)
+passed = partial(Evidence, "pass")
+failed = partial(Evidence, "fail")
+unknown = partial(Evidence, "unknown")
 
 
 def attempted(pieces: Iterable[Evidence], what: str, repeat: str, path: str = "") -> Iterator[Evidence]:

@@ -53,10 +53,11 @@ def hooks(_: Subject, tree: Tree) -> Iterator[Evidence]:
 
 def _hooks(tree: Tree, repeat: str) -> Iterator[Evidence]:
     """Raises GitError and OSError."""
-    if _has_commits(tree.git):
-        yield _hooked(tree, tree.git, repeat)
-    else:
-        yield unknown(f"{tree.root}: nothing to push yet", repeat)
+    yield (
+        _hooked(tree, tree.git, repeat)
+        if _has_commits(tree.git)
+        else unknown(f"{tree.root}: nothing to push yet", repeat)
+    )
 
 
 def _has_commits(git: Git) -> bool:
@@ -141,10 +142,8 @@ async def _searched(subject: Subject, tree: Tree, git: Git, repeat: str) -> Asyn
         for one in await subject.store.incidents.find(states=("open", "acknowledged"), repository=name, limit=_OPEN):
             yield failed(f"{tree.root}: {one.name} [{one.rule}] {one.masked}: incident {one.id}", repeat)
     why = Cursor.of(git, subject.config.state_dir, rules_digest(subject.engine.rules, __version__)).behind()
-    if why:
-        yield unknown(f"{tree.root}: {why}", repeat)
-    else:
-        yield passed(f"{tree.root}: its history was searched to its end", repeat)
+    whole = passed(f"{tree.root}: its history was searched to its end", repeat)
+    yield unknown(f"{tree.root}: {why}", repeat) if why else whole
 
 
 async def complete(subject: Subject) -> AsyncIterator[Evidence]:

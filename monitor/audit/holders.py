@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from detectors.fingerprint import fingerprint
-from monitor.audit.check import Evidence, Subject, failed, passed, unknown, unread
+from monitor.audit.check import Evidence, Subject, attempted, failed, passed, unknown, unread
 from monitor.audit.formats import COMPOSE, UnreadError, Variable, documents, items, lookup, scalars, variables
 from monitor.audit.real import is_real
 from monitor.audit.settings import fits
@@ -111,7 +111,7 @@ def _holders(key: _Key, found: list[str]) -> Iterator[Evidence]:
     pieces = [piece for name, line in names for piece in _named(key, name, line, files)]
     for name in tree.named(COMPOSE, tree.code):  # which hand on whole files, without a name in them
         if name not in files:
-            pieces += _through(key, name, files)
+            pieces += attempted(_through(key, name, files), name, key.repeat, name)
     others = [name for name in sorted(holds.keys() - set(files)) if not fits(key.allowed, name)]
     pieces += [failed(f"{holds[name]} holds {key.what}", key.repeat, name) for name in others]
     yield from pieces
@@ -143,12 +143,10 @@ def _named(key: _Key, name: str, line: int, files: list[str]) -> Iterator[Eviden
 
 
 def _through(key: _Key, name: str, files: list[str]) -> Iterator[Evidence]:
-    try:
-        for kind, part, line in _parts(key, name, files):
-            if not fits(key.allowed, part) and not fits(key.allowed, name):
-                yield failed(f"{name}:{line}: {kind} {part} gets {key.what}", key.repeat, name, line)
-    except UnreadError as error:
-        yield unknown(f"{name}: {error}", key.repeat, name)
+    """Raises UnreadError."""
+    for kind, part, line in _parts(key, name, files):
+        if not fits(key.allowed, part) and not fits(key.allowed, name):
+            yield failed(f"{name}:{line}: {kind} {part} gets {key.what}", key.repeat, name, line)
 
 
 def _parts(key: _Key, name: str, files: list[str]) -> Iterator[tuple[str, str, int]]:

@@ -127,10 +127,8 @@ async def _login(source: GitHubConfig) -> AsyncIterator[Evidence]:
         return
     finally:
         await client.close()
-    if more:
-        yield failed(f"source {source.name}: its log-in may do more than it needs: {', '.join(more)}", repeat)
-    else:
-        yield passed(f"source {source.name}: its log-in has {shown}", repeat)
+    wide = f"source {source.name}: its log-in may do more than it needs: {', '.join(more)}"
+    yield failed(wide, repeat) if more else passed(f"source {source.name}: its log-in has {shown}", repeat)
 
 
 async def _workflows(subject: Subject) -> AsyncIterator[Evidence]:

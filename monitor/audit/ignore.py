@@ -72,9 +72,8 @@ def _ignored(git: Git, name: str) -> str | None:
     if len(fields) < 4:
         return None
     source, line, pattern = fields[:3]
-    if pattern.startswith("!") or source.rpartition("/")[2] != ".gitignore":
-        return None
-    return f"{source}:{line}"
+    ignored = not pattern.startswith("!") and source.rpartition("/")[2] == ".gitignore"
+    return f"{source}:{line}" if ignored else None
 
 
 def _inside(tree: Tree, git: Git) -> Iterator[Evidence]:

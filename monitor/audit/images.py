@@ -24,7 +24,7 @@ from monitor.audit.real import assigned
 from monitor.audit.settings import fits
 from monitor.audit.tree import EXAMPLE, Tree
 from monitor.common.archive import ArchiveBudget, ArchiveError, ByteStream, leaves
-from monitor.common.outside import tables, text
+from monitor.common.outside import at, tables, text
 from monitor.scan.search import ScanOptions, Searcher, stream_blocks
 
 if TYPE_CHECKING:
@@ -205,33 +205,23 @@ def _blobs(entries: object) -> list[str]:
 def _told(document: bytes) -> Iterator[str]:
     """What a configuration says under the name of a secret: environment, labels, and the commands it was built by."""
     data = _json(document)
-    if not isinstance(data, Mapping):
-        return
-    config = data.get("config")
-    config = config if isinstance(config, Mapping) else {}
-    seen: set[str] = set()
-    for name in assigned(_pairs(config.get("Env"))):
-        seen.add(name)
-        yield f"ENV {name} holds a value"
-    labels = config.get("Labels")
+    given = at(data, "config", "Env")
+    pairs = (str(entry).partition("=") for entry in (given if isinstance(given, list) else ()))
+    variables = [*assigned((name, value) for name, mark, value in pairs if mark)]
+    yield from (f"ENV {name} holds a value" for name in variables)
+    seen = set(variables)
+    labels = at(data, "config", "Labels")
     labelled = labels.items() if isinstance(labels, Mapping) else ()
     for name in assigned((str(key), str(value)) for key, value in labelled):
         yield f"LABEL {name} holds a value"
-    history = data.get("history")
+    history = at(data, "history")
     for entry in history if isinstance(history, list) else []:
-        command = entry.get("created_by") if isinstance(entry, Mapping) else None
+        command = at(entry, "created_by")
         found = _ASSIGNED.findall(command) if isinstance(command, str) else []
         for name in assigned((name, value.strip("\"'")) for name, value in found):
             if name not in seen:
                 seen.add(name)
                 yield f"the history holds a value of {name}, such as a build argument"
-
-
-def _pairs(entries: object) -> Iterator[tuple[str, str]]:
-    for entry in entries if isinstance(entries, list) else []:
-        name, mark, value = str(entry).partition("=")
-        if mark:
-            yield name, value
 
 
 def _json(data: bytes) -> Any:

@@ -91,10 +91,11 @@ def _documented(
         except OSError as error:
             yield unknown(f"{given}: {error.strerror or 'cannot be read'}", repeat, str(given))
             return
-        if line is None:
-            yield failed(f"{given} does not say {what}", repeat, str(given))
-        else:
-            yield passed(f"{given}:{line} says {what}", repeat, str(given), line)
+        yield (
+            failed(f"{given} does not say {what}", repeat, str(given))
+            if line is None
+            else passed(f"{given}:{line} says {what}", repeat, str(given), line)
+        )
         return
     pages = []
     for tree in subject.trees:
@@ -112,10 +113,8 @@ def _documented(
     if not pages:
         folders = [str(tree.base) for tree in subject.trees]
         repeat = shlex.join(["grep", "-rliE", "rotat|revoke|incident", *(folders or ["."])])
-        if subject.empty:
-            yield unknown(f"whether a page says {what}: no file was there to look at", repeat)
-        else:
-            yield failed(f"no page says {what}", repeat)
+        unseen = f"whether a page says {what}: no file was there to look at"
+        yield unknown(unseen, repeat) if subject.empty else failed(f"no page says {what}", repeat)
 
 
 def _lines(text: str) -> list[_Line]:
@@ -146,23 +145,16 @@ async def _ages(subject: Subject, store: Store) -> AsyncIterator[Evidence]:
     ruled = [one for one in secrets if policy_of(one, subject.config.rotation) is not None]
     late = [one for one in calendar(secrets, subject.config.rotation, subject.now) if one.standing == "overdue"]
     for one in late:
-        yield failed(f"{one.secret.title} was due on {_day(one.at)}: {one.why}", "monitor rotation due")
+        day = f"{datetime.fromtimestamp(one.at, UTC):%Y-%m-%d}"
+        yield failed(f"{one.secret.title} was due on {day}: {one.why}", "monitor rotation due")
     titles = {one.secret.title for one in late}
     for managed in ruled:
         if managed.changed is None and managed.title not in titles:
             fine = False
             why = "its manager does not say how old it is"
-            yield unknown(f"{managed.title}: {why}", _show(managed.entry, managed.name))
+            yield unknown(f"{managed.title}: {why}", shlex.join(["monitor", "inventory", "show", managed.title]))
     if not ruled:
         why = "no [[rotation.policies]] fits one of them" if secrets else "so nobody knows how old one is"
         yield unknown(f"the inventory holds {len(secrets) or 'no'} secrets, and {why}", "monitor rotation due")
     elif fine and not late:
         yield passed(f"{len(ruled)} secrets under a policy, none overdue", "monitor rotation due")
-
-
-def _show(entry: str, name: str) -> str:
-    return shlex.join(["monitor", "inventory", "show", f"{entry}/{name}"])
-
-
-def _day(moment: float) -> str:
-    return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d}"

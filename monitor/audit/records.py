@@ -41,13 +41,19 @@ async def _drilled(subject: Subject, store: Store) -> Evidence:
         return failed("no drill was ever done", "monitor drill")
     repeat = f"monitor incidents timeline {last.fingerprint[:16]}"
     day = datetime.fromtimestamp(last.at, UTC)
-    if not last.found:
-        return failed(f"the last drill, on {day:%Y-%m-%d}, was not even found", repeat)
-    if not (last.acknowledged and last.resolved):
-        return failed(f"the last drill, on {day:%Y-%m-%d}, did not go through to its end", repeat)
-    if subject.now - last.at > most:
-        return failed(f"the last drill passed on {day:%Y-%m-%d}, more than {most / _DAY:.0f} days ago", repeat)
-    return passed(f"the last drill passed on {day:%Y-%m-%d}", repeat)
+    wrong = (
+        (not last.found, f"the last drill, on {day:%Y-%m-%d}, was not even found"),
+        (
+            not (last.acknowledged and last.resolved),
+            f"the last drill, on {day:%Y-%m-%d}, did not go through to its end",
+        ),
+        (
+            subject.now - last.at > most,
+            f"the last drill passed on {day:%Y-%m-%d}, more than {most / _DAY:.0f} days ago",
+        ),
+    )
+    why = next((text for holds, text in wrong if holds), "")
+    return failed(why, repeat) if why else passed(f"the last drill passed on {day:%Y-%m-%d}", repeat)
 
 
 async def logs(subject: Subject) -> AsyncIterator[Evidence]:

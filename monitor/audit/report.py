@@ -102,9 +102,7 @@ def _verdict(one: Judged) -> str:
 
 
 def _waiver(piece: Evidence) -> str:
-    if piece.waiver is None:
-        return ""
-    return f" Waived until {piece.waiver.expires}: {_prose(piece.waiver.reason)}"
+    return f" Waived until {piece.waiver.expires}: {_prose(piece.waiver.reason)}" if piece.waiver else ""
 
 
 def _prose(text: str) -> str:

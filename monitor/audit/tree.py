@@ -137,12 +137,9 @@ class Tree:
     @cached_property
     def examples(self) -> list[str]:
         """What stands for a .env: .env.example and its like."""
-        found = []
-        for name in self.code:
-            last = name.rpartition("/")[2]
-            if EXAMPLE.search(last) and (DOTENV.match(last) or re.fullmatch(r"(?i)env[._-]\w+|\w+[._-]env", last)):
-                found.append(name)
-        return found
+        lasts = ((name, name.rpartition("/")[2]) for name in self.code)
+        like = re.compile(r"(?i)env[._-]\w+|\w+[._-]env")
+        return [name for name, last in lasts if EXAMPLE.search(last) and (DOTENV.match(last) or like.fullmatch(last))]
 
     @staticmethod
     def is_environment(name: str) -> bool:
