@@ -106,7 +106,6 @@ def check(
     form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
-
     settings, start = read_config(config, store_only="look", needs=("access",)), since_when("--since", since) or 0.0
 
     uses = with_store(settings, lambda store: store.access.uses(since=start, limit=MOST), missing=lambda: [])

@@ -59,7 +59,6 @@ def check(
     form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
-
     findings: list[CheckFinding] = []
     settings: Config | None = None
     name = ""
@@ -112,7 +111,6 @@ def check(
 
 
 def _rules(config: Config) -> list[CheckFinding]:
-
     try:
         engine = build_engine(config)  # as `monitor run` does it, with the examples of the user's own rules
     except ConfigError as error:
@@ -358,7 +356,6 @@ def _in_the_clear(config: Config) -> Iterator[CheckFinding]:
 
 
 def _unresolved(credential: Credential) -> str | None:
-
     try:
         credential.resolve()
     except CredentialError as error:

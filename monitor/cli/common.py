@@ -43,6 +43,7 @@ __all__ = [
     "known_rule",
     "lasting",
     "no_rule",
+    "nothing",
     "paint",
     "person",
     "printable",
@@ -409,6 +410,10 @@ def with_store(
         fail(printable(redacted(config, str(error.args[0] if error.args else error))))
 
 
+async def nothing(_store: Store) -> None:
+    """With `with_store`: only whether there is a database is asked."""
+
+
 def complete_rules(incomplete: str) -> list[tuple[str, str]]:
     """Shell completion of rule ids with their names."""
     from monitor.site import read_rules
@@ -425,7 +430,6 @@ def complete_sinks(incomplete: str) -> list[str]:
 
 def _quietly(read: Callable[[], Iterable[Any]]) -> list[Any]:
     # Completion has nowhere to report a broken configuration to: it offers nothing then.
-
     try:
         return list(read())
     except ConfigError:

@@ -76,7 +76,6 @@ def drill(
     form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
-
     settings = read_config(config)
     if canaries:
         birds.show(settings, form)

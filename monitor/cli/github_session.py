@@ -27,7 +27,6 @@ SourceOption = Annotated[
 
 
 def sources_of(config: Config, name: str | None) -> list[GitHubConfig]:
-
     found = [source for source in config.sources if isinstance(source, GitHubConfig)]
     fail_if(not found, 'there is no [[sources]] with type = "github" in the configuration')
     if name is not None:

@@ -88,7 +88,6 @@ def install_hooks(
     severity: SeverityOption = None,
     confidence: ConfidenceOption = "medium",
 ) -> None:
-
     git = repository_at(folder)
     place = _place(git, shared=shared)
     options = [f"--confidence={confidence}"] + ([f"--severity={severity}"] if severity else [])
@@ -117,7 +116,6 @@ def status(
     folder: RepositoryOption = Path(),
     form: FormatOption = "text",
 ) -> None:
-
     git = repository_at(folder)
     place = _place(git)
     states = [standing(place, name) for name in _wanted(git, hooks)]
@@ -141,7 +139,6 @@ def status(
 def uninstall_hooks(
     hooks: HooksArgument = None, folder: RepositoryOption = Path(), shared: SharedOption = False
 ) -> None:
-
     place = _place(repository_at(folder), shared=shared)
     done = 0
     for name in [hook.value for hook in hooks or ()] or NAMES:
@@ -209,16 +206,13 @@ def _end(session: Session, hook: Hook) -> NoReturn:
     what = _WHAT[hook.value]
     if session.shown:
         held = "a secret" if session.shown == 1 else f"{session.shown:,} secrets"
-        typer.echo(f"exposure-monitor stopped this {what}: it holds {held}.", err=True)
-        typer.echo(_UNDO[hook.value], err=True)
         assert session.first is not None
         place = shlex.quote(printable(f"{session.first.path}:{session.first.line}"))
         where, then = _THEN[hook.value]
-        typer.echo(_ACCEPT.format(where=where, place=place, then=then), err=True)
-        raise typer.Exit(1)
-    if session.incomplete:
-        typer.echo(f"exposure-monitor stopped this {what}: not all of it could be read, as said above.", err=True)
-        raise typer.Exit(2)
+        accept = _ACCEPT.format(where=where, place=place, then=then)
+        fail("\n".join((f"exposure-monitor stopped this {what}: it holds {held}.", _UNDO[hook.value], accept)))
+    unread = f"exposure-monitor stopped this {what}: not all of it could be read, as said above."
+    fail_if(session.incomplete, unread, 2)
     raise typer.Exit(0)
 
 
@@ -297,7 +291,6 @@ def _wanted(git: Git, hooks: Sequence[Hook] | None) -> list[str]:
 
 
 def _notes(place: Folder, name: str) -> None:
-
     now = standing(place, name)
     if now.note:
         typer.echo(printable(f"    {now.note}"))

@@ -92,7 +92,6 @@ def merging(known: Sequence[Incident]) -> Iterable[str]:
 
 
 def _parsed(settings: Config, text: str) -> Matcher:
-
     try:
         matcher = Matcher.parse(text)
         why = matcher.impossible()

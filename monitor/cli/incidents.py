@@ -390,7 +390,6 @@ def _change(
     with_store(settings, apply)
 
     def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-
         for one in done:
             yield f"{one.id} {stands(one)}" + (
                 f", {printable(one.owner)}'s" if one.owner and verb == "assigned" else ""

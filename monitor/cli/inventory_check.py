@@ -17,7 +17,7 @@ from monitor.cli.common import ConfigOption, fail, fail_if, paint, printable, re
 from monitor.cli.kit import FormatOption, emit
 from monitor.common.environments import known_as
 from monitor.common.wording import stamp
-from monitor.inventory.complete import WRONG, Checked, Holding, NamesError, of_kept, of_secret, wanted
+from monitor.inventory.complete import WRONG, Holding, NamesError, of_kept, of_secret, wanted
 from monitor.inventory.complete import check as held_against
 
 if TYPE_CHECKING:
@@ -69,7 +69,17 @@ def check(
     if not unasked:
         _known(settings, environment, asked, holdings)
     found = held_against(needed, environment, holdings, unasked, is_secret_name)
-    rows = [_row(one, redact) for one in found]
+    # The names are masked, too: of a file that holds secrets itself each line may be one.
+    rows: list[dict[str, Any]] = [
+        {
+            "kind": "name",
+            "name": redact(one.name),
+            "state": one.state,
+            "where": list(one.where),
+            "why": one.why or None,
+        }
+        for one in found
+    ]
     rows += [{"kind": "entry", "name": name, "state": "unknown", "where": [], "why": unasked[name]} for name in unasked]
     emit(rows, form, lambda rows: _text(rows, redact(environment)))
     states = {one.state for one in found}
@@ -119,7 +129,6 @@ def _fresh(entries: Sequence[ManagerConfig], redact: Callable[[str], str]) -> tu
 
 
 def _stored(settings: Config, entries: Sequence[ManagerConfig]) -> tuple[list[Holding], dict[str, str]]:
-
     names = {entry.name for entry in entries}
 
     async def work(store: Store) -> tuple[list[Holding], dict[str, str]]:
@@ -145,17 +154,6 @@ def _known(settings: Config, environment: str, entries: Sequence[ManagerConfig],
     if known_as(environment) not in map(known_as, there):
         others = f"there are {printable(', '.join(sorted(there)[:20]))}" if there else "none has an `environment`"
         fail(f"no [[inventory]] is of the environment {printable(redacted(settings, environment))!r}; {others}", 2)
-
-
-def _row(one: Checked, redact: Callable[[str], str]) -> dict[str, Any]:
-    """The names too: of a file that holds secrets itself each line may be one."""
-    return {
-        "kind": "name",
-        "name": redact(one.name),
-        "state": one.state,
-        "where": list(one.where),
-        "why": one.why or None,
-    }
 
 
 def _text(rows: Iterable[Mapping[str, Any]], environment: str) -> Iterable[str]:

@@ -28,6 +28,7 @@ from monitor.cli.common import (
     at_least,
     command_app,
     fail_if,
+    nothing,
     printable,
     read_config,
     sure,
@@ -41,7 +42,6 @@ from monitor.site import make_scanner, read_rules
 
 if TYPE_CHECKING:
     from monitor.config.config import Config
-    from monitor.store import Store
 
 app = command_app()
 
@@ -79,7 +79,7 @@ def mask(
     fail_if(bool(files) != in_place, "name files together with --in-place, or neither to mask standard input", 2)
     settings = read_config(config, rules_only=not report)
     if report:
-        with_store(settings, _nothing)  # a state that is not there is told before the stream begins
+        with_store(settings, nothing)  # a state that is not there is told before the stream begins
     engine = Engine.build(read_rules(settings), settings.state_dir / "cache")
     levels = frozenset(at_least(min_severity)), sure(min_confidence)
     work = _Work(settings, engine, key(settings), levels, fail_open=on_error == "open", report=report)
@@ -113,7 +113,6 @@ class _Work:
         self.stats = MaskStats()
 
     def masker(self, path: str) -> Masker:
-
         observe = self._observer(path) if self._report else None
         return Masker(self._worker, self._key, wanted=self._wanted, fail_open=self._fail_open, observe=observe)
 
@@ -200,10 +199,6 @@ class _Records:
         self._due = time.monotonic() + (_REPORT_AGAIN if self._fails else _REPORT_EVERY)
 
 
-async def _nothing(_store: Store) -> None:
-    pass
-
-
 def _stream(work: _Work) -> int:
     """Standard input to standard output until its end, or until asked to end; what is held, or waits in the pipe, then
     still goes out."""
@@ -270,7 +265,6 @@ def _write(target: int, data: bytes) -> None:
 
 
 def _in_place(work: _Work, files: Sequence[Path]) -> int:
-
     code = 0
     signal.signal(signal.SIGTERM, lambda got, _frame: sys.exit(128 + got))  # nothing half-made stays behind
     for path in files:

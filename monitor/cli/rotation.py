@@ -446,6 +446,5 @@ def _show(settings: Config, listed: Sequence[Due], form: Format, nothing: str) -
 
 
 def _unopened(row: Mapping[str, Any], *, look_only: bool) -> str:
-    if row["inventory"]:
-        return "-" if look_only else "not opened"
-    return "by hand: not in the inventory"
+    asked = "-" if look_only else "not opened"
+    return asked if row["inventory"] else "by hand: not in the inventory"

@@ -184,7 +184,6 @@ def _inhibition(place: int, one: Inhibition) -> dict[str, Any]:
 
 
 def _row(place: int, route: Route) -> dict[str, Any]:
-
     by = "each incident" if route.group_by is None else ", ".join(route.group_by) or "all together"
     if route.digest is not None:
         by = f"all, every {spoken(route.digest)}"

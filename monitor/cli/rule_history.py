@@ -113,17 +113,14 @@ def _effects(
             continue
         rule = rules.get(change.heir or change.rule)
         level = None if rule is None else {"severity": rule.severity, "confidence": rule.confidence}
+        before = {"severity": change.before.severity, "confidence": change.before.confidence}
         if change.kind == "gone":
             yield change.rule, (f"its rule is gone; {change.instead or 'none'} finds what it found", None)
         elif rule is None:
             pack = change.now.pack.partition("/")[0] if change.now is not None else "-"
             yield change.rule, (f"its rule is off, in the pack {pack}: only another rule may see it again", None)
-        elif rule is not None and rule.family != "custom" and level != _level(change.before):
+        elif rule is not None and rule.family != "custom" and level != before:
             yield change.rule, (f"new findings are {rule.severity}, with {rule.confidence} confidence", level)
-
-
-def _level(entry: RuleEntry) -> dict[str, Any]:
-    return {"severity": entry.severity, "confidence": entry.confidence}
 
 
 def _incidents(settings: Config, rules: Collection[str]) -> list[Incident]:

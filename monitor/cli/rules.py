@@ -78,7 +78,6 @@ def list_rules(
     ] = "text",
     config: ConfigOption = None,
 ) -> None:
-
     wanted = {"family": family, "vendor": vendor, "confidence": confidence}
     every = read_rules(read_config(config, rules_only=True))
     for key, value in wanted.items():
@@ -92,7 +91,7 @@ def list_rules(
         for rule in every
         if all(value is None or getattr(rule, key) == value for key, value in wanted.items())
         and rule.severity in at_least(severity)
-        and (search is None or _has(rule, search))
+        and (search or "").lower() in "\n".join((rule.id, rule.name, rule.vendor, *rule.keywords)).lower()
     ]
     if form == "markdown":
         typer.echo("\n".join(_markdown(rules)))
@@ -106,10 +105,6 @@ def list_rules(
 def _pack(rule: Rule) -> str:
     """As [rules] packs names it; of your own rules their file."""
     return rule.source if rule.family == "custom" else rule.source.split("/")[1]
-
-
-def _has(rule: Rule, text: str) -> bool:
-    return text.lower() in "\n".join((rule.id, rule.name, rule.vendor, *rule.keywords)).lower()
 
 
 def _markdown(rules: Sequence[Rule]) -> Iterable[str]:

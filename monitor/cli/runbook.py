@@ -91,7 +91,21 @@ def show(
 ) -> None:
     settings = read_config(config, store_only="look")
     if (book := settings.runbook_store.load(what)) is not None:
-        emit_one(_book_row(book), form, lambda row: [book.text().rstrip()])
+        steps = [
+            step.model_dump(mode="json", exclude={"when"}) | {"when": [str(one) for one in step.when]}
+            for step in book.steps
+        ]
+        row = {
+            "name": book.name,
+            "title": book.title,
+            "first_step": book.advice({}),
+            "where": book.where,
+            "url": book.url,
+            "notes": list(book.notes),
+            "order": book.order,
+            "steps": steps,
+        }
+        emit_one(row, form, lambda row: [book.text().rstrip()])
         return
     if not re.fullmatch("[0-9a-fA-F]+", what):  # no incident is called so
         close = get_close_matches(what, settings.runbook_store.names(), n=3)
@@ -295,7 +309,6 @@ def lint(
     form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
-
     if files:
         runbook_store, paths = (
             RunbookStore(),
@@ -388,7 +401,6 @@ def _instructions(
 
 
 def _queries(book: Runbook | None, task: Task, incident: Incident, now: float) -> list[dict[str, Any]]:
-
     step = book.step(task.id) if book else None
     facts = {**incident.labels, "masked": incident.masked, "fingerprint": incident.fingerprint, "id": incident.id}
     facts["rule"] = incident.rule
@@ -427,22 +439,6 @@ def run_row(run: RunbookRun, now: float) -> dict[str, Any]:
                 "note": task.note,
             }
             for task in run.tasks
-        ],
-    }
-
-
-def _book_row(book: Runbook) -> dict[str, Any]:
-    return {
-        "name": book.name,
-        "title": book.title,
-        "first_step": book.advice({}),
-        "where": book.where,
-        "url": book.url,
-        "notes": list(book.notes),
-        "order": book.order,
-        "steps": [
-            step.model_dump(mode="json", exclude={"when"}) | {"when": [str(one) for one in step.when]}
-            for step in book.steps
         ],
     }
 

@@ -48,7 +48,6 @@ def sample(
     form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
-
     settings = read_config(config, rules_only=True)
     rule = find_rule(settings, rule_id)
     worker = worker_for(rule, read_rules(settings))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
+from detectors.match.engine import Engine
 from monitor.cli import scan_options as opt
 from monitor.cli.common import (
     ConfigOption,
@@ -19,6 +20,7 @@ from monitor.cli.common import (
     fail,
     fail_if,
     known_rule,
+    nothing,
     printable,
     read_config,
     run_key,
@@ -31,9 +33,11 @@ from monitor.cli.common import (
 from monitor.cli.scan_accept import books_at, books_in, wish
 from monitor.cli.scan_options import ScanRequest
 from monitor.cli.scan_session import ScanFormat, Session
+from monitor.config.locate import default_state_dir, default_workers
+from monitor.scan.baseline import BaselineError, read, write
+from monitor.scan.search import ScanOptions
 
 if TYPE_CHECKING:
-    from detectors.match.engine import Engine
     from monitor.cli.scan_actions import Asked
     from monitor.clients.git import Git
     from monitor.config.config import Config
@@ -41,8 +45,6 @@ if TYPE_CHECKING:
     from monitor.scan.accepted import Book
     from monitor.scan.cursor import Cursor
     from monitor.scan.own import Own
-    from monitor.scan.search import ScanOptions
-    from monitor.store import Store
 
 app = command_app()
 
@@ -109,7 +111,6 @@ def scan(
 
 def run_scan(asked: ScanRequest) -> NoReturn:
     """Ends the command with 1 where something was found, 2 where not everything could be read."""
-    _refuse_reveal(asked)
     _refuse_together(asked)
     ended = _ended_jobs(asked)
     paths = [asked.actions] if asked.actions else _places(asked)
@@ -127,11 +128,14 @@ def run_scan(asked: ScanRequest) -> NoReturn:
         engine = own.engine
         for problem in own.problems:
             session.problem(own.source, problem)
+    books: list[Book] = []
+    if asked.suppressions and ended is None:
+        books = books_at(paths) if repository is None else books_in(repository)
     options = _options(
         asked,
         key,
         owners=own.owners if own else {},
-        books=_books(paths, repository) if asked.suppressions and ended is None else [],
+        books=books,
         accepting=None if wanted is None else wanted.accepting,
     )
     session.over = sum(book.over for book in options.books)
@@ -184,7 +188,6 @@ def _session(asked: ScanRequest, paths: list[str], written: list[Path], engine: 
 
 
 def _options(asked: ScanRequest, key: bytes, **more: Any) -> ScanOptions:
-    from monitor.scan.search import ScanOptions
 
     return ScanOptions(
         key=key,
@@ -208,7 +211,6 @@ def _search(
     repository: Git | None,
 ) -> Cursor | None:
     """Of a repository what its next --since-last goes by."""
-    from monitor.config.locate import default_state_dir, default_workers
 
     if ended is not None:
         from monitor.cli.scan_actions import scan_logs
@@ -245,21 +247,14 @@ def _store(
     """The findings, as far as that was asked for; then up to where commits were looked at."""
     if asked.write_baseline is not None:
         _write_baseline(asked.write_baseline, key, (hit.finding for hit in session.all))
-    if asked.report and settings and repository is not None:
-        from monitor.cli.scan_git import record
+    if repository is None:
+        return
+    from monitor.cli.scan_git import record, save
 
+    if asked.report and settings:
         record(session, repository, settings)
     if cursor is not None:
-        from monitor.cli.scan_git import save
-
         save(cursor, found=bool(session.shown) and not asked.accepts_all, stored=asked.report)
-
-
-def _refuse_reveal(asked: ScanRequest) -> None:
-    usage(
-        (asked.reveal and not sys.stdout.isatty(), "--reveal shows secrets, so it works on a terminal only"),
-        (asked.reveal and asked.form is not ScanFormat.text, "--reveal is for --format text"),
-    )
 
 
 def _refuse_together(asked: ScanRequest) -> None:
@@ -271,12 +266,14 @@ def _refuse_together(asked: ScanRequest) -> None:
         "--threads": asked.threads,
     }
     for_logs = {"--since": asked.since, "--token": asked.token}
-    if asked.other and (odd := [name for name, value in for_files.items() if value]):
-        fail(f"{odd[0]} is for files, not for {asked.other}", 2)
-    fail_if(asked.actions and asked.accept is not None, "--accept is for files and commits, not for --actions", 2)
-    if not asked.actions and (odd := [name for name, value in for_logs.items() if value]):
-        fail(f"{odd[0]} goes with --actions", 2)
-    fail_if(asked.report and asked.other != "--git", "--report goes with --git", 2)
+    usage(
+        (asked.reveal and not sys.stdout.isatty(), "--reveal shows secrets, so it works on a terminal only"),
+        (asked.reveal and asked.form is not ScanFormat.text, "--reveal is for --format text"),
+        *((asked.other and value, f"{name} is for files, not for {asked.other}") for name, value in for_files.items()),
+        (asked.actions and asked.accept is not None, "--accept is for files and commits, not for --actions"),
+        *((value and not asked.actions, f"{name} goes with --actions") for name, value in for_logs.items()),
+        (asked.report and asked.other != "--git", "--report goes with --git"),
+    )
 
 
 def _refuse_unwritable(paths: Iterable[Path]) -> None:
@@ -293,7 +290,7 @@ def _settings(asked: ScanRequest) -> Config | None:
     whole = asked.inventory or asked.report
     settings = read_config(asked.config, foreign=True) if whole else scan_config(asked.config)
     if asked.report and settings:
-        with_store(settings, _nothing)  # a state that is not there is reported before the scan begins
+        with_store(settings, nothing)  # a state that is not there is reported before the scan begins
     fail_if(asked.inventory and not (settings and settings.inventory), _NO_INVENTORY, 2)
     return settings
 
@@ -318,20 +315,10 @@ def _places(asked: ScanRequest) -> list[str]:
     return paths
 
 
-async def _nothing(_store: Store) -> None:
-    pass
-
-
-def _books(paths: list[str], repository: Git | None) -> list[Book]:
-    return books_at(paths) if repository is None else books_in(repository)
-
-
 def engine_of(settings: Config | None) -> Engine:
-    from detectors.match.engine import Engine
 
     if settings is None:
         from detectors.rules.load import load_rules
-        from monitor.config.locate import default_state_dir
 
         cache = default_state_dir() / "cache"
         return Engine.build(load_rules(cache_dir=cache), cache)
@@ -358,7 +345,6 @@ def _known_rules(engine: Engine, wanted: Iterable[str], *, inventory: bool) -> I
 
 
 def _read_baseline(path: Path | None, key: bytes) -> frozenset[str]:
-    from monitor.scan.baseline import BaselineError, read
 
     if path is None:
         return frozenset()
@@ -369,7 +355,6 @@ def _read_baseline(path: Path | None, key: bytes) -> frozenset[str]:
 
 
 def _write_baseline(path: Path, key: bytes, found: Iterable[Finding]) -> None:
-    from monitor.scan.baseline import BaselineError, write
 
     try:
         count = write(path, key, found)

@@ -49,7 +49,6 @@ class Wish:
 
     @property
     def accepting(self) -> Accepting:
-
         return Accepting(self.what, self.book)
 
     def write(self, session: Session) -> None:
@@ -123,7 +122,6 @@ def books_in(git: Git, revisions: Sequence[str] = ()) -> list[Book]:
 
 
 def _read(path: Path, root: str | None) -> Book | None:
-
     try:
         with path.open("rb") as file:
             return read(file.read(LARGEST + 1), time.time(), root)
@@ -139,13 +137,10 @@ def _place(paths: Sequence[str]) -> Path:
     """The file for what is found there: one that there is, else at the top of the repository, here, or beside it."""
 
     fail_if(paths == ["-"], "--accept is for what lies in files", 2)
-    if (there := above(paths[0])) is not None:
-        return there
-    return folders(paths[0])[-1] / FILE
+    return above(paths[0]) or folders(paths[0])[-1] / FILE
 
 
 def _of(git: Git) -> tuple[Path, str]:
-
     top = _top(git)
     if top is None:
         fail("--accept needs a work tree: run it in a clone, and commit what it writes", 2)

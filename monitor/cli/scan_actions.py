@@ -92,7 +92,6 @@ class _Logs:
         self._over = False  # nothing more is to be had of GitHub
 
     async def all(self) -> None:
-
         config = self._asked.config
         client = config.client(on_wait=self._waiting, advice=ADVICE)
         client.attempts = 3
@@ -110,7 +109,6 @@ class _Logs:
             self._session.notes.append(f"{self._gone:,} logs are gone (retention over, or deleted)")
 
     async def _runs(self, listing: RunListing) -> None:
-
         look, since = Look(listing, self._asked.repo), time.time() + listing.client.skew - self._asked.since
         seen: set[int] = set()  # pages overlap
         # What was created before may have been run again since.
@@ -130,7 +128,6 @@ class _Logs:
                     tasks.create_task(self._log(listing, one, of if one.attempt == of.attempt else None))
 
     async def _log(self, listing: RunListing, ended: EndedJob, of: Run | None) -> None:
-
         job = job_of(ended, of, self._asked.config.host)
         reading = LogReading("", job, SECTION)
         async with self._slots:
@@ -157,7 +154,6 @@ class _Logs:
         self._say(f"{self._session.files:,} logs")
 
     async def _search(self, reading: LogReading, pieces: AsyncIterator[bytes], path: str) -> None:
-
         async for piece in pieces:
             self._block(reading.feed(piece))
             if reading.bytes > LARGEST:
@@ -166,7 +162,6 @@ class _Logs:
         self._block(reading.rest())
 
     def _block(self, block: Block | None) -> None:
-
         if block is not None:
             self._session.take(ScanOutcome(hits=list(self._by.search([block], report=self._problem))))
 

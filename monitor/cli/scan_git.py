@@ -183,7 +183,6 @@ def _search(
     *,
     everything: bool,
 ) -> None:
-
     with git.blobs() as blobs:
         search = CommitSearch(engine, options, blobs, session.problem, everything=everything)
         session.begin(search.worker)

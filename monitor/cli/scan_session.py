@@ -200,21 +200,17 @@ class Session:
         def count(number: int, what: str) -> str:
             return f"{number:,} {what}{'' if number == 1 else 's'}"
 
-        parts = [f"{count(self.shown, 'finding')} in {count(self.files, self.unit)}"]
-        if self.accepted:
-            parts.append(f"{self.accepted} in the baseline")
-        if self.by_file:
-            parts.append(f"{self.by_file} accepted in .exposure-suppressions")
-        if self.over and self.shown:
-            parts.append(f"{self.over} of .exposure-suppressions are over")
-        if self.suppressed:
-            parts.append(f"{self.suppressed} silenced by comments")
-        if self.skipped:
-            parts.append(f"{count(self.skipped, 'file')} left out")
-        parts += self.notes
-        if self.problems:
-            parts.append(f"{len(self.problems)} could not be read (in full)")
-        return ", ".join(parts)
+        parts = (
+            (True, f"{count(self.shown, 'finding')} in {count(self.files, self.unit)}"),
+            (self.accepted, f"{self.accepted} in the baseline"),
+            (self.by_file, f"{self.by_file} accepted in .exposure-suppressions"),
+            (self.over and self.shown, f"{self.over} of .exposure-suppressions are over"),
+            (self.suppressed, f"{self.suppressed} silenced by comments"),
+            (self.skipped, f"{count(self.skipped, 'file')} left out"),
+            *((True, note) for note in self.notes),
+            (self.problems, f"{len(self.problems)} could not be read (in full)"),
+        )
+        return ", ".join(text for holds, text in parts if holds)
 
 
 class _Input(io.RawIOBase):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -54,7 +54,9 @@ def list_silences(
         rows = [_row(rule) for rule in with_store(settings, lambda store: store.silences.over(), missing=lambda: [])]
     else:
         rules, single = with_store(settings, lambda store: store.silences.list(), missing=lambda: ([], []))
-        rows = [*_configured(settings), *map(_row, rules), *map(_hushed, single)]
+        now = time.time()
+        configured = [one for one in settings.silences if one.ends is None or one.ends.timestamp() > now]
+        rows = [*map(_one_configured, configured), *map(_row, rules), *map(_hushed, single)]
     columns = (
         "id",
         ("silenced", lambda row: row["matchers"] or f"incident {row['incident']}"),
@@ -173,20 +175,13 @@ def _row(rule: SilenceRule) -> dict[str, Any]:
 
 
 def _ending(row: Mapping[str, Any]) -> str:
-    if row["ended_by"] is None:
-        return ""
-    return f"; ended by {row['ended_by']}" + (f": {row['ended_why']}" if row["ended_why"] else "")
+    why = f": {row['ended_why']}" if row["ended_why"] else ""
+    return f"; ended by {row['ended_by']}{why}" if row["ended_by"] is not None else ""
 
 
 def _hushed(one: Hushed) -> dict[str, Any]:
     when = {"starts": stamp(one.starts), "ends": stamp(one.until)}
     return _blank() | when | {"incident": one.incident, "by": one.by, "reason": one.reason}
-
-
-def _configured(settings: Config) -> Iterable[dict[str, Any]]:
-    for silence in settings.silences:
-        if silence.ends is None or silence.ends.timestamp() > time.time():
-            yield _one_configured(silence)
 
 
 def _one_configured(silence: Silence) -> dict[str, Any]:

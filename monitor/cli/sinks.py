@@ -41,7 +41,6 @@ def check(
     form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
-
     settings = read_config(config, enter=True, needs=("sinks",))
     chosen = next((sink for sink in settings.sinks if sink.name == name), None)
     if chosen is None:

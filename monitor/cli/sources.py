@@ -12,10 +12,10 @@ from monitor.cli.common import ConfigOption, command_app, paint, printable, read
 from monitor.cli.kit import FormatOption, emit, emit_list, table
 from monitor.common.wording import ago, moment
 from monitor.intake.ledger import Loss, total
-from monitor.sources.standing import SourceStanding, standing
+from monitor.sources.standing import standing
 
 if TYPE_CHECKING:
-    from monitor.config.config import Config
+    pass
 
 app = command_app(
     help="Show each source: how far it is, when it last stored something, and what was lost. No daemon has to run.",
@@ -31,7 +31,8 @@ def sources(
 ) -> None:
     """Show each source: how far it is, when it last stored something, and what was lost. No daemon has to run."""
     settings = read_config(config, enter=True, needs=("sources",))
-    rows = [one.row() for one in _standing(settings)]
+    known = with_store(settings, lambda store: store.positions.all(), missing=lambda: {})
+    rows = [one.row() for one in standing(settings.sources, known)]
     if losses:
         emit(rows, form, _losses)
         return
@@ -52,18 +53,12 @@ def sources(
     emit_list(rows, form, columns, nothing=nothing, spare=("type",), notes=problems)
 
 
-def _standing(settings: Config) -> list[SourceStanding]:
-
-    return standing(settings.sources, with_store(settings, lambda store: store.positions.all(), missing=lambda: {}))
-
-
 def _position(row: Mapping[str, Any]) -> str:
     up_to = f" of {moment(row['read_up_to'])}" if row["read_up_to"] is not None else ""
     return f"{row['position'] or '-'}{up_to}"
 
 
 def _lost(row: Mapping[str, Any]) -> str:
-
     sums = total(Loss(**loss) for loss in row["lost"]).values()
     return ", ".join(_amount(loss) for loss in sums) or "nothing known of"
 
@@ -75,7 +70,6 @@ def _amount(loss: Loss) -> str:
 
 
 def _losses(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-
     found = sorted(
         ((row["name"], Loss(**loss)) for row in rows for loss in row["lost"]), key=lambda pair: -pair[1].last
     )

@@ -204,7 +204,6 @@ def _rule(pattern: str | None, rule_id: str | None, config: Path | None) -> Rule
 
 
 def _samples(files: Sequence[str], text: str | None) -> list[Sample]:
-
     samples = [Sample("--text", text.encode())] if text is not None else []
     if text is None and not files:
         files = ["-"]

@@ -212,7 +212,6 @@ def _lines(verdict: ProbeVerdict, good: str) -> Iterable[str]:
 
 
 def _list(settings: VerifyConfig, form: Format) -> None:
-
     verifier = Verifier(settings)
     probes = sorted(load_probes(), key=lambda probe: probe.provider)
     rows = [
@@ -271,7 +270,6 @@ def _rule_of(settings: Config, value: str) -> str:
 
 
 def _probe(rule: str) -> Probe:
-
     probe = probe_of(rule)
     if probe is None:
         fail(f"there is no probe for {printable(rule)}; `monitor verify list` shows those there are", 2)
@@ -294,6 +292,5 @@ def _allowed(settings: Config, probe: Probe, *, yes: bool) -> Config:
 
 
 async def _ask(settings: Config, rule: str, value: str, parts: Mapping[str, str], *, taken: bool) -> ProbeVerdict:
-
     redact = await asyncio.to_thread(make_redactor, settings)
     return await Verifier(settings.verify, redact=redact).ask(rule, value, parts, taken=taken)
