@@ -42,15 +42,12 @@ COUNTER = 20  # rules counted of a group that is not shown whole
 def drawn(notification: Notification) -> str:
     """The picture with the colours that standard output can show."""
     terminal = Console(highlight=False, soft_wrap=True)
+    bar = "┃" if terminal.encoding.lower().startswith("utf") else "|"
     with terminal.capture() as capture:
-        for line in render(notification, width=terminal.width, bar=_bar(terminal.encoding)):
+        for line in render(notification, width=terminal.width, bar=bar):
             terminal.print(line)
         terminal.print()
     return capture.get()
-
-
-def _bar(encoding: str) -> str:
-    return "┃" if encoding.lower().startswith("utf") else "|"
 
 
 def render(notification: Notification, *, width: int = 100, bar: str = "┃") -> list[Text]:

@@ -156,8 +156,7 @@ def network(address: str) -> str:
         place = ipaddress.ip_address(address)
     except ValueError:
         return address[:100]
-    mapped = getattr(place, "ipv4_mapped", None)
-    place = mapped or place
+    place = getattr(place, "ipv4_mapped", None) or place
     return str(ipaddress.ip_network((place, 24 if place.version == 4 else 48), strict=False))
 
 

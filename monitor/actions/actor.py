@@ -176,7 +176,5 @@ def _kept(reading: ProbeResponse, place: str, parts: Mapping[str, str]) -> str:
         return fact(reading, place)
     test, _, name = place.removeprefix("find:").partition(":")
     key, _, part = test.partition("=")
-    for item in at(reading.json, "*"):
-        if isinstance(item, dict) and item.get(key) == parts.get(part):
-            return str(item.get(name) or "")
-    return ""
+    items = (item for item in at(reading.json, "*") if isinstance(item, dict) and item.get(key) == parts.get(part))
+    return next((str(item.get(name) or "") for item in items), "")

@@ -137,7 +137,8 @@ class Operator:
             self._count(done.action, done.state)
 
     async def _put_back(self, charges: Sequence[_Charge], outcome: ActionOutcome) -> None:
-        why = f"{outcome.reason}: its issuer takes no more before {_clock(self._store.now() + outcome.wait)}"
+        until = datetime.fromtimestamp(self._store.now() + outcome.wait, UTC)
+        why = f"{outcome.reason}: its issuer takes no more before {until:%H:%M:%SZ}"
         for one in charges:
             await self._store.actions.put_back(one.run.id, why)
 
@@ -156,9 +157,8 @@ class Operator:
         """Ask before it is taken back, where its issuer can only be asked about it together with something else:
         afterwards a refusal says nothing, unless just this was taken before."""
         probe, said = probe_of(incident.rule), incident.verified
-        if probe is None or not probe.parts or (said is not None and said.validity == "valid"):
-            return incident
-        if not self._asks(incident):
+        known = said is not None and said.validity == "valid"
+        if probe is None or not probe.parts or known or not self._asks(incident):
             return incident
         await self._asker.ask(incident, actor=ACTOR, value=value)
         return await self._store.incidents.get(incident.id)
@@ -330,7 +330,3 @@ def _still_open(incident: Incident) -> None:
     ActionError."""
     if incident.state == "resolved":
         raise ActionError(f"the incident was resolved as {incident.resolution} meanwhile")
-
-
-def _clock(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%H:%M:%SZ}"

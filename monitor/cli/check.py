@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from functools import partial
 from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
@@ -25,6 +26,7 @@ from monitor.config.state import database, existing_key
 from monitor.site import build_engine, read_rules
 from monitor.sources.file.globs import Globs, literal
 from monitor.sources.file.rights import remedy
+from monitor.sources.tls import TlsConfig, TlsError, TlsIdentity
 
 if TYPE_CHECKING:
     from monitor.common.inbound import Owner
@@ -165,35 +167,49 @@ def _rules_as_read(config: Config) -> list[CheckFinding]:
 
 
 def _notices(config: Config) -> Iterator[CheckFinding]:
-    if not config.sources:
-        yield CheckFinding("notice", "sources", "there is no source, so nothing is watched; add [[sources]]")
-    if not config.sinks:
-        yield CheckFinding(
-            "notice", "sinks", "there is no sink, so incidents are stored and nobody is alerted; add [[sinks]]"
-        )
-    for pattern in config.rules.paths:
-        if not glob(str(pattern), recursive=True):
-            yield CheckFinding(
-                "notice", "rules.paths", f"{pattern} matches no file, so no rule of your own is read there"
-            )
     told = {name for route in config.routes for name in route.sinks} | {sink.fallback for sink in config.sinks}
-    for index, sink in enumerate(config.sinks):
-        if config.routes and sink.name not in told:
-            yield CheckFinding("notice", f"sinks[{index}]", f'no route leads to "{sink.name}", so it gets no alerts')
-    if config.routes and all(route.matchers for route in config.routes):
-        message = "every route has matchers, so what fits none is stored and nobody is alerted; end with one without"
-        yield CheckFinding("notice", "routes", message)
+    people = [sink.name for sink in config.sinks if sink.type in ("slack", "pagerduty", "email")]
+    host = urlsplit(config.http.base_url or "").hostname
+    open_ = config.http.token is None and host not in (None, "localhost", "127.0.0.1", "::1")
+    notes = (
+        (not config.sources, "sources", "there is no source, so nothing is watched; add [[sources]]"),
+        (not config.sinks, "sinks", "there is no sink, so incidents are stored and nobody is alerted; add [[sinks]]"),
+        *(
+            (
+                not glob(str(pattern), recursive=True),
+                "rules.paths",
+                f"{pattern} matches no file, so no rule of your own is read there",
+            )
+            for pattern in config.rules.paths
+        ),
+        *(
+            (
+                config.routes and sink.name not in told,
+                f"sinks[{index}]",
+                f'no route leads to "{sink.name}", so it gets no alerts',
+            )
+            for index, sink in enumerate(config.sinks)
+        ),
+        (
+            config.routes and all(route.matchers for route in config.routes),
+            "routes",
+            "every route has matchers, so what fits none is stored and nobody is alerted; end with one without",
+        ),
+        (
+            people and config.http.listen and config.http.base_url is None,
+            "http",
+            f"links in the alerts of {', '.join(people)} lead to {config.http.listen}; set http.base_url",
+        ),
+        (
+            config.http.listen and open_,
+            "http.base_url",
+            "pages are for visitors on this host, and a proxy that adds no X-Forwarded-For makes all of them such; "
+            "set http.token",
+        ),
+    )
+    yield from (CheckFinding("notice", key, message) for holds, key, message in notes if holds)
     yield from _labels(config)
     yield from _unheard(config)
-    people = [sink.name for sink in config.sinks if sink.type in ("slack", "pagerduty", "email")]
-    if people and config.http.listen and config.http.base_url is None:
-        message = f"links in the alerts of {', '.join(people)} lead to {config.http.listen}; set http.base_url"
-        yield CheckFinding("notice", "http", message)
-
-    host = urlsplit(config.http.base_url or "").hostname
-    if config.http.listen and config.http.token is None and host not in (None, "localhost", "127.0.0.1", "::1"):
-        message = "pages are for visitors on this host, and a proxy that adds no X-Forwarded-For makes all of them such"
-        yield CheckFinding("notice", "http.base_url", f"{message}; set http.token")
 
 
 def _unheard(config: Config) -> Iterator[CheckFinding]:
@@ -216,7 +232,8 @@ def _key(config: Config) -> list[CheckFinding]:
     try:
         existing_key(config)
     except ConfigError as error:
-        unresolved = config.monitor.fingerprint_key is not None and _unresolved(config.monitor.fingerprint_key)
+        own = config.monitor.fingerprint_key
+        unresolved = own is not None and _why(own.resolve, CredentialError)
         return [] if unresolved else [CheckFinding("configuration", p.key, p.message) for p in error.problems]
     except OSError as error:
         return [CheckFinding("environment", "monitor.state_dir", f"{error.filename}: {error.strerror}")]
@@ -233,20 +250,7 @@ def _impossible(config: Config) -> Iterator[CheckFinding]:
 
 def _labels(config: Config) -> Iterator[CheckFinding]:
     """Labels that look mistyped; rules bring labels of their own, so none is wrong for certain."""
-    known = (
-        "severity",
-        "rule",
-        "family",
-        "name",
-        "source",
-        "host",
-        "service",
-        "path",
-        "state",
-        "confidence",
-        "format",
-        "fingerprint",
-    )
+    known = "severity rule family name source host service path state confidence format fingerprint".split()
 
     places = [(key, matcher.label) for key, matcher in matchers(config)]
     places += [
@@ -268,8 +272,7 @@ def _labels(config: Config) -> Iterator[CheckFinding]:
 
 def _environment(config: Config) -> Iterator[CheckFinding]:
     for key, credential in _credentials(config):
-        problem = _unresolved(credential)
-        if problem:
+        if problem := _why(credential.resolve, CredentialError):
             yield CheckFinding("environment", key, problem)
     yield from _in_the_clear(config)
     from monitor.config.weaknesses import weaknesses
@@ -283,7 +286,11 @@ def _environment(config: Config) -> Iterator[CheckFinding]:
         if source.type == "file":
             for kind, message in _files(source):
                 yield CheckFinding(kind, f"sources[{index}].include", f'source "{source.name}": {message}')
-        if getattr(source, "certificate", None) and (wrong := _certificate(source)):
+        if (
+            isinstance(source, TlsConfig)
+            and source.certificate
+            and (wrong := _why(partial(TlsIdentity, source), TlsError))
+        ):
             yield CheckFinding("environment", f"sources[{index}].certificate", f'source "{source.name}": {wrong}')
     yield from _actions(config)
     yield from _sinks(config)
@@ -296,12 +303,10 @@ def _actions(config: Config) -> Iterator[CheckFinding]:
     for index, action in enumerate(config.actions):
         if action.command and (problem := untrusted(action.command[0])):
             yield CheckFinding("environment", f"actions[{index}].command", f'action "{action.name}": {problem}')
-    silent = [one.name for one in config.actions if one.ready and not _probed(config, one.ready.rules)]
-    for name in silent:
-        message = (
-            f'action "{name}": nobody asks whether the secret is refused then; name its provider in verify.providers'
-        )
-        yield CheckFinding("notice", "verify.providers", message)
+    why = "nobody asks whether the secret is refused then; name its provider in verify.providers"
+    for one in config.actions:
+        if one.ready and not _probed(config, one.ready.rules):
+            yield CheckFinding("notice", "verify.providers", f'action "{one.name}": {why}')
 
 
 def _probed(config: Config, rules: Iterable[str]) -> bool:
@@ -310,16 +315,6 @@ def _probed(config: Config, rules: Iterable[str]) -> bool:
 
     probes = [probe for probe in map(probe_of, rules) if probe is not None]
     return not probes or any(config.verify.allows(probe.provider) for probe in probes)
-
-
-def _certificate(source: Any) -> str | None:
-    from monitor.sources.tls import TlsError, TlsIdentity
-
-    try:
-        TlsIdentity(source)
-    except TlsError as error:
-        return str(error)
-    return None
 
 
 def _credentials(config: Config) -> Iterator[tuple[str, Credential]]:
@@ -355,10 +350,11 @@ def _in_the_clear(config: Config) -> Iterator[CheckFinding]:
                 yield CheckFinding("environment", f"sinks[{index}].{name}", f'sink "{sink.name}": {error}')
 
 
-def _unresolved(credential: Credential) -> str | None:
+def _why(work: Callable[[], object], errors: type[Exception]) -> str | None:
+    """Why something cannot be done; None: it can."""
     try:
-        credential.resolve()
-    except CredentialError as error:
+        work()
+    except errors as error:
         return str(error)
     return None
 

@@ -154,25 +154,24 @@ def _fitting(pattern: Path, name: str) -> Path | None:
 
 
 def _journal(config: JournalConfig, given: str | None) -> Spot:
-    _no_place(config, given)
-    if config.units:
-        raise DrillError(
-            "planted",
-            f"source {config.name} follows units ({', '.join(config.units)}), and journald lets nobody else write in "
-            "their name: drill a journal source without units",
-        )
-    if config.directory and not config.directory.startswith(_JOURNALS):
-        raise DrillError(
-            "planted",
-            f"source {config.name} reads {config.directory}, which the journald of this host does not write: drill a "
-            "journal source without directory",
-        )
     namespace = (config.namespace or "").removeprefix("+")
     if "*" in namespace:
         namespace = ""
-    name = next((one for one in config.fields if not one.startswith("_")), None)
-    if name is None:
-        raise DrillError("planted", f"source {config.name} reads only fields that journald fills in: {config.fields}")
+    name = next((one for one in config.fields if not one.startswith("_")), "")
+    _refuse(
+        (given is not None, f"source {config.name} has no places to choose from: leave --at out"),
+        (
+            config.units,
+            f"source {config.name} follows units ({', '.join(config.units)}), and journald lets nobody else write in "
+            "their name: drill a journal source without units",
+        ),
+        (
+            config.directory and not config.directory.startswith(_JOURNALS),
+            f"source {config.name} reads {config.directory}, which the journald of this host does not write: drill a "
+            "journal source without directory",
+        ),
+        (not name, f"source {config.name} reads only fields that journald fills in: {config.fields}"),
+    )
     identifier = config.identifiers[0] if config.identifiers else "exposure-monitor-drill"
     fields = {"SYSLOG_IDENTIFIER": identifier, "PRIORITY": _priority(config.priority)}
 
@@ -194,19 +193,14 @@ def _syslog(config: SyslogConfig, given: str | None) -> Spot:
     from monitor.sources.syslog_config import address
 
     listening = [text for text in config.listen if given in (None, text)]
-    if not listening:
-        raise DrillError(
-            "planted", f"source {config.name} does not listen there; --at is one of {', '.join(config.listen)}"
-        )
+    _refuse((not listening, f"source {config.name} does not listen there; --at is one of {', '.join(config.listen)}"))
     # One that needs no certificate of ours, when there is one.
     text = next((one for one in listening if not one.startswith("tls:")), listening[0])
     where = address(text)
     if where.kind != "unix":
         where = where._replace(host=_near(config.name, where.host, where.port, config.allow))
-    if where.kind == "tls" and config.client_ca:
-        raise DrillError(
-            "planted", f"{text} takes nothing without a certificate of {config.client_ca}; choose another with --at"
-        )
+    why = f"{text} takes nothing without a certificate of {config.client_ca}; choose another with --at"
+    _refuse((where.kind == "tls" and config.client_ca, why))
 
     async def put(line: str) -> None:
         if where.kind == "unix":
@@ -227,10 +221,8 @@ def _mqtt(config: MqttSourceConfig, given: str | None) -> Spot:
     if given is not None:
         topic = given
         wrong = set(topic) & set("+#\0") or not any(topic_matches_sub(one, topic) for one in filters)
-        if not topic or wrong:
-            raise DrillError(
-                "planted", f"source {config.name} does not follow that topic; its filters are {', '.join(filters)}"
-            )
+        why = f"source {config.name} does not follow that topic; its filters are {', '.join(filters)}"
+        _refuse((not topic or wrong, why))
     else:
         topic = "/".join(_LEVEL if level in ("+", "#") else level for level in filters[0].split("/"))
     shared = " (it shares them: another of its group may have taken it)" if "$share" in config.topics[0] else ""
@@ -243,15 +235,12 @@ def _mqtt(config: MqttSourceConfig, given: str | None) -> Spot:
 
 def _http(config: HttpSourceConfig, given: str | None) -> Spot:
     path = given or "/"
-    if path not in send.DOORS:
-        raise DrillError("planted", f"--at of source {config.name} is one of {', '.join(send.DOORS)}")
+    _refuse((path not in send.DOORS, f"--at of source {config.name} is one of {', '.join(send.DOORS)}"))
     host, port = split_listen(config.listen)
     if not host.startswith("/"):
         host = _near(config.name, host, port, config.allow)
-    if config.client_ca:
-        raise DrillError(
-            "planted", f"source {config.name} takes nothing without a certificate of {config.client_ca}: drill another"
-        )
+    why = f"source {config.name} takes nothing without a certificate of {config.client_ca}: drill another"
+    _refuse((config.client_ca, why))
 
     async def put(line: str) -> None:
         token = config.token.resolve("token") if config.token else None
@@ -262,21 +251,22 @@ def _http(config: HttpSourceConfig, given: str | None) -> Spot:
 
 def _near(name: str, host: str, port: int, allow: tuple[str, ...]) -> str:
     """The address of a listener as this host reaches it. Raises DrillError where it would not be let in."""
-    if not port:
-        raise DrillError("planted", f"source {name} listens on a port that the system chooses: give it one in listen")
+    _refuse((not port, f"source {name} listens on a port that the system chooses: give it one in listen"))
     near = host
     with contextlib.suppress(ValueError):
         address = ipaddress.ip_address(host)
         if address.is_unspecified:
             near = "127.0.0.1" if address.version == 4 else "::1"
-        if not Peers(allow, None).allowed(near):
-            raise DrillError("planted", f"source {name} takes nothing from {near}, which is this host: add it to allow")
+        why = f"source {name} takes nothing from {near}, which is this host: add it to allow"
+        _refuse((not Peers(allow, None).allowed(near), why))
     return near
 
 
-def _no_place(config: SourceConfig, given: str | None) -> None:
-    if given is not None:
-        raise DrillError("planted", f"source {config.name} has no places to choose from: leave --at out")
+def _refuse(*checks: tuple[object, str]) -> None:
+    """Raises DrillError with the first message whose check holds."""
+    for wrong, message in checks:
+        if wrong:
+            raise DrillError("planted", message)
 
 
 # type of a source → how a secret gets into it; what is not here reads what others publish

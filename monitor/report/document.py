@@ -141,9 +141,8 @@ def _exposure(dossier: Dossier) -> _Section:
 
 def _uses(dossier: Dossier) -> list[_Section]:
     rows = [(one.principal, f"{one.outcome} {one.secret}", _time(one.first), used(one)) for one in together(dossier)]
-    if not rows:
-        return []
-    return [_Section("Who used it since it was exposed", ("who", "what", "first (UTC)", "how often"), rows)]
+    head = ("who", "what", "first (UTC)", "how often")
+    return [_Section("Who used it since it was exposed", head, rows)] if rows else []
 
 
 def _steps(dossier: Dossier) -> list[_Section]:

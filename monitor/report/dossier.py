@@ -100,11 +100,13 @@ class Span:
 def events(dossier: Dossier) -> list[Event]:
     """Oldest first."""
     incident = dossier.incident
-    timeline = [Event(incident.first_seen, "monitor", "first read by the monitor")]
-    if incident.first_logged is not None:
-        timeline.append(Event(incident.first_logged, "the log", "first logged"))
-    if incident.occurrences > 1:
-        timeline.append(Event(incident.last_seen, "monitor", "last seen"))
+    again = incident.last_seen if incident.occurrences > 1 else None
+    seen = (
+        (incident.first_seen, "monitor", "first read by the monitor"),
+        (incident.first_logged, "the log", "first logged"),
+        (again, "monitor", "last seen"),
+    )
+    timeline = [Event(at, who, what) for at, who, what in seen if at is not None]
     for entry in dossier.history:
         said = _SAID.get(entry.action, entry.action)
         what = f"step {entry.step} {said}" if entry.step else said

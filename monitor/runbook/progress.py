@@ -169,18 +169,17 @@ class StepDecision:
 
 def choose_order(book: Runbook, labels: Mapping[str, str], asked: Order | None = None) -> tuple[Order, str]:
     """Contain first or replace first, and why: people, then danger, then the runbook, then severity."""
-    if asked is not None:
-        return asked, "somebody chose it"
-    if labels.get("publicly_leaked") == "true":
-        return "contain", "the secret is public"
-    if labels.get("validity") in ("active", "valid") and labels.get("severity") == "critical":
-        return "contain", "the secret is critical and works"
-    if book.order is not None:
-        return book.order, f"the runbook {book.name} says so"
     severity = labels.get("severity", "")
-    if severity in ("critical", "high"):
-        return "contain", f"severity {severity}"
-    return "replace", f"severity {severity or 'unknown'}"
+    works = labels.get("validity") in ("active", "valid")
+    reasons: tuple[tuple[bool, Order | None, str], ...] = (
+        (True, asked, "somebody chose it"),
+        (labels.get("publicly_leaked") == "true", "contain", "the secret is public"),
+        (works and severity == "critical", "contain", "the secret is critical and works"),
+        (True, book.order, f"the runbook {book.name} says so"),
+        (severity in ("critical", "high"), "contain", f"severity {severity}"),
+        (True, "replace", f"severity {severity or 'unknown'}"),
+    )
+    return next((order, why) for holds, order, why in reasons if holds and order is not None)
 
 
 def begin(
@@ -351,34 +350,44 @@ def act(
 ) -> tuple[RunbookRun, Task]:
     """What a person does with a step. Raises RunError. `anyway`: although another has it, or steps before it wait."""
     task = run.task(step)
-    if run.ended is not None and verb != "reopen":
-        raise RunError(f"the run has ended; reopen a step first: reopen {task.id}")
     becomes = _BECOMES[verb]
-    if verb == "claim" and task.state == "claimed" and task.owner != actor and not anyway:
-        raise RunError(f"step {task.id} is claimed by {task.owner}; take it over with --anyway")
-    if verb == "reopen" and task.state == "open":
-        raise RunError(f"step {task.id} is open already")
-    same = task.state == becomes and (verb != "claim" or task.owner == actor)
-    if verb != "reopen" and (task.over or same):
-        by = f" by {task.owner}" if task.owner else ""
-        raise RunError(f"step {task.id} is {task.state} already{by}" + ("; reopen it first" if task.over else ""))
-    if verb == "skip" and not note:
-        raise RunError(f"say why step {task.id} is skipped, with --note")
-    if verb == "done" and not anyway:
-        waiting = [need for need in task.needs if not run.task(need).over]
-        if waiting:
-            raise RunError(f"step {task.id} comes after {', '.join(waiting)} ({run.why}); or say --anyway")
-
-    if verb == "done" and task.claims == "revoked" and not note:
-        asks = f"ask its issuer (monitor verify {run.incident})"
-        raise RunError(f"nothing shows that the secret is revoked: {asks}, or say with --note what does")
-
+    for refused, why in _refusals(run, task, verb, actor=actor, note=note, anyway=anyway):
+        if refused:
+            raise RunError(why)
     if verb == "reopen":
         changed = _reopened(task, now)
         return replace(_with(run, changed), ended=None), changed
     owner = actor if verb in ("claim", "done") or task.owner is None else task.owner
     changed = replace(task, state=becomes, owner=owner, since=now, note=note or task.note)
     return _with(run, changed), changed
+
+
+def _refusals(
+    run: RunbookRun, task: Task, verb: Verb, *, actor: str, note: str, anyway: bool
+) -> Sequence[tuple[object, str]]:
+    """What may not be done with a step, and why, in the order in which it is said."""
+    same = task.state == _BECOMES[verb] and (verb != "claim" or task.owner == actor)
+    by = (f" by {task.owner}" if task.owner else "") + ("; reopen it first" if task.over else "")
+    waiting = [] if verb != "done" or anyway else [need for need in task.needs if not run.task(need).over]
+    return (
+        (
+            run.ended is not None and verb != "reopen",
+            f"the run has ended; reopen a step first: reopen {task.id}",
+        ),
+        (
+            verb == "claim" and task.state == "claimed" and task.owner != actor and not anyway,
+            f"step {task.id} is claimed by {task.owner}; take it over with --anyway",
+        ),
+        (verb == "reopen" and task.state == "open", f"step {task.id} is open already"),
+        (verb != "reopen" and (task.over or same), f"step {task.id} is {task.state} already{by}"),
+        (verb == "skip" and not note, f"say why step {task.id} is skipped, with --note"),
+        (waiting, f"step {task.id} comes after {', '.join(waiting)} ({run.why}); or say --anyway"),
+        (
+            verb == "done" and task.claims == "revoked" and not note,
+            f"nothing shows that the secret is revoked: ask its issuer (monitor verify {run.incident}), "
+            "or say with --note what does",
+        ),
+    )
 
 
 def _reopened(task: Task, now: float) -> Task:

@@ -7,15 +7,12 @@ import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from detectors.rules.rule import PACKS
+from detectors.rules.rule import PACKS, Rule
 from monitor.common.problems import Problem
 from monitor.common.text import toml_error
 from monitor.runbook.book import Runbook, merged, read
-
-if TYPE_CHECKING:
-    from detectors.rules.rule import Rule
 
 __all__ = ["GENERAL", "RunbookStore", "load", "names", "of"]
 
@@ -77,9 +74,7 @@ class RunbookStore:
     def check(self, name: str) -> tuple[Runbook | None, list[Problem]]:
         """The user's own runbook of that name, or what is wrong with it; neither when there is none."""
         path = self.own / f"{name}.toml" if self.own else None
-        if path is None or "/" in name or not path.is_file():
-            return None, []
-        return self.parse(path)
+        return self.parse(path) if path and "/" not in name and path.is_file() else (None, [])
 
     def parse(self, path: Path) -> tuple[Runbook | None, list[Problem]]:
         """A user's file, or everything that is wrong with it."""

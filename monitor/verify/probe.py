@@ -114,9 +114,7 @@ class AnswerCondition:
         return cls(int(status), tuple(map(BodyCondition.parse, rest.split(" & "))) if rest else ())
 
     def fits(self, reading: ProbeResponse) -> bool:
-        if reading.status != self.status:
-            return False
-        return all(part.fits(reading) for part in self.parts)
+        return reading.status == self.status and all(part.fits(reading) for part in self.parts)
 
 
 AUTHS = ("bearer", "basic", "header", "query", "path", "body", "aws-sigv4", "google-jwt", "postgres")
@@ -221,21 +219,20 @@ class Probe(Exchange):
         """`refused`: the secret or what was given with it; `refused_secret`: the secret itself."""
         if reading.page:
             return "unknown"
-        if any(answer.fits(reading) and (answer.parts or _data(reading)) for answer in self.valid):
+        # An interface answers with data: what stands in its place says 200 with anything.
+        data = isinstance(reading.json, dict | list)
+        if any(answer.fits(reading) and (answer.parts or data) for answer in self.valid):
             return "valid"
-        if any(answer.fits(reading) for answer in self.refused_secret):
-            return "refused_secret"
-        if any(answer.fits(reading) for answer in self.refused):
-            return "refused"
-        return "doubtful" if any(answer.fits(reading) for answer in self.doubtful) else "unknown"
+        refusals: tuple[tuple[Decision, Answers], ...] = (
+            ("refused_secret", self.refused_secret),
+            ("refused", self.refused),
+            ("doubtful", self.doubtful),
+        )
+        fitting = (said for said, answers in refusals if any(answer.fits(reading) for answer in answers))
+        return next(fitting, "unknown")
 
 
 Decision = Literal["valid", "refused", "refused_secret", "doubtful", "unknown"]
-
-
-def _data(reading: ProbeResponse) -> bool:
-    """An interface answers with data: what stands in its place says 200 with anything."""
-    return isinstance(reading.json, dict | list)
 
 
 def fact(reading: ProbeResponse, place: str) -> str:

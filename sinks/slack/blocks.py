@@ -180,24 +180,20 @@ def story(notification: Notification, words: str) -> str:
     if notification.reason == "progress":
         return "\n".join(dated(escape(line, 1000)) for line in prose(notification.text)) or "Something changed"
     text = words.format(severity=notification.severity)
-    if len(notification.incidents) == 1:
-        incident = notification.incidents[0]
-        if notification.reason in BROADCAST:
-            text += f": {escape(incident.name, 150)} {_quoted(incident.masked, 100)}"
-        if notification.reason in ("reopened", "repeat"):
-            text += f", {dated(escape(seen(incident), 200))}"
-        who = incident.actor or incident.owner
-        if incident.resolution and notification.reason == "resolved":
-            text += f" as {incident.resolution}"
-        if who and notification.reason in ("acknowledged", "resolved", "reopened_by_hand"):
-            text += f" by {escape(who, 100)}"
-        if incident.note and notification.reason in ("acknowledged", "resolved", "reopened_by_hand"):
-            text += f": {escape(incident.note, 500)}"
-        if incident.locations and notification.reason == "reopened":
-            text += f", last in {_quoted(place(incident.locations[0]), 300)}"
-    else:
-        text += f": {escape(headline(notification), 300)}"
-    return text
+    if len(notification.incidents) != 1:
+        return f"{text}: {escape(headline(notification), 300)}"
+    incident, reason = notification.incidents[0], notification.reason
+    who = incident.actor or incident.owner
+    decided = reason in ("acknowledged", "resolved", "reopened_by_hand")
+    parts = (
+        f": {escape(incident.name, 150)} {_quoted(incident.masked, 100)}" if reason in BROADCAST else "",
+        f", {dated(escape(seen(incident), 200))}" if reason in ("reopened", "repeat") else "",
+        f" as {incident.resolution}" if incident.resolution and reason == "resolved" else "",
+        f" by {escape(who, 100)}" if who and decided else "",
+        f": {escape(incident.note, 500)}" if incident.note and decided else "",
+        *(f", last in {_quoted(place(last), 300)}" for last in incident.locations[:1] if reason == "reopened"),
+    )
+    return text + "".join(parts)
 
 
 def _mrkdwn(text: str) -> dict[str, Any]:

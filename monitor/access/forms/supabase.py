@@ -27,8 +27,8 @@ def readings(record: Mapping[str, Any]) -> Iterator[Reading]:
     if isinstance(message := record.get("event_message"), str) and "auth_event" in message:
         yield from _admin(record, message)
         return
-    asked = _request(record)
-    if asked is None:
+    asked = _one(_metadata(record).get("request"))
+    if not asked:
         raise MalformedError("no request is in it")
     secret = _key(asked)
     if secret is None:
@@ -81,11 +81,6 @@ def _key(asked: Mapping[str, Any]) -> str | None:
 
 def _metadata(record: Mapping[str, Any]) -> Mapping[str, Any]:
     return _one(record.get("metadata")) or record
-
-
-def _request(record: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    found = _one(_metadata(record).get("request"))
-    return found or None
 
 
 def _one(value: Any) -> Mapping[str, Any]:

@@ -90,9 +90,7 @@ def _secret(record: Mapping[str, Any], path: str) -> str:
     short = mount.removeprefix(space) or mount
     inside = path.removeprefix(short) if path.startswith(short) else path.removeprefix(mount)
     kind, _, rest = inside.partition("/")
-    if kind in _NO_VALUES:
-        return ""
-    return f"{space}{short}{rest if kind == 'data' and rest else inside}"
+    return "" if kind in _NO_VALUES else f"{space}{short}{rest if kind == 'data' and rest else inside}"
 
 
 def _principal(record: Mapping[str, Any]) -> str:
