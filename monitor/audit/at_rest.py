@@ -12,10 +12,10 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
 
 import yaml
 
+from detectors.match.engine import Worker
 from monitor.audit.check import Evidence, Subject, each_folder, failed, passed, unknown, unread
 from monitor.audit.formats import (
     COMPOSE,
@@ -30,12 +30,9 @@ from monitor.audit.formats import (
     variables,
 )
 from monitor.audit.real import is_real, is_secret_name
+from monitor.audit.tree import Tree
 from monitor.common.environments import environment_of
 from monitor.inventory.managers.dotenv import DotenvConfig
-
-if TYPE_CHECKING:
-    from detectors.match.engine import Worker
-    from monitor.audit.tree import Tree
 
 __all__ = ["plain"]
 

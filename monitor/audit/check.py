@@ -7,7 +7,7 @@ evidence, of which the worst decides, and none of which can hold a secret's valu
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import partial, wraps
@@ -19,8 +19,6 @@ from monitor.clients.git import GitError
 from monitor.common.environments import environment_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from detectors.match.engine import Engine
     from monitor.actions.config import ActionConfig
     from monitor.audit.settings import AuditConfig, Waiver

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from monitor.audit.check import Evidence, Subject, each_folder, failed, passed, unknown, unread
 from monitor.audit.formats import SAFE, UNIT, UnreadError, settings, words
 from monitor.audit.real import assigned
-
-if TYPE_CHECKING:
-    from monitor.audit.tree import Tree
+from monitor.audit.tree import Tree
 
 __all__ = ["secrets"]
 

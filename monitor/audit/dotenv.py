@@ -5,16 +5,13 @@ from __future__ import annotations
 import shlex
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING
 
 from detectors.fingerprint import fingerprint
 from monitor.audit.check import Evidence, Subject, attempted, each_folder, failed, passed, unknown, unread
 from monitor.audit.formats import UnreadError, Variable, variables
 from monitor.audit.real import assigned, is_public, is_real, is_secret_name
+from monitor.audit.tree import Tree
 from monitor.common.environments import environment_of, known_as
-
-if TYPE_CHECKING:
-    from monitor.audit.tree import Tree
 
 __all__ = ["environments", "examples", "held"]
 

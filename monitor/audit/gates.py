@@ -7,19 +7,16 @@ import shlex
 import stat
 from collections.abc import AsyncIterator, Iterator
 from itertools import product
-from typing import TYPE_CHECKING
 
 from monitor.audit.check import Evidence, Subject, attempted, each_folder, failed, passed, unknown, unread
 from monitor.audit.formats import UnreadError
 from monitor.audit.real import is_secret_name
 from monitor.audit.shell import programs
+from monitor.audit.tree import Tree
 from monitor.clients.git import Git, GitError
 from monitor.inventory.complete import WRONG, Checked, Holding, NamesError, check, of_secret, wanted
 from monitor.scan.githooks import Folder, folder_of, standing
-
-if TYPE_CHECKING:
-    from monitor.audit.tree import Tree
-    from monitor.store import Store
+from monitor.store import Store
 
 __all__ = ["complete", "history", "hooks"]
 

@@ -8,7 +8,6 @@ import shlex
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import yaml
 
@@ -17,10 +16,8 @@ from monitor.audit.check import Evidence, Subject, attempted, failed, passed, un
 from monitor.audit.formats import COMPOSE, UnreadError, Variable, documents, items, lookup, scalars, variables
 from monitor.audit.real import is_real
 from monitor.audit.settings import fits
-
-if TYPE_CHECKING:
-    from monitor.audit.tree import Tree
-    from monitor.domain.model import Finding
+from monitor.audit.tree import Tree
+from monitor.domain.model import Finding
 
 __all__ = ["jwt_secret", "service_role"]
 

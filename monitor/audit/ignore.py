@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
 
 from monitor.audit.check import Evidence, Subject, attempted, each_folder, failed, passed, unknown, unread
 from monitor.audit.formats import variables
 from monitor.audit.real import assigned
 from monitor.audit.tree import EXAMPLE, Tree
 from monitor.clients.git import Git, GitError, command
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 __all__ = ["covered"]
 

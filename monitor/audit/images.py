@@ -14,7 +14,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import Any, TypeGuard
 
 import orjson
 
@@ -25,10 +25,8 @@ from monitor.audit.settings import fits
 from monitor.audit.tree import EXAMPLE, Tree
 from monitor.common.archive import ArchiveBudget, ArchiveError, ByteStream, leaves
 from monitor.common.outside import at, tables, text
+from monitor.domain.model import Finding
 from monitor.scan.search import ScanOptions, Searcher, stream_blocks
-
-if TYPE_CHECKING:
-    from monitor.domain.model import Finding
 
 __all__ = ["baked", "dockerfiles"]
 

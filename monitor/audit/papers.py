@@ -7,7 +7,7 @@ import shlex
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from monitor.audit.check import Evidence, Subject, failed, passed, unknown
 from monitor.audit.formats import UnreadError
@@ -15,9 +15,7 @@ from monitor.audit.tree import LARGEST
 from monitor.rotation.schedule import calendar, policy_of
 from monitor.rotation.settings import RotationConfig
 from monitor.rotation.work import look
-
-if TYPE_CHECKING:
-    from monitor.store import Store
+from monitor.store import Store
 
 __all__ = ["emergency", "kept", "rotation"]
 

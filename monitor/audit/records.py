@@ -6,16 +6,13 @@ import re
 import shlex
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from monitor.audit import papers
 from monitor.audit.check import Evidence, Subject, failed, passed, unknown
 from monitor.audit.formats import UnreadError
+from monitor.domain.incidents import Incident
 from monitor.sources.base import LogConfig
-
-if TYPE_CHECKING:
-    from monitor.domain.incidents import Incident
-    from monitor.store import Store
+from monitor.store import Store
 
 __all__ = ["emergency", "logs", "trail"]
 

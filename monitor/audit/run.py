@@ -8,16 +8,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from detectors.match.engine import Engine
 from monitor.audit.check import AuditTables, Evidence, Findings, Judged, Subject, unknown
 from monitor.audit.items import ITEMS
+from monitor.audit.settings import Waiver
 from monitor.audit.tree import Tree
-
-if TYPE_CHECKING:
-    from detectors.match.engine import Engine
-    from monitor.audit.settings import Waiver
-    from monitor.store import Store
+from monitor.store import Store
 
 __all__ = ["audit", "load"]
 

@@ -10,18 +10,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
+from detectors.match.engine import Engine
 from monitor.audit.formats import UnreadError
 from monitor.clients.git import Git, GitError
 from monitor.common.archive import HEAD, ArchiveBudget, ArchiveError, kind, leaves
+from monitor.domain.model import Finding
 from monitor.scan.run import scan
 from monitor.scan.search import ScanOptions
 from monitor.scan.walk import FileEntry, walk
-
-if TYPE_CHECKING:
-    from detectors.match.engine import Engine
-    from monitor.domain.model import Finding
 
 __all__ = ["DOTENV", "EXAMPLE", "Scanned", "Tree", "is_image"]
 

@@ -10,16 +10,14 @@ import shutil
 import subprocess
 from collections.abc import Collection, Iterable, Iterator
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from monitor.audit.check import Evidence, Subject, attempted, each_folder, failed, passed, unknown, unread
 from monitor.audit.formats import documents, items, lookup
 from monitor.audit.shell import DIRECT, PrintedSecret, Reach, read
-
-if TYPE_CHECKING:
-    from monitor.audit.tree import Tree
+from monitor.audit.tree import Tree
 
 __all__ = ["FILES", "quiet", "zizmor"]
 

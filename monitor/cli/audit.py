@@ -7,11 +7,12 @@ import time
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from monitor.audit import report
+from monitor.audit.check import Judged, Verdict
 from monitor.audit.items import ITEMS
 from monitor.audit.report import summary
 from monitor.cli.common import (
@@ -26,9 +27,6 @@ from monitor.cli.common import (
     run_key,
     started,
 )
-
-if TYPE_CHECKING:
-    from monitor.audit.check import Judged, Verdict
 
 app = command_app()
 

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from functools import partial
 from glob import glob
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import typer
@@ -17,6 +17,7 @@ from monitor.cli.common import ConfigOption, command_app, fail_if, paint, printa
 from monitor.cli.kit import FormatOption, emit
 from monitor.common.credential import Credential, CredentialError
 from monitor.common.http import Http, RemoteError
+from monitor.common.inbound import Owner
 from monitor.common.text import veiled
 from monitor.config.config import Config, FaultyConfigError
 from monitor.config.lines import lines
@@ -27,9 +28,6 @@ from monitor.site import build_engine, read_rules
 from monitor.sources.file.globs import Globs, literal
 from monitor.sources.file.rights import remedy
 from monitor.sources.tls import TlsConfig, TlsError, TlsIdentity
-
-if TYPE_CHECKING:
-    from monitor.common.inbound import Owner
 
 app = command_app()
 

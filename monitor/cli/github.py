@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -15,11 +15,9 @@ from monitor.cli.common import ConfigOption, command_app, fail, fail_if, paint, 
 from monitor.cli.github_requests import requests
 from monitor.cli.github_session import SourceOption, client_of, incidents_of, rows_of, sources_of
 from monitor.cli.kit import FormatOption, emit, emit_list, table
+from monitor.common.severity import Severity
+from monitor.config.config import Config
 from monitor.github.source import GitHubConfig, GitHubSource
-
-if TYPE_CHECKING:
-    from monitor.common.severity import Severity
-    from monitor.config.config import Config
 
 app = command_app(
     no_args_is_help=True,

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
 from monitor.cli.common import ConfigOption, fail_if, printable, read_config
 from monitor.cli.github_session import SourceOption, client_of, incidents_of, reported, sources_of
 from monitor.cli.kit import FormatOption, emit_list
-
-if TYPE_CHECKING:
-    from monitor.config.config import Config
-    from monitor.github.source import GitHubConfig
+from monitor.config.config import Config
+from monitor.github.source import GitHubConfig
 
 __all__ = ["requests"]
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from monitor.cli.common import fail, fail_if, printable, redacted
+from monitor.config.config import Config
 from monitor.config.state import database
+from monitor.github.client import GitHubClient
 from monitor.github.source import GitHubConfig
-
-if TYPE_CHECKING:
-    from monitor.config.config import Config
-    from monitor.github.client import GitHubClient
 
 __all__ = ["SourceOption", "client_of", "incidents_of", "reported", "rows_of", "sources_of"]
 

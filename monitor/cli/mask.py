@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -35,13 +35,11 @@ from monitor.cli.common import (
     with_store,
 )
 from monitor.common.severity import Severity
+from monitor.config.config import Config
 from monitor.config.locate import ConfigError
 from monitor.domain.model import Block, Finding
 from monitor.scanning.mask import ChangedError, Masker, MaskStats, mask_file
 from monitor.site import make_scanner, read_rules
-
-if TYPE_CHECKING:
-    from monitor.config.config import Config
 
 app = command_app()
 

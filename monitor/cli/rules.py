@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
+from detectors.rules.rule import Rule
 from monitor.cli.common import (
     ConfigOption,
     SeverityOption,
@@ -28,9 +29,6 @@ from monitor.cli.kit import Format, FormatOption, emit, emit_list, emit_one, tra
 from monitor.cli.rule_files import imports, new
 from monitor.cli.rule_history import diff
 from monitor.site import read_rules, rule_errors
-
-if TYPE_CHECKING:
-    from detectors.rules.rule import Rule
 
 app = command_app(
     no_args_is_help=True,

@@ -6,11 +6,12 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
 from monitor.cli.common import fail, fail_if, lasting, person, printable
+from monitor.cli.scan_session import Session
+from monitor.clients.git import Git
 from monitor.scan.accepted import (
     FILE,
     LARGEST,
@@ -24,10 +25,6 @@ from monitor.scan.accepted import (
     unique,
     write,
 )
-
-if TYPE_CHECKING:
-    from monitor.cli.scan_session import Session
-    from monitor.clients.git import Git
 
 __all__ = ["Wish", "books_at", "books_in", "wish"]
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import typer
 
+from detectors.match.engine import Engine
 from monitor.cli.common import fail, printable, usage
+from monitor.cli.scan_session import Session
 from monitor.clients.storage import Storage, StorageError
 from monitor.common.http import RemoteError, in_the_clear
+from monitor.domain.model import Block
 from monitor.github.auth import AuthError
 from monitor.github.ci import ActionsLogsConfig, job_of
 from monitor.github.listing import ADVICE, Look, RunListing
@@ -22,13 +25,6 @@ from monitor.github.watch import AGAIN
 from monitor.scan.run import ScanOutcome
 from monitor.scan.search import ScanOptions, Searcher
 from monitor.sources.joblog import LARGEST, LogReading
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from detectors.match.engine import Engine
-    from monitor.cli.scan_session import Session
-    from monitor.domain.model import Block
 
 __all__ = ["Asked", "asked_for", "scan_logs"]
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from monitor.cli.common import json_text, paint, printable, severity_colour
-
-if TYPE_CHECKING:
-    from monitor.scan.search import Hit
+from monitor.scan.search import Hit
 
 __all__ = ["annotation", "as_dict", "print_annotation", "print_json", "print_text"]
 
