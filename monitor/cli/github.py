@@ -164,7 +164,6 @@ async def _examine(source: GitHubConfig) -> list[dict[str, Any]]:
     from monitor.common.http import RemoteError
     from monitor.github.doctor import DoctorCheck, examine, repositories
 
-    client = client_of(source)
     rows: list[dict[str, Any]] = []
 
     def add(check: DoctorCheck) -> None:
@@ -172,7 +171,7 @@ async def _examine(source: GitHubConfig) -> list[dict[str, Any]]:
             {"kind": "check", "source": source.name, "check": check.name, "ok": check.ok, "detail": check.detail}
         )
 
-    try:
+    async with client_of(source) as client:
         async for check in examine(source, client, writes=source.write_back == "on"):
             add(check)
         if source.webhook_secret is not None:
@@ -196,8 +195,6 @@ async def _examine(source: GitHubConfig) -> list[dict[str, Any]]:
                 ]
             except RemoteError as error:
                 add(DoctorCheck("repositories", None, str(error)))
-    finally:
-        await client.close()
     return rows
 
 
@@ -207,8 +204,7 @@ async def _list(
     from monitor.github.alerts import AlertItem, Malformed, item
 
     alerts: dict[str, AlertItem] = {}
-    client = client_of(source)
-    try:
+    async with client_of(source) as client:
         for stream in source.streams():
             wanted = secret_type or (",".join(source.generic_types) if stream.kind == "generic" else None)
             if secret_type and stream.kind == "generic":
@@ -226,8 +222,6 @@ async def _list(
                     alerts[alert.id(source.host)] = alert
                 if left <= 0:
                     break
-    finally:
-        await client.close()
     incidents = await incidents_of(config, list(alerts))
     rows = sorted(alerts.items(), key=lambda entry: -entry[1].updated)
     return [_row(source.name, name, alert, incidents.get(name)) for name, alert in rows]

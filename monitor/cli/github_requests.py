@@ -57,10 +57,10 @@ async def _waiting(config: Config, source: GitHubConfig) -> tuple[list[dict[str,
     from monitor.github.reviews import KINDS, ReviewRequest, open_reviews
     from monitor.site import make_redactor
 
-    redact, client = make_redactor(config), client_of(source)
+    redact = make_redactor(config)
     waiting: list[ReviewRequest] = []
     unread: list[str] = []
-    try:
+    async with client_of(source) as client:
         for target in source.targets:
             for kind in KINDS:
                 odd = 0
@@ -74,8 +74,6 @@ async def _waiting(config: Config, source: GitHubConfig) -> tuple[list[dict[str,
                 if odd:
                     why = f"{odd:,} could not be read; look for them at GitHub itself"
                     unread.append(f"{source.name}: {KINDS[kind]} of {target}: {why}")
-    finally:
-        await client.close()
     ids = {review: alert for review in waiting if (alert := review.alert_id(source.host))}
     incidents = await incidents_of(config, list(ids.values()))
     rows = [

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -52,14 +53,18 @@ def rows_of(
     return [row for source in sources_of(config, name) for row in asyncio.run(reported(work(source)))]
 
 
-def client_of(source: GitHubConfig) -> GitHubClient:
+@asynccontextmanager
+async def client_of(source: GitHubConfig) -> AsyncIterator[GitHubClient]:
     def waiting(seconds: float) -> None:
         if seconds > 0:
             typer.echo(f"waiting {seconds:.0f} s for GitHub's rate limit", err=True)
 
     client = source.client(on_wait=waiting)
     client.attempts = 3
-    return client
+    try:
+        yield client
+    finally:
+        await client.close()
 
 
 async def incidents_of(config: Config, ids: Sequence[str]) -> Mapping[str, str]:

@@ -23,12 +23,8 @@ def page(status: Row) -> Iterable[str]:
     yield from _head(status)
     yield from _problems(status)
     now = status["time"]
-    if status["sources"]:
-        yield ""
-        yield from table(
-            ("source", "type", "rate", "behind", "lag", "kept", "position"),
-            [_source(row, now) for row in status["sources"]],
-        )
+    sources = [_source(row, now) for row in status["sources"]]
+    yield from _section(("source", "type", "rate", "behind", "lag", "kept", "position"), sources)
     yield from _section(("sink", "type", "waiting", "sending", "dead", "sent", "last sent", "state"), _sinks(status))
     yield from _section(("unread in", "source", "bytes", "for"), _behind(status))
     yield from _section(("lost by", "reason", "how much", "last", "place"), _losses(status))
