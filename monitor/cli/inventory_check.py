@@ -68,7 +68,7 @@ def check(
     holdings, unasked = _stored(settings, asked) if stored else _fresh(asked, redact)
     if not unasked:
         _known(settings, environment, asked, holdings)
-    found = held_against(needed, environment, holdings, unasked, is_secret_name)
+    checked = held_against(needed, environment, holdings, unasked, is_secret_name)
     # The names are masked, too: of a file that holds secrets itself each line may be one.
     rows: list[dict[str, Any]] = [
         {
@@ -78,11 +78,11 @@ def check(
             "where": list(one.where),
             "why": one.why or None,
         }
-        for one in found
+        for one in checked
     ]
     rows += [{"kind": "entry", "name": name, "state": "unknown", "where": [], "why": unasked[name]} for name in unasked]
     emit(rows, form, lambda rows: _text(rows, redact(environment)))
-    states = {one.state for one in found}
+    states = {one.state for one in checked}
     fail_if(states & set(WRONG))
     fail_if(unasked or "unknown" in states or (strict and "unread" in states), code=2)
 
