@@ -87,7 +87,6 @@ class Sink(Protocol):
 
     async def send(self, notification: Notification) -> Receipt | None:
         """Deliver, or raise RemoteError. Must be safe to repeat with the same notification id."""
-        ...
 
 
 @runtime_checkable
@@ -96,7 +95,6 @@ class Closes(Protocol):
 
     async def close(self) -> None:
         """It will not be asked to send again."""
-        ...
 
 
 @runtime_checkable
@@ -111,7 +109,6 @@ class Listens(Protocol):
     ) -> None:
         """Until cancelled, or at once where it is not configured. `ask`: keeps requests, and says whether they are on
         disk; `trouble`: told why it hears nothing, and None when it does; `sinks`: all that are configured."""
-        ...
 
 
 @runtime_checkable
@@ -120,7 +117,6 @@ class Answers(Protocol):
 
     async def answer(self, request: InboundRequest, text: str, *, done: bool) -> None:
         """Tell whoever asked: `text` says what was done, or why it was refused. Raises RemoteError."""
-        ...
 
 
 @runtime_checkable
@@ -130,4 +126,3 @@ class Asks(Protocol):
     async def ask(self, request: InboundRequest) -> bool:
         """By its `window`. True: they are asked, and another request brings the words, if any comes. False: they cannot
         be asked (any more)."""
-        ...

@@ -87,7 +87,6 @@ class BlockSearcher(Protocol):
 
     def examine(self, text: Text, hits: Hits, part: BlockPart, *, plain: bool) -> None:
         """Add to `text` what the rules say in a part of it: as it stands if `plain`, and decoded."""
-        ...
 
 
 class _Task(NamedTuple):

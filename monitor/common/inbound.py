@@ -98,38 +98,30 @@ class Vendor(Protocol):
     @property
     def most(self) -> int:
         """Bytes of the largest body it sends."""
-        ...
 
     @property
     def header(self) -> str:
         """The header with the signature."""
-        ...
 
     @property
     def probes(self) -> int:
         """Bytes of the largest body that may be a probe; 0: there are none."""
-        ...
 
     def probe(self, body: bytearray) -> bool:
         """Whether this only tries the way to here, signed or not: it is answered with 200, and nothing follows."""
-        ...
 
     def secrets(self, owner: Owner) -> Sequence[Credential]:
         """What the announcements for `owner` are signed with, any of these; none: it expects none, or is another
         vendor's."""
-        ...
 
     def well_formed(self, headers: Mapping[str, str], now: float) -> bool:
         """Whether these can be of something signed, and signed lately, which is asked before the body is read."""
-        ...
 
     def signed(self, secret: bytes, headers: Mapping[str, str], body: bytes | bytearray) -> bool:
         """Whether `secret` has signed this; compares with `same`."""
-        ...
 
     def parse(self, headers: Mapping[str, str], body: bytearray, signed: Sequence[Owner]) -> Announced:
         """Of a body that the secrets of `signed` (at least one) have signed. Raises UnusableError."""
-        ...
 
 
 def through(sink: str) -> str:

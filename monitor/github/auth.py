@@ -31,7 +31,6 @@ class Auth(Protocol):
     async def identity(self) -> str: ...
     def rejected(self) -> None:
         """The server answered 401: do not use the same token again without looking."""
-        ...
 
 
 def digest(value: str) -> str:

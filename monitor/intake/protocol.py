@@ -43,37 +43,30 @@ class Intake(Protocol):
         last. Waits (back-pressure) while the store cannot write.
         Even when cancelled it returns only after the iterator is closed, so that files may be closed afterwards.
         """
-        ...
 
     async def record(self, findings: Iterable[Finding], positions: Iterable[Position]) -> int:
         """Commit ready-made findings (alerts of another system) with their positions."""
-        ...
 
     @property
     def present(self) -> Mapping[str, tuple[int, int]] | None:
         """What the class of the source told when the monitor started, before its rules were compiled: path → inode and
         size. None for a source that was added later."""
-        ...
 
     @property
     def handles(self) -> dict[tuple[int, int], int]:
         """Descriptors that outlive a source, by device and inode: files that were open when it was stopped for another
         configuration, for the source that takes its place, as they may be deleted before it opens them. Of sockets of
         datagrams by what `Drops` knows and inode: they go on to listen meanwhile."""
-        ...
 
     async def started(self) -> None:
         """What was recorded so far is durable when this returns, and what is written from now on will be read. For
         sources whose class can tell what is `present`: the monitor is not ready before."""
-        ...
 
     async def positions(self) -> Mapping[str, Mapping[str, Any]]:
         """The saved positions of this source: key → state."""
-        ...
 
     def backlog(self, tell: Callable[[], Sequence[Behind]]) -> None:
         """`tell` says what is there and not read yet; asked when somebody looks."""
-        ...
 
     def missed(self, reason: str, count: int, path: str = "", unit: str = "bytes") -> None:
         """Enter what was lost into the ledger (`bytes_missed_total{reason}`) and raise an operational alert. `count` 0:
@@ -81,21 +74,17 @@ class Intake(Protocol):
 
         `unit`: of `count`, where nobody can know the bytes (journal records, datagrams); always the same for a reason.
         """
-        ...
 
     def degraded(self, what: str, message: str | None) -> None:
         """Say that part `what` of the source cannot work (message), or works again (None)."""
-        ...
 
     async def every(
         self, seconds: float, work: Callable[[], Awaitable[object]], *, wake: asyncio.Event | None = None
     ) -> NoReturn:
         """Come round by the daemon's schedule (common/scheduler.py), for as long as the source runs."""
-        ...
 
     def malformed(self, what: str) -> None:
         """Count what was sent to us and could not be used; `what` names the kind, never the content."""
-        ...
 
 
 class AlertIntake(Intake, Protocol):
@@ -114,39 +103,30 @@ class AlertIntake(Intake, Protocol):
         """Commit alerts with their findings and positions, the deliveries they answer, and work to do `again`, in one
         transaction. `summary`: its title; tell once, in one notification, of all alerts that opened quietly so far.
         """
-        ...
 
     async def notify(
         self, title: str, text: str, positions: Iterable[Position], *, incidents: Sequence[str] = ()
     ) -> None:
         """Commit a notification of medium severity, which goes where routes send that, with the positions that say
         that it was sent; without a title only those."""
-        ...
 
     async def note(self, incident: str, text: str, *, actor: str) -> None:
         """Into the history of an incident, unless it stands there."""
-        ...
 
     async def known_alerts(self, ids: Iterable[str]) -> Mapping[str, KnownAlert]:
         """Those of `ids` that the store has."""
-        ...
 
     async def deliveries(self, limit: int = 50) -> Sequence[HookDelivery]:
         """Hook deliveries of this source that are due, oldest first."""
-        ...
 
     async def postpone(self, delivery: str, seconds: float) -> None:
         """Try a delivery again later."""
-        ...
 
     async def write_backs(self, limit: int = 50) -> Sequence[WriteBack]:
         """Alerts of this source to resolve where they came from."""
-        ...
 
     async def identify(self, text: bytes) -> Sequence[Finding]:
         """What the rules find in a text. Nothing is stored; places in the findings mean nothing."""
-        ...
 
     def rule(self, id: str) -> Rule | None:
         """A rule in use."""
-        ...

@@ -70,11 +70,9 @@ class Manager(Protocol):
 
     def held(self) -> AsyncIterator[HeldSecret]:
         """All that it holds, page by page. Raises ServiceError: what was given before is then not the whole."""
-        ...
 
     async def doctor(self) -> list[str]:
         """What is wrong with the entry's access, a sentence each: too little, or more than it needs."""
-        ...
 
     async def close(self) -> None: ...
 
@@ -88,10 +86,8 @@ class Rotator(Protocol):
         `tries`: how often it was asked for in place of that one before; each of them is a request of its own.
 
         Raises NoEffectError, OvertakenError, and ServiceError where it may have been taken."""
-        ...
 
     async def fit(self) -> list[str]:
         """What is wrong with the access of that credential, a sentence each."""
-        ...
 
     async def close(self) -> None: ...

@@ -66,4 +66,3 @@ class Source(Protocol):
 
     async def run(self, once: bool) -> None:
         """Follow until cancelled; with `once`, return at the present end. Must survive its own I/O errors."""
-        ...

@@ -162,37 +162,30 @@ class StoreSession(Protocol):
         `durable`: on disk when it is done. Otherwise it survives the end of the process, but perhaps not of the
         machine. Cancelled before it began, it is taken back.
         """
-        ...
 
     async def write(self, run: Callable[[Transaction], _T], *, durable: bool = False) -> _T:
         """`submit`, and wait for it."""
-        ...
 
     async def read(self, run: Callable[[Connection], _T], kept: Cached[_T] | None = None) -> _T:
         """In a thread, on a connection that cannot write. Waits a while for a lock or a server that restarts.
 
         `kept`: for what is asked often; with SQLite it is read anew only once something has changed.
         """
-        ...
 
     @property
     def node(self) -> str:
         """The host whose process this is."""
-        ...
 
     @property
     def secret(self) -> bytes:
         """What the trail is sealed with."""
-        ...
 
     @property
     def heads(self) -> Heads | None:
         """What this host knows of the ends of histories; None: it keeps nothing of it."""
-        ...
 
     def now(self) -> float:
         """Seconds since the epoch."""
-        ...
 
 
 class StoreRepository:
