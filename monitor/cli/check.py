@@ -193,6 +193,8 @@ def _notices(config: Config) -> Iterator[CheckFinding]:
             "routes",
             "every route has matchers, so what fits none is stored and nobody is alerted; end with one without",
         ),
+    )
+    pages = (
         (
             people and config.http.listen and config.http.base_url is None,
             "http",
@@ -208,6 +210,7 @@ def _notices(config: Config) -> Iterator[CheckFinding]:
     yield from (CheckFinding("notice", key, message) for holds, key, message in notes if holds)
     yield from _labels(config)
     yield from _unheard(config)
+    yield from (CheckFinding("notice", key, message) for holds, key, message in pages if holds)
 
 
 def _unheard(config: Config) -> Iterator[CheckFinding]:
