@@ -72,6 +72,17 @@ def test_fail_is_one_line_on_standard_error(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr() == ("", "no\n")
 
 
+def test_the_first_check_that_holds_ends_a_command_and_none_lets_it_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    common.usage((False, "one"), ([], "two"))
+    common.fail_if(None, "three")
+    with pytest.raises(typer.Exit) as caught:
+        common.usage((False, "one"), (["odd"], "two"), (True, "three"))
+    assert (caught.value.exit_code, capsys.readouterr().err) == (2, "two\n")
+    with pytest.raises(typer.Exit) as caught:
+        common.fail_if("wrong")
+    assert (caught.value.exit_code, capsys.readouterr().err) == (1, "")
+
+
 def test_json_shows_no_control_or_direction_characters() -> None:
     text = "a\x7f\x9b31m\u202e\u2066\u200b\ufeff\U000e0041é漢"
     shown = json_text({"path": text}, indent=True)
