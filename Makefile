@@ -168,6 +168,12 @@ sbom: $(VENV)/sbom.stamp  ## what is in a release, as CycloneDX, in dist/
 	@$(EPOCH) PYTHONWARNINGS=ignore $(VENV)/sbom/bin/cyclonedx-py requirements requirements.lock --output-reproducible \
 		--pyproject $(VENV)/sbom/pyproject.toml --output-format JSON --output-file dist/exposure-monitor-$(VERSION).cdx.json
 
+.PHONY: site-archive
+site-archive: site  ## the pages as one file, in dist/
+	@mkdir -p dist
+	@$(EPOCH); tar --sort=name --mtime=@$$SOURCE_DATE_EPOCH --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX \
+		--directory var/site --create html | gzip -n >dist/exposure-monitor-$(VERSION)-docs.tar.gz
+
 # RELEASES is kept from one release to the next: it has a folder for each, and the repository for apt.
 RELEASES ?= releases
 .PHONY: release
