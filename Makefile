@@ -158,6 +158,8 @@ EPOCH = SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)}
 .PHONY: wheel
 wheel: $(VENV)/run.stamp  ## wheel and source distribution, in dist/
 	@$(EPOCH) $(BIN)/python -m hatchling build --directory dist >/dev/null
+	@$(BIN)/python -m zipfile -l dist/exposure_monitor-$(VERSION)-*.whl | grep -q 'detectors/compiled/' \
+		|| { echo "The wheel has no compiled rules" >&2; exit 1; }
 
 # Of the lock, with the hashes of what may be installed; cyclonedx-py holds it against the schema. Where a version that
 # pyproject.toml does not say comes from it does not know.
@@ -172,7 +174,7 @@ sbom: $(VENV)/sbom.stamp  ## what is in a release, as CycloneDX, in dist/
 site-archive: site  ## the pages as one file, in dist/
 	@mkdir -p dist
 	@$(EPOCH); tar --sort=name --mtime=@$$SOURCE_DATE_EPOCH --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX \
-		--directory var/site --create html | gzip -n >dist/exposure-monitor-$(VERSION)-docs.tar.gz
+		--directory var/site --create html | gzip -n >dist/exposure-monitor-$(VERSION).docs.tar.gz
 
 # RELEASES is kept from one release to the next: it has a folder for each, and the repository for apt.
 RELEASES ?= releases
@@ -206,7 +208,7 @@ endif
 	@rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/run.stamp: $(BIN)/python requirements.lock pyproject.toml
+$(VENV)/run.stamp: $(BIN)/python requirements.lock pyproject.toml monitor/__init__.py
 	@echo "Installing the locked dependencies into $(VENV)"
 	@$(PIP) install --require-hashes -r requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation --editable .
@@ -224,7 +226,7 @@ $(SITE)/stamp: $(BIN)/python requirements-docs.lock
 	@$(SITE)/bin/python -m pip --disable-pip-version-check --no-input --quiet install --no-deps --require-hashes -r requirements-docs.lock
 	@touch $@
 
-$(VENV)/dev.stamp: $(BIN)/python requirements-dev.lock pyproject.toml
+$(VENV)/dev.stamp: $(BIN)/python requirements-dev.lock pyproject.toml monitor/__init__.py
 	@echo "Installing the locked dependencies for development into $(VENV)"
 	@# Half by half, as unpacking takes one processor. The lock is whole: nothing to resolve. Most is never imported.
 	@awk '/^[a-z]/ {n++} {print > "$(VENV)/lock." n % 2}' requirements-dev.lock

@@ -43,7 +43,7 @@ def main() -> None:
     given = parser.parse_args()
     try:
         given.run(given)
-    except RefusedError as refused:
+    except (RefusedError, OSError) as refused:
         sys.exit(f"release: {refused}")
 
 
@@ -146,7 +146,7 @@ def indexed(apt: Path, suite: str, key: str) -> None:
     """The lists of one suite: InRelease is the one that is signed, and names the others by their hashes."""
     index = apt / "dists" / suite / "main/binary-amd64"
     index.mkdir(parents=True, exist_ok=True)
-    packages = run("apt-ftparchive", "packages", f"pool/{suite}", cwd=apt)
+    packages = run("apt-ftparchive", "--arch", "amd64", "packages", f"pool/{suite}", cwd=apt)
     (index / "Packages").write_text(packages)
     (index / "Packages.gz").write_bytes(gzip.compress(packages.encode(), mtime=0))
     about = {"Origin": "exposure-monitor", "Label": "exposure-monitor", "Suite": suite, "Codename": suite}

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import pytest
 
 from detectors.rules.load import builtin_packs
+from monitor import __version__
 from tests.detectors import texts
 
 ROOT = Path(__file__).parent.parent
@@ -140,4 +141,6 @@ def test_the_command_starts(installed: Path, tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert answer.stdout.startswith("exposure-monitor ")
+    assert answer.stdout == f"exposure-monitor {__version__}\n"
+    (about,) = installed.glob("*.dist-info")  # of which clients of HTTP say the version
+    assert about.name == f"exposure_monitor-{__version__}.dist-info"
