@@ -53,7 +53,9 @@ def release(key: str, releases: Path) -> None:
     if reasons := [*refusals(ROOT, releases, number, key)]:
         raise RefusedError("\nrelease: ".join(reasons))
     with tempfile.TemporaryDirectory(prefix="release-") as folder:
-        dist = build(Path(folder) / "clone", ("test", *BUILT, *ROOTS))
+        makefile = (ROOT / "Makefile").read_text()
+        roots = (target for target in ROOTS if re.search(rf"^{target}:", makefile, re.MULTILINE))
+        dist = build(Path(folder) / "clone", ("test", *BUILT, *roots))
         print(f"{number} is in {publish(dist, releases, number, key)}, for apt in {releases / 'apt'}")
 
 
