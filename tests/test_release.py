@@ -102,6 +102,7 @@ class Tree:
     def released(self, version: str) -> Path:
         self.commit(version)
         self.git("tag", "--sign", "--message", version, f"v{version}")
+        self.git("checkout", "--quiet", "--detach", f"refs/tags/v{version}")  # as a runner has it
         assert self.release() == ""
         return self.releases / version
 
