@@ -8,6 +8,7 @@ which a confused front may echo the pod's token.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import os
@@ -25,7 +26,7 @@ import orjson
 from pydantic import Field, model_validator
 from yarl import URL
 
-from monitor.clients.client import AccessError, NoEffectError, ProviderClient, ServiceError
+from monitor.clients.client import AccessError, NoEffectError, ProviderClient, ServiceError, denied
 from monitor.common.credential import Credential
 from monitor.common.fields import ServerUrl
 from monitor.common.http import Reply
@@ -130,6 +131,12 @@ class Amazon:
         if "NotFound" in kind:
             raise NotThereError(str(failure))
         raise failure
+
+    async def denied(self, operation: str, given: Mapping[str, Any]) -> AccessError | None:
+        """Why an operation is not permitted; None: it is, also where there is nothing that it could be done with."""
+        with contextlib.suppress(NotThereError):
+            return await denied(self.call(operation, given))
+        return None
 
     async def act(self, operation: str, given: Mapping[str, Any]) -> None:
         """Have something changed, asked for once. Raises NoEffectError, and ServiceError where nobody knows."""

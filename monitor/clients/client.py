@@ -22,7 +22,7 @@ from monitor.common.credential import Credential, CredentialError
 from monitor.common.http import Http, RemoteError, Reply, Streamed, limit_ends
 from monitor.common.text import printable, veiled
 
-__all__ = ["LARGEST", "AccessError", "NoEffectError", "ProviderClient", "ServiceError", "together"]
+__all__ = ["LARGEST", "AccessError", "NoEffectError", "ProviderClient", "ServiceError", "denied", "together"]
 
 LARGEST = 64 << 20  # bytes of one answer: a thousand values of 64 KiB
 ATTEMPTS = 4  # of one request that fails; a limit that is waited out is no failure
@@ -229,6 +229,15 @@ class ProviderClient:
         if not isinstance(new, str) or new == old:
             raise self.error(what, "the answer does not lead on to a next page; what it holds is not known now")
         return new
+
+
+async def denied(asked: Awaitable[object]) -> AccessError | None:
+    """Why it is not permitted; None: it is. Raises what else goes wrong."""
+    try:
+        await asked
+    except AccessError as error:
+        return error
+    return None
 
 
 async def together(items: Iterable[Item], fetch: Callable[[Item], Awaitable[Result]]) -> AsyncIterator[Result]:

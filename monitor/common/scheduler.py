@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
 from monitor.common.every import JITTER
+from monitor.common.tasks import within
 
 __all__ = ["Scheduler"]
 
@@ -40,9 +41,7 @@ class Scheduler:
             with self._alarm(seconds * random.uniform(1 - JITTER, 1 + JITTER), due):  # noqa: S311 - spreads the rounds
                 await work()
                 # The scheduler waits for a time of day, which is long in coming where a clock was put back.
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(seconds * (1 + 2 * JITTER)):
-                        await due.wait()
+                await within(seconds * (1 + 2 * JITTER), due.wait())
 
     @contextlib.contextmanager
     def _alarm(self, seconds: float, due: asyncio.Event) -> Iterator[None]:

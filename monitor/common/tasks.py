@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from monitor.common.backoff import backoff
 
-__all__ = ["FIRST", "LONGEST", "cancel", "keep_up", "whenever"]
+__all__ = ["FIRST", "LONGEST", "cancel", "keep_up", "whenever", "within"]
 
 FIRST, LONGEST = 1.0, 60.0  # seconds from a failure to the next beginning
 _REST = 0.2  # seconds
@@ -23,6 +23,13 @@ async def cancel(task: asyncio.Task[Any]) -> None:
     await asyncio.wait([task])
     if not task.cancelled():
         task.exception()  # nobody else asks for it
+
+
+async def within(seconds: float | None, work: Awaitable[object]) -> None:
+    """Returns when it has come to its end, or is cancelled as it takes longer than that (None: however long)."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await work
 
 
 async def keep_up(

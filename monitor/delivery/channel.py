@@ -7,7 +7,6 @@ it cannot take. Only the latter is buried: what a wrongly set up sink refuses is
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import time
 from collections import deque
@@ -20,6 +19,7 @@ import structlog
 from monitor.common.backoff import backoff
 from monitor.common.http import MAX_WAIT, RemoteError
 from monitor.common.notification import Notification, Receipt
+from monitor.common.tasks import within
 from monitor.common.wording import ago
 from monitor.store import Leased, Store, StoreError
 from sinks.base import Sink, TooLargeError
@@ -185,9 +185,7 @@ class Channel:
                 pause = self._step()
                 if self._stopping and not self._flying and self._leasing is None:
                     return
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(pause):
-                        await self._wake.wait()
+                await within(pause, self._wake.wait())
         finally:
             await self._let_go()
 

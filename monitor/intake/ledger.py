@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from monitor.common.grouping import grouped
 from monitor.domain.model import Position
 
 __all__ = ["STATE", "Ledger", "Loss", "losses", "place", "total"]
@@ -78,11 +79,8 @@ class Ledger:
 
     def untold(self) -> dict[str, tuple[Loss, ...]]:
         """Of what nobody was told yet, by reason."""
-        found: dict[str, tuple[Loss, ...]] = {}
-        for loss in self._entries.values():
-            if loss.untold is not None:
-                found[loss.reason] = (*found.get(loss.reason, ()), loss)
-        return found
+        losses = grouped((loss.reason, loss) for loss in self._entries.values() if loss.untold is not None)
+        return {reason: tuple(several) for reason, several in losses.items()}
 
     def told(self, heard: Iterable[Loss]) -> None:
         """Somebody has heard of these, as `untold` gave them. What was lost since is as untold as before."""

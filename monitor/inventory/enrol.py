@@ -48,12 +48,8 @@ class _Entry:
     failures: int = 0
 
     def due(self, now: float) -> bool:
-        if self.read is None:
-            return True
-        pause = self.config.interval
-        if self.failures:
-            pause = min(pause, backoff(self.failures, _RETRY_FIRST, _RETRY_LONGEST))
-        return now - self.read >= pause
+        again = backoff(self.failures, _RETRY_FIRST, _RETRY_LONGEST) if self.failures else self.config.interval
+        return self.read is None or now - self.read >= min(self.config.interval, again)
 
 
 class EnrolmentTables(Protocol):
@@ -95,8 +91,7 @@ class Enrolment:
 
     async def begin(self, seconds: float) -> None:
         """Look once, and wait so many seconds for what is read then; it goes on."""
-        looking = asyncio.create_task(self._look())
-        self._readings[""] = looking
+        self._readings[""] = asyncio.create_task(self._look())
         deadline = time.monotonic() + seconds
         while self._readings and (left := deadline - time.monotonic()) > 0:
             await asyncio.wait(self._readings.values(), timeout=left, return_when=asyncio.FIRST_COMPLETED)
@@ -217,8 +212,7 @@ class Enrolment:
         self._known[name] = Known(time.time(), entry.config.stale_after)
         self._over(f"inventory {name}", "It was read to its end.")
         if difference.added or difference.changed or difference.gone:
-            counts = {"added": difference.added, "changed": difference.changed, "gone": difference.gone}
-            counts["returned"] = difference.returned
+            counts = {name: getattr(difference, name) for name in ("added", "changed", "gone", "returned")}
             seconds = round(time.monotonic() - began, 1)
             log.info("inventory read", entry=name, refused=difference.refused, seconds=seconds, **counts)
 
@@ -229,9 +223,7 @@ class Enrolment:
 
     async def _exchange(self) -> None:
         scanner, changes = self._scanner, self._changes
-        anchors: dict[str, Anchor] = {}
-        for entry in self._entries.values():
-            anchors |= entry.anchors
+        anchors = dict(pair for entry in self._entries.values() for pair in entry.anchors.items())
         owners = await self._store.inventory.owners()
         exact = scanner.engine.exact
         if frozenset(anchors) != self._found:

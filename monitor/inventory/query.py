@@ -13,6 +13,8 @@ from typing import Any
 import orjson
 
 from detectors.match.exact import Anchor, ValueShape
+from monitor.common.program import begun
+from monitor.common.tasks import within
 from monitor.domain.model import Print, SecretVersion
 from monitor.inventory.managers.base import ManagerConfig
 
@@ -30,7 +32,10 @@ async def ask(
     `folder`: of the configuration, from where relative references count; `key`: for fingerprints; `redact`: masks
     secrets in texts that come from outside."""
     name, patience = entry.name, entry.timeout + _SPARE
-    process = await asyncio.create_subprocess_exec(
+    versions: list[SecretVersion] = []
+    anchors: dict[str, Anchor] = {}
+    error = f"inventory {name}: the process that reads it ended early"
+    async with begun(
         # -P: nothing is imported from where we are, which may be a tree that is being scanned.
         *(sys.executable, "-P", "-m", "monitor.inventory.reader_process"),
         cwd=folder,
@@ -38,51 +43,38 @@ async def ask(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,  # a traceback quotes what was being worked on
         limit=_LINE,
-    )
-    assert process.stdout is not None
-    versions: list[SecretVersion] = []
-    anchors: dict[str, Anchor] = {}
-    error = f"inventory {name}: the process that reads it ended early"
-    try:
-        async with asyncio.timeout(patience):
-            assert process.stdin is not None
-            process.stdin.write(orjson.dumps({"entry": entry.model_dump(mode="json"), "key": key.hex()}) + b"\n")
-            with contextlib.suppress(ConnectionError):  # it ended: what it said comes next
-                await process.stdin.drain()
-            async for line in process.stdout:
-                row = orjson.loads(line)
-                if "error" in row:
-                    error = row["error"]
-                    break
-                versions.append(_kept(row["kept"], redact))
-                anchors |= {one.fingerprint: one for one in map(_anchor, row["anchors"])}
-    except TimeoutError:
-        error = f"inventory {name}: reading it took longer than {patience:.0f} s"
-    except ValueError:
-        error = f"inventory {name}: the process that reads it said too much at once"
-    finally:
-        await _end(process)
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            async with asyncio.timeout(patience):
+                process.stdin.write(orjson.dumps({"entry": entry.model_dump(mode="json"), "key": key.hex()}) + b"\n")
+                with contextlib.suppress(ConnectionError):  # it ended: what it said comes next
+                    await process.stdin.drain()
+                async for line in process.stdout:
+                    row = orjson.loads(line)
+                    if "error" in row:
+                        error = row["error"]
+                        break
+                    versions.append(_kept(row["kept"], redact))
+                    anchors |= {one.fingerprint: one for one in map(_anchor, row["anchors"])}
+        except TimeoutError:
+            error = f"inventory {name}: reading it took longer than {patience:.0f} s"
+        except ValueError:
+            error = f"inventory {name}: the process that reads it said too much at once"
+        finally:
+            process.stdin.close()
+            await within(_GRACE, _end(process, process.stdout))
     return versions, anchors, redact(error)
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Ask it to end, which lets it log out and end what it has started; kill it where it does not."""
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.close()
-    try:
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_GRACE):
-                while await process.stdout.read(1 << 16):
-                    pass  # it could not end while it waits to be read
-                await process.wait()
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-        await process.wait()
+async def _end(process: asyncio.subprocess.Process, said: asyncio.StreamReader) -> None:
+    """Ask it to end, which lets it log out and end what it has started. Returns when it has."""
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+    while await said.read(1 << 16):
+        pass  # it could not end while it waits to be read
+    await process.wait()
 
 
 def _kept(row: dict[str, Any], redact: Callable[[str], str]) -> SecretVersion:

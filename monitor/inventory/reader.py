@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from monitor.clients.client import ServiceError
+from monitor.common.tasks import within
 from monitor.inventory.keep import Enrolled, keep
 from monitor.inventory.managers import load_manager, make_rotator
 from monitor.inventory.managers.base import ManagerConfig
@@ -70,28 +71,12 @@ async def _asked(
             async with asyncio.timeout(config.timeout):
                 return await what(client)
         finally:
-            await _close(client.close)
+            await within(_FAREWELL, client.close())  # who did not answer before need not answer now
     except TimeoutError:
-        return [_late(config)]
+        late = f"it was not read to its end within {config.timeout:.0f} s"
+        why = "its manager does not answer, or holds so much that `timeout` of the entry must be longer"
+        return [f"inventory {config.name}: {late}: {why}"]
     except ServiceError as error:
         return [str(error)]
     except Exception as error:  # noqa: BLE001 - a provider that answers nonsense; its text may quote a value
-        return [_unreadable(config, error)]
-
-
-async def _close(close: Callable[[], Awaitable[None]]) -> None:
-    """Who did not answer before need not answer now."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_FAREWELL):
-            await close()
-
-
-def _late(config: ManagerConfig) -> str:
-    return (
-        f"inventory {config.name}: it was not read to its end within {config.timeout:.0f} s: its manager does not "
-        f"answer, or holds so much that `timeout` of the entry must be longer"
-    )
-
-
-def _unreadable(config: ManagerConfig, error: Exception) -> str:
-    return f"inventory {config.name}: what it answered could not be read ({type(error).__name__})"
+        return [f"inventory {config.name}: what it answered could not be read ({type(error).__name__})"]

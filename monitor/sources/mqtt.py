@@ -27,7 +27,7 @@ from monitor.common.backoff import backoff
 from monitor.common.duration import Duration
 from monitor.common.http import RemoteError, network_error
 from monitor.common.mqtt import BrokerKeys, connection, mqtt_error
-from monitor.common.tasks import cancel
+from monitor.common.tasks import cancel, within
 from monitor.common.text import token_like
 from monitor.domain.model import Block, Position
 from monitor.intake.protocol import Intake
@@ -203,9 +203,7 @@ class MqttSource:
                 await (self._quiet(client) if once else client.over())
             finally:
                 # What was received is acknowledged while there is a connection; the rest the broker sends again.
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_DRAIN):
-                        await self._queue.empty()
+                await within(_DRAIN, self._queue.empty())
 
     def _go_on_as(self, saved: Mapping[str, Mapping[str, Any]]) -> None:
         """A source that got another name goes on with the session of the former: what is queued for it is there."""
@@ -259,9 +257,7 @@ class MqttSource:
     async def _quiet(self, client: _Subscriber) -> None:
         self._heard = time.monotonic()
         while (left := self._heard + _QUIET - time.monotonic()) > 0:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(left):
-                    await client.over()
+            await within(left, client.over())
         await self._queue.empty()
 
     # Messages

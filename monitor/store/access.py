@@ -110,7 +110,8 @@ def take(tx: Transaction, source: str, readings: Sequence[Reading]) -> list[Find
     """Store what is new of them. Returns what is out of order."""
     if not readings:
         return []
-    fresh = _unwrapped(tx, _new(tx, readings))
+    # With the secret that was got by a wrapping token in place of the token's path, of those that count.
+    fresh = [named for reading in _new(tx, readings) if (named := _named(tx, reading)).counts]
     trail = ("", f"source {clean(source)}")  # beside the readers: it is known, too, for how long records were read
     usual = _load(tx.connection, fresh, trail[1])
     odd: dict[str, Finding] = {}
@@ -131,13 +132,16 @@ def take(tx: Transaction, source: str, readings: Sequence[Reading]) -> list[Find
         for (secret, principal), habit in usual.items()
     ]
     apply_all(tx.connection, _KEEP_HABIT, states)
-    seen = {
-        (fingerprint(tx.secret, mark.encode()), reading.secret): reading.at
+    rows = {
+        (reading.secret, mark): {
+            "mark": fingerprint(tx.secret, mark.encode()),
+            "secret": reading.secret,
+            "last": reading.at,
+        }
         for reading in fresh
         for mark in reading.marks
     }
-    rows = [{"mark": mark, "secret": secret, "last": at} for (mark, secret), at in seen.items()]
-    apply_all(tx.connection, _KEEP_MARK, rows)
+    apply_all(tx.connection, _KEEP_MARK, list(rows.values()))
     return [finding for id_, finding in odd.items() if singles.get(id_) not in broad]
 
 
@@ -277,19 +281,21 @@ def _labelled(connection: Connection, name: str | None, *, owned: bool) -> set[s
 _Wrapped = tuple[str, str]  # the secret, empty for what is none of ours, and who had it wrapped
 
 
-def _unwrapped(tx: Transaction, readings: Iterable[Reading]) -> list[Reading]:
-    """Those that count, with the secret that was got by a wrapping token in place of the token's path. Who has shown
-    nothing but the token acts for whoever had it made."""
-    return [reading for reading in (_named(tx, reading) for reading in readings) if reading.counts]
-
-
 def _named(tx: Transaction, reading: Reading) -> Reading:
+    """Who has shown nothing but the token acts for whoever had it made."""
     known = _known(tx, reading) if reading.unwraps else None
     if known is not None:
         who = known[1] if reading.principal == BEARER else reading.principal
         reading = replace(reading, secret=known[0] or reading.secret, principal=who, counts=bool(known[0]))
     if reading.wraps:
-        _wrap(tx, reading)
+        secret = clean(reading.secret) if reading.counts else ""
+        kept = {
+            "token": _hash(tx, reading.wraps),
+            "secret": secret,
+            "principal": clean(reading.principal),
+            "at": tx.now,
+        }
+        tx.connection.execute(_KEEP_WRAPPED, kept)
     return reading
 
 
@@ -307,16 +313,6 @@ def _by_value(connection: Connection, hashed: list[str]) -> str | None:
     query = select(marks.c.secret).where(marks.c.mark.in_(hashed)).distinct().limit(2)
     secrets = connection.execute(query).scalars().all() if hashed else ()
     return secrets[0] if len(secrets) == 1 else None
-
-
-def _wrap(tx: Transaction, reading: Reading) -> None:
-    row = {
-        "token": _hash(tx, reading.wraps),
-        "secret": clean(reading.secret) if reading.counts else "",
-        "principal": clean(reading.principal),
-        "at": tx.now,
-    }
-    tx.connection.execute(_KEEP_WRAPPED, row)
 
 
 def _hash(tx: Transaction, token: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, select, update
 
+from monitor.common.grouping import grouped
 from monitor.common.severity import SEVERITIES, Severity, rank
 from monitor.domain.incidents import Incident, IncidentChange, fold_alert
 from monitor.domain.model import Alert, Finding, KnownAlert, WriteBack
@@ -243,9 +244,7 @@ def _fold(tx: Transaction, taken: Iterable[Alert], before: Mapping[str, Row[Any]
     of = {fingerprint: row.id for fingerprint, row in rows.items()}
     ended = [of[alert.fingerprint] for alert in taken if alert.state == "resolved" and alert.fingerprint in of]
     elsewhere = {row.incident: row.last for row in rows_among(connection, _ELSEWHERE, ended)}
-    still_open: dict[str, set[str]] = {}
-    for other in rows_among(connection, _OPEN, ended):
-        still_open.setdefault(other.incident, set()).add(other.id)
+    still_open = grouped((other.incident, other.id) for other in rows_among(connection, _OPEN, ended))
     trail: list[dict[str, Any]] = []
     touched: list[groups.ChangedIncident] = []
     changed: dict[str, Incident] = {}
@@ -261,7 +260,7 @@ def _fold(tx: Transaction, taken: Iterable[Alert], before: Mapping[str, Row[Any]
             was_state=row.state if row else None,
             was_resolution=row.resolution if row else None,
             elsewhere=elsewhere.get(was.id),
-            others_open=bool(still_open.get(was.id, set()) - {alert.id}),
+            others_open=any(id_ != alert.id for id_ in still_open.get(was.id, ())),
         )
         if change.incident != was:
             current[was.id] = changed[was.id] = change.incident

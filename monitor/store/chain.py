@@ -20,7 +20,7 @@ def start(secret: bytes, id_: str) -> str:
 
 
 def link(secret: bytes, before: str, row: Mapping[Any, Any]) -> str:
-    return _mac(secret, "entry", before, _values(row))
+    return _mac(secret, "entry", before, [row[name] for name in COLUMNS])
 
 
 def broken(secret: bytes, id_: str, rows: Sequence[Row[Any]], entries: int, mac: str) -> str | None:
@@ -44,7 +44,3 @@ def _mac(secret: bytes, *parts: Any) -> str:
 
 def same(one: str, other: str) -> bool:
     return hmac.compare_digest(one.encode(), other.encode())
-
-
-def _values(row: Mapping[Any, Any]) -> list[Any]:
-    return [row[name] for name in COLUMNS]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 
+from monitor.common.grouping import grouped
 from monitor.routing.routes import IncidentPlace, labels
 from monitor.store.rows import any_of, clean, incident_by_id, rows_among
 from monitor.store.schema import audit, findings, meta
@@ -109,10 +110,7 @@ def newest_places(connection: Connection, ids: Iterable[str]) -> dict[str, Incid
 
 def places_among(connection: Connection, ids: Iterable[str]) -> dict[str, list[IncidentPlace]]:
     """Incident → each place of it, the newest first."""
-    places: dict[str, list[IncidentPlace]] = {}
-    for incident, *place in rows_among(connection, _PLACES, ids):
-        places.setdefault(incident, []).append(IncidentPlace(*place))
-    return places
+    return grouped((incident, IncidentPlace(*place)) for incident, *place in rows_among(connection, _PLACES, ids))
 
 
 def newest_of(connection: Connection, which: ColumnElement[bool]) -> IncidentPlace | None:

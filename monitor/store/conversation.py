@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
+from monitor.common.grouping import grouped
 from monitor.common.text import clip
 from monitor.store.outbox_rows import new_row, post
 from monitor.store.rows import any_of, rows_among
@@ -40,10 +41,7 @@ def tell(tx: Transaction, rows: Sequence[Mapping[str, Any]]) -> None:
     """`rows` as they go into the trail. Who was never told of the incident hears nothing of its turns."""
     if not tx.policy.threads:
         return
-    lines: dict[str, list[str]] = {}
-    for row in rows:
-        if row["action"] in _SAID:
-            lines.setdefault(row["incident"], []).append(_line(row))
+    lines = grouped((row["incident"], _line(row)) for row in rows if row["action"] in _SAID)
     for id_, said in lines.items():
         _tell(tx, id_, said)
 
@@ -84,8 +82,5 @@ def _listeners(connection: Connection, id_: str, sinks: frozenset[str]) -> list[
     rows = connection.execute(query.order_by(groups.c.id)).all()
     others = select(members.c.group).where(any_of(members.c.group), members.c.incident != id_)
     crowded = {row.group for row in rows_among(connection, others, [row.id for row in rows])}
-    first: dict[str, tuple[str, str, Any]] = {}
-    for row in rows:
-        if row.id not in crowded:
-            first.setdefault(row.sink, (row.sink, row.key, row.severity))
-    return list(first.values())
+    alone = grouped((row.sink, (row.sink, row.key, row.severity)) for row in rows if row.id not in crowded)
+    return [first for first, *_ in alone.values()]

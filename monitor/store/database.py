@@ -162,11 +162,6 @@ class Database:
         reason = "a copy that lagged behind has taken over, or a backup was restored"
         return Recovery("forgotten", self.name, reason, lost=forgotten.lost, known=forgotten.known)
 
-    def _drop_counter(self) -> None:
-        if self._counter is not None:
-            self._counter.close()
-            self._counter = None
-
     def replaced(self) -> bool:
         """Whether the SQLite file was removed or exchanged under us: we would go on writing into nowhere."""
         if self.path is None:
@@ -319,7 +314,9 @@ class Database:
         if self._number_file is not None:
             self._number_file.close()
             self._number_file = None
-        self._drop_counter()
+        if self._counter is not None:
+            self._counter.close()
+            self._counter = None
 
     @property
     def _place(self) -> Path:
@@ -327,8 +324,7 @@ class Database:
         return self.path
 
     def _look(self) -> tuple[int, int, int]:
-        status = self._place.stat()
-        return status.st_dev, status.st_ino, os.stat(f"{self.path}-wal").st_ino
+        return *self._look_at_file(), os.stat(f"{self.path}-wal").st_ino
 
     def _count(self) -> int:
         with self.reader.connect() as connection:

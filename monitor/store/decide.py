@@ -107,24 +107,23 @@ def _members(
     by_hand = {row.incident for row in rows_among(connection, _BY_HAND, undone)}
     inside: dict[int, list[_Inside]] = {id_: [] for id_ in rows}
     for row, incident, route, until, _, _ in standing:
-        told = None
-        if row.told_state is not None:
-            told = NotifiedState(
-                row.told_state, row.told_severity, row.told_occurrences, row.told_reopens, row.told_validity
-            )
         member = Member(
             state=incident.state,
             severity=incident.severity,
             occurrences=incident.occurrences,
             reopens=incident.reopens,
             validity=incident.verified.validity if incident.verified else None,
-            told=told,
+            told=_told(row) if row.told_state is not None else None,
             route=route,
             by_hand=incident.id in by_hand,
             silenced_until=until,
         )
         inside[row.group].append(_Inside(incident, member))
     return inside
+
+
+def _told(row: Row[Any]) -> NotifiedState:
+    return NotifiedState(row.told_state, row.told_severity, row.told_occurrences, row.told_reopens, row.told_validity)
 
 
 def _write_places(tx: Transaction, standing: Iterable[_Standing]) -> None:
@@ -249,7 +248,5 @@ def _loud(
 
 def route_of(policy: Policy, incident: Incident, seen: Mapping[str, str], group: Row[Any], now: float) -> Route | None:
     """The route that leads the incident into the group now; None: none does any more."""
-    for target in policy.targets(seen, incident.id, now):
-        if target.sink == group.sink and (target.key == group.key or group.kind == "digest"):
-            return target.route
-    return None
+    leads = (target for target in policy.targets(seen, incident.id, now) if target.sink == group.sink)
+    return next((target.route for target in leads if target.key == group.key or group.kind == "digest"), None)

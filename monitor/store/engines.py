@@ -82,7 +82,7 @@ def _sqlite(url: URL) -> tuple[Engine, Engine]:
         poolclass=NullPool,  # opening takes a fifth of a millisecond, and none is left behind open
         creator=lambda: sqlite3.connect(place, uri=True, **settings),
     )
-    event.listen(reader, "connect", _configure_sqlite_reader)
+    event.listen(reader, "connect", lambda connection, record: connection.execute("PRAGMA query_only = ON"))
     # Python's sqlite3 begins nothing by itself here: one snapshot for all statements of a read.
     event.listen(reader, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
     return writer, reader
@@ -121,10 +121,6 @@ def _configure_sqlite(connection: Any, record: Any) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute(f"PRAGMA journal_size_limit = {64 << 20}")
-
-
-def _configure_sqlite_reader(connection: Any, record: Any) -> None:
-    connection.execute("PRAGMA query_only = ON")
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Row, bindparam, delete, func, insert, select, update
 
+from monitor.common.grouping import grouped
 from monitor.common.severity import rank
 from monitor.domain.incidents import Incident
 from monitor.routing.fold import Fold
@@ -137,8 +138,8 @@ class _Enrolment:
         self.digests: dict[tuple[str, str], _Place] = {}  # (sink, budget) → what still collects
 
     def load(self, touched: Sequence[ChangedIncident]) -> None:
-        for row in rows_among(self.connection, _JOINED, [item.incident.id for item in touched]):
-            self.mine.setdefault(row.incident, []).append(row)
+        rows = rows_among(self.connection, _JOINED, [item.incident.id for item in touched])
+        self.mine = grouped((row.incident, row) for row in rows)
         drills = drills_among(self.connection, (item.incident.fingerprint for item in touched))
         self.targets = {
             (item.incident.id, place): [
@@ -241,10 +242,11 @@ class _Enrolment:
 
     def _wanted(self, item: ChangedIncident) -> list[tuple[Target, IncidentPlace]]:
         """Each group that it leads to once, with the place from which it is told first."""
-        ways: dict[_Place, list[tuple[Target, IncidentPlace]]] = {}
-        for place in item.places:
-            for target in self.targets[item.incident.id, place]:
-                ways.setdefault((target.sink, target.key), []).append((target, place))
+        ways = grouped(
+            ((target.sink, target.key), (target, place))
+            for place in item.places
+            for target in self.targets[item.incident.id, place]
+        )
 
         def told_from(way: tuple[Target, IncidentPlace]) -> float:
             return self._told_from(item.incident, way[1], way[0].sink, way[0].route)

@@ -74,9 +74,10 @@ class Folds:
 
     def write(self) -> None:
         """What is counted in groups that are there. `created_at` is since when."""
-        rows = []
-        for place, row in self._known.items():
-            counted = self._counted[place]
-            if (budget_of(counted), counted.since) != (row.route, row.created_at):
-                rows.append({"_id": row.id, "_route": budget_of(counted), "_since": counted.since})
+        pairs = [(row, self._counted[place]) for place, row in self._known.items()]
+        rows = [
+            {"_id": row.id, "_route": budget_of(counted), "_since": counted.since}
+            for row, counted in pairs
+            if (budget_of(counted), counted.since) != (row.route, row.created_at)
+        ]
         apply_all(self._tx.connection, _COUNT, rows)

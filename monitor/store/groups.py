@@ -8,7 +8,7 @@ from functools import partial
 
 from sqlalchemy import Connection, and_, func, or_, select, update
 
-from monitor.routing.routes import IncidentPlace
+from monitor.common.grouping import grouped
 from monitor.store.decide import reconsider
 from monitor.store.enrolment import PLACE, ChangedIncident, enrol, place_of
 from monitor.store.leases import release_lost
@@ -91,12 +91,10 @@ class Groups(StoreRepository):
 def rehome(tx: Transaction, ids: Iterable[str]) -> None:
     """These incidents go where the routes lead now, unless that sink knows them."""
     for chunk in chunks(ids):
-        places: dict[str, dict[IncidentPlace, None]] = {}
         query = select(members.c.incident, *PLACE).where(members.c.incident.in_(chunk))
-        for row in tx.connection.execute(query):
-            places.setdefault(row.incident, {})[place_of(row)] = None
+        places = grouped((row.incident, place_of(row)) for row in tx.connection.execute(query))
         moved = load_incidents(tx.connection, list(places))
-        enrol(tx, [ChangedIncident(incident, tuple(places[incident.id]), moves=True) for incident in moved])
+        enrol(tx, [ChangedIncident(one, tuple(dict.fromkeys(places[one.id])), moves=True) for one in moved])
 
 
 def rehome_untold(tx: Transaction, *, after: str) -> str | None:

@@ -110,8 +110,7 @@ class Heads:
 
     def lose(self, found: Iterable[Head], since: float | None) -> None:
         """The database is behind: it goes on from `found`, and what is missing stays to be told."""
-        rows = [{**head._asdict(), "since": since} for head in found]
-        self._do(lambda file: file.executemany(_LOSE, rows))
+        self._do(lambda file: file.executemany(_LOSE, ({**head._asdict(), "since": since} for head in found)))
 
     def take(self, heads: Iterable[Head]) -> None:
         """Know these from now on, and nothing else."""

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
+from monitor.common.grouping import grouped
 from monitor.domain.model import OwnedSecret, Print, SecretVersion, Standing
 from monitor.store import outbox, removals
 from monitor.store.owners import adopt, by_fingerprint, returned
@@ -137,11 +138,9 @@ class Inventory(StoreRepository):
 
         Incidents whose secret is now known by name get it.
         """
-        by_name: dict[str, list[SecretVersion]] = {}
-        for version in read:
-            by_name.setdefault(clean(version.name), []).append(version)
-        told = Difference(held=len(by_name))
-        told.refused = sum(all(version.refused for version in versions) for versions in by_name.values())
+        by_name = grouped((clean(version.name), version) for version in read)
+        refused = sum(all(version.refused for version in versions) for versions in by_name.values())
+        told = Difference(held=len(by_name), refused=refused)
         given = {name: not all(version.unread for version in versions) for name, versions in by_name.items()}
         for names in chunks(by_name):  # findings wait for no longer than one transaction
             batch = {name: by_name[name] for name in names}
@@ -176,25 +175,13 @@ class Inventory(StoreRepository):
         if environment is not None:
             query = query.where(secrets.c.environment == environment)
         ids = history.with_only_columns(secret_versions.c.id).order_by(None)
-        prints: dict[int, list[Print]] = {}
-        for row in connection.execute(select(secret_prints).where(secret_prints.c.version.in_(ids))):
-            prints.setdefault(row.version, []).append(Print(row.fingerprint, row.part, row.length, row.alphabet))
-        versions: dict[tuple[str, str], list[Version]] = {}
-        for row in connection.execute(history):
-            versions.setdefault((row.entry, row.name), []).append(
-                Version(
-                    mark=row.mark,
-                    version=row.version,
-                    standing=row.standing,
-                    created=row.created,
-                    rotated=row.rotated,
-                    expires=row.expires,
-                    first_seen=row.first_seen,
-                    last_seen=row.last_seen,
-                    replaced_at=row.replaced_at,
-                    prints=tuple(prints.get(row.id, ())),
-                )
-            )
+        prints = grouped(
+            (row.version, Print(row.fingerprint, row.part, row.length, row.alphabet))
+            for row in connection.execute(select(secret_prints).where(secret_prints.c.version.in_(ids)))
+        )
+        versions = grouped(
+            ((row.entry, row.name), _version(row, prints.get(row.id, ()))) for row in connection.execute(history)
+        )
         return [
             Secret(
                 entry=row.entry,
@@ -271,6 +258,21 @@ class Inventory(StoreRepository):
         connection.execute(delete(secret_prints).where(secret_prints.c.version.in_(ids)))
         connection.execute(delete(secret_versions).where(theirs))
         return connection.execute(delete(secrets).where(mine)).rowcount
+
+
+def _version(row: Row[Any], prints: Sequence[Print]) -> Version:
+    return Version(
+        mark=row.mark,
+        version=row.version,
+        standing=row.standing,
+        created=row.created,
+        rotated=row.rotated,
+        expires=row.expires,
+        first_seen=row.first_seen,
+        last_seen=row.last_seen,
+        replaced_at=row.replaced_at,
+        prints=tuple(prints),
+    )
 
 
 def _save(

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, select
 
+from monitor.common.grouping import grouped
 from monitor.domain.incidents import Incident
 from monitor.store.drills import drills_among
-from monitor.store.records import ActionRun, Joined
+from monitor.store.records import Joined
 from monitor.store.rows import action_from, any_of, latest_decision, load_runs, rows_among
 from monitor.store.schema import actions, audit
 
@@ -25,12 +26,7 @@ def join(connection: Connection, incidents: Sequence[Incident], *, acted: bool =
         decided={row.incident: (row.actor, row.note) for row in rows_among(connection, _DECIDED, ids)},
         runs=load_runs(connection, ids),
         drills=frozenset(drills_among(connection, (one.fingerprint for one in incidents))),
-        actions=_actions(connection, ids) if acted else {},
+        actions=grouped(
+            (row.incident, action_from(row)) for row in rows_among(connection, _ACTIONS, ids if acted else ())
+        ),
     )
-
-
-def _actions(connection: Connection, ids: Sequence[str]) -> dict[str, list[ActionRun]]:
-    by_incident: dict[str, list[ActionRun]] = {}
-    for row in rows_among(connection, _ACTIONS, ids):
-        by_incident.setdefault(row.incident, []).append(action_from(row))
-    return by_incident

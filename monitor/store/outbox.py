@@ -169,9 +169,9 @@ class Outbox(StoreRepository):
     @durably
     def requeue(self, tx: Transaction, id_: str) -> bool:
         """Try at once what waits for its next attempt, or was given up. False: there is none of this id."""
-        values = {"state": "pending", "finished_at": None, "next_at": AT_ONCE}
         tx.announce()
-        return tx.connection.execute(update(outbox).where(*_undone(id_)).values(**values)).rowcount == 1
+        again = update(outbox).where(*_undone(id_)).values(state="pending", finished_at=None, next_at=AT_ONCE)
+        return tx.connection.execute(again).rowcount == 1
 
     @durably
     def discard(self, tx: Transaction, id_: str) -> bool:
@@ -210,7 +210,22 @@ class Outbox(StoreRepository):
         if about is not None:
             query = query.where(outbox.c.incidents.contains(f'"{about}"', autoescape=True))
         rows = connection.execute(query.order_by(outbox.c.seq.desc()).limit(min(limit, _LONGEST_LIST)))
-        return [_entry(row) for row in rows]
+        return [
+            OutboxEntry(
+                id=row.id,
+                sink=row.sink,
+                reason=row.reason,
+                state=row.state,
+                incidents=tuple(json.loads(row.incidents)),
+                title=row.title,
+                created_at=row.created_at,
+                next_at=row.next_at,
+                attempts=row.attempts,
+                error=row.error,
+                finished_at=row.finished_at,
+            )
+            for row in rows
+        ]
 
 
 def _undone(id_: str) -> tuple[ColumnElement[bool], ...]:
@@ -219,37 +234,15 @@ def _undone(id_: str) -> tuple[ColumnElement[bool], ...]:
 
 
 def _buried(now: float, which: ColumnElement[bool]) -> Update:
-    dead = {"state": "dead", "leased_until": None, "owner": None, "finished_at": now}
-    return update(outbox).where(which).values(**dead)
-
-
-def _entry(row: Row[Any]) -> OutboxEntry:
-    return OutboxEntry(
-        id=row.id,
-        sink=row.sink,
-        reason=row.reason,
-        state=row.state,
-        incidents=tuple(json.loads(row.incidents)),
-        title=row.title,
-        created_at=row.created_at,
-        next_at=row.next_at,
-        attempts=row.attempts,
-        error=row.error,
-        finished_at=row.finished_at,
-    )
+    return update(outbox).where(which).values(state="dead", leased_until=None, owner=None, finished_at=now)
 
 
 def add_notice(tx: Transaction, notice: Notice) -> list[str]:
     """One row for each sink; returns their ids."""
     names = notice.sinks
     if names is None:
-        seen = {
-            "severity": notice.severity,
-            "confidence": "high",
-            "rule": notice.reason,
-            "name": notice.title,
-            "state": "open",
-        }
+        about = {"severity": notice.severity, "rule": notice.reason, "name": notice.title}
+        seen = {**about, "confidence": "high", "state": "open"}
         # Routes are written for incidents. When none takes it, everybody hears it: silence would hide trouble.
         names = tuple(dict.fromkeys(target.sink for target in tx.policy.targets(seen, notice.key))) or tx.policy.sinks
     rows = [
@@ -344,8 +337,7 @@ def _lease(
     ids = tx.connection.execute(_READY, {"sink": sink, "now": tx.now, "most": limit}).scalars().all()
     leased = []
     for id_ in ids:
-        taken = {"_id": id_, "_until": tx.now + ttl, "_owner": owner}
-        row = tx.connection.execute(_TAKE, taken).one()
+        row = tx.connection.execute(_TAKE, {"_id": id_, "_until": tx.now + ttl, "_owner": owner}).one()
         if most is not None and len(json.loads(row.incidents)) > most:
             _shorten(tx, row, most, paced=paced)
             row = tx.connection.execute(select(outbox).where(outbox.c.id == id_)).one()
@@ -363,8 +355,7 @@ def _render(connection: Connection, row: Row[Any], *, acted: bool) -> Leased:
     receipt = connection.execute(_RECEIPT, {"sink": row.sink, "key": row.key}).scalar()
     again = {"sink": row.sink, "key": _PARTLY + row.id}
     partly = connection.execute(_RECEIPT, again).scalar() if row.attempts else None
-    ids = json.loads(row.incidents)
-    about = load_incidents(connection, ids, locations=True)
+    about = load_incidents(connection, json.loads(row.incidents), locations=True)
     return Leased(
         id=row.id,
         sink=row.sink,
@@ -394,8 +385,8 @@ def _more(connection: Connection, row: Row[Any]) -> int:
 
 
 def _store_receipt(tx: Transaction, sink: str, key: str, receipt: Receipt) -> None:
-    stored = {"sink": sink, "key": key, "receipt": json.dumps(dict(receipt)), "at": tx.now}
-    tx.connection.execute(_STORE_RECEIPT, stored)
+    text = json.dumps(dict(receipt))
+    tx.connection.execute(_STORE_RECEIPT, {"sink": sink, "key": key, "receipt": text, "at": tx.now})
 
 
 def _put_back(tx: Transaction, id_: str, owner: str, *, error: str | None, delay: float) -> None:
@@ -411,10 +402,9 @@ def _put_back(tx: Transaction, id_: str, owner: str, *, error: str | None, delay
 def try_at_once(tx: Transaction, *, sink: str | None = None, beyond: float = 0.0) -> None:
     """What waits for its next attempt, for more than `beyond` seconds, need not: the sink works again, or (None) the
     clock was put back."""
-    waiting = and_(outbox.c.state == "pending", outbox.c.next_at > tx.now + beyond)
-    if sink is not None:
-        waiting = and_(waiting, outbox.c.sink == sink)
-    if tx.connection.execute(update(outbox).where(waiting).values(next_at=tx.now)).rowcount:
+    waiting = (outbox.c.state == "pending", outbox.c.next_at > tx.now + beyond)
+    here = () if sink is None else (outbox.c.sink == sink,)
+    if tx.connection.execute(update(outbox).where(*waiting, *here).values(next_at=tx.now)).rowcount:
         tx.announce()
 
 

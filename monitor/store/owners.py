@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 
+from monitor.common.grouping import grouped
 from monitor.common.text import clip, one_line
 from monitor.domain.incidents import claim, labels_of, own_title, worth_of
 from monitor.domain.model import OwnedSecret
@@ -45,12 +47,12 @@ def by_fingerprint(connection: Connection, fingerprints: Iterable[str] | None) -
     """Whose they are: the most current first. None: all that there are."""
     query = _OWNED if fingerprints is None else _OWNED.where(any_of(secret_prints.c.fingerprint))
     rows = connection.execute(query).all() if fingerprints is None else rows_among(connection, query, fingerprints)
-    by_print: dict[str, list[OwnedSecret]] = {}
-    for row in rows:
-        lists = {"consumers": tuple(json.loads(row.consumers)), "tags": tuple(json.loads(row.tags))}
-        owned = OwnedSecret(**{**row._mapping, **lists})
-        by_print.setdefault(owned.fingerprint, []).append(owned)
-    return by_print
+    return grouped((row.fingerprint, _owned(row)) for row in rows)
+
+
+def _owned(row: Row[Any]) -> OwnedSecret:
+    lists = {"consumers": tuple(json.loads(row.consumers)), "tags": tuple(json.loads(row.tags))}
+    return OwnedSecret(**{**row._mapping, **lists})
 
 
 def adopt(tx: Transaction, fingerprints: Sequence[str]) -> None:

@@ -37,7 +37,9 @@ def follow(tx: Transaction, changed: Sequence[Incident]) -> None:
         waits = [one for one in about if one.state != "resolved"]
         reason: Reason = "acknowledged" if waits else "recovered"
         if _last(tx.connection, sink, key) not in (reason, "recovered"):
-            rows.append(_row(tx, sink, key, reason, waits or about))
+            told = [one.id for one in waits or about]
+            severity = worst(one.severity for one in waits or about)
+            rows.append(new_row(sink=sink, key=key, reason=reason, incidents=told, severity=severity, now=tx.now))
     post(tx, rows)
 
 
@@ -46,11 +48,6 @@ def together(connection: Connection, sink: str) -> list[str]:
     query = select(outbox.c.incidents).where(outbox.c.sink == sink, outbox.c.key == TOGETHER)
     last = connection.execute(query.where(outbox.c.reason == "overdue").order_by(outbox.c.seq.desc()).limit(1)).scalar()
     return list(json.loads(last)) if last else []
-
-
-def _row(tx: Transaction, sink: str, key: str, reason: Reason, about: Sequence[Incident]) -> dict[str, Any]:
-    ids, severity = [one.id for one in about], worst(one.severity for one in about)
-    return new_row(sink=sink, key=key, reason=reason, incidents=ids, severity=severity, now=tx.now)
 
 
 def _woken(tx: Transaction, keys: Iterable[str]) -> list[tuple[str, str]]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, case, delete, select, update
 
+from monitor.common.grouping import grouped
 from monitor.domain.model import Position
 from monitor.intake.ledger import place
 from monitor.store.rows import apply_all, clean, upsert
@@ -52,11 +53,7 @@ def renamed(known: Mapping[str, str], wanted: Mapping[str, str]) -> Renamed:
 
 def _by_reach(those: Mapping[str, str], others: Mapping[str, str]) -> dict[str, list[str]]:
     """Of `those` that are not in `others` as they are."""
-    found: dict[str, list[str]] = {}
-    for name, reach in sorted(those.items()):
-        if others.get(name) != reach:
-            found.setdefault(reach, []).append(name)
-    return found
+    return grouped((reach, name) for name, reach in sorted(those.items()) if others.get(name) != reach)
 
 
 class Positions(StoreRepository):
@@ -66,7 +63,9 @@ class Positions(StoreRepository):
     def of(self, tx: Transaction, source: str) -> dict[str, Mapping[str, Any]]:
         """Key → state on this host, with all that was committed up to now."""
         tx.history.read(source)
-        return _load(tx.connection, _here(tx.connection, tx.node), clean(source))
+        mine = (positions.c.node == _here(tx.connection, tx.node), positions.c.source == clean(source))
+        rows = tx.connection.execute(select(positions.c.key, positions.c.state).where(*mine))
+        return {json.loads(key): json.loads(state) for key, state in rows}
 
     def take_over(self, reaches: Mapping[str, str]) -> Future[Renamed]:
         """The sources in force from now on, name → reach: one that got another name keeps its positions, its ledger and
@@ -108,9 +107,8 @@ def _take_over(tx: Transaction, wanted: Mapping[str, str]) -> Renamed:
     node = _here(tx.connection, tx.node)
     columns = positions.c
     query = select(columns.source, columns.state).where(columns.node == node, columns.key == _key(_REACH))
-    known = {
-        source.removeprefix("@"): str(json.loads(state).get("reach")) for source, state in tx.connection.execute(query)
-    }
+    rows = tx.connection.execute(query)
+    known = {source.removeprefix("@"): str(json.loads(state).get("reach")) for source, state in rows}
     found = renamed(known, wanted)
     if found.moves:
         _rename(tx, node, {**found.moves, **{place(old): place(new) for old, new in found.moves.items()}})
@@ -128,11 +126,6 @@ def _rename(tx: Transaction, node: str, moves: Mapping[str, str]) -> None:
     tx.connection.execute(delete(positions).where(of))
     rows = [{"node": node, "source": moves[source], "key": key, "state": state} for source, key, state in taken]
     apply_all(tx.connection, _MOVE, rows)
-
-
-def _load(connection: Connection, node: str, source: str) -> dict[str, Mapping[str, Any]]:
-    query = select(positions.c.key, positions.c.state).where(positions.c.node == node, positions.c.source == source)
-    return {json.loads(key): json.loads(state) for key, state in connection.execute(query)}
 
 
 def _here(connection: Connection, node: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 
 from sqlalchemy import select
 
+from monitor.common.grouping import grouped
 from monitor.common.text import clip, one_line
 from monitor.store.rows import any_of, rows_among
 from monitor.store.schema import secret_prints, secret_versions, secrets
@@ -29,18 +30,18 @@ def missing(
     name now is not missing."""
     query = select(secrets.c.name, secrets.c.missed_at).where(secrets.c.entry == source, secrets.c.gone_at.is_(None))
     known = {row.name: row.missed_at for row in tx.connection.execute(query)}
-    lost = [name for name in known if name not in names and not _withheld(name, names)]
+    # Not a field or member of one of which no value was given.
+    withheld = {name for name, given in names.items() if not given}
+    lost = [name for name in known if name not in names and withheld.isdisjoint(_heads(name))]
     if accept or not lost:
         return lost, []
-    values: dict[str, set[str]] = {}
-    for row in rows_among(tx.connection, _VALUES.where(secret_versions.c.entry == source), lost):
-        values.setdefault(row.name, set()).add(row.fingerprint)
-
+    current = rows_among(tx.connection, _VALUES.where(secret_versions.c.entry == source), lost)
+    values = grouped((row.name, row.fingerprint) for row in current)
     whole = {head for name in names for head in _heads(name)}  # of these, members are given now
 
     def unsure(name: str) -> bool:
         since = known[name]
-        renamed = name in values and values[name] <= prints
+        renamed = name in values and prints >= set(values[name])
         reshaped = name in whole or any(head in names for head in _heads(name))
         return not renamed and not reshaped and (since is None or tx.now - since < _SURE)
 
@@ -48,8 +49,7 @@ def missing(
     nothing = not any(name in names for name in known)
     if len(doubted) <= _SHARE * len(known) or not (nothing or len(doubted) > _FEW):
         doubted = []
-    sure = set(lost).difference(doubted)
-    return [name for name in lost if name in sure], doubted
+    return [name for name in lost if name not in set(doubted)], doubted
 
 
 def doubt(source: str, missing: Sequence[str]) -> str:
@@ -61,11 +61,6 @@ def doubt(source: str, missing: Sequence[str]) -> str:
         f"fault of its manager. Nothing is retired until it is missing for an hour; where that is right, "
         f"`monitor inventory sync {source} --accept-removals` says so"
     )
-
-
-def _withheld(name: str, names: Mapping[str, bool]) -> bool:
-    """Whether it is a field or member of one of which no value was given."""
-    return any(names.get(head) is False for head in _heads(name))
 
 
 def _heads(name: str) -> Iterator[str]:

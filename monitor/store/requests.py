@@ -15,7 +15,7 @@ from monitor.common.duration import LONGEST
 from monitor.common.inbound import InboundRequest, through
 from monitor.common.severity import worst
 from monitor.common.wording import moment
-from monitor.domain.incidents import Incident, TransitionError
+from monitor.domain.incidents import Action, Incident, TransitionError
 from monitor.domain.model import Resolution
 from monitor.runbook.progress import RunError
 from monitor.store import actions, runs
@@ -243,8 +243,7 @@ def _known_as(connection: Connection, asked: InboundRequest) -> str:
 
 def _weight(tx: Transaction, asked: InboundRequest) -> str:
     """The severity of what the page is about, by which the sink ranks it. Raises LookupError."""
-    found = load_incidents(tx.connection, _about(tx.connection, asked, tx.now))
-    return worst(one.severity for one in found)
+    return worst(one.severity for one in load_incidents(tx.connection, _about(tx.connection, asked, tx.now)))
 
 
 def _in_time(tx: Transaction, asked: InboundRequest, id_: str) -> None:
@@ -257,24 +256,20 @@ def _in_time(tx: Transaction, asked: InboundRequest, id_: str) -> None:
     later = (audit.c.incident == id_) & audit.c.action.in_(since) & (audit.c.at > asked.at + _SKEW)
     row = tx.connection.execute(select(audit.c.action, audit.c.at).where(later).limit(1)).first()
     if row is not None:
-        said = (
-            f"it was said {moment(asked.at)}, before incident {id_} was {row.action.replace('_', ' ')} {moment(row.at)}"
+        raise TransitionError(
+            f"it was said {moment(asked.at)}, before incident {id_} was {row.action.replace('_', ' ')} "
+            f"{moment(row.at)}; do it again if it is meant, and compare the clocks"
         )
-        raise TransitionError(f"{said}; do it again if it is meant, and compare the clocks")
 
 
 def _note(asked: InboundRequest) -> str:
     return asked.note or through(asked.sink)
 
 
-def _acknowledge(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> str:
-    change_state(tx, id_, "ack", actor=asked.actor, resolution=None, note=_note(asked))
-    return f"{id_} is acknowledged"
-
-
-def _reopen(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> str:
-    change_state(tx, id_, "reopen", actor=asked.actor, resolution=None, note=_note(asked))
-    return f"{id_} is open again"
+def _change(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> str:
+    action: Action = "ack" if asked.verb == "ack" else "reopen"
+    change_state(tx, id_, action, actor=asked.actor, resolution=None, note=_note(asked))
+    return f"{id_} is {'acknowledged' if action == 'ack' else 'open again'}"
 
 
 def _resolve(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> str:
@@ -330,8 +325,8 @@ def _remark(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) ->
 
 
 _DO: Mapping[str, Callable[[Transaction, InboundRequest, str, Needed], str]] = {
-    "ack": _acknowledge,
-    "reopen": _reopen,
+    "ack": _change,
+    "reopen": _change,
     "resolve": _resolve,
     "silence": _silence,
     "claim": _step,

@@ -28,8 +28,7 @@ def accept(tx: Transaction) -> int:
             if not stands.exists:
                 tx.connection.execute(delete(audit).where(audit.c.incident == id_))
             end = _chained(tx, id_, history if stands.exists else ())
-            turn = stands.end.turn if stands.end is not None else 0
-            rows.append(_row(tx, id_, stands, end, turn + 1))
+            rows.append(_row(tx, id_, stands, end, 1 + (stands.end.turn if stands.end is not None else 0)))
             total, count = total ^ part(tx.secret, rows[-1]["seal"]), count + stands.exists
         rows_sealed += len(rows)
         put(tx, rows)
@@ -83,6 +82,6 @@ def _chained(tx: Transaction, id_: str, history: Sequence[Row[Any]]) -> tuple[in
 
 
 def _row(tx: Transaction, id_: str, stands: SealedIncident, end: tuple[int, str], turn: int) -> dict[str, Any]:
-    row = {"incident": id_, "turn": turn, "entries": end[0], "mac": end[1], "state": stands.state}
-    row["actions"] = stands.actions
+    hashes = {"mac": end[1], "state": stands.state, "actions": stands.actions}
+    row = {"incident": id_, "turn": turn, "entries": end[0], **hashes}
     return {**row, "seal": seal_of(tx.secret, row)}

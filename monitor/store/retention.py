@@ -77,10 +77,6 @@ class RetentionRepository(StoreRepository):
                 await asyncio.sleep(_PAUSE)
 
 
-def _nothing(connection: Connection, ids: Sequence[Any]) -> Collection[Any]:
-    return ()
-
-
 @dataclass(frozen=True, slots=True)
 class _Step:
     """One kind of rows: those that `old` fits, except those that `spare` names."""
@@ -88,7 +84,7 @@ class _Step:
     name: str
     key: Column[Any]
     old: ColumnElement[bool]
-    spare: Callable[[Connection, Sequence[Any]], Collection[Any]] = _nothing
+    spare: Callable[[Connection, Sequence[Any]], Collection[Any]] = lambda connection, ids: ()
     size: Column[Any] | None = None  # how many rows go along with one
     forget: Callable[[Transaction, Sequence[Any]], object] | None = None  # instead of deleting
 

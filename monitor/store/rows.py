@@ -22,6 +22,7 @@ from sqlalchemy import (
     text,
 )
 
+from monitor.common.grouping import grouped
 from monitor.common.notification import Location
 from monitor.common.text import clean as encodable
 from monitor.domain.incidents import Incident, Verified
@@ -145,7 +146,7 @@ def incident_from(row: Row[Any], locations: tuple[Location, ...] = ()) -> Incide
         runbook=row.runbook,
         labels=json.loads(row.labels),
         locations=locations,
-        verified=_verified_from(row),
+        verified=None if row.verified is None else Verified(row.validity, **json.loads(row.verified)),
         base=row.base_severity,
         merged=row.merged,
     )
@@ -157,10 +158,6 @@ def _verified_column(verified: Verified | None) -> str | None:
     facts = {clean(name): clean(text) for name, text in verified.facts.items()}
     kept = {"at": verified.at, "reason": clean(verified.reason), "provider": verified.provider, "facts": facts}
     return json.dumps(kept)
-
-
-def _verified_from(row: Row[Any]) -> Verified | None:
-    return None if row.verified is None else Verified(row.validity, **json.loads(row.verified))
 
 
 _INCIDENTS = select(incidents).where(any_of(incidents.c.id))
@@ -218,22 +215,24 @@ _LOCATIONS = (
 
 def load_locations(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[Location, ...]]:
     """Newest first, for each incident id."""
-    by_incident: dict[str, list[Location]] = {}
-    for row in rows_among(connection, _LOCATIONS, ids):
-        place = Location(
-            source=row.source,
-            path=row.path,
-            offset=row.offset,
-            line=row.line,
-            time=datetime.fromtimestamp(row.time, UTC),
-            url=row.url,
-            host=row.node or None,
-            service=row.service,
-            logged_at=None if row.logged_at is None else datetime.fromtimestamp(row.logged_at, UTC),
-            context=row.context,
-        )
-        by_incident.setdefault(row.incident, []).append(place)
+    rows = rows_among(connection, _LOCATIONS, ids)
+    by_incident = grouped((row.incident, _location(row)) for row in rows)
     return {incident: tuple(places) for incident, places in by_incident.items()}
+
+
+def _location(row: Row[Any]) -> Location:
+    return Location(
+        source=row.source,
+        path=row.path,
+        offset=row.offset,
+        line=row.line,
+        time=datetime.fromtimestamp(row.time, UTC),
+        url=row.url,
+        host=row.node or None,
+        service=row.service,
+        logged_at=None if row.logged_at is None else datetime.fromtimestamp(row.logged_at, UTC),
+        context=row.context,
+    )
 
 
 _RUNS = select(runs).where(any_of(runs.c.incident))
@@ -243,9 +242,7 @@ _STEPS = select(steps).where(any_of(steps.c.incident)).order_by(steps.c.incident
 def load_runs(connection: Connection, ids: Iterable[str]) -> dict[str, RunbookRun]:
     """By incident; those that have none are left out."""
     by_incident = {row.incident: row for row in rows_among(connection, _RUNS, ids)}
-    tasks: dict[str, list[Task]] = {}
-    for row in rows_among(connection, _STEPS, by_incident):
-        tasks.setdefault(row.incident, []).append(_task(row))
+    tasks = grouped((row.incident, _task(row)) for row in rows_among(connection, _STEPS, by_incident))
     return {
         id_: RunbookRun(
             incident=id_,

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import orjson
 from sqlalchemy import Connection, Row, select
 
+from monitor.common.grouping import grouped
 from monitor.store.chain import same, start
 from monitor.store.heads import TOTAL, Head
 from monitor.store.rows import any_of, chunks, upsert
@@ -166,14 +167,17 @@ def put(tx: Transaction, rows: Sequence[Mapping[str, Any]]) -> None:
 def read(connection: Connection, secret: bytes, ids: Sequence[str]) -> dict[str, SealedIncident]:
     """At most 500 of them."""
     key = _key(secret)
-    states = {row.id: _state(key, row) for row in connection.execute(_INCIDENTS, {"ids": ids})}
+    rows = connection.execute(_INCIDENTS, {"ids": ids})
+    states = {row.id: _mac(key, "incident", [_plain(value) for value in row]) for row in rows}
     ends = {row.incident: row for row in connection.execute(_ENDS, {"ids": ids})}
-    planned: dict[str, list[list[Any]]] = {}
-    for row in connection.execute(_ACTIONS, {"ids": ids}):
-        planned.setdefault(row.incident, []).append([_plain(row._mapping[name]) for name in _ACTION])
-    for merge in connection.execute(_MERGES, {"ids": ids}):
-        planned.setdefault(merge.into, []).append([_plain(value) for value in merge])
-    acts = {id_: _acts(key, rows) for id_, rows in planned.items()}
+    acted, merged = connection.execute(_ACTIONS, {"ids": ids}), connection.execute(_MERGES, {"ids": ids})
+    planned = grouped(
+        (
+            *((row.incident, [_plain(row._mapping[name]) for name in _ACTION]) for row in acted),
+            *((row.into, [_plain(value) for value in row]) for row in merged),
+        )
+    )
+    acts = {id_: _mac(key, "actions", rows) for id_, rows in planned.items()}
     return {id_: SealedIncident(id_ in states, ends.get(id_), states.get(id_, ""), acts.get(id_, "")) for id_ in ids}
 
 
@@ -212,14 +216,6 @@ def _compare(tx: Transaction, total: Total) -> None:
     if lost := [found[id_] for id_, head in known.items() if head.passes(found[id_].turn, found[id_].seal)]:
         since = known[mine.incident].since if mine.incident in known else None
         tx.heads.lose(lost, total.at if since is None else since)
-
-
-def _state(key: bytes, row: Row[Any]) -> str:
-    return _mac(key, "incident", [_plain(value) for value in row])
-
-
-def _acts(key: bytes, rows: Sequence[Sequence[Any]]) -> str:
-    return _mac(key, "actions", rows)
 
 
 def _plain(value: Any) -> Any:

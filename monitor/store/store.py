@@ -80,16 +80,11 @@ class Store:
         access_rules: Rules,
         heads: Heads | None = None,
     ) -> None:
-        self._database = database
-        self.heads = heads
-        self.node = node
-        self.secret = secret
+        self._database, self.heads = database, heads
+        self.node, self.secret = node, secret
         # Assign to reload. What was decided before stays decided.
-        self.policy = policy
-        self.procedure = procedure
-        self.access_rules = access_rules
-        self._clock = clock
-        self._loop = asyncio.get_running_loop()
+        self.policy, self.procedure, self.access_rules = policy, procedure, access_rules
+        self._clock, self._loop = clock, asyncio.get_running_loop()
         self._degraded: str | None = None
         self._listeners: list[Callable[[], None]] = []
         self._degraded_listeners: list[Callable[[str | None], None]] = []

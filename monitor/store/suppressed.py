@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, select, update
 
+from monitor.common.grouping import grouped
 from monitor.common.wording import stamp
 from monitor.domain.model import Finding
 from monitor.store.incidents import change_state
@@ -37,11 +38,8 @@ def sift(tx: Transaction, findings: Mapping[str, tuple[int, Finding]]) -> Mappin
     rows = among(tx.connection, {finding.fingerprint for _, finding in findings.values()})
     if not rows:
         return findings
-    held: dict[str, list[Finding]] = {}
-    for _, finding in findings.values():
-        row = rows.get(finding.fingerprint)
-        if row is not None and row.until > tx.now:
-            held.setdefault(finding.fingerprint, []).append(finding)
+    still = {fingerprint for fingerprint, row in rows.items() if row.until > tx.now}
+    held = grouped((one.fingerprint, one) for _, one in findings.values() if one.fingerprint in still)
     for fingerprint, row in rows.items():
         if fingerprint not in held:
             lift(tx, row)

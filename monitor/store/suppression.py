@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import select
 
+from monitor.common.grouping import grouped
 from monitor.common.severity import SEVERITIES, Severity, rank
 from monitor.domain.incidents import Incident
 from monitor.routing.inhibit import Inhibitors, OpenIncident
@@ -78,11 +79,7 @@ class _Heard:
     def of(self, keys: Sequence[tuple[str, IncidentPlace]]) -> list[tuple[OpenIncident, frozenset[str]]]:
         """A drill, or what is silenced, nobody hears of."""
         tx = self._tx
-        places: dict[str, list[IncidentPlace]] = {}
-        for id_, place in keys:
-            if (id_, place) not in self._known:
-                places.setdefault(id_, []).append(place)
-
+        places = grouped(key for key in keys if key not in self._known)
         found = load_incidents(tx.connection, list(places))
         drills = drills_among(tx.connection, [incident.fingerprint for incident in found])
         hushed = silenced_among(tx.connection, places, tx.now)
@@ -96,9 +93,8 @@ class _Heard:
 
     def _sinks(self, incident: Incident, seen: Mapping[str, str]) -> frozenset[str]:
         policy, now = audible(self._tx), self._tx.now
-        if policy.silenced_until(seen, now) is not None:
-            return frozenset()
-        targets = policy.targets(seen, incident.id, now)
+        silenced = policy.silenced_until(seen, now) is not None
+        targets = () if silenced else policy.targets(seen, incident.id, now)
         return frozenset(one.sink for one in targets if policy.muted_until(one.route, incident.severity, now) is None)
 
 
@@ -106,9 +102,7 @@ class _WorseIncidents:
     """What one sink hears of, the worst first, and only as far as it is asked for."""
 
     def __init__(self, tx: Transaction, sink: str, heard: _Heard) -> None:
-        self._tx = tx
-        self._sink = sink
-        self._heard = heard
+        self._tx, self._sink, self._heard = tx, sink, heard
         self._known = Inhibitors(tx.policy.inhibitions)
         self._left = [severity for severity in SEVERITIES if severity != "info"]  # ascending; not read yet
         self._room = _MOST

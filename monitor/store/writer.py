@@ -99,9 +99,7 @@ class Writer:
         """`begin` makes what a transaction carries. All callbacks run in the writer thread; `on_degraded(None)`: it
         writes again."""
         self.stats = WriterStats()
-        self._database = database
-        self._ingest = ingest
-        self._begin = begin
+        self._database, self._ingest, self._begin = database, ingest, begin
         self._on_degraded, self._on_recovery, self._on_change = on_degraded, on_recovery, on_change
         self._name = uuid.uuid4().hex
         self._condition = threading.Condition()
@@ -190,8 +188,7 @@ class Writer:
             batch = self._take()
             if batch is None:
                 break
-            work = batch.jobs or batch.positions
-            if not work and not self._database.replaced() and not self._database.forgets():
+            if not (batch.jobs or batch.positions or self._database.replaced() or self._database.forgets()):
                 self._checkpoint()
                 continue
             self._write(batch)

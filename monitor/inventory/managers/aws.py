@@ -70,25 +70,18 @@ class AwsManager:
                     yield held
 
     async def doctor(self) -> list[str]:
-        wrong = []
         try:
             secrets, _ = await self._page(None, 1)
         except AccessError as error:
             return [f"{error}: allow secretsmanager:ListSecrets"]
-        for secret in secrets:
-            given = {"SecretId": self.client.pick("ListSecrets", secret, "ARN", str)}
-            try:
-                await self.amazon.call("GetSecretValue", given)
-            except AccessError as error:
-                wrong.append(f"{error}: allow secretsmanager:GetSecretValue, and kms:Decrypt for a key of your own")
-            except NotThereError:
-                pass
-        try:
-            # Of a secret that there is not: who may do it is told so, and nothing is written.
-            await self.amazon.call("PutSecretValue", {"SecretId": _NOBODYS, "SecretString": "-"})
-        except AccessError:
-            pass
-        except NotThereError:
+        arns = [self.client.pick("ListSecrets", secret, "ARN", str) for secret in secrets]
+        wrong = [
+            f"{why}: allow secretsmanager:GetSecretValue, and kms:Decrypt for a key of your own"
+            for arn in arns
+            if (why := await self.amazon.denied("GetSecretValue", {"SecretId": arn}))
+        ]
+        # Of a secret that there is not: who may do it is told so, and nothing is written.
+        if not await self.amazon.denied("PutSecretValue", {"SecretId": _NOBODYS, "SecretString": "-"}):
             wrong.append("it may write secrets (secretsmanager:PutSecretValue), which the monitor never needs")
         return wrong
 
@@ -113,29 +106,23 @@ class AwsManager:
         if not about.get("RotationEnabled"):
             problem = "rotation is not turned on for it: give it a rotation function at AWS first"
             raise NoEffectError(str(self.client.error(what, problem)))
-        named = " ".join((arn, version, str(tries), *sorted(stages)))
-        token = hashlib.sha256(named.encode()).hexdigest()[:32]
+        token = hashlib.sha256(" ".join((arn, version, str(tries), *sorted(stages))).encode()).hexdigest()[:32]
         await self.amazon.act("RotateSecret", {"SecretId": arn, "ClientRequestToken": token})
         return f"its rotation function makes version {token[:8]}"
 
     async def fit(self) -> list[str]:
-        wrong = []
-        for operation in ("DescribeSecret", "RotateSecret"):
-            try:
-                # Of a secret that there is not: who may do it is told so, and nothing is rotated.
-                await self.amazon.call(operation, {"SecretId": _NOBODYS})
-            except AccessError as error:
-                wrong.append(f"{error}: allow secretsmanager:{operation}")
-            except NotThereError:
-                pass
-        for operation, given in (("GetSecretValue", {}), ("PutSecretValue", {"SecretString": "-"})):
-            try:
-                await self.amazon.call(operation, {"SecretId": _NOBODYS, **given})
-            except AccessError:
-                pass
-            except NotThereError:
-                wrong.append(f"it may call secretsmanager:{operation}, which it never needs")
-        return wrong
+        # Of a secret that there is not: who may do it is told so, and nothing is rotated.
+        lacking = [
+            f"{why}: allow secretsmanager:{operation}"
+            for operation in ("DescribeSecret", "RotateSecret")
+            if (why := await self.amazon.denied(operation, {"SecretId": _NOBODYS}))
+        ]
+        beyond: dict[str, dict[str, str]] = {"GetSecretValue": {}, "PutSecretValue": {"SecretString": "-"}}
+        return lacking + [
+            f"it may call secretsmanager:{operation}, which it never needs"
+            for operation, given in beyond.items()
+            if not await self.amazon.denied(operation, {"SecretId": _NOBODYS, **given})
+        ]
 
     async def close(self) -> None:
         await self.amazon.close()

@@ -9,12 +9,12 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from pydantic import Field, model_validator
 
-from monitor.clients.client import AccessError, together
+from monitor.clients.client import AccessError
 from monitor.common.credential import Credential
 from monitor.common.fields import ServerUrl
 from monitor.common.outside import instant
 from monitor.inventory.held import HeldSecret, by_age, counted
-from monitor.inventory.managers.base import ApiManager, ManagerConfig, PassingToken, described
+from monitor.inventory.managers.base import ApiManager, ManagerConfig, PassingToken, described, read_all
 
 __all__ = ["AzureConfig", "AzureManager"]
 
@@ -77,22 +77,20 @@ class AzureManager(ApiManager[AzureConfig]):
         # The audience of a vault is its cloud: https://NAME.vault.azure.net → https://vault.azure.net
         self._audience = f"https://{(urlsplit(config.vault).hostname or '').partition('.')[2] or 'vault.azure.net'}"
 
-    async def held(self) -> AsyncIterator[HeldSecret]:
-        async for page in self._pages("secrets", f"secrets?{_VERSION}&maxresults=25"):
-            async for versions in together(page, self._versions):
-                for held in versions:
-                    yield held
+    def held(self) -> AsyncIterator[HeldSecret]:
+        return read_all(self._pages("secrets", f"secrets?{_VERSION}&maxresults=25"), self._versions)
 
     async def doctor(self) -> list[str]:
         try:
             body = await self._json("secrets", f"secrets?{_VERSION}&maxresults=1")
         except AccessError as error:
             return [f"{error}: give it the role Key Vault Secrets User, or the policy Get and List of secrets"]
-        wrong = []
-        for secret in self.client.rows("secrets", body, "value"):
-            for held in await self._versions(secret):
-                if held.value is None and held.standing == "current":
-                    wrong.append(f"it may not read {held.name}: give it the role Key Vault Secrets User")  # noqa: PERF401
+        wrong = [
+            f"it may not read {held.name}: give it the role Key Vault Secrets User"
+            for secret in self.client.rows("secrets", body, "value")
+            for held in await self._versions(secret)
+            if held.value is None and held.standing == "current"
+        ]
         # Of a secret that there is not: who may do it is told so, and nothing is written.
         reply = await self._reply("changing a secret", "PATCH", f"{_NOBODYS}?{_VERSION}", b"{}")
         if reply.status == 404:
@@ -113,8 +111,7 @@ class AzureManager(ApiManager[AzureConfig]):
         versions = []
         for place, row in enumerate(rows[: self.config.versions]):
             version = self._name(f"{name}/versions", row).partition("/")[2]
-            attributes = row.get("attributes") or {}
-            usable = attributes.get("enabled", True)
+            usable = (row.get("attributes") or {}).get("enabled", True)
             versions.append(
                 HeldSecret(
                     name,

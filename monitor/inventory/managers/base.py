@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -13,14 +13,14 @@ from typing import Any, ClassVar, Generic, TypeVar
 import orjson
 from pydantic import Field
 
-from monitor.clients.client import AccessError, ProviderClient, ServiceError
+from monitor.clients.client import AccessError, ProviderClient, ServiceError, together
 from monitor.common.duration import Duration
 from monitor.common.http import Reply
 from monitor.common.outside import instant
 from monitor.common.table import Component
 from monitor.inventory.held import HeldSecret
 
-__all__ = ["ApiManager", "ManagerConfig", "PassingToken", "described", "expiry", "members", "pages"]
+__all__ = ["ApiManager", "ManagerConfig", "PassingToken", "described", "expiry", "members", "pages", "read_all"]
 
 _DEPTH = 6  # of objects within objects; what lies deeper is one value
 # Members that name a place or a person. Taken for secrets, they would be found in every log line that says where.
@@ -66,6 +66,7 @@ class ManagerConfig(Component):
 
 C = TypeVar("C", bound=ManagerConfig)
 Page = TypeVar("Page")
+Row = TypeVar("Row")
 
 
 class ApiManager(Generic[C]):
@@ -97,6 +98,16 @@ async def pages(
         token = client.onward(what, token, following)
         if token is None:
             return
+
+
+async def read_all(
+    listed: AsyncIterator[Iterable[Row]], read: Callable[[Row], Awaitable[Iterable[HeldSecret]]]
+) -> AsyncIterator[HeldSecret]:
+    """What each row of a list stands for, a few of them read at once. Raises ServiceError."""
+    async for rows in listed:
+        async for versions in together(rows, read):
+            for held in versions:
+                yield held
 
 
 class PassingToken:

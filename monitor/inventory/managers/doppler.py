@@ -110,13 +110,12 @@ class DopplerManager(ApiManager[DopplerConfig]):
             # What it is after references to others are filled in; None where its visibility is restricted.
             value = about["computed"]
             visibility = about.get("computedVisibility")
-            held = HeldSecret(
+            yield HeldSecret(
                 before + name,
                 value.encode() if isinstance(value, str) else None,
                 environment=environment,
                 tags=(f"visibility={visibility}",) if isinstance(visibility, str) else (),
             )
-            yield held
 
     async def _get(self, path: str, query: dict[str, str]) -> Any:
         headers = {

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
 
-from monitor.clients.client import AccessError
+from monitor.clients.client import denied
 from monitor.common.credential import Credential
 from monitor.common.fields import ServerUrl
 from monitor.common.outside import instant
@@ -62,15 +62,11 @@ class FlyManager(ApiManager[FlyConfig]):
                 )
 
     async def doctor(self) -> list[str]:
-        wrong = []
-        for app in self.config.apps:
-            try:
-                await self._secrets(app)
-            except AccessError as error:
-                wrong.append(
-                    f"{error}: make a read-only token (fly tokens create readonly), or name it in `apps` no more"
-                )
-        return wrong
+        return [
+            f"{why}: make a read-only token (fly tokens create readonly), or name it in `apps` no more"
+            for app in self.config.apps
+            if (why := await denied(self._secrets(app)))
+        ]
 
     async def _secrets(self, app: str) -> list[dict[str, Any]]:
         token = self.client.secret(self.config.token, "token")

@@ -13,13 +13,13 @@ from urllib.parse import urlencode
 import orjson
 from pydantic import Field
 
-from monitor.clients.client import AccessError, together
+from monitor.clients.client import AccessError
 from monitor.common.credential import Credential
 from monitor.common.fields import ServerUrl
 from monitor.common.http import in_the_clear
 from monitor.common.outside import instant
 from monitor.inventory.held import HeldSecret, by_age, counted
-from monitor.inventory.managers.base import ApiManager, ManagerConfig, PassingToken, described, pages
+from monitor.inventory.managers.base import ApiManager, ManagerConfig, PassingToken, described, pages, read_all
 
 __all__ = ["GcpConfig", "GcpManager"]
 
@@ -82,12 +82,9 @@ class GcpManager(ApiManager[GcpConfig]):
         self._place = f"projects/{config.project}" + (f"/locations/{config.location}" if region else "")
         self._token = PassingToken(self.client, self._by_key if config.key else self._by_machine)
 
-    async def held(self) -> AsyncIterator[HeldSecret]:
+    def held(self) -> AsyncIterator[HeldSecret]:
         query = {"pageSize": "250", **({"filter": self.config.filter} if self.config.filter else {})}
-        async for page in self._pages("secrets", self._place, query):
-            async for versions in together(page, self._versions):
-                for held in versions:
-                    yield held
+        return read_all(self._pages("secrets", self._place, query), self._versions)
 
     async def doctor(self) -> list[str]:
         try:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from pydantic import model_validator
 
-from monitor.clients.client import AccessError, ProviderClient, together
+from monitor.clients.client import AccessError, ProviderClient, denied, together
 from monitor.common.credential import Credential
 from monitor.common.fields import LocalPath, ServerUrl
 from monitor.common.outside import instant
@@ -99,12 +99,11 @@ class OnePasswordManager:
         vaults = await self._vaults()
         if not vaults:
             return ["the token may read no vault: grant it one"]
-        wrong = []
-        for number, name in vaults.items():
-            try:
-                await self._items(number, name)
-            except AccessError as error:
-                wrong.append(f"{error}: grant the token read access to the vault")
+        wrong = [
+            f"{why}: grant the token read access to the vault"
+            for number, name in vaults.items()
+            if (why := await denied(self._items(number, name)))
+        ]
         if not self.config.vaults and len(vaults) > 1:
             wrong.append(f"the token reads {len(vaults)} vaults, all of them: name those that are meant in `vaults`")
         return wrong

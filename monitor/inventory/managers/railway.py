@@ -105,7 +105,7 @@ class RailwayManager(ApiManager[RailwayConfig]):
                 if name.startswith("RAILWAY_"):
                     continue  # set by Railway itself: names and addresses
                 value, node = values.get(name), known.get((service, name), {})
-                held = HeldSecret(
+                yield HeldSecret(
                     before + name,
                     value.encode() if isinstance(value, str) and not node.get("isSealed") else None,
                     created=instant(node.get("createdAt")),
@@ -113,7 +113,6 @@ class RailwayManager(ApiManager[RailwayConfig]):
                     environment=environment,
                     tags=("sealed",) if node.get("isSealed") else (),
                 )
-                yield held
 
     async def doctor(self) -> list[str]:
         try:
@@ -169,9 +168,7 @@ class RailwayManager(ApiManager[RailwayConfig]):
             assert config.token is not None
             headers["Authorization"] = f"Bearer {self.client.secret(config.token, 'token')}"
         body = orjson.dumps({"query": query, "variables": variables})
-        answer = await self.client.json(
-            what, "POST", config.server, {**headers, "Content-Type": "application/json"}, body
-        )
+        answer = await self.client.json(what, "POST", config.server, headers, body)
         if isinstance(answer, dict) and answer.get("errors"):
             failure = self.client.error(what, "the answer is an error, or only a part")
             raise AccessError(f"{failure}: the token may not see that") if _unauthorised(answer["errors"]) else failure

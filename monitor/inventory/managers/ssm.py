@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import AsyncIterator, Awaitable
 from typing import Any, ClassVar, Literal
 
@@ -10,10 +9,10 @@ import orjson
 from pydantic import Field
 
 from monitor.clients.aws import Amazon, AwsAccess, NotThereError
-from monitor.clients.client import AccessError, together
+from monitor.clients.client import denied
 from monitor.common.outside import instant
 from monitor.inventory.held import HeldSecret, by_age, counted
-from monitor.inventory.managers.base import ManagerConfig, pages
+from monitor.inventory.managers.base import ManagerConfig, pages, read_all
 
 __all__ = ["SsmConfig", "SsmManager"]
 
@@ -69,30 +68,18 @@ class SsmManager:
         self.amazon = Amazon(config, config.whose, "ssm", "AmazonSSM")
         self.client = self.amazon.client
 
-    async def held(self) -> AsyncIterator[HeldSecret]:
-        async for rows in pages(self.client, "GetParametersByPath", self._page):
-            async for versions in together(rows, self._versions):
-                for held in versions:
-                    yield held
+    def held(self) -> AsyncIterator[HeldSecret]:
+        return read_all(pages(self.client, "GetParametersByPath", self._page), self._versions)
 
     async def doctor(self) -> list[str]:
         wrong = []
-        try:
-            await self._page(None, 1)
-        except AccessError as error:
-            wrong.append(f"{error}: allow ssm:GetParametersByPath, and kms:Decrypt of the key the parameters are under")
-        if self.config.versions > 1:
-            try:
-                with contextlib.suppress(NotThereError):
-                    await self.amazon.call("GetParameterHistory", {"Name": _NOBODYS, "MaxResults": 1})
-            except AccessError as error:
-                wrong.append(f"{error}: allow ssm:GetParameterHistory, or set versions = 1")
-        try:
-            # Of a parameter that there is not: who may do it is told so, and nothing is written.
-            await self.amazon.call("DeleteParameter", {"Name": _NOBODYS})
-        except AccessError:
-            pass
-        except NotThereError:
+        if why := await denied(self._page(None, 1)):
+            wrong.append(f"{why}: allow ssm:GetParametersByPath, and kms:Decrypt of the key the parameters are under")
+        history = {"Name": _NOBODYS, "MaxResults": 1}
+        if self.config.versions > 1 and (why := await self.amazon.denied("GetParameterHistory", history)):
+            wrong.append(f"{why}: allow ssm:GetParameterHistory, or set versions = 1")
+        # Of a parameter that there is not: who may do it is told so, and nothing is written.
+        if not await self.amazon.denied("DeleteParameter", {"Name": _NOBODYS}):
             wrong.append("it may change parameters (ssm:DeleteParameter), which the monitor never needs")
         return wrong
 

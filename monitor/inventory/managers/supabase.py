@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from monitor.clients.client import AccessError
+from monitor.clients.client import AccessError, denied
 from monitor.common.credential import Credential
 from monitor.common.fields import ServerUrl
 from monitor.common.outside import instant
@@ -74,17 +74,15 @@ class SupabaseManager(ApiManager[SupabaseConfig]):
         yield HeldSecret("database-password", None)
 
     async def doctor(self) -> list[str]:
-        wrong = []
-        for path, scope in (
-            ("api-keys?reveal=true", "secrets:read"),
-            ("secrets", "secrets:read"),
-            ("config/auth/signing-keys", "auth:read"),
-            ("postgrest", "rest:read"),
-        ):
-            try:
-                await self._get(path)
-            except AccessError as error:
-                wrong.append(f"{error}: give the token {scope}")
+        scopes = {
+            "api-keys?reveal=true": "secrets:read",
+            "secrets": "secrets:read",
+            "config/auth/signing-keys": "auth:read",
+            "postgrest": "rest:read",
+        }
+        wrong = [
+            f"{why}: give the token {scope}" for path, scope in scopes.items() if (why := await denied(self._get(path)))
+        ]
         try:
             projects = self.client.rows("projects", await self._ask("projects", "projects"))
         except AccessError:

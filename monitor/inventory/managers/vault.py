@@ -152,7 +152,7 @@ class VaultManager:
                 await self._call("POST", "auth/token/renew-self", {})
         engine = await self._engine()
         if engine == "database":
-            async for roles in together(await self._roles(), self._role):
+            async for roles in together(await self._listed(self._path("static-roles", "")), self._role):
                 for held in roles:
                     yield held
             return
@@ -161,7 +161,7 @@ class VaultManager:
         folders = [f"{self.config.path}/".lstrip("/")]
         while folders:
             folder = folders.pop()
-            keys = await self._keys(folder, versioned)
+            keys = await self._listed(self._path("metadata" if versioned else "", folder))
             if not keys and folder.rstrip("/") == self.config.path != "":
                 for held in await self._alone(read):
                     yield held
@@ -261,9 +261,8 @@ class VaultManager:
             raise self.client.error(path, "the engine there is neither a KV nor a database engine: check `mount`")
         return "kv2" if str((data.get("options") or {}).get("version", "1")) == "2" else "kv1"
 
-    async def _roles(self) -> list[str]:
-        """The static roles of a database engine."""
-        path = self._path("static-roles", "")
+    async def _listed(self, path: str) -> list[str]:
+        """What a list names; nothing where there is none."""
         body = await self._call("LIST", path)
         if body is None:
             return []
@@ -282,14 +281,6 @@ class VaultManager:
         turned = data.get("last_vault_rotation")
         password = self.client.pick(path, data, "password", str)
         return [HeldSecret(full, password.encode(), version=str(turned or ""), rotated=instant(turned), sole=True)]
-
-    async def _keys(self, folder: str, versioned: bool) -> list[str]:
-        path = self._path("metadata" if versioned else "", folder)
-        body = await self._call("LIST", path)
-        if body is None:
-            return []
-        keys = self.client.pick(path, self.client.pick(path, body, "data", dict), "keys", list)
-        return [key for key in keys if isinstance(key, str) and key]
 
     async def _alone(self, read: Callable[[str], Awaitable[list[HeldSecret]]]) -> list[HeldSecret]:
         """What stands at `path` itself, which is no folder. Raises ServiceError when that is nothing."""

@@ -8,12 +8,12 @@ from urllib.parse import quote, urlencode
 
 from pydantic import Field
 
-from monitor.clients.client import AccessError, together
+from monitor.clients.client import AccessError
 from monitor.common.credential import Credential
 from monitor.common.fields import ServerUrl
 from monitor.common.outside import instant
 from monitor.inventory.held import HeldSecret
-from monitor.inventory.managers.base import ApiManager, ManagerConfig, pages
+from monitor.inventory.managers.base import ApiManager, ManagerConfig, pages, read_all
 
 __all__ = ["VercelConfig", "VercelManager"]
 
@@ -55,11 +55,8 @@ class VercelManager(ApiManager[VercelConfig]):
     Config: ClassVar[type[ManagerConfig]] = VercelConfig
     advice = _ADVICE
 
-    async def held(self) -> AsyncIterator[HeldSecret]:
-        async for rows in pages(self.client, "env", self._page):
-            async for value, row in together(rows, self._value):
-                for held in self._held(row, value):
-                    yield held
+    def held(self) -> AsyncIterator[HeldSecret]:
+        return read_all(pages(self.client, "env", self._page), self._read)
 
     async def doctor(self) -> list[str]:
         try:
@@ -85,40 +82,37 @@ class VercelManager(ApiManager[VercelConfig]):
         following = (body.get("pagination") or {}).get("next")
         return rows, None if following is None else str(following)
 
-    async def _value(self, row: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
+    async def _value(self, row: dict[str, Any]) -> str | None:
         if self.client.pick("env", row, "type", str) not in _GIVEN:
-            return None, row
+            return None
         if row.get("decrypted") is True or row["type"] == "plain":
-            return self.client.pick("env", row, "value", str), row
+            return self.client.pick("env", row, "value", str)
         number = quote(self.client.pick("env", row, "id", str), safe="")
         what = f"env {self.client.pick('env', row, 'key', str)}"
         try:
             body = await self._get(what, f"v1/projects/{self.config.project}/env/{number}", {})
         except AccessError:
-            return None, row
-        return self.client.pick(what, body, "value", str), row
+            return None
+        return self.client.pick(what, body, "value", str)
 
-    def _held(self, row: dict[str, Any], value: str | None) -> list[HeldSecret]:
+    async def _read(self, row: dict[str, Any]) -> list[HeldSecret]:
         """One for each environment: a key may be set several times, with another value in each."""
-        targets = row.get("target") or []
+        value = await self._value(row)
+        targets, key = row.get("target") or [], self.client.pick("env", row, "key", str)
         places = [targets] if isinstance(targets, str) else [*targets, *(row.get("customEnvironmentIds") or [])]
-        branch = row.get("gitBranch")
-        secrets = []
-        for place in places or [""]:
-            where = f"{place}/{branch}" if branch else str(place)
-            key = self.client.pick("env", row, "key", str)
-            secrets.append(
-                HeldSecret(
-                    f"{where}/{key}" if where else key,
-                    None if value is None else value.encode(),
-                    version=str(row.get("id") or ""),
-                    created=_milliseconds(row.get("createdAt")),
-                    rotated=_milliseconds(row.get("updatedAt")),
-                    environment=str(place),
-                    tags=(str(row["type"]),),
-                )
+        branch = f"/{row['gitBranch']}" if row.get("gitBranch") else ""
+        return [
+            HeldSecret(
+                f"{place}{branch}/{key}" if place or branch else key,
+                None if value is None else value.encode(),
+                version=str(row.get("id") or ""),
+                created=_milliseconds(row.get("createdAt")),
+                rotated=_milliseconds(row.get("updatedAt")),
+                environment=str(place),
+                tags=(str(row["type"]),),
             )
-        return secrets
+            for place in places or [""]
+        ]
 
     async def _get(self, what: str, path: str, query: dict[str, str]) -> Any:
         headers = {"Authorization": f"Bearer {self.client.secret(self.config.token, 'token')}"}
