@@ -78,11 +78,7 @@ class RemoteError(Exception):
         partly: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
-        self.partly = partly
-        self.sent = sent
-        self.retry = retry
-        self.after = after
-        self.status = status
+        self.partly, self.sent, self.retry, self.after, self.status = partly, sent, retry, after, status
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,8 +81,7 @@ class Daemon:
     requests: RequestWorker
 
     def __init__(self, config: Config, *, once: bool = False) -> None:
-        self._config = config
-        self.once = once
+        self._config, self.once = config, once
         self.address: str | None = None  # of the HTTP server, once it listens
         self.phase = "rules and state"
         self.snapshot = Snapshot(started=time.time())

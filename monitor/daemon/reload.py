@@ -61,8 +61,7 @@ class Reload:
 
     def __init__(self, running: Running, asked: asyncio.Event) -> None:
         """`asked` brings a reload on at once."""
-        self._running = running
-        self._asked = asked
+        self._running, self._asked = running, asked
         self._read = _signature(running.config)  # the files as they were when they were last read
 
     async def run(self) -> NoReturn:

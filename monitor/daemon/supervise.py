@@ -58,11 +58,7 @@ class Sources:
     ) -> None:
         """`present`: as it was when the monitor started. `once`: sources end at their present end. `over`: told the key
         of a trouble that is over, and a word about it."""
-        self._site = site
-        self._over = over
-        self._present = present
-        self._once = once
-        self._schedule = schedule
+        self._site, self._over, self._present, self._once, self._schedule = site, over, present, once, schedule
         self._tasks: dict[str, tuple[SourceConfig, asyncio.Task[None]]] = {}
         self._handles: dict[str, dict[tuple[int, int], int]] = {}  # source → see Intake.handles
         self._ledgers: dict[str, Ledger] = {}

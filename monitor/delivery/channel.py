@@ -109,17 +109,9 @@ class Channel:
         """`owner`: names this process in leases. `refused`: tells others, and answers whether the fallback has it
         now. `rests`: is told what the sink said that is to be left alone for long. `accepted`: the sink works again.
         """
-        self.name = name
-        self.stats = stats
-        self._sink = sink
-        self._store = store
-        self._owner = owner
-        self._render = render
-        self._refused = refused
-        self._rests = rests
-        self._accepted = accepted
-        self._patience = patience
-        self._clock = clock
+        self.name, self.stats, self._sink, self._store, self._owner = name, stats, sink, store, owner
+        self._render, self._refused, self._rests, self._accepted = render, refused, rests, accepted
+        self._patience, self._clock = patience, clock
 
         self._wake = asyncio.Event()
         self._stopping = False

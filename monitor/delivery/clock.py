@@ -22,8 +22,7 @@ class Clock:
         """`due` is told the name of each sink that has something to send, and whether somebody has asked for it to be
         sent at once.
         """
-        self._store = store
-        self._due = due
+        self._store, self._due = store, due
         self._now = store.now
         self._looked = store.now()  # a clock that is put back before the first look is put back as well
         self._wake = asyncio.Event()

@@ -41,10 +41,7 @@ class Delivery:
         patience: Patience = Patience(),
     ) -> None:
         """`fallbacks`: sink → the sink that takes what it refuses. `offers`: for a sink that people act through."""
-        self._store = store
-        self._links = links
-        self._books = books
-        self._offers = offers
+        self._store, self._links, self._books, self._offers = store, links, books, offers
         self._patience = patience
         self._now = store.now
         self._owner = owner_name(store.node)

@@ -28,11 +28,7 @@ class Notices:
         now: Callable[[], float],
     ) -> None:
         """`post` sends to the sink of that name, and says when that took it; `now`: seconds since the epoch."""
-        self._policy = policy
-        self._sinks = sinks
-        self._post = post
-        self._url = url
-        self._host = host
+        self._policy, self._sinks, self._post, self._url, self._host = policy, sinks, post, url, host
         self._now = now
         self._last: dict[str, float] = {}
         self._open: dict[str, tuple[Notification, tuple[str, ...]]] = {}  # key → what was said last, and to whom

@@ -75,11 +75,9 @@ class AppAuth:
         exchange: Callable[[str, int], Awaitable[Any]],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.app_id = app_id
-        self.private_key = private_key
+        self.app_id, self.private_key = app_id, private_key
         self.generation = 0
-        self._installation = installation
-        self._exchange = exchange
+        self._installation, self._exchange = installation, exchange
         self._clock = clock  # GitHub's time as far as we know it
         self._id: int | None = None
         self._value = ""

@@ -58,8 +58,7 @@ class GitHubClient:
         attempts: int = ATTEMPTS,
     ) -> None:
         self.base = URL(base_url.rstrip("/"))
-        self.auth = auth
-        self.on_wait = on_wait
+        self.auth, self.on_wait = auth, on_wait
         self._advice = {**_ADVICE, **(advice or {})}
         self.attempts = attempts
         self.first_retry = 1.0  # seconds; doubles

@@ -40,10 +40,7 @@ class Exposure:
     """Each method is one round; the source calls them on its schedule. They raise RemoteError."""
 
     def __init__(self, source: str, client: GitHubClient, intake: AlertIntake, key: bytes, orgs: Sequence[str]) -> None:
-        self.source = source
-        self.client = client
-        self.intake = intake
-        self.key = key
+        self.source, self.client, self.intake, self.key = source, client, intake, key
         self.orgs = tuple(orgs)
         self._not_before: dict[str, float] = {}
 

@@ -86,15 +86,9 @@ class Poller:
         sweep: float,
         assign: bool = False,
     ) -> None:
-        self.source = source
-        self.client = client
-        self.intake = intake
-        self.key = key
-        self.host = host
+        self.source, self.client, self.intake, self.key, self.host = source, client, intake, key, host
         self.generic_types = tuple(generic_types)
-        self.quiet_after = quiet_after
-        self.sweep = sweep
-        self.assign = assign
+        self.quiet_after, self.sweep, self.assign = quiet_after, sweep, assign
         self.failed: set[str] = set()  # streams that cannot be read: the summary does not wait for them
         self.on_page: Callable[[str, int, float | None], None] | None = None  # stream, alerts read, oldest change
         self._finishing = asyncio.Lock()

@@ -142,8 +142,7 @@ class GitHubSource:
     Config: ClassVar[type[SourceConfig]] = GitHubConfig
 
     def __init__(self, config: GitHubConfig, intake: AlertIntake, key: bytes) -> None:
-        self.config = config
-        self.intake = intake
+        self.config, self.intake = config, intake
         self._rounds = config.rounds(intake)
         self.client = config.client(on_wait=self._rounds.waiting)
         self.streams = config.streams()

@@ -52,11 +52,7 @@ class WriteBacks:
     def __init__(
         self, client: GitHubClient, intake: AlertIntake, poller: Poller, mode: Mode, assignee: str | None
     ) -> None:
-        self.client = client
-        self.intake = intake
-        self.poller = poller
-        self.mode = mode
-        self.assignee = assignee
+        self.client, self.intake, self.poller, self.mode, self.assignee = client, intake, poller, mode, assignee
         self._settled: set[str] = set()  # refused by GitHub, or shown in a dry run: once each while we run
         self._tried: dict[str, _Tried] = {}
 

@@ -110,8 +110,7 @@ class GitLabSource:
     Config: ClassVar[type[SourceConfig]] = GitLabConfig
 
     def __init__(self, config: GitLabConfig, intake: AlertIntake, key: bytes) -> None:
-        self.config = config
-        self._intake = intake
+        self.config, self._intake = config, intake
         self._gitlab = GitLab(f"source {config.name}", config.base_url, config.token, config.ca_file)
         self._rounds = Rounds(config.name, intake, "GitLab", (ServiceError,))
         self._logs = JobLogs(config.name, intake, SECTION, parts=1)

@@ -100,8 +100,7 @@ class LineNumbers:
 
     def __init__(self, read: Callable[[int, int], bytes], data: Callable[[int], int | None] | None = None) -> None:
         """`data`: the next place with data, of a file that may have holes: they are zeros, and counted unread."""
-        self._read = read
-        self._data = data
+        self._read, self._data = read, data
         self._known: list[tuple[int, int, int]] = [(0, 1, 1)]
         self._lock = threading.Lock()  # two threads may search parts of one large file
 

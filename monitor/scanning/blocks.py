@@ -128,8 +128,7 @@ class Cutter:
     ) -> None:
         """`offset`, `line`: of the first byte. `most`: bytes of an open line that wait for its end."""
         self._source, self._path, self._generation = source, path, generation
-        self._attributes = attributes
-        self._most = most
+        self._attributes, self._most = attributes, most
         self._data = b""  # context, then what is not settled
         self._fresh = 0  # bytes of context in it
         self._offset = offset  # of its first byte in the stream

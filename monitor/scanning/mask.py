@@ -69,10 +69,7 @@ class Masker:
         """`wanted`: whether to mask a match. `fail_open`: let through what cannot be scanned, else withhold it.
         `observe(data, offset, fresh, limit)` is told of each piece with a secret, as a Block counts.
         """
-        self._worker = worker
-        self._key = key
-        self._wanted = wanted
-        self._fail_open = fail_open
+        self._worker, self._key, self._wanted, self._fail_open = worker, key, wanted, fail_open
         self._delay, self._patience = delay, patience
         self._observe = observe
         self._data = b""  # context, then what is held

@@ -113,8 +113,7 @@ class CloudTrailSource:
     Config: ClassVar[type[SourceConfig]] = CloudTrailConfig
 
     def __init__(self, config: CloudTrailConfig, intake: Intake, key: bytes) -> None:
-        self.config = config
-        self._intake = intake
+        self.config, self._intake = config, intake
 
     async def run(self, once: bool) -> None:
         place = _Bucket(self.config) if self.config.bucket else _Folders(self.config.path)

@@ -78,9 +78,7 @@ class FeedSource:
     Config: ClassVar[type[SourceConfig]] = FeedConfig
 
     def __init__(self, config: FeedConfig, intake: AlertIntake, key: bytes) -> None:
-        self.config = config
-        self.intake = intake
-        self.key = key
+        self.config, self.intake, self.key = config, intake, key
         self._rounds = Rounds(config.name, intake, "feed", (RemoteError,))
 
     async def run(self, once: bool) -> None:

@@ -125,8 +125,7 @@ class HttpSource:
     def __init__(self, config: HttpSourceConfig, intake: Intake, key: bytes) -> None:
         self.config = config
         self.address: str | None = None
-        self._intake = intake
-        self._key = key
+        self._intake, self._key = intake, key
         self._peers = Peers(config.allow, None)
         self._bodies = Bodies(config.max_body, shared=_TAKEN * config.max_body, within=_WITHIN)
         self._apart = asyncio.Semaphore(_AT_ONCE)

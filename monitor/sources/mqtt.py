@@ -129,9 +129,7 @@ class MqttSource:
     Config: ClassVar[type[SourceConfig]] = MqttSourceConfig
 
     def __init__(self, config: MqttSourceConfig, intake: Intake, key: bytes) -> None:
-        self.config = config
-        self._intake = intake
-        self._key = key
+        self.config, self._intake, self._key = config, intake, key
         self._identifier = config.client_id or f"exposure-monitor-in-{socket.gethostname()}-{config.name}"
         self._place = f"mqtt:{config.host}:{config.port}:{self._identifier}"
         self._queue = SourceQueue(intake)

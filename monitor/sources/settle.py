@@ -58,8 +58,7 @@ class SourceQueue:
     """What is `put` is scanned in its order, by `run`. Who puts waits for `room` first: back-pressure is theirs."""
 
     def __init__(self, intake: Intake, most: int = _MOST) -> None:
-        self._intake = intake
-        self._most = most
+        self._intake, self._most = intake, most
         self._waiting: deque[tuple[Block, Done | None]] = deque()
         self._batch: list[tuple[Block, Done | None]] = []  # in work
         self._bytes = 0  # of both

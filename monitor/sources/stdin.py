@@ -44,8 +44,7 @@ class StdinSource:
     Config: ClassVar[type[SourceConfig]] = StdinConfig
 
     def __init__(self, config: StdinConfig, intake: Intake, key: bytes, descriptor: int | None = None) -> None:
-        self.config = config
-        self._intake = intake
+        self.config, self._intake = config, intake
         self._descriptor = sys.stdin.fileno() if descriptor is None else descriptor
         self._cutter = Cutter(config.name, "-", secrets.token_hex(8))
         self._at: Block | None = None  # what is scanned just now

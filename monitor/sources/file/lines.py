@@ -18,8 +18,7 @@ class KnownLines:
 
     def __init__(self, known: tuple[int, int], read: Callable[[int, int], bytes]) -> None:
         """`read(offset, size)`: at most so many bytes; none where nothing can be read."""
-        self.known = known
-        self._read = read
+        self.known, self._read = known, read
 
     def at(self, offset: int) -> int | None:
         """None: it is too far away, lies in the predecessor, or what lies between cannot be read."""

@@ -66,9 +66,7 @@ class FileReader:
         `before`: its predecessor as it is, with a descriptor for this turn; what that left open is taken over once it
         has rested for so many seconds.
         """
-        self.source = source
-        self.tracked = tracked
-        self._container = container
+        self.source, self.tracked, self._container = source, tracked, container
         self._before, self._rest = before, rest
         self._carry: Carry | None = None
         self.inode = tracked.inode

@@ -121,9 +121,7 @@ class FileSource:
     Config: ClassVar[type[SourceConfig]] = FileConfig
 
     def __init__(self, config: FileConfig, intake: Intake, key: bytes, container: Unwrap | None = None) -> None:
-        self.config = config
-        self._container = container
-        self._intake = intake
+        self.config, self._container, self._intake = config, container, intake
         self._hasher = Hasher.derived(key)
         self._globs = Globs(config.include, config.exclude)
         self._once = False

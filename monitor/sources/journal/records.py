@@ -42,8 +42,7 @@ class Records:
     def __init__(self, config: JournalConfig, intake: Intake, place: str, cursor: str) -> None:
         self.cursor = cursor
         self.floor: str | None = None
-        self._config = config
-        self._intake = intake
+        self._config, self._intake = config, intake
         self._place = place  # of what is lost with no better name
         self._open: dict[str, _Line] = {}  # by stream, in the order in which their first pieces came
         self._joiner = Joiner()

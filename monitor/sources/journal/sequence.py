@@ -73,14 +73,9 @@ class SequenceReader:
     ) -> None:
         """`state`: as it was kept. `fresh`: has its files shown anew. `report`: gets what ails it, None: nothing."""
         self.files: tuple[JournalFile, ...] = ()
-        self._config = config
-        self._intake = intake
-        self._sequence = sequence
-        self._key = key
+        self._config, self._intake, self._sequence, self._key = config, intake, sequence, key
         self.state = dict(state)  # what is kept of it
-        self._slots = slots
-        self._fresh = fresh
-        self._report = report
+        self._slots, self._fresh, self._report = slots, fresh, report
         self._records = Records(config, intake, key, str(state.get("cursor", "")))
         self._filtered = bool(filters(config))
         self._holes = Holes()

@@ -42,8 +42,7 @@ class JournalSource:
     Config: ClassVar[type[SourceConfig]] = JournalConfig
 
     def __init__(self, config: JournalConfig, intake: Intake, key: bytes) -> None:
-        self.config = config
-        self._intake = intake
+        self.config, self._intake = config, intake
         self._key = f"journal:{config.directory or ''}:{config.namespace or ''}"
         self._catalogue = Catalogue(config.directory, config.namespace)
         self._readers: dict[str, SequenceReader] = {}
