@@ -218,8 +218,7 @@ def _guarded(chunks: Iterator[bytes], budget: ArchiveBudget) -> Iterator[bytes]:
 def _gz(stream: ByteStream) -> Iterator[bytes]:
     decoder, data = zlib.decompressobj(31), stream.read(CHUNK)
     while data:
-        out = decoder.decompress(data, CHUNK)
-        if out:
+        if out := decoder.decompress(data, CHUNK):
             yield out
         if decoder.eof:
             data = decoder.unused_data.lstrip(b"\0") or stream.read(CHUNK).lstrip(b"\0")
@@ -237,8 +236,7 @@ def _blocks(stream: ByteStream, make: Callable[[], Any], magic: bytes) -> Iterat
     """bz2 and xz, which share their interface; several files may follow each other."""
     decoder, data = make(), stream.read(CHUNK)
     while True:
-        out = decoder.decompress(data, CHUNK)
-        if out:
+        if out := decoder.decompress(data, CHUNK):
             yield out
         if decoder.eof:
             data = decoder.unused_data.lstrip(b"\0") or stream.read(CHUNK).lstrip(b"\0")
@@ -246,8 +244,7 @@ def _blocks(stream: ByteStream, make: Callable[[], Any], magic: bytes) -> Iterat
                 return
             decoder = make()
         elif decoder.needs_input:
-            data = stream.read(CHUNK)
-            if not data:
+            if not (data := stream.read(CHUNK)):
                 raise ArchiveError("ends in the middle")
         else:
             data = b""
@@ -324,16 +321,15 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
 def _is_header(block: bytes) -> bool:
     """Whether 512 bytes open a tar member: their checksum says so, in every variant of the format."""
     stored = block[148:156].strip(b" \0")
-    if not stored or stored.translate(None, _OCTAL):
-        return False
-    return int(stored, 8) == sum(block[:148]) + 8 * 32 + sum(block[156:512])
+    octal = bool(stored) and not stored.translate(None, _OCTAL)
+    return octal and int(stored, 8) == sum(block[:148]) + 8 * 32 + sum(block[156:512])
 
 
 def _number(text: bytes) -> int:
     if text[0] & 0x80:  # GNU: binary, for what octal digits cannot say
         return int.from_bytes(bytes([text[0] & 0x7F]) + text[1:], "big")
     digits = text.strip(b" \0")
-    if not all(48 <= c <= 55 for c in digits):
+    if digits.translate(None, _OCTAL):
         raise ArchiveError("damaged tar header")
     return int(digits or b"0", 8)
 
@@ -381,8 +377,7 @@ def _tar(
 def _part(stream: ByteStream, left: int) -> Iterator[bytes]:
     """The next `left` bytes of a stream."""
     while left:
-        piece = stream.read(min(left, CHUNK))
-        if not piece:
+        if not (piece := stream.read(min(left, CHUNK))):
             raise ArchiveError("ends in the middle")
         left -= len(piece)
         yield piece

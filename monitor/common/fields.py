@@ -33,8 +33,7 @@ def http_url(example: str, *, bare: bool = False, login: str = "it is shown in a
     def check(url: str) -> str:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or (bare and parts.path.strip("/")):
-            what = "scheme and host only," if bare else "an http(s) URL"
-            raise ValueError(f'must be {what} such as "{example}"')
+            raise ValueError(f'must be {"scheme and host only," if bare else "an http(s) URL"} such as "{example}"')
         if parts.username or parts.password:
             raise ValueError(f"must not carry a user name or password: {login}")
         return url.rstrip("/")

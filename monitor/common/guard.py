@@ -35,14 +35,12 @@ def permitted(address: IPv4Address | IPv6Address, *, private: bool) -> bool:
     """Whether an address may be connected to. `private`: this machine and private networks, too; where clouds give
     away credentials never is."""
     if isinstance(address, IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
-        if address in _NAT64:
-            inner = IPv4Address(int(address) & 0xFFFFFFFF)
+        translated = IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None
+        inner = translated or address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
         if inner is not None:
             return permitted(inner, private=private)
-    if any(address in network for network in _METADATA):
-        return False
-    if address.is_link_local or address.is_multicast or address.is_unspecified:
+    special = address.is_link_local or address.is_multicast or address.is_unspecified
+    if special or any(address in network for network in _METADATA):
         return False
     return address.is_global or (private and (address.is_private or address.is_loopback))
 

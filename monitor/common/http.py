@@ -100,9 +100,8 @@ class Reply:
         """Return on 2xx, else raise RemoteError. `hints`: what to do about a status; `said`: safe words of theirs."""
         if 200 <= self.status < 300:
             return
-        hint = (hints or {}).get(self.status, "")
-        if not hint and 300 <= self.status < 400:
-            hint = "redirects are not followed: configure the final URL"
+        moved = "redirects are not followed: configure the final URL" if 300 <= self.status < 400 else ""
+        hint = (hints or {}).get(self.status) or moved
         raise RemoteError(
             ": ".join(part for part in (_status(self.status), said, hint) if part),
             retry=self.status in RETRY_STATUS or self.status >= 500,
@@ -215,7 +214,7 @@ class Http:
                 url,
                 max_msg_size=limit,
                 heartbeat=_HEARTBEAT,
-                proxy=self._proxy or proxy_for(_as_http(url)),
+                proxy=self._proxy or proxy_for(f"http{url[2:]}" if url.startswith("ws") else url),
                 timeout=aiohttp.ClientWSTimeout(ws_close=_FAREWELL),
             )
             async with connecting as socket:
@@ -324,14 +323,7 @@ def proxy_for(url: str) -> str | None:
         return None
     from urllib.request import getproxies_environment, proxy_bypass  # slow to import
 
-    proxies = getproxies_environment()
-    if parts.scheme not in proxies or proxy_bypass(parts.hostname):
-        return None
-    return proxies[parts.scheme]
-
-
-def _as_http(url: str) -> str:
-    return f"http{url[2:]}" if url.startswith("ws") else url
+    return None if proxy_bypass(parts.hostname) else getproxies_environment().get(parts.scheme)
 
 
 def _user_agent() -> str:
@@ -360,14 +352,12 @@ def retry_after(headers: Mapping[str, str], skew: float = 0.0) -> float | None:
     `headers` of an answer, whose names know no case. `skew`: the server's clock minus ours, as far as it is known.
     """
     value = headers.get("Retry-After", "").strip()
-    if not value:
-        return None
     if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
         return min(float(value), MAX_WAIT)
     try:
         date = parsedate_to_datetime(value)
         seconds = date.replace(tzinfo=date.tzinfo or UTC).timestamp() - (time.time() + skew)
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError):  # also of none
         return None
     return min(max(seconds, 0.0), MAX_WAIT)
 

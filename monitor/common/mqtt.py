@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, model_validator
 from monitor.common.credential import Credential
 from monitor.common.fields import LocalPath
 from monitor.common.http import CLEAR, RemoteError, loopback, network_error
+from monitor.common.problems import refuse
 
 __all__ = ["TIMEOUT", "BrokerKeys", "Publisher", "connection", "mqtt_error", "publish_refused"]
 
@@ -47,12 +48,12 @@ class BrokerKeys(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.password and not self.username:
-            raise ValueError("password needs username")
-        if self.password and not (self.tls or self.insecure or loopback(self.host)):
-            raise ValueError(f"password {CLEAR}")
-        if self.ca_file and not self.tls:
-            raise ValueError("ca_file needs tls = true")
+        clear = not (self.tls or self.insecure or loopback(self.host))
+        refuse(
+            (self.password and not self.username, "password needs username"),
+            (self.password and clear, f"password {CLEAR}"),
+            (self.ca_file and not self.tls, "ca_file needs tls = true"),
+        )
         return self
 
 

@@ -94,8 +94,7 @@ def where_it_was(path: Path) -> Config | None:
     or the file names another. Blocking."""
     if any(re.match(r"\s*database\s*=", line) for line in _lines(path)):
         return None
-    found = (folder for folder in _folders(path) if (folder / DATABASE_FILE).exists())
-    folder = next(found, None)
+    folder = next((folder for folder in _folders(path) if (folder / DATABASE_FILE).exists()), None)
     return Config(path=path, monitor=MonitorConfig(state_dir=folder)) if folder else None
 
 

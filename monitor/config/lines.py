@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -21,13 +22,11 @@ def lines_of(text: str, keys: Iterable[str]) -> dict[str, int]:
     """Line numbers of key paths, as far as a plain reading of the text finds them (tomllib tells none)."""
     headers: dict[str, int] = {}
     places: dict[str, int] = {}
-    counts: dict[str, int] = {}
-    table = ""
+    counts, table = Counter[str](), ""
     for number, line in enumerate(text.splitlines(), 1):
         if match := re.match(r"\s*\[\[\s*([A-Za-z0-9_-]+)\s*\]\]", line):
-            name = match[1]
-            table = f"{name}[{counts.get(name, 0)}]"
-            counts[name] = counts.get(name, 0) + 1
+            table = f"{match[1]}[{counts[match[1]]}]"
+            counts[match[1]] += 1
             headers[table] = number
         elif match := re.match(r"\s*\[\s*([A-Za-z0-9_.-]+)\s*\]", line):
             table = match[1]

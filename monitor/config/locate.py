@@ -39,12 +39,9 @@ class ConfigError(Exception):
 
     def _text(self) -> str:
         name = str(self.path) if self.path else "configuration"
-        rows = []
-        for problem in self.problems:
-            line = self.line(problem.key)
-            place = f"{name}:{line}" if line else name
-            rows.append(f"{place}: {problem.key}: {problem.message}" if problem.key else f"{place}: {problem.message}")
-        return "\n".join(rows)
+        places = [f"{name}:{line}" if (line := self.line(problem.key)) else name for problem in self.problems]
+        rows = zip(places, self.problems, strict=True)
+        return "\n".join(": ".join(filter(None, (place, problem.key, problem.message))) for place, problem in rows)
 
 
 def default_state_dir() -> Path:

@@ -49,12 +49,10 @@ class TableReader:
         right = []
         for path, item in self._distinct(name):
             model = self._model(name, item, path, known, load)
-            if model is None:
-                continue
-            config = self._validate(model, item, path, _who(name, item))
+            config = model and self._validate(model, item, path, _who(name, item))
             if config is not None:
                 right.append(config)
-            elif name == "sinks" and not any(problem.key == f"{path}.name" for problem in self.problems):
+            elif model and name == "sinks" and not any(problem.key == f"{path}.name" for problem in self.problems):
                 given = {key: item[key] for key in model.model_fields if key in item}
                 self.stubs.append(model.model_construct(**given))
         return tuple(right)

@@ -146,8 +146,8 @@ class Health:
             name: {"kept": snapshot.committed.get(name), "lag": snapshot.lag.get(name), "problems": problems.get(name)}
             for name in snapshot.committed.keys() | problems.keys() | self._states.keys()
         }
-        changed = [name for name, state in states.items() if state != self._states.get(name)]
-        changes = [Position(place(name), STATE, states[name]) for name in changed]
+        changed = ((name, state) for name, state in states.items() if state != self._states.get(name))
+        changes = [Position(place(name), STATE, state) for name, state in changed]
         self._states = states
         with contextlib.suppress(StoreError):
             await self._site.store.commit((), changes)

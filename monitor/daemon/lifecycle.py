@@ -210,19 +210,17 @@ class Daemon:
     ) -> AsyncIterator[Running]:
         config, store = self._config, site.store
         sinks = build_sinks(config.sinks, http)
-        fallbacks = {sink.name: sink.fallback for sink in config.sinks}
         delivery = Delivery(
             store,
             sinks,
-            fallbacks=fallbacks,
+            fallbacks={sink.name: sink.fallback for sink in config.sinks},
             links=self._links(),
             books=self._book,
             offers=self._offers,
         )
         self.snapshot.sinks = delivery.stats()  # type: ignore[assignment]  # a live view
         listeners = Listeners(keeper.ask, self._hears)
-        watched = Watched(lambda: sources.names.difference(sources.failed), self.snapshot)
-        deadlines = Deadlines(store, watched)
+        deadlines = Deadlines(store, Watched(lambda: sources.names.difference(sources.failed), self.snapshot))
         self._running = Running(config, site, http, sinks, delivery, sources, health, deadlines, listeners)
 
         store.on_degraded(self._store_degraded)
@@ -275,10 +273,9 @@ class Daemon:
             await server.__aexit__(None, None, None)
 
     def _links(self) -> Links:
-        base = self._config.http.base_url or self.address
-        if base and not base.startswith("http"):  # a unix socket leads nobody anywhere
-            base = None
-        return Links.below(base, invocation(self._config.path, sys.argv[0]))
+        base = self._config.http.base_url or self.address or ""
+        # A unix socket leads nobody anywhere.
+        return Links.below(base if base.startswith("http") else None, invocation(self._config.path, sys.argv[0]))
 
     def _book(self, name: str | None) -> Runbook | None:
         return self.running.site.store.procedure.book(name)  # of the configuration in force

@@ -161,15 +161,15 @@ def _signature(config: Config) -> tuple[tuple[str, int, int, int], ...]:
     paths = [str(config.path)] if config.path else []
     paths += sorted(path for pattern in config.rules.paths for path in glob.glob(pattern, recursive=True))
     paths += sorted(map(str, config.runbook.folder.glob("*.toml"))) if config.runbook.folder else []
-    found = []
-    for path in paths:
-        try:
-            info = os.stat(path)
-        except OSError:
-            found.append((path, 0, 0, 0))
-        else:
-            found.append((path, info.st_ino, info.st_mtime_ns, info.st_size))
-    return tuple(found)
+    return tuple(map(_state, paths))
+
+
+def _state(path: str) -> tuple[str, int, int, int]:
+    try:
+        info = os.stat(path)
+    except OSError:
+        return path, 0, 0, 0
+    return path, info.st_ino, info.st_mtime_ns, info.st_size
 
 
 def _names(config: Config) -> set[str]:

@@ -36,12 +36,8 @@ Present = Mapping[str, Mapping[str, tuple[int, int]]]  # source → see Intake.p
 
 def present(sources: Iterable[SourceConfig]) -> Present:
     """What is there at this moment, of the sources that can tell. Blocking."""
-    found = {}
-    for source in sources:
-        tell = getattr(load_source(source.type), "present", None)
-        if tell is not None:
-            found[source.name] = tell(source)
-    return found
+    tells = ((source, getattr(load_source(source.type), "present", None)) for source in sources)
+    return {source.name: tell(source) for source, tell in tells if tell is not None}
 
 
 class Sources:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -63,8 +64,7 @@ class SinkStats:
         self.failing, self.refusing, self.rests_until = 0, None, None
         self.sent += 1
         self.last_sent = now
-        bucket = next((index for index, bound in enumerate(BUCKETS) if delay <= bound), len(BUCKETS))
-        self.delays[bucket] += 1
+        self.delays[bisect_left(BUCKETS, delay)] += 1
         self.delay_sum += max(delay, 0.0)
 
 
@@ -326,7 +326,7 @@ class Channel:
             self._not_before = max(self._not_before, time.monotonic() + self._sink.limits.pace)
         try:
             async with asyncio.timeout(self._patience.send):
-                receipt = await self._sink.send(notification)
+                return await self._sink.send(notification)
         except RemoteError:
             raise
         except TimeoutError:
@@ -334,7 +334,6 @@ class Channel:
         except Exception as error:  # noqa: BLE001 # the supervision boundary around foreign code
             # Only the type: the text of an unexpected error may show what a URL or a header held.
             raise RemoteError(f"unexpected {type(error).__name__} in the sink", retry=True) from None
-        return receipt
 
     # What came of it
 

@@ -225,10 +225,7 @@ class Delivery:
 
     def _due(self, name: str, asked: bool) -> None:
         if channel := self._channels.get(name):
-            if asked:
-                channel.hurry()
-            else:
-                channel.wake()
+            (channel.hurry if asked else channel.wake)()
 
     def _rests(self, name: str, said: str) -> None:
         """Say so everywhere else: it is long until somebody hears of what waits."""

@@ -108,17 +108,14 @@ def item(body: Any, now: float, repo: str | None = None) -> AlertItem:
     updated = told or created or 0.0  # a guess must not be later than what is read next
     created = created or told or now
     resolved = body.get("state") == "resolved"
-    resolution: Resolution | None = None
-    if resolved:
-        resolution = _RESOLUTIONS.get(text(body, "resolution"), "wont_fix")
     validity = text(body, "validity")
     public, multi = body.get("publicly_leaked") is True, body.get("multi_repo") is True
     labels = {"secret_type": secret_type, "github": f"{where}#{id_}"}
     if validity in ("active", "inactive"):
         labels["validity"] = validity
-    labels |= {name: "true" for name, on in (("publicly_leaked", public), ("multi_repo", multi)) if on}
-    if body.get("push_protection_bypassed") is True:
-        labels["push_protection_bypassed"] = "true"
+    bypassed = body.get("push_protection_bypassed") is True
+    facts = (("publicly_leaked", public), ("multi_repo", multi), ("push_protection_bypassed", bypassed))
+    labels |= {name: "true" for name, on in facts if on}
     if asked := web_address(body.get("push_protection_bypass_request_html_url")):
         labels["bypass_request"] = asked
     first = _first(body.get("first_location_detected"), where)
@@ -129,7 +126,7 @@ def item(body: Any, now: float, repo: str | None = None) -> AlertItem:
         secret_type=secret_type,
         name=one_line(text(body, "secret_type_display_name"), mark="?") or secret_type.replace("_", " "),
         state="resolved" if resolved else "open",
-        resolution=resolution,
+        resolution=_RESOLUTIONS.get(text(body, "resolution"), "wont_fix") if resolved else None,
         resolved=(when(body, "resolved_at") or updated or now) if resolved else None,
         created=created,
         updated=updated,
@@ -149,10 +146,8 @@ def _value(secret: Any, encoded: bool) -> bytes | None:
     if not isinstance(secret, str) or not secret.strip():
         return None
     raw = secret.encode("utf-8", "surrogatepass")
-    if encoded:
-        # As the log side does: the identity is that of what the base64 holds.
-        return b64decode(raw.strip()) or raw
-    return raw
+    # As the log side does: the identity is that of what the base64 holds.
+    return (b64decode(raw.strip()) if encoded else None) or raw
 
 
 def severity(base: Severity, alert: AlertItem) -> Severity:
@@ -207,10 +202,10 @@ def _place(kind: str, details: Mapping[str, Any], repo: str) -> AlertLocation:
         if not path:
             raise Malformed("location path")
         line, column = _small(details.get("start_line")), _small(details.get("start_column"))
-        blob = text(details, "blob_sha") or text(details, "commit_sha")
-        key = f"{kind}\0{path}\0{line}\0{column}\0{blob}"
+        sha = text(details, "commit_sha")
+        key = f"{kind}\0{path}\0{line}\0{column}\0{text(details, 'blob_sha') or sha}"
         api = web_address(details.get("blob_url")) or web_address(details.get("commit_url")) or ""
-        url = told or commit(api, repo, text(details, "commit_sha"), path, line) or _page(api)
+        url = told or commit(api, repo, sha, path, line) or _page(api)
         return AlertLocation(key, f"{repo}{'.wiki' if kind == 'wiki_commit' else ''}:{path}", line, column, url)
     if named is None:
         raise Malformed("location url")

@@ -16,7 +16,7 @@ import functools
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 
 import structlog
@@ -35,7 +35,7 @@ from monitor.github.runs import SECTION, EndedJob, Run, labels, path, step_at
 from monitor.github.watch import OVERLAP, SWEEP, WatchedRepository, WatchProgress
 from monitor.intake.protocol import AlertIntake
 from monitor.intake.rounds import later
-from monitor.sources.base import SourceConfig, Where
+from monitor.sources.base import SourceConfig
 from monitor.sources.joblog import CiJob, JobLogs, where
 
 __all__ = ["EVENT", "ActionsLogsConfig", "GitHubActionsSource", "job_of"]
@@ -142,10 +142,7 @@ class GitHubActionsSource:
         self._asked: int | None = None  # up to which delivery of a hook GitHub was asked to repeat it
         self._runs: OrderedDict[tuple[str, int, int], Run | None] = OrderedDict()
 
-    @staticmethod
-    def where(positions: Mapping[str, Mapping[str, Any]]) -> Where:
-        """How far it has come, for people."""
-        return where(positions)
+    where = staticmethod(where)  # how far it has come, for people
 
     async def run(self, once: bool) -> None:
         try:
@@ -222,9 +219,9 @@ class GitHubActionsSource:
     def _looked(self, names: set[str], listed: float) -> float:
         """From when on one that is new in an organisation is read: it may be one of those that are there no more, which
         was renamed since somebody looked at it last."""
-        gone = {key: progress for key, progress in self._progress.items() if key not in names}
-        gone |= {key: one.progress for key, one in self._watched.items() if key not in names}
-        return min([listed, *(one.mark for one in gone.values() if one.mark > listed - SWEEP)]) - OVERLAP
+        known = self._progress | {key: one.progress for key, one in self._watched.items()}
+        gone = (one.mark for key, one in known.items() if key not in names and one.mark > listed - SWEEP)
+        return min([listed, *gone]) - OVERLAP
 
     async def _ask_the_time(self) -> None:
         """A first start reads from now on, by GitHub's clock: ours may be ahead of it."""
@@ -248,7 +245,7 @@ class GitHubActionsSource:
     async def _save(self, one: WatchedRepository) -> None:
         key = one.name.lower()
         swept = one.progress.swept != self._progress[key].swept
-        gone = self._logs.forget(key, one.progress.floor) if swept else []
+        gone = self._logs.forget(key, one.progress.floor) if swept else ()
         await self.intake.record((), [self._row(key, one.progress), *gone])
         self._progress[key] = one.progress
 

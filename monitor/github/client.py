@@ -148,8 +148,7 @@ class GitHubClient:
 
     def remember(self, answer: Response) -> None:
         """Make the next conditional read of this URL depend on this answer (call when it is dealt with)."""
-        etag = answer.headers.get("etag")
-        if etag:
+        if etag := answer.headers.get("etag"):
             self._etags[answer.url] = (answer.generation, etag)
 
     def forget(self, answer: Response) -> None:
@@ -254,15 +253,12 @@ class GitHubClient:
 
     async def _once(self, method: str, url: URL, token: str) -> Response:
         """A request with the App's JWT: one retry when our clock was wrong, which the first answer tells."""
-        for attempt in range(2):
-            answer = await self._send(method, url, token)
-            if answer.status == 401 and attempt == 0 and isinstance(self.auth, AppAuth):
-                probe = RequestBudget()
-                probe.answered(answer.status, answer.headers)
-                self.skew = probe.skew
-                token = await self.auth.jwt()
-                continue
-            break
+        answer = await self._send(method, url, token)
+        if answer.status == 401 and isinstance(self.auth, AppAuth):
+            probe = RequestBudget()
+            probe.answered(answer.status, answer.headers)
+            self.skew = probe.skew
+            answer = await self._send(method, url, await self.auth.jwt())
         if answer.status >= 400:
             failure = self._failure(method, url, answer)
             failure.retry = failure.retry or (answer.status in (403, 429) and _limited(answer))
@@ -285,12 +281,10 @@ class GitHubClient:
             "Accept": "application/vnd.github+json",
             "X-GitHub-Api-Version": API_VERSION,
             "Authorization": f"Bearer {token}",
+            **({"If-None-Match": etag} if etag else {}),
+            **({"Content-Type": "application/json"} if body is not None else {}),
         }
-        if etag:
-            headers["If-None-Match"] = etag
         data = None if body is None else orjson.dumps(body)
-        if data is not None:
-            headers["Content-Type"] = "application/json"
         target = url
         for _ in range(REDIRECTS + 1):
             try:
@@ -344,9 +338,9 @@ def _json(raw: bytes, status: int, method: str, url: URL) -> Any:
 
 def _limited(answer: Response) -> bool:
     """A limit, and not a missing permission: GitHub uses 403 for both."""
-    if answer.status == 429 or "retry-after" in answer.headers or answer.headers.get("x-ratelimit-remaining") == "0":
-        return True
-    return bool(re.search(r"rate limit|abuse detection", text(answer.body, "message"), re.IGNORECASE))
+    said = re.search(r"rate limit|abuse detection", text(answer.body, "message"), re.IGNORECASE)
+    told = "retry-after" in answer.headers or answer.headers.get("x-ratelimit-remaining") == "0"
+    return answer.status == 429 or told or said is not None
 
 
 _ADVICE = {

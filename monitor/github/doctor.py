@@ -124,16 +124,14 @@ async def _login(client: GitHubClient, writes: bool) -> AsyncIterator[DoctorChec
             "scopes", None, "fine-grained token: its permissions cannot be read, see what is readable below"
         )
         return
-    held = {scope.strip() for scope in scopes.split(",")}
-    fine = bool(held & {"repo", "security_events"})
+    fine = not {"repo", "security_events"}.isdisjoint(scope.strip() for scope in scopes.split(","))
     missing = "" if fine else f"; needs security_events, or repo: {web(str(client.base))}/settings/tokens"
     yield DoctorCheck("scopes", fine, f"{scopes or 'none'}{missing}")
 
 
 async def _limits(client: GitHubClient) -> DoctorCheck:
     try:
-        body = (await client.get("/rate_limit")).body
-        core = body["resources"]["core"]
+        core = (await client.get("/rate_limit")).body["resources"]["core"]
         limit, remaining, reset = int(core["limit"]), int(core["remaining"]), float(core["reset"])
     except RemoteError as error:
         # GHES answers 404 when rate limits are switched off.

@@ -66,8 +66,7 @@ class GitHubHook:
         if event == "ping":
             log.info("webhook is set up", source=signed[0].name)
             return Announced(answer="pong\n")
-        wanted = ActionsLogsConfig if event == JOB else GitHubConfig
-        owners = [one for one in signed if isinstance(one, wanted)]
+        owners = [one for one in signed if isinstance(one, ActionsLogsConfig if event == JOB else GitHubConfig)]
         if event not in EVENTS or not owners:
             return Announced(answer="not an event we use\n", status=202)
 

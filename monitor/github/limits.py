@@ -85,11 +85,8 @@ class RequestBudget:
         self._filled = now
         wait = max(0.0, self._not_before - now, (points - self._points) / RATE)
         quota = self.quotas.get(resource)
-        if quota is not None and quota.reset > now:
-            floor = int(quota.limit * self.reserve) if background else 0
-            if quota.remaining <= floor:
-                wait = max(wait, quota.reset - now)
-        return wait
+        floor = int(quota.limit * self.reserve) if quota and background else 0
+        return max(wait, quota.reset - now) if quota and quota.remaining <= floor else wait
 
     def answered(self, status: int, headers: Mapping[str, str], *, resource: str = "core") -> None:
         """Learn from an answer's headers."""
@@ -136,7 +133,4 @@ _budgets: WeakValueDictionary[tuple[str, str], RequestBudget] = WeakValueDiction
 
 def shared(base_url: str, identity: str) -> RequestBudget:
     """The one budget of this token at this server; `identity` is a digest or an app's installation, never the token."""
-    budget = _budgets.get((base_url, identity))
-    if budget is None:
-        budget = _budgets[(base_url, identity)] = RequestBudget()
-    return budget
+    return _budgets.setdefault((base_url, identity), RequestBudget())

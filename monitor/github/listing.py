@@ -39,13 +39,13 @@ class RunListing:
 
     async def repositories(self, org: str) -> list[str]:
         """All of an organisation, but for those in which nothing can run. Raises RemoteError."""
-        found: list[str] = []
-        async for answer in self.client.pages(
-            f"/orgs/{org}/repos", {"type": "all", "per_page": "100"}, background=True
-        ):
-            listed = tables(answer.body)
-            found += [name for body in listed if (name := repository(body)) and body.get("disabled") is not True]
-        return found
+        pages = self.client.pages(f"/orgs/{org}/repos", {"type": "all", "per_page": "100"}, background=True)
+        return [
+            name
+            async for answer in pages
+            for body in tables(answer.body)
+            if (name := repository(body)) and body.get("disabled") is not True
+        ]
 
     async def run(self, repo: str, number: int, attempt: int | None = None) -> Run | None:
         """One attempt, or as the latest is; None: it is gone. Raises RemoteError."""
@@ -78,16 +78,14 @@ class RunListing:
         async with AsyncExitStack() as stack:
             yield await self._opened(ended, stack)
 
-    async def _opened(self, ended: EndedJob, stack: AsyncExitStack) -> AsyncIterator[bytes]:
-        where = f"/repos/{ended.repo}/actions/jobs/{ended.id}/logs"
-        for left in reversed(range(FRESH)):
-            address = await self.client.location(where, background=True)
-            try:
-                return await stack.enter_async_context(self._storage.open(address))
-            except StorageError as error:
-                if not left or error.status not in _EXPIRED:
-                    raise
-        raise AssertionError
+    async def _opened(self, ended: EndedJob, stack: AsyncExitStack, left: int = FRESH) -> AsyncIterator[bytes]:
+        address = await self.client.location(f"/repos/{ended.repo}/actions/jobs/{ended.id}/logs", background=True)
+        try:
+            return await stack.enter_async_context(self._storage.open(address))
+        except StorageError as error:
+            if left == 1 or error.status not in _EXPIRED:
+                raise
+        return await self._opened(ended, stack, left - 1)
 
     def items(self, answer: Response, name: str, read: Callable[[Any], _Read | None]) -> Iterator[_Read]:
         """Those of a page that can be used."""

@@ -238,8 +238,7 @@ class Poller:
     async def _with_values(self, url: str, items: list[AlertItem], stream: AlertStream) -> list[AlertItem]:
         """The page again with its values when many of its alerts are new to us."""
         known = await self.intake.known_alerts([one.id(self.host) for one in items])
-        new = [one for one in items if not one.has_secret and one.id(self.host) not in known]
-        if len(new) <= FEW:
+        if sum(not one.has_secret and one.id(self.host) not in known for one in items) <= FEW:
             return items
         parts = urlsplit(url)
         query = "&".join(part for part in parts.query.split("&") if not part.startswith("hide_secret="))
@@ -349,8 +348,7 @@ class Poller:
         path = f"/repos/{entry.repo}/secret-scanning/alerts/{entry.number}"
         if not entry.has_secret and (before is None or before.provisional):
             try:
-                body = (await self.client.get(path, background=background)).body
-                entry = self.read(body, entry.repo) or entry
+                entry = self.read((await self.client.get(path, background=background)).body, entry.repo) or entry
             except RemoteError as error:
                 problem = self._survivable(error, entry)
         places = [entry.first] if entry.first else []
@@ -419,11 +417,8 @@ class Poller:
 
 
 def _unchanged(before: KnownAlert, now: AlertItem) -> bool:
-    if not now.dated:
-        return False
-    if before.updated == now.updated:
-        return before.read - before.updated > SETTLED
-    return before.updated > now.updated
+    settled = before.read - before.updated > SETTLED
+    return now.dated and (before.updated > now.updated or (before.updated == now.updated and settled))
 
 
 def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:

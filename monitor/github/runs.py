@@ -127,8 +127,7 @@ def unended(body: Mapping[str, Any]) -> bool:
 
 def path(ended: EndedJob, of: Run | None) -> str:
     """Where it is, as alerts show it."""
-    workflow = ended.workflow or (of.workflow if of else "") or "workflow"
-    return f"{ended.repo}:actions/{workflow}/{ended.name}"
+    return f"{ended.repo}:actions/{ended.workflow or (of and of.workflow) or 'workflow'}/{ended.name}"
 
 
 def labels(ended: EndedJob, of: Run | None) -> dict[str, str]:
@@ -157,10 +156,8 @@ def step_at(steps: Sequence[tuple[float, str]], title: str, begun: float | None)
     if begun is None or not steps:
         return title
     last = sum(at <= int(begun) for at, _ in steps)
-    alike = [name for at, name in steps[:last] if at == steps[last - 1][0]] if last else []
-    if title in alike or len(alike) != 1:
-        return title
-    return alike[0]
+    alike = [name for at, name in steps[:last] if at == steps[last - 1][0]]
+    return alike[0] if len(alike) == 1 else title
 
 
 def repository(body: Any) -> str | None:

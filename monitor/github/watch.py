@@ -106,9 +106,7 @@ class WatchedRepository:
 
     async def _poll(self, look: Look, now: float) -> None:
         since = self.progress.mark - OVERLAP
-        runs: dict[int, Run] = {}
-        async for page in look.runs(since, again=True):
-            runs |= {one.id: one for one in page}
+        runs = {one.id: one async for page in look.runs(since, again=True) for one in page}
         for number in self.progress.open:
             if number not in runs and (one := await self._listing.run(self.name, number)):
                 runs[number] = one

@@ -57,8 +57,7 @@ class GitLab:
 
     async def one(self, what: str, path: str) -> dict[str, Any]:
         """An object. Raises ServiceError, GoneError."""
-        reply = await self._ask(what, self._api + path)
-        (row,) = self._client.rows(what, [self._json(what, reply)])
+        (row,) = self._client.rows(what, [self._json(what, await self._ask(what, self._api + path))])
         return row
 
     async def pages(self, what: str, path: str, **parameters: str) -> AsyncIterator[list[dict[str, Any]]]:

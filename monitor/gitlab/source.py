@@ -26,7 +26,7 @@ from monitor.gitlab.client import GitLab, GoneError, encoded
 from monitor.gitlab.jobs import ENDED, SECTION, job_of, key_of
 from monitor.intake.protocol import AlertIntake
 from monitor.intake.rounds import Rounds
-from monitor.sources.base import SourceConfig, Where
+from monitor.sources.base import SourceConfig
 from monitor.sources.joblog import CiJob, JobLogs, where
 
 __all__ = ["GitLabConfig", "GitLabSource"]
@@ -120,9 +120,7 @@ class GitLabSource:
         self._listed: float | None = None  # when each project that there was then was known
         self._failing: dict[str, float] = {}  # job → since when its log cannot be read
 
-    @staticmethod
-    def where(positions: Mapping[str, Mapping[str, Any]]) -> Where:
-        return where(positions)
+    where = staticmethod(where)  # how far it has come, for people
 
     async def run(self, once: bool) -> None:
         try:
@@ -257,8 +255,7 @@ class GitLabSource:
     async def _keep(self, project: int, began: float, upto: float) -> None:
         """How far it has come; jobs that no look asks for from there on are known by themselves no longer."""
         place = Position(self.config.name, f"{_PROJECT}{project}", {"from": began, "upto": upto})
-        old = self._logs.forget(str(project), upto - _STORED - _OVERLAP)
-        await self._intake.record((), [place, *old])
+        await self._intake.record((), [place, *self._logs.forget(str(project), upto - _STORED - _OVERLAP)])
         self._places[project] = began, upto
 
     async def _pipeline(self, project: int, path: str, pipeline: int, began: float) -> bool:
@@ -302,8 +299,7 @@ class GitLabSource:
             await self._logs.lose(job, "expired")
         except ServiceError:
             since = self._failing.setdefault(job.key, time.monotonic())
-            alone = self._logs.failed(job.key)
-            if not alone or time.monotonic() - since < _PATIENCE:
+            if not self._logs.failed(job.key) or time.monotonic() - since < _PATIENCE:
                 raise
             await self._logs.lose(job, "unreadable")
         self._failing.pop(job.key, None)

@@ -241,8 +241,13 @@ def add_notice(tx: Transaction, notice: Notice) -> list[str]:
     """One row for each sink; returns their ids."""
     names = notice.sinks
     if names is None:
-        about = {"severity": notice.severity, "rule": notice.reason, "name": notice.title}
-        seen = {**about, "confidence": "high", "state": "open"}
+        seen = {
+            "severity": notice.severity,
+            "confidence": "high",
+            "rule": notice.reason,
+            "name": notice.title,
+            "state": "open",
+        }
         # Routes are written for incidents. When none takes it, everybody hears it: silence would hide trouble.
         names = tuple(dict.fromkeys(target.sink for target in tx.policy.targets(seen, notice.key))) or tx.policy.sinks
     rows = [
