@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Awaitable, Callable
 from typing import NoReturn
@@ -29,9 +30,7 @@ async def every(
 
         due = max(due + seconds, clock())
         spread = seconds * random.uniform(-JITTER, JITTER)  # noqa: S311 - spreads the rounds, nothing secret
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(due + spread):
                 await wake.wait()
             due = clock()  # or each round that was brought on would put off the one after it
-        except TimeoutError:
-            continue

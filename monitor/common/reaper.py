@@ -8,6 +8,7 @@ SECONDS).
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -68,10 +69,8 @@ def _end_all() -> None:
     until = time.monotonic() + _MOST
     while (below := _below()) and time.monotonic() < until:
         for pid in below:
-            try:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                continue
         _await(0, _LOOK)
 
 
@@ -79,12 +78,9 @@ def _below() -> list[int]:
     """The processes that stand below this one, at any depth."""
     parents: dict[int, int] = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{name}/stat", "rb") as file:
-                # The name of a program, in brackets, may hold anything.
-                parents[int(name)] = int(file.read().rpartition(b")")[2].split()[1])
-        except (OSError, IndexError, ValueError):
-            continue
+        with contextlib.suppress(OSError, IndexError, ValueError), open(f"/proc/{name}/stat", "rb") as file:
+            # The name of a program, in brackets, may hold anything.
+            parents[int(name)] = int(file.read().rpartition(b")")[2].split()[1])
     found = [os.getpid()]
     for one in found:
         found += [pid for pid, parent in parents.items() if parent == one]

@@ -162,8 +162,7 @@ class Look:
             return [], True
         found: list[EndedJob] = []
         goes_on = not of.over
-        alone = answer.next is None and not of.over
-        (self._answers.append if alone else client.forget)(answer)
+        (self._answers.append if answer.next is None and not of.over else client.forget)(answer)
         async for page in client.onward(answer, background=True):
             found += self._listing.items(page, "jobs", lambda body: job(body, self._repo))
             # A run may be called over a moment before the last of its jobs is.

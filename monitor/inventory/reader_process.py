@@ -32,8 +32,7 @@ LEFT = 64.0  # bits of a value that stay unknown to who knows its anchor, where 
 def width(value: bytes) -> int:
     """Bytes of the anchor of a value: as many as leave LEFT bits unknown, and no fewer than can be looked for."""
     each = bits(value) / len(value)
-    spare = int((bits(value) - LEFT) / each)
-    return max(SHORTEST, min(LONGEST, spare))
+    return max(SHORTEST, min(LONGEST, int((bits(value) - LEFT) / each)))
 
 
 def _end_when_told() -> None:
@@ -71,8 +70,7 @@ async def main(task: bytes) -> None:
         ]
         sys.stdout.buffer.write(orjson.dumps({"kept": kept, "anchors": rows}) + b"\n")
 
-    error = await read(entry, key, str, take)
-    sys.stdout.buffer.write(orjson.dumps({"error": error}) + b"\n")
+    sys.stdout.buffer.write(orjson.dumps({"error": await read(entry, key, str, take)}) + b"\n")
     sys.stdout.buffer.flush()
 
 

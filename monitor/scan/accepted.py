@@ -148,8 +148,7 @@ def strength(secret: bytes, prefix: str = "") -> float:
         return 0.0
     over, letters = surprise(value)
     if letters and over < 0:
-        rest = size - letters
-        return min(letters * _WORDY + rest * math.log2(10), entropy(value) * size)
+        return min(letters * _WORDY + (size - letters) * math.log2(10), entropy(value) * size)
     if randomness(value) < -2:
         return entropy(value) * size / 2
     return size * math.log2(_alphabet(value))

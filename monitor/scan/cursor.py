@@ -107,6 +107,5 @@ class Cursor:
             printed = found
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh = self.path.with_name(f"{self.path.name}.{os.getpid()}.new")
-        known = _Known(self.rules, sorted(self.tips), printed and not stored)
-        fresh.write_bytes(orjson.dumps(known._asdict()))
+        fresh.write_bytes(orjson.dumps(_Known(self.rules, sorted(self.tips), printed and not stored)._asdict()))
         fresh.replace(self.path)

@@ -95,8 +95,7 @@ def folder_of(git: Git) -> Folder:
     inside = path.is_relative_to(common)
     tracked = not bare and not inside and path.is_relative_to(top.resolve())
     shared = "" if tracked or inside else f"core.hooksPath of the {scope} configuration"
-    husky = path.name == "_" and path.parent.name == ".husky"
-    return Folder(path, own, tracked, husky, shared)
+    return Folder(path, own, tracked, path.parts[-2:] == (".husky", "_"), shared)
 
 
 def install(folder: Folder, name: str, program: str, options: Sequence[str]) -> Path:
@@ -155,10 +154,8 @@ def standing(folder: Folder, name: str) -> HookStatus:
 
 
 def _manager(text: str, name: str) -> str:
-    for pattern, manager, advice in _MANAGERS:
-        if pattern.search(text):
-            return f"{manager} writes this hook anew when it is installed; {advice.format(name=name)}"
-    return ""
+    found = ((manager, advice.format(name=name)) for pattern, manager, advice in _MANAGERS if pattern.search(text))
+    return next((f"{manager} writes this hook anew when it is installed; {advice}" for manager, advice in found), "")
 
 
 def _block(name: str, program: str, options: Sequence[str]) -> str:

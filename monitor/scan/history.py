@@ -306,8 +306,7 @@ def _refs(git: Git, wanted: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
         listed = git.ask("for-each-ref", "--format=%(objectname) %(*objectname) %(refname)")
     except GitError:  # one of them leads nowhere
         listed = git.ask("for-each-ref", "--format=%(objectname)  %(refname)")
-    rows = listed.decode("utf-8", "replace")
-    tips = [row.split(" ", 2) for row in rows.splitlines()]
+    tips = [row.split(" ", 2) for row in listed.decode("utf-8", "replace").splitlines()]
     out: dict[str, list[tuple[str, str]]] = {}
     for start in range(0, len(wanted), _AT_ONCE):
         some = wanted[start : start + _AT_ONCE]
@@ -354,7 +353,4 @@ class _Owners:
                 self._rows.append((GitIgnoreSpec.from_lines([pattern]), " ".join(owners)))
 
     def of(self, path: str) -> str | None:
-        for spec, owners in reversed(self._rows):
-            if spec.match_file(path):
-                return owners or None
-        return None
+        return next((owners or None for spec, owners in reversed(self._rows) if spec.match_file(path)), None)

@@ -173,8 +173,7 @@ def _parts(entry: FileEntry, size: int, options: ScanOptions) -> Iterator[Batch 
     head = b""
     with contextlib.suppress(OSError):  # reported by the job below
         head = _read(entry.path, 0, SNIFF)
-    whole = not head or (options.archives and kind(head[:HEAD])) or (options.skip_binary and _binary(head))
-    if whole:
+    if not head or (options.archives and kind(head[:HEAD])) or (options.skip_binary and _binary(head)):
         yield Batch([entry])
         return
     try:

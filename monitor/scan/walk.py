@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -150,8 +151,6 @@ class _Ignore:
 
         lines: list[str] = []
         for file in files:
-            try:
+            with suppress(OSError):
                 lines += file.read_text(encoding="utf-8", errors="replace").splitlines()
-            except OSError:
-                continue
         self._specs[folder] = GitIgnoreSpec.from_lines(lines) if lines else None

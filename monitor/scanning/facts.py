@@ -48,8 +48,7 @@ def connection(before: bytes, after: bytes) -> Mapping[str, str]:
     who = _USER.search(before[-AROUND:]) if where else None
     if not who or not where:
         return {}
-    host = where["host"] + (where["port"] or b"")
-    parts = {"user": who["user"], "host": host, "database": where["db"] or b""}
+    parts = {"user": who["user"], "host": where["host"] + (where["port"] or b""), "database": where["db"] or b""}
     return {name: value.decode("utf-8", "replace") for name, value in parts.items() if value}
 
 
@@ -71,12 +70,8 @@ def pair(matches: Sequence[Match]) -> tuple[list[Match], Mapping[int, Mapping[st
 
     merged = {id(one) for one in owned.values()}
     kept = [match for match in matches if id(match) not in merged]
-    facts = {}
-    for index, match in enumerate(kept):
-        named = match if match.rule.id == _KEY_ID else owned.get(id(match))
-        if named is not None:
-            facts[index] = {"access_key_id": named.secret.decode("ascii", "replace")}
-    return kept, facts
+    told = ((index, match if match.rule.id == _KEY_ID else owned.get(id(match))) for index, match in enumerate(kept))
+    return kept, {at: {"access_key_id": one.secret.decode("ascii", "replace")} for at, one in told if one is not None}
 
 
 def _distance(key: Match, other: Match) -> int:
@@ -102,7 +97,5 @@ def _of(path: str) -> str | None:
     if not path.startswith("/"):
         return None
     *folders, name = path.split("/")
-    for part in (_SUFFIX.sub("", name), *reversed(folders[1:])):
-        if part and not _KINDS.fullmatch(part) and not part.startswith("."):
-            return part
-    return None
+    names = (_SUFFIX.sub("", name), *reversed(folders[1:]))
+    return next((one for one in names if one and not _KINDS.fullmatch(one) and not one.startswith(".")), None)

@@ -39,8 +39,7 @@ _LONGEST = 240  # characters of a context
 
 def finding_id(generation: str, offset: int, rule: str, print_: str) -> str:
     """The same occurrence has the same id however often it is read: 32 hex digits."""
-    text = f"{generation}\0{offset}\0{rule}\0{print_}"
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(f"{generation}\0{offset}\0{rule}\0{print_}".encode(), digest_size=16).hexdigest()
 
 
 def occurrences(

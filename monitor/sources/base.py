@@ -11,7 +11,7 @@ from monitor.access.forms import FORMS
 from monitor.common.problems import suggest
 from monitor.common.table import Component
 
-__all__ = ["LogConfig", "Source", "SourceConfig", "Where"]
+__all__ = ["LogConfig", "Source", "SourceConfig", "Where", "nothing_yet"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,12 @@ class SourceConfig(Component):
 
     # Keys that say what is read: by these a source is known again under another name (monitor.sources.reach).
     reach: ClassVar[tuple[str, ...]] = ()
+
+
+def nothing_yet(config: SourceConfig) -> dict[str, tuple[int, int]]:
+    """As `present`, of a source that is sent what it reads: nothing of before; but the monitor is not ready before it
+    listens, or could not."""
+    return {}
 
 
 class LogConfig(SourceConfig):

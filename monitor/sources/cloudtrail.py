@@ -118,21 +118,18 @@ class CloudTrailSource:
     async def run(self, once: bool) -> None:
         place = _Bucket(self.config) if self.config.bucket else _Folders(self.config.path)
         try:
-            if once:
-                await self._poll(place)
-            else:
-                await self._intake.every(self.config.interval, functools.partial(self._poll, place))
+            look = functools.partial(self._poll, place)
+            await (look() if once else self._intake.every(self.config.interval, look))
         finally:
             await place.close()
 
     async def _poll(self, place: _Folders | _Bucket) -> None:
         """One round. A failure is reported and never ends the source."""
         try:
-            left = await self._look(place)
+            problem = await self._look(place)
         except (ServiceError, OSError) as error:
-            self._intake.degraded("files", _words(error))
-        else:
-            self._intake.degraded("files", left)
+            problem = _words(error)
+        self._intake.degraded("files", problem)
 
     async def _look(self, place: _Folders | _Bucket) -> str | None:
         """Which files cannot be read, in words. Raises ServiceError, OSError when none can."""
@@ -206,12 +203,9 @@ class _DamagedError(Exception):
 def _blocks(source: str, name: str, data: bytes) -> Iterator[Block]:
     """Its records, one a line, in blocks. Raises _DamagedError. In the thread that scans."""
     try:
-        document = orjson.loads(unpack(data, "", _LARGEST))
-        records = document["Records"]
-        lines = [orjson.dumps(record) + b"\n" for record in records]
+        lines = [orjson.dumps(record) + b"\n" for record in orjson.loads(unpack(data, "", _LARGEST))["Records"]]
     except (orjson.JSONDecodeError, BodyError, KeyError, TypeError):
         raise _DamagedError from None
-    del document, records
     offset, number, part = 0, 1, b""
     for line in [*lines, b""]:
         if part and (not line or len(part) + len(line) > _BLOCK):
@@ -251,8 +245,7 @@ def _with(state: Mapping[str, Any], name: str, now: float) -> dict[str, Any]:
 
 def _without(state: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     left = {one: tries for one, tries in state.get("left", {}).items() if one != name}
-    kept = {key: value for key, value in state.items() if key != "left"}
-    return {**kept, "left": left} if left else kept
+    return {**state, "left": left} if left else {key: value for key, value in state.items() if key != "left"}
 
 
 def _after(state: Mapping[str, Any] | None, at: str, name: str) -> dict[str, Any]:

@@ -82,10 +82,7 @@ class FeedSource:
         self._rounds = Rounds(config.name, intake, "feed", (RemoteError,))
 
     async def run(self, once: bool) -> None:
-        if once:
-            await self.poll()
-            return
-        await self.intake.every(self.config.interval, self.poll)
+        await (self.poll() if once else self.intake.every(self.config.interval, self.poll))
 
     async def poll(self) -> None:
         """One round; a failure is reported and never ends the source."""
@@ -123,8 +120,7 @@ class FeedSource:
         path = f"feed entry {name}"
         block = Block(self.config.name, path, name, 0, text, time.time(), line=1, url=entry.link)
         await settle(self.intake, [block])
-        address = entry.link
-        title = entry.title or "(no title)"
+        title, address = entry.title or "(no title)", entry.link
         try:
             if await self.intake.identify(text):
                 # The secret has an incident of its own now; nothing of its text goes anywhere else.

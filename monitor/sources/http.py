@@ -28,7 +28,7 @@ from monitor.common.tasks import cancel
 from monitor.domain.model import Block
 from monitor.intake.protocol import Intake
 from monitor.sources import bulk, hec
-from monitor.sources.base import SourceConfig
+from monitor.sources.base import SourceConfig, nothing_yet
 from monitor.sources.lines import from_lines
 from monitor.sources.peers import Peers
 from monitor.sources.pushed import BodyCounter, BodyError, Pushed, blocks
@@ -121,6 +121,7 @@ class HttpSource:
     """See `HttpSourceConfig`. `address`: where it listens, once it does."""
 
     Config: ClassVar[type[SourceConfig]] = HttpSourceConfig
+    present = staticmethod(nothing_yet)
 
     def __init__(self, config: HttpSourceConfig, intake: Intake, key: bytes) -> None:
         self.config = config
@@ -131,11 +132,6 @@ class HttpSource:
         self._apart = asyncio.Semaphore(_AT_ONCE)
         # Of our own, and as few: each thread that handled large bodies keeps some of that memory.
         self._threads = ThreadPoolExecutor(_AT_ONCE, f"http-{config.name}")
-
-    @staticmethod
-    def present(config: HttpSourceConfig) -> dict[str, tuple[int, int]]:
-        """Nothing of before; but the monitor is not ready before this source listens."""
-        return {}
 
     async def run(self, once: bool) -> None:
         """Listen until cancelled, and answer then what is under way; with `once`, return."""

@@ -176,9 +176,7 @@ class LogReading:
     def _taken(self) -> bytes:
         """What has come, without the mark at the beginning of a log, which would stand before the time of its first
         line."""
-        data = b"".join(self._parts)
-        if self.bytes == self._gathered:
-            data = data.removeprefix(_BOM)
+        data = b"".join(self._parts).removeprefix(_BOM if self.bytes == self._gathered else b"")
         self._parts, self._gathered = [], 0
         self._steps.feed(data)
         return data

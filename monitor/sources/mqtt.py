@@ -11,7 +11,6 @@ import secrets
 import socket
 import time
 from collections.abc import Mapping, Sequence
-from hashlib import blake2b
 from typing import Any, ClassVar, Literal
 
 import aiomqtt
@@ -31,9 +30,9 @@ from monitor.common.tasks import cancel, within
 from monitor.common.text import token_like
 from monitor.domain.model import Block, Position
 from monitor.intake.protocol import Intake
-from monitor.sources.base import LogConfig, SourceConfig, Where
+from monitor.sources.base import LogConfig, SourceConfig, Where, nothing_yet
 from monitor.sources.lines import facts
-from monitor.sources.pushed import FormError, text_of
+from monitor.sources.pushed import FormError, identity, text_of
 from monitor.sources.settle import SourceQueue
 
 __all__ = ["MqttSource", "MqttSourceConfig"]
@@ -127,6 +126,7 @@ class MqttSource:
     """See `MqttSourceConfig`. The position holds the filters that the session has; how far it is the broker knows."""
 
     Config: ClassVar[type[SourceConfig]] = MqttSourceConfig
+    present = staticmethod(nothing_yet)
 
     def __init__(self, config: MqttSourceConfig, intake: Intake, key: bytes) -> None:
         self.config, self._intake, self._key = config, intake, key
@@ -134,11 +134,6 @@ class MqttSource:
         self._place = f"mqtt:{config.host}:{config.port}:{self._identifier}"
         self._queue = SourceQueue(intake)
         self._heard = 0.0  # monotonic time of the last message
-
-    @staticmethod
-    def present(config: MqttSourceConfig) -> dict[str, tuple[int, int]]:
-        """Nothing of before; but the monitor is not ready before this source has subscribed, or could not."""
-        return {}
 
     @staticmethod
     def where(positions: Mapping[str, Mapping[str, Any]]) -> Where:
@@ -274,13 +269,11 @@ class MqttSource:
 
     def _block(self, message: MQTTMessage, number: bytes) -> Block:
         topic, payload = _topic(message), bytes(message.payload)
-        digest = blake2b(key=self._key[:64], digest_size=12)
-        for part in (number, b"%d" % (time.time() // _SAME), topic.encode("utf-8", "replace"), payload):
-            digest.update(b"%d:" % len(part) + part)
+        again = b"%d" % (time.time() // _SAME)
         return Block(
             source=self.config.name,
             path=topic,
-            generation=digest.hexdigest(),
+            generation=identity(self._key, number, again, topic.encode("utf-8", "replace"), payload).hex(),
             offset=0,
             data=self._text(payload),
             time=time.time(),

@@ -204,8 +204,7 @@ def _json_described(request: Json) -> tuple[dict[str, Any], bytes]:
         with contextlib.suppress(*_ODD):
             more: list[dict[str, Any]] = []
             said = dict(parsed(request.body[start:end], more))
-            attributes = _attributes(said.pop("attributes", None), more)
-            return attributes, text_of(said, more)
+            return _attributes(said.pop("attributes", None), more), text_of(said, more)
     return {}, request.body[start:end]
 
 

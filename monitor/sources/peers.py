@@ -38,8 +38,8 @@ class Peers:
             peer = ipaddress.ip_address(address.partition("%")[0])
         except ValueError:
             return False
-        mapped = getattr(peer, "ipv4_mapped", None)
-        return any((mapped or peer) in network for network in self._allow)
+        peer = getattr(peer, "ipv4_mapped", None) or peer
+        return any(peer in network for network in self._allow)
 
     def within(self, address: str) -> bool:
         """Whether one more message is within the rate; counts it then."""

@@ -27,6 +27,7 @@ __all__ = [
     "TooManyError",
     "blocks",
     "bounded",
+    "identity",
     "named",
     "packed_json",
     "text_of",
@@ -96,10 +97,7 @@ def blocks(source: str, key: bytes, records: Iterable[Pushed], counter: BodyCoun
         if not record.text.strip():
             continue
         stamp = record.stamp or b"%d" % (now // _AGAIN)
-        digest = blake2b(key=key[:64], digest_size=12)
-        for part in (record.path.encode("utf-8", "replace"), stamp, record.text):
-            digest.update(b"%d:" % len(part) + part)
-        print_ = digest.digest()
+        print_ = identity(key, record.path.encode("utf-8", "replace"), stamp, record.text)
         seen[print_] += 1
         block = Block(
             source=source,
@@ -116,6 +114,11 @@ def blocks(source: str, key: bytes, records: Iterable[Pushed], counter: BodyCoun
             yield whole
 
 
+def identity(key: bytes, *parts: bytes) -> bytes:
+    """The same of the same parts, and of no others."""
+    return blake2b(b"".join(b"%d:%b" % (len(part), part) for part in parts), key=key[:64], digest_size=12).digest()
+
+
 def named(pairs: Iterable[tuple[str, Any]], more: list[dict[str, Any]]) -> dict[str, Any]:
     """The last value of each name; the others go to `more`, each by itself: none may be passed over."""
     pairs = list(pairs)
@@ -129,8 +132,7 @@ def named(pairs: Iterable[tuple[str, Any]], more: list[dict[str, Any]]) -> dict[
 def text_of(*parts: Any) -> bytes:
     """What is said, a line each, as the rules read it: text as it is, anything else as JSON, nothing not at all.
     Raises FormError."""
-    said = (_bytes_of(part) for part in parts if part not in (None, "", b"", {}, []))
-    return b"\n".join(said)
+    return b"\n".join(_bytes_of(part) for part in parts if part not in (None, "", b"", {}, []))
 
 
 def _bytes_of(part: Any) -> bytes:

@@ -26,7 +26,7 @@ from monitor.common.tasks import cancel
 from monitor.domain.model import Block, Position
 from monitor.intake.protocol import Intake
 from monitor.scanning.blocks import Cutter
-from monitor.sources.base import SourceConfig
+from monitor.sources.base import SourceConfig, nothing_yet
 from monitor.sources.datagrams import (
     Drops,
     bind_datagrams,
@@ -93,6 +93,7 @@ class SyslogSource:
     """See `SyslogConfig`. `listening`: the addresses in use, with their real ports."""
 
     Config: ClassVar[type[SourceConfig]] = SyslogConfig
+    present = staticmethod(nothing_yet)
 
     def __init__(self, config: SyslogConfig, intake: Intake, key: bytes) -> None:
         self.config = config
@@ -104,11 +105,6 @@ class SyslogSource:
         self._connections: set[_Connection] = set()
         self._tried: set[str] = set()
         self._begun = asyncio.Event()  # each address was tried
-
-    @staticmethod
-    def present(config: SyslogConfig) -> dict[str, tuple[int, int]]:
-        """Nothing of before; but the monitor is not ready before this source listens."""
-        return {}
 
     async def run(self, once: bool) -> None:
         """Listen until cancelled, and scan then what was received; with `once`, return."""

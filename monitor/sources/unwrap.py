@@ -85,9 +85,7 @@ def cut(data: Data, start: int, stop: int) -> int:
     settled before it, and the piece itself begins in the context of what comes behind it."""
     last = data.rfind(b"\n", start, stop)
     begin = data.rfind(b"\n", start, max(start, last)) + 1
-    if begin <= start:
-        return stop - LOOKAHEAD
-    return begin + min(LOOKAHEAD << 7, (last - begin) // 2)
+    return stop - LOOKAHEAD if begin <= start else begin + min(LOOKAHEAD << 7, (last - begin) // 2)
 
 
 def word(data: Data, start: int, stop: int) -> int:
@@ -104,10 +102,7 @@ def word(data: Data, start: int, stop: int) -> int:
     if len(going) != 1:
         return start
     (pieces,) = going.values()
-    for piece in reversed(pieces):
-        if end := last_word(piece.raw):
-            return piece.start + end
-    return start
+    return next((piece.start + end for piece in reversed(pieces) if (end := last_word(piece.raw))), start)
 
 
 def unwrapped(block: Block) -> Block:

@@ -239,8 +239,7 @@ def _approve(tx: Transaction, id_: str, actor: str) -> ActionRun:
     if actor in people:
         raise ActionError(f"{actor} has approved it already: it takes {row.needed} different people")
     people.append(actor)
-    state = "approved" if len(people) >= row.needed else "planned"
-    changed = {"approvals": json.dumps(people), "state": state}
+    changed = {"approvals": json.dumps(people), "state": "approved" if len(people) >= row.needed else "planned"}
     return _change(tx, row, changed, f"{row.action} approved, {len(people)} of {row.needed} ({id_})", actor)
 
 

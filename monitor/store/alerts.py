@@ -67,8 +67,7 @@ class Alerts(StoreRepository):
         before = {row.id: row for row in rows_among(connection, _ALERTS, [alert.id for alert in batch.alerts])}
         # Answers can overtake each other: what is older than what we have says nothing new.
         newer = [alert for alert in batch.alerts if alert.id not in before or alert.updated >= before[alert.id].updated]
-        taken = [_settled(alert, before.get(alert.id)) for alert in newer]
-        current = {alert.id: alert for alert in taken}
+        current = {alert.id: _settled(alert, before.get(alert.id)) for alert in newer}
         fresh = [
             replace(finding, fingerprint=current[finding.generation].fingerprint)
             for finding in batch.findings
@@ -204,8 +203,7 @@ def _gain(tx: Transaction, alert: Alert, old: str, target: Row[Any], seen: Row[A
     if alone and state != "resolved":
         # Resolved and not removed: a pager that rang for it must hear that it is over.
         note = f"the same secret as incident {target.id}, which holds its places now"
-        actor = alert.system.lower()
-        change_state(tx, old, "resolve", actor=actor, resolution="wont_fix", note=note)
+        change_state(tx, old, "resolve", actor=alert.system.lower(), resolution="wont_fix", note=note)
     joined, _ = incident_by_id(connection, target.id)
     if joined.state != "resolved" and alert.state == "open" and not alert.quiet:
         groups.enrol(tx, [groups.ChangedIncident(joined, _places(connection, alert))])
@@ -267,8 +265,7 @@ def _fold(tx: Transaction, taken: Iterable[Alert], before: Mapping[str, Row[Any]
         if change.reason is None:
             continue
         note = f"{alert.system}: {alert.url or alert.id} is {alert.resolution or alert.state}"
-        actor = alert.system.lower()
-        trail.append(entry(change.incident, was, change.reason, actor=actor, note=note, now=tx.now))
+        trail.append(entry(change.incident, was, change.reason, actor=alert.system.lower(), note=note, now=tx.now))
         if change.reason == "reopened":
             again.add(change.incident.id)
         loud = change.reason in ("escalated", "reopened", "reopened_by_hand")

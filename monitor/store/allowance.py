@@ -105,8 +105,7 @@ def _join(tx: Transaction, sink: str, rows: Sequence[Row[Any]]) -> None:
     for chunk in chunks(row.id for row in rows):
         tx.connection.execute(delete(outbox).where(outbox.c.id.in_(chunk)))
     severity, since = worst(row.severity for row in rows), min(row.created_at for row in rows)
-    joined = new_row(sink=sink, key=key, reason="digest", incidents=ids, severity=severity, now=since)
-    post(tx, [joined])
+    post(tx, [new_row(sink=sink, key=key, reason="digest", incidents=ids, severity=severity, now=since)])
     tx.changed()
     reconsider(tx, [thread])  # when it is to be looked at again
 

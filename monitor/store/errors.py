@@ -164,5 +164,4 @@ def explain(error: BaseException) -> str:
 
 def refusal(original: BaseException | None) -> str | None:
     """Why a server does not let us in, in words of ours: its own may quote what it was given."""
-    words = str(original)
-    return next((why for sign, why in _REFUSED.items() if sign in words), None)
+    return next((why for sign, why in _REFUSED.items() if sign in str(original)), None)

@@ -179,8 +179,7 @@ def update_incidents(tx: Transaction, changed: Sequence[tuple[Incident, int]]) -
 
 def _get(connection: Connection, ref: str) -> Incident:
     columns = incidents.c
-    exact = select(incidents).where((columns.id == ref) | (columns.fingerprint == ref))
-    rows = list(connection.execute(exact))
+    rows = list(connection.execute(select(incidents).where((columns.id == ref) | (columns.fingerprint == ref))))
     if not rows and ref:
         either = columns.id.startswith(ref, autoescape=True) | columns.fingerprint.startswith(ref, autoescape=True)
         rows = list(connection.execute(select(incidents).where(either).limit(9)))

@@ -292,8 +292,7 @@ def _save(
     again: list[str] = []
     for name, given in batch.items():
         _put_secret(tx, source, name, given)
-        before = versions.get(name, {})
-        new, back = _put_versions(tx, source, name, given, before, whole=whole)
+        new, back = _put_versions(tx, source, name, given, versions.get(name, {}), whole=whole)
         fresh += [print_.fingerprint for version in (*new, *back) for print_ in version.prints]
         if name not in known:
             out["added"].append(name)

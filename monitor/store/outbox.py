@@ -105,8 +105,7 @@ class Outbox(StoreRepository):
     @durably
     def split(self, tx: Transaction, id_: str, owner: str, parts: int, *, paced: bool = False) -> int:
         """Send it in so many parts instead, the worst incidents first. Returns how many there are now."""
-        ours = (outbox.c.id == id_, outbox.c.state == "leased", outbox.c.owner == owner)
-        row = tx.connection.execute(select(outbox).where(*ours)).first()
+        row = tx.connection.execute(select(outbox).where(*_held(id_, owner))).first()
         if row is None:
             return 0
         most = max(1, -(-len(json.loads(row.incidents)) // parts))
@@ -231,6 +230,10 @@ class Outbox(StoreRepository):
 def _undone(id_: str) -> tuple[ColumnElement[bool], ...]:
     """What waits or was given up."""
     return outbox.c.id == id_, outbox.c.state.in_(("pending", "dead"))
+
+
+def _held(id_: str, owner: str) -> tuple[ColumnElement[bool], ...]:
+    return outbox.c.id == id_, outbox.c.state == "leased", outbox.c.owner == owner
 
 
 def _buried(now: float, which: ColumnElement[bool]) -> Update:
@@ -400,8 +403,7 @@ def _put_back(tx: Transaction, id_: str, owner: str, *, error: str | None, delay
     if error is not None:
         values |= {"error": clean(error), "attempts": outbox.c.attempts + 1}
     # Only while the lease is still ours: after it ran out, somebody else may have it, or have sent it.
-    ours = (outbox.c.id == id_, outbox.c.state == "leased", outbox.c.owner == owner)
-    tx.connection.execute(update(outbox).where(*ours).values(**values))
+    tx.connection.execute(update(outbox).where(*_held(id_, owner)).values(**values))
 
 
 def try_at_once(tx: Transaction, *, sink: str | None = None, beyond: float = 0.0) -> None:

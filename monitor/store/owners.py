@@ -83,7 +83,6 @@ def returned(connection: Connection, source: str, names: Sequence[str], prints: 
     title = f"{count} secret{'' if count == 1 else 's'} of {source}: an earlier value is in use again"
     shown = ", ".join(clip(one_line(name), 120) for name in names[:_TOLD])
     more = f" and {count - _TOLD} more" if count > _TOLD else ""
-    text = f"{shown}{more}. `monitor inventory show` says which."
-    if leaked:
-        text += f" It was exposed: {', '.join(leaked[:_TOLD])}."
+    exposed = f" It was exposed: {', '.join(leaked[:_TOLD])}." if leaked else ""
+    text = f"{shown}{more}. `monitor inventory show` says which.{exposed}"
     return Notice(title, text, "high" if leaked else "low", key=f"inventory returned {source}")

@@ -62,8 +62,7 @@ def begin(connection: Connection, *, durable: bool) -> float:
     """Wait for our turn. Returns the server's time of day then."""
     if not durable:
         connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
-    row = connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK}), {_NOW}").one()
-    return float(row[1])
+    return float(connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK}), {_NOW}").one()[1])
 
 
 def now(connection: Connection) -> float:

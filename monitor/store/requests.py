@@ -76,8 +76,7 @@ class RequestRepository(StoreRepository):
 
     async def take_untold(self, sinks: Collection[str]) -> list[RequestAnswer]:
         """Answers of these sinks that are due and that nobody was told: this process's to tell, for a minute."""
-        now = self._session.now()
-        if not await self._session.read(lambda connection: _untold(connection, sinks, now)):
+        if not await self._session.read(lambda connection: _untold(connection, sinks, self._session.now())):
             return []
 
         def take(tx: Transaction) -> list[RequestAnswer]:
@@ -139,8 +138,9 @@ def _apply(tx: Transaction, needed: Needed) -> list[RequestAnswer]:
         asked = _request(row)
         passed = tx.now - (asked.at or row.received_at)
         if asked.verb == "run" and not asked.refusal and passed > _STALE:
-            late = f"{passed / 60:.0f} min passed before anything could be done: ask for it again"
-            asked = replace(asked, refusal=late)
+            asked = replace(
+                asked, refusal=f"{passed / 60:.0f} min passed before anything could be done: ask for it again"
+            )
         try:
             with tx.attempt():
                 done, text = True, _do(tx, asked, needed)
@@ -288,8 +288,7 @@ def _silence(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -
     seconds = float(asked.detail)
     if not 0 <= seconds <= LONGEST:
         raise ValueError(f"an incident is silenced for {LONGEST / 86400:.0f} days at most")
-    until = hush(tx, id_, seconds, actor=asked.actor, note=_note(asked))
-    return f"{id_} is silenced until {moment(until)}"
+    return f"{id_} is silenced until {moment(hush(tx, id_, seconds, actor=asked.actor, note=_note(asked)))}"
 
 
 def _step(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> str:

@@ -199,8 +199,7 @@ def _forget_details(tx: Transaction, ids: Sequence[str]) -> None:
 
 def _forget_incidents(tx: Transaction, ids: Sequence[str]) -> None:
     """With those that were merged into them."""
-    merged = select(incidents.c.id).where(incidents.c.merged.in_(ids))
-    ids = [*ids, *tx.connection.execute(merged).scalars()]
+    ids = [*ids, *tx.connection.execute(select(incidents.c.id).where(incidents.c.merged.in_(ids))).scalars()]
     _forget_details(tx, ids)
     drills.forget(tx, ids)
     tx.connection.execute(delete(incidents).where(incidents.c.id.in_(ids)))

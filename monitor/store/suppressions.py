@@ -135,5 +135,4 @@ def _sweep(tx: Transaction) -> None:
 
 def _nothing_waits() -> ColumnElement[bool]:
     """One that closed an incident and was not seen since stays: the next sighting opens it again."""
-    known = exists().where(incidents.c.fingerprint == suppressions.c.fingerprint)
-    return or_(suppressions.c.closed == 0, ~known)
+    return or_(suppressions.c.closed == 0, ~exists().where(incidents.c.fingerprint == suppressions.c.fingerprint))

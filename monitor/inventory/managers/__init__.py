@@ -55,5 +55,4 @@ def make_rotator(config: ManagerConfig) -> Rotator | None:
     login = getattr(config, "rotate", None)
     if login is None:
         return None
-    made = load_manager(config.type)(config.model_copy(update={**dict(login), "rotate": None}))
-    return cast("Rotator", made)
+    return cast("Rotator", load_manager(config.type)(config.model_copy(update={**dict(login), "rotate": None})))

@@ -85,8 +85,7 @@ class DotenvManager:
                 problems.append(_unreadable(file, error))
                 continue
             for name, value in variables.items():
-                known = name if file == alone else f"{printable(str(file))}:{name}"
-                yield HeldSecret(known, value)
+                yield HeldSecret(name if file == alone else f"{printable(str(file))}:{name}", value)
         if problems:
             raise ServiceError(f"inventory {self.config.name}: {'; '.join(problems)}")
 

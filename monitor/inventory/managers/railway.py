@@ -116,8 +116,7 @@ class RailwayManager(ApiManager[RailwayConfig]):
 
     async def doctor(self) -> list[str]:
         try:
-            where = await self._place()
-            await self._ask("variables", _VALUES, {**where, "service": None})
+            await self._ask("variables", _VALUES, {**await self._place(), "service": None})
         except AccessError as error:
             return [f"{error}: make a token for this project and environment"]
         if self.config.token is None:
@@ -144,8 +143,7 @@ class RailwayManager(ApiManager[RailwayConfig]):
         """Every node of a connection, with what is around it."""
         after = None
         while True:
-            answer = await self._ask(what, query, {**given, "after": after})
-            around = self.client.pick(what, answer, outer, dict)
+            around = self.client.pick(what, await self._ask(what, query, {**given, "after": after}), outer, dict)
             connection = self.client.pick(what, around, inner, dict)
             for edge in self.client.rows(what, connection, "edges"):
                 yield around, self.client.pick(what, edge, "node", dict)

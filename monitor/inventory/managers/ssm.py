@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable
+from contextlib import suppress
 from typing import Any, ClassVar, Literal
 
 import orjson
@@ -138,10 +139,8 @@ class SsmManager:
 def _expires(policies: object) -> float | None:
     """Of a parameter's policies, which only its history tells: when it is deleted."""
     for policy in policies if isinstance(policies, list) else ():
-        try:
+        with suppress(ValueError, KeyError, TypeError):
             told = orjson.loads(policy["PolicyText"])
             if told["Type"] == "Expiration":
                 return instant(told["Attributes"]["Timestamp"])
-        except (ValueError, KeyError, TypeError):
-            continue
     return None

@@ -76,8 +76,7 @@ class VercelManager(ApiManager[VercelConfig]):
         return wrong
 
     async def _page(self, until: str | None) -> tuple[list[dict[str, Any]], object]:
-        path = f"v10/projects/{self.config.project}/env"
-        body = await self._get("env", path, {"until": until} if until else {})
+        body = await self._get("env", f"v10/projects/{self.config.project}/env", {"until": until} if until else {})
         rows = [row for row in self.client.rows("env", body, "envs") if row.get("type") != "system"]
         following = (body.get("pagination") or {}).get("next")
         return rows, None if following is None else str(following)

@@ -43,8 +43,7 @@ def discovery(shown: TrackedFile | None, owner: TrackedFile | None, path: str, s
     if seen is None:
         return Discovery.GONE if shown else Discovery.ABSENT
     if shown is not None and shown.inode == (seen.dev, seen.ino):
-        same = (seen.size, seen.mtime, seen.ctime) == shown.known
-        return Discovery.SAME if same else Discovery.CHANGED
+        return Discovery.SAME if (seen.size, seen.mtime, seen.ctime) == shown.known else Discovery.CHANGED
     if owner is not None and not _nameless(owner, path, seen):
         return Discovery.EXCHANGED if shown else Discovery.RENAMED
     return Discovery.REPLACED if shown else Discovery.NEW
@@ -85,9 +84,6 @@ def meeting(parents: Sequence[Parent], *, rested: bool) -> tuple[Meeting, int]:
     """
     for index, parent in enumerate(parents):
         if parent.verdict == "continues":
-            rewritten = parent.loose and parent.here and parent.read
-            return (Meeting.REWRITTEN if rewritten else Meeting.COPY), index
-    for index, parent in enumerate(parents):
-        if parent.verdict == "begins" and not parent.loose and not parent.here and not rested:
-            return Meeting.UNDECIDED, index
-    return Meeting.NEW, -1
+            return Meeting.REWRITTEN if parent.loose and parent.here and parent.read else Meeting.COPY, index
+    grows = (parent.verdict == "begins" and not (parent.loose or parent.here or rested) for parent in parents)
+    return next(((Meeting.UNDECIDED, index) for index, doubtful in enumerate(grows) if doubtful), (Meeting.NEW, -1))

@@ -97,9 +97,7 @@ class Globs:
         self._inodes: dict[str, int] = {}
         self.problems = {}
         self._entered: set[str] = set()
-        found: dict[str, None] = {}
-        for parts in self._include:
-            found.update(dict.fromkeys(self._walk("/", parts, True)))
+        found = dict.fromkeys(path for parts in self._include for path in self._walk("/", parts, True))
         for folder in self._cache.keys() - self._visited.keys():
             del self._cache[folder]
         self.folders = {folder: self._inodes[folder] for folder in self._entered if self._visited[folder] != -1}

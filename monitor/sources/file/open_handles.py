@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import time
@@ -53,14 +54,12 @@ class OpenHandles:
                 continue
             for number in _entries(f"{_PROCESSES}/{process}/fd"):
                 path = f"{_PROCESSES}/{process}/fd/{number}"
-                try:
+                with contextlib.suppress(OSError):  # it is gone, or none of our business
                     if os.readlink(path).endswith(_DELETED):
                         if process == own and not os.lstat(path).st_mode & stat.S_IWUSR:
                             continue  # of another source of ours
                         status = os.stat(path)
                         self._handles[status.st_dev, status.st_ino] = path
-                except OSError:
-                    continue  # it is gone, or none of our business
 
 
 def _entries(folder: str) -> list[str]:

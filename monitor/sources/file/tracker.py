@@ -134,8 +134,7 @@ class Tracker:
             if self._once:
                 await self._rotated.settle_unsure()
             if self._first:
-                mark = {"time": time.time(), "unread": self._unread}
-                extra.append(Position(self._options.name, WATERMARK, mark))
+                extra.append(Position(self._options.name, WATERMARK, {"time": time.time(), "unread": self._unread}))
         self.begun, self._first = True, False
         return observation
 

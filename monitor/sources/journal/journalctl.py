@@ -92,8 +92,7 @@ def environment() -> dict[str, str]:
 
 def said(error: bytes) -> str:
     """Its words in one line."""
-    lines = [line.strip() for line in error.decode("utf-8", "replace").splitlines() if line.strip()]
-    return " ".join(lines)
+    return " ".join(line.strip() for line in error.decode("utf-8", "replace").splitlines() if line.strip())
 
 
 def started(command: Sequence[str], stderr: int) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
