@@ -100,10 +100,8 @@ class AzureManager(ApiManager[AzureConfig]):
     async def _versions(self, secret: dict[str, Any]) -> list[HeldSecret]:
         name = self._name("secrets", secret).partition("/")[0]
         path = f"secrets/{quote(name, safe='')}/versions?{_VERSION}&maxresults=25"
-        rows: list[dict[str, Any]] = []
         try:
-            async for page in self._pages(f"{name}/versions", path):
-                rows += page
+            rows = [row async for page in self._pages(f"{name}/versions", path) for row in page]
         except AccessError:
             return [HeldSecret(name, None)]
         rows.sort(key=lambda row: _when(row, "created") or 0.0, reverse=True)
@@ -128,9 +126,8 @@ class AzureManager(ApiManager[AzureConfig]):
 
     async def _value(self, name: str, version: str) -> bytes | None:
         what = f"{name}/{version}"
-        path = f"secrets/{quote(name, safe='')}/{quote(version, safe='')}?{_VERSION}"
         try:
-            body = await self._json(what, path)
+            body = await self._json(what, f"secrets/{quote(name, safe='')}/{quote(version, safe='')}?{_VERSION}")
         except AccessError:
             return None
         return self.client.pick(what, body, "value", str).encode()

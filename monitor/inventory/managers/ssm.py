@@ -108,15 +108,13 @@ class SsmManager:
         name = self.client.pick("GetParametersByPath", row, "Name", str)
         if self.config.versions == 1:
             return [self._held(name, row, 0, None)]
-        history: list[dict[str, Any]] = []
 
         def page(token: str | None) -> Awaitable[tuple[list[dict[str, Any]], object]]:
             given = {"Name": name, "WithDecryption": True, "MaxResults": 50, **({"NextToken": token} if token else {})}
             return self._rows("GetParameterHistory", given)
 
         try:
-            async for rows in pages(self.client, "GetParameterHistory", page):
-                history += rows
+            history = [row async for rows in pages(self.client, "GetParameterHistory", page) for row in rows]
         except NotThereError:
             return []  # removed since it was listed
         first = min((instant(one.get("LastModifiedDate")) or 0.0 for one in history), default=0.0) or None

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Set
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import quote
 
@@ -23,6 +24,7 @@ from monitor.inventory.managers.base import ManagerConfig, described
 __all__ = ["VaultConfig", "VaultLogin", "VaultManager"]
 
 Path = Annotated[str, StringConstraints(pattern=r"^[^/\s?#]+(/[^/\s?#]+)*$")]
+_Reader = Callable[[str, str, dict[str, Any]], Awaitable[list[HeldSecret]]]  # of a name, its path and what is there
 _FREE = "/-_.~"  # what stays as it is in a path
 _LOST = {
     400: "the login was refused",
@@ -152,16 +154,17 @@ class VaultManager:
                 await self._call("POST", "auth/token/renew-self", {})
         engine = await self._engine()
         if engine == "database":
-            async for roles in together(await self._listed(self._path("static-roles", "")), self._role):
+            read = partial(self._read, "static-creds", self._role)
+            async for roles in together(await self._listed(self._path("static-roles", "")), read):
                 for held in roles:
                     yield held
             return
-        versioned = engine == "kv2"
-        read = self._versions if versioned else self._only
+        part, held_by = ("metadata", self._versions) if engine == "kv2" else ("", self._only)
+        read = partial(self._read, part, held_by)
         folders = [f"{self.config.path}/".lstrip("/")]
         while folders:
             folder = folders.pop()
-            keys = await self._listed(self._path("metadata" if versioned else "", folder))
+            keys = await self._listed(self._path(part, folder))
             if not keys and folder.rstrip("/") == self.config.path != "":
                 for held in await self._alone(read):
                     yield held
@@ -269,18 +272,19 @@ class VaultManager:
         keys = self.client.pick(path, self.client.pick(path, body, "data", dict), "keys", list)
         return [key for key in keys if isinstance(key, str) and key]
 
-    async def _role(self, name: str) -> list[HeldSecret]:
-        full, path = self._full(name), self._path("static-creds", name)
+    async def _read(self, part: str, held: _Reader, name: str) -> list[HeldSecret]:
+        """What stands there, of what may not be read that it does; nothing where it was removed since it was listed."""
+        path = self._path(part, name)
         try:
             body = await self._call("GET", path)
         except AccessError:
-            return [HeldSecret(full, None)]
-        if body is None:
-            return []  # removed since it was listed
-        data = self.client.pick(path, body, "data", dict)
+            return [HeldSecret(self._full(name), None)]
+        return [] if body is None else await held(name, path, self.client.pick(path, body, "data", dict))
+
+    async def _role(self, name: str, path: str, data: dict[str, Any]) -> list[HeldSecret]:
         turned = data.get("last_vault_rotation")
-        password = self.client.pick(path, data, "password", str)
-        return [HeldSecret(full, password.encode(), version=str(turned or ""), rotated=instant(turned), sole=True)]
+        password = self.client.pick(path, data, "password", str).encode()
+        return [HeldSecret(self._full(name), password, version=str(turned or ""), rotated=instant(turned), sole=True)]
 
     async def _alone(self, read: Callable[[str], Awaitable[list[HeldSecret]]]) -> list[HeldSecret]:
         """What stands at `path` itself, which is no folder. Raises ServiceError when that is nothing."""
@@ -289,27 +293,12 @@ class VaultManager:
             raise self.client.error(self._path("", self.config.path), "there is nothing: check `path`")
         return found
 
-    async def _only(self, name: str) -> list[HeldSecret]:
+    async def _only(self, name: str, path: str, data: dict[str, Any]) -> list[HeldSecret]:
         """A secret of KV version 1."""
-        path = self._path("", name)
-        try:
-            body = await self._call("GET", path)
-        except AccessError:
-            return [HeldSecret(self._full(name), None)]
-        if body is None:
-            return []  # removed since it was listed
-        return [HeldSecret(self._full(name), orjson.dumps(self.client.pick(path, body, "data", dict)))]
+        return [HeldSecret(self._full(name), orjson.dumps(data))]
 
-    async def _versions(self, name: str) -> list[HeldSecret]:
+    async def _versions(self, name: str, path: str, data: dict[str, Any]) -> list[HeldSecret]:
         """The newest versions of a secret of KV version 2 that are neither deleted nor destroyed."""
-        path, full = self._path("metadata", name), self._full(name)
-        try:
-            body = await self._call("GET", path)
-        except AccessError:
-            return [HeldSecret(full, None)]
-        if body is None:
-            return []
-        data = self.client.pick(path, body, "data", dict)
         about = described(data.get("custom_metadata") or {})
         known = self.client.pick(path, data, "versions", dict)
         newest = sorted((int(number) for number in known), reverse=True)[: self.config.versions]
@@ -325,7 +314,7 @@ class VaultManager:
                 continue
             versions.append(
                 HeldSecret(
-                    full,
+                    self._full(name),
                     None if value is None else orjson.dumps(value),
                     version=counted(str(number), self.config.versions),
                     standing=by_age(place),
@@ -386,15 +375,13 @@ class VaultManager:
                 self._token = self.client.secret(config.token, "token")
                 return
             self._token = ""
-            if config.approle is not None:
-                given = {"role_id": config.approle.role_id}
-                given["secret_id"] = self.client.secret(config.approle.secret_id, "approle.secret_id")
-                path = f"auth/{config.approle.mount}/login"
+            way = config.approle or config.kubernetes
+            assert way is not None
+            if isinstance(way, AppRole):
+                given = {"role_id": way.role_id, "secret_id": self.client.secret(way.secret_id, "approle.secret_id")}
             else:
-                assert config.kubernetes is not None
-                given = {"role": config.kubernetes.role}
-                given["jwt"] = self.client.secret(config.kubernetes.jwt, "kubernetes.jwt")
-                path = f"auth/{config.kubernetes.mount}/login"
+                given = {"role": way.role, "jwt": self.client.secret(way.jwt, "kubernetes.jwt")}
+            path = f"auth/{way.mount}/login"
             try:
                 body = await self._send("POST", path, given)
             except AccessError as error:
@@ -403,12 +390,8 @@ class VaultManager:
             self._token = self.client.pick(path, auth, "client_token", str)
 
     def _headers(self) -> dict[str, str]:
-        headers = {"X-Vault-Request": "true"}
-        if self._token:
-            headers["X-Vault-Token"] = self._token
-        if self.config.namespace:
-            headers["X-Vault-Namespace"] = self.config.namespace
-        return headers
+        some = {"X-Vault-Token": self._token, "X-Vault-Namespace": self.config.namespace}
+        return {"X-Vault-Request": "true", **{name: value for name, value in some.items() if value}}
 
     async def _send(self, method: str, path: str, body: object, query: str = "") -> Any:
         raw = None if body is None else orjson.dumps(body)

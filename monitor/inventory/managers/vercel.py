@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 
 from pydantic import Field
 
-from monitor.clients.client import AccessError
+from monitor.clients.client import AccessError, denied
 from monitor.common.credential import Credential
 from monitor.common.fields import ServerUrl
 from monitor.common.outside import instant
@@ -59,10 +59,8 @@ class VercelManager(ApiManager[VercelConfig]):
         return read_all(pages(self.client, "env", self._page), self._read)
 
     async def doctor(self) -> list[str]:
-        try:
-            await self._page(None)
-        except AccessError as error:
-            return [f"{error}: give the token access to the team and the project"]
+        if why := await denied(self._page(None)):
+            return [f"{why}: give the token access to the team and the project"]
         try:
             body = await self._get("user/tokens/current", "v5/user/tokens/current", {})
         except AccessError:
