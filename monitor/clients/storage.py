@@ -52,8 +52,7 @@ class Storage:
                     if answer.status == 200:
                         yield _read(answer.pieces)
                         return
-                    moved = answer.status in (301, 302, 303, 307, 308)
-                    if not moved:
+                    if answer.status not in (301, 302, 303, 307, 308):
                         raise StorageError(f"its storage answered {answer.status}", answer.status)
                     url = self._address(answer.headers.get("location", ""), url)
             except RemoteError as error:

@@ -66,7 +66,7 @@ _ONCE_SETTLE = 60.0  # `--once` waits so long for the sinks
 
 
 class _StoppedError(Exception):
-    """Asked to end before there was anything to end."""
+    """Asked to end, before what is waited for."""
 
 
 class Daemon:
@@ -193,7 +193,8 @@ class Daemon:
                 self.phase = "stopping"
 
     async def _unless_stopped(self, entering: Coroutine[Any, Any, _T]) -> _T:
-        """Its result. Raises _StoppedError when we are asked to end first: a disk or a server may be waited for."""
+        """Its result. Raises _StoppedError when we are asked to end first: a disk, a server or a source may be waited
+        for."""
         entered, stopped = asyncio.create_task(entering), asyncio.create_task(self._stop.wait())
         try:
             await asyncio.wait({entered, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -307,33 +308,18 @@ class Daemon:
         return 0
 
     async def _run_once(self, running: Running) -> int:
-        """Every source to its present end, then every notification; 1 when something failed or is left over."""
-        stopped = asyncio.create_task(self._stop.wait())
-        pending: set[asyncio.Task[Any]] = set(running.sources.tasks)
-        while pending and not stopped.done():
-            _, pending = await asyncio.wait({*pending, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            pending.discard(stopped)
-        if stopped.done():
-            return 0
-
+        """Every source to its present end, then every notification; 1 when something failed or is left over. Raises
+        _StoppedError."""
+        if tasks := running.sources.tasks:
+            await self._unless_stopped(asyncio.wait(tasks))
         await running.site.store.flush()
-        asking = asyncio.create_task(self.issuers.once())
-        await asyncio.wait({asking, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        await cancel(asking)
-        if stopped.done():
-            return 0
+        await self._unless_stopped(self.issuers.once())
         await self.rotations.sweep()
         await running.site.store.runs.sweep(everything=True)
-        settling = asyncio.create_task(running.delivery.settle(_ONCE_SETTLE))
-        await asyncio.wait({settling, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        if stopped.done():
-            await cancel(settling)
-            return 0
-        stopped.cancel()
-
+        left = await self._unless_stopped(running.delivery.settle(_ONCE_SETTLE))
         with contextlib.suppress(StoreError):  # the next run is early enough
             await running.site.store.retention.sweep(running.config.retention)
-        left, failed = settling.result(), running.sources.failed
+        failed = running.sources.failed
         if left:
             log.warning("not everything could be delivered; it is stored for the next run", notifications=left)
         if failed:

@@ -90,8 +90,7 @@ class FeedSource:
 
     async def _poll(self) -> None:
         state = (await self.intake.positions()).get("entries", {})
-        fetched = await self._fetch(state)
-        if fetched is None:
+        if (fetched := await self._fetch(state)) is None:
             return
         raw, validators = fetched
         entries = await read(raw)

@@ -17,7 +17,7 @@ from monitor.access.policy import audited
 from monitor.access.reading import BEARER, Outcome, Reading
 from monitor.domain.incidents import Incident
 from monitor.domain.model import Finding
-from monitor.store.rows import any_of, apply_all, clean, rows_among, upsert
+from monitor.store.rows import any_of, apply_all, clean, narrowed, rows_among, upsert
 from monitor.store.schema import habits, marks, read_ids, reads, wrappings
 from monitor.store.transaction import StoreRepository, Transaction, durably, read_only
 
@@ -67,11 +67,11 @@ class Access(StoreRepository):
         limit: int = 100,
     ) -> list[Use]:
         """Last first. `secrets`: only these, by their whole names."""
-        query = select(reads).where(reads.c.last >= since)
-        if secrets is not None:
-            query = query.where(reads.c.secret.in_(list(secrets)[:_MOST]))
-        if principal is not None:
-            query = query.where(reads.c.principal == principal)
+        query = narrowed(
+            select(reads).where(reads.c.last >= since),
+            None if secrets is None else reads.c.secret.in_(list(secrets)[:_MOST]),
+            None if principal is None else reads.c.principal == principal,
+        )
         rows = connection.execute(query.order_by(reads.c.last.desc(), reads.c.id).limit(min(limit, _MOST)))
         return [
             Use(

@@ -15,7 +15,7 @@ from monitor.store.changes import gather, labels_of, newest_place
 from monitor.store.drills import drills_among
 from monitor.store.leases import lost_owners, owner_name
 from monitor.store.records import ActionRun
-from monitor.store.rows import action_from, chunks, clean, incident_by_id
+from monitor.store.rows import action_from, chunks, clean, incident_by_id, narrowed
 from monitor.store.schema import actions, incidents
 from monitor.store.sealing import outdated, touch
 from monitor.store.trail import append, entry
@@ -48,11 +48,11 @@ class Actions(StoreRepository):
         self, connection: Connection, *, incident: str | None = None, states: Collection[str] = ()
     ) -> list[ActionRun]:
         """Newest first."""
-        query = select(actions).order_by(actions.c.planned_at.desc(), actions.c.id)
-        if incident is not None:
-            query = query.where(actions.c.incident == incident)
-        if states:
-            query = query.where(actions.c.state.in_(list(states)))
+        query = narrowed(
+            select(actions).order_by(actions.c.planned_at.desc(), actions.c.id),
+            None if incident is None else actions.c.incident == incident,
+            actions.c.state.in_(list(states)) if states else None,
+        )
         return [action_from(row) for row in connection.execute(query.limit(1000))]
 
     @read_only
@@ -203,9 +203,10 @@ def _plan(
     automatic: bool,
     parts: Mapping[str, str] = MappingProxyType({}),
 ) -> ActionRun:
-    same = select(actions).where(actions.c.incident == incident, actions.c.action == action)
-    if not automatic:
-        same = same.where(actions.c.state.in_(_UNDONE))
+    same = narrowed(
+        select(actions).where(actions.c.incident == incident, actions.c.action == action),
+        None if automatic else actions.c.state.in_(_UNDONE),
+    )
     if before := tx.connection.execute(same).first():
         raise ActionError(f"{action} is {before.state} for this incident already: {before.id}")
     _refuse_drill(tx.connection, incident)

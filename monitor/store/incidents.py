@@ -19,7 +19,15 @@ from monitor.store.changes import newest_of
 from monitor.store.joins import join
 from monitor.store.partings import take_back
 from monitor.store.records import AuditEntry, Joined
-from monitor.store.rows import any_of, incident_by_id, incident_columns, incident_from, load_locations, rows_among
+from monitor.store.rows import (
+    any_of,
+    incident_by_id,
+    incident_columns,
+    incident_from,
+    load_locations,
+    narrowed,
+    rows_among,
+)
 from monitor.store.schema import findings, incidents, suppressions
 from monitor.store.sealing import touch
 from monitor.store.trail import append, entries_of, entry
@@ -204,10 +212,12 @@ def _filtered(connection: Connection, filters: Filter) -> Select[Any]:
         if wanted:
             # An expression: of a column itself SQLite 3.53 expects few rows to match, and reads and sorts them all.
             query = query.where((column + "").in_(list(wanted)))
-    if (since := filters.get("since")) is not None:
-        query = query.where(columns.last_seen >= since)
-    if (source := filters.get("source")) is not None:
-        query = query.where(columns.id.in_(select(findings.c.incident).where(findings.c.source == source)))
+    since, source = filters.get("since"), filters.get("source")
+    query = narrowed(
+        query,
+        None if since is None else columns.last_seen >= since,
+        None if source is None else columns.id.in_(select(findings.c.incident).where(findings.c.source == source)),
+    )
     if repository := filters.get("repository"):
         begin = clean(f"{repository}:")  # exactly: LIKE takes `Code` for `code`
         seen = (findings.c.source == "git") & (func.substr(findings.c.generation, 1, len(begin)) == begin)

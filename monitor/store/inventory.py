@@ -18,7 +18,7 @@ from monitor.common.grouping import grouped
 from monitor.domain.model import OwnedSecret, Print, SecretVersion, Standing
 from monitor.store import outbox, removals
 from monitor.store.owners import adopt, by_fingerprint, returned
-from monitor.store.rows import any_of, apply_all, chunks, clean, rows_among, upsert
+from monitor.store.rows import any_of, apply_all, chunks, clean, narrowed, rows_among, upsert
 from monitor.store.schema import incidents, secret_prints, secret_versions, secrets, syncs
 from monitor.store.transaction import StoreRepository, Transaction, durably, read_only
 
@@ -166,14 +166,17 @@ class Inventory(StoreRepository):
         environment: str | None = None,
     ) -> list[Secret]:
         """By entry and name, with all versions."""
-        query = select(secrets).order_by(secrets.c.entry, secrets.c.name)
-        history = select(secret_versions).order_by(secret_versions.c.first_seen.desc(), secret_versions.c.id.desc())
-        if entry is not None:
-            query, history = query.where(secrets.c.entry == entry), history.where(secret_versions.c.entry == entry)
-        if name is not None:
-            query, history = query.where(secrets.c.name == name), history.where(secret_versions.c.name == name)
-        if environment is not None:
-            query = query.where(secrets.c.environment == environment)
+        query = narrowed(
+            select(secrets).order_by(secrets.c.entry, secrets.c.name),
+            None if entry is None else secrets.c.entry == entry,
+            None if name is None else secrets.c.name == name,
+            None if environment is None else secrets.c.environment == environment,
+        )
+        history = narrowed(
+            select(secret_versions).order_by(secret_versions.c.first_seen.desc(), secret_versions.c.id.desc()),
+            None if entry is None else secret_versions.c.entry == entry,
+            None if name is None else secret_versions.c.name == name,
+        )
         ids = history.with_only_columns(secret_versions.c.id).order_by(None)
         prints = grouped(
             (row.version, Print(row.fingerprint, row.part, row.length, row.alphabet))

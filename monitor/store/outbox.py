@@ -37,7 +37,7 @@ from monitor.store.joins import join
 from monitor.store.outbox_rows import bundle, cut, new_row, part, post
 from monitor.store.pages import take_over
 from monitor.store.records import Leased, Notice, OutboxEntry
-from monitor.store.rows import clean, load_incidents, upsert
+from monitor.store.rows import clean, load_incidents, narrowed, upsert
 from monitor.store.schema import outbox, receipts, unsent
 from monitor.store.transaction import StoreRepository, Transaction, durably, read_only, writes
 
@@ -199,15 +199,13 @@ class Outbox(StoreRepository):
         limit: int = 100,
     ) -> Sequence[OutboxEntry]:
         """Notifications, newest first. `before`: made before this time; `about`: of this incident."""
-        query = select(outbox)
-        if states:
-            query = query.where(outbox.c.state.in_(tuple(states)))
-        if sink is not None:
-            query = query.where(outbox.c.sink == sink)
-        if before is not None:
-            query = query.where(outbox.c.created_at < before)
-        if about is not None:
-            query = query.where(outbox.c.incidents.contains(f'"{about}"', autoescape=True))
+        query = narrowed(
+            select(outbox),
+            outbox.c.state.in_(tuple(states)) if states else None,
+            None if sink is None else outbox.c.sink == sink,
+            None if before is None else outbox.c.created_at < before,
+            None if about is None else outbox.c.incidents.contains(f'"{about}"', autoescape=True),
+        )
         rows = connection.execute(query.order_by(outbox.c.seq.desc()).limit(min(limit, _LONGEST_LIST)))
         return [
             OutboxEntry(

@@ -15,7 +15,7 @@ from sqlalchemy import Column, ColumnElement, Connection, and_, delete, exists, 
 
 from monitor.domain.retention import RetentionConfig as Ages
 from monitor.store import changes, drills, runs, trail
-from monitor.store.rows import any_of, rows_among
+from monitor.store.rows import any_of, narrowed, rows_among
 from monitor.store.schema import (
     alerts,
     batches,
@@ -90,9 +90,10 @@ class _Step:
 
     def page(self, connection: Connection, after: Any) -> tuple[list[Any], Collection[Any]]:
         """The next keys beyond `after`, and those of them to be spared."""
-        query = select(self.key, self.key if self.size is None else self.size).where(self.old)
-        if after is not None:
-            query = query.where(self.key > after)
+        query = narrowed(
+            select(self.key, self.key if self.size is None else self.size).where(self.old),
+            None if after is None else self.key > after,
+        )
         found: list[Any] = []
         rows = 0
         for key, size in connection.execute(query.order_by(self.key).limit(_AT_A_TIME)):

@@ -43,6 +43,7 @@ __all__ = [
     "load_incidents",
     "load_locations",
     "load_runs",
+    "narrowed",
     "open_handles",
     "rows_among",
     "upsert",
@@ -70,6 +71,11 @@ def any_of(column: ColumnElement[Any]) -> ColumnElement[bool]:
     """Whether it is one of `ids`, a list that comes with the execution: to build a statement takes several times as
     long as to execute one, so those that every finding needs are built once."""
     return column.in_(bindparam("ids", expanding=True))
+
+
+def narrowed(query: Select[Any], *conditions: ColumnElement[bool] | None) -> Select[Any]:
+    """The query, with those of the conditions that are asked for."""
+    return query.where(*(one for one in conditions if one is not None))
 
 
 def rows_among(connection: Connection, query: Select[Any], ids: Iterable[Any]) -> Iterator[Row[Any]]:

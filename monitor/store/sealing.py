@@ -72,8 +72,7 @@ class Total:
     def read(cls, secret: bytes, row: Row[Any]) -> Total:
         key = _key(secret)
         sound = same(row.seal, _mac(key, "total", [row._mapping[name] for name in _TOTAL]))
-        masked = int(row.sum, 16) if sound else 0
-        unmasked = masked ^ int(_mac(key, "mask", row.nonce), 16)
+        unmasked = (int(row.sum, 16) if sound else 0) ^ int(_mac(key, "mask", row.nonce), 16)
         return cls(row.node, row.turn, row.incidents, row.at, row.since, row.taken, unmasked, row.seal, sound)
 
     @property

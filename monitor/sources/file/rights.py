@@ -22,8 +22,7 @@ def refusal(path: str, error: OSError | None) -> str:
 def remedy(path: str) -> str:
     """What lets this user read the file. Blocking."""
     user = _name(pwd.getpwuid, os.geteuid())
-    folder = os.path.dirname(path)
-    if (closed := _closed(folder)) is not None:
+    if (closed := _closed(os.path.dirname(path))) is not None:
         return f"{user} may not enter {closed}: setfacl -m u:{user}:x {closed}"
     try:
         status = os.stat(path)

@@ -74,15 +74,14 @@ def _begin() -> list[str]:
 
 def filters(config: JournalConfig) -> list[str]:
     """What journalctl leaves out by itself; the rest is left out by us."""
-    found = [f"--identifier={name}" for name in config.identifiers]
-    if not patterns(config.units):
-        # journalctl takes a pattern for the units that are there when it starts.
-        found += [f"--unit={unit}" for unit in config.units]
-    if config.boot is not None:
-        found.append(f"--boot={config.boot}")
-    if config.priority:
-        found.append(f"--priority={config.priority}")
-    return found
+    # journalctl takes a pattern for the units that are there when it starts.
+    units = () if patterns(config.units) else config.units
+    single = {"boot": config.boot, "priority": config.priority}
+    return [
+        *(f"--identifier={name}" for name in config.identifiers),
+        *(f"--unit={unit}" for unit in units),
+        *(f"--{name}={value}" for name, value in single.items() if value is not None),
+    ]
 
 
 def environment() -> dict[str, str]:
