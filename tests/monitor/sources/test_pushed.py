@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from monitor.sources import pushed as module
-from monitor.sources.pushed import FormError, Pushed, blocks, bounded, packed_json
+from monitor.sources.pushed import FormError, Pushed, blocks, bounded, identity, packed_json
 
 KEY = b"k" * 32
 
@@ -28,6 +28,14 @@ def test_what_is_sent_again_is_the_same_and_what_is_there_twice_is_there_twice()
 
 def test_who_knows_the_text_cannot_tell_it_from_the_identity() -> None:
     assert generations(Pushed(b"a", "p", stamp=b"1")) != generations(Pushed(b"a", "p", stamp=b"1"), key=b"x" * 32)
+
+
+def test_parts_that_are_cut_otherwise_are_others() -> None:
+    assert identity(KEY, b"a", b"b") == identity(KEY, b"a", b"b")
+    assert (
+        len({identity(KEY, b"ab", b""), identity(KEY, b"a", b"b"), identity(KEY, b"", b"ab"), identity(KEY, b"ab")})
+        == 4
+    )
 
 
 def test_without_a_time_of_its_own_a_text_is_the_same_for_ten_minutes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import select
 
-from monitor.store.rows import chunks, clean
+from monitor.store.rows import chunks, clean, narrowed
+from monitor.store.schema import incidents
 
 
 @given(st.text(alphabet=st.characters(codec=None, categories=["L", "N", "Cc", "Cs", "So"])))
@@ -22,3 +24,9 @@ def test_chunks_are_bounded_and_without_repeats() -> None:
     sizes = [len(chunk) for chunk in chunks([*range(1_200), *range(1_200)])]
     assert sizes == [500, 500, 200]
     assert list(chunks([])) == []
+
+
+def test_a_query_is_narrowed_by_what_is_asked_for_alone() -> None:
+    every, open_ = select(incidents.c.id), incidents.c.state == "open"
+    assert str(narrowed(every, None, None)) == str(every)
+    assert str(narrowed(every, None, open_)) == str(every.where(open_))
