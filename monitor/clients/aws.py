@@ -132,6 +132,13 @@ class Amazon:
             raise NotThereError(str(failure))
         raise failure
 
+    async def page(
+        self, operation: str, key: str, given: Mapping[str, Any], token: str | None
+    ) -> tuple[list[dict[str, Any]], object]:
+        """What a page of a list has under `key`, and where the next one begins. Raises as `call`."""
+        page = await self.call(operation, {**given, **({"NextToken": token} if token else {})})
+        return self.client.rows(operation, page, key), page.get("NextToken")
+
     async def denied(self, operation: str, given: Mapping[str, Any]) -> AccessError | None:
         """Why an operation is not permitted; None: it is, also where there is nothing that it could be done with."""
         with contextlib.suppress(NotThereError):

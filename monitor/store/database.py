@@ -311,12 +311,10 @@ class Database:
             if self._keeper is not None:
                 self._keeper.close()
                 self._keeper = None
-        if self._number_file is not None:
-            self._number_file.close()
-            self._number_file = None
-        if self._counter is not None:
-            self._counter.close()
-            self._counter = None
+        for counter in (self._number_file, self._counter):
+            if counter is not None:
+                counter.close()
+        self._number_file = self._counter = None
 
     @property
     def _place(self) -> Path:

@@ -151,10 +151,7 @@ class AwsManager:
         given: dict[str, Any] = {"MaxResults": size}
         if self.config.prefix:
             given["Filters"] = [{"Key": "name", "Values": [self.config.prefix]}]
-        if token:
-            given["NextToken"] = token
-        page = await self.amazon.call("ListSecrets", given)
-        return self.client.rows("ListSecrets", page, "SecretList"), page.get("NextToken")
+        return await self.amazon.page("ListSecrets", "SecretList", given, token)
 
     async def _read(self, version: tuple[dict[str, Any], str, Standing]) -> HeldSecret | None:
         secret, number, standing = version

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from contextlib import suppress
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import orjson
@@ -96,23 +97,14 @@ class SsmManager:
         }
         if not self.config.plain:
             given["ParameterFilters"] = [{"Key": "Type", "Option": "Equals", "Values": ["SecureString"]}]
-        if token:
-            given["NextToken"] = token
-        return await self._rows("GetParametersByPath", given)
-
-    async def _rows(self, operation: str, given: dict[str, Any]) -> tuple[list[dict[str, Any]], object]:
-        page = await self.amazon.call(operation, given)
-        return self.client.rows(operation, page, "Parameters"), page.get("NextToken")
+        return await self.amazon.page("GetParametersByPath", "Parameters", given, token)
 
     async def _versions(self, row: dict[str, Any]) -> list[HeldSecret]:
         name = self.client.pick("GetParametersByPath", row, "Name", str)
         if self.config.versions == 1:
             return [self._held(name, row, 0, None)]
-
-        def page(token: str | None) -> Awaitable[tuple[list[dict[str, Any]], object]]:
-            given = {"Name": name, "WithDecryption": True, "MaxResults": 50, **({"NextToken": token} if token else {})}
-            return self._rows("GetParameterHistory", given)
-
+        given = {"Name": name, "WithDecryption": True, "MaxResults": 50}
+        page = partial(self.amazon.page, "GetParameterHistory", "Parameters", given)
         try:
             history = [row async for rows in pages(self.client, "GetParameterHistory", page) for row in rows]
         except NotThereError:
