@@ -139,7 +139,8 @@ def left_datagrams(
 
 def leave_datagrams(left: dict[tuple[int, int], int], bound: socket.socket, figure: int) -> None:
     """Let it listen on, for the source that takes this one's place."""
-    left[figure, os.fstat(bound.fileno()).st_ino] = bound.detach()
+    inode = os.fstat(bound.fileno()).st_ino
+    left[figure, inode] = bound.detach()
 
 
 class Drops:

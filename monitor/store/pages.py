@@ -26,19 +26,19 @@ _JOIN = upsert(members, ("group", "incident", "source", "path", *_TOLD), on=("gr
 
 def follow(tx: Transaction, changed: Sequence[Incident]) -> None:
     """Whoever was woken for an overdue step of these hears that they are acknowledged or resolved now."""
-    if not tx.policy.pagers or not any(one.state != "open" for one in changed):
+    if not tx.policy.pagers or not any(incident.state != "open" for incident in changed):
         return
-    closed = {f"{OVERDUE}{one.id}": one for one in changed if one.state != "open"}
+    closed = {f"{OVERDUE}{incident.id}": incident for incident in changed if incident.state != "open"}
     rows = []
     for sink, key in _woken(tx, [*closed, TOGETHER]):
         about = [closed[key]] if key in closed else load_incidents(tx.connection, together(tx.connection, sink))
-        if not about or any(one.state == "open" for one in about):
+        if not about or any(incident.state == "open" for incident in about):
             continue
-        waits = [one for one in about if one.state != "resolved"]
+        waits = [incident for incident in about if incident.state != "resolved"]
         reason: Reason = "acknowledged" if waits else "recovered"
         if _last(tx.connection, sink, key) not in (reason, "recovered"):
-            told = [one.id for one in waits or about]
-            severity = worst(one.severity for one in waits or about)
+            told = [incident.id for incident in waits or about]
+            severity = worst(incident.severity for incident in waits or about)
             rows.append(new_row(sink=sink, key=key, reason=reason, incidents=told, severity=severity, now=tx.now))
     post(tx, rows)
 
