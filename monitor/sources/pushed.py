@@ -116,7 +116,10 @@ def blocks(source: str, key: bytes, records: Iterable[Pushed], counter: BodyCoun
 
 def identity(key: bytes, *parts: bytes) -> bytes:
     """The same of the same parts, and of no others."""
-    return blake2b(b"".join(b"%d:%b" % (len(part), part) for part in parts), key=key[:64], digest_size=12).digest()
+    digest = blake2b(key=key[:64], digest_size=12)
+    for part in parts:
+        digest.update(b"%d:" % len(part) + part)
+    return digest.digest()
 
 
 def named(pairs: Iterable[tuple[str, Any]], more: list[dict[str, Any]]) -> dict[str, Any]:
