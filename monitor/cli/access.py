@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.access.policy import AccessConfig, breach, covers
 from monitor.access.reading import Reading
 from monitor.cli.common import (
     ConfigOption,
@@ -22,6 +21,7 @@ from monitor.cli.kit import MOST, Format, FormatOption, LimitOption, emit_list
 from monitor.common.wording import stamp
 
 if TYPE_CHECKING:
+    from monitor.access.policy import AccessConfig
     from monitor.domain.incidents import Incident
     from monitor.store import Store, Use
 
@@ -106,6 +106,8 @@ def check(
     form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
+    from monitor.access.policy import breach
+
     settings, start = read_config(config, store_only="look", needs=("access",)), since_when("--since", since) or 0.0
 
     uses = with_store(settings, lambda store: store.access.uses(since=start, limit=MOST), missing=lambda: [])
@@ -191,5 +193,7 @@ def _reading(use: Use) -> Reading:
 
 
 def _permitted(entries: Sequence[AccessConfig], reading: Reading) -> str:
+    from monitor.access.policy import covers
+
     by = [one.name for one in entries if not one.never and any(covers(one, item) for item in reading.items)]
     return f'[[access]] "{by[0]}"' if by else "no [[access]] covers it"

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from monitor.actions.config import ActionConfig, load_ready
 from monitor.cli.common import (
     ConfigOption,
     command_app,
@@ -25,6 +24,7 @@ from monitor.common.wording import moment, stamp
 from monitor.config import state
 
 if TYPE_CHECKING:
+    from monitor.actions.config import ActionConfig
     from monitor.actions.operator import Operator
     from monitor.config.config import Config
     from monitor.store import Store
@@ -191,6 +191,7 @@ def _print(run: ActionRun, form: Format) -> None:
 def _fitting(settings: Config, ref: str, form: Format) -> None:
     """What may be done about an incident, and what else there is where nothing is configured."""
     from monitor import runbook
+    from monitor.actions.config import load_ready
 
     about = with_store(settings, lambda store: store.incidents.get(ref))
     configured = [one for one in settings.actions if one.fits(about.rule, about.labels)]

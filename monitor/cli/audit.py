@@ -7,14 +7,11 @@ import time
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from monitor.audit import report
-from monitor.audit.check import Judged, Verdict
 from monitor.audit.items import ITEMS
-from monitor.audit.report import summary
 from monitor.cli.common import (
     ConfigOption,
     command_app,
@@ -27,6 +24,9 @@ from monitor.cli.common import (
     run_key,
     started,
 )
+
+if TYPE_CHECKING:
+    from monitor.audit.check import Judged, Verdict
 
 app = command_app()
 
@@ -88,6 +88,7 @@ def audit(
         fail(f"{printable(str(absent))}: there is no such file or folder", 2)
 
     from monitor import __version__
+    from monitor.audit import report
     from monitor.audit.run import audit as judge
     from monitor.scanning.redact import Redactor
     from monitor.site import build_engine, present_store
@@ -124,6 +125,8 @@ def _items(only: Sequence[str]) -> list[str]:
 
 
 def _text(items: Sequence[Judged]) -> Iterator[str]:
+    from monitor.audit.report import summary
+
     for item in items:
         mark = paint(item.verdict.upper().ljust(8), _COLOUR[item.verdict], bold=True)
         yield f"{mark}{item.id}: {item.title}" + (" (waived)" if item.accepted else "")

@@ -8,26 +8,25 @@ from difflib import get_close_matches
 from functools import partial
 from glob import glob
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import typer
 
 from monitor.cli.common import ConfigOption, command_app, fail_if, paint, printable, read_config
 from monitor.cli.kit import FormatOption, emit
-from monitor.common.credential import Credential, CredentialError
 from monitor.common.http import Http, RemoteError
-from monitor.common.inbound import Owner
 from monitor.common.text import veiled
-from monitor.config.config import Config, FaultyConfigError
 from monitor.config.lines import lines
 from monitor.config.locate import ConfigError
-from monitor.config.outdated import matchers, outdated
 from monitor.config.state import database, existing_key
-from monitor.site import build_engine, read_rules
 from monitor.sources.file.globs import Globs, literal
 from monitor.sources.file.rights import remedy
-from monitor.sources.tls import TlsConfig, TlsError, TlsIdentity
+
+if TYPE_CHECKING:
+    from monitor.common.credential import Credential
+    from monitor.common.inbound import Owner
+    from monitor.config.config import Config
 
 app = command_app()
 
@@ -59,6 +58,8 @@ def check(
     form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
+    from monitor.config.config import FaultyConfigError
+
     findings: list[CheckFinding] = []
     settings: Config | None = None
     name = ""
@@ -111,6 +112,9 @@ def check(
 
 
 def _rules(config: Config) -> list[CheckFinding]:
+    from monitor.config.outdated import outdated
+    from monitor.site import build_engine
+
     try:
         engine = build_engine(config)  # as `monitor run` does it, with the examples of the user's own rules
     except ConfigError as error:
@@ -156,6 +160,8 @@ def _database(config: Config, *, reach: bool) -> list[CheckFinding]:
 
 def _rules_as_read(config: Config) -> list[CheckFinding]:
     """What is wrong with the rules as far as reading them tells, without a state folder that may be the wrong one."""
+
+    from monitor.site import read_rules
 
     try:
         read_rules(config, cached=False)
@@ -230,6 +236,8 @@ def _unheard(config: Config) -> Iterator[CheckFinding]:
 
 def _key(config: Config) -> list[CheckFinding]:
     """What `monitor run` would refuse of the key for fingerprints; whether it can be had is told with the others."""
+    from monitor.common.credential import CredentialError
+
     try:
         existing_key(config)
     except ConfigError as error:
@@ -244,6 +252,8 @@ def _key(config: Config) -> list[CheckFinding]:
 def _impossible(config: Config) -> Iterator[CheckFinding]:
     """Matchers that no incident can tell from another, which is never meant."""
 
+    from monitor.config.outdated import matchers
+
     for key, matcher in matchers(config):
         if why := matcher.impossible():
             yield CheckFinding("configuration", key, f"{matcher}: {why}")
@@ -251,6 +261,8 @@ def _impossible(config: Config) -> Iterator[CheckFinding]:
 
 def _labels(config: Config) -> Iterator[CheckFinding]:
     """Labels that look mistyped; rules bring labels of their own, so none is wrong for certain."""
+    from monitor.config.outdated import matchers
+
     known = "severity rule family name source host service path state confidence format fingerprint".split()
 
     places = [(key, matcher.label) for key, matcher in matchers(config)]
@@ -272,6 +284,9 @@ def _labels(config: Config) -> Iterator[CheckFinding]:
 
 
 def _environment(config: Config) -> Iterator[CheckFinding]:
+    from monitor.common.credential import CredentialError
+    from monitor.sources.tls import TlsConfig, TlsError, TlsIdentity
+
     for key, credential in _credentials(config):
         if problem := _why(credential.resolve, CredentialError):
             yield CheckFinding("environment", key, problem)
@@ -322,6 +337,8 @@ def _credentials(config: Config) -> Iterator[tuple[str, Credential]]:
     """Every credential reference with its key path."""
     from pydantic import BaseModel
 
+    from monitor.common.credential import Credential
+
     def walk(path: str, value: object) -> Iterator[tuple[str, Credential]]:
         if isinstance(value, Credential):
             yield path, value
@@ -338,6 +355,8 @@ def _credentials(config: Config) -> Iterator[tuple[str, Credential]]:
 
 def _in_the_clear(config: Config) -> Iterator[CheckFinding]:
     """Addresses of sinks that are credentials, so that only their values tell whether they are encrypted."""
+
+    from monitor.common.credential import Credential, CredentialError
 
     for index, sink in enumerate(config.sinks):
         for name, value in sink:

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -16,8 +16,10 @@ from monitor.cli.github_requests import requests
 from monitor.cli.github_session import SourceOption, client_of, incidents_of, rows_of, sources_of
 from monitor.cli.kit import FormatOption, emit, emit_list, table
 from monitor.common.severity import Severity
-from monitor.config.config import Config
-from monitor.github.source import GitHubConfig, GitHubSource
+
+if TYPE_CHECKING:
+    from monitor.config.config import Config
+    from monitor.github.source import GitHubConfig, GitHubSource
 
 app = command_app(
     no_args_is_help=True,
@@ -253,6 +255,7 @@ def _row(source: str, name: str, alert: Any, incident: str | None) -> dict[str, 
 async def _running(config: Config, source: GitHubConfig) -> AsyncIterator[GitHubSource]:
     """One source with the real store and rules, outside of the daemon."""
     from monitor.common.process import log_to_stderr
+    from monitor.github.source import GitHubSource
     from monitor.host import SourceIntake
     from monitor.site import open_site
     from monitor.store import StoreError

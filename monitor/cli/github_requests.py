@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from monitor.cli.common import ConfigOption, fail_if, printable, read_config
 from monitor.cli.github_session import SourceOption, client_of, incidents_of, reported, sources_of
 from monitor.cli.kit import FormatOption, emit_list
-from monitor.config.config import Config
-from monitor.github.source import GitHubConfig
+
+if TYPE_CHECKING:
+    from monitor.config.config import Config
+    from monitor.github.source import GitHubConfig
 
 __all__ = ["requests"]
 

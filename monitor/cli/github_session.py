@@ -6,15 +6,17 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from monitor.cli.common import fail, fail_if, printable, redacted
-from monitor.config.config import Config
 from monitor.config.state import database
-from monitor.github.client import GitHubClient
-from monitor.github.source import GitHubConfig
+
+if TYPE_CHECKING:
+    from monitor.config.config import Config
+    from monitor.github.client import GitHubClient
+    from monitor.github.source import GitHubConfig
 
 __all__ = ["SourceOption", "client_of", "incidents_of", "reported", "rows_of", "sources_of"]
 
@@ -26,6 +28,8 @@ SourceOption = Annotated[
 
 
 def sources_of(config: Config, name: str | None) -> list[GitHubConfig]:
+    from monitor.github.source import GitHubConfig
+
     found = [source for source in config.sources if isinstance(source, GitHubConfig)]
     fail_if(not found, 'there is no [[sources]] with type = "github" in the configuration')
     if name is not None:

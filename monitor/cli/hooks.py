@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -33,7 +33,9 @@ from monitor.cli.scan_git import commits, kinds, repository_at, staged
 from monitor.cli.scan_session import ScanFormat, Session
 from monitor.clients.git import Git, GitError
 from monitor.scan.githooks import NAMES, Folder, HookError, folder_of, install, standing, uninstall
-from monitor.scan.history import Range
+
+if TYPE_CHECKING:
+    from monitor.scan.history import Range
 
 app = command_app(
     no_args_is_help=True,
@@ -218,6 +220,8 @@ def _end(session: Session, hook: Hook) -> NoReturn:
 
 def _brought(git: Git, hook: Hook, arguments: Sequence[str], said: bytes) -> Range | None:
     """The commits that a push brings, by what git says of it."""
+
+    from monitor.scan.history import Range
 
     remote = arguments[0] if arguments else os.environ.get("PRE_COMMIT_REMOTE_NAME", "")
     known = (f"--remotes={remote}",) if remote and not re.search(r"[*?\[\\]", remote) else ()

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from monitor.cli.common import fail, fail_if, printable, redacted, with_store
-from monitor.routing.match import Matcher
 
 if TYPE_CHECKING:
     from monitor.common.notification import State
     from monitor.config.config import Config
     from monitor.domain.incidents import Incident
+    from monitor.routing.match import Matcher
     from monitor.store import Store
 
 __all__ = ["MatchOption", "YesOption", "alike", "chosen", "confirm", "merging", "mistaken"]
@@ -92,6 +92,8 @@ def merging(known: Sequence[Incident]) -> Iterable[str]:
 
 
 def _parsed(settings: Config, text: str) -> Matcher:
+    from monitor.routing.match import Matcher
+
     try:
         matcher = Matcher.parse(text)
         why = matcher.impossible()

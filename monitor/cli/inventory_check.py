@@ -17,11 +17,10 @@ from monitor.cli.common import ConfigOption, fail, fail_if, paint, printable, re
 from monitor.cli.kit import FormatOption, emit
 from monitor.common.environments import known_as
 from monitor.common.wording import stamp
-from monitor.inventory.complete import WRONG, Holding, NamesError, of_kept, of_secret, wanted
-from monitor.inventory.complete import check as held_against
 
 if TYPE_CHECKING:
     from monitor.config.config import Config
+    from monitor.inventory.complete import Holding
     from monitor.inventory.managers.base import ManagerConfig
     from monitor.store import Store
 
@@ -57,6 +56,8 @@ def check(
     config: ConfigOption = None,
 ) -> None:
     from monitor.audit.real import is_secret_name
+    from monitor.inventory.complete import WRONG
+    from monitor.inventory.complete import check as held_against
     from monitor.site import make_redactor
 
     needed, problem = _wanted(names, without or ())  # before the configuration's folder is entered
@@ -90,6 +91,8 @@ def check(
 def _wanted(file: Path, without: Sequence[str]) -> tuple[list[str], str]:
     """The names of a file, or why there are none."""
 
+    from monitor.inventory.complete import NamesError, wanted
+
     try:
         if str(file) == "-":
             text = sys.stdin.buffer.read(_LARGEST + 1)
@@ -108,6 +111,7 @@ def _wanted(file: Path, without: Sequence[str]) -> tuple[list[str], str]:
 
 def _fresh(entries: Sequence[ManagerConfig], redact: Callable[[str], str]) -> tuple[list[Holding], dict[str, str]]:
     """What the managers have now, and why one could not be read. Values are compared by a key of this run."""
+    from monitor.inventory.complete import of_kept
     from monitor.inventory.reader import read
 
     key = secrets.token_bytes(32)
@@ -129,6 +133,8 @@ def _fresh(entries: Sequence[ManagerConfig], redact: Callable[[str], str]) -> tu
 
 
 def _stored(settings: Config, entries: Sequence[ManagerConfig]) -> tuple[list[Holding], dict[str, str]]:
+    from monitor.inventory.complete import of_secret
+
     names = {entry.name for entry in entries}
 
     async def work(store: Store) -> tuple[list[Holding], dict[str, str]]:

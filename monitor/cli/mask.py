@@ -17,11 +17,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from detectors.match.engine import Engine, Match
 from monitor.cli.common import (
     Confidence,
     ConfigOption,
@@ -35,11 +34,13 @@ from monitor.cli.common import (
     with_store,
 )
 from monitor.common.severity import Severity
-from monitor.config.config import Config
 from monitor.config.locate import ConfigError
 from monitor.domain.model import Block, Finding
-from monitor.scanning.mask import ChangedError, Masker, MaskStats, mask_file
-from monitor.site import make_scanner, read_rules
+
+if TYPE_CHECKING:
+    from detectors.match.engine import Engine, Match
+    from monitor.config.config import Config
+    from monitor.scanning.mask import Masker, MaskStats
 
 app = command_app()
 
@@ -72,7 +73,9 @@ def mask(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No summary on standard error.")] = False,
     config: ConfigOption = None,
 ) -> None:
+    from detectors.match.engine import Engine
     from monitor.config.state import key
+    from monitor.site import read_rules
 
     fail_if(bool(files) != in_place, "name files together with --in-place, or neither to mask standard input", 2)
     settings = read_config(config, rules_only=not report)
@@ -104,6 +107,8 @@ class _Work:
     ) -> None:
         """`levels`: the severities and the confidences of what is masked."""
 
+        from monitor.scanning.mask import MaskStats
+
         self._engine, self._key, self._worker = engine, key, engine.worker()
         self._severities, self._confidences = levels
         self._fail_open, self._report = fail_open, report
@@ -111,6 +116,8 @@ class _Work:
         self.stats = MaskStats()
 
     def masker(self, path: str) -> Masker:
+        from monitor.scanning.mask import Masker
+
         observe = self._observer(path) if self._report else None
         return Masker(self._worker, self._key, wanted=self._wanted, fail_open=self._fail_open, observe=observe)
 
@@ -127,6 +134,7 @@ class _Work:
         import asyncio
 
         from monitor.intake.protocol import ScanError
+        from monitor.site import make_scanner
 
         generation = secrets.token_hex(8)
         scanner = make_scanner(self._engine, self._key)
@@ -263,6 +271,8 @@ def _write(target: int, data: bytes) -> None:
 
 
 def _in_place(work: _Work, files: Sequence[Path]) -> int:
+    from monitor.scanning.mask import ChangedError, mask_file
+
     code = 0
     signal.signal(signal.SIGTERM, lambda got, _frame: sys.exit(128 + got))  # nothing half-made stays behind
     for path in files:

@@ -28,13 +28,13 @@ from monitor.cli.kit import Format, FormatOption, emit, emit_list, emit_one
 from monitor.common.wording import stamp
 from monitor.config import state
 from monitor.rotation.reasons import RotationReason
-from monitor.rotation.schedule import Due, Managed, calendar
-from monitor.runbook.progress import RunbookRun, RunError
 
 if TYPE_CHECKING:
     from monitor.config.config import Config
     from monitor.domain.incidents import Incident
+    from monitor.rotation.schedule import Due, Managed
     from monitor.rotation.work import Shown
+    from monitor.runbook.progress import RunbookRun
     from monitor.store import Store
 
 _NEEDS = ("rotation", "inventory")  # of the configuration
@@ -275,6 +275,8 @@ def _refresh(settings: Config, ref: str) -> None:
 
 
 def _plan(settings: Config) -> list[Due]:
+    from monitor.rotation.schedule import calendar
+
     async def work(store: Store) -> list[Due]:
         from monitor.rotation.work import look
 
@@ -311,6 +313,8 @@ def _begin(
     settings: Config, chosen: Sequence[tuple[Managed, str]], reason: RotationReason | None = None
 ) -> tuple[list[tuple[Managed, str, RunbookRun]], dict[str, str]]:
     """Their rotations, each with the id of its incident; and by the title of a secret why it has none."""
+
+    from monitor.runbook.progress import RunError
 
     key = state.key(settings)
 

@@ -11,12 +11,11 @@ import typer
 from monitor.cli.common import ConfigOption, command_app, fail_if, paint, printable, read_config, with_store
 from monitor.cli.kit import Column, FormatOption, emit_list, emit_one, table
 from monitor.common.wording import moment
-from monitor.routing.routes import Policy, Route, labels
-from monitor.runbook.book import spoken
 
 if TYPE_CHECKING:
     from monitor.config.config import Config
     from monitor.routing.inhibit import Inhibition
+    from monitor.routing.routes import Policy, Route
     from monitor.store import Store
 
 _NEEDS = ("routes", "silences", "mute_times", "inhibitions")  # of the sinks their names, too
@@ -117,6 +116,8 @@ def _in_force(config: Config) -> Policy:
 def _stored(config: Config, ref: str) -> list[dict[str, str]]:
     """The labels of a stored incident, once for each source and path it was seen at (the newest ten)."""
 
+    from monitor.routing.routes import labels
+
     async def ask(store: Store) -> list[dict[str, str]]:
         found = await store.incidents.get(ref)
         seen = dict.fromkeys((one.source, one.path, one.host or "", one.service or "") for one in found.locations)
@@ -161,6 +162,8 @@ def _answer(policy: Policy, labels: Mapping[str, str], held: Mapping[str, str]) 
 def _told_when(route: Route) -> str:
     """When a sink hears of a new one, and with which others."""
 
+    from monitor.runbook.book import spoken
+
     if route.digest is not None:
         return f"in one message with all others, every {spoken(route.digest)}"
     wait = f"after {spoken(route.group_wait)}" if route.group_wait else "at once"
@@ -184,6 +187,8 @@ def _inhibition(place: int, one: Inhibition) -> dict[str, Any]:
 
 
 def _row(place: int, route: Route) -> dict[str, Any]:
+    from monitor.runbook.book import spoken
+
     by = "each incident" if route.group_by is None else ", ".join(route.group_by) or "all together"
     if route.digest is not None:
         by = f"all, every {spoken(route.digest)}"

@@ -28,7 +28,6 @@ from monitor.cli.common import (
 from monitor.cli.kit import Format, FormatOption, emit, emit_list, emit_one, tracked
 from monitor.cli.rule_files import imports, new
 from monitor.cli.rule_history import diff
-from monitor.site import read_rules, rule_errors
 
 app = command_app(
     no_args_is_help=True,
@@ -76,6 +75,8 @@ def list_rules(
     ] = "text",
     config: ConfigOption = None,
 ) -> None:
+    from monitor.site import read_rules
+
     wanted = {"family": family, "vendor": vendor, "confidence": confidence}
     every = read_rules(read_config(config, rules_only=True))
     for key, value in wanted.items():
@@ -157,6 +158,7 @@ def check(
 ) -> None:
     from detectors.author.check import FORMS, alone, check_rules
     from detectors.match.engine import Engine
+    from monitor.site import read_rules, rule_errors
 
     settings = read_config(config, rules_only=True)
     rules = read_rules(settings)
@@ -202,6 +204,7 @@ def bench(
 ) -> None:
     from detectors.author.tune import anchor, cost, log_text, megabytes_a_second, passing, warnings
     from detectors.match.engine import Engine
+    from monitor.site import read_rules, rule_errors
 
     settings = read_config(config, rules_only=True)
     ids = {find_rule(settings, rule_id).id for rule_id in rule_ids or ()}

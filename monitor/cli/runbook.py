@@ -26,14 +26,13 @@ from monitor.cli.common import (
 )
 from monitor.cli.kit import Format, FormatOption, LimitOption, emit, emit_list, emit_one
 from monitor.common.wording import ago, moment, stamp
-from monitor.runbook import Runbook, RunbookStore, fill
-from monitor.runbook.book import PHASES
-from monitor.runbook.progress import RunbookRun, RunError, Task, Verb
 
 if TYPE_CHECKING:
     from monitor.actions.config import ActionConfig
     from monitor.config.config import Config
     from monitor.domain.incidents import Incident
+    from monitor.runbook import Runbook
+    from monitor.runbook.progress import RunbookRun, Task, Verb
     from monitor.store import Store
     from monitor.store.records import ActionRun
 
@@ -255,6 +254,7 @@ def run(
     form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
+    from monitor.runbook.progress import RunError
     from monitor.store.actions import ActionError
 
     settings = read_config(config, store_only="act")
@@ -309,6 +309,8 @@ def lint(
     form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
+    from monitor.runbook import RunbookStore
+
     if files:
         runbook_store, paths = (
             RunbookStore(),
@@ -339,6 +341,8 @@ def _change(
 ) -> tuple[Incident, RunbookRun]:
     """The incident and its run after `work`; a refusal ends the command."""
 
+    from monitor.runbook.progress import RunError
+
     async def apply(store: Store) -> tuple[Incident, RunbookRun]:
         incident = await store.incidents.get(ref)
         return incident, await work(store, incident)
@@ -347,6 +351,8 @@ def _change(
 
 
 def _print_run(settings: Config, incident: Incident, run: RunbookRun, form: Format) -> None:
+    from monitor.runbook.book import PHASES
+
     now = time.time()
     book = settings.runbook_store.load(run.book)
     asked = {task.id: _queries(book, task, incident, now) for task in run.tasks}
@@ -401,6 +407,8 @@ def _instructions(
 
 
 def _queries(book: Runbook | None, task: Task, incident: Incident, now: float) -> list[dict[str, Any]]:
+    from monitor.runbook import fill
+
     step = book.step(task.id) if book else None
     facts = {**incident.labels, "masked": incident.masked, "fingerprint": incident.fingerprint, "id": incident.id}
     facts["rule"] = incident.rule

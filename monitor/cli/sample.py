@@ -13,7 +13,6 @@ import typer
 from monitor.cli.common import ConfigOption, command_app, complete_rules, fail, fail_if, find_rule, read_config
 from monitor.cli.kit import FormatOption, emit
 from monitor.config.state import key
-from monitor.site import build_engine, read_rules
 
 if TYPE_CHECKING:
     from detectors.match.engine import Worker
@@ -48,6 +47,8 @@ def sample(
     form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
+    from monitor.site import read_rules
+
     settings = read_config(config, rules_only=True)
     rule = find_rule(settings, rule_id)
     worker = worker_for(rule, read_rules(settings))
@@ -100,6 +101,7 @@ def ammunition(settings: Config, rule: Rule) -> Ammunition:
     """A new one of the rule. Ends the command with exit code 2 where no log would show it, or where it is always the
     same: what lies somewhere already is no drill, and no canary."""
     from detectors.fingerprint import fingerprint
+    from monitor.site import build_engine, read_rules
 
     own = key(settings)
     try:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
-from detectors.match.engine import Engine
 from monitor.cli import scan_options as opt
 from monitor.cli.common import (
     ConfigOption,
@@ -35,9 +34,9 @@ from monitor.cli.scan_options import ScanRequest
 from monitor.cli.scan_session import ScanFormat, Session
 from monitor.config.locate import default_state_dir, default_workers
 from monitor.scan.baseline import BaselineError, read, write
-from monitor.scan.search import ScanOptions
 
 if TYPE_CHECKING:
+    from detectors.match.engine import Engine
     from monitor.cli.scan_actions import Asked
     from monitor.clients.git import Git
     from monitor.config.config import Config
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from monitor.scan.accepted import Book
     from monitor.scan.cursor import Cursor
     from monitor.scan.own import Own
+    from monitor.scan.search import ScanOptions
 
 app = command_app()
 
@@ -189,6 +189,8 @@ def _session(asked: ScanRequest, paths: list[str], written: list[Path], engine: 
 
 def _options(asked: ScanRequest, key: bytes, **more: Any) -> ScanOptions:
 
+    from monitor.scan.search import ScanOptions
+
     return ScanOptions(
         key=key,
         context=asked.form is ScanFormat.text or asked.report,
@@ -316,6 +318,8 @@ def _places(asked: ScanRequest) -> list[str]:
 
 
 def engine_of(settings: Config | None) -> Engine:
+
+    from detectors.match.engine import Engine
 
     if settings is None:
         from detectors.rules.load import load_rules

@@ -6,25 +6,16 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from monitor.cli.common import fail, fail_if, lasting, person, printable
 from monitor.cli.scan_session import Session
 from monitor.clients.git import Git
-from monitor.scan.accepted import (
-    FILE,
-    LARGEST,
-    AcceptedError,
-    Accepting,
-    Book,
-    above,
-    folders,
-    fresh,
-    read,
-    unique,
-    write,
-)
+
+if TYPE_CHECKING:
+    from monitor.scan.accepted import Accepting, Book
 
 __all__ = ["Wish", "books_at", "books_in", "wish"]
 
@@ -46,11 +37,14 @@ class Wish:
 
     @property
     def accepting(self) -> Accepting:
+        from monitor.scan.accepted import Accepting
+
         return Accepting(self.what, self.book)
 
     def write(self, session: Session) -> None:
         """Ends the command with exit code 2 where there was nothing to accept."""
         from monitor.common.wording import moment
+        from monitor.scan.accepted import unique, write
 
         if not session.entries:
             fail(printable(session.redact(f"nothing was found at {self.what}: name PATH:LINE, or a fingerprint")), 2)
@@ -72,6 +66,8 @@ class Wish:
 
 def wish(what: str | None, reason: str, duration: str | None, paths: Sequence[str], git: Git | None) -> Wish | None:
     """Of the options; what makes no sense ends the command with exit code 2."""
+    from monitor.scan.accepted import fresh
+
     if what is None:
         fail_if(reason or duration, "--reason and --for go with --accept", 2)
         return None
@@ -91,12 +87,16 @@ def wish(what: str | None, reason: str, duration: str | None, paths: Sequence[st
 def books_at(paths: Iterable[str]) -> list[Book]:
     """Those that hold for these paths."""
 
+    from monitor.scan.accepted import above
+
     found = dict.fromkeys(place for path in paths if path != "-" and (place := above(path)) is not None)
     return [book for place in found if (book := _read(place, str(place.parent))) is not None]
 
 
 def books_in(git: Git, revisions: Sequence[str] = ()) -> list[Book]:
     """Of these commits; of none: of the work tree, or of HEAD where there is no such."""
+
+    from monitor.scan.accepted import FILE, LARGEST, AcceptedError, read
 
     if not revisions:
         top = _top(git)
@@ -119,6 +119,8 @@ def books_in(git: Git, revisions: Sequence[str] = ()) -> list[Book]:
 
 
 def _read(path: Path, root: str | None) -> Book | None:
+    from monitor.scan.accepted import LARGEST, AcceptedError, read
+
     try:
         with path.open("rb") as file:
             return read(file.read(LARGEST + 1), time.time(), root)
@@ -133,11 +135,15 @@ def _read(path: Path, root: str | None) -> Book | None:
 def _place(paths: Sequence[str]) -> Path:
     """The file for what is found there: one that there is, else at the top of the repository, here, or beside it."""
 
+    from monitor.scan.accepted import FILE, above, folders
+
     fail_if(paths == ["-"], "--accept is for what lies in files", 2)
     return above(paths[0]) or folders(paths[0])[-1] / FILE
 
 
 def _of(git: Git) -> tuple[Path, str]:
+    from monitor.scan.accepted import FILE
+
     top = _top(git)
     if top is None:
         fail("--accept needs a work tree: run it in a clone, and commit what it writes", 2)

@@ -7,24 +7,24 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import typer
 
-from detectors.match.engine import Engine
 from monitor.cli.common import fail, printable, usage
 from monitor.cli.scan_session import Session
 from monitor.clients.storage import Storage, StorageError
 from monitor.common.http import RemoteError, in_the_clear
 from monitor.domain.model import Block
-from monitor.github.auth import AuthError
-from monitor.github.ci import ActionsLogsConfig, job_of
-from monitor.github.listing import ADVICE, Look, RunListing
 from monitor.github.runs import SECTION, EndedJob, Run
-from monitor.github.watch import AGAIN
-from monitor.scan.run import ScanOutcome
-from monitor.scan.search import ScanOptions, Searcher
-from monitor.sources.joblog import LARGEST, LogReading
+
+if TYPE_CHECKING:
+    from detectors.match.engine import Engine
+    from monitor.github.ci import ActionsLogsConfig
+    from monitor.github.listing import RunListing
+    from monitor.scan.search import ScanOptions, Searcher
+    from monitor.sources.joblog import LogReading
 
 __all__ = ["Asked", "asked_for", "scan_logs"]
 
@@ -49,6 +49,7 @@ def asked_for(
     from pydantic import ValidationError
 
     from monitor.common.duration import parse_duration
+    from monitor.github.ci import ActionsLogsConfig
 
     usage(
         (other or paths, "--actions goes alone: without paths, --git and --staged"),
@@ -72,6 +73,8 @@ def asked_for(
 def scan_logs(session: Session, asked: Asked, engine: Engine, options: ScanOptions) -> None:
     """All logs of jobs that ended since, a few at a time; what is gone is counted."""
 
+    from monitor.scan.search import Searcher
+
     session.unit = "log"
     by = Searcher(engine.worker(), options)
     session.begin(by.worker)
@@ -88,6 +91,9 @@ class _Logs:
         self._over = False  # nothing more is to be had of GitHub
 
     async def all(self) -> None:
+        from monitor.github.auth import AuthError
+        from monitor.github.listing import ADVICE, RunListing
+
         config = self._asked.config
         client = config.client(on_wait=self._waiting, advice=ADVICE)
         client.attempts = 3
@@ -105,6 +111,9 @@ class _Logs:
             self._session.notes.append(f"{self._gone:,} logs are gone (retention over, or deleted)")
 
     async def _runs(self, listing: RunListing) -> None:
+        from monitor.github.listing import Look
+        from monitor.github.watch import AGAIN
+
         look, since = Look(listing, self._asked.repo), time.time() + listing.client.skew - self._asked.since
         seen: set[int] = set()  # pages overlap
         # What was created before may have been run again since.
@@ -124,6 +133,10 @@ class _Logs:
                     tasks.create_task(self._log(listing, one, of if one.attempt == of.attempt else None))
 
     async def _log(self, listing: RunListing, ended: EndedJob, of: Run | None) -> None:
+        from monitor.github.auth import AuthError
+        from monitor.github.ci import job_of
+        from monitor.sources.joblog import LogReading
+
         job = job_of(ended, of, self._asked.config.host)
         reading = LogReading("", job, SECTION)
         async with self._slots:
@@ -150,6 +163,8 @@ class _Logs:
         self._say(f"{self._session.files:,} logs")
 
     async def _search(self, reading: LogReading, pieces: AsyncIterator[bytes], path: str) -> None:
+        from monitor.sources.joblog import LARGEST
+
         async for piece in pieces:
             self._block(reading.feed(piece))
             if reading.bytes > LARGEST:
@@ -158,6 +173,8 @@ class _Logs:
         self._block(reading.rest())
 
     def _block(self, block: Block | None) -> None:
+        from monitor.scan.run import ScanOutcome
+
         if block is not None:
             self._session.take(ScanOutcome(hits=list(self._by.search([block], report=self._problem))))
 

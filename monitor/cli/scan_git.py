@@ -11,16 +11,14 @@ import typer
 
 from monitor.cli.common import fail, printable, with_store
 from monitor.clients.git import Git, GitError
-from monitor.scan.commits import CommitSearch
-from monitor.scan.cursor import Cursor, rules_digest
-from monitor.scan.history import GitHistory, Range, called, gathered, placed, reported, stashed
-from monitor.scan.history import staged as changed
-from monitor.scan.run import ScanOutcome
 
 if TYPE_CHECKING:
     from detectors.match.engine import Engine
     from monitor.cli.scan_session import Session
     from monitor.config.config import Config
+    from monitor.scan.commits import CommitSearch
+    from monitor.scan.cursor import Cursor
+    from monitor.scan.history import Range
     from monitor.scan.search import Hit, ScanOptions
     from monitor.store import Store
 
@@ -59,6 +57,8 @@ def run(
     looked at, where only what came since is asked for; `storing`: what is found will be recorded. Returns what is to be
     saved once it is."""
 
+    from monitor.scan.history import Range, stashed
+
     if only_staged:
         staged(session, git, engine, options)
         return None
@@ -86,6 +86,7 @@ def _since(
     session: Session, git: Git, engine: Engine, whole: Range, state: Path, *, storing: bool
 ) -> tuple[Range, Cursor]:
     from monitor import __version__
+    from monitor.scan.cursor import Cursor, rules_digest
 
     try:
         cursor = Cursor.of(git, state, rules_digest(engine.rules, __version__))
@@ -107,6 +108,8 @@ def save(cursor: Cursor, *, found: bool, stored: bool) -> None:
 
 def record(session: Session, git: Git, settings: Config) -> None:
     """What was shown, as incidents."""
+
+    from monitor.scan.history import called, reported
 
     repository, now = session.redact(called(git)), time.time()
     found = [reported(hit, repository, now) for hit in session.new]
@@ -139,6 +142,8 @@ def _born(git: Git) -> bool:
 def staged(session: Session, git: Git, engine: Engine, options: ScanOptions) -> None:
     """The index against HEAD."""
 
+    from monitor.scan.history import staged as changed
+
     def hits(search: CommitSearch) -> Iterator[Hit]:
         yield from (seen.hit for seen in changed(git, search))
 
@@ -157,6 +162,8 @@ def commits(
     where: bool,
 ) -> None:
     """A range of commits; `where`: also in which branches each is, and whether still in HEAD."""
+
+    from monitor.scan.history import GitHistory, gathered, placed
 
     def hits(search: CommitSearch) -> Iterator[Hit]:
         history = GitHistory(git, wanted)
@@ -183,6 +190,9 @@ def _search(
     *,
     everything: bool,
 ) -> None:
+    from monitor.scan.commits import CommitSearch
+    from monitor.scan.run import ScanOutcome
+
     with git.blobs() as blobs:
         search = CommitSearch(engine, options, blobs, session.problem, everything=everything)
         session.begin(search.worker)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from monitor.cli.common import json_text, paint, printable, severity_colour
-from monitor.scan.search import Hit
+
+if TYPE_CHECKING:
+    from monitor.scan.search import Hit
 
 __all__ = ["annotation", "as_dict", "print_annotation", "print_json", "print_text"]
 

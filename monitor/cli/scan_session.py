@@ -9,19 +9,20 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from detectors.match.engine import Engine, Worker
 from monitor.cli.common import fail, json_text, printable
 from monitor.cli.scan_lines import annotation, as_dict, print_annotation, print_json, print_text
 from monitor.domain.model import Finding
-from monitor.scan.accepted import AcceptedEntry as Accepted
-from monitor.scan.run import ScanOutcome, scan_stream
-from monitor.scan.run import scan as scan_all
-from monitor.scan.search import Hit, ScanOptions
 from monitor.scan.walk import FileEntry, walk
+
+if TYPE_CHECKING:
+    from detectors.match.engine import Engine, Worker
+    from monitor.scan.accepted import AcceptedEntry as Accepted
+    from monitor.scan.run import ScanOutcome
+    from monitor.scan.search import Hit, ScanOptions
 
 __all__ = ["ScanFormat", "Session"]
 
@@ -82,6 +83,9 @@ class Session:
     def run(
         self, engine: Engine, options: ScanOptions, threads: int, *, gitignore: bool, git: bool, max_size: int | None
     ) -> None:
+
+        from monitor.scan.run import scan as scan_all
+        from monitor.scan.run import scan_stream
 
         self.begin(engine.worker())
         if self.paths == ["-"]:

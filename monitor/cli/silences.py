@@ -24,11 +24,11 @@ from monitor.cli.common import (
 )
 from monitor.cli.kit import FormatOption, emit_list, emit_one, spoken
 from monitor.common.wording import moment, stamp
-from monitor.routing.routes import Silence, labels
 
 if TYPE_CHECKING:
     from monitor.config.config import Config
     from monitor.domain.incidents import Incident
+    from monitor.routing.routes import Silence
     from monitor.store.silences import Hushed, SilenceRule
 
 app = command_app(
@@ -136,6 +136,7 @@ def end(
 def holding(settings: Config, rules: Sequence[SilenceRule], incident: Incident) -> list[dict[str, Any]]:
     """The silences by what incidents are that hold this one back now, as `list` has them, with `places`: how many of
     its newest ten they take, and `of`."""
+    from monitor.routing.routes import labels
     from monitor.store.silences import silence_of
 
     now = time.time()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import socket
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +13,9 @@ from monitor.cli.common import ConfigOption, command_app, complete_sinks, fail, 
 from monitor.cli.kit import FormatOption, emit_list, emit_one
 from monitor.common.http import Http, RemoteError
 from monitor.common.notification import Notification, Receipt
-from sinks.base import Closes, SinkConfig
+
+if TYPE_CHECKING:
+    from sinks.base import SinkConfig
 
 app = command_app(
     no_args_is_help=True,
@@ -60,6 +62,7 @@ def check(
 
 async def _send(config: SinkConfig, host: str) -> Receipt | None:
     from sinks import load_sink
+    from sinks.base import Closes
 
     identity = f"test-{secrets.token_hex(8)}"
     notification = Notification(

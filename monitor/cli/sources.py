@@ -12,7 +12,6 @@ from monitor.cli.common import ConfigOption, command_app, paint, printable, read
 from monitor.cli.kit import FormatOption, emit, emit_list, table
 from monitor.common.wording import ago, moment
 from monitor.intake.ledger import Loss, total
-from monitor.sources.standing import standing
 
 if TYPE_CHECKING:
     pass
@@ -30,6 +29,8 @@ def sources(
     config: ConfigOption = None,
 ) -> None:
     """Show each source: how far it is, when it last stored something, and what was lost. No daemon has to run."""
+    from monitor.sources.standing import standing
+
     settings = read_config(config, enter=True, needs=("sources",))
     known = with_store(settings, lambda store: store.positions.all(), missing=lambda: {})
     rows = [one.row() for one in standing(settings.sources, known)]

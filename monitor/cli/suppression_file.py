@@ -7,13 +7,14 @@ import re
 import tomllib
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from detectors.fingerprint import fingerprint
 from monitor.common.problems import short
 from monitor.common.text import toml_error
-from monitor.store.suppressed import until_text
-from monitor.store.suppressions import Wanted
+
+if TYPE_CHECKING:
+    from monitor.store.suppressions import Wanted
 
 __all__ = ["SuppressionFileError", "read", "write"]
 
@@ -29,6 +30,8 @@ class SuppressionFileError(Exception):
 
 def write(wanted: Sequence[Wanted], key: bytes, *, as_json: bool = False) -> str:
     """What `read` takes with the same `key`."""
+    from monitor.store.suppressed import until_text
+
     check = _check(key)
     rows = [{"fingerprint": one.fingerprint, "until": until_text(one.until), "reason": one.reason} for one in wanted]
     if as_json:
@@ -63,6 +66,8 @@ def read(data: bytes, key: bytes, *, now: float) -> tuple[list[Wanted], int]:
 
 
 def _wanted(row: Any, place: str) -> Wanted:
+    from monitor.store.suppressions import Wanted
+
     if not isinstance(row, dict):
         raise SuppressionFileError(f"{place}: must be a table")
     if unknown := sorted(row.keys() - set(_KEYS)):

@@ -9,13 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from detectors.author.trial import Report, Sample, as_entry, search, summary
 from detectors.rules.rule import Rule, RuleError
-from detectors.rules.syntax import diagnose, re2_problem
 from monitor.cli.common import (
     ConfigOption,
     command_app,
@@ -32,6 +30,9 @@ from monitor.cli.common import (
 from monitor.cli.kit import Format, FormatOption, emit, emit_one
 from monitor.common.field_names import identifier
 from monitor.routing.fold import field_of
+
+if TYPE_CHECKING:
+    from detectors.author.trial import Report, Sample
 
 app = command_app()
 
@@ -132,6 +133,8 @@ def try_pattern(
 
 
 def _allowlist(patterns: Iterable[str]) -> None:
+    from detectors.rules.syntax import re2_problem
+
     for pattern in patterns:
         if (problem := re2_problem(pattern)) is not None:
             fail(f"--allow {printable(pattern)}: {printable(str(problem))}", 2)
@@ -166,6 +169,7 @@ def _watch(once: Any, paths: Sequence[Path]) -> None:
 def _rule(pattern: str | None, rule_id: str | None, config: Path | None) -> Rule:
     """The rule to try. Ends with exit code 2 and a caret under the place where a pattern is wrong."""
     from detectors.rules.packfile import load_file
+    from detectors.rules.syntax import diagnose
 
     if pattern is not None and pattern.startswith("@"):
         path = Path(pattern[1:])
@@ -204,6 +208,8 @@ def _rule(pattern: str | None, rule_id: str | None, config: Path | None) -> Rule
 
 
 def _samples(files: Sequence[str], text: str | None) -> list[Sample]:
+    from detectors.author.trial import Sample
+
     samples = [Sample("--text", text.encode())] if text is not None else []
     if text is None and not files:
         files = ["-"]
@@ -240,6 +246,7 @@ def _run(
     from rich.console import Console
     from rich.progress import Progress
 
+    from detectors.author.trial import as_entry, search, summary
     from detectors.match.engine import Engine
     from monitor.site import read_rules
 

@@ -14,7 +14,7 @@ import time
 import tty
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection, HTTPException
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
@@ -22,7 +22,9 @@ import typer
 from monitor.cli.common import ConfigOption, command_app, json_text, read_config, started
 from monitor.cli.kit import Format, FormatOption, emit_one
 from monitor.common.listen import split_listen
-from monitor.config.config import Config
+
+if TYPE_CHECKING:
+    from monitor.config.config import Config
 
 app = command_app(help="Show what the monitor does now: sources, sinks, queue, losses and the cost of rules.")
 

@@ -29,15 +29,14 @@ from monitor.cli.kit import Format, FormatOption, emit_list, emit_one, field
 from monitor.common.text import token_like
 from monitor.common.wording import stamp
 from monitor.config import state
-from monitor.site import build_engine, make_redactor, read_rules
-from monitor.verify.probe import Probe, load_probes, probe_of
-from monitor.verify.verifier import ProbeVerdict, Verifier
 
 if TYPE_CHECKING:
     from monitor.config.config import Config
     from monitor.domain.incidents import Validity
     from monitor.store import Store
     from monitor.verify.config import VerifyConfig
+    from monitor.verify.probe import Probe
+    from monitor.verify.verifier import ProbeVerdict
 
 app = command_app()
 
@@ -159,7 +158,9 @@ def _ask_about(
 ) -> tuple[ProbeVerdict, str]:
     """Ask about a stored incident, and keep the answer with it; or about the secret that replaces its own."""
     from monitor.scanning.redact import Redactor
+    from monitor.site import build_engine
     from monitor.verify.asker import Asker, WrongValueError
+    from monitor.verify.verifier import Verifier
 
     known = with_store(settings, lambda store: store.incidents.get(ref))
     probe = _probe(known.rule)
@@ -212,6 +213,9 @@ def _lines(verdict: ProbeVerdict, good: str) -> Iterable[str]:
 
 
 def _list(settings: VerifyConfig, form: Format) -> None:
+    from monitor.verify.probe import load_probes
+    from monitor.verify.verifier import Verifier
+
     verifier = Verifier(settings)
     probes = sorted(load_probes(), key=lambda probe: probe.provider)
     rows = [
@@ -261,6 +265,7 @@ def parts_from(given: Sequence[str]) -> dict[str, str]:
 def _rule_of(settings: Config, value: str) -> str:
     """What the rules take a value for. Ends the command where they do not know it."""
     from detectors.match.engine import Engine
+    from monitor.site import read_rules
 
     raw = value.encode()
     matches = Engine.build(read_rules(settings), settings.state_dir / "cache").worker().scan(raw)
@@ -270,6 +275,8 @@ def _rule_of(settings: Config, value: str) -> str:
 
 
 def _probe(rule: str) -> Probe:
+    from monitor.verify.probe import probe_of
+
     probe = probe_of(rule)
     if probe is None:
         fail(f"there is no probe for {printable(rule)}; `monitor verify list` shows those there are", 2)
@@ -278,6 +285,8 @@ def _probe(rule: str) -> Probe:
 
 def _allowed(settings: Config, probe: Probe, *, yes: bool) -> Config:
     """The configuration with this one provider allowed, if a person says so."""
+
+    from monitor.verify.verifier import Verifier
 
     where = Verifier(settings.verify).where(probe)
     if not yes:
@@ -292,5 +301,8 @@ def _allowed(settings: Config, probe: Probe, *, yes: bool) -> Config:
 
 
 async def _ask(settings: Config, rule: str, value: str, parts: Mapping[str, str], *, taken: bool) -> ProbeVerdict:
+    from monitor.site import make_redactor
+    from monitor.verify.verifier import Verifier
+
     redact = await asyncio.to_thread(make_redactor, settings)
     return await Verifier(settings.verify, redact=redact).ask(rule, value, parts, taken=taken)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import typer
 
 from monitor.cli import COMMANDS, GROUPS, app
 from tests.commands import walk
+from tests.monitor.cli.conftest import ROOT
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -50,3 +52,12 @@ def test_each_command_says_in_a_sentence_what_it_does_and_has_an_example() -> No
         for words, command in walk(group.get_command(typer.Context(group), name), (name,)):
             assert 10 < len(command.short_help or "") <= 110, words
             assert f"monitor {' '.join(words)}" in command.epilog, words
+
+
+def test_help_and_completion_load_nothing_that_a_command_works_with() -> None:
+    asked = (
+        "import importlib, sys; from monitor.cli import COMMANDS; [*map(importlib.import_module, COMMANDS.values())]\n"
+        "print({'aiohttp', 'hyperscan', 'pydantic', 're2', 'sqlalchemy', 'yaml'} & sys.modules.keys())"
+    )
+    answer = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert answer.stdout == "set()\n", "each is a tenth of a second: import it in the function that needs it"
