@@ -182,9 +182,10 @@ RELEASES ?= releases
 release: $(BIN)/python system-packages  ## KEY=…: test, build, sign and keep what the tag of this commit says (docs/release.md)
 	@$(BIN)/python packaging/release.py release "$(KEY)" "$(RELEASES)"
 
+# ONLY="wheel sbom site-archive" is without what needs root.
 .PHONY: reproducible
 reproducible: $(BIN)/python  ## build this commit twice, elsewhere and otherwise, and compare byte for byte
-	@$(BIN)/python packaging/release.py reproducible
+	@$(BIN)/python packaging/release.py reproducible $(ONLY)
 
 .PHONY: clean
 clean:  ## remove the environment, caches and build results (var/ and config.toml stay)

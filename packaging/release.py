@@ -16,12 +16,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BUILT = ("wheel", "sbom", "site-archive")  # targets
-ROOTS = ("packages", "image")  # those that make theirs twice in roots of Debian, and compare it, themselves
+BUILT = ("wheel", "sbom", "site-archive", "packages", "image")  # targets; the last two need root
 SUITES = {"deb12": "bookworm", "deb13": "trixie"}  # by what the version of a package says; others are for all
 KEYRING, SUMS = "exposure-monitor.gpg", "SHA256SUMS"
 # Of the second of two builds, which shall not show in what is built.
@@ -39,7 +38,9 @@ def main() -> None:
     command.add_argument("key", help="the gpg key that signs, by fingerprint or address")
     command.add_argument("folder", type=Path, help="where releases and the repository are kept")
     command.set_defaults(run=lambda given: release(given.key, given.folder.resolve()))
-    commands.add_parser("reproducible").set_defaults(run=lambda given: reproducible())
+    command = commands.add_parser("reproducible")
+    command.add_argument("targets", nargs="*", default=BUILT, help="of the Makefile")
+    command.set_defaults(run=lambda given: reproducible(given.targets))
     given = parser.parse_args()
     try:
         given.run(given)
@@ -53,18 +54,16 @@ def release(key: str, releases: Path) -> None:
     if reasons := [*refusals(ROOT, releases, number, key)]:
         raise RefusedError("\nrelease: ".join(reasons))
     with tempfile.TemporaryDirectory(prefix="release-") as folder:
-        makefile = (ROOT / "Makefile").read_text()
-        roots = (target for target in ROOTS if re.search(rf"^{target}:", makefile, re.MULTILINE))
-        dist = build(Path(folder) / "clone", ("test", *BUILT, *roots))
+        dist = build(Path(folder) / "clone", ("test", *BUILT))
         print(f"{number} is in {publish(dist, releases, number, key)}, for apt in {releases / 'apt'}")
 
 
-def reproducible() -> None:
+def reproducible(targets: Sequence[str]) -> None:
     """Two builds of this commit, of unlike places, hours, languages and permissions."""
     with tempfile.TemporaryDirectory(prefix="release-") as folder:
-        first = sums(build(Path(folder) / "one", BUILT))
+        first = sums(build(Path(folder) / "one", targets))
         before = os.umask(0o002)
-        second = sums(build(Path(folder) / "another/of/a/longer/name", BUILT, OTHER))
+        second = sums(build(Path(folder) / "another/of/a/longer/name", targets, OTHER))
         os.umask(before)
     print(first, end="")
     if unlike := sorted({*first.splitlines()} ^ {*second.splitlines()}):
@@ -95,13 +94,14 @@ def refusals(root: Path, releases: Path, number: str, key: str) -> Iterator[str]
         yield f"CHANGELOG.md has no section “{number} - ” with a date"
 
 
-def build(clone: Path, targets: Iterable[str], settings: Mapping[str, str] | None = None) -> Path:
+def build(clone: Path, targets: Sequence[str], settings: Mapping[str, str] | None = None) -> Path:
     """What these targets of the Makefile build of the present commit, in a clean clone of it."""
     run("git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(clone))
     run("git", "checkout", "--quiet", "--detach", run("git", "rev-parse", "HEAD", cwd=ROOT).strip(), cwd=clone)
     when = run("git", "log", "-1", "--format=%ct", cwd=clone).strip()
     environment = {**os.environ, "SOURCE_DATE_EPOCH": when, **(settings or {})}
-    for target in targets:
+    makefile = (clone / "Makefile").read_text()
+    for target in (target for target in targets if re.search(rf"^{target}:", makefile, re.MULTILINE)):
         print(f"make {target}", file=sys.stderr)
         done = subprocess.run(["make", target], cwd=clone, env=environment, stdin=subprocess.DEVNULL, check=False)
         if done.returncode:
