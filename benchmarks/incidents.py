@@ -22,6 +22,7 @@ from typing import Any
 from sqlalchemy import insert
 
 from monitor.store import Store
+from monitor.store.incidents import cursor
 from monitor.store.schema import audit, findings, incidents
 from monitor.store.transaction import Transaction
 
@@ -29,6 +30,7 @@ __all__ = ["fill", "main"]
 
 _BATCH = 5_000
 _STATES = ("open", "acknowledged", "resolved", "resolved", "resolved", "resolved", "resolved", "resolved")
+UNRESOLVED = ("open", "acknowledged")
 _SEVERITIES = ("info", "low", "medium", "high", "critical")
 _NOW = 1_800_000_000.0
 
@@ -100,6 +102,7 @@ def _findings(tx: Transaction, numbers: range, cases: int) -> None:
 async def _measure(store: Store, times: int) -> None:
     asked = store.incidents
     one = _id(7)[:16]
+    middle = cursor("urgent", (await asked.find(limit=1, offset=12_000, order="urgent", states=UNRESOLVED))[0])
     questions: dict[str, Callable[[], Awaitable[object]]] = {
         "list": lambda: asked.find(limit=100, locations=True),
         "list --state open": lambda: asked.find(limit=100, states=["open"], locations=True),
@@ -111,6 +114,12 @@ async def _measure(store: Store, times: int) -> None:
         "list --search (nothing)": lambda: asked.find(limit=100, search="nothing like it", locations=True),
         "list --since (a minute)": lambda: asked.find(limit=100, since=_NOW - 60, locations=True),
         "list, page 500": lambda: asked.find(limit=100, offset=50_000, locations=True),
+        "page, most urgent": lambda: asked.find(limit=51, order="urgent", states=UNRESOLVED, locations=True),
+        "page, urgent, the middle": lambda: asked.find(
+            limit=51, order="urgent", states=UNRESOLVED, after=middle, locations=True
+        ),
+        "page, urgent, all states": lambda: asked.find(limit=51, order="urgent", locations=True),
+        "count, unresolved": lambda: asked.count(states=UNRESOLVED),
         "count": asked.count,
         "count --state open": lambda: asked.count(states=["open"]),
         "show": lambda: asked.get(one),

@@ -27,6 +27,7 @@ from rich.text import Text
 from detectors.rules.template import expand
 from monitor.cli.common import person
 from monitor.cli.top_page import page
+from monitor.web.console.pages import HERE
 from tests.detectors import texts
 from tests.fakes.intake import until
 from tests.fakes.ports import free_port
@@ -225,9 +226,9 @@ def mail_svg(mail: str, height: int) -> str:
 
 def page_svg(document: str, height: int) -> str:
     """The upper part of a page of ours, in its own style."""
-    style = re.findall(r"(?s)<style>(.*?)</style>", document)[0]
+    styles = re.findall(r"(?s)<style>(.*?)</style>", document) or [(HERE / "static" / "console.css").read_text("utf-8")]
     body = document.partition("<body>")[2].partition("</body>")[0]
-    return _drawn(body, f"{_STYLE}{style}.page h1{{font-size:24px}}", height)
+    return _drawn(body, f"{_STYLE}{styles[0]}.page h1{{font-size:24px}}", height)
 
 
 def _drawn(body: str, style: str, height: int) -> str:

@@ -113,6 +113,7 @@ class IncidentView:
     resolution: str | None = None  # revoked, false_positive, …; set exactly when resolved
     actor: str | None = None  # who changed its state last, a person or the monitor
     note: str = ""  # what they said about it
+    decided_at: datetime | None = None
     merged: str | None = None  # the incident that it went into
     confidence: str = ""  # high, medium, low
     first_logged: datetime | None = None  # the earliest time that a record with it has itself

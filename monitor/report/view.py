@@ -54,7 +54,7 @@ def view(
     first, first_at = (book.advice(_facts(incident, book, run)), book.where) if book else (FIRST_STEP, "")
     if run is not None and run.next is not None and run.next.claims != "revoked":
         first, first_at = f"{run.next.title}.", ""
-    actor, note = joined.decided.get(incident.id, (None, ""))
+    actor, note, decided_at = joined.decided.get(incident.id, (None, "", None))
     return IncidentView(
         id=incident.id,
         fingerprint=incident.fingerprint,
@@ -77,6 +77,7 @@ def view(
         resolution=incident.resolution,
         actor=actor,
         note=note,
+        decided_at=None if decided_at is None else _time(decided_at),
         merged=incident.merged,
         confidence=incident.confidence,
         first_logged=None if incident.first_logged is None else _time(incident.first_logged),

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, TypedDict, Unpack
+from typing import Any, Literal, TypedDict, Unpack, get_args
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal,
+    select,
+    tuple_,
+    update,
+)
 
 from monitor.common.notification import State
-from monitor.common.severity import Severity
+from monitor.common.severity import SEVERITIES, Severity, rank
 from monitor.common.text import clean
-from monitor.domain.incidents import Action, Incident, IncidentChange, transition
+from monitor.domain.incidents import Action, Incident, IncidentChange, Validity, transition
 from monitor.domain.incidents import assign as hand_to
-from monitor.domain.model import Resolution
+from monitor.domain.model import Confidence, Resolution
 from monitor.routing.routes import IncidentPlace
 from monitor.store import groups, runs
 from monitor.store.changes import newest_of
@@ -28,12 +40,12 @@ from monitor.store.rows import (
     narrowed,
     rows_among,
 )
-from monitor.store.schema import findings, incidents, suppressions
+from monitor.store.schema import drills, findings, incidents, suppressions
 from monitor.store.sealing import touch
 from monitor.store.trail import append, entries_of, entry
 from monitor.store.transaction import StoreRepository, Transaction, durably, read_only
 
-__all__ = ["Filter", "Incidents", "change_state", "remark", "update_incidents"]
+__all__ = ["Filter", "Incidents", "Order", "change_state", "cursor", "remark", "update_incidents"]
 
 _LONGEST_LIST = 10_000
 _CHANGING = tuple(column.name for column in incidents.c if column.name not in ("id", "fingerprint"))
@@ -45,16 +57,25 @@ _UPDATE = (
 _PREVIEWS = select(incidents.c.fingerprint, incidents.c.masked).where(any_of(incidents.c.fingerprint))
 
 
+Order = Literal["recent", "urgent"]  # last seen first; open before acknowledged, worst first, oldest first
+
+
 class Filter(TypedDict, total=False):
     """What is asked for; what is empty takes all."""
 
     states: Collection[State]
     severities: Collection[Severity]
+    confidences: Collection[Confidence]
     rules: Collection[str]
+    owner: str | None
+    validity: Validity | None
+    drill: bool | None
     source: str | None
+    host: str | None
+    service: str | None
     repository: str | None  # seen in its history
     since: float | None  # seen at or after
-    search: str | None  # in name, rule, path, preview
+    search: str | None  # in name, rule, path, preview; begins an id or a fingerprint
 
 
 class Incidents(StoreRepository):
@@ -68,10 +89,16 @@ class Incidents(StoreRepository):
         limit: int = 100,
         offset: int = 0,
         locations: bool = False,
+        order: Order = "recent",
+        after: str = "",
         **filters: Unpack[Filter],
     ) -> list[Incident]:
-        """Last seen first."""
-        query = _filtered(connection, filters).order_by(incidents.c.last_seen.desc(), incidents.c.id)
+        """`after`: where the list goes on, as `cursor` names a place in that order. Raises ValueError where it names
+        none."""
+        query = _filtered(connection, filters)
+        if after:
+            query = query.where(_behind(order, after))
+        query = query.order_by(*_ORDERS[order])
         rows = connection.execute(query.limit(min(limit, _LONGEST_LIST)).offset(offset)).all()
         places = load_locations(connection, [row.id for row in rows]) if locations else {}
         return [incident_from(row, places.get(row.id, ())) for row in rows]
@@ -201,22 +228,61 @@ def _get(connection: Connection, ref: str) -> Incident:
     return incident_from(row, load_locations(connection, [row.id]).get(row.id, ()))
 
 
+_URGENCY = case({state: 10 * n for n, state in enumerate(get_args(State))}, value=incidents.c.state) - case(
+    {severity: rank(severity) for severity in SEVERITIES}, value=incidents.c.severity
+)
+_ORDERS: Mapping[Order, Sequence[ColumnElement[Any]]] = {
+    "recent": (incidents.c.last_seen.desc(), incidents.c.id),
+    "urgent": (_URGENCY, incidents.c.first_seen, incidents.c.id),
+}
+
+
+def cursor(order: Order, last: Incident) -> str:
+    """The place behind this one in a list of that order."""
+    if order == "recent":
+        return f"{last.last_seen!r}_{last.id}"
+    return f"{10 * get_args(State).index(last.state) - rank(last.severity)}_{last.first_seen!r}_{last.id}"
+
+
+def _behind(order: Order, after: str) -> ColumnElement[bool]:
+    *said, last = after.split("_")
+    try:
+        *urgency, seen = map(float, said)
+        if len(urgency) != len(_ORDERS[order]) - 2:
+            raise ValueError
+    except ValueError:
+        raise ValueError("it names no place in this list") from None
+    if order == "recent":
+        return (incidents.c.last_seen < seen) | ((incidents.c.last_seen == seen) & (incidents.c.id > last))
+    place = tuple_(_URGENCY, incidents.c.first_seen, incidents.c.id)
+    return place > tuple_(literal(urgency[0]), literal(seen), literal(last))
+
+
 def _filtered(connection: Connection, filters: Filter) -> Select[Any]:
     columns = incidents.c
     query = select(incidents)
     for column, wanted in (
         (columns.state, filters.get("states")),
         (columns.severity, filters.get("severities")),
+        (columns.confidence, filters.get("confidences")),
         (columns.rule, filters.get("rules")),
     ):
         if wanted:
             # An expression: of a column itself SQLite 3.53 expects few rows to match, and reads and sorts them all.
             query = query.where((column + "").in_(list(wanted)))
-    since, source = filters.get("since"), filters.get("source")
+    since, drill = filters.get("since"), filters.get("drill")
+    planted = columns.fingerprint.in_(select(drills.c.fingerprint))
+    places = (("source", findings.c.source), ("host", findings.c.node), ("service", findings.c.service))
     query = narrowed(
         query,
         None if since is None else columns.last_seen >= since,
-        None if source is None else columns.id.in_(select(findings.c.incident).where(findings.c.source == source)),
+        None if drill is None else planted if drill else ~planted,
+        *(columns[name] == said for name in ("owner", "validity") if (said := filters.get(name)) is not None),
+        *(
+            columns.id.in_(select(findings.c.incident).where(column == said))
+            for name, column in places
+            if (said := filters.get(name)) is not None
+        ),
     )
     if repository := filters.get("repository"):
         begin = clean(f"{repository}:")  # exactly: LIKE takes `Code` for `code`
@@ -230,6 +296,8 @@ def _filtered(connection: Connection, filters: Filter) -> Select[Any]:
             within(columns.name, search, autoescape=True)
             | within(columns.rule, search, autoescape=True)
             | within(columns.masked, search, autoescape=True)
+            | columns.id.startswith(search, autoescape=True)
+            | columns.fingerprint.startswith(search, autoescape=True)
             | columns.id.in_(somewhere)
         )
     return query

@@ -15,7 +15,7 @@ from monitor.store.schema import actions, audit
 
 __all__ = ["join"]
 
-_DECIDED = select(audit.c.incident, audit.c.actor, audit.c.note).where(audit.c.seq.in_(latest_decision()))
+_DECIDED = select(audit.c.incident, audit.c.actor, audit.c.note, audit.c.at).where(audit.c.seq.in_(latest_decision()))
 _ACTIONS = select(actions).where(any_of(actions.c.incident)).order_by(actions.c.planned_at.desc())
 
 
@@ -23,7 +23,7 @@ def join(connection: Connection, incidents: Sequence[Incident], *, acted: bool =
     """`acted`: with their actions."""
     ids = [one.id for one in incidents]
     return Joined(
-        decided={row.incident: (row.actor, row.note) for row in rows_among(connection, _DECIDED, ids)},
+        decided={row.incident: (row.actor, row.note, row.at) for row in rows_among(connection, _DECIDED, ids)},
         runs=load_runs(connection, ids),
         drills=frozenset(drills_among(connection, (one.fingerprint for one in incidents))),
         actions=grouped(

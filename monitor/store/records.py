@@ -89,7 +89,7 @@ class AlertBatch:
 class Joined:
     """What is stored about incidents besides, and shown with them."""
 
-    decided: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # incident → who changed its state last, note
+    decided: Mapping[str, tuple[str, str, float]] = field(default_factory=dict)  # who changed its state, note, when
     runs: Mapping[str, RunbookRun] = field(default_factory=dict)  # incident → its runbook under way, or ended
     drills: frozenset[str] = frozenset()  # fingerprints that were planted
     actions: Mapping[str, Sequence[ActionRun]] = field(default_factory=dict)  # incident → its actions, newest first

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import html
 import json
 import os
 import re
@@ -230,8 +231,13 @@ async def http(
 
     for path in ("/metrics", "/status", "/healthz", "/readyz", "/", "/nothing"):
         await get(path)
-    listing = await get("/incidents")
+    listing = await get("/incidents?state=all")
     ids = re.findall(r'href="/incidents/(\w+)"', listing)
+    while following := re.search(r'rel="next" href="([^"]+)"', listing):
+        listing = await get(html.unescape(following[1]))
+        ids += re.findall(r'href="/incidents/(\w+)"', listing)
+    for path in ("/incidents.csv?state=all", "/incidents.jsonl?state=all", "/incidents?severity=nothing"):
+        await get(path)
     assert len(ids) >= len(canaries) // 2
     for name in ids:
         page = await get(f"/incidents/{name}")

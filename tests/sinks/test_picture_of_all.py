@@ -51,7 +51,7 @@ SHOWN: Mapping[str, Callable[[Notification], str]] = {
     "teams": _chat("teams"),
     "terminal": lambda told: "\n".join(line.plain for line in render(told, width=300)),
     "alertmanager": lambda told: _data(alerts(told, NOW, timedelta(hours=1))),
-    "page": lambda told: html.unescape(re.sub(r"<[^>]+>", " ", pages.incident(told.incidents[0], None, []))),
+    "page": lambda told: html.unescape(re.sub(r"<[^>]+>", " ", pages.incident(told.incidents[0], None, [], NOW))),
 }
 
 

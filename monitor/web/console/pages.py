@@ -1,109 +1,93 @@
-"""What each page says. Pure."""
+"""What each page says: templates, in which nothing from outside is markup. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from monitor.common import wording
 from monitor.common.notification import IncidentView
-from monitor.common.wording import (
-    decision,
-    following,
-    moment,
-    next_step,
-    origin,
-    place,
-    stands,
-    steps,
-    sure,
-    title,
-    works,
-)
+from monitor.common.text import printable, web_address
 from monitor.runbook import Runbook
-from monitor.runbook.progress import RunbookRun, Task
+from monitor.runbook.progress import RunbookRun
 from monitor.store import AuditEntry
-from monitor.web.console.markup import document, link, table, tag
+from monitor.web.console.query import CHOICES, TEXTS, ListQuery
 
-__all__ = ["book", "incident", "incidents"]
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+__all__ = ["HERE", "IncidentPage", "book", "incident", "incidents"]
+
+HERE = Path(__file__).parent
 
 
-def incident(shown: IncidentView, run: RunbookRun | None, history: Sequence[AuditEntry]) -> str:
+@dataclass(frozen=True, slots=True)
+class IncidentPage:
+    """A page of the list: what is on it, of how many, and where the next one begins."""
+
+    shown: Sequence[IncidentView]
+    total: int
+    query: ListQuery
+    next: str = ""  # place behind the last one; empty: there is no other
+
+
+def incident(shown: IncidentView, run: RunbookRun | None, history: Sequence[AuditEntry], now: datetime) -> str:
     """`run`: of its runbook, under way or ended."""
-    rows = [
-        ("what", title(shown)),
-        ("rule", shown.rule),
-        ("severity", ", ".join(filter(None, (shown.severity, sure(shown))))),
-        ("state", decision(shown) or stands(shown)),
-        ("owner", shown.owner or "nobody"),
-        *((("merged into", link(f"/incidents/{shown.merged}", shown.merged)),) if shown.merged else ()),
-        ("secret", shown.masked),
-        ("works", works(shown) or "its issuer was not asked"),
-        ("fingerprint", shown.fingerprint),
-        ("first logged", moment(shown.first_logged) if shown.first_logged else "the log does not say"),
-        ("first seen", moment(shown.first_seen)),
-        ("last seen", moment(shown.last_seen)),
-        ("occurrences", f"{shown.occurrences:,}"),
-        *sorted(shown.labels.items()),
-    ]
-    body: list[str] = [tag("h1", title(shown)), table(rows)]
-    if shown.state != "resolved":
-        body.append(tag("p", tag("b", "First:"), " ", shown.first_step))
-    if shown.runbook:
-        body.append(tag("p", link(shown.runbook, "Runbook")))
-    if run is not None:
-        how_far = steps(shown) or f"{run.done} of {len(run.tasks)} done"
-        body += [tag("h2", "Steps"), tag("p", f"{run.title}: {how_far}"), table(map(_task, run.tasks))]
-    state = "Acknowledge" if shown.state == "open" else "Resolve"
-    for label, command in ((state, following(shown)), ("Next", next_step(shown))):
-        if command:
-            body.append(tag("p", f"{label}: ", tag("code", command)))
-    body += [tag("h2", "Where"), table(_places(shown))]
-    if shown.occurrences > len(shown.locations):
-        body.append(tag("p", f"and {shown.occurrences - len(shown.locations):,} more, before these"))
-    body += [tag("h2", "History"), table(map(_entry, history))]
-    return document(title(shown), *body)
+    return _render("incident.html", now, incident=shown, run=run, history=history)
 
 
-def incidents(shown: Sequence[IncidentView]) -> str:
-    heads = ("id", "severity", "state", "works", "what", "secret", "times", "last seen", "where")
-    rows = [
-        (
-            link(f"/incidents/{item.id}", item.id),
-            item.severity,
-            item.state,
-            item.validity or "-",
-            title(item),
-            item.masked,
-            f"{item.occurrences:,}",
-            moment(item.last_seen),
-            place(item.locations[0]) if item.locations else "-",
-        )
-        for item in shown
-    ]
-    return document("Incidents", tag("h1", "Incidents"), table(rows, heads) if rows else tag("p", "There are none."))
+def incidents(page: IncidentPage, now: datetime) -> str:
+    return _render("incidents.html", now, page=page, query=page.query, choices=CHOICES, texts=TEXTS)
 
 
-def book(shown: Runbook) -> str:
-    return document(shown.title, tag("h1", shown.title), tag("pre", shown.text()))
+def book(shown: Runbook, now: datetime) -> str:
+    return _render("runbook.html", now, book=shown)
 
 
-def _places(shown: IncidentView) -> list[tuple[str, ...]]:
-    return [
-        (
-            origin(one),
-            place(one),
-            moment(when) if (when := one.logged_at or one.time) else "",
-            one.context or "",
-            link(one.url, "open") if one.url else "",
-        )
-        for one in shown.locations
-    ]
+def _render(template: str, now: datetime, **what: Any) -> str:
+    return environment().get_template(template).render(now=now, wording=wording, **what)
 
 
-def _task(task: Task) -> tuple[str, ...]:
-    when = f"since {moment(task.since)}" if task.over else f"due {moment(task.deadline)}"
-    return task.id, task.title, task.state, task.owner or "", when, task.note
+@cache
+def environment() -> Environment:
+    """Made at the first page: most starts show none."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    def text(value: object) -> object:
+        if value is None or isinstance(value, Markup):
+            return value or ""
+        return "\n".join(map(printable, str(value).split("\n")))
+
+    made = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=text,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(away=_away, ago=_ago, iso=wording.instant, moment=wording.moment, until=_until)
+    return made
 
 
-def _entry(entry: AuditEntry) -> tuple[str, ...]:
-    became = f" as {entry.resolution}" if entry.resolution else ""
-    return moment(entry.at), entry.action + became, entry.step or "", entry.actor, entry.note
+def _away(address: str | None) -> str | None:
+    """An address elsewhere that may be followed."""
+    return address if address and web_address(address) is not None else None
+
+
+def _since(at: datetime | float, now: datetime) -> float:
+    return (now - (at if isinstance(at, datetime) else datetime.fromtimestamp(at, UTC))).total_seconds()
+
+
+def _ago(at: datetime | float, now: datetime) -> str:
+    return f"{wording.ago(_since(at, now))} ago"
+
+
+def _until(at: datetime | float, now: datetime) -> str:
+    left = -_since(at, now)
+    return f"in {wording.ago(left)}" if left >= 0 else f"{wording.ago(-left)} overdue"

@@ -65,7 +65,7 @@ def test_what_the_issuer_said_is_evidence_and_its_absence_is_said() -> None:
 
 def test_the_document_tells_what_an_alert_does_in_its_words() -> None:
     asked = replace(INCIDENT, verified=Verified("valid", T, "GitHub takes it", facts={"last_use": "never"}))
-    joined = Joined(decided={"i1": ("bob", "new key")}, drills=frozenset({INCIDENT.fingerprint}))
+    joined = Joined(decided={"i1": ("bob", "new key", 1_700_000_000.0)}, drills=frozenset({INCIDENT.fingerprint}))
     text = markdown(dossier(incident=asked, joined=joined)).replace("\\", "")
     assert text.startswith("# Incident i1: Drill: GitHub token\n")
     assert "| works | valid: GitHub takes it (last use never), asked 2027-01-15 08:00:00 UTC |" in text

@@ -42,9 +42,11 @@ def test_a_run_under_way_says_what_is_next_and_an_ended_one_nothing() -> None:
 def test_what_is_kept_beside_it_is_in_the_picture_and_that_of_others_is_not() -> None:
     said = Verified("valid", 5.0, "it works")
     asked = replace(INCIDENT, state="resolved", resolution="wont_fix", merged="j", verified=said)
-    joined = Joined(decided={"i": ("ada", "twice")}, drills=frozenset({"f"}))
+    joined = Joined(decided={"i": ("ada", "twice", 1_700_000_000.0)}, drills=frozenset({"f"}))
     shown = view(asked, joined)
     assert (shown.actor, shown.note, shown.drill, shown.merged) == ("ada", "twice", True, "j")
+    assert shown.decided_at is not None
+    assert shown.decided_at.timestamp() == 1_700_000_000.0
     assert (shown.validity, shown.verdict) == ("valid", "it works")
     other = view(replace(INCIDENT, id="j", fingerprint="g"), joined)
     assert (other.actor, other.note, other.drill, other.asked_at) == (None, "", False, None)

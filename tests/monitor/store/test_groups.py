@@ -129,7 +129,7 @@ async def test_what_is_taken_back_by_hand_is_no_sighting(opener, clock: Clock, c
     assert (incident.reopens, incident.state) == (0, "open")
     [leased] = await store.outbox.lease("chat", "me:1:x", 60)
     assert leased.reason == "reopened_by_hand"
-    assert leased.joined.decided[incident.id] == ("bob", "wrong one")
+    assert leased.joined.decided[incident.id][:2] == ("bob", "wrong one")
 
 
 async def test_members_of_a_digest_stay_together_until_one_becomes_an_alarm(opener, clock: Clock) -> None:  # type: ignore[no-untyped-def]

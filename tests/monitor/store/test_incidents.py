@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
+from monitor.common.severity import Severity
 from monitor.domain.incidents import TransitionError
 from monitor.store import Store
+from monitor.store.incidents import Order, cursor
 from tests.monitor.store.helpers import NOW, Clock, deliver, finding, fingerprint
 
 
@@ -43,7 +45,69 @@ async def test_filters(store: Store) -> None:
     assert await names(search="NPM TOK") == ["npm"]
     assert await names(search="100%/x") == ["npm"]
     assert await names(search="%%") == []
+    assert await names(search=fingerprint("b")[:9]) == ["npm"]
+    assert await names(owner="ada") == ["github-pat"]
+    assert await names(owner="nobody") == []
     assert [incident.rule for incident in await store.incidents.find(limit=1, offset=1)] == ["github-pat"]
+
+
+async def test_filters_by_place_confidence_validity_and_drill(store: Store) -> None:
+    await store.drills.plan([fingerprint("c")], pages=False)
+    await store.commit(
+        [
+            finding("a", confidence="low", service="billing"),
+            finding("b", 1, rule="npm", service="web"),
+            finding("c", 2, rule="drilled"),
+        ]
+    )
+
+    async def names(**filters: object) -> set[str]:
+        return {incident.rule for incident in await store.incidents.find(**filters)}  # type: ignore[arg-type]
+
+    everything = {"github-pat", "npm", "drilled"}
+    assert await names(confidences=["low"]) == {"github-pat"}
+    assert await names(service="web") == {"npm"}
+    assert await names(drill=True) == {"drilled"}
+    assert await names(drill=False) == everything - {"drilled"}
+    assert await names(validity="valid") == set()
+    host = (await store.incidents.get(fingerprint("a"))).locations[0].host
+    assert await names(host=host) == everything
+    assert await names(host="elsewhere") == set()
+
+
+@pytest.mark.parametrize("order", ["recent", "urgent"])
+async def test_pages_of_every_order_hold_each_incident_once(store: Store, order: Order) -> None:
+    severities: tuple[Severity, ...] = ("critical", "high", "low")
+    await store.commit(
+        [finding(f"{n}", n, severity=severities[n % 3], time=NOW + (7 * n) % 5) for n in range(23)]  # with equal times
+    )
+    for n in (3, 4):
+        await store.incidents.transition(fingerprint(f"{n}"), "ack", actor="ada")
+    whole = [one.id for one in await store.incidents.find(order=order)]
+    paged: list[str] = []
+    after = ""
+    while page := await store.incidents.find(limit=4, order=order, after=after):
+        paged += [one.id for one in page]
+        after = cursor(order, page[-1])
+    assert len(whole) == 23
+    assert paged == whole
+    for nowhere in ("x", "1", "a_b_c", "1_2_3_4"):
+        with pytest.raises(ValueError, match="names no place"):
+            await store.incidents.find(order=order, after=nowhere)
+
+
+async def test_the_most_urgent_is_open_worst_and_oldest(store: Store) -> None:
+    await store.commit(
+        [
+            finding("young", 1, severity="critical", time=NOW + 9),
+            finding("old", 2, severity="critical"),
+            finding("mild", 3, severity="low"),
+            finding("taken", 4, severity="critical"),
+        ]
+    )
+    await store.incidents.transition(fingerprint("taken"), "ack", actor="ada")
+    listed = [one.fingerprint for one in await store.incidents.find(order="urgent")]
+    assert listed == [fingerprint(name) for name in ("old", "young", "mild", "taken")]
 
 
 async def test_transitions_are_told_and_recorded(store: Store, clock: Clock) -> None:

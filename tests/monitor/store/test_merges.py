@@ -51,7 +51,7 @@ async def test_who_knew_it_is_told_where_it_went(url: str, clock: Clock) -> None
         leased = await lease(store, "chat")
         assert leased is not None
         assert (leased.reason, leased.key, leased.receipt is not None) == ("resolved", f"incident:{B}", True)
-        assert leased.joined.decided[B] == ("ada", f"merged into incident {A}: one token")
+        assert leased.joined.decided[B][:2] == ("ada", f"merged into incident {A}: one token")
         await store.outbox.sent(leased.id, None)
         clock.now += 301
         await store.groups.tick()

@@ -3,9 +3,13 @@ from __future__ import annotations
 import html
 import re
 from dataclasses import replace
+from datetime import timedelta
 
 from monitor import runbook
+from monitor.common.notification import IncidentView
 from monitor.web.console import pages
+from monitor.web.console.pages import IncidentPage
+from monitor.web.console.query import ListQuery
 from tests.fakes.notifications import NOW, RUN, incident
 
 
@@ -17,7 +21,7 @@ def test_the_page_answers_what_an_alert_does() -> None:
     shown = incident(
         run=RUN, owner="ada", labels={"role": "admin"}, validity="valid", verdict="GitHub takes it", asked_at=NOW
     )
-    text = text_of(pages.incident(shown, None, []))
+    text = text_of(pages.incident(shown, None, [], NOW))
     for words in (
         *(shown.name, shown.masked, "critical, high confidence", "ada", "admin"),
         *("payments on web-3, services", "/var/log/app/api.log:1042", "login with token=ghp_a1B2…"),
@@ -32,7 +36,7 @@ def test_the_page_answers_what_an_alert_does() -> None:
 
 def test_what_is_over_says_how_and_asks_for_nothing() -> None:
     ended = incident(state="resolved", resolution="wont_fix", actor="ada", note="twice", merged="8a" * 8)
-    page = pages.incident(ended, None, [])
+    page = pages.incident(ended, None, [], NOW)
     assert "resolved as wont_fix by ada: twice" in text_of(page)
     assert f'<a href="/incidents/{"8a" * 8}">' in page
     assert not re.search("First:|Next:|Claim:", page)
@@ -41,19 +45,62 @@ def test_what_is_over_says_how_and_asks_for_nothing() -> None:
 def test_a_place_without_a_line_or_elsewhere_is_shown_and_linked() -> None:
     here, there = incident().locations
     shown = incident(locations=(replace(here, line=None), replace(there, url="https://github.com/acme/web/issues/1")))
-    page = pages.incident(shown, None, [])
+    page = pages.incident(shown, None, [], NOW)
     assert "/var/log/app/api.log (byte 90112)" in page
     assert '<a href="https://github.com/acme/web/issues/1" rel="noreferrer">open</a>' in page
 
 
-def test_the_list_says_also_where_and_whether_it_works() -> None:
-    page = pages.incidents([incident(validity="valid", occurrences=1200, drill=True)])
-    for cell in ("Drill: GitHub personal access token", "1,200", "valid", "/var/log/app/api.log:1042"):
-        assert f"<td>{cell}</td>" in page
-    assert "There are none." in pages.incidents([])
+def page_of(*shown: IncidentView, total: int = 0, more: str = "", **said: str) -> str:
+    query = ListQuery.parse(said)
+    return pages.incidents(IncidentPage(shown, total or len(shown), query, more), NOW)
+
+
+def test_the_list_says_also_where_whether_it_works_who_holds_it_and_what_is_next() -> None:
+    held = incident(validity="valid", occurrences=1200, drill=True, run=RUN, state="acknowledged", owner="ada")
+    page = page_of(replace(held, decided_at=NOW - timedelta(minutes=7)))
+    assert f'<a href="/incidents/{held.id}">Drill: GitHub personal access token</a>' in page
+    text = " ".join(text_of(page).split())
+    assert "1,200" in text
+    assert RUN.deadline is not None
+    for words in (
+        *("critical drill", "acknowledged by ada, 7 min ago", "valid", "payments on web-3, services"),
+        *("/var/log/app/api.log:1042", RUN.title, "1 incident ·"),
+    ):
+        assert words in text, words
+
+
+def test_the_list_says_how_many_there_are_and_where_it_goes_on() -> None:
+    page = page_of(incident(), total=1501, more="5_1.0_aa", severity="high", q="a&b")
+    assert "1,501 incidents, 1 on this page" in " ".join(text_of(page).split())
+    assert 'rel="next" href="/incidents?severity=high&amp;q=a%26b&amp;after=5_1.0_aa"' in page
+    assert 'href="/incidents.csv?severity=high&amp;q=a%26b"' in page
+    assert 'href="/incidents?q=a%26b" aria-label="Without severity high"' in page
+    assert '<option value="high" selected>high</option>' in page
+
+
+def test_an_empty_list_says_what_else_there_is() -> None:
+    assert "Nothing is unresolved." in page_of()
+    assert "None match." in page_of(q="x")
+
+
+def test_what_is_shown_is_never_markup() -> None:
+    evil = "<i>\"'&\u202e{{ 7 * 7 }}"
+    shown = incident(name=evil, masked=evil, owner=evil, labels={"<b>": evil}, rule=evil, decided_at=NOW)
+    for page in (pages.incident(shown, None, [], NOW), page_of(shown)):
+        assert "<i>" not in page
+        assert "<b>:" not in page
+        assert "\u202e" not in page
+        assert "&lt;i&gt;&#34;&#39;&amp;\\u202e{{ 7 * 7 }}" in page
+
+
+def test_a_deadline_says_how_long_is_left_or_how_late_it_is() -> None:
+    assert RUN.deadline is not None
+    late = replace(RUN, overdue=True, deadline=NOW - timedelta(minutes=3))
+    assert '<span class="late">3 min overdue</span>' in page_of(incident(run=late))
+    assert "in 10 min" in page_of(incident(run=replace(RUN, overdue=False, deadline=NOW + timedelta(minutes=10))))
 
 
 def test_a_runbook_keeps_its_lines() -> None:
     book = runbook.load("github-token")
     assert book is not None
-    assert html.escape(book.text()) in pages.book(book)
+    assert book.text() in html.unescape(pages.book(book, NOW))
