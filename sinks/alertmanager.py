@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -61,6 +62,9 @@ class AlertmanagerConfig(SinkConfig):
     url: Annotated[str, http_url("http://alertmanager:9093", login="use token")]
     token: Credential | None = None
     hold: Duration = Field(default=86_400.0, gt=0)
+
+    def servers(self) -> Sequence[str]:
+        return (self.url,)
 
     @model_validator(mode="after")
     def _no_token_in_clear(self) -> Self:

@@ -45,6 +45,10 @@ class SinkConfig(Component):
         """Whether people act through it: it is told every turn, and what may be done."""
         return False
 
+    def servers(self) -> Sequence[str]:
+        """URLs that it sends to, also of those that speak no HTTP, with a port. Raises CredentialError."""
+        return ()
+
     def encrypted(self, key: str, url: str) -> str:
         """`url`, as it may carry a credential. Raises RemoteError when that would be readable on the way."""
         if in_the_clear(url) and not self.insecure:

@@ -10,7 +10,7 @@ import smtplib
 import socket
 import ssl
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -107,6 +107,9 @@ class EmailConfig(SinkConfig):
     password: Credential | None = None
     sender: MailAddress
     to: tuple[MailAddress, ...] = Field(min_length=1)
+
+    def servers(self) -> Sequence[str]:
+        return (f"{'smtps' if self.tls == 'tls' else 'smtp'}://{self.host}:{self.port or PORTS[self.tls]}",)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

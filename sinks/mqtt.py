@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import aiomqtt
@@ -56,6 +57,9 @@ class MqttSinkConfig(SinkConfig, BrokerKeys):
     type: Literal["mqtt"]
     topic: str = f"{NAME}/{{severity}}"
     retain: bool = False
+
+    def servers(self) -> Sequence[str]:
+        return (f"mqtts://{self.host}:{self.port or 8883}" if self.tls else f"mqtt://{self.host}:{self.port or 1883}",)
 
     @field_validator("topic")
     @classmethod

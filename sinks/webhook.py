@@ -7,7 +7,7 @@ import binascii
 import hashlib
 import hmac
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
@@ -64,6 +64,9 @@ class WebhookConfig(SinkConfig):
     signing_secret: Credential | None = None
     format: Literal["generic", "discord", "teams"] = "generic"
     max_body: int = Field(default=256 * 1024, ge=8 * 1024)
+
+    def servers(self) -> Sequence[str]:
+        return (self.url.resolve() if isinstance(self.url, Credential) else self.url,)
 
     @field_validator("url", mode="before")
     @classmethod

@@ -157,6 +157,7 @@ FLOORS = (
     "actions",
     "audit",
     "config",
+    "machine",
     "site status",
     "host",
     "daemon",

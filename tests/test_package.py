@@ -64,6 +64,7 @@ def test_every_file_the_packages_read_is_inside(wheel: Path) -> None:
     assert expected - inside == set()
     assert any(name.startswith("detectors/packs/") for name in inside)
     assert "monitor/config.example.toml" in inside  # what `monitor init` writes
+    assert "monitor/machine/exposure-monitor.service" in inside  # and with --install
     compiled = sorted(Path(name).suffix for name in inside if name.startswith("detectors/compiled/"))
     assert compiled == [".hsdb", ".hsdb", ".hsdb", ".rules"]
     assert not any(name.startswith(("tests/", "benchmarks/")) or "__pycache__" in name for name in inside)

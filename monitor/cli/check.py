@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import partial
 from glob import glob
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import typer
 
-from monitor.cli.common import ConfigOption, command_app, fail_if, paint, printable, read_config
+from monitor.cli.common import ConfigOption, command_app, fail_if, paint, person, printable, read_config
 from monitor.cli.kit import FormatOption, emit
 from monitor.common.http import Http, RemoteError
 from monitor.common.text import veiled
 from monitor.config.lines import lines
 from monitor.config.locate import ConfigError
 from monitor.config.state import database, existing_key
+from monitor.machine.finding import CheckFinding
 from monitor.sources.file.globs import Globs, literal
-from monitor.sources.file.rights import remedy
+from monitor.sources.file.rights import entered, mend, remedy
 
 if TYPE_CHECKING:
     from monitor.common.credential import Credential
@@ -35,26 +37,28 @@ _KINDS = ("configuration", "rules", "environment", "notice")  # what ends `monit
 _NAMED = 6  # rules named in one note
 
 
-class CheckFinding(NamedTuple):
-    """`kind` decides the exit code: configuration and rules 78, environment 1, notice 0."""
-
-    kind: Literal["configuration", "rules", "environment", "notice"]
-    key: str
-    message: str
-    line: int | None = None
+_EnvironmentOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--environment/--no-environment",
+        help="Also check all that the service needs of this host; or nothing that depends on it.",
+        show_default=False,
+    ),
+]
 
 
 @app.command(
-    epilog="Example: monitor check --config /etc/exposure-monitor/config.toml",
+    epilog="Examples:\n\n  monitor check --config /etc/exposure-monitor/config.toml\n\n  monitor check --environment",
     help="Check the configuration, the rules, and what they need of this machine; show all problems at once.\n\n"
     "Rules are compiled, and the examples of your own rules run (`monitor rules test` runs all). Credentials are "
-    "resolved (and not shown), paths and the state folder tried, sinks constructed; nothing is sent. Exit code 78: the "
-    "configuration or a rule is wrong; 1: only this machine is.",
+    "resolved (and not shown), paths and the state folder tried, sinks constructed; nothing is sent.\n\n"
+    "With --environment also this host, by the service's unit and as its user (as root): limits of files and inotify, "
+    "the clock, the disk, rights, whether servers of sinks can be reached, what drop-ins undo; each with the command "
+    "that mends it.\n\n"
+    "Exit code 78: the configuration or a rule is wrong; 1: only this machine is.",
 )
 def check(
-    environment: Annotated[
-        bool, typer.Option("--environment/--no-environment", help="Also check what depends on this machine.")
-    ] = True,
+    environment: _EnvironmentOption = None,
     form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
@@ -64,14 +68,15 @@ def check(
     settings: Config | None = None
     name = ""
     try:
-        settings = read_config(config, enter=environment)
+        settings = read_config(config, enter=environment is not False)
         name = str(settings.path)
         findings += _impossible(settings)
-        findings += _database(settings, reach=environment)
+        findings += _database(settings, reach=environment is not False)
         findings += _notices(settings)
-        if environment:
+        if environment is not False:
             findings += _key(settings)
             findings += _environment(settings)
+            findings += _places(settings) if environment is None else _host(settings)
         findings += _rules(settings)
     except ConfigError as error:
         name = str(error.path or "configuration")
@@ -91,14 +96,11 @@ def check(
         findings = [finding._replace(line=places.get(finding.key)) for finding in findings]
 
     name = veiled(name)
-    findings = [finding._replace(key=veiled(finding.key), message=veiled(finding.message)) for finding in findings]
-    findings.sort(key=lambda finding: (_KINDS.index(finding.kind), finding.line is None, finding.line or 0))
+    findings = sorted(map(_veiled, findings), key=lambda one: (_KINDS.index(one.kind), one.line is None, one.line or 0))
 
     def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         for finding in findings:
-            place = f"{name}:{finding.line}" if finding.line else name
-            mark = paint("note: ", "cyan") if finding.kind == "notice" else ""
-            yield printable(f"{place}: ") + mark + printable(": ".join(filter(None, (finding.key, finding.message))))
+            yield from _shown(finding, name)
         wrong = sum(finding.kind != "notice" for finding in findings)
         if wrong:
             yield paint(f"{wrong} problem{'s' if wrong > 1 else ''}", "red", bold=True)
@@ -109,6 +111,21 @@ def check(
     kinds = {finding.kind for finding in findings}
     fail_if(kinds & {"configuration", "rules"}, code=EX_CONFIG)
     fail_if("environment" in kinds)
+
+
+def _veiled(finding: CheckFinding) -> CheckFinding:
+    key, message, mended = (text and veiled(text) for text in (finding.key, finding.message, finding.mend))
+    return finding._replace(key=key or "", message=message or "", mend=mended)
+
+
+def _shown(finding: CheckFinding, name: str) -> Iterator[str]:
+    """What is wrong, and the command that mends it. `name`: of the file, in which the host has no place."""
+    place = f"{name}:{finding.line}: " if finding.line else f"{name}: "
+    mark = paint("note: ", "cyan") if finding.kind == "notice" else ""
+    said = ": ".join(filter(None, (finding.key, finding.message)))
+    yield ("" if finding.key.startswith("host.") else printable(place)) + mark + printable(said)
+    if finding.mend:
+        yield paint("  mend: ", dim=True) + printable(finding.mend)
 
 
 def _rules(config: Config) -> list[CheckFinding]:
@@ -200,12 +217,10 @@ def _notices(config: Config) -> Iterator[CheckFinding]:
             "every route has matchers, so what fits none is stored and nobody is alerted; end with one without",
         ),
     )
+    whose = f"the alerts of {', '.join(people)}"
+    leads = f"links in {whose} lead to {config.http.listen}" if config.http.address else f"{whose} have no links"
     pages = (
-        (
-            people and config.http.listen and config.http.base_url is None,
-            "http",
-            f"links in the alerts of {', '.join(people)} lead to {config.http.listen}; set http.base_url",
-        ),
+        (people and config.http.listen and config.http.base_url is None, "http", f"{leads}; set http.base_url"),
         (
             config.http.listen and open_,
             "http.base_url",
@@ -294,14 +309,7 @@ def _environment(config: Config) -> Iterator[CheckFinding]:
     from monitor.config.weaknesses import weaknesses
 
     yield from (CheckFinding("notice", key, message) for key, message in weaknesses(config))
-    state = config.state_dir
-    place = next(folder for folder in (state, *state.parents) if folder.exists())
-    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-        yield CheckFinding("environment", "monitor.state_dir", f"{place} is not a folder that this user may write to")
     for index, source in enumerate(config.sources):
-        if source.type == "file":
-            for kind, message in _files(source):
-                yield CheckFinding(kind, f"sources[{index}].include", f'source "{source.name}": {message}')
         if (
             isinstance(source, TlsConfig)
             and source.certificate
@@ -310,6 +318,29 @@ def _environment(config: Config) -> Iterator[CheckFinding]:
             yield CheckFinding("environment", f"sources[{index}].certificate", f'source "{source.name}": {wrong}')
     yield from _actions(config)
     yield from _sinks(config)
+
+
+def _places(config: Config, who: str = "", *, state: bool = True) -> Iterator[CheckFinding]:
+    """Whether this process may use the state folder and the files of sources. `who`: whose rights it has, if not those
+    of who called it."""
+    folder = config.state_dir
+    place = next(each for each in (folder, *folder.parents) if os.path.exists(each))
+    if state and (not place.is_dir() or not os.access(place, os.W_OK | os.X_OK)):
+        message = f"{place} is not a folder that {who or 'this user'} may write to"
+        yield CheckFinding("environment", "monitor.state_dir", message)
+    for index, source in enumerate(config.sources):
+        if source.type == "file" or (who and source.type == "container"):
+            for kind, message, mended in _files(source, who):
+                if source.type == "container" and mended is None:
+                    continue  # of its patterns, which are for all kinds of hosts, some match nothing
+                said = f'source "{source.name}": {message}'
+                yield CheckFinding(kind, f"sources[{index}].include", said, mend=mended)
+
+
+def _host(config: Config) -> Iterator[CheckFinding]:
+    from monitor.cli.check_host import host
+
+    return host(config, [credential for _, credential in _credentials(config)], partial(_places, config))
 
 
 def _actions(config: Config) -> Iterator[CheckFinding]:
@@ -379,43 +410,55 @@ def _why(work: Callable[[], object], errors: type[Exception]) -> str | None:
     return None
 
 
-def _files(source: Any) -> Iterator[tuple[Literal["environment", "notice"], str]]:
+def _files(source: Any, who: str) -> Iterator[tuple[Literal["environment", "notice"], str, str | None]]:
     named: list[str] = []
     matched: list[str] = []
     for pattern in source.include:
         if literal(pattern):
-            path = Path(pattern)
-            if path.is_dir():
-                yield "environment", f"{pattern} is a folder; write {pattern.rstrip('/')}/** for all files below it"
-            elif not path.exists():
-                yield "notice", f"{pattern} does not exist yet; it is followed from its start once it does"
-            elif not os.access(path, os.R_OK):
+            if os.path.isdir(pattern):
+                message = f"{pattern} is a folder; write {pattern.rstrip('/')}/** for all files below it"
+                yield "environment", message, None
+            elif not os.path.exists(pattern) and entered(os.path.dirname(pattern)):
+                yield "notice", f"{pattern} does not exist yet; it is followed from its start once it does", None
+            elif not os.access(pattern, os.R_OK):
                 named.append(pattern)
         else:
             whole = Path(pattern).parts
             fixed = whole[: next(i for i, part in enumerate(whole) if not literal(part))]
             folder = Path(*fixed) if fixed else Path()
-            if not folder.is_dir():
-                yield "notice", f"{pattern}: the folder {folder} does not exist yet"
+            if not os.path.isdir(folder) and entered(str(folder.parent)):
+                yield "notice", f"{pattern}: the folder {folder} does not exist yet", None
             elif not os.access(folder, os.R_OK | os.X_OK):
-                yield "environment", f"{pattern}: {folder} may not be read by this user: {remedy(str(folder))}"
+                yield "environment", f"{pattern}: {_closed_to(str(folder), who)}", _opened(str(folder), who)
             else:
-                found = Globs([pattern], source.exclude).paths()
+                globs = Globs([pattern], source.exclude)
+                found = globs.paths()
                 if not found:
-                    yield "notice", f"{pattern} matches no file yet"
+                    yield "notice", f"{pattern} matches no file yet", None
                 matched += [path for path in found if not os.access(path, os.R_OK)]
-    yield from (("environment", message) for message in _unreadable(named))
+                for closed in globs.problems:
+                    yield "notice", f"{_closed_to(closed, who)} (skipped)", _opened(closed, who)
+    yield from (("environment", *each) for each in _unreadable(named, who))
     others = [path for path in matched if path not in named]
-    yield from (("notice", f"{message} (skipped)") for message in _unreadable(others))
+    yield from (("notice", f"{message} (skipped)", mended) for message, mended in _unreadable(others, who))
 
 
-def _unreadable(paths: Iterable[str]) -> Iterator[str]:
-    """One line for all that the same remedy helps."""
+def _closed_to(folder: str, who: str) -> str:
+    return f"{folder} may not be read by {who or 'this user'}"
+
+
+def _opened(folder: str, who: str) -> str:
+    return shlex.join(["setfacl", "-m", f"u:{who or person()}:rx", folder])
+
+
+def _unreadable(paths: Iterable[str], who: str) -> Iterator[tuple[str, str]]:
+    """One line, and one command, for all that the same remedy helps."""
     alike: dict[str, list[str]] = {}
     for path in sorted(set(paths)):
-        alike.setdefault(remedy(path), []).append(path)
+        alike.setdefault(remedy(path, who), []).append(path)
     for what, (first, *more) in alike.items():
-        yield f"{first}{f' and {len(more):,} more' if more else ''} may not be read by this user: {what}"
+        message = f"{first}{f' and {len(more):,} more' if more else ''} may not be read by {who or 'this user'}: {what}"
+        yield message, mend([first, *more], who or person())
 
 
 def _sinks(config: Config) -> Iterator[CheckFinding]:

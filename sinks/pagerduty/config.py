@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -77,6 +77,9 @@ class PagerDutyConfig(SinkConfig):
     from_email: str | None = Field(default=None, pattern=r"^[^@\s]+@[^@\s]+$")
     priorities: Mapping[Severity, str] = {}
     urgencies: Mapping[Severity, Literal["high", "low"]] = {}
+
+    def servers(self) -> Sequence[str]:
+        return (self.events_url, *((self.rest_url,) if self.api_token else ()))
 
     @property
     def events_url(self) -> str:

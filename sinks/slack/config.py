@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -69,6 +69,9 @@ class SlackConfig(SinkConfig):
     signing_secret: Credential | None = None
     people: Annotated[Mapping[str, str], _BY_MEMBER] = {}
     allow: Mapping[Verb, tuple[str, ...]] = {}
+
+    def servers(self) -> Sequence[str]:
+        return (self.webhook_url.resolve() if self.webhook_url else self.api_url,)
 
     @property
     def two_way(self) -> bool:

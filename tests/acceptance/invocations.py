@@ -49,7 +49,7 @@ def invocations(canaries: list[Canary], incident: Callable[[], str]) -> dict[tup
 
     return {
         ("run",): [(["run", "--once"], logs)],
-        ("check",): each("check"),
+        ("check",): [*each("check"), (["check", "--environment"], b"")],
         ("scan",): [
             *((["scan", "logs", "--format", form], b"") for form in ("text", "json", "jsonl", "sarif")),
             (["scan", "-"], logs),
@@ -160,7 +160,7 @@ def invocations(canaries: list[Canary], incident: Callable[[], str]) -> dict[tup
         ("outbox", "show"): each("outbox", "show", "f" * 32),
         ("outbox", "retry"): [(["outbox", "retry", "--sink", "console-json"], b"")],
         ("outbox", "discard"): [(["outbox", "discard", "f" * 32], b"")],
-        ("init",): [(["init", "made.toml"], b"")],
+        ("init",): [(["init", "made.toml"], b""), (["init", "--install", "--root", pat], b"")],
         ("mask",): [(["mask"], logs), (["mask", "--report"], logs)],
         ("routes", "show"): each("routes", "show"),
         ("routes", "test"): each("routes", "test", "--incident", incident()),

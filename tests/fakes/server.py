@@ -75,6 +75,8 @@ class FakeServer:
         body = await request.read()
         self.requests.append(Received(request.method, request.path_qs, dict(request.headers), body))
         fault = self.faults.popleft() if self.faults else self.always
+        if fault is None and request.method == "HEAD":  # whether it is there, as `monitor check --environment` asks
+            return web.Response()
         if fault is None:
             return await self.answer(request, body)
         if fault.after:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import shlex
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-__all__ = ["refusal", "remedy"]
+__all__ = ["entered", "mend", "refusal", "remedy"]
 
 
 def refusal(path: str, error: OSError | None) -> str:
@@ -19,9 +20,9 @@ def refusal(path: str, error: OSError | None) -> str:
     return f"cannot be read: {reason}{hint}"
 
 
-def remedy(path: str) -> str:
-    """What lets this user read the file. Blocking."""
-    user = _name(pwd.getpwuid, os.geteuid())
+def remedy(path: str, user: str = "") -> str:
+    """What lets this user, who is called so, read the file. Blocking."""
+    user = user or _name(pwd.getpwuid, os.geteuid())
     if (closed := _closed(os.path.dirname(path))) is not None:
         return f"{user} may not enter {closed}: setfacl -m u:{user}:x {closed}"
     try:
@@ -33,6 +34,23 @@ def remedy(path: str) -> str:
         return f"its group may: add {group} to SupplementaryGroups= of the service, or usermod -aG {group} {user}"
     # The folder's default holds for what rotation makes tomorrow.
     return f"its group may not either: setfacl -m u:{user}:r on it, and setfacl -d -m u:{user}:r on its folder"
+
+
+def mend(paths: Sequence[str], user: str) -> str:
+    """The command that lets a user read files for which `remedy` says the same. Blocking."""
+    folders = dict.fromkeys(map(os.path.dirname, paths))
+    if (closed := _closed(os.path.dirname(paths[0]))) is not None:
+        return shlex.join(["setfacl", "-m", f"u:{user}:x", closed])
+    status = os.stat(paths[0])
+    if status.st_mode & stat.S_IRGRP and status.st_gid:
+        return shlex.join(["usermod", "-aG", _name(grp.getgrgid, status.st_gid), user])
+    right = ["-m", f"u:{user}:r"]
+    return f"{shlex.join(['setfacl', *right, *paths])} && {shlex.join(['setfacl', '-d', *right, *folders])}"
+
+
+def entered(folder: str) -> bool:
+    """Whether this user sees what is in a folder, and that something is not. Blocking."""
+    return _closed(folder) is None
 
 
 def _closed(folder: str) -> str | None:
