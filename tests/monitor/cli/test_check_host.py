@@ -49,7 +49,8 @@ def installed(lay: Path, monitor: Command) -> Path:
     made = lay / "etc/exposure-monitor/config.toml"
     made.write_text(
         '[monitor]\nstate_dir = "/var/lib/exposure-monitor"\nfingerprint_key = "credential:fingerprint-key"\n'
-        f'[rules]\npacks = ["vcs/github"]\n[[sources]]\nname = "a"\ntype = "file"\ninclude = ["{lay}/logs/*.log"]\n'
+        '[http]\nlisten = "127.0.0.1:0"\n[rules]\npacks = ["vcs/github"]\n'
+        f'[[sources]]\nname = "a"\ntype = "file"\ninclude = ["{lay}/logs/*.log"]\n'
         '[[sinks]]\nname = "s"\ntype = "console"\n'
     )
     return lay

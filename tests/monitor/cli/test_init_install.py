@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,13 +109,14 @@ def test_others_than_root_are_told_what_to_run(monitor: Command, system: Path) -
     nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
     if subprocess.run([*nobody, sys.executable, "-c", ""], capture_output=True, check=False).returncode:
         pytest.skip("this Python is root's alone")
-    for parent in (system, *system.parents[:3]):
-        parent.chmod(0o755)
-    for more, code in (((), 0), (("--yes",), 1)):
-        answer = monitor("init", "--install", "--root", str(system), *more, before=nobody)
-        assert answer.returncode == code, answer.stderr
-        assert "root may do it: sudo " in answer.stderr
-        assert answer.stderr.rstrip().endswith(f"init --install --yes --root {system}")
+    with tempfile.TemporaryDirectory() as root:
+        os.chmod(root, 0o755)
+        shutil.copytree(system / "etc", Path(root, "etc"))
+        for more, code in (((), 0), (("--yes",), 1)):
+            answer = monitor("init", "--install", "--root", root, *more, before=nobody, env={"HOME": "/nonexistent"})
+            assert answer.returncode == code, answer.stderr
+            assert "root may do it: sudo " in answer.stderr
+            assert answer.stderr.rstrip().endswith(f"init --install --yes --root {root}")
 
 
 @pytest.mark.parametrize(
