@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import os
 import pwd
@@ -43,16 +44,23 @@ def groups_there(root: Path) -> tuple[str, ...]:
 
 
 def _users(root: Path) -> dict[str, tuple[int, int]]:
-    if root == _LIVE:  # whatever else than files its name service asks
-        return {user.pw_name: (user.pw_uid, user.pw_gid) for user in pwd.getpwall()}
-    rows = _rows(root / "etc/passwd")
-    return {row[0]: (int(row[2]), int(row[3])) for row in rows}
+    if root == _LIVE:  # whatever else than files its name service asks, which may list nobody
+        with contextlib.suppress(KeyError):
+            user = pwd.getpwnam(NAME)
+            return {NAME: (user.pw_uid, user.pw_gid)}
+        return {}
+    return {row[0]: (int(row[2]), int(row[3])) for row in _rows(root / "etc/passwd")}
 
 
 def _groups(root: Path) -> dict[str, tuple[int, list[str]]]:
-    if root == _LIVE:
-        return {group.gr_name: (group.gr_gid, list(group.gr_mem)) for group in grp.getgrall()}
-    return {row[0]: (int(row[2]), row[3].split(",")) for row in _rows(root / "etc/group")}
+    if root != _LIVE:
+        return {row[0]: (int(row[2]), row[3].split(",")) for row in _rows(root / "etc/group")}
+    known = {}
+    for name in (NAME, *READERS):
+        with contextlib.suppress(KeyError):
+            group = grp.getgrnam(name)
+            known[name] = group.gr_gid, list(group.gr_mem)
+    return known
 
 
 def _rows(path: Path) -> list[list[str]]:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import shutil
 import subprocess
 from pathlib import Path
@@ -29,6 +31,13 @@ def test_a_system_without_a_user_and_with_one(root: Path) -> None:
     (root / "etc/group").write_text("adm:x:4:syslog,exposure-monitor\n")
     assert account(root) == (995, 994, ("adm",))
     assert groups_there(root) == ("adm",)
+
+
+def test_of_this_host_the_name_service_is_asked() -> None:
+    here = {group.gr_name for group in grp.getgrall()}
+    assert groups_there(Path("/")) == tuple(name for name in ("adm", "systemd-journal") if name in here)
+    there = account(Path("/"))
+    assert (there is not None) == ("exposure-monitor" in {user.pw_name for user in pwd.getpwall()})
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes users")
