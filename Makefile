@@ -158,7 +158,7 @@ EPOCH = SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)}
 .PHONY: wheel
 wheel: $(VENV)/run.stamp  ## wheel and source distribution, in dist/
 	@$(EPOCH) $(BIN)/python -m hatchling build --directory dist >/dev/null
-	@$(BIN)/python -m zipfile -l dist/exposure_monitor-$(VERSION)-py3-none-any.whl | grep -q 'detectors/compiled/' \
+	@$(BIN)/python -m zipfile -l dist/exposure_monitor-$(VERSION)-py3-none-any.whl | grep 'detectors/compiled/' >/dev/null \
 		|| { echo "The wheel has no compiled rules" >&2; exit 1; }
 
 # Of the lock, with the hashes of what may be installed; cyclonedx-py holds it against the schema. Where a version that
