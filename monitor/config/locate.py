@@ -68,7 +68,7 @@ def find(given: Path | None = None, *, here: bool = True) -> Path:
         return given
     if named := os.environ.get("MONITOR_CONFIG"):
         return Path(named)
-    if here and LOCAL_PATH.exists():
+    if here and os.path.exists(LOCAL_PATH):  # not where this user may not look, as by sudo from the home of another
         if problem := _untrusted(LOCAL_PATH):
             raise ConfigError(LOCAL_PATH.absolute(), [Problem("", problem)])
         return LOCAL_PATH

@@ -25,6 +25,27 @@ def test_the_search_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert find(Path("given.toml")) == Path("given.toml")
 
 
+def test_a_folder_that_this_user_may_not_enter_holds_no_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where somebody else's home is the current folder: `sudo -u exposure-monitor monitor …`."""
+    monkeypatch.setattr("monitor.config.locate.SYSTEM_PATH", system := Path("/etc/passwd"))
+    monkeypatch.delenv("MONITOR_CONFIG", raising=False)
+    (closed := tmp_path / "closed").mkdir()
+    monkeypatch.chdir(closed)
+    closed.chmod(0o000)
+    user = os.geteuid()
+    try:
+        if user == 0:
+            os.seteuid(65534)
+        with pytest.raises(PermissionError):
+            os.stat("config.toml")
+        assert find() == system
+    finally:
+        os.seteuid(user)
+        closed.chmod(0o700)
+
+
 def test_a_user_without_a_home_has_no_state_in_the_folder_where_a_command_is_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
