@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import pwd
 import time
 from pathlib import Path
 
@@ -181,3 +182,17 @@ def test_a_command_reads_the_parts_that_it_goes_by(
         answer = monitor(*command.split())
         assert (answer.returncode == 78) == (name in needs), (name, answer.stderr)
         assert name in needs or "note: this goes by what is right in the configuration; " in answer.stderr
+
+
+def test_behind_sudo_acts_who_called_it_where_that_can_be_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    users = {0: "root", 997: "exposure-monitor", 1000: "bob"}
+    monkeypatch.setattr(pwd, "getpwuid", lambda number: pwd.struct_passwd((users[number], "x", number, 0, "", "", "")))
+    acted = {}
+    for number in (*users, 4242):  # the last has no account
+        monkeypatch.setattr(os, "getuid", lambda number=number: number)
+        monkeypatch.setenv("SUDO_USER", "alice")
+        acted[number] = common.person()
+    assert acted == {0: "alice", 997: "alice", 1000: "bob", 4242: "4242"}
+    monkeypatch.setattr(os, "getuid", lambda: 997)
+    monkeypatch.delenv("SUDO_USER")
+    assert common.person() == "exposure-monitor"
