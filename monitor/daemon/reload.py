@@ -103,7 +103,7 @@ class Reload:
             spare_memory()
             self._running.delivery.over("reload", "The configuration is in force.")
             log.info("reloaded", rules=site.snapshot.rules, sources=len(self._running.config.sources))
-        notify("READY=1")
+        notify(f"READY=1\nSTATUS=watching {len(self._running.config.sources)} sources")
 
     async def _take_over(self) -> None:
         running = self._running

@@ -83,7 +83,7 @@ async def test_systemd_is_told_and_the_watchdog_fed_only_while_alive(
         def listen() -> list[str]:
             with contextlib.suppress(BlockingIOError):
                 while True:
-                    heard.append(server.recv(1000).decode().split("\n")[0])
+                    heard.extend(server.recv(1000).decode().split("\n"))
             return heard
 
         daemon = site.daemon()
@@ -92,6 +92,8 @@ async def test_systemd_is_told_and_the_watchdog_fed_only_while_alive(
             daemon.reload()
             await until(lambda: heard.count("READY=1") == 2 or not listen())
             assert "RELOADING=1" in heard
+            watched = f"STATUS=watching {len(daemon.config.sources)} sources"
+            await until(lambda: heard.count(watched) == 2 or not listen())
             monkeypatch.setattr(daemon.running.health, "vital", lambda: {"scanner": "stuck"})
             await asyncio.sleep(0.15)
             listen()
