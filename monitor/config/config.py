@@ -6,6 +6,7 @@ No message shows a value from the file: a literal credential is refused without 
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
@@ -213,6 +214,9 @@ def parse(text: str, path: Path | None = None, *, rules_only: bool = False) -> C
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(path, [Problem("", f"invalid TOML: {toml_error(error)}")]) from None
+    # All pods of a cluster have one file, and each is to be known by the node that it is on.
+    if (node := os.environ.get("MONITOR_NODE")) and isinstance(table := data.setdefault("monitor", {}), dict):
+        table.setdefault("node", node)
     return read(data, path, text, rules_only=rules_only)
 
 

@@ -60,3 +60,16 @@ def test_the_node_is_a_name_and_no_secret(tmp_path: Path) -> None:
             parse(f"[monitor]\nnode = '{wrong}'")
         assert [problem.key for problem in failure.value.problems] == ["monitor.node"]
         assert LITERAL not in str(failure.value)
+
+
+def test_a_pod_is_named_after_its_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MONITOR_NODE", "node-1.example.org")
+    assert parse("").monitor.node == "node-1.example.org"
+    assert parse("[monitor]\nnode = 'web-1'").monitor.node == "web-1"
+    monkeypatch.setenv("MONITOR_NODE", "")
+    assert parse("").monitor.node is None
+    monkeypatch.setenv("MONITOR_NODE", LITERAL)
+    with pytest.raises(ConfigError) as failure:
+        parse("")
+    assert [problem.key for problem in failure.value.problems] == ["monitor.node"]
+    assert LITERAL not in str(failure.value)
