@@ -95,9 +95,10 @@ mutants: $(VENV)/dev.stamp  ## are the tests as sharp as they were? 200 seeded m
 	$(BIN)/python -m tests.mutants run $(MUTANTS)
 
 .PHONY: fresh
-fresh:  ## make run and make test on fresh roots of Debian 12, 13 and testing, and make systemd (needs root; CONTRIBUTING.md has the last result)
+fresh:  ## make run and make test on fresh roots of Debian 12, 13 and testing, make systemd and make containers (needs root; CONTRIBUTING.md has the last result)
 	tests/fresh.sh
 	$(MAKE) --no-print-directory systemd
+	$(MAKE) --no-print-directory containers
 
 # Of the last commit, in roots of Debian 12 and 13.
 .PHONY: packages
@@ -113,6 +114,21 @@ systemd:  ## the packages in a live systemd: alert, watchdog, upgrade, kill, rem
 	$(if $(wildcard dist/exposure-monitor_*.deb),,@$(MAKE) --no-print-directory packages)
 	$(if $(call have,systemd-nspawn),,$(call packages,$@,systemd-container))
 	$(PYTHON) -m tests.live
+
+# Of the last commit.
+.PHONY: image
+image:  ## dist/*.oci.tar, the image for containers, for the processor of this machine (needs root)
+	$(if $(call have,buildah),,$(call packages,$@,buildah))
+	$(PYTHON) packaging/image.py
+
+# Of dist/; it is made where there is none.
+.PHONY: containers
+containers: $(VENV)/dev.stamp $(VENV)/site/stamp  ## the image by podman, the manifests of Kubernetes, the compose file: run (needs root)
+	$(if $(wildcard dist/*.oci.tar),,@$(MAKE) --no-print-directory image)
+	$(if $(and $(call have,podman),$(call have,runc,/usr/sbin/runc),$(call have,podman-compose),$(call have,catatonit),$(call have,docker-compose)),,\
+		$(call packages,$@,podman runc podman-compose catatonit docker-compose))
+	$(VENV)/site/bin/python tests/live/manifests.py deploy/kubernetes.yaml
+	$(BIN)/python -m tests.live.image dist/*.oci.tar
 
 # Each Python that is found, in an environment of its own.
 PYTHONS ?= $(foreach p,3.11 3.12 3.13 3.14,$(shell command -v python$(p) 2>/dev/null))
@@ -155,8 +171,8 @@ site: $(SITE)/stamp  ## the documentation as a site in var/site/html: strict, wi
 	@echo "Read it with: $(BIN)/python -m http.server --bind 127.0.0.1 --directory var/site/html"
 
 .PHONY: recipes
-recipes: $(SITE)/stamp $(VENV)/dev.stamp  ## the recipes of docs/recipes.md with the programs of others
-	@SITE=$(SITE) BIN=$(BIN) tests/recipes.sh
+recipes: $(VENV)/dev.stamp  ## the recipes of docs/recipes.md with the programs of others
+	@BIN=$(BIN) tests/recipes.sh
 
 # On commits that are final, as each is named; once before a release is enough.
 .PHONY: rules-history

@@ -11,16 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from monitor.config.config import parse
 from tests.acceptance.harness import Monitor, Planter, until
 from tests.fakes.ports import free_port
 from tests.fakes.webhook import FakeWebhook
-from tests.monitor.sources.test_unwrap import cri
 
 DOCS = Path(__file__).parents[2] / "docs"
-MANIFEST = DOCS / "operations" / "kubernetes.yml"
 HOOK = '[[sinks]]\nname = "hook"\ntype = "webhook"\nurl = "env:HOOK_URL"\n'
 # What Debian's own configuration has before the lines of the page: the socket that `logger` writes to
 BEFORE = {
@@ -92,34 +88,3 @@ async def test_what_a_syslog_daemon_forwards_is_one_incident(tmp_path: Path, pro
         assert await monitor.terminate() == 0
     assert seen["fingerprint"] in planter.planted
     assert seen["locations"][0]["service"] == "shop"
-
-
-@pytest.mark.recipe
-async def test_the_manifest_s_configuration_alerts_as_root_without_capabilities(tmp_path: Path) -> None:
-    """As the container has it: its configuration, its user, a log that the kubelet lets root read."""
-    resources = {each["kind"]: each for each in yaml.safe_load_all(MANIFEST.read_text())}
-    text = resources["ConfigMap"]["data"]["config.toml"]
-    pod = resources["DaemonSet"]["spec"]["template"]["spec"]
-    (container,) = pod["containers"]
-    mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
-    config = parse(text, MANIFEST)
-    (source,) = config.sources
-    assert mounts["/var/log/pods"]["readOnly"]
-    assert all(include.startswith("/var/log/pods/") for include in source.include)  # type: ignore[attr-defined]
-    assert "readOnly" not in mounts[str(config.monitor.state_dir)]
-
-    planter = Planter(8)
-    log = tmp_path / "pods" / "shop_web-1_0" / "web" / "0.log"
-    log.parent.mkdir(parents=True)
-    sources = re.search(r"(?s)(\[\[sources\]\].*?)\[\[sinks\]\]", text)
-    assert sources
-    async with FakeWebhook() as hook:
-        own = sources[1].replace("/var/log/pods", str(tmp_path / "pods"))
-        monitor = Monitor(tmp_path / "monitor", own + HOOK, {"HOOK_URL": hook.url})
-        nothing = ("setpriv", "--reuid", "0", "--inh-caps=-all", "--bounding-set=-all", "--no-new-privs")
-        await monitor.start(prefix=nothing)
-        log.write_bytes(cri(f"login with {planter.secret()}".encode()))
-        log.chmod(0o600)
-        seen = await incident(hook, monitor.folder)
-        assert await monitor.terminate() == 0
-    assert seen["fingerprint"] in planter.planted
