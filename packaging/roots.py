@@ -5,11 +5,13 @@ FRESH_DIR says where they lie, FRESH_MIRROR names a mirror, as for `make fresh`.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -25,16 +27,23 @@ PASSED = ("http_proxy", "https_proxy", "no_proxy", "PIP_CERT", "PIP_INDEX_URL", 
 def base(debian: str, name: str = "systemd", *packages: str) -> Path:
     """A root of this release with systemd in it, and these packages; made when there is none. Not to be changed."""
     made = FOLDER / f"{debian}.{name}"
-    if (made / "etc/debian_version").exists():
-        return made
     FOLDER.mkdir(parents=True, exist_ok=True)
-    if packages:
-        with Root(base(debian), name) as root:
-            root.run("apt-get", "update", "-q")
-            root.run("apt-get", "install", "-q", "-y", "--no-install-recommends", *packages)
-            root.run("apt-get", "clean")
-            root.path.rename(made)
-        return made
+    with (FOLDER / f"{made.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two may want it at once
+        if not (made / "etc/debian_version").exists():
+            (installed if packages else bootstrapped)(debian, made, packages)
+    return made
+
+
+def installed(debian: str, made: Path, packages: Sequence[str]) -> None:
+    with Root(base(debian), made.name) as root:
+        root.run("apt-get", "update", "-q")
+        root.run("apt-get", "install", "-q", "-y", "--no-install-recommends", *packages)
+        root.run("apt-get", "clean")
+        root.path.rename(made)
+
+
+def bootstrapped(debian: str, made: Path, _packages: Sequence[str]) -> None:
     if shutil.which("debootstrap") is None:
         subprocess.run(["apt-get", "install", "-q", "-y", "--no-install-recommends", "debootstrap"], check=True)
     fresh = made.with_suffix(".new")
@@ -44,7 +53,6 @@ def base(debian: str, name: str = "systemd", *packages: str) -> Path:
     if done.returncode:
         sys.exit(f"debootstrap of {debian} failed:\n{done.stdout[-2000:]}")
     fresh.rename(made)
-    return made
 
 
 def mirror() -> list[str]:
