@@ -57,9 +57,10 @@ class Life:
 
     def __init__(self, machine: Machine, debian: str, packages: Path) -> None:
         self.machine, self.debian = machine, debian
-        (self.package,) = packages.glob(f"exposure-monitor_*+deb{NUMBERS[debian]}_amd64.deb")
-        self.others = [path for path in packages.glob("exposure-monitor_*.deb") if path != self.package]
-        self.rpms = list(packages.glob(f"exposure-monitor-*+deb{NUMBERS[debian]}.x86_64.rpm"))
+        self.package = newest(packages, f"exposure-monitor_*+deb{NUMBERS[debian]}_amd64.deb")[0]
+        (other,) = (number for number in NUMBERS.values() if number != NUMBERS[debian])
+        self.others = newest(packages, f"exposure-monitor_*+deb{other}_amd64.deb")
+        self.rpms = newest(packages, f"exposure-monitor-*+deb{NUMBERS[debian]}.x86_64.rpm")
         self.receiver = Receiver(os.urandom(24))
         self.due: list[str] = []  # fingerprints of all that was logged since the receiver is known
         self._leaks = 0
@@ -389,6 +390,11 @@ class Life:
         self.machine.refused("systemctl is-active exposure-monitor", "inactive")
         run(f"test -e {STATE}/state.db && test -e {CREDENTIALS}/fingerprint-key && ! test -e /opt/exposure-monitor")
         return "alert; after its removal the key and the state are there"
+
+
+def newest(folder: Path, pattern: str) -> list[Path]:
+    """The one that was made last; none where there is none."""
+    return sorted(folder.glob(pattern), key=lambda path: path.stat().st_mtime)[-1:]
 
 
 def seconds(times: str) -> float:
