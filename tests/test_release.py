@@ -327,7 +327,7 @@ def test_two_builds_are_compared_byte_for_byte(tree: Tree) -> None:
 def test_what_a_build_changes_is_said(tree: Tree) -> None:
     tree.write("Makefile", "wheel:\n\t@mkdir -p dist; touch left\n")
     tree.commit("1.0.0")
-    assert "it changed what it is built from:\n?? left" in tree.run("reproducible").stderr
+    assert "it changed what it is built from:\n?? left" in tree.run("reproducible", "wheel").stderr
 
 
 def test_nothing_that_runs_says_the_version_but_one_place_and_pages_say_the_same() -> None:
@@ -353,7 +353,7 @@ def test_the_changelog_begins_with_this_version_and_says_how_to_upgrade_to_it() 
 def test_workflows_call_make_alone_and_zizmor_finds_nothing() -> None:
     folder = ROOT / ".github/workflows"
     targets = set(re.findall(r"(?m)^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8")))
-    assert {*script.BUILT} - {"image"} <= targets
+    assert {*script.BUILT} <= targets
     called = set()
     for path in folder.iterdir():
         jobs = yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"]

@@ -312,7 +312,7 @@ async def composed(machine: Podman, image: str) -> None:
     folder = machine.folder / "composed"
     host, port = Host(folder, 3), free_port()
     text = (DEPLOY / "compose.yaml").read_text(encoding="utf-8")
-    text = text.replace("image: exposure-monitor:0.1.0", f"image: {image}").replace("- /var/log:", f"- {host.logs}:")
+    text = re.sub("image: exposure-monitor:.*", f"image: {image}", text).replace("- /var/log:", f"- {host.logs}:")
     (folder / "compose.yaml").write_text(text)
     config = (DEPLOY / "config.toml").read_text(encoding="utf-8")
     (folder / "config.toml").write_text(f'{config}\n[http]\nlisten = "127.0.0.1:{port}"\n')
