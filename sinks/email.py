@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 import re
@@ -10,7 +9,7 @@ import smtplib
 import socket
 import ssl
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -40,6 +39,7 @@ from monitor.common.wording import (
     works,
 )
 from sinks.base import Limits, SinkConfig
+from sinks.talks import Talks
 from sinks.text import NAME, counter, first_steps, headline, link, links
 
 __all__ = ["Email", "EmailConfig", "compose"]
@@ -51,8 +51,6 @@ GOODBYE = 5.0  # seconds
 KEEPALIVE = {socket.TCP_KEEPIDLE: 15, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3, socket.TCP_USER_TIMEOUT: 30_000}
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
 SEVEN_BIT = SMTP.clone(cte_type="7bit")  # a server need not take 8-bit bodies (RFC 6152)
-TALKS = 8  # conversations at a time: who waits for them gives up before some servers answer
-REMEMBERED = 100  # outcomes that nobody has come back for
 PLACES = 10  # shown of one incident
 ROWS = 50  # incidents shown of a group
 
@@ -132,7 +130,7 @@ class Email:
 
     def __init__(self, config: EmailConfig, http: Http) -> None:
         self._config = config
-        self._talks: dict[str, asyncio.Future[RemoteError | dict[str, int]]] = {}  # by notification
+        self._talks: Talks[dict[str, int]] = Talks(f"mail-{config.name}", "the mail server")
         self._closed = threading.Event()
 
     async def send(self, notification: Notification) -> Receipt | None:
@@ -141,9 +139,7 @@ class Email:
         never = {address: int(code) for code, _, address in (one.partition(":") for one in _listed(partly, "never"))}
         to = tuple(address for address in whole if address not in has | never.keys())
 
-        outcome = await self._outcome(notification, to) if to else {}
-        if isinstance(outcome, RemoteError):
-            raise outcome
+        outcome = await self._talks.outcome(notification.id, lambda: self._prepare(notification, to)) if to else {}
 
         has.update(address for address in to if address not in outcome)
         later = {address: code for address, code in outcome.items() if code < 500}
@@ -162,37 +158,10 @@ class Email:
             )
         return None
 
-    async def _outcome(self, notification: Notification, to: tuple[str, ...]) -> RemoteError | dict[str, int]:
-        talk = self._talks.get(notification.id)
-        if talk is None:
-            password = self._config.password.resolve("password") if self._config.password else None
-            mail = compose(notification, self._config.sender, self._config.to, datetime.now(UTC))
-            talk = self._talks[notification.id] = self._begin(password, mail, to)
-        outcome = await asyncio.shield(talk)
-        self._talks.pop(notification.id, None)
-        return outcome
-
-    def _begin(
-        self, password: str | None, mail: EmailMessage, to: tuple[str, ...]
-    ) -> asyncio.Future[RemoteError | dict[str, int]]:
-        for id_ in [id_ for id_, talk in self._talks.items() if talk.done()][:-REMEMBERED]:
-            del self._talks[id_]  # nobody came back for it
-        if sum(not talk.done() for talk in self._talks.values()) >= TALKS:
-            raise RemoteError(f"the mail server has not answered to {TALKS} mails yet", retry=True)
-
-        loop = asyncio.get_running_loop()
-        talk: asyncio.Future[RemoteError | dict[str, int]] = loop.create_future()
-
-        def work() -> None:
-            try:
-                outcome = _converse(self._config, password, mail, to, self._closed)
-            except Exception as error:  # noqa: BLE001 # else everybody waits for ever; its text may show a login
-                outcome = RemoteError(f"unexpected {type(error).__name__} in the conversation", retry=True)
-            with contextlib.suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(talk.set_result, outcome)
-
-        threading.Thread(target=work, name=f"mail-{self._config.name}", daemon=True).start()
-        return talk
+    def _prepare(self, notification: Notification, to: tuple[str, ...]) -> Callable[[], RemoteError | dict[str, int]]:
+        password = self._config.password.resolve("password") if self._config.password else None
+        mail = compose(notification, self._config.sender, self._config.to, datetime.now(UTC))
+        return lambda: _converse(self._config, password, mail, to, self._closed)
 
     async def close(self) -> None:
         """What is not handed over yet will not be: it is sent by another."""

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from monitor.common.http import Http, RemoteError
 from monitor.common.notification import Notification
 from sinks import email as module
+from sinks import talks
 from sinks.email import Email, EmailConfig, compose
 from tests.fakes.delivery import until
 from tests.fakes.notifications import EXAMPLES, NOW, event, incident, notification, notifications
@@ -182,13 +183,13 @@ async def test_a_sink_that_was_replaced_hands_over_nothing_more() -> None:
 
 
 async def test_mails_that_hang_do_not_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "TALKS", 1)
+    monkeypatch.setattr(talks, "TALKS", 1)
     async with FakeSmtp() as server:
         target = sink(server.port)
         server.held["EHLO"] = asyncio.Event()
         first = asyncio.create_task(target.send(notification()))
         await until(lambda: server.heard)
-        with pytest.raises(RemoteError, match="has not answered to 1 mails yet") as caught:
+        with pytest.raises(RemoteError, match="the mail server has not answered to 1 messages yet") as caught:
             await target.send(notification(id="50"))
         assert caught.value.retry
         server.held["EHLO"].set()
