@@ -93,7 +93,7 @@ def _links(notification: Notification) -> list[tuple[str, str]]:
 def _discord(notification: Notification) -> dict[str, Any]:
     def plain(text: str, limit: int) -> str:
         # a zero-width space after each sign that starts markup or a mention keeps it text
-        return clip("".join(c + "\u200b" if c in "@*_~`|[<>#" else c for c in text), limit)
+        return clip("".join(c + "\u200b" if c in "@*_~`|[]<>#" else c for c in text), limit)
 
     embed: dict[str, Any] = {
         "title": plain(headline(notification), 250),

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 from monitor.common.http import Http, RemoteError
 from monitor.common.notification import Notification, Receipt
 from sinks.base import Limits, SinkConfig
-from sinks.webhook import MOST, encode
+from sinks.payload import MOST, encode
 
 __all__ = ["Console", "ConsoleConfig"]
 

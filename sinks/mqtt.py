@@ -17,8 +17,8 @@ from monitor.common.notification import Notification, Receipt
 from monitor.common.problems import refuse
 from monitor.common.text import clean
 from sinks.base import Limits, SinkConfig
+from sinks.payload import MOST, encode
 from sinks.text import NAME
-from sinks.webhook import MOST, encode
 
 __all__ = ["Mqtt", "MqttSinkConfig", "topic"]
 

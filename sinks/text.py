@@ -17,9 +17,11 @@ __all__ = [
     "links",
     "listing",
     "summary",
+    "unmarked",
 ]
 
 NAME = "exposure-monitor"
+_MARKUP = frozenset("@*~`|[]<>#!{")  # each begins a mention, a link or markup somewhere; `_` stays, as paths have it
 _ROWS, _TEXT = 10, 4000  # incidents of a summary, and its characters
 
 
@@ -127,6 +129,11 @@ def _row(incident: IncidentView) -> str:
     where = f" in {place(incident.locations[0])}" if incident.locations else ""
     named = f"{incident.severity}: {printable(incident.name)} {printable(incident.masked)}"
     return clip(f"{named}{where}, {incident.occurrences:,}×", 300)
+
+
+def unmarked(text: str) -> str:
+    """A text that stays one where people read it: a zero-width space follows whatever begins something else."""
+    return "".join(c + "\u200b" if c in _MARKUP else c for c in text)
 
 
 def link(url: str | None) -> str | None:

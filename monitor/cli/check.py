@@ -376,6 +376,9 @@ def _credentials(config: Config) -> Iterator[tuple[str, Credential]]:
         elif isinstance(value, BaseModel):
             for name, inner in value:
                 yield from walk(f"{path}.{name}", inner)
+        elif isinstance(value, Mapping):
+            for name, inner in value.items():
+                yield from walk(f"{path}.{name}", inner)
         elif isinstance(value, tuple):
             for index, inner in enumerate(value):
                 yield from walk(f"{path}[{index}]", inner)

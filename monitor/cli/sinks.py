@@ -56,7 +56,9 @@ def check(
         problem = str(error)
     row = {"name": name, "type": chosen.type, "ok": problem is None, "problem": problem, "receipt": dict(receipt or {})}
 
-    emit_one(row, form, lambda row: [f"{name}: {printable(problem) if problem else 'accepted'}"])
+    ticket = (receipt or {}).get("ticket")
+    taken = f"accepted, as {ticket}" if ticket else "accepted"
+    emit_one(row, form, lambda row: [f"{name}: {printable(problem or taken)}"])
     fail_if(problem)
 
 

@@ -61,8 +61,9 @@ RETRY_STATUS = frozenset({408, 425, 429})  # and every 5xx
 
 class RemoteError(Exception):
     """A dealing with another system that failed. `retry`: try again later; `after`: not before so many seconds
-    (Retry-After); `status`: of the answer, 0 when there was none; `sent`: it may have been received; `partly`: what the
-    next try of the same has to know (Notification.partly), empty: nothing of it was taken.
+    (Retry-After); `tries`: so often at most, then it counts as refused; `status`: of the answer, 0 when there was none;
+    `sent`: it may have been received; `partly`: what the next try of the same has to know (Notification.partly), empty:
+    nothing of it was taken.
 
     The message is safe to log and store: no URL, no header, no body of ours.
     """
@@ -73,12 +74,18 @@ class RemoteError(Exception):
         *,
         retry: bool,
         after: float | None = None,
+        tries: int | None = None,
         status: int = 0,
         sent: bool = True,
         partly: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.partly, self.sent, self.retry, self.after, self.status = partly, sent, retry, after, status
+        self.tries = tries
+
+    def again(self, attempts: int) -> bool:
+        """Whether it is to be tried again after so many attempts."""
+        return self.retry and (self.tries is None or attempts < self.tries)
 
 
 @dataclass(frozen=True, slots=True)

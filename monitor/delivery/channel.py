@@ -282,7 +282,7 @@ class Channel:
             if isinstance(error, TooLargeError) or error.status == _TOO_LARGE:
                 await self._split(leased, error)
             else:
-                await (self._retry if error.retry else self._refuse)(leased, error, began)
+                await (self._retry if error.again(leased.attempts + 1) else self._refuse)(leased, error, began)
         else:
             more = await self._took(leased, receipt, began)
         self._held.discard(leased.id)
@@ -296,19 +296,20 @@ class Channel:
         except RemoteError as error:
             if error.partly is not None:
                 direct.notification = replace(direct.notification, partly=error.partly)
-            if error.partly and not error.retry:
+            final = not error.again(direct.attempts + 1)
+            if error.partly and final:
                 log.error("not all whom a sink alerts took an operational notice", sink=self.name, error=str(error))
                 await self._succeed(direct.made, began, whole=False)
                 return True
             direct.attempts += 1
             self._backoff(error, began, direct.attempts)
             self._failed_direct = True
-            if not error.retry and direct.suspect is not None and direct.suspect < self._well:
+            if final and direct.suspect is not None and direct.suspect < self._well:
                 self.stats.dead += 1
                 log.error("a sink refused an operational notice", sink=self.name, error=str(error))
                 return True
             self._direct.appendleft(direct)
-            if not error.retry:
+            if final:
                 direct.suspect = time.monotonic() if direct.suspect is None else direct.suspect
                 self.stats.refusing = str(error)
         except asyncio.CancelledError:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 
 from monitor.common.notification import Notification
-from sinks.text import first_steps, headline, link, links, listing, summary
+from sinks.text import first_steps, headline, link, links, listing, summary, unmarked
 from tests.fakes.notifications import EXAMPLES, event, incident, notification, notifications
 
 
@@ -77,3 +77,7 @@ def test_a_summary_says_what_the_headline_leaves_out() -> None:
 @given(notifications)
 def test_a_summary_is_never_empty_nor_long(message: Notification) -> None:
     assert 0 < len(summary(message)) <= 4000
+
+
+def test_what_begins_a_mention_or_a_link_is_kept_from_it() -> None:
+    assert unmarked("@all [a](http://b) a_b.log") == "@\u200ball [\u200ba]\u200b(http://b) a_b.log"

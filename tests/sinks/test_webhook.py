@@ -1,22 +1,20 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any
 
-import orjson
 import pytest
-from hypothesis import given
+import standardwebhooks
 from pydantic import ValidationError
 
 from monitor.common.http import Http, RemoteError
-from monitor.common.notification import Location, Notification, Reason
-from sinks.webhook import Webhook, WebhookConfig, encode, payload, signing_keys
-from tests.fakes.notifications import EXAMPLES, RUN, event, incident, notification, notifications
+from sinks.webhook import Webhook, WebhookConfig, signing_keys
+from tests.fakes.notifications import notification
 from tests.fakes.peer import Open, served
+from tests.fakes.recipes import FakeJira, recipe
 from tests.fakes.server import FAULTS, PERMANENT, FakeServer, Fault
-from tests.fakes.webhook import SCHEMA, FakeWebhook, check_payload
+from tests.fakes.webhook import FakeWebhook
 
 Put = Callable[[str, str], str]
 SECRET = "whsec_" + base64.b64encode(b"sixteen or more bytes of key").decode()
@@ -40,6 +38,10 @@ PEERS = {
             {"url": "env:WEBHOOK_URL", "signing_secret": "env:WEBHOOK_SECRET"},
             {"WEBHOOK_URL": f"{fake.url}/{credential}?key={credential}", "WEBHOOK_SECRET": f"whsec_{credential}"},
         ),
+    ),
+    "webhook ticket": served(
+        FakeJira,
+        lambda fake, credential: (recipe("Jira", fake.url, "env:JIRA_LOGIN"), {"JIRA_LOGIN": fake.proof}),
     ),
     "webhook discord": _chat("discord"),
     "webhook teams": _chat("teams"),
@@ -130,42 +132,6 @@ async def test_the_payload_is_the_contract(http: Http, credential: Put) -> None:
     ]
 
 
-def test_the_documented_schema_names_every_field_and_no_other() -> None:
-    whole = payload(notification())
-    described = {"": SCHEMA["properties"]} | {
-        name: kind.get("properties", {}) for name, kind in SCHEMA["$defs"].items()
-    }
-    assert described[""].keys() == whole.keys()
-    assert described["incident"].keys() == whole["incidents"][0].keys()
-    assert described["location"].keys() == whole["incidents"][0]["locations"][0].keys()
-    assert set(get_args(Reason)) == set(SCHEMA["properties"]["reason"]["enum"])
-    for kind in (SCHEMA, *SCHEMA["$defs"].values()):
-        assert set(kind.get("required", ())) == kind.get("properties", {}).keys()  # fields are never left out
-
-
-def test_a_run_under_way_is_in_the_payload_with_the_command_to_claim() -> None:
-    sent = payload(notification(incident(run=RUN)))
-    run = sent["incidents"][0]["run"]
-    assert run == {
-        "book": "github-token",
-        "order": "contain",
-        "done": 2,
-        "total": 9,
-        "step": "deploy",
-        "title": "Deploy the replacement",
-        "deadline": "2026-11-02T14:33:07Z",
-        "overdue": True,
-        "owner": None,
-        "claim": "cd /srv/monitor && .venv/bin/monitor runbook claim 7f3a9c2e deploy",
-    }
-    assert SCHEMA["$defs"]["run"]["properties"].keys() == run.keys()
-
-
-def test_only_a_test_of_the_sink_is_a_drill() -> None:
-    assert payload(event(reason="test"))["drill"] is True
-    assert payload(notification(incident(labels={"drill": "true"})))["drill"] is False, "labels may come from a log"
-
-
 @pytest.mark.parametrize("accepted", [SECRET, OTHER])
 async def test_signed_with_each_key_while_the_secret_changes(http: Http, credential: Put, accepted: str) -> None:
     async with FakeWebhook(accepted) as receiver:
@@ -222,29 +188,6 @@ async def test_410_disables_the_url_until_it_changes(http: Http, credential: Put
         assert len(receiver.payloads) == 1
 
 
-def test_nothing_is_cut() -> None:
-    many = tuple(Location("services", f"/var/log/{n}/" + "x" * 4000, n, n) for n in range(500))
-    sent = json.loads(encode(notification(*[incident(locations=many)] * 3)))
-    assert [len(one["locations"]) for one in sent["incidents"]] == [500, 500, 500]
-    assert sent["incidents"][0]["locations"][499]["path"].endswith("x" * 4000)
-    assert sent["url"] is None
-
-
-def test_operational_events_have_words_and_no_incidents() -> None:
-    sent = payload(event())
-    assert (sent["reason"], sent["incidents"]) == ("operational", [])
-    assert sent["title"] == "The state disk is full"
-
-
-@EXAMPLES
-@given(notifications)
-def test_any_notification_is_one_line_of_valid_json(message: Notification) -> None:
-    body = encode(message)
-    assert b"\n" not in body
-    problems = check_payload(orjson.loads(body))
-    assert problems == ([] if message.id else ["id: '' should be non-empty"])
-
-
 async def test_any_id_fits_into_a_header(http: Http, credential: Put) -> None:
     async with FakeWebhook(SECRET) as receiver:
         sink = webhook(http, url=credential("url", receiver.url), signing_secret=credential("secret", SECRET))
@@ -273,3 +216,80 @@ def test_a_url_may_be_written_out_where_knowing_it_proves_nothing() -> None:
         with pytest.raises(ValidationError) as caught:
             config(url=url)
         assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"body": "{"}, "no JSON: line 1, column 2"),
+        ({"body": '{"a": {"b": "{titel}"}}'}, 'at /a/b: unknown field "titel"; did you mean {title}?'),
+        ({"body": '{"a": "{receipt}"}'}, "not known before the first answer"),
+        ({"update": {"body": '{"a": "{receipt}"}'}}, "update: {receipt} needs receipt"),
+        ({"update": {"url": "http://127.0.0.1/{receipt}"}}, "update: {receipt} needs receipt"),
+        ({"update": {"url": "http://{receipt}/"}}, "must be a URL such as"),
+        ({"update": {"url": "http://a.{receipt}/"}}, "path or the query only"),
+        ({"update": {"url": "http://me:hidden@127.0.0.1/"}}, "must not carry a user name"),
+        ({"resolve": {"method": "DELETE"}}, "'POST', 'PUT' or 'PATCH'"),
+        ({"receipt": "/key"}, "of no use without update or acknowledge"),
+        ({"receipt": "key", "update": {}}, "must be a JSON pointer"),
+        ({"expect": {"ok": True}}, "must be a JSON pointer"),
+        ({"per_incident": True}, "needs a body"),
+        ({"content_type": "text/plain\r\nX: 1"}, "match pattern"),
+        ({"headers": {"Content-Type": "a/b"}}, "use content_type"),
+        ({"headers": {"Webhook-Id": "1"}}, "not yours to set"),
+        ({"headers": {"a b": "1"}}, "is no name of a header"),
+        ({"headers": {"X-A": "a\nb"}}, "printable ASCII"),
+        ({"headers": {"X-A": "{env}"}}, "printable ASCII"),
+        ({"headers": {"X-A": 1}}, "must be a string"),
+        ({"headers": "a"}, "must be a table"),
+        ({"headers": {"Authorization": "Bearer hidden"}}, "must be a reference in braces"),
+        ({"headers": {"PRIVATE-TOKEN": "hidden"}}, "must be a reference in braces"),
+        ({"headers": {"X-A": "a1b2c3d4hidden5a1b2c3d4"}}, "must be a reference in braces"),
+        ({"format": "teams", "body": "{}"}, "body: of no use with format"),
+        ({"format": "discord", "update": {}}, "update: of no use with format"),
+        ({"accept": [200]}, "greater than or equal to 300"),
+        (
+            {"headers": {"Authorization": "Bearer {env:A}"}, "update": {"url": "http://tickets.example.org/"}},
+            "update.url: the credentials in headers would go over the network unencrypted",
+        ),
+    ],
+)
+def test_what_is_wrong_in_a_template_is_said_with_its_place(keys: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        WebhookConfig(name="h", type="webhook", **{"url": "http://127.0.0.1/", **keys})
+    assert message in str(caught.value)
+    assert "hidden" not in str(caught.value)
+
+
+async def test_headers_are_made_of_texts_and_references(http: Http, credential: Put) -> None:
+    headers = {
+        "X-Both": f"a {{{credential('one', '1')}}} b {{{credential('two', '2')}}}",
+        "X-Key": credential("three", "3"),
+    }
+    async with FakeWebhook() as receiver:
+        await webhook(http, url=receiver.url, headers=headers).send(notification())
+        [request] = receiver.requests
+        assert (request.headers["X-Both"], request.headers["X-Key"]) == ("a 1 b 2", "3")
+        with pytest.raises(RemoteError, match=r"headers.X-A: environment variable NOT_THERE is not set") as caught:
+            await webhook(http, url=receiver.url, headers={"X-A": "env:NOT_THERE"}).send(notification())
+        assert caught.value.retry
+        with pytest.raises(RemoteError, match="not a valid http") as caught:
+            await webhook(http, url=receiver.url, headers={"X-A": credential("four", "a\nhidden")}).send(notification())
+        assert "hidden" not in str(caught.value)
+
+
+async def test_a_body_by_a_template_is_signed(http: Http, credential: Put) -> None:
+    async with FakeServer() as receiver:
+        keys = {"body": '{"text": "{title}"}', "signing_secret": credential("secret", SECRET)}
+        await webhook(http, url=receiver.url, **keys).send(notification())
+        [request] = receiver.requests
+    verified = standardwebhooks.Webhook(SECRET).verify(request.body, dict(request.headers))
+    assert verified == {"text": "GitHub personal access token exposed"}
+
+
+def test_a_url_may_be_written_out_beside_a_credential_in_headers() -> None:
+    headers = {"Authorization": "Bearer {env:A}"}
+    config = WebhookConfig(name="h", type="webhook", url="https://a.example/x?y=z", headers=headers)  # type: ignore[arg-type]
+    assert config.url == "https://a.example/x?y=z"
+    with pytest.raises(ValidationError, match="must be a reference"):
+        WebhookConfig(name="h", type="webhook", url="https://a.example/x?y=a1b2c3d4e5f6a1b2c3d4e5f6", headers=headers)  # type: ignore[arg-type]

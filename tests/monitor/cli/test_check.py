@@ -108,9 +108,12 @@ def test_a_door_that_nobody_opens_is_a_note(monitor: Command, config: Path) -> N
 
 def test_what_only_this_machine_lacks_is_one_and_can_be_left_out(monitor: Command, config: Path) -> None:
     logs(config)
+    with config.open("a") as file:
+        header = '{ Authorization = "Splunk {env:NOT_THERE}" }'
+        file.write(f'[[sinks]]\nname = "hec"\ntype = "webhook"\nurl = "http://127.0.0.1/"\nheaders = {header}\n')
     answer = monitor("check", "--format", "json")
     assert answer.returncode == 1
-    assert kinds(answer) == {"environment": ["sinks[1].url"]}
+    assert kinds(answer)["environment"] == ["sinks[1].url", "sinks[2].headers.Authorization[1]"]
     assert json.loads(answer.stdout)[0]["line"] == 24
     assert monitor("check", "--no-environment").returncode == 0
 

@@ -10,6 +10,8 @@ import pytest
 from aiohttp import web
 
 from monitor.common.httpd import serve
+from tests.fakes.peer import table
+from tests.fakes.recipes import FakeJira, recipe
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -65,3 +67,13 @@ def test_what_cannot_be_tested(monitor: Command, config: Path) -> None:
     answer = monitor("sinks", "test", "nobody")
     assert answer.returncode == 2
     assert "sinks: screen, hook" in answer.stderr
+
+
+async def test_a_test_opens_a_ticket_and_names_it(monitor: Command, config: Path) -> None:
+    async with FakeJira("the credential") as jira:
+        config.write_text(table("sinks", "jira", "webhook", recipe("Jira", jira.url, "env:JIRA_LOGIN")))
+        for login, said in ((jira.proof, "jira: accepted, as SEC-1"), ("wrong", "jira: HTTP 401 Unauthorized: ")):
+            answer = await asyncio.to_thread(monitor, "sinks", "test", "jira", env={"JIRA_LOGIN": login})
+            assert answer.stdout.startswith(said), answer.stderr
+    [issue] = jira.issues.values()
+    assert issue["summary"] == "Test of the exposure monitor"
