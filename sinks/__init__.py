@@ -25,6 +25,7 @@ __all__ = ["SINKS", "load_sink"]
 # `type` in the configuration → "module:Class", imported when first used
 SINKS: dict[str, str] = {
     "alertmanager": "sinks.alertmanager:Alertmanager",
+    "apprise": "sinks.apprise:Apprise",
     "console": "sinks.console:Console",
     "email": "sinks.email:Email",
     "mqtt": "sinks.mqtt:Mqtt",

@@ -18,5 +18,5 @@ def test_every_type_loads_and_its_config_names_it(name: str) -> None:
 def test_an_unknown_type_offers_what_was_meant() -> None:
     with pytest.raises(UnknownTypeError, match=r"unknown sink type 'slak': did you mean slack\?"):
         load_sink("slak")
-    with pytest.raises(UnknownTypeError, match="known types: alertmanager, console,"):
+    with pytest.raises(UnknownTypeError, match="known types: alertmanager, apprise, console,"):
         load_sink("carrier-pigeon")
