@@ -51,8 +51,7 @@ class AppriseConfig(SinkConfig):
 
     - `urls`: references to addresses of Apprise, as they hold credentials
 
-    A message counts as refused after eight tries, as Apprise does not say why. What is too long for a service is cut,
-    unless its address says `overflow=`.
+    What is too long is cut, unless an address says `overflow=`.
     """
 
     type: Literal["apprise"]
