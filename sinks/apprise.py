@@ -50,8 +50,6 @@ class AppriseConfig(SinkConfig):
     `pip install "exposure-monitor[apprise]"`.
 
     - `urls`: references to addresses of Apprise, as they hold credentials
-
-    What is too long is cut, unless an address says `overflow=`.
     """
 
     type: Literal["apprise"]

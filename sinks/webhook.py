@@ -55,7 +55,7 @@ EXAMPLE = """
 #format = "generic"             # or "discord", "teams" (without signing_secret)
 #max_body = 262144              # bytes the receiver takes; what is larger is sent in several payloads
 
-# Any other interface, such as that of a ticket system (docs/webhook.md has recipes).
+# Any other interface, such as that of a ticket system (docs/webhook.recipes.toml has some).
 #[[sinks]]
 #name = "tickets"
 #type = "webhook"
@@ -94,16 +94,10 @@ class WebhookConfig(SinkConfig):
     - `signing_secret`: `whsec_…` (base64); two of them, separated by a space, while it is being changed
     - `format`: or `"discord"`, `"teams"`: a short message to the webhook of a chat, without `signing_secret`
     - `max_body`: bytes the receiver takes; what is larger is sent in several payloads
-    - `method`: or `"PUT"`, `"PATCH"`
-    - `headers`: a table; values may hold references in braces: `"Bearer {env:NAME}"`
-    - `content_type`: of the body
-    - `body` (the payload): a template
-    - `per_incident`: `true`: the body for each incident, a line each
-    - `expect`: a table: JSON pointer into the answer → what must be there
-    - `accept`: statuses beside 2xx that are no failure
-    - `receipt`: JSON pointer to the name of a ticket in the first answer
-    - `update`, `acknowledge`, `resolve`, `reopen`: tables with `url`, `method`, `body`, `expect`, `accept`: [a ticket
-      in step](webhook.md#a-ticket-in-step)
+    - `method`, `content_type`, `headers`: of the request; a header may hold references: `"Bearer {env:NAME}"`
+    - `body`, `per_incident`: a [template](webhook.md#templates), once or (`true`) for each incident
+    - `expect`, `accept`: JSON pointers into the answer → what must be there; statuses beside 2xx that are no failure
+    - `receipt`, `update`, `acknowledge`, `resolve`, `reopen`: [a ticket in step](webhook.md#a-ticket-in-step)
     """
 
     type: Literal["webhook"]

@@ -1,4 +1,4 @@
-"""The other side of each recipe in docs/webhook.md, as strict as its vendor documents it, and the recipe itself."""
+"""The other side of each recipe in docs/webhook.recipes.toml, as strict as its vendor documents it, and the recipe."""
 
 from __future__ import annotations
 
@@ -14,19 +14,16 @@ from jsonschema import Draft202012Validator
 
 from tests.fakes.server import FakeServer
 
-PAGE = Path(__file__).parents[2] / "docs" / "webhook.md"
+FILE = Path(__file__).parents[2] / "docs" / "webhook.recipes.toml"
 LOGIN = "monitor@example.org"
 
 
 def recipe(name: str, url: str, credential: str) -> dict[str, Any]:
-    """The keys of a sink as the page has them, its addresses led to `url` and its reference to `credential`."""
-    section = PAGE.read_text(encoding="utf-8").partition(f"\n### {name}\n")[2]
-    rows = re.search(r"(?m)(?:^(?:    .*)?\n)+", section[section.index("    [[sinks]]") :])
-    assert rows
-    text = re.sub(r"(?m)^    ", "", rows[0])
-    text = re.sub(r'https://[^/"]+', url, text)
+    """The keys of a sink as the file has them, its addresses led to `url` and its reference to `credential`."""
+    text = re.sub(r'https://[^/"]+', url, FILE.read_text(encoding="utf-8"))
     text = re.sub(r"\bcredential:[\w-]+", credential, text)
-    (keys,) = tomllib.loads(text)["sinks"]
+    named = {keys["name"]: keys for keys in tomllib.loads(text)["sinks"]}
+    keys = named[name.lower().replace(" ", "-")]
     return {key: value for key, value in keys.items() if key not in ("name", "type")}
 
 
@@ -306,7 +303,7 @@ class FakeMattermost(Strict):
 RECIPES: dict[str, type[Strict]] = {
     "Jira": FakeJira,
     "ServiceNow": FakeServiceNow,
-    "Splunk's HTTP Event Collector": FakeSplunk,
+    "Splunk": FakeSplunk,
     "Elastic": FakeElastic,
     "Google Chat": FakeGoogleChat,
     "Mattermost": FakeMattermost,

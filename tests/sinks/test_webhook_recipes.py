@@ -1,4 +1,4 @@
-"""The recipes of docs/webhook.md, as they stand there, against what their vendors demand."""
+"""The recipes of docs/webhook.recipes.toml, as they stand there, against what their vendors demand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from monitor.common.http import Http, RemoteError
-from monitor.common.notification import Location, Notification, Reason, Receipt, State
+from monitor.common.notification import Location, Reason, Receipt, State
+from monitor.config.config import parse
 from monitor.routing.routes import Policy, Route
 from monitor.store import Store
 from sinks.base import TooLargeError
@@ -20,6 +21,7 @@ from sinks.webhook import Webhook, WebhookConfig
 from tests.fakes.delivery import QUICK, delivering_with, finding, until
 from tests.fakes.notifications import HOSTILE, event, incident, notification
 from tests.fakes.recipes import (
+    FILE,
     RECIPES,
     FakeElastic,
     FakeGoogleChat,
@@ -110,7 +112,7 @@ async def test_a_record_of_servicenow_is_kept_in_step(http: Http, credential: Pu
 
 async def test_events_of_splunk_and_documents_of_elastic_are_one_an_incident(http: Http, credential: Put) -> None:
     async with FakeSplunk(CREDENTIAL) as splunk, FakeElastic(CREDENTIAL) as elastic:
-        for name, fake in (("Splunk's HTTP Event Collector", splunk), ("Elastic", elastic)):
+        for name, fake in (("Splunk", splunk), ("Elastic", elastic)):
             ear = sink(name, fake, http, credential)
             for _ in range(2):  # a repeat
                 await ear.send(notification(incident(), incident(id="other", occurrences=3), reason="digest"))
@@ -160,8 +162,8 @@ async def test_what_is_refused_says_why_and_shows_no_credential(
         ("Elastic", '{"errors":"false"}'),
         ("Elastic", "{}"),
         ("Elastic", "<html>login</html>"),
-        ("Splunk's HTTP Event Collector", '{"text":"Server is busy","code":9}'),
-        ("Splunk's HTTP Event Collector", '{"code":false}'),
+        ("Splunk", '{"text":"Server is busy","code":9}'),
+        ("Splunk", '{"code":false}'),
     ],
 )
 async def test_an_error_within_a_200_is_one(name: str, body: str, http: Http, credential: Put) -> None:
@@ -317,8 +319,7 @@ async def test_several_are_under_way(http: Http, credential: Put) -> None:
         assert len(fake.posts) == 8
 
 
-def test_the_page_has_a_recipe_for_each() -> None:
-    for name in RECIPES:
-        config = WebhookConfig(name="ear", type="webhook", **recipe(name, "https://ear.example.org", "env:PROOF"))
-        assert config.body is not None
-        assert isinstance(notification(), Notification)
+def test_the_file_is_one_configuration_and_has_no_other_recipes() -> None:
+    config = parse(FILE.read_text(encoding="utf-8"), FILE)
+    assert [sink.name for sink in config.sinks] == [name.lower().replace(" ", "-") for name in RECIPES]
+    assert all(len(line) <= 120 for line in FILE.read_text(encoding="utf-8").splitlines())
