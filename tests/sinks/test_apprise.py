@@ -30,16 +30,21 @@ Put = Callable[[str, str], str]
 IMPATIENT = "cto=2&rto=2"  # seconds that the library waits for a connection, and for an answer
 
 
+def library() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it imports modules that are about to go from Python
+        import apprise
+
+        apprise.Apprise.instantiate("json://127.0.0.1")
+    return apprise
+
+
 class FakeJson(FakeServer):
     """What Apprise's json:// leads to. `messages` in the order they came."""
 
     def __init__(self) -> None:
         super().__init__()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it imports modules that are about to go from Python
-            import apprise
-
-            apprise.Apprise.instantiate("json://127.0.0.1")
+        library()
         self.messages: list[dict[str, Any]] = []
 
     def address(self, word: str = "in") -> str:
@@ -181,8 +186,7 @@ async def test_an_address_that_is_of_no_use_is_named_by_its_reference(
 
 
 def test_what_would_be_too_long_is_cut_unless_the_address_says_otherwise() -> None:
-    import apprise
-
+    apprise = library()
     with pytest.MonkeyPatch.context() as patch:
         seen: list[Any] = []
         patch.setattr(apprise.Apprise, "notify", lambda self, **_: seen.append(self[0].overflow_mode))
