@@ -2,6 +2,16 @@
 # What the service needs beside its files: its user, its folders, and a key for fingerprints where there is none.
 set -eu
 systemd-sysusers exposure-monitor.conf
+
+# The state of an installation by hand, whose user was a dynamic one: its files belong to nobody by name.
+state=/var/lib/exposure-monitor
+if [ -L "$state" ] && [ -d /var/lib/private/exposure-monitor ]; then
+    rm "$state"
+    mv /var/lib/private/exposure-monitor "$state"
+fi
+if [ -d "$state" ] && [ "$(stat -c %U "$state")" != exposure-monitor ]; then
+    chown -R exposure-monitor:exposure-monitor "$state"
+fi
 systemd-tmpfiles --create exposure-monitor.conf
 
 # Written aside and linked into place: never over a key, and never half of one. With another key, all that is known

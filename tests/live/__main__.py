@@ -78,6 +78,7 @@ class Life:
         yield from (self.refusals, self.first_alert, self.credential, self.reload, self.commands_of_alerts)
         yield from (self.restart_after_SIGKILL, self.watchdog_after_SIGSTOP, self.upgrade, self.killed_upgrades)
         yield from (self.downgrade, self.wrong_python, self.broken_configuration, self.removal, self.purge)
+        yield self.over_an_installation_by_hand
         if self.rpms:
             yield self.rpm
 
@@ -372,6 +373,36 @@ class Life:
         kept = run(f"ls {CREDENTIALS}")
         run(f"rm -r /etc/exposure-monitor {DROP_IN}; systemctl daemon-reload")
         return f"gone; left is the credential of the administrator: {kept}"
+
+    def over_an_installation_by_hand(self) -> str:
+        """As docs/install.md says, from a service of a dynamic user: configuration, key and state are taken over."""
+        run, program = self.machine.run, "/opt/exposure-monitor"
+        run("! id exposure-monitor || userdel exposure-monitor")
+        run(f"dpkg-deb -x exposure-monitor.deb hand && mkdir -p /opt && mv hand{program} /opt")
+        run(f"install -D -m 0644 hand{CONFIG} {CONFIG} && ln -sf {program}/bin/monitor /usr/local/bin/monitor")
+        run(
+            f"install -d -m 0700 {CREDENTIALS} && umask 077 && "
+            f"head -c 32 /dev/urandom | base64 >{CREDENTIALS}/fingerprint-key"
+        )
+        run(f"printf '[http]\\nlisten = \"127.0.0.1:0\"\\n' >>{CONFIG}")
+        shutil.copy(HERE / "systemd/exposure-monitor.service", self.machine.root / "etc/systemd/system")
+        run("systemctl daemon-reload && systemctl enable -q --now exposure-monitor")
+        self.running()
+        run('logger -t shop "deploy token=$(monitor sample github-pat)"')
+        self.machine.until("monitor incidents list --format jsonl", '"id"')
+        before, key, config = self.known(), self.key(), run(f"sha256sum {CONFIG}")
+        install = "apt-get install -q -y -o Dpkg::Options::=--force-confold ./exposure-monitor.deb"
+        self.machine.refused(install, "hides the unit of the package")
+        run("systemctl stop exposure-monitor && mv /etc/systemd/system/exposure-monitor.service .")
+        run(f"mv {program} {program}.old")
+        run(install)
+        self.running()
+        after = self.known(), self.key(), run(f"sha256sum {CONFIG}")
+        owner = run(f"stat -c %U {STATE}/state.db")
+        if after != (before, key, config) or owner != "exposure-monitor":
+            raise Failure(f"{(before, key, config)} became {after}, of {owner}")
+        run(f"apt-get purge -q -y exposure-monitor; rm -rf {program}.old /usr/local/bin/monitor /etc/exposure-monitor")
+        return f"{len(before)} incident, the key and the configuration are taken over"
 
     def rpm(self) -> str:
         """Installed without its dependencies, of which there is no repository here; Debian's Python serves."""
