@@ -18,6 +18,7 @@ from monitor.cli.common import (
     fail,
     fail_if,
     json_text,
+    log_apart,
     paint,
     printable,
     read_config,
@@ -95,6 +96,7 @@ def audit(
 
     engine, key, now = build_engine(settings), run_key(settings), time.time()
     started()
+    log_apart()
 
     async def work() -> list[Judged]:
         async with present_store(settings) as (store, no_store):

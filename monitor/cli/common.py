@@ -42,6 +42,7 @@ __all__ = [
     "json_text",
     "known_rule",
     "lasting",
+    "log_apart",
     "no_rule",
     "nothing",
     "paint",
@@ -386,6 +387,7 @@ def with_store(
     url = database(config)
     if make:
         make_database(config)
+    log_apart()
 
     async def run() -> _T:
         async with await open_store(config, repairs=False) as store:
@@ -408,6 +410,17 @@ def with_store(
     except LookupError as error:
         # It quotes what was asked for, and people paste what they have at hand.
         fail(printable(redacted(config, str(error.args[0] if error.args else error))))
+
+
+def log_apart() -> None:
+    """What of the logs has to be seen goes to standard error, wherever a command's output goes; for who opens the
+    database."""
+    import structlog
+
+    from monitor.common.process import log_to_stderr
+
+    if not structlog.is_configured():
+        log_to_stderr("warning", "text")
 
 
 async def nothing(_store: Store) -> None:

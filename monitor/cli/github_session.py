@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from monitor.cli.common import fail, fail_if, printable, redacted
+from monitor.cli.common import fail, fail_if, log_apart, printable, redacted
 from monitor.config.state import database
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ async def incidents_of(config: Config, ids: Sequence[str]) -> Mapping[str, str]:
     """Alert → incident, as far as there is a database that knows it."""
     from monitor.site import open_store
     from monitor.store import StoreError
+
+    log_apart()
 
     url = database(config)
     if isinstance(url, Path) and not url.exists():

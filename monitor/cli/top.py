@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
-from monitor.cli.common import ConfigOption, command_app, json_text, read_config, started
+from monitor.cli.common import ConfigOption, command_app, json_text, log_apart, read_config, started
 from monitor.cli.kit import Format, FormatOption, emit_one
 from monitor.common.listen import split_listen
 
@@ -189,6 +189,8 @@ def _read(settings: Config) -> dict[str, Any]:
     from monitor.sources.standing import Rows, standing
     from monitor.status import document
     from monitor.store import StoreError, StoreStats
+
+    log_apart()
 
     async def read() -> tuple[Rows, StoreStats]:
         async with present_store(settings) as (store, why):

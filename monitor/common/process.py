@@ -108,7 +108,7 @@ def log_to_stderr(level: str = "info", form: str = "auto") -> None:
             ),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_names: structlog.PrintLogger(sys.stderr),  # as it is then
         cache_logger_on_first_use=False,
     )
     # Libraries use the standard library's logging; only their warnings matter here.

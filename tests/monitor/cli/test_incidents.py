@@ -60,6 +60,13 @@ def stored(config: Path) -> Path:
     return config
 
 
+def test_what_is_logged_meanwhile_goes_to_standard_error(monitor: Command, stored: Path) -> None:
+    (load(stored).state_dir / "heads").mkdir()  # which is no file
+    answer = monitor("incidents", "list", "--format", "json")
+    assert len(json.loads(answer.stdout)) == 3
+    assert "what this host knew of the ends of histories cannot be read" in answer.stderr
+
+
 def test_list_in_every_form(monitor: Command, stored: Path) -> None:
     rows = json.loads(monitor("incidents", "list", "--format", "json").stdout)
     assert [row["id"] for row in rows] == ["3" * 16, "2" * 16, "1" * 16]
