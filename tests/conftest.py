@@ -34,6 +34,12 @@ async def http() -> AsyncIterator[Http]:
     await client.close()
 
 
+def pytest_runtest_teardown() -> None:
+    """Commands that a test calls say where their log goes; that holds for it alone."""
+    if (structlog := sys.modules.get("structlog")) is not None:
+        structlog.reset_defaults()
+
+
 _session = contextlib.ExitStack()
 
 

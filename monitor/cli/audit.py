@@ -18,7 +18,6 @@ from monitor.cli.common import (
     fail,
     fail_if,
     json_text,
-    log_apart,
     paint,
     printable,
     read_config,
@@ -91,6 +90,7 @@ def audit(
     from monitor import __version__
     from monitor.audit import report
     from monitor.audit.run import audit as judge
+    from monitor.common.process import log_apart
     from monitor.scanning.redact import Redactor
     from monitor.site import build_engine, present_store
 

@@ -42,7 +42,6 @@ __all__ = [
     "json_text",
     "known_rule",
     "lasting",
-    "log_apart",
     "no_rule",
     "nothing",
     "paint",
@@ -380,6 +379,7 @@ def with_store(
 ) -> _T:
     """Run `work` on the configured database. One that does not exist yet is not made, unless by who has something to
     put into it (`make`); `missing` makes the answer then. An error of `refused` ends the command with what it says."""
+    from monitor.common.process import log_apart
     from monitor.config.state import database, make_database
     from monitor.site import open_store
     from monitor.store import StoreError
@@ -410,17 +410,6 @@ def with_store(
     except LookupError as error:
         # It quotes what was asked for, and people paste what they have at hand.
         fail(printable(redacted(config, str(error.args[0] if error.args else error))))
-
-
-def log_apart() -> None:
-    """What of the logs has to be seen goes to standard error, wherever a command's output goes; for who opens the
-    database."""
-    import structlog
-
-    from monitor.common.process import log_to_stderr
-
-    if not structlog.is_configured():
-        log_to_stderr("warning", "text")
 
 
 async def nothing(_store: Store) -> None:

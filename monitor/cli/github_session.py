@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from monitor.cli.common import fail, fail_if, log_apart, printable, redacted
+from monitor.cli.common import fail, fail_if, printable, redacted
 from monitor.config.state import database
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ async def client_of(source: GitHubConfig) -> AsyncIterator[GitHubClient]:
 
 async def incidents_of(config: Config, ids: Sequence[str]) -> Mapping[str, str]:
     """Alert → incident, as far as there is a database that knows it."""
+    from monitor.common.process import log_apart
     from monitor.site import open_store
     from monitor.store import StoreError
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
-from monitor.cli.common import ConfigOption, command_app, json_text, log_apart, read_config, started
+from monitor.cli.common import ConfigOption, command_app, json_text, read_config, started
 from monitor.cli.kit import Format, FormatOption, emit_one
 from monitor.common.listen import split_listen
 
@@ -184,6 +184,7 @@ class _Connection(HTTPConnection):
 
 def _read(settings: Config) -> dict[str, Any]:
     """What the database and the disk say: no daemon has to run."""
+    from monitor.common.process import log_apart
     from monitor.site import present_store
     from monitor.snapshot import Snapshot
     from monitor.sources.standing import Rows, standing

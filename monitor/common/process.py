@@ -15,7 +15,7 @@ import structlog
 
 from monitor.common.text import printable
 
-__all__ = ["log_to_stderr", "mask_logs", "notify", "spare_memory", "watchdog_interval"]
+__all__ = ["log_apart", "log_to_stderr", "mask_logs", "notify", "spare_memory", "watchdog_interval"]
 
 
 def spare_memory() -> None:
@@ -89,7 +89,19 @@ def _escaped(_logger: Any, _name: str, event: structlog.types.EventDict) -> stru
 
 
 def log_to_stderr(level: str = "info", form: str = "auto") -> None:
-    """Structured logs: coloured text on a terminal, one JSON object a line elsewhere."""
+    """Structured logs: coloured text on a terminal, one JSON object a line elsewhere. Also what libraries say, and what
+    fails where nobody handles it."""
+    log_apart(level, form)
+    # Libraries use the standard library's logging; only their warnings matter here.
+    number = logging.getLevelNamesMapping()[level.upper()]
+    logging.basicConfig(handlers=[_Entries()], level=max(number, logging.WARNING))
+    # What fails where nobody handles it would be printed with its text.
+    threading.excepthook = lambda args: _say("a thread failed", args.exc_type)
+    sys.unraisablehook = lambda args: _say("ignored failure", args.exc_type)
+
+
+def log_apart(level: str = "warning", form: str = "text") -> None:
+    """Our own entries on standard error, where what a command prints is not."""
     text = form == "text" or (form == "auto" and sys.stderr.isatty())
     colours = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     number = logging.getLevelNamesMapping()[level.upper()]
@@ -111,11 +123,6 @@ def log_to_stderr(level: str = "info", form: str = "auto") -> None:
         logger_factory=lambda *_names: structlog.PrintLogger(sys.stderr),  # as it is then
         cache_logger_on_first_use=False,
     )
-    # Libraries use the standard library's logging; only their warnings matter here.
-    logging.basicConfig(handlers=[_Entries()], level=max(number, logging.WARNING))
-    # What fails where nobody handles it would be printed with its text.
-    threading.excepthook = lambda args: _say("a thread failed", args.exc_type)
-    sys.unraisablehook = lambda args: _say("ignored failure", args.exc_type)
 
 
 class _Entries(logging.Handler):
