@@ -115,10 +115,13 @@ class UrlTemplate:
         """None: a value is missing, or would name another path."""
         made = []
         for part in self.parts:
-            text = part if isinstance(part, str) else quote(part.text(fields), safe="")
-            if not text.strip("."):
-                return None
-            made.append(text)
+            if isinstance(part, _Field):
+                text = quote(part.text(fields), safe="")
+                if not text.strip("."):
+                    return None
+                made.append(text)
+            else:
+                made.append(part)
         return "".join(made)
 
 

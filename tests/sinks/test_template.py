@@ -87,6 +87,13 @@ def test_no_value_leaves_its_text(message: Notification) -> None:
         assert address.count("?") == 1
 
 
+def test_only_what_fills_an_address_may_not_be_dots() -> None:
+    address = UrlTemplate.parse("https://tickets.example.org/{key}.{receipt}")
+    assert address.filled({"key": "a/b", "receipt": "c"}) == "https://tickets.example.org/a%2Fb.c"
+    for key in ("", ".", ".."):
+        assert address.filled({"key": key, "receipt": "c"}) is None
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
