@@ -27,7 +27,7 @@ check_foreign() {
     unit=/etc/systemd/system/exposure-monitor.service
     if [ -f "$unit" ]; then
         refuse "$unit hides the unit of the package; it is of an installation by hand, or of systemctl edit --full." \
-            "Keep it elsewhere: systemctl stop exposure-monitor; mv $unit /root/; systemctl daemon-reload" \
+            "Keep it elsewhere: systemctl stop exposure-monitor; mv $unit $unit.old; systemctl daemon-reload" \
             "Put what you changed into systemctl edit exposure-monitor afterwards."
     fi
     for path in /opt/exposure-monitor /usr/bin/monitor; do
