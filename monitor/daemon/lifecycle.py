@@ -254,10 +254,12 @@ class Daemon:
             problem=self._unsigned,
         )
         tell = StatusDocument(site, health, lambda: self.config, lambda: self.phase)
+        links = Links(console="", runbooks="/runbooks", program=invocation(config.path, sys.argv[0]))
+        pages = console.ConsoleContext(site.store, links, keeper.masked)
         application = web.build(
             Probes(live=health.live, ready=health.ready, registry=registry(lambda: self.snapshot)),
             hosts=web.allowed_hosts(host, config.http.base_url, config.http.hosts),
-            routes=[*doors, *status.routes(tell), *console.routes(site.store, invocation(config.path, sys.argv[0]))],
+            routes=[*doors, *status.routes(tell), *console.routes(pages)],
             token=config.http.token,
         )
         try:

@@ -56,7 +56,7 @@ class RequestRecorder:
         left = [one for one in requests if not await self._asked(one)]
         if not left:
             return True
-        masked = [replace(one, actor=await self._masked(one.actor), note=await self._masked(one.note)) for one in left]
+        masked = [replace(one, actor=await self.masked(one.actor), note=await self.masked(one.note)) for one in left]
         fresh = await self._site.store.requests.keep(masked)
         self.kept.set()
         return fresh
@@ -65,7 +65,8 @@ class RequestRecorder:
         sink = self._sinks().get(one.sink) if one.window and not one.refusal else None
         return isinstance(sink, Asks) and await sink.ask(one)
 
-    async def _masked(self, text: str) -> str:
+    async def masked(self, text: str) -> str:
+        """What somebody wrote, as it may be stored and shown. Raises StoreError."""
         scanner, incidents = self._site.scanner, self._site.store.incidents
         masked = await unquoted(scanner.redact(text), scanner.key, incidents.previews) if text else text
         return clip(masked, _NOTE)  # not before: half of a secret is not known as one

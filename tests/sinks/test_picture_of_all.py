@@ -41,6 +41,10 @@ def _chat(name: str) -> Callable[[Notification], str]:
     return lambda told: re.sub(r"[\u200b\\]", "", _data(FORMATS[name](told)))
 
 
+def _page(shown: IncidentView) -> str:
+    return pages.render("incident.html", NOW, incident=shown, run=None, history=[])
+
+
 SHOWN: Mapping[str, Callable[[Notification], str]] = {
     "slack": lambda told: re.sub(
         r"<!date\^[^|>]*\|([^>]*)>", r"\1", _data(message(told))
@@ -51,7 +55,7 @@ SHOWN: Mapping[str, Callable[[Notification], str]] = {
     "teams": _chat("teams"),
     "terminal": lambda told: "\n".join(line.plain for line in render(told, width=300)),
     "alertmanager": lambda told: _data(alerts(told, NOW, timedelta(hours=1))),
-    "page": lambda told: html.unescape(re.sub(r"<[^>]+>", " ", pages.incident(told.incidents[0], None, [], NOW))),
+    "page": lambda told: html.unescape(re.sub(r"<[^>]+>", " ", _page(told.incidents[0]))),
 }
 
 

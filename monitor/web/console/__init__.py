@@ -1,9 +1,9 @@
-"""Pages that alerts link to: an incident as it stands, and its runbook. Read-only, masked, no script.
-
-What is only read needs no token against forgery, and one style in each page no folder of files. Who may read them is
-asked before (monitor.web.auth), as for `/status`.
+"""The pages that alerts link to and the night is worked in. Everything on them is masked; who looks is known before
+(monitor.web.auth), and without sign-in they are read only. Each file has its addresses; a page asks the store, shows a
+template, and changes something only by a form that `visitor.posted` has taken.
 """
 
+from monitor.web.console.context import ConsoleContext
 from monitor.web.console.routes import routes
 
-__all__ = ["routes"]
+__all__ = ["ConsoleContext", "routes"]

@@ -1,55 +1,44 @@
-"""What each page says: templates, in which nothing from outside is markup. Pure."""
+"""Pages from templates, in which nothing from outside is markup."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import asyncio
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aiohttp import web
+
 from monitor.common import wording
-from monitor.common.notification import IncidentView
 from monitor.common.text import printable, web_address
-from monitor.runbook import Runbook
-from monitor.runbook.progress import RunbookRun
-from monitor.store import AuditEntry
-from monitor.web.console.query import CHOICES, TEXTS, ListQuery
+from monitor.web.console.visitor import Visitor, visitor
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["HERE", "IncidentPage", "book", "incident", "incidents"]
+__all__ = ["HERE", "now", "page", "render"]
 
 HERE = Path(__file__).parent
+# The pages allow themselves a style of ours and nothing else: no script, no picture, no frame around them.
+_POLICY = "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
 
-@dataclass(frozen=True, slots=True)
-class IncidentPage:
-    """A page of the list: what is on it, of how many, and where the next one begins."""
-
-    shown: Sequence[IncidentView]
-    total: int
-    query: ListQuery
-    next: str = ""  # place behind the last one; empty: there is no other
+def now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
 
 
-def incident(shown: IncidentView, run: RunbookRun | None, history: Sequence[AuditEntry], now: datetime) -> str:
-    """`run`: of its runbook, under way or ended."""
-    return _render("incident.html", now, incident=shown, run=run, history=history)
+async def page(request: web.Request, template: str, *, status: int = 200, **what: Any) -> web.Response:
+    """`what`: as for `render`."""
+    await asyncio.to_thread(environment)  # the first time it has to be imported
+    text = render(template, now(), visitor(request), **what)
+    headers = {"Content-Security-Policy": _POLICY}
+    return web.Response(text=text, status=status, content_type="text/html", headers=headers)
 
 
-def incidents(page: IncidentPage, now: datetime) -> str:
-    return _render("incidents.html", now, page=page, query=page.query, choices=CHOICES, texts=TEXTS)
-
-
-def book(shown: Runbook, now: datetime) -> str:
-    return _render("runbook.html", now, book=shown)
-
-
-def _render(template: str, now: datetime, **what: Any) -> str:
-    return environment().get_template(template).render(now=now, wording=wording, **what)
+def render(template: str, now: datetime, visitor: Visitor = Visitor(), **what: Any) -> str:
+    """`what`: names that the template uses, beside `now`, `visitor` and `wording`."""
+    return environment().get_template(template).render(now=now, visitor=visitor, wording=wording, **what)
 
 
 @cache

@@ -8,8 +8,8 @@ from datetime import timedelta
 from monitor import runbook
 from monitor.common.notification import IncidentView
 from monitor.web.console import pages
-from monitor.web.console.pages import IncidentPage
-from monitor.web.console.query import ListQuery
+from monitor.web.console.incidents import IncidentPage
+from monitor.web.console.query import CHOICES, TEXTS, ListQuery
 from tests.fakes.notifications import NOW, RUN, incident
 
 
@@ -17,11 +17,15 @@ def text_of(page: str) -> str:
     return html.unescape(re.sub(r"<[^>]+>", " ", page))
 
 
+def page_about(shown: IncidentView) -> str:
+    return pages.render("incident.html", NOW, incident=shown, run=None, history=[])
+
+
 def test_the_page_answers_what_an_alert_does() -> None:
     shown = incident(
         run=RUN, owner="ada", labels={"role": "admin"}, validity="valid", verdict="GitHub takes it", asked_at=NOW
     )
-    text = text_of(pages.incident(shown, None, [], NOW))
+    text = text_of(page_about(shown))
     for words in (
         *(shown.name, shown.masked, "critical, high confidence", "ada", "admin"),
         *("payments on web-3, services", "/var/log/app/api.log:1042", "login with token=ghp_a1B2…"),
@@ -36,7 +40,7 @@ def test_the_page_answers_what_an_alert_does() -> None:
 
 def test_what_is_over_says_how_and_asks_for_nothing() -> None:
     ended = incident(state="resolved", resolution="wont_fix", actor="ada", note="twice", merged="8a" * 8)
-    page = pages.incident(ended, None, [], NOW)
+    page = page_about(ended)
     assert "resolved as wont_fix by ada: twice" in text_of(page)
     assert f'<a href="/incidents/{"8a" * 8}">' in page
     assert not re.search("First:|Next:|Claim:", page)
@@ -45,14 +49,15 @@ def test_what_is_over_says_how_and_asks_for_nothing() -> None:
 def test_a_place_without_a_line_or_elsewhere_is_shown_and_linked() -> None:
     here, there = incident().locations
     shown = incident(locations=(replace(here, line=None), replace(there, url="https://github.com/acme/web/issues/1")))
-    page = pages.incident(shown, None, [], NOW)
+    page = page_about(shown)
     assert "/var/log/app/api.log (byte 90112)" in page
     assert '<a href="https://github.com/acme/web/issues/1" rel="noreferrer">open</a>' in page
 
 
 def page_of(*shown: IncidentView, total: int = 0, more: str = "", **said: str) -> str:
     query = ListQuery.parse(said)
-    return pages.incidents(IncidentPage(shown, total or len(shown), query, more), NOW)
+    part = IncidentPage(shown, total or len(shown), query, more)
+    return pages.render("incidents.html", NOW, page=part, query=query, choices=CHOICES, texts=TEXTS)
 
 
 def test_the_list_says_also_where_whether_it_works_who_holds_it_and_what_is_next() -> None:
@@ -86,7 +91,7 @@ def test_an_empty_list_says_what_else_there_is() -> None:
 def test_what_is_shown_is_never_markup() -> None:
     evil = "<i>\"'&\u202e{{ 7 * 7 }}"
     shown = incident(name=evil, masked=evil, owner=evil, labels={"<b>": evil}, rule=evil, decided_at=NOW)
-    for page in (pages.incident(shown, None, [], NOW), page_of(shown)):
+    for page in (page_about(shown), page_of(shown)):
         assert "<i>" not in page
         assert "<b>:" not in page
         assert "\u202e" not in page
@@ -103,4 +108,4 @@ def test_a_deadline_says_how_long_is_left_or_how_late_it_is() -> None:
 def test_a_runbook_keeps_its_lines() -> None:
     book = runbook.load("github-token")
     assert book is not None
-    assert book.text() in html.unescape(pages.book(book, NOW))
+    assert book.text() in html.unescape(pages.render("runbook.html", NOW, book=book))

@@ -1,0 +1,20 @@
+"""What the pages work with, given by the daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from monitor.report.view import Links
+from monitor.store import Store
+
+__all__ = ["ConsoleContext"]
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleContext:
+    """`links`: within the pages. `redact`: what somebody wrote, masked and cut, before anything is done with it."""
+
+    store: Store
+    links: Links
+    redact: Callable[[str], Awaitable[str]]

@@ -1,0 +1,128 @@
+"""The list of incidents, what is exported of it, and its filters as its address."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import orjson
+from aiohttp import web
+
+from monitor.common import payload
+from monitor.common.notification import IncidentView
+from monitor.common.text import printable
+from monitor.common.wording import instant, place
+from monitor.report.view import view
+from monitor.store.incidents import cursor
+from monitor.web.console.context import ConsoleContext
+from monitor.web.console.pages import now, page
+from monitor.web.console.query import CHOICES, TEXTS, ListQuery
+
+__all__ = ["IncidentPage", "routes"]
+
+_LISTED, _EXPORTED = 50, 500  # incidents a page, and a piece of an export
+_COLUMNS = (
+    *("id", "severity", "confidence", "state", "owner", "name", "rule", "masked", "validity", "occurrences"),
+    *("first_seen", "last_seen", "where", "fingerprint"),
+)
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes a cell for one by
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentPage:
+    """A page of the list: what is on it, of how many, and where the next one begins."""
+
+    shown: Sequence[IncidentView]
+    total: int
+    query: ListQuery
+    next: str = ""  # place behind the last one; empty: there is no other
+
+
+def routes(console: ConsoleContext) -> list[web.RouteDef]:
+    """`/incidents` and its exports."""
+    listed = _Incidents(console)
+    return [
+        web.get("/", listed.show),
+        web.get("/incidents", listed.show),
+        web.get("/incidents.csv", listed.as_csv),
+        web.get("/incidents.jsonl", listed.as_json),
+    ]
+
+
+class _Incidents:
+    def __init__(self, console: ConsoleContext) -> None:
+        self._store, self._links = console.store, console.links
+
+    async def show(self, request: web.Request) -> web.Response:
+        part = await self._part(_asked(request), _LISTED)
+        return await page(request, "incidents.html", page=part, query=part.query, choices=CHOICES, texts=TEXTS)
+
+    async def _part(self, query: ListQuery, size: int) -> IncidentPage:
+        from detectors.rules.gone import names
+
+        incidents, filters = self._store.incidents, query.filters(now().timestamp(), names)
+        try:
+            listed = await incidents.find(
+                limit=size + 1, locations=True, order=query.order, after=query.after, **filters
+            )
+        except ValueError as error:
+            raise web.HTTPBadRequest(text=f"after: {error}\n") from None
+        more, listed = len(listed) > size, listed[:size]
+        joined = await incidents.joined(listed)
+        shown = [view(one, joined, links=self._links) for one in listed]
+        total = await incidents.count(**filters) if more or query.after else len(listed)
+        return IncidentPage(shown, total, query, cursor(query.order, listed[-1]) if more else "")
+
+    async def _all(self, query: ListQuery) -> AsyncIterator[IncidentView]:
+        while True:
+            part = await self._part(query, _EXPORTED)
+            for one in part.shown:
+                yield one
+            if not part.next:
+                return
+            query = query.behind(part.next)
+
+    async def as_csv(self, request: web.Request) -> web.StreamResponse:
+        query = _asked(request).without("after")
+        out = await _begun(request, "text/csv", "incidents.csv")
+        await out.write(_line(_COLUMNS))
+        async for one in self._all(query):
+            where = place(one.locations[0]) if one.locations else ""
+            cells = {name: getattr(one, name, None) for name in _COLUMNS} | {"where": where}
+            await out.write(_line(_cell(cells[name]) for name in _COLUMNS))
+        return out
+
+    async def as_json(self, request: web.Request) -> web.StreamResponse:
+        query = _asked(request).without("after")
+        out = await _begun(request, "application/jsonl", "incidents.jsonl")
+        async for one in self._all(query):
+            await out.write(orjson.dumps(payload.record(one)) + b"\n")
+        return out
+
+
+def _asked(request: web.Request) -> ListQuery:
+    try:
+        return ListQuery.parse(request.query)
+    except ValueError as error:
+        raise web.HTTPBadRequest(text=f"{error}\n") from None
+
+
+async def _begun(request: web.Request, content: str, name: str) -> web.StreamResponse:
+    out = web.StreamResponse(headers={"Content-Disposition": f'attachment; filename="{name}"'})
+    out.content_type = content
+    await out.prepare(request)
+    return out
+
+
+def _line(cells: Iterable[str]) -> bytes:
+    line = io.StringIO()
+    csv.writer(line).writerow(cells)
+    return line.getvalue().encode()
+
+
+def _cell(value: object) -> str:
+    text = instant(value) if isinstance(value, datetime) else printable("" if value is None else str(value))
+    return f"'{text}" if text.startswith(_FORMULA) else text
