@@ -267,15 +267,15 @@ def test_the_rules_of_the_examples_exist(tmp_path: Path, forks: Forks) -> None:
         assert (done.returncode, bool(done.stdout)) == (0, True), done.stderr
 
 
-def test_architecture_names_only_what_exists() -> None:
-    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+def test_the_tree_names_only_what_exists() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     tree = text.split("## The tree")[1].split("## ")[0]
     folder = ROOT
     for line in tree.splitlines():
         if match := re.match(r"^( {4,6})(\S+?)(/?)(?: {2,}|$)", line):
             indent, name, slash = match.groups()
             path = (ROOT if len(indent) == 4 else folder) / name
-            assert path.exists(), f"docs/architecture.md names {name}"
+            assert path.exists(), f"CONTRIBUTING.md names {name}"
             folder = path if len(indent) == 4 and slash else folder
 
 
