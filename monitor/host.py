@@ -22,7 +22,7 @@ from monitor.domain.model import Alert, Block, Finding, KnownAlert, Position, Wr
 from monitor.intake import ledger
 from monitor.intake.encrypt_position import Sealer
 from monitor.intake.ledger import Ledger, Loss
-from monitor.intake.protocol import Behind
+from monitor.intake.protocol import Behind, RequestQuota
 from monitor.inventory.wrong_environment import elsewhere, placed
 from monitor.scanning.scanner import Gap
 from monitor.site import Site
@@ -183,6 +183,9 @@ class SourceIntake:
 
     def backlog(self, tell: Callable[[], Sequence[Behind]]) -> None:
         self._site.snapshot.backlog[self._name] = tell
+
+    def quotas(self, tell: Callable[[], Sequence[RequestQuota]]) -> None:
+        self._site.snapshot.quotas[self._name] = tell
 
     def missed(self, reason: str, count: int, path: str = "", unit: str = "bytes") -> None:
         self._site.snapshot.missed[self._name, reason] += count

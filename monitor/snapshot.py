@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from monitor.delivery import SinkStats
-from monitor.intake.protocol import Behind
+from monitor.intake.protocol import Behind, RequestQuota
 from monitor.inventory.held import Known
 from monitor.scanning.scanner import ScannerStats
 from monitor.store import StoreStats
@@ -35,6 +35,8 @@ class Snapshot:
     committed: dict[str, float] = field(default_factory=dict)  # source → when what it read was last kept
     lag: dict[str, float] = field(default_factory=dict)  # source → seconds from written to kept, of what it kept last
     backlog: dict[str, Callable[[], Sequence[Behind]]] = field(default_factory=dict)  # source → tells what is unread
+    quotas: dict[str, Callable[[], Sequence[RequestQuota]]] = field(default_factory=dict)  # source → what it may ask
     read: Counter[str] = field(default_factory=Counter)  # source → bytes of it that were scanned and kept
     inventory: dict[str, Known] = field(default_factory=dict)  # by entry
     restarts: Counter[str] = field(default_factory=Counter)  # source
+    failures: dict[str, tuple[float, str]] = field(default_factory=dict)  # source → when it last failed, and how

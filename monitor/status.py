@@ -63,6 +63,7 @@ def document(
         row["bytes"] = snapshot.read[name] if alive else None
         row["restarts"] = snapshot.restarts[name] if alive else None
         row["malformed"] = sum(n for (source, _), n in snapshot.malformed.items() if source == name) if alive else None
+        row["failed"] = row["quotas"] = None
         row["behind"] = []
         if alive:
             _live(row, snapshot, redact)
@@ -96,6 +97,10 @@ def _live(row: dict[str, Any], snapshot: Snapshot, redact: Callable[[str], str])
     row["lag_seconds"] = snapshot.lag.get(name)
     problems = [(part, why) for (source, part), why in list(snapshot.degraded.items()) if source == name]
     row["problems"] = {redact(part): why for part, why in problems[:_PROBLEMS]}
+    if (failure := snapshot.failures.get(name)) is not None:
+        row["failed"] = dict(zip(("at", "error"), failure, strict=True))
+    if (ask := snapshot.quotas.get(name)) is not None:
+        row["quotas"] = [asdict(quota) for quota in ask()]
     if (tell := snapshot.backlog.get(name)) is not None:
         unread = tell()
         row["behind_bytes"] = sum(place.bytes for place in unread)
@@ -142,5 +147,7 @@ def _sink(name: str, kind: str, snapshot: Snapshot, alive: bool) -> dict[str, An
         "rests_until": stats.rests_until,
         "last_success": stats.last_sent,
         "last_error": stats.last_error if stats.failing else None,
+        "pace": stats.pace,
+        "seconds": stats.delay_sum / stats.sent if stats.sent else None,
     }
     return {"name": name, "type": kind, **waiting, **(known if alive else dict.fromkeys(known))}

@@ -7,7 +7,7 @@ from typing import Any
 
 from monitor.cli.common import paint, printable
 from monitor.cli.kit import table
-from monitor.common.wording import ago
+from monitor.common.condition import amount, sink_state, size, span
 
 __all__ = ["page"]
 
@@ -43,19 +43,19 @@ def _head(status: Row) -> Iterable[str]:
     if daemon is None:
         yield f"{paint(title, bold=True)}  {paint(printable(status['note']), 'red')}: this is what its database says"
     else:
-        up = _span(status["time"] - daemon["started"])
+        up = span(status["time"] - daemon["started"])
         yield f"{paint(title, bold=True)}  {daemon['phase']}, up {up}"
     if scan is not None:
         share = scan["seconds"] / max(status["time"] - daemon["started"], 1.0)
         yield (
-            f"scan   {_size(scan['bytes_per_second'])}/s now, {_size(scan['bytes'])} since the start, "
+            f"scan   {size(scan['bytes_per_second'])}/s now, {size(scan['bytes'])} since the start, "
             f"{scan['rules']:,} rules, {scan['busy']} threads at work, {share:.1%} of a core in all"
         )
     oldest = store["oldest_unsent"]
-    waits = f", the oldest for {_span(status['time'] - oldest)}" if oldest else ""
+    waits = f", the oldest for {span(status['time'] - oldest)}" if oldest else ""
     unsent = sum(sink["pending"] + sink["leased"] for sink in status["sinks"])
     open_ = sum(row["count"] for row in status["incidents"] if row["state"] == "open")
-    yield f"queue  {unsent:,} notifications wait{waits}; {open_:,} open incidents; database {_size(store['bytes'])}"
+    yield f"queue  {unsent:,} notifications wait{waits}; {open_:,} open incidents; database {size(store['bytes'])}"
 
 
 def _problems(status: Row) -> Iterable[str]:
@@ -76,16 +76,16 @@ def _problems(status: Row) -> Iterable[str]:
 def _source(row: Row, now: float) -> list[str]:
     position = row["position"] or "-"
     if row["read_up_to"] is not None:
-        position += f" of {_span(now - row['read_up_to'])} ago"
+        position += f" of {span(now - row['read_up_to'])} ago"
     if row["restarts"]:
         position += f", restarted {row['restarts']} times"
     return [
         row["name"],
         row["type"],
-        "-" if row["bytes_per_second"] is None else f"{_size(row['bytes_per_second'])}/s",
-        "-" if row["behind_bytes"] is None else _size(row["behind_bytes"]),
-        "-" if row["lag_seconds"] is None else _span(row["lag_seconds"]),
-        "-" if row["last_success"] is None else f"{_span(now - row['last_success'])} ago",
+        "-" if row["bytes_per_second"] is None else f"{size(row['bytes_per_second'])}/s",
+        "-" if row["behind_bytes"] is None else size(row["behind_bytes"]),
+        "-" if row["lag_seconds"] is None else span(row["lag_seconds"]),
+        "-" if row["last_success"] is None else f"{span(now - row['last_success'])} ago",
         position,
     ]
 
@@ -93,27 +93,17 @@ def _source(row: Row, now: float) -> list[str]:
 def _sinks(status: Row) -> list[list[str]]:
     cells = []
     for sink in status["sinks"]:
-        if sink["sent"] is None:
-            state = "not known"
-        elif sink["refusing"]:
-            state = f"refuses everything: {sink['refusing']}"
-        elif (sink.get("rests_until") or 0) > status["time"]:
-            state = f"takes nothing for {_span(sink['rests_until'] - status['time'])}: {sink['last_error'] or ''}"
-        elif sink["failing"]:
-            state = f"{sink['failing']} failures in a row: {sink['last_error'] or ''}"
-        else:
-            state = "works" if sink["sent"] else "nothing sent yet"
-        last = "-" if sink["last_success"] is None else f"{_span(status['time'] - sink['last_success'])} ago"
+        last = "-" if sink["last_success"] is None else f"{span(status['time'] - sink['last_success'])} ago"
         counts = [f"{sink[name]:,}" for name in ("pending", "leased", "dead")]
         sent = "-" if sink["sent"] is None else f"{sink['sent']:,}"
-        cells.append([sink["name"], sink["type"], *counts, sent, last, state])
+        cells.append([sink["name"], sink["type"], *counts, sent, last, sink_state(sink, status["time"])])
     return cells
 
 
 def _behind(status: Row) -> list[list[str]]:
     found = [(place, row["name"]) for row in status["sources"] for place in row["behind"]]
     found.sort(key=lambda pair: -pair[0]["bytes"])
-    return [[place["place"], name, _size(place["bytes"]), _span(place["seconds"])] for place, name in found[:_PLACES]]
+    return [[place["place"], name, size(place["bytes"]), span(place["seconds"])] for place, name in found[:_PLACES]]
 
 
 def _losses(status: Row) -> list[list[str]]:
@@ -121,9 +111,8 @@ def _losses(status: Row) -> list[list[str]]:
     found.sort(key=lambda pair: -pair[0]["last"])
     cells = []
     for loss, name in found[:_LOSSES]:
-        amount = f"{loss['count']:,} {loss['unit']}{' and more' if loss['unknown'] else ''}" if loss["count"] else "?"
-        ago = f"{_span(status['time'] - loss['last'])} ago"
-        cells.append([name, loss["reason"], amount, ago, loss["place"] or "several places"])
+        ago = f"{span(status['time'] - loss['last'])} ago"
+        cells.append([name, loss["reason"], amount(loss), ago, loss["place"] or "several places"])
     return cells
 
 
@@ -136,15 +125,3 @@ def _rules(status: Row) -> list[list[str]]:
         cost = f"{row['seconds']:.2f} s, {row['seconds'] / whole:.1%}"
         cells.append([row["rule"], cost, f"{row['looks']:,}", f"{row['matches']:,}"])
     return cells
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "KB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
-
-
-def _span(seconds: float) -> str:
-    return f"{max(seconds, 0.0):.1f} s" if seconds < 10 else ago(seconds)

@@ -146,7 +146,8 @@ class Sources:
             if not any((other.name, other.type) == (name, config.type) for other in wanted):
                 self._close_handles(name)
             self._over(_problem(name), "It is not configured like this any more.")
-            for gauge in (self._site.snapshot.backlog, self._site.snapshot.lag, self._site.snapshot.committed):
+            now = self._site.snapshot
+            for gauge in (now.backlog, now.lag, now.committed, now.quotas, now.failures):
                 gauge.pop(name, None)  # a source that is no more is not late
             known = self._site.snapshot.degraded
             for part in [part for part in known if part[0] == name]:
@@ -231,6 +232,7 @@ class Sources:
             log.error("source failed", source=name, error_type=type(error).__name__, exc_info=False)
             self._beginning.discard(name)
             self._site.snapshot.restarts[name] += 1
+            self._site.snapshot.failures[name] = (time.time(), type(error).__name__)
             if failures > _RESTARTS:
                 text = f"{type(error).__name__}. It is started again, after pauses of up to {LONGEST:.0f} s."
                 self._site.tell(f"Source {name} keeps failing", text, key=problem)

@@ -56,6 +56,7 @@ class SinkStats:
     last_sent: float | None = None
     last_error: str | None = None
     rests_until: float | None = None  # as it has asked for (Retry-After), where that is far
+    pace: float = 0.0  # seconds that it wants from one message to the next
     delays: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))  # sent, by BUCKETS; last: longer
     delay_sum: float = 0.0  # seconds from made to accepted, of all that was sent
 
@@ -110,6 +111,7 @@ class Channel:
         now. `rests`: is told what the sink said that is to be left alone for long. `accepted`: the sink works again.
         """
         self.name, self.stats, self._sink, self._store, self._owner = name, stats, sink, store, owner
+        stats.pace = sink.limits.pace
         self._render, self._refused, self._rests, self._accepted = render, refused, rests, accepted
         self._patience, self._clock = patience, clock
 

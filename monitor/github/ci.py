@@ -130,6 +130,7 @@ class GitHubActionsSource:
         self.config, self.intake = config, intake
         self._rounds = config.rounds(intake)
         self.client = config.client(on_wait=self._rounds.waiting, advice=ADVICE)
+        intake.quotas(self.client.quotas)
         self._storage = Storage(private=not config.cloud, clear=urlsplit(config.base_url).scheme == "http")
         self._listing = RunListing(self.client, self._storage, intake.malformed)
         self._logs = JobLogs(config.name, intake, SECTION, parts=2)

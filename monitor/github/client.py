@@ -21,6 +21,7 @@ from monitor.common.http import Http, RemoteError, next_page, retry_after
 from monitor.common.outside import number, text
 from monitor.github.auth import AppAuth, Auth, AuthError, TokenAuth
 from monitor.github.limits import RequestBudget, shared
+from monitor.intake.protocol import RequestQuota
 
 __all__ = ["GitHubClient", "Response"]
 
@@ -125,6 +126,15 @@ class GitHubClient:
             if there != self.base.origin():
                 raise RemoteError(f"a link leads from {self.base.host} to another server; check base_url", retry=False)
         return url.update_query(params) if params else url
+
+    def quotas(self) -> list[RequestQuota]:
+        """As GitHub last said; nothing before the first answer."""
+        known = self._budget.quotas if self._budget is not None else {}
+        now = time.monotonic()
+        return [
+            RequestQuota(resource, quota.limit, max(quota.remaining, 0), max(quota.reset - now, 0.0))
+            for resource, quota in sorted(known.items())
+        ]
 
     async def budget(self) -> RequestBudget:
         if self._budget is None:

@@ -145,6 +145,7 @@ class GitHubSource:
         self.config, self.intake = config, intake
         self._rounds = config.rounds(intake)
         self.client = config.client(on_wait=self._rounds.waiting)
+        intake.quotas(self.client.quotas)
         self.streams = config.streams()
         self.poller = Poller(
             source=config.name,

@@ -11,7 +11,7 @@ from detectors.rules.rule import Rule
 from monitor.common.inbound import HookDelivery
 from monitor.domain.model import Alert, Block, Finding, KnownAlert, Position, WriteBack
 
-__all__ = ["AlertIntake", "Behind", "Intake", "ScanError"]
+__all__ = ["AlertIntake", "Behind", "Intake", "RequestQuota", "ScanError"]
 
 
 class ScanError(Exception):
@@ -28,6 +28,17 @@ class Behind:
 
     place: str
     bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RequestQuota:
+    """What another system still answers of one kind of question: `remaining` of `limit`, all of it again in so many
+    seconds."""
+
+    resource: str
+    limit: int
+    remaining: int
     seconds: float
 
 
@@ -67,6 +78,9 @@ class Intake(Protocol):
 
     def backlog(self, tell: Callable[[], Sequence[Behind]]) -> None:
         """`tell` says what is there and not read yet; asked when somebody looks."""
+
+    def quotas(self, tell: Callable[[], Sequence[RequestQuota]]) -> None:
+        """`tell` says how much it may still ask; asked when somebody looks."""
 
     def missed(self, reason: str, count: int, path: str = "", unit: str = "bytes") -> None:
         """Enter what was lost into the ledger (`bytes_missed_total{reason}`) and raise an operational alert. `count` 0:

@@ -11,7 +11,7 @@ from detectors.rules.rule import Rule
 from monitor.common.inbound import HookDelivery
 from monitor.common.scheduler import Scheduler
 from monitor.domain.model import Alert, Block, Finding, KnownAlert, Position, WriteBack
-from monitor.intake.protocol import Behind, ScanError
+from monitor.intake.protocol import Behind, RequestQuota, ScanError
 
 
 class KilledError(BaseException):
@@ -74,6 +74,9 @@ class MemoryIntake:
 
     def backlog(self, tell: Callable[[], Sequence[Behind]]) -> None:
         self.behind = tell
+
+    def quotas(self, tell: Callable[[], Sequence[RequestQuota]]) -> None:
+        self.asked = tell
 
     def missed(self, reason: str, count: int, path: str = "", unit: str = "bytes") -> None:
         self.lost.append((reason, count, path))

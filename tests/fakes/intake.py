@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from monitor.common.scheduler import Scheduler
 from monitor.domain.model import Block, Finding, Position
-from monitor.intake.protocol import Behind, ScanError
+from monitor.intake.protocol import Behind, RequestQuota, ScanError
 from monitor.sources.base import Source
 
 # A mark stands for a secret; the long one spans lines as a PEM does.
@@ -137,6 +137,9 @@ class FakeIntake:
 
     def backlog(self, tell: Callable[[], Sequence[Behind]]) -> None:
         self.behind = tell
+
+    def quotas(self, tell: Callable[[], Sequence[RequestQuota]]) -> None:
+        self.asked = tell
 
     def missed(self, reason: str, count: int, path: str = "", unit: str = "bytes") -> None:
         self.lost.append((reason, count, path))

@@ -8,7 +8,7 @@ import orjson
 from monitor.config.config import parse
 from monitor.delivery import SinkStats
 from monitor.intake.ledger import Loss
-from monitor.intake.protocol import Behind
+from monitor.intake.protocol import Behind, RequestQuota
 from monitor.scanning.scanner import RuleStats, ScannerStats
 from monitor.snapshot import Snapshot
 from monitor.sources.base import Where
@@ -49,11 +49,13 @@ def test_a_daemon_tells_what_it_counts() -> None:
     snapshot = Snapshot(
         scanner=ScannerStats(blocks=3, bytes=700, rules={"a": RuleStats(4, 0.5, 1), "b": RuleStats(9, 1.5, 2)}),
         store=StoreStats(outbox={("chat", "pending"): 3, ("gone", "dead"): 1}, incidents={("open", "high"): 2}),
-        sinks={"chat": SinkStats(sent=4, failing=2, last_error="no answer")},
+        sinks={"chat": SinkStats(sent=4, failing=2, last_error="no answer", pace=1.0, delay_sum=6.0)},
         degraded={("app", "/b.log"): "cannot be read", ("other", "x"): "y"},
         backlog={"app": lambda: unread},
         read=Counter({"app": 700}),
         restarts=Counter({"app": 1}),
+        failures={"app": (98.0, "OSError")},
+        quotas={"app": lambda: [RequestQuota("core", 5000, 7, 60.0)]},
         malformed=Counter({("app", "hook"): 2, ("app", "answer"): 1}),
         committed={"app": 99.0},
     )
@@ -70,12 +72,15 @@ def test_a_daemon_tells_what_it_counts() -> None:
     assert (source["bytes"], source["bytes_per_second"], source["restarts"], source["malformed"]) == (700, 350, 1, 3)
     assert (source["behind_bytes"], source["lag_seconds"], source["last_success"]) == (36, 0.8, 99.0)
     assert source["position"] == "2 files"
+    assert source["failed"] == {"at": 98.0, "error": "OSError"}
+    assert source["quotas"] == [{"resource": "core", "limit": 5000, "remaining": 7, "seconds": 60.0}]
     assert source["problems"] == {"/b.log": "cannot be read"}
     assert [place["place"] for place in source["behind"]] == ["/?.log", "/7.log", "/6.log", "/5.log", "/4.log"]
     assert source["lost"][0]["count"] == 11
     assert [(row["rule"], row["looks"], row["matches"]) for row in found["rules"]] == [("b", 9, 2), ("a", 4, 1)]
     [sink] = found["sinks"]
     assert (sink["pending"], sink["dead"], sink["sent"], sink["last_error"]) == (3, 0, 4, "no answer")
+    assert (sink["pace"], sink["seconds"]) == (1.0, 1.5)
     assert found["incidents"] == [{"state": "open", "severity": "high", "count": 2}]
     assert orjson.loads(orjson.dumps(found)) == found
 

@@ -14,6 +14,7 @@ from monitor.common.credential import Credential
 from monitor.common.http import RemoteError
 from monitor.github.auth import AuthError
 from monitor.github.client import GitHubClient
+from monitor.github.limits import Quota
 from tests.fakes.github import FakeGitHub, delivery
 
 ORG = "/orgs/acme/secret-scanning/alerts"
@@ -222,7 +223,12 @@ async def test_two_clients_of_one_token_share_a_budget(
     github: FakeGitHub, token: Credential, client: GitHubClient
 ) -> None:
     other = GitHubClient.with_token(github.url, token)
+    assert other.quotas() == []
     assert await other.budget() is await client.budget()
+    (await client.budget()).quotas["core"] = Quota(5000, -1, time.monotonic() + 90)
+    (quota,) = other.quotas()
+    assert (quota.resource, quota.limit, quota.remaining) == ("core", 5000, 0)
+    assert 80 < quota.seconds <= 90
     await other.close()
 
 
