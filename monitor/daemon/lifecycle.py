@@ -255,7 +255,7 @@ class Daemon:
         )
         tell = StatusDocument(site, health, lambda: self.config, lambda: self.phase)
         links = Links(console="", runbooks="/runbooks", program=invocation(config.path, sys.argv[0]))
-        pages = console.ConsoleContext(site.store, links, keeper.masked)
+        pages = console.ConsoleContext(site.store, links, keeper.masked, tell)
         application = web.build(
             Probes(live=health.live, ready=health.ready, registry=registry(lambda: self.snapshot)),
             hosts=web.allowed_hosts(host, config.http.base_url, config.http.hosts),

@@ -34,7 +34,7 @@ from monitor.routing.budget import ALARMS
 from monitor.store.allowance import AT_ONCE, allow
 from monitor.store.errors import StoreError
 from monitor.store.joins import join
-from monitor.store.outbox_rows import bundle, cut, new_row, part, post
+from monitor.store.outbox_rows import bundle, cut, new_row, outbox_entry, part, post
 from monitor.store.pages import take_over
 from monitor.store.records import Leased, Notice, OutboxEntry
 from monitor.store.rows import clean, load_incidents, narrowed, upsert
@@ -207,22 +207,7 @@ class Outbox(StoreRepository):
             None if about is None else outbox.c.incidents.contains(f'"{about}"', autoescape=True),
         )
         rows = connection.execute(query.order_by(outbox.c.seq.desc()).limit(min(limit, _LONGEST_LIST)))
-        return [
-            OutboxEntry(
-                id=row.id,
-                sink=row.sink,
-                reason=row.reason,
-                state=row.state,
-                incidents=tuple(json.loads(row.incidents)),
-                title=row.title,
-                created_at=row.created_at,
-                next_at=row.next_at,
-                attempts=row.attempts,
-                error=row.error,
-                finished_at=row.finished_at,
-            )
-            for row in rows
-        ]
+        return [outbox_entry(row) for row in rows]
 
 
 def _undone(id_: str) -> tuple[ColumnElement[bool], ...]:

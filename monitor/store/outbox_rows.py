@@ -13,11 +13,12 @@ from sqlalchemy import Row, delete, insert, select, update
 from monitor.common.notification import Reason
 from monitor.common.severity import Severity, rank, worst
 from monitor.routing.budget import BUNDLE, shares
+from monitor.store.records import OutboxEntry
 from monitor.store.rows import any_of, chunks, clean, rows_among
 from monitor.store.schema import incidents, outbox, unsent
 from monitor.store.transaction import Transaction
 
-__all__ = ["bundle", "cut", "new_row", "part", "post"]
+__all__ = ["bundle", "cut", "new_row", "outbox_entry", "part", "post"]
 
 _NEW = insert(outbox)
 _SEVERITIES = select(incidents.c.id, incidents.c.severity).where(any_of(incidents.c.id))
@@ -50,6 +51,27 @@ def new_row(
         "attempts": 0,
         "tried": json.dumps(list(tried)),
     }
+
+
+def outbox_entry(row: Row[Any]) -> OutboxEntry:
+    """A row for people."""
+    return OutboxEntry(
+        id=row.id,
+        sink=row.sink,
+        reason=row.reason,
+        state=row.state,
+        incidents=tuple(json.loads(row.incidents)),
+        title=row.title,
+        created_at=row.created_at,
+        next_at=row.next_at,
+        attempts=row.attempts,
+        error=row.error,
+        finished_at=row.finished_at,
+        seq=row.seq,
+        text=row.text,
+        severity=row.severity,
+        tried=tuple(json.loads(row.tried)),
+    )
 
 
 def post(tx: Transaction, rows: Sequence[Mapping[str, Any]]) -> None:

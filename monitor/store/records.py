@@ -131,6 +131,10 @@ class OutboxEntry:
     attempts: int
     error: str | None
     finished_at: float | None
+    seq: int = 0  # its place: what came later has a larger one
+    text: str = ""
+    severity: Severity = "info"
+    tried: tuple[str, ...] = ()  # sinks that refused it for good
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,7 @@ from monitor.store.silences import Silences
 from monitor.store.suppressions import Suppressions
 from monitor.store.trail import Trail
 from monitor.store.transaction import Cached, Transaction
+from monitor.store.undelivered import Undelivered
 from monitor.store.verdicts import Verdicts
 from monitor.store.writer import Writer
 
@@ -97,6 +98,7 @@ class Store:
         self.hooks = Hooks(self)
         self.groups = Groups(self)
         self.outbox = Outbox(self)
+        self.undelivered = Undelivered(self)
         self.positions = Positions(self)
         self.retention = RetentionRepository(self)
         self.runs = Runs(self)

@@ -229,8 +229,11 @@ async def http(
             answers[f"GET {path[:24]} {len(answers)}"] = str(answer.headers).encode() + body
             return body.decode()
 
-    for path in ("/metrics", "/status", "/healthz", "/readyz", "/", "/nothing"):
+    for path in ("/metrics", "/status", "/healthz", "/readyz", "/", "/nothing", "/sinks"):
         await get(path)
+    for listing, link in (("/sources", r'href="(/sources/[\w.-]+)"'), ("/outbox", r'href="(/outbox/\w+)"')):
+        for path in re.findall(link, await get(listing)):
+            await get(path)
     listing = await get("/incidents?state=all")
     ids = re.findall(r'href="/incidents/(\w+)"', listing)
     while following := re.search(r'rel="next" href="([^"]+)"', listing):

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import aiohttp
 
 from detectors.fingerprint import fingerprint
+from monitor.config.config import parse
 from monitor.domain.model import Finding
+from monitor.snapshot import Snapshot
+from monitor.sources.standing import SourceStanding
+from monitor.status import document
 from monitor.store import Store
 
 KEY = b"k" * 32
@@ -40,6 +48,14 @@ async def masked(text: str) -> str:
 class Pages:
     def __init__(self, store: Store, url: str, session: aiohttp.ClientSession) -> None:
         self.store, self.url, self._session = store, url, session
+        self.config = parse("", Path("config.toml"))
+        self.snapshot, self.standings = Snapshot(), list[SourceStanding]()
+
+    async def status(self) -> dict[str, Any]:
+        """As the daemon does it."""
+        self.snapshot.store = replace(self.snapshot.store, degraded=self.store.degraded)
+        daemon = {"phase": "watching", "problems": {}}
+        return document(self.config, self.snapshot, self.standings, host="web1", daemon=daemon)
 
     async def get(self, path: str, status: int = 200, *, plain: bool = False) -> str:
         async with self._session.get(f"{self.url}{path}") as answer:

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+
 from detectors.rules.template import expand
 from monitor.config import config as configuration
 from monitor.daemon import Daemon
@@ -76,6 +78,13 @@ async def running(daemon: Daemon) -> AsyncIterator[asyncio.Task[int]]:
     finally:
         daemon.stop()
         await asyncio.wait_for(task, 120)
+
+
+async def shown(daemon: Daemon, path: str) -> str:
+    """A page of the console."""
+    async with aiohttp.ClientSession() as session, session.get(f"{daemon.address}{path}") as answer:
+        assert answer.status == 200, await answer.text()
+        return await answer.text()
 
 
 def incidents(hook: FakeWebhook, rule: str | None = None) -> list[dict[str, Any]]:

@@ -293,7 +293,16 @@ async def papers(site: Site, address: str) -> list[str]:
     found = []
     incidents = await site.store.incidents.find()
     async with aiohttp.ClientSession(address) as client:
-        for page in ("/incidents", "/status", "/metrics", *(f"/incidents/{one.id}" for one in incidents)):
+        for page in (
+            "/incidents",
+            "/status",
+            "/metrics",
+            "/sources",
+            "/sources/app",
+            "/sinks",
+            "/outbox",
+            *(f"/incidents/{one.id}" for one in incidents),
+        ):
             async with client.get(page) as answer:
                 found.append(await answer.text())
     for one in incidents:
@@ -322,7 +331,7 @@ async def test_no_part_of_a_secret_that_stands_across_a_cut_gets_anywhere(
     daemon = site.daemon()
     async with running(daemon):
         inner = daemon.running.site
-        intake = SourceIntake(inner, "out")
+        intake = SourceIntake(inner, "app")
         pushed: dict[str, Callable[[str], Iterator[Pushed]]] = {"lines": of_lines, "loki": of_loki, "otlp": of_otlp}
         read: dict[str, Callable[[str], Iterator[Block]]] = {
             **{"journal": of_journal, "syslog": of_syslog, "mqtt": of_mqtt},

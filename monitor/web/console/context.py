@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from monitor.report.view import Links
 from monitor.store import Store
@@ -13,8 +14,10 @@ __all__ = ["ConsoleContext"]
 
 @dataclass(frozen=True, slots=True)
 class ConsoleContext:
-    """`links`: within the pages. `redact`: what somebody wrote, masked and cut, before anything is done with it."""
+    """`links`: within the pages. `redact`: what somebody wrote, masked and cut, before anything is done with it.
+    `status`: how the monitor is (monitor.status)."""
 
     store: Store
     links: Links
     redact: Callable[[str], Awaitable[str]]
+    status: Callable[[], Awaitable[Mapping[str, Any]]]

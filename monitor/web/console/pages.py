@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from monitor.common import wording
+from monitor.common import condition, wording
 from monitor.common.text import printable, web_address
 from monitor.web.console.visitor import Visitor, visitor
 
@@ -37,8 +37,12 @@ async def page(request: web.Request, template: str, *, status: int = 200, **what
 
 
 def render(template: str, now: datetime, visitor: Visitor = Visitor(), **what: Any) -> str:
-    """`what`: names that the template uses, beside `now`, `visitor` and `wording`."""
-    return environment().get_template(template).render(now=now, visitor=visitor, wording=wording, **what)
+    """`what`: names that the template uses, beside `now`, `visitor`, `wording` and `condition`."""
+    return (
+        environment()
+        .get_template(template)
+        .render(now=now, visitor=visitor, wording=wording, condition=condition, **what)
+    )
 
 
 @cache
@@ -60,13 +64,17 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(away=_away, ago=_ago, iso=wording.instant, moment=wording.moment, until=_until)
+    made.filters.update(away=_away, ago=_ago, iso=_iso, moment=wording.moment, until=_until)
     return made
 
 
 def _away(address: str | None) -> str | None:
     """An address elsewhere that may be followed."""
     return address if address and web_address(address) is not None else None
+
+
+def _iso(at: datetime | float) -> str:
+    return wording.instant(at) if isinstance(at, datetime) else wording.stamp(at)
 
 
 def _since(at: datetime | float, now: datetime) -> float:

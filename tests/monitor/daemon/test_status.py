@@ -9,7 +9,7 @@ import pytest
 from monitor.daemon import status as module
 from monitor.store import StoreError
 from tests.fakes.intake import until
-from tests.fakes.setup import Setup, incidents, running
+from tests.fakes.setup import Setup, incidents, running, shown
 from tests.fakes.webhook import FakeWebhook
 
 
@@ -37,7 +37,11 @@ async def test_what_a_daemon_says_of_itself(site: Setup, hook: FakeWebhook, monk
         assert (sink["name"], sink["type"], sink["failing"]) == ("hook", "webhook", 0)
         assert found["daemon"]["phase"] == "watching"
         assert found["daemon"]["problems"] == {}
-        assert not [value for value in values if value in str(found)]
+        pages = [await shown(daemon, path) for path in ("/sources", "/sources/app", "/sinks", "/outbox")]
+        assert all("As of" in page for page in pages)
+        assert '<a href="/sources/app">app</a>' in pages[0]
+        assert "works" in pages[2]
+        assert not [value for value in values if value in str((found, pages))]
 
 
 async def test_a_database_in_trouble_holds_up_no_answer(

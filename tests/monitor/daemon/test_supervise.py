@@ -15,7 +15,7 @@ from monitor.sources.file import source as file
 from monitor.sources.standing import standing
 from tests.fakes.intake import until
 from tests.fakes.server import Fault
-from tests.fakes.setup import Setup, incidents, running, told
+from tests.fakes.setup import Setup, incidents, running, shown, told
 from tests.fakes.webhook import FakeWebhook
 from tests.monitor.store.conftest import postgres_server, postgres_url, prepared_postgres
 from tests.monitor.store.failover import lagging, take_over
@@ -61,6 +61,10 @@ async def test_a_source_that_fails_is_started_again_and_takes_no_other_down(
         site.plant(2)
         await until(lambda: len({incident["fingerprint"] for incident in incidents(hook)}) == 2)
         assert daemon.snapshot.restarts["app"] == 5
+        page = await shown(daemon, "/sources/app")
+        assert "What to do:" in page
+        assert "after RuntimeError, 5 times since the start" in page
+        assert "s3cr3t" not in page
         await told(hook, "Source app keeps failing")
     text = next(payload["text"] for payload in hook.payloads if payload["title"] == "Source app keeps failing")
     assert text.startswith("RuntimeError. It is started again")

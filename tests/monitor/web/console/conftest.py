@@ -22,7 +22,8 @@ from tests.fakes.console import Pages, masked
 async def pages(tmp_path: Path) -> AsyncIterator[Pages]:
     async with await Store.open(tmp_path / "state.db", Policy()) as store, aiohttp.ClientSession() as session:
         store.procedure = Procedure(None, book=runbook.load)
-        context = console.ConsoleContext(store, Links(console="", runbooks="/runbooks"), masked)
+        shown = Pages(store, "", session)
+        context = console.ConsoleContext(store, Links(console="", runbooks="/runbooks"), masked, shown.status)
         probes = Probes(live=dict, ready=dict)
-        async with serve(web.build(probes, routes=console.routes(context)), "127.0.0.1", 0) as url:
-            yield Pages(store, url, session)
+        async with serve(web.build(probes, routes=console.routes(context)), "127.0.0.1", 0) as shown.url:
+            yield shown
