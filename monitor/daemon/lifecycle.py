@@ -255,7 +255,8 @@ class Daemon:
         )
         tell = StatusDocument(site, health, lambda: self.config, lambda: self.phase)
         links = Links(console="", runbooks="/runbooks", program=invocation(config.path, sys.argv[0]))
-        pages = console.ConsoleContext(site.store, links, keeper.masked, tell)
+        live = console.LiveUpdates(site.store)
+        pages = console.ConsoleContext(site.store, links, keeper.masked, tell, live)
         application = web.build(
             Probes(live=health.live, ready=health.ready, registry=registry(lambda: self.snapshot)),
             hosts=web.allowed_hosts(host, config.http.base_url, config.http.hosts),
@@ -271,7 +272,8 @@ class Daemon:
             message = f"{config.http.listen}: {why}{hint if error.errno == errno.EADDRINUSE else ''}"
             raise ConfigError(config.path, [Problem("http.listen", message)]) from None
         try:
-            yield
+            async with live.running():  # open requests are waited for, and a stream is one
+                yield
         finally:
             await server.__aexit__(None, None, None)
 

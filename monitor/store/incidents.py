@@ -30,7 +30,7 @@ from monitor.store import groups, runs
 from monitor.store.changes import newest_of
 from monitor.store.joins import join
 from monitor.store.partings import take_back
-from monitor.store.records import AuditEntry, Joined
+from monitor.store.records import Activity, AuditEntry, Joined, ListPage
 from monitor.store.rows import (
     any_of,
     incident_by_id,
@@ -40,7 +40,7 @@ from monitor.store.rows import (
     narrowed,
     rows_among,
 )
-from monitor.store.schema import drills, findings, incidents, suppressions
+from monitor.store.schema import audit, drills, findings, incidents, suppressions
 from monitor.store.sealing import touch
 from monitor.store.trail import append, entries_of, entry
 from monitor.store.transaction import StoreRepository, Transaction, durably, read_only
@@ -48,6 +48,7 @@ from monitor.store.transaction import StoreRepository, Transaction, durably, rea
 __all__ = ["Filter", "Incidents", "Order", "change_state", "cursor", "remark", "update_incidents"]
 
 _LONGEST_LIST = 10_000
+_OPENED = ("opened", "reopened", "reopened_by_hand", "escalated")
 _CHANGING = tuple(column.name for column in incidents.c if column.name not in ("id", "fingerprint"))
 _UPDATE = (
     update(incidents)
@@ -75,6 +76,9 @@ class Filter(TypedDict, total=False):
     service: str | None
     repository: str | None  # seen in its history
     since: float | None  # seen at or after
+    first_since: float | None  # seen for the first time at or after
+    first_before: float | None  # seen for the first time before
+    but_rules: Collection[str]  # not of these
     search: str | None  # in name, rule, path, preview; begins an id or a fingerprint
 
 
@@ -95,19 +99,51 @@ class Incidents(StoreRepository):
     ) -> list[Incident]:
         """`after`: where the list goes on, as `cursor` names a place in that order. Raises ValueError where it names
         none."""
-        query = _filtered(connection, filters)
-        if after:
-            query = query.where(_behind(order, after))
-        query = query.order_by(*_ORDERS[order])
-        rows = connection.execute(query.limit(min(limit, _LONGEST_LIST)).offset(offset)).all()
-        places = load_locations(connection, [row.id for row in rows]) if locations else {}
-        return [incident_from(row, places.get(row.id, ())) for row in rows]
+        query = _ordered(connection, filters, order, after).limit(min(limit, _LONGEST_LIST)).offset(offset)
+        return _loaded(connection, query, locations=locations)
+
+    @read_only
+    def ids(
+        self, connection: Connection, *, limit: int, order: Order = "urgent", **filters: Unpack[Filter]
+    ) -> list[str]:
+        """Those of the first in that order."""
+        query = _ordered(connection, filters, order, "").with_only_columns(incidents.c.id)
+        return list(connection.execute(query.limit(min(limit, _LONGEST_LIST))).scalars())
+
+    @read_only
+    def page(
+        self,
+        connection: Connection,
+        *,
+        limit: int,
+        order: Order,
+        after: str = "",
+        activity: Activity = Activity(),
+        **filters: Unpack[Filter],
+    ) -> ListPage:
+        """As `find`, with what is needed to say how many more there are, all of it of one moment. `activity`: as it was
+        known last."""
+        incidents = _loaded(connection, _ordered(connection, filters, order, after).limit(limit + 1), locations=True)
+        more, shown = len(incidents) > limit, incidents[:limit]
+        total = _count(connection, filters) if more or after else len(shown)
+        return ListPage(shown, total, more, join(connection, shown), _activity(connection, activity))
 
     @read_only
     def count(self, connection: Connection, **filters: Unpack[Filter]) -> int:
         """How many there are with these filters."""
-        query = select(func.count()).select_from(_filtered(connection, filters).subquery())
-        return connection.execute(query).scalar_one()
+        return _count(connection, filters)
+
+    @read_only
+    def activity(self, connection: Connection, known: Activity) -> Activity:
+        """As it is now; only what came since `known` is counted, so that this takes next to nothing."""
+        return _activity(connection, known)
+
+    @read_only
+    def unresolved(self, connection: Connection) -> Mapping[Severity, int]:
+        """How many of each severity are not resolved; of none there is no number."""
+        state, severity = incidents.c.state, incidents.c.severity
+        query = select(severity, func.count()).where(state.in_(("open", "acknowledged"))).group_by(severity)
+        return {row[0]: row[1] for row in connection.execute(query)}
 
     @read_only
     def get(self, connection: Connection, ref: str) -> Incident:
@@ -258,6 +294,30 @@ def _behind(order: Order, after: str) -> ColumnElement[bool]:
     return place > tuple_(literal(urgency[0]), literal(seen), literal(last))
 
 
+def _ordered(connection: Connection, filters: Filter, order: Order, after: str) -> Select[Any]:
+    query = _filtered(connection, filters).order_by(*_ORDERS[order])
+    return query.where(_behind(order, after)) if after else query
+
+
+def _loaded(connection: Connection, query: Select[Any], *, locations: bool) -> list[Incident]:
+    rows = connection.execute(query).all()
+    places = load_locations(connection, [row.id for row in rows]) if locations else {}
+    return [incident_from(row, places.get(row.id, ())) for row in rows]
+
+
+def _count(connection: Connection, filters: Filter) -> int:
+    query = select(func.count()).select_from(_filtered(connection, filters).subquery())
+    return connection.execute(query).scalar_one()
+
+
+def _activity(connection: Connection, known: Activity) -> Activity:
+    revision = connection.execute(select(func.max(audit.c.seq))).scalar() or 0
+    if revision == known.revision:
+        return known
+    opened = select(func.count()).where(audit.c.seq > known.revision, audit.c.action.in_(_OPENED))
+    return Activity(revision, known.opened + connection.execute(opened).scalar_one())
+
+
 def _filtered(connection: Connection, filters: Filter) -> Select[Any]:
     columns = incidents.c
     query = select(incidents)
@@ -270,12 +330,17 @@ def _filtered(connection: Connection, filters: Filter) -> Select[Any]:
         if wanted:
             # An expression: of a column itself SQLite 3.53 expects few rows to match, and reads and sorts them all.
             query = query.where((column + "").in_(list(wanted)))
+    if but := filters.get("but_rules"):
+        query = query.where(columns.rule.not_in(list(but)))
     since, drill = filters.get("since"), filters.get("drill")
+    first_since, first_before = filters.get("first_since"), filters.get("first_before")
     planted = columns.fingerprint.in_(select(drills.c.fingerprint))
     places = (("source", findings.c.source), ("host", findings.c.node), ("service", findings.c.service))
     query = narrowed(
         query,
         None if since is None else columns.last_seen >= since,
+        None if first_since is None else columns.first_seen >= first_since,
+        None if first_before is None else columns.first_seen < first_before,
         None if drill is None else planted if drill else ~planted,
         *(columns[name] == said for name in ("owner", "validity") if (said := filters.get(name)) is not None),
         *(

@@ -13,7 +13,18 @@ from monitor.domain.incidents import Incident
 from monitor.domain.model import Alert, Finding, Position, Resolution
 from monitor.runbook.progress import RunbookRun
 
-__all__ = ["ActionRun", "AlertBatch", "AuditEntry", "Commit", "Leased", "Notice", "OutboxEntry", "StoreStats"]
+__all__ = [
+    "ActionRun",
+    "Activity",
+    "AlertBatch",
+    "AuditEntry",
+    "Commit",
+    "Leased",
+    "ListPage",
+    "Notice",
+    "OutboxEntry",
+    "StoreStats",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +104,26 @@ class Joined:
     runs: Mapping[str, RunbookRun] = field(default_factory=dict)  # incident → its runbook under way, or ended
     drills: frozenset[str] = frozenset()  # fingerprints that were planted
     actions: Mapping[str, Sequence[ActionRun]] = field(default_factory=dict)  # incident → its actions, newest first
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """How far the trail goes (`revision`: another with each change), and how often incidents were opened, for the first
+    time or again, as far as it remembers."""
+
+    revision: int = 0
+    opened: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ListPage:
+    """A part of a list of incidents, of how many that is (`total`), and whether there are more behind it."""
+
+    incidents: Sequence[Incident]
+    total: int
+    more: bool
+    joined: Joined
+    activity: Activity
 
 
 @dataclass(frozen=True, slots=True)

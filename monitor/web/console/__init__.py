@@ -4,6 +4,7 @@ template, and changes something only by a form that `visitor.posted` has taken.
 """
 
 from monitor.web.console.context import ConsoleContext
+from monitor.web.console.live import LiveUpdates
 from monitor.web.console.routes import routes
 
-__all__ = ["ConsoleContext", "routes"]
+__all__ = ["ConsoleContext", "LiveUpdates", "routes"]

@@ -8,6 +8,7 @@ from typing import Any
 
 from monitor.report.view import Links
 from monitor.store import Store
+from monitor.web.console.live import LiveUpdates
 
 __all__ = ["ConsoleContext"]
 
@@ -15,9 +16,10 @@ __all__ = ["ConsoleContext"]
 @dataclass(frozen=True, slots=True)
 class ConsoleContext:
     """`links`: within the pages. `redact`: what somebody wrote, masked and cut, before anything is done with it.
-    `status`: how the monitor is (monitor.status)."""
+    `status`: how the monitor is (monitor.status); `live`: what pages that are open are told."""
 
     store: Store
     links: Links
     redact: Callable[[str], Awaitable[str]]
     status: Callable[[], Awaitable[Mapping[str, Any]]]
+    live: LiveUpdates

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import orjson
@@ -17,6 +17,7 @@ from monitor.common.text import printable
 from monitor.common.wording import instant, place
 from monitor.report.view import view
 from monitor.store.incidents import cursor
+from monitor.store.records import Activity
 from monitor.web.console.context import ConsoleContext
 from monitor.web.console.pages import now, page
 from monitor.web.console.query import CHOICES, TEXTS, ListQuery
@@ -39,6 +40,12 @@ class IncidentPage:
     total: int
     query: ListQuery
     next: str = ""  # place behind the last one; empty: there is no other
+    activity: Activity = field(default_factory=Activity)
+
+    @property
+    def more(self) -> int:
+        """How many are not on this page, before it and behind it."""
+        return self.total - len(self.shown)
 
 
 def routes(console: ConsoleContext) -> list[web.RouteDef]:
@@ -54,27 +61,26 @@ def routes(console: ConsoleContext) -> list[web.RouteDef]:
 
 class _Incidents:
     def __init__(self, console: ConsoleContext) -> None:
-        self._store, self._links = console.store, console.links
+        self._store, self._links, self._live = console.store, console.links, console.live
 
     async def show(self, request: web.Request) -> web.Response:
         part = await self._part(_asked(request), _LISTED)
+        self._live.learn(part.activity)
         return await page(request, "incidents.html", page=part, query=part.query, choices=CHOICES, texts=TEXTS)
 
     async def _part(self, query: ListQuery, size: int) -> IncidentPage:
         from detectors.rules.gone import names
 
-        incidents, filters = self._store.incidents, query.filters(now().timestamp(), names)
+        filters = query.filters(now().timestamp(), names)
         try:
-            listed = await incidents.find(
-                limit=size + 1, locations=True, order=query.order, after=query.after, **filters
+            page = await self._store.incidents.page(
+                limit=size, order=query.order, after=query.after, activity=self._live.activity, **filters
             )
         except ValueError as error:
             raise web.HTTPBadRequest(text=f"after: {error}\n") from None
-        more, listed = len(listed) > size, listed[:size]
-        joined = await incidents.joined(listed)
-        shown = [view(one, joined, links=self._links) for one in listed]
-        total = await incidents.count(**filters) if more or query.after else len(listed)
-        return IncidentPage(shown, total, query, cursor(query.order, listed[-1]) if more else "")
+        shown = [view(incident, page.joined, links=self._links) for incident in page.incidents]
+        behind = cursor(query.order, page.incidents[-1]) if page.more else ""
+        return IncidentPage(shown, page.total, query, behind, page.activity)
 
     async def _all(self, query: ListQuery) -> AsyncIterator[IncidentView]:
         while True:

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from monitor.common import condition, wording
 from monitor.common.text import printable, web_address
+from monitor.web.console.static import address, files
 from monitor.web.console.visitor import Visitor, visitor
 
 if TYPE_CHECKING:
@@ -20,8 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["HERE", "now", "page", "render"]
 
 HERE = Path(__file__).parent
-# The pages allow themselves a style of ours and nothing else: no script, no picture, no frame around them.
-_POLICY = "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+# Nothing that is written into a page or lies elsewhere is run, shown or asked for, and no frame is around it.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+# At the top of each page: address and name.
+NAV = (("/incidents", "Incidents"), ("/sources", "Sources"), ("/sinks", "Sinks"), ("/outbox", "Outbox"))
 
 
 def now() -> datetime:
@@ -31,18 +37,16 @@ def now() -> datetime:
 async def page(request: web.Request, template: str, *, status: int = 200, **what: Any) -> web.Response:
     """`what`: as for `render`."""
     await asyncio.to_thread(environment)  # the first time it has to be imported
-    text = render(template, now(), visitor(request), **what)
-    headers = {"Content-Security-Policy": _POLICY}
+    text = render(template, now(), visitor(request), here=request.path, **what)
+    # Not compressed: with what a form carries beside what an address may say, its length would give that away.
+    headers = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "same-origin"}
     return web.Response(text=text, status=status, content_type="text/html", headers=headers)
 
 
-def render(template: str, now: datetime, visitor: Visitor = Visitor(), **what: Any) -> str:
-    """`what`: names that the template uses, beside `now`, `visitor`, `wording` and `condition`."""
-    return (
-        environment()
-        .get_template(template)
-        .render(now=now, visitor=visitor, wording=wording, condition=condition, **what)
-    )
+def render(template: str, now: datetime, visitor: Visitor = Visitor(), here: str = "", **what: Any) -> str:
+    """`here`: the path of the page; `what`: names that the template uses, beside those below."""
+    known = {"now": now, "visitor": visitor, "here": here, "nav": NAV, "static": address}
+    return environment().get_template(template).render(wording=wording, condition=condition, **known, **what)
 
 
 @cache
@@ -64,6 +68,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    files()  # read now, in a thread
     made.filters.update(away=_away, ago=_ago, iso=_iso, moment=wording.moment, until=_until)
     return made
 

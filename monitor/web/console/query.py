@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast, get_args
 from urllib.parse import urlencode
 
+from detectors.rules.load import builtin_families, rule_families
 from monitor.common.duration import parse_duration
 from monitor.common.notification import State
 from monitor.common.severity import SEVERITIES
@@ -17,6 +18,8 @@ from monitor.store.incidents import Filter, Order
 __all__ = ["CHOICES", "TEXTS", "ListQuery"]
 
 _STATES: Mapping[str, tuple[State, ...]] = {"unresolved": ("open", "acknowledged"), "all": ()}
+CUSTOM = "custom"  # the family of rules of one's own
+_NONE = ""  # no rule has this id
 _CONFIDENCES = ("low", "medium", "high")
 _DRILLS = {"hidden": False, "only": True}
 
@@ -27,6 +30,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "confidence": ("", *_CONFIDENCES[::-1]),
     "works": ("", *get_args(Validity)),
     "drill": ("", *_DRILLS),
+    "family": ("", *builtin_families(), CUSTOM),
     "sort": ("urgent", "recent"),
 }
 TEXTS: Mapping[str, str] = {
@@ -36,8 +40,13 @@ TEXTS: Mapping[str, str] = {
     "service": "service",
     "source": "source",
     "rule": "rule",
-    "since": "seen since, such as 24h",
+    "since": "last seen within, such as 24h",
+    "older": "first seen before, such as 7d ago",
+    "younger": "first seen within, such as 1h",
 }
+_AGES = {"since", "older", "younger"}
+_WORDS = {"severity": "severity ≥ {}", "confidence": "confidence ≥ {}", "q": "search ~ {}", "since": "seen within {}",
+          "older": "older than {}", "younger": "younger than {}"}  # fmt: skip
 _LONGEST = 200  # characters of a parameter
 
 
@@ -61,11 +70,11 @@ class ListQuery:
                 raise ValueError(f"{name}: at most {_LONGEST} characters")
         after = said.pop("after", "")
         query = cls({name: text for name, text in said.items() if text and text != CHOICES.get(name, ("",))[0]}, after)
-        if "since" in query.said:
+        for name in _AGES & query.said.keys():
             try:
-                parse_duration(query.said["since"])
+                parse_duration(query.said[name])
             except ValueError as error:
-                raise ValueError(f"since: {error}") from None
+                raise ValueError(f"{name}: {error}") from None
         return query
 
     @property
@@ -75,18 +84,33 @@ class ListQuery:
     def filters(self, now: float, names: Callable[[str], Sequence[str]]) -> Filter:
         """`now`: seconds since the epoch; `names`: of a rule, also those that it had."""
         said = self.said
+
+        def ago(name: str) -> float | None:
+            return now - parse_duration(said[name]) if name in said else None
+
         state = said.get("state", "unresolved")
         out = {
             "states": _STATES.get(state, (state,)),
             "severities": _from(said.get("severity"), SEVERITIES),
             "confidences": _from(said.get("confidence"), _CONFIDENCES),
-            "rules": names(said["rule"]) if "rule" in said else (),
-            "since": now - parse_duration(said["since"]) if "since" in said else None,
+            **_rules(said.get("family"), names(said["rule"]) if "rule" in said else ()),
+            "since": ago("since"),
+            "first_before": ago("older"),
+            "first_since": ago("younger"),
             "drill": _DRILLS.get(said.get("drill", "")),
             "validity": said.get("works"),
             "search": said.get("q"),
         }
         return cast(Filter, out | {name: said.get(name) for name in ("owner", "host", "service", "source")})
+
+    @property
+    def chips(self) -> list[tuple[str, str]]:
+        """What each parameter asks for, in words, and the address without it."""
+        return [
+            (_WORDS.get(name, f"{name} = {{}}").format(text), self.without(name).address())
+            for name, text in self.said.items()
+            if name != "sort"
+        ]
 
     def behind(self, after: str) -> ListQuery:
         return replace(self, after=after)
@@ -98,6 +122,17 @@ class ListQuery:
     def address(self, path: str = "/incidents") -> str:
         asked = urlencode({**self.said, **({"after": self.after} if self.after else {})})
         return f"{path}?{asked}" if asked else path
+
+
+def _rules(family: str | None, rules: Sequence[str]) -> dict[str, Sequence[str]]:
+    """Rules that are asked for by their family, by their id, or by both."""
+    shipped = rule_families() if family else {}
+    if family == CUSTOM and not rules:
+        return {"rules": (), "but_rules": [*shipped]}
+    if not family:
+        return {"rules": rules}
+    fitting = [rule for rule in rules or shipped if shipped.get(rule, CUSTOM) == family]
+    return {"rules": fitting or [_NONE]}
 
 
 def _from(least: str | None, ascending: tuple[Any, ...]) -> tuple[Any, ...]:

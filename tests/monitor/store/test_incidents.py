@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Unpack
 
 import pytest
 from sqlalchemy import event
@@ -9,7 +10,8 @@ from sqlalchemy import event
 from monitor.common.severity import Severity
 from monitor.domain.incidents import TransitionError
 from monitor.store import Store
-from monitor.store.incidents import Order, cursor
+from monitor.store.incidents import Filter, Order, cursor
+from monitor.store.records import Activity
 from tests.monitor.store.helpers import NOW, Clock, deliver, finding, fingerprint
 
 
@@ -198,3 +200,48 @@ async def test_a_note_is_in_the_history_once(store: Store) -> None:
     assert [(one.actor, one.note) for one in noted] == [("ada", "asked for"), ("ada", "asked again")]
     with pytest.raises(LookupError):
         await store.incidents.note("none", "x", actor="ada")
+
+
+async def test_filters_by_age_and_by_rules_that_it_is_not_of(store: Store) -> None:
+    await store.commit([finding(n, rule=f"rule-{n}", time=NOW - 100 * n) for n in range(4)])
+
+    async def rules(**filters: Unpack[Filter]) -> set[str]:
+        return {incident.rule for incident in await store.incidents.find(**filters)}
+
+    assert await rules(first_since=NOW - 100) == {"rule-0", "rule-1"}
+    assert await rules(first_before=NOW - 100) == {"rule-2", "rule-3"}
+    assert await rules(first_before=NOW, first_since=NOW - 200) == {"rule-1", "rule-2"}
+    assert await rules(but_rules=["rule-0", "rule-3"]) == {"rule-1", "rule-2"}
+
+
+async def test_a_page_of_the_list_knows_how_many_there_are_and_ids_are_those_of_the_list(store: Store) -> None:
+    await store.commit([finding(n, time=NOW + n) for n in range(5)])
+    first = await store.incidents.page(limit=2, order="urgent")
+    assert (len(first.incidents), first.total, first.more) == (2, 5, True)
+    assert first.incidents[0].locations
+    after = cursor("urgent", first.incidents[-1])
+    second = await store.incidents.page(limit=3, order="urgent", after=after)
+    assert (len(second.incidents), second.total, second.more) == (3, 5, False)
+    ids = [incident.id for incident in (*first.incidents, *second.incidents)]
+    assert await store.incidents.ids(limit=10) == ids
+    assert await store.incidents.ids(limit=3) == ids[:3]
+    only = await store.incidents.page(limit=5, order="recent", severities=["low"])
+    assert (only.incidents, only.total, only.more) == ([], 0, False)
+
+
+async def test_activity_counts_what_was_opened_and_is_another_with_each_change(store: Store) -> None:
+    assert await store.incidents.activity(Activity()) == Activity()
+    await store.commit([finding(n, severity="low" if n else "high") for n in range(3)])
+    opened = await store.incidents.activity(Activity())
+    assert opened.opened == 3
+    assert await store.incidents.activity(opened) == opened
+    assert await store.incidents.unresolved() == {"low": 2, "high": 1}
+    (high,) = await store.incidents.find(severities=["high"])
+    await store.incidents.transition(high.id, "resolve", actor="ada", resolution="revoked")
+    resolved = await store.incidents.activity(opened)
+    assert (resolved.revision > opened.revision, resolved.opened) == (True, 3)
+    assert await store.incidents.unresolved() == {"low": 2}
+    await store.incidents.transition(high.id, "reopen", actor="ada")
+    again = await store.incidents.activity(resolved)
+    assert again.opened == 4
+    assert (await store.incidents.page(limit=1, order="urgent", activity=resolved)).activity == again

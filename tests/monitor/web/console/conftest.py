@@ -22,8 +22,10 @@ from tests.fakes.console import Pages, masked
 async def pages(tmp_path: Path) -> AsyncIterator[Pages]:
     async with await Store.open(tmp_path / "state.db", Policy()) as store, aiohttp.ClientSession() as session:
         store.procedure = Procedure(None, book=runbook.load)
-        shown = Pages(store, "", session)
-        context = console.ConsoleContext(store, Links(console="", runbooks="/runbooks"), masked, shown.status)
-        probes = Probes(live=dict, ready=dict)
-        async with serve(web.build(probes, routes=console.routes(context)), "127.0.0.1", 0) as shown.url:
+        shown = Pages(store, session, console.LiveUpdates(store))
+        links = Links(console="", runbooks="/runbooks")
+        context = console.ConsoleContext(store, links, masked, shown.status, shown.live)
+        application = web.build(Probes(live=dict, ready=dict), routes=console.routes(context))
+        application.middlewares.append(shown.sign_in)
+        async with serve(application, "127.0.0.1", 0) as shown.url, shown.live.running():
             yield shown

@@ -76,10 +76,10 @@ def test_the_list_says_also_where_whether_it_works_who_holds_it_and_what_is_next
 
 def test_the_list_says_how_many_there_are_and_where_it_goes_on() -> None:
     page = page_of(incident(), total=1501, more="5_1.0_aa", severity="high", q="a&b")
-    assert "1,501 incidents, 1 on this page" in " ".join(text_of(page).split())
+    assert "1,501 incidents: 1 on this page, 1,500 more" in " ".join(text_of(page).split())
     assert 'rel="next" href="/incidents?severity=high&amp;q=a%26b&amp;after=5_1.0_aa"' in page
     assert 'href="/incidents.csv?severity=high&amp;q=a%26b"' in page
-    assert 'href="/incidents?q=a%26b" aria-label="Without severity high"' in page
+    assert 'href="/incidents?q=a%26b" aria-label="Without severity ≥ high"' in page
     assert '<option value="high" selected>high</option>' in page
 
 
@@ -101,7 +101,7 @@ def test_what_is_shown_is_never_markup() -> None:
 def test_a_deadline_says_how_long_is_left_or_how_late_it_is() -> None:
     assert RUN.deadline is not None
     late = replace(RUN, overdue=True, deadline=NOW - timedelta(minutes=3))
-    assert '<span class="late">3 min overdue</span>' in page_of(incident(run=late))
+    assert 'title="2026-11-02 14:00:07 UTC">3 min overdue</time>' in page_of(incident(run=late))
     assert "in 10 min" in page_of(incident(run=replace(RUN, overdue=False, deadline=NOW + timedelta(minutes=10))))
 
 

@@ -1,0 +1,182 @@
+// What pages can do with a script that they cannot without: stay live, tell the reader's own time, and take keys.
+"use strict";
+(() => {
+  const $ = (what, within = document) => within.querySelector(what);
+  const $$ = (what, within = document) => [...within.querySelectorAll(what)];
+  const stored = (value) => {
+    try {
+      if (value !== undefined) localStorage.setItem("keys", value);
+      return localStorage.getItem("keys");
+    } catch { return null; }
+  };
+
+  // Times: relative ones go on by the monitor's clock, whole ones are also told in the reader's zone.
+  const asOf = () => Date.parse($("header time").dateTime);
+  let ahead = asOf() - Date.now();
+  const length = (seconds) => {
+    for (const [unit, name] of [[86400, "days"], [3600, "h"], [60, "min"]])
+      if (seconds >= 2 * unit || (unit === 60 && seconds >= 60)) return `${Math.floor(seconds / unit)} ${name}`;
+    return `${Math.max(Math.floor(seconds), 0)} s`;
+  };
+  const here = (at) => at.toLocaleString([], { dateStyle: "medium", timeStyle: "long" });
+  const tellTimes = () => {
+    for (const shown of $$("time.ago, time.until")) {
+      const left = (Date.parse(shown.dateTime) - Date.now() - ahead) / 1000;
+      const ago = shown.classList.contains("ago");
+      const text = ago ? `${length(-left)} ago` : left >= 0 ? `in ${length(left)}` : `${length(-left)} overdue`;
+      if (shown.textContent !== text) shown.textContent = text;
+      if (!ago && left < 0) shown.classList.add("late");
+    }
+  };
+  const tellZone = () => {
+    for (const shown of $$("time[datetime]:not([data-zone])")) {
+      const at = new Date(shown.dateTime);
+      if (isNaN(at)) continue;
+      shown.dataset.zone = "";
+      if (!at.getTimezoneOffset()) continue;
+      if (shown.title) shown.title += `, ${here(at)}`;
+      else shown.insertAdjacentText("beforeend", ` (${here(at)})`);
+    }
+  };
+  tellZone();
+  setInterval(tellTimes, 10000);
+
+  // Live: the list stays as it is until its reader asks for what is new.
+  const live = $("#live");
+  const say = (text, label, action) => {
+    live.replaceChildren(text);
+    if (!label) return;
+    const button = document.createElement("button");
+    button.textContent = label;
+    button.addEventListener("click", action);
+    live.append(" ", button);
+  };
+  const read = async (address, sent) => {
+    const answer = await fetch(address, sent);
+    return [new DOMParser().parseFromString(await answer.text(), "text/html"), answer];
+  };
+  const rows = () => $$("#rows tbody tr");
+  const link = (row) => $("th a", row);
+  const current = () => document.activeElement.closest("#rows tbody tr");
+  const ticks = () => $$("#rows tbody input[type=checkbox]");
+  const refresh = async () => {
+    const [page, answer] = await read(location.href);
+    const fresh = $("#rows", page);
+    if (!answer.ok || !fresh) return location.reload();
+    const ticked = new Set(ticks().filter((tick) => tick.checked).map((tick) => tick.name));
+    const id = current()?.dataset.id, place = rows().indexOf(current());
+    $("#rows").replaceWith(fresh);
+    for (const tick of ticks()) tick.checked = ticked.has(tick.name);
+    Object.assign(live.dataset, $("#live", page).dataset);
+    $("header time").replaceWith($("header time", page));
+    ahead = asOf() - Date.now();
+    prepare();
+    const row = rows().find((one) => one.dataset.id === id) ?? rows()[Math.min(place, rows().length - 1)];
+    if (row) link(row).focus();
+  };
+  let source, begun, heard = Date.now(), news = "", since = "";
+  const tell = (counts) => {
+    const { revision, opened } = live.dataset, fresh = counts.opened - opened;
+    news = fresh > 0 ? `${fresh.toLocaleString()} new since you looked` : counts.revision == revision ? "" : "Changed since you looked";
+    const { critical, high } = counts.unresolved;
+    const all = Object.values(counts.unresolved).reduce((sum, count) => sum + count, 0);
+    $("#counts").textContent = `${critical} critical, ${high} high, ${all} unresolved`;
+    document.title = document.title.replace(/^\(\d+\) /, "").replace(/^/, fresh > 0 ? `(${fresh}) ` : "");
+  };
+  const show = () => {
+    if (since) return say(`Not live since ${since}; what is shown may be over.`, "reload", () => location.reload());
+    say(news, news && "show", () => { news = ""; show(); refresh(); });
+  };
+  const word = () => { heard = Date.now(); if (since) { since = ""; show(); } };
+  const listen = () => {
+    source?.close();
+    begun = Date.now();
+    source = new EventSource(live.dataset.events);
+    source.addEventListener("beat", word);
+    source.addEventListener("message", (event) => { tell(JSON.parse(event.data)); word(); show(); });
+  };
+  const watch = () => {
+    if (document.hidden) return;
+    if (source.readyState === EventSource.CLOSED && Date.now() - begun > 10000) listen();
+    const late = live.dataset.stale * 1000;
+    if (Date.now() - heard > late && !since) {
+      since = new Date(heard).toLocaleTimeString([], { timeStyle: "short" });
+      show();
+    }
+  };
+  if (live.dataset.events) {
+    listen();
+    setInterval(watch, 2000);
+    document.addEventListener("visibilitychange", () => {  // a browser has few connections to share among its pages
+      if (document.hidden) return source.close();
+      heard = Date.now();
+      listen();
+    });
+  }
+
+  // Many at once.
+  const prepare = () => {
+    tellTimes();
+    tellZone();
+    const all = $("#tick-all");
+    if (!all) return;
+    all.closest("label").hidden = false;
+    all.addEventListener("change", () => { for (const tick of ticks()) tick.checked = all.checked; });
+  };
+  prepare();
+  const act = async (verb, row) => {
+    const form = $("#bulk"), chosen = ticks().filter((tick) => tick.checked);
+    const fields = new URLSearchParams(new FormData(form));
+    if (!chosen.length && row) fields.set($("input[type=checkbox]", row).name, "on");
+    else if (!chosen.length) return;
+    fields.set("verb", verb);
+    fields.set("scope", "ticked");
+    const [page, answer] = await read(form.action, { method: "POST", body: fields });
+    const outcome = $("#outcome", page)?.textContent ?? `It was not done (${answer.status}).`;
+    for (const tick of chosen) tick.checked = false;
+    await refresh();
+    say(outcome);
+  };
+
+  // Keys, while nothing is being written.
+  const dialog = $("#keys"), on = $("#keys-on");
+  on.checked = stored() !== "off";
+  on.addEventListener("change", () => stored(on.checked ? "on" : "off"));
+  const help = (event) => { if (dialog) { event.preventDefault(); dialog.showModal(); } };
+  $('[data-key="?"]').addEventListener("click", help);
+  const move = (step) => {
+    const all = rows(), at = all.indexOf(current());
+    const row = all[at < 0 ? (step > 0 ? 0 : all.length - 1) : at + step];
+    if (row) { link(row).focus(); row.scrollIntoView({ block: "nearest" }); }
+  };
+  const use = (key) => {
+    const target = $(`[data-key="${key}"]`);
+    if (!target) return false;
+    const closed = target.closest("details:not([open])");
+    if (closed) closed.open = true;
+    if (target.matches("input, select, textarea")) target.focus();
+    else if (target.matches("details")) { target.open = true; ($("input:not([type=hidden]), select, textarea, button", target) ?? target).focus(); }
+    else target.click();
+    return true;
+  };
+  const keys = {
+    j: () => move(1),
+    k: () => move(-1),
+    x: () => { const row = current(); if (row) $("input[type=checkbox]", row)?.click(); },
+    a: () => { if (!use("a") && $("#bulk")) act("ack", current()); },
+    e: () => {
+      const row = current(), tick = row && $("input[type=checkbox]", row);
+      if (tick) tick.checked = true;
+      const verb = $("#bulk [name=verb]");
+      if (verb) verb.value = "resolve";
+      use("e");
+    },
+    "/": () => use("/"),
+    "?": () => use("?"),
+  };
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.altKey || event.metaKey || event.isComposing || event.defaultPrevented) return;
+    if (!on.checked || dialog?.open || event.target.closest("input:not([type=checkbox]), select, textarea, [contenteditable]")) return;
+    if (Object.hasOwn(keys, event.key)) { event.preventDefault(); keys[event.key](); }
+  });
+})();
