@@ -12,6 +12,7 @@ from monitor.cli.common import (
     command_app,
     complete_sinks,
     fail_if,
+    person,
     read_config,
     since_when,
     with_store,
@@ -108,7 +109,8 @@ def retry(
 
     async def work(store: Store) -> list[OutboxEntry]:
         found = await _chosen(store, ref, sink)
-        return [one for one in found if await store.outbox.requeue(one.id)]
+        done = await store.undelivered.retry([entry.id for entry in found], actor=person())
+        return [entry for entry in found if entry.id in done]
 
     done = with_store(read_config(config, store_only="act"), work)
     emit(map(as_dict, done), form, lambda rows: [f"{len(rows)} to be tried at once"])
@@ -126,7 +128,8 @@ def discard(
 ) -> None:
     async def work(store: Store) -> list[OutboxEntry]:
         found = await _chosen(store, ref, None)
-        return [one for one in found if await store.outbox.discard(one.id)]
+        done = await store.undelivered.discard([entry.id for entry in found], actor=person())
+        return [entry for entry in found if entry.id in done]
 
     done = with_store(read_config(config, store_only="act"), work)
     emit(map(as_dict, done), form, lambda rows: [f"{len(rows)} discarded"])

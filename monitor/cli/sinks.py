@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import socket
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +11,7 @@ import typer
 from monitor.cli.common import ConfigOption, command_app, complete_sinks, fail, fail_if, printable, read_config
 from monitor.cli.kit import FormatOption, emit_list, emit_one
 from monitor.common.http import Http, RemoteError
-from monitor.common.notification import Notification, Receipt
+from monitor.common.notification import Receipt
 
 if TYPE_CHECKING:
     from sinks.base import SinkConfig
@@ -65,21 +64,13 @@ def check(
 async def _send(config: SinkConfig, host: str) -> Receipt | None:
     from sinks import load_sink
     from sinks.base import Closes
+    from sinks.trial import trial
 
-    identity = f"test-{secrets.token_hex(8)}"
-    notification = Notification(
-        id=identity,
-        key=identity,
-        reason="test",
-        title="Test of the exposure monitor",
-        text=f"Sent by `monitor sinks test {config.name}` on {host}. Nothing has leaked.",
-        host=host,
-    )
     http = Http()
     try:
         sink = load_sink(config.type)(config, http)
         try:
-            return await sink.send(notification)
+            return await trial(sink, f"`monitor sinks test {config.name}`", host)
         finally:
             if isinstance(sink, Closes):
                 await sink.close()

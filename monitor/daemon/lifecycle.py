@@ -48,6 +48,7 @@ from monitor.runbook import Runbook
 from monitor.site import Site, open_site
 from monitor.snapshot import Snapshot
 from monitor.store import Recovery, StoreError
+from sinks.trial import trial
 
 if TYPE_CHECKING:
     from monitor.daemon.issuers import Issuers
@@ -256,7 +257,7 @@ class Daemon:
         tell = StatusDocument(site, health, lambda: self.config, lambda: self.phase)
         links = Links(console="", runbooks="/runbooks", program=invocation(config.path, sys.argv[0]))
         live = console.LiveUpdates(site.store)
-        pages = console.ConsoleContext(site.store, links, keeper.masked, tell, live)
+        pages = console.ConsoleContext(site.store, links, keeper.masked, tell, live, self._try_sink)
         application = web.build(
             Probes(live=health.live, ready=health.ready, registry=registry(lambda: self.snapshot)),
             hosts=web.allowed_hosts(host, config.http.base_url, config.http.hosts),
@@ -353,6 +354,13 @@ class Daemon:
         finally:
             for number in handled:
                 loop.remove_signal_handler(number)
+
+    async def _try_sink(self, name: str, by: str) -> str:
+        sink = self._running.sinks.get(name) if self._running else None
+        if sink is None:
+            raise LookupError(f"no sink is called {name}")
+        receipt = await trial(sink, by, self.site.store.node)
+        return (receipt or {}).get("ticket", "")
 
     # Trouble
 

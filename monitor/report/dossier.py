@@ -45,6 +45,8 @@ _SAID = {
     "assigned": "assigned",
     "run_adopted": "runbook taken over",
     "noted": "noted",
+    "alert_retried": "an alert was tried again",
+    "alert_discarded": "an alert was discarded unsent",
     "run_started": "runbook started",
     "run_ended": "runbook ended",
     "run_resumed": "runbook goes on",

@@ -19,7 +19,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
-    delete,
     exists,
     func,
     or_,
@@ -165,18 +164,6 @@ class Outbox(StoreRepository):
         take_over(tx, row, fallback)
         return str(follower["id"])
 
-    @durably
-    def requeue(self, tx: Transaction, id_: str) -> bool:
-        """Try at once what waits for its next attempt, or was given up. False: there is none of this id."""
-        tx.announce()
-        again = update(outbox).where(*_undone(id_)).values(state="pending", finished_at=None, next_at=AT_ONCE)
-        return tx.connection.execute(again).rowcount == 1
-
-    @durably
-    def discard(self, tx: Transaction, id_: str) -> bool:
-        """Forget what waits or was given up, unsent. False: there is none of this id, or it is being sent."""
-        return tx.connection.execute(delete(outbox).where(*_undone(id_))).rowcount == 1
-
     @writes
     def try_at_once(self, tx: Transaction, sink: str) -> None:
         """The sink works again: nothing waits for it any longer."""
@@ -208,11 +195,6 @@ class Outbox(StoreRepository):
         )
         rows = connection.execute(query.order_by(outbox.c.seq.desc()).limit(min(limit, _LONGEST_LIST)))
         return [outbox_entry(row) for row in rows]
-
-
-def _undone(id_: str) -> tuple[ColumnElement[bool], ...]:
-    """What waits or was given up."""
-    return outbox.c.id == id_, outbox.c.state.in_(("pending", "dead"))
 
 
 def _held(id_: str, owner: str) -> tuple[ColumnElement[bool], ...]:

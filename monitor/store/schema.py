@@ -683,7 +683,18 @@ syncs = Table(
 )
 
 # Kinds of rows in the trail that change no state: they are neither a decision nor anybody's word about it.
-ASIDE = ("verified", "acted", "silenced", "unsilenced", "absorbed", "noted", "suppressed", "unsuppressed")
+ASIDE = (
+    "verified",
+    "acted",
+    "silenced",
+    "unsilenced",
+    "absorbed",
+    "noted",
+    "suppressed",
+    "unsuppressed",
+    "alert_retried",
+    "alert_discarded",
+)
 
 
 def create(connection: Connection) -> None:

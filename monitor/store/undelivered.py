@@ -1,17 +1,21 @@
-"""What is not delivered, for people: how much of it there is, and a page of it at a time."""
+"""What is not delivered, for people: how much of it there is, a page of it at a time, and what becomes of it."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from sqlalchemy import Connection, Select, func, literal_column, select, union_all
+from sqlalchemy import Connection, Delete, Row, Select, Update, delete, func, literal_column, select, union_all, update
 
+from monitor.store.allowance import AT_ONCE
 from monitor.store.outbox_rows import outbox_entry
 from monitor.store.records import OutboxEntry
+from monitor.store.rows import any_of, chunks, load_incidents
 from monitor.store.schema import outbox, unsent
-from monitor.store.transaction import StoreRepository, read_only
+from monitor.store.trail import append, entry
+from monitor.store.transaction import StoreRepository, Transaction, durably, read_only
 
 __all__ = ["SinkBacklog", "Undelivered", "UndeliveredPage", "UndeliveredState"]
 
@@ -82,6 +86,53 @@ class Undelivered(StoreRepository):
         if row is None:
             raise LookupError("there is no such notification: it was sent and forgotten since, or discarded")
         return outbox_entry(row)
+
+    @read_only
+    def ids(self, connection: Connection, *, states: Collection[UndeliveredState], sink: str) -> Sequence[str]:
+        """All of a sink."""
+        return connection.execute(select(outbox.c.id).where(outbox.c.seq.in_(_places(states, sink)))).scalars().all()
+
+    @durably
+    def retry(self, tx: Transaction, ids: Collection[str], *, actor: str, note: str = "") -> Sequence[str]:
+        """Try at once what waits for its next attempt, or was given up. Returns of which ids there is one."""
+        tx.announce()
+        rows = _changed(tx, update(outbox).values(state="pending", finished_at=None, next_at=AT_ONCE), ids)
+        _enter(tx, rows, "alert_retried", actor, note)
+        return [row.id for row in rows]
+
+    @durably
+    def discard(self, tx: Transaction, ids: Collection[str], *, actor: str, note: str = "") -> Sequence[str]:
+        """Forget what waits or was given up, unsent. Returns of which ids there was one that is not being sent."""
+        rows = _changed(tx, delete(outbox), ids)
+        _enter(tx, rows, "alert_discarded", actor, note)
+        return [row.id for row in rows]
+
+
+def _changed(tx: Transaction, change: Update | Delete, ids: Collection[str]) -> Sequence[Row[Any]]:
+    undone = change.where(any_of(outbox.c.id), outbox.c.state.in_(("pending", "dead"))).returning(outbox)
+    return [row for chunk in chunks(ids) for row in tx.connection.execute(undone, {"ids": chunk})]
+
+
+def _enter(tx: Transaction, rows: Sequence[Row[Any]], action: str, actor: str, note: str) -> None:
+    """Into the history of each incident, once, to which sinks it was to go."""
+    sinks: dict[str, dict[str, None]] = {}
+    for row in rows:
+        for id_ in json.loads(row.incidents):
+            sinks.setdefault(id_, {})[row.sink] = None
+    append(
+        tx,
+        [
+            entry(
+                known,
+                known,
+                action,
+                actor=actor,
+                note=f"to {', '.join(sinks[known.id])}{note and f': {note}'}",
+                now=tx.now,
+            )
+            for known in load_incidents(tx.connection, list(sinks))
+        ],
+    )
 
 
 def _places(states: Collection[str], sink: str | None) -> Select[Any]:

@@ -61,6 +61,21 @@ class Pages:
         self.who = Visitor()  # sends what follows
         self.config = parse("", Path("config.toml"))
         self.snapshot, self.standings = Snapshot(), list[SourceStanding]()
+        self.refusal: Exception | None = None  # of sinks that are tried
+        self.tried: list[tuple[str, str]] = []
+
+    async def try_sink(self, name: str, by: str) -> str:
+        self.tried.append((name, by))
+        if self.refusal is not None:
+            raise self.refusal
+        return "ticket 7"
+
+    async def post(self, path: str, status: int = 200, *, once: str = "", **fields: str) -> str:
+        """Send a form as the page would, and follow to its answer."""
+        sent = {"form": self.who.form, "once": once or self.who.once, **fields}
+        async with self._session.post(f"{self.url}{path}", data=sent) as answer:
+            assert answer.status == status, path
+            return await answer.text()
 
     async def status(self) -> dict[str, Any]:
         """As the daemon does it."""

@@ -16,10 +16,12 @@ __all__ = ["ConsoleContext"]
 @dataclass(frozen=True, slots=True)
 class ConsoleContext:
     """`links`: within the pages. `redact`: what somebody wrote, masked and cut, before anything is done with it.
-    `status`: how the monitor is (monitor.status); `live`: what pages that are open are told."""
+    `status`: how the monitor is (monitor.status); `live`: what pages that are open are told. `try_sink`: sends a test
+    to a sink, by somebody; returns what it is called there, if anything. Raises LookupError and RemoteError."""
 
     store: Store
     links: Links
     redact: Callable[[str], Awaitable[str]]
     status: Callable[[], Awaitable[Mapping[str, Any]]]
     live: LiveUpdates
+    try_sink: Callable[[str, str], Awaitable[str]]

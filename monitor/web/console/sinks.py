@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from aiohttp import web
 
 from monitor.common.condition import sink_state
+from monitor.common.http import RemoteError
 from monitor.store import StoreError
 from monitor.store.undelivered import SinkBacklog
 from monitor.web.console.context import ConsoleContext
+from monitor.web.console.outcomes import ANSWER, FormAnswers, RefusedError
 from monitor.web.console.pages import page
 from monitor.web.console.paging import asked_for, part
 from monitor.web.console.readable import within
+from monitor.web.console.visitor import posted
 
 __all__ = ["routes"]
 
 
+log = structlog.get_logger(__name__)
+
+_REST = 10.0  # seconds between two tests of one sink
 _GONE: Mapping[str, Any] = {"type": ""} | dict.fromkeys(("sent", "failed", "last_success", "seconds", "pace"))
 
 
 def routes(console: ConsoleContext) -> list[web.RouteDef]:
-    """`/sinks`."""
-    return [web.get("/sinks", _Sinks(console).show)]
+    """`/sinks` and `/sinks/{name}/test`."""
+    shown = _Sinks(console)
+    return [web.get("/sinks", shown.show), web.post("/sinks/{name:[A-Za-z0-9_.-]+}/test", shown.test)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +56,12 @@ class _Sink:
 
 class _Sinks:
     def __init__(self, console: ConsoleContext) -> None:
-        self._status, self._store = console.status, console.store
+        self._status, self._store, self._try = console.status, console.store, console.try_sink
+        self._answers = FormAnswers()
+        self._tried: dict[str, tuple[float, str]] = {}  # when (monotonic), and by whom
 
     async def show(self, request: web.Request) -> web.Response:
-        after, status = asked_for(request, "after")["after"], await self._status()
+        after, status = asked_for(request, "after", ANSWER)["after"], await self._status()
         sinks = {row["name"]: row for row in status["sinks"]}
         try:
             unsent = dict(await within(self._store.undelivered.by_sink()))
@@ -65,4 +76,28 @@ class _Sinks:
             )
             for name in sinks.keys() | unsent.keys()
         ]
-        return await page(request, "sinks.html", health=status, part=part(known, lambda sink: sink.place, after))
+        return await page(
+            request,
+            "sinks.html",
+            health=status,
+            part=part(known, lambda sink: sink.place, after),
+            answer=self._answers.shown(request),
+        )
+
+    async def test(self, request: web.Request) -> web.Response:
+        """To people it is a message like others: whoever answers at night may want to know that they get it."""
+        form, name = await posted(request, "responder"), request.match_info["name"]
+        raise await self._answers.once(form, lambda: self._test(name, form.by.name), "/sinks")
+
+    async def _test(self, name: str, by: str) -> str:
+        at, who = self._tried.get(name, (float("-inf"), ""))
+        if (passed := time.monotonic() - at) < _REST:
+            raise RefusedError(f"{name} was tried {passed:.0f} s ago by {who}: wait a moment")
+        self._tried[name] = (time.monotonic(), by)
+        try:
+            ticket = await self._try(name, by)
+        except (LookupError, RemoteError) as error:
+            log.warning("a sink was tried and takes nothing", sink=name, actor=by, reason=str(error))
+            raise RefusedError(f"{name} did not take it: {error}") from None
+        log.info("a sink was tried", sink=name, actor=by)
+        return f"{name} took the test{f', as {ticket}' if ticket else ''}"

@@ -41,6 +41,10 @@ async def test_what_a_daemon_says_of_itself(site: Setup, hook: FakeWebhook, monk
         assert all("As of" in page for page in pages)
         assert '<a href="/sources/app">app</a>' in pages[0]
         assert "works" in pages[2]
+        assert await daemon._try_sink("hook", "ada") == ""
+        assert "Sent by ada on" in hook.payloads[-1]["text"]
+        with pytest.raises(LookupError):
+            await daemon._try_sink("nothing", "ada")
         assert not [value for value in values if value in str((found, pages))]
 
 

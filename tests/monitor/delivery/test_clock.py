@@ -36,7 +36,7 @@ async def test_sinks_hear_of_what_is_due_and_of_what_somebody_asked_for(store: S
         await until(lambda: due == [("chat", False)])
         [leased] = await store.outbox.lease("chat", "me:1:x", 60)
         await store.outbox.put_back(leased.id, "me:1:x", error="down", delay=3000)
-        assert await store.outbox.requeue(leased.id)
+        assert await store.undelivered.retry([leased.id], actor="ada")
         await until(lambda: ("chat", True) in due)
 
 

@@ -116,7 +116,7 @@ async def test_what_some_have_taken_is_not_sent_to_them_again(store: Store) -> N
         assert delivery.problem() is None
         assert delivery.stats()["mail"].refusing is None
         assert [sent.reason for sent in mail.tried] == ["new", "operational"]  # each once
-        assert await store.outbox.requeue(dead.id)
+        assert await store.undelivered.retry([dead.id], actor="ada")
         await until(lambda: mail.got and len(console.got) == 2)
     assert mail.got[0].id == dead.id
     assert console.got[1].reason == "recovered"

@@ -107,7 +107,7 @@ async def test_a_far_retry_after_is_reported_by_the_others_and_shows_what_waits(
         waits = await put_back(store, "chat")
         assert waits.error == said
         assert 3500 < waits.next_at - store.now() < 3700
-        await store.outbox.requeue(waits.id)  # `outbox retry`: somebody asks for it
+        await store.undelivered.retry([waits.id], actor="ada")  # `outbox retry`: somebody asks for it
         await until(lambda: chat.got and len(console.got) == 2)
         assert stats.rests_until is None
     assert (console.got[1].reason, console.got[1].key) == ("recovered", notice.key)

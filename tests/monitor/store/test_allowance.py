@@ -163,7 +163,7 @@ async def test_what_is_asked_for_and_what_is_left_at_the_end_waits_for_no_turn(s
     assert await lease(store) == []
     [waits] = [one for one in await store.outbox.list(states=["pending"], sink="chat") if one.reason == "digest"]
     assert waits.next_at == NOW + 60
-    await store.outbox.requeue(waits.id)
+    await store.undelivered.retry([waits.id], actor="ada")
     assert [one.id for one in await lease(store)] == [waits.id]
     await store.outbox.put_back(waits.id, OWNER, error=None)
     await store.outbox.lease("chat", OWNER, 60, paced=True)

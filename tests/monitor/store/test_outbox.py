@@ -100,8 +100,8 @@ async def test_dead_letters_go_to_the_fallback_once(store: Store) -> None:
         ("chat", "dead", "HTTP 404"),
         ("pager", "dead", "HTTP 400"),
     }
-    assert await store.outbox.requeue(leased.id)
-    assert not await store.outbox.requeue("nothing")
+    assert await store.undelivered.retry([leased.id], actor="ada")
+    assert not await store.undelivered.retry(["nothing"], actor="ada")
     assert await deliver(store) == ["new"]
 
 

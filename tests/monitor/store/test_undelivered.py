@@ -48,3 +48,20 @@ async def test_one_by_its_id(store: Store) -> None:
     assert await store.undelivered.get(entry.id) == entry
     with pytest.raises(LookupError):
         await store.undelivered.get("0" * 32)
+
+
+async def test_what_people_do_with_it_is_in_the_history_of_its_incidents(store: Store, clock: Clock) -> None:
+    await store.commit([finding("a"), finding("b", 1)])
+    leased = await lease(store, "chat", OWNER, 60)
+    assert leased is not None
+    ids = await store.undelivered.ids(states=["pending", "leased"], sink="chat")
+    assert len(ids) == 2
+    waiting = next(id_ for id_ in ids if id_ != leased.id)
+    assert await store.undelivered.retry([*ids, "none"], actor="ada", note="mended") == [waiting], "one is being sent"
+    assert await store.undelivered.discard([waiting, leased.id], actor="eve") == [waiting]
+    assert await store.undelivered.discard([waiting], actor="eve") == []
+    assert await store.undelivered.ids(states=["dead"], sink="chat") == []
+    (about,) = [one for one in await store.incidents.find() if one.id != leased.incidents[0].id]
+    said = [(entry.action, entry.actor, entry.note) for entry in await store.incidents.history(about.id)]
+    assert said[-2:] == [("alert_retried", "ada", "to chat: mended"), ("alert_discarded", "eve", "to chat")]
+    assert not (await store.trail.verify()).problems

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import html
 import time
 from pathlib import Path
 
 import pytest
 
+from monitor.common.http import RemoteError
 from monitor.config.config import parse
 from monitor.delivery import SinkStats
 from monitor.store import StoreError, StoreStats
+from monitor.web.console import sinks
+from monitor.web.console.visitor import Visitor
 from tests.fakes.console import Pages, finding
 from tests.monitor.web.console.test_pages import text_of
 
@@ -60,3 +64,22 @@ async def test_without_the_database_it_says_what_was_counted_last(
     page = await pages.get("/sinks")
     assert ">3</a>" in page
     assert ">9</a>" in page
+
+
+async def test_a_sink_is_tried_by_who_may_and_its_answer_is_shown(
+    pages: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages.config = parse(CONFIG, Path("config.toml"))
+    assert "refuses" not in await pages.post("/sinks/chat/test", 403)
+    pages.who = Visitor("ada", "responder", form="f" * 32)
+    assert 'aria-label="Send a test to chat"' in await pages.get("/sinks")
+    for _ in range(2):
+        assert "chat took the test, as ticket 7" in await pages.post("/sinks/chat/test", once="o" * 20)
+    assert pages.tried == [("chat", "ada")]
+    assert "s ago by ada: wait a moment" in await pages.post("/sinks/chat/test"), "nobody is woken in vain"
+    monkeypatch.setattr(sinks, "_REST", 0.0)
+    for error in (RemoteError("HTTP 401: <b>who?</b>", retry=False), LookupError("no sink is called chat")):
+        pages.refusal = error
+        page = await pages.post("/sinks/chat/test")
+        assert f"chat did not take it: {error}" in html.unescape(page)
+        assert "<b>who" not in page
