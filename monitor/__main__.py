@@ -23,6 +23,8 @@ def main() -> None:
     # Next to nothing made while starting is garbage: looking for it takes a tenth of the time. See `started`.
     gc.set_threshold(500_000, 20, 100)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold the values at hand
+    if os.sep in sys.argv[0]:
+        sys.argv[0] = os.path.abspath(sys.argv[0])  # alerts name it, and a command may go to its configuration's folder
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # none is ours; looking for some reads every package
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # it was closed, as by `>&-`

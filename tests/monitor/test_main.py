@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from monitor import __main__ as entry
+from monitor.common.invocation import invocation
 from monitor.common.problems import Problem
 from monitor.config.locate import ConfigError
 from monitor.web.hooks import HOOKS
@@ -20,6 +21,22 @@ def test_a_bad_configuration_is_78_with_its_problems_and_no_traceback(capsys: py
     error = ConfigError(Path("config.toml"), [Problem("http.listen", "must be so"), Problem("", "and so")])
     assert entry._report(error) == 78
     assert capsys.readouterr().err == "config.toml: http.listen: must be so\nconfig.toml: and so\n"
+
+
+def test_a_program_called_by_a_relative_path_is_known_wherever_it_goes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def command(**_: object) -> None:
+        monkeypatch.chdir("/")  # as to the folder of a configuration
+        print(invocation(None, sys.argv[0], which=lambda _: None).call)
+
+    monkeypatch.setattr("monitor.cli.app", command)
+    monkeypatch.setattr("gc.set_threshold", lambda *_: None)
+    monkeypatch.setenv("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    monkeypatch.setattr(sys, "argv", ["bin/monitor", "run"])
+    monkeypatch.chdir(tmp_path)
+    entry.main()
+    assert capsys.readouterr().out == f"{tmp_path}/bin/monitor\n"
 
 
 def test_a_bug_shows_where_and_what_but_not_the_message(capsys: pytest.CaptureFixture[str]) -> None:
