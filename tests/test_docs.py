@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from detectors.rules.packfile import RuleTable
 from monitor.access.policy import AccessConfig
+from monitor.accounts.settings import SignInConfig
 from monitor.actions.config import ActionConfig
 from monitor.audit.settings import AuditConfig, Waiver
 from monitor.cli import COMMANDS
@@ -57,6 +58,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "runbook": RunbookConfig,
     "rotation": RotationConfig,
     "audit": AuditConfig,
+    "console": SignInConfig,
 }
 ARRAYS: dict[str, type[BaseModel]] = {
     "routes": Route,

@@ -147,7 +147,7 @@ def test_detectors_and_sinks_import_of_ours_only_the_ground_floor(package: str) 
 FLOORS = (
     "common",
     "clients domain",
-    "access intake routing",
+    "access accounts intake routing",
     "runbook",
     "store",
     "report scanning",

@@ -36,6 +36,7 @@ GROUPS = {
         "drill": "Plant a synthetic secret in a source, and follow it hop by hop to the alert and to its end.",
         "sinks": "List the sinks and send test notifications.",
         "routes": "Show the routes, and where an incident would go.",
+        "users": "People who sign in to the pages with a password (docs/console.md).",
         "hooks": "Git's hooks that stop a secret before it is committed, pushed, or taken by a server.",
         "github": "GitHub: check the log-in, list alerts, read all alerts.",
     },

@@ -23,7 +23,7 @@ from aiohttp import web
 
 from monitor.common.tasks import cancel
 
-__all__ = ["Bodies", "Tls", "given", "serve"]
+__all__ = ["Bodies", "Tls", "given", "neighbourhood", "serve"]
 
 CONNECTIONS = 128
 SPARED = 4  # one place in so many is for others than the address that has all the rest
@@ -211,12 +211,15 @@ class _Threshold(asyncio.Protocol):
 def _address(transport: asyncio.BaseTransport | None) -> str | None:
     """Who it is that must leave places to others: an address, of IPv6 a network of 64 bits. None: a unix socket."""
     peer = transport.get_extra_info("peername") if transport is not None else None
-    if not isinstance(peer, tuple):
-        return None
-    host = ip_address(str(peer[0]).partition("%")[0])
-    if not isinstance(host, IPv6Address):
-        return str(host)
-    return str(host.ipv4_mapped or ip_network((host, 64), strict=False))
+    return neighbourhood(str(peer[0])) if isinstance(peer, tuple) else None
+
+
+def neighbourhood(host: str) -> str:
+    """Who counts as one for limits: an address, of IPv6 a network of 64 bits. Raises ValueError for what is none."""
+    number = ip_address(host.partition("%")[0])
+    if not isinstance(number, IPv6Address):
+        return str(number)
+    return str(number.ipv4_mapped or ip_network((number, 64), strict=False))
 
 
 class Bodies:

@@ -27,6 +27,7 @@ from monitor.domain.retention import RetentionConfig
 if TYPE_CHECKING:
     from monitor.access.judge import Rules
     from monitor.access.policy import AccessConfig
+    from monitor.accounts.settings import SignInConfig
     from monitor.actions.config import ActionConfig
     from monitor.audit.settings import AuditConfig, Waiver
     from monitor.inventory.managers.base import ManagerConfig
@@ -49,6 +50,7 @@ _SINGLE = {
     "runbook": "monitor.runbook.settings:RunbookConfig",
     "audit": "monitor.audit.settings:AuditConfig",
     "rotation": "monitor.rotation.settings:RotationConfig",
+    "console": "monitor.accounts.settings:SignInConfig",
 }
 _ARRAYS = {
     "routes": "monitor.routing.routes:Route",
@@ -74,7 +76,7 @@ _RULES: dict[str, type[Any]] = {
 
 # Tables without which an incident can be looked at; and those without which also nothing changes in who is told of one
 _DECIDING = {"rules", "routes", "silences", "mute_times", "inhibitions", "escalation", "runbook", "actions", "access"}
-_ASIDE = {"http", "retention", "sources", "sinks", "inventory", "verify", "audit", "waivers", "rotation"}
+_ASIDE = {"http", "console", "retention", "sources", "sinks", "inventory", "verify", "audit", "waivers", "rotation"}
 
 
 class FaultyConfigError(ConfigError):
@@ -128,6 +130,7 @@ class Config:
     inventory: tuple[ManagerConfig, ...] = ()
     access: tuple[AccessConfig, ...] = ()
     rotation: RotationConfig = _LATER
+    console: SignInConfig = _LATER
     verify: VerifyConfig = _LATER
     runbook: RunbookConfig = _LATER
     escalation: tuple[Escalation, ...] = ()
@@ -229,6 +232,7 @@ def read(data: dict[str, Any], path: Path | None, text: str = "", *, rules_only:
         config = replace(config, verify=_among(config))
         reader.problems += references.sinks(data)
         reader.problems += references.rotations(config.rotation, config.inventory)
+        reader.problems += references.sign_in(config.console, config.http)
         if not any(problem.key.startswith(("routes", "mute_times")) for problem in reader.problems):  # some are missing
             reader.problems += references.mute_times(config.routes, config.mute_times)
     reader.unknown(_RULES | _SINGLE | _ARRAYS | _COMPONENTS)

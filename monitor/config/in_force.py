@@ -28,7 +28,7 @@ __all__ = ["keep", "last", "where_it_was"]
 log = structlog.get_logger(__name__)
 
 _FILE = "config.json"
-_LEFT_OUT = {"sources", "inventory", "verify", "audit", "rotation", "waivers", "retention"}
+_LEFT_OUT = {"console", "sources", "inventory", "verify", "audit", "rotation", "waivers", "retention"}
 _SENT = {"headers", "json", "form", "auth", "parts"}  # of an action
 
 

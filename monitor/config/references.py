@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 from monitor.common.problems import Problem, short, suggest
 
 if TYPE_CHECKING:
+    from monitor.accounts.settings import SignInConfig
+    from monitor.config.tables import HttpConfig
     from monitor.rotation.settings import RotationConfig
     from monitor.routing.mute import MuteTime
     from monitor.routing.routes import Route
 
-__all__ = ["mute_times", "rotations", "sinks"]
+__all__ = ["mute_times", "rotations", "sign_in", "sinks"]
 
 
 def sinks(data: Mapping[str, Any]) -> Iterator[Problem]:
@@ -58,6 +60,12 @@ def mute_times(routes: Iterable[Route], known_times: Iterable[MuteTime]) -> Iter
         if muted_until((times[name] for name in route.mute if name in times), time.time()) == float("inf"):
             message = "leaves no moment of the week, so nothing of this route would ever be told"
             yield Problem(f"routes[{index}].mute", message)
+
+
+def sign_in(console: SignInConfig, http: HttpConfig) -> Iterator[Problem]:
+    """An issuer sends people back to an address that it knows."""
+    if console.openid is not None and http.base_url is None:
+        yield Problem("console.openid", "needs http.base_url: the issuer sends people back to it")
 
 
 def rotations(rotation: RotationConfig, inventory: Iterable[Any]) -> Iterator[Problem]:

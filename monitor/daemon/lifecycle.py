@@ -257,12 +257,15 @@ class Daemon:
         tell = StatusDocument(site, health, lambda: self.config, lambda: self.phase)
         links = Links(console="", runbooks="/runbooks", program=invocation(config.path, sys.argv[0]))
         live = console.LiveUpdates(site.store)
-        pages = console.ConsoleContext(site.store, links, keeper.masked, tell, live, self._try_sink)
+        reception = console.Reception(site.store, lambda: self.config.console)
+        pages = console.ConsoleContext(site.store, links, keeper.masked, tell, live, self._try_sink, reception)
         application = web.build(
             Probes(live=health.live, ready=health.ready, registry=registry(lambda: self.snapshot)),
             hosts=web.allowed_hosts(host, config.http.base_url, config.http.hosts),
             routes=[*doors, *status.routes(tell), *console.routes(pages)],
             token=config.http.token,
+            doorkeeper=reception,
+            base_url=config.http.base_url,
         )
         try:
             server = serve(application, host, port)

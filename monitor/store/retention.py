@@ -31,6 +31,7 @@ from monitor.store.schema import (
     reads,
     receipts,
     requests,
+    sessions,
     silence_rules,
     unsent,
     wrappings,
@@ -133,6 +134,7 @@ def _steps(now: float, ages: Ages) -> Iterator[_Step]:
     known = and_(_over(now - ages.fingerprints), case.merged.is_(None), ~exists().where(alerts.c.incident == case.id))
     yield _Step("fingerprints", case.id, known, spare=_undelivered, size=case.kept, forget=_forget_incidents)
 
+    yield _Step("sessions", sessions.c.id, sessions.c.ends < now)
     yield _Step("silences", silence_rules.c.id, silence_rules.c.ends < now - _SILENCES)
     yield _Step("readings", reads.c.last, reads.c.last < now - _READS)
     bounds = (

@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 
 from monitor.access.reading import Outcome
+from monitor.accounts.people import Role
 from monitor.common.notification import State
 from monitor.common.severity import SEVERITIES
 from monitor.domain.incidents import RESOLUTIONS
@@ -32,6 +33,7 @@ from monitor.runbook.book import Order
 from monitor.runbook.progress import TaskState
 
 __all__ = [
+    "ACCOUNTS",
     "ACTION_STATES",
     "ASIDE",
     "actions",
@@ -62,6 +64,7 @@ __all__ = [
     "secret_prints",
     "secret_versions",
     "secrets",
+    "sessions",
     "silence_rules",
     "silences",
     "steps",
@@ -71,9 +74,11 @@ __all__ = [
     "trails",
     "unresolved",
     "unsent",
+    "users",
     "wrappings",
 ]
 
+ACCOUNTS = "accounts"  # in place of an incident: the chain of what was changed about users
 ACTION_STATES = ("planned", "approved", "running", "accepted", "completed", "failed", "unknown")
 
 metadata = MetaData()
@@ -680,6 +685,39 @@ syncs = Table(
     Column("refused", BigInteger, nullable=False),
     Column("error", Text, nullable=False, comment="empty: none"),
     comment="how far each entry of [[inventory]] is known",
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("password", Text, nullable=False, comment="argon2id, with its salt and figures"),
+    Column("role", Text, nullable=False),
+    Column("disabled", Integer, nullable=False, comment="1: may not sign in"),
+    Column("added", Double, nullable=False),
+    Column("changed", Double, nullable=False, comment="the password, for the last time"),
+    Column("seen", Double, comment="when they last signed in"),
+    _among("role", get_args(Role)),
+    comment="who signs in to the pages with a password",
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", Text, primary_key=True, comment="SHA-256 of what the browser holds"),
+    Column("user", Text, nullable=False, comment="the name they signed in by"),
+    Column("way", Text, nullable=False),
+    Column("role", Text, comment="as the issuer's groups gave it; null: that of the user"),
+    Column("began", Double, nullable=False),
+    Column("seen", Double, nullable=False, comment="when it was last used, to the minute"),
+    Column("ends", Double, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("agent", Text, nullable=False, comment="which browser, in a few words"),
+    _among("way", ("password", "openid")),
+    _among("role", get_args(Role)),
+    Index("sessions_user", "user", "way"),
+    Index("sessions_ends", "ends"),
+    comment="who is signed in",
 )
 
 # Kinds of rows in the trail that change no state: they are neither a decision nor anybody's word about it.

@@ -24,7 +24,7 @@ from monitor.common.grouping import grouped
 from monitor.store.chain import same, start
 from monitor.store.heads import TOTAL, Head
 from monitor.store.rows import any_of, chunks, upsert
-from monitor.store.schema import actions, incidents, merges, totals, trails
+from monitor.store.schema import ACCOUNTS, actions, incidents, merges, totals, trails
 from monitor.store.transaction import LoadedIncident, Transaction
 
 __all__ = ["SealedIncident", "Total", "begin", "outdated", "part", "put", "read", "seal_of", "settle", "touch"]
@@ -177,7 +177,9 @@ def read(connection: Connection, secret: bytes, ids: Sequence[str]) -> dict[str,
         )
     )
     acts = {id_: _mac(key, "actions", rows) for id_, rows in planned.items()}
-    return {id_: SealedIncident(id_ in states, ends.get(id_), states.get(id_, ""), acts.get(id_, "")) for id_ in ids}
+    # What was changed about users has a chain, and is no incident.
+    present = states.keys() | (ends.keys() & {ACCOUNTS})
+    return {id_: SealedIncident(id_ in present, ends.get(id_), states.get(id_, ""), acts.get(id_, "")) for id_ in ids}
 
 
 def seal_of(secret: bytes, end: Mapping[Any, Any]) -> str:

@@ -45,11 +45,13 @@ from monitor.store.rows import clean
 from monitor.store.runs import Runs
 from monitor.store.schema import incidents, outbox, unsent
 from monitor.store.sealing import begin
+from monitor.store.sessions import Sessions
 from monitor.store.silences import Silences
 from monitor.store.suppressions import Suppressions
 from monitor.store.trail import Trail
 from monitor.store.transaction import Cached, Transaction
 from monitor.store.undelivered import Undelivered
+from monitor.store.users import Users
 from monitor.store.verdicts import Verdicts
 from monitor.store.writer import Writer
 
@@ -113,6 +115,8 @@ class Store:
         self.requests = RequestRepository(self)
         self.access = Access(self)
         self.inventory = Inventory(self)
+        self.users = Users(self)
+        self.sessions = Sessions(self)
         self._writer = Writer(
             database,
             record,

@@ -7,15 +7,21 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import Connection, insert, inspect, select, update
 
 from monitor.store.errors import StoreError
-from monitor.store.schema import create, meta
+from monitor.store.schema import create, meta, sessions, users
 
 __all__ = ["FIRST", "STEPS", "VERSION", "SchemaError", "known", "migrate", "usable"]
 
 Step = Callable[[Connection], None]
 
+
+def _accounts(connection: Connection) -> None:
+    for table in (users, sessions):
+        table.create(connection)
+
+
 FIRST = 23  # the oldest form that is upgraded: no release made one before it
 # To FIRST + 1, and so on. A change of the tables goes with a step here; tests/monitor/store/schema_23.sql starts there.
-STEPS: Sequence[Step] = ()
+STEPS: Sequence[Step] = (_accounts,)
 VERSION = FIRST + len(STEPS)
 
 

@@ -14,6 +14,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from monitor.common.credential import Credential
 from monitor.web import auth, health
+from monitor.web.console.origin import BASE
 
 __all__ = ["allowed_hosts", "build"]
 
@@ -26,13 +27,17 @@ def build(
     hosts: Iterable[str] = (),
     routes: Iterable[web.RouteDef] = (),
     token: Credential | None = None,
+    doorkeeper: auth.Doorkeeper | None = None,
+    base_url: str | None = None,
 ) -> web.Application:
     """The application. `hosts`: names (without port) it may be addressed by, beside loopback and IP addresses.
 
-    `routes` come from hooks and console modules; `token`: what pages ask for (monitor.web.auth).
+    `routes` come from hooks and console modules; `token`, `doorkeeper`: what pages ask for (monitor.web.auth);
+    `base_url`: how people reach it.
     """
     named = _host_guard(frozenset(host.lower() for host in hosts))
-    app = web.Application(middlewares=[named, auth.guard(token)], client_max_size=MAX_BODY)
+    app = web.Application(middlewares=[named, auth.guard(token, doorkeeper)], client_max_size=MAX_BODY)
+    app[BASE] = base_url or ""
     app.on_response_prepare.append(_plain_headers)
     app.add_routes([*health.routes(probes), *routes])
     return app
@@ -79,3 +84,8 @@ async def _plain_headers(_request: web.Request, response: web.StreamResponse) ->
     response.headers.pop("Server", None)
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("Cache-Control", "no-store")
+    response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+    response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+    # Not none at all: with that, browsers do not say of a form from which page it comes.
+    response.headers.setdefault("Referrer-Policy", "same-origin")
+    response.headers.setdefault("X-Frame-Options", "DENY")

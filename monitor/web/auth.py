@@ -1,9 +1,11 @@
-"""Who may read pages: whoever knows the token; without one, whoever is on this host or can open the socket."""
+"""Who may read pages: who is signed in, or knows the token; without either, whoever is on this host or can open the
+socket."""
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
+from typing import Protocol
 
 import structlog
 from aiohttp import web
@@ -13,44 +15,70 @@ from monitor.common.credential import Credential, CredentialError
 from monitor.common.httpd import given
 from monitor.common.inbound import same
 
-__all__ = ["OPEN", "guard"]
+__all__ = ["FORWARDED", "OPEN", "Doorkeeper", "guard"]
 
 log = structlog.get_logger(__name__)
 
 # Say nothing of any incident; hooks are signed.
 OPEN = ("/healthz", "/readyz", "/metrics", "/hooks/")
+# Say how the monitor is to commands on this host, as before there was any sign-in.
+_BESIDE = ("/status",)
 # A proxy on this host speaks for somebody elsewhere.
-_FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
+FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
 
 
-def guard(token: Credential | None) -> Middleware:
-    """Asks for `token` (http.token) as a bearer token, or as the password in a browser.
+class Doorkeeper(Protocol):
+    """What knows who is signed in."""
+
+    @property
+    def asks(self) -> bool:
+        """Whether pages are for those alone who are."""
+
+    async def knows(self, request: web.Request) -> bool:
+        """Whether it knows who sends this; it has noted who then."""
+
+    def open(self, path: str) -> bool:
+        """Whether a page is for those as well who are not."""
+
+    def ask(self, request: web.Request) -> web.StreamResponse:
+        """The answer to who is not."""
+
+
+def guard(token: Credential | None, doorkeeper: Doorkeeper | None = None) -> Middleware:
+    """Asks for `token` (http.token) as a bearer token, or as the password in a browser; or who somebody is.
 
     On this host, too: a proxy there that does not say for whom it asks looks like somebody on it.
     """
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path.startswith(OPEN) or (token is None and _local(request)):
+        if request.path.startswith(OPEN) or (doorkeeper is not None and await doorkeeper.knows(request)):
             return await handler(request)
+        asks = doorkeeper is not None and doorkeeper.asks and request.path not in _BESIDE
+        if token is None and not asks and _local(request):
+            return await handler(request)
+        sent = given(request.headers.get("Authorization", ""))
+        if token is not None and (sent or not asks):
+            try:
+                wanted = await asyncio.to_thread(token.resolve)
+            except CredentialError as error:
+                log.error("http.token", problem=str(error))
+                return web.Response(status=503, text="the token cannot be read\n")
+            if same(sent, wanted):
+                return await handler(request)
+        if doorkeeper is not None and asks:
+            return await handler(request) if doorkeeper.open(request.path) else doorkeeper.ask(request)
         if token is None:
             return web.Response(status=403, text="from elsewhere than this host pages need a token: set http.token\n")
-        try:
-            wanted = await asyncio.to_thread(token.resolve)
-        except CredentialError as error:
-            log.error("http.token", problem=str(error))
-            return web.Response(status=503, text="the token cannot be read\n")
-        if not same(given(request.headers.get("Authorization", "")), wanted):
-            asked = {"WWW-Authenticate": 'Basic realm="exposure monitor", charset="UTF-8"'}
-            return web.Response(status=401, text="the token of http.token is needed\n", headers=asked)
-        return await handler(request)
+        asked = {"WWW-Authenticate": 'Basic realm="exposure monitor", charset="UTF-8"'}
+        return web.Response(status=401, text="the token of http.token is needed\n", headers=asked)
 
     return check
 
 
 def _local(request: web.Request) -> bool:
     """Whether it comes from this host: loopback or a unix socket, and no proxy passed it on."""
-    if any(name in request.headers for name in _FORWARDED):
+    if any(name in request.headers for name in FORWARDED):
         return False
     peer = request.transport.get_extra_info("peername") if request.transport else None
     if not isinstance(peer, tuple):

@@ -6,5 +6,6 @@ template, and changes something only by a form that `visitor.posted` has taken.
 from monitor.web.console.context import ConsoleContext
 from monitor.web.console.live import LiveUpdates
 from monitor.web.console.routes import routes
+from monitor.web.console.sessions import Reception
 
-__all__ = ["ConsoleContext", "LiveUpdates", "routes"]
+__all__ = ["ConsoleContext", "LiveUpdates", "Reception", "routes"]

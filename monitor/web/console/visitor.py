@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import NoReturn
 
 from aiohttp import web
 
+from monitor.accounts.people import ROLES, Role
+from monitor.common.httpd import BODY_WITHIN
 from monitor.common.inbound import same
+from monitor.web.console.origin import ours
 
-__all__ = ["VISITOR", "Posted", "Role", "Visitor", "posted", "visitor"]
-
-# Each may what those before it may: look; act on incidents; run what takes a secret back, and decide about people.
-Role = Literal["viewer", "responder", "admin"]
-_ROLES = get_args(Role)
+__all__ = ["VISITOR", "Posted", "Role", "Visitor", "form_of", "posted", "visitor"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,12 @@ class Visitor:
     role: Role = "viewer"
     form: str = field(default="", repr=False)
     signed_in: bool = False  # has a session that can be ended
+    may_sign_in: bool = False  # nobody yet, and there is a way
+    beside: bool = False  # a command on this host, which has no page that it could say it comes from
 
     def may(self, needed: Role) -> bool:
         """Whether they may do what `needed` may. Without a name nobody changes anything."""
-        return needed == "viewer" or (bool(self.name) and _ROLES.index(self.role) >= _ROLES.index(needed))
+        return needed == "viewer" or (bool(self.name) and ROLES.index(self.role) >= ROLES.index(needed))
 
     @property
     def once(self) -> str:
@@ -64,17 +66,41 @@ def visitor(request: web.Request) -> Visitor:
 
 async def posted(request: web.Request, needed: Role) -> Posted:
     """The form of somebody who may. Raises HTTPForbidden (they may not; the form is not one of ours) and
-    HTTPBadRequest."""
+    HTTPBadRequest, and what `form_of` raises."""
     who = visitor(request)
     if not who.may(needed):
         raise web.HTTPForbidden(text=f"this takes a {needed}: sign in as one\n")
-    data = await request.post()
-    fields = {name: text.strip() for name, text in data.items() if isinstance(text, str)}
+    fields = await form_of(request)
     if not who.form or not same(fields.get("form", ""), who.form):
         raise web.HTTPForbidden(text="this form was not made for you: load the page again, then send it\n")
-    if any(len(text) > _LONGEST for text in fields.values()):
-        raise web.HTTPBadRequest(text=f"a field holds {_LONGEST} characters at most\n")
     once = fields.get("once", "")
     if not 16 <= len(once) <= 64 or not once.isascii():
         raise web.HTTPBadRequest(text="this form has no number of its own: load the page again\n")
     return Posted(who, once, fields)
+
+
+async def form_of(request: web.Request) -> Mapping[str, str]:
+    """What a form of a page of ours holds, whoever sends it. Raises HTTPForbidden (it is from elsewhere),
+    HTTPUnsupportedMediaType, HTTPRequestEntityTooLarge, HTTPRequestTimeout and HTTPBadRequest."""
+    if not visitor(request).beside and (why := ours(request)):
+        _refuse(web.HTTPForbidden(text=f"this form is refused, as {why}: load the page here, then send it\n"))
+    if request.content_type != "application/x-www-form-urlencoded":
+        _refuse(web.HTTPUnsupportedMediaType(text="this is no form of a page here\n"))
+    try:
+        async with asyncio.timeout(BODY_WITHIN):
+            data = await request.post()
+    except TimeoutError:
+        _refuse(web.HTTPRequestTimeout(text="the form took too long to arrive: send it again\n"))
+    except web.HTTPRequestEntityTooLarge as error:
+        error.text = "the form is too large\n"
+        _refuse(error)
+    fields = {name: text.strip() for name, text in data.items() if isinstance(text, str)}
+    if any(len(text) > _LONGEST for text in fields.values()):
+        raise web.HTTPBadRequest(text=f"a field holds {_LONGEST} characters at most\n")
+    return fields
+
+
+def _refuse(answer: web.HTTPException) -> NoReturn:
+    # Or the rest of the body would be read, to be thrown away.
+    answer.force_close()
+    raise answer

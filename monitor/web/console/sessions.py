@@ -1,0 +1,234 @@
+"""Who sends a request: by a session, by a proxy that is trusted to say so, or by the user at the other end of the unix
+socket.
+
+What a browser holds is random and stored nowhere: the database has its SHA-256, and a form of that session a keyed hash
+of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import os
+import pwd
+import secrets
+import socket
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from urllib.parse import urlencode
+
+import structlog
+from aiohttp import web
+
+from monitor.accounts.guesses import Guesses
+from monitor.accounts.people import Person, Role
+from monitor.accounts.settings import ProxyConfig, SignInConfig, within
+from monitor.common.credential import CredentialError
+from monitor.common.inbound import same
+from monitor.common.text import one_line
+from monitor.store import Store, StoreError
+from monitor.store.sessions import SignedIn, Way
+from monitor.web.console.origin import address_of, by_a_browser, local_path, peer_of, secure
+from monitor.web.console.static import FOLDER
+from monitor.web.console.visitor import VISITOR, Visitor
+
+__all__ = ["SESSION", "SIGN_IN", "OpenSession", "Reception"]
+
+log = structlog.get_logger(__name__)
+
+SIGN_IN = "/sign-in"  # and what is below it
+_COOKIE = "session"
+_LENGTH = 43  # characters of 256 bits, urlsafe
+_BROWSERS = ("Firefox", "Edg", "OPR", "Chrome", "Safari", "curl")
+_SYSTEMS = ("Android", "iPhone", "iPad", "Windows", "Mac OS", "Linux")
+_WORDS = {"Edg": "Edge", "OPR": "Opera", "Mac OS": "macOS"}
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    """The session of a request. `held`: what the browser holds."""
+
+    known: SignedIn
+    held: str = field(repr=False)
+
+
+SESSION = web.RequestKey("session", OpenSession)
+
+
+class Reception:
+    """Knows who is signed in, and begins and ends sessions. `settings`: the table in force."""
+
+    def __init__(self, store: Store, settings: Callable[[], SignInConfig]) -> None:
+        self.store, self._settings = store, settings
+        self.guesses = Guesses()
+        self._key = hmac.digest(store.secret or secrets.token_bytes(32), b"exposure monitor: forms", "sha256")
+        self._using: set[asyncio.Task[None]] = set()
+        self._told: str | None = None  # why the proxy's secret could not be read
+
+    @property
+    def settings(self) -> SignInConfig:
+        return self._settings()
+
+    # As the door asks it (monitor.web.auth)
+
+    @property
+    def asks(self) -> bool:
+        return self.settings.asks
+
+    def open(self, path: str) -> bool:
+        return path == SIGN_IN or path.startswith((f"{SIGN_IN}/", f"{FOLDER}/"))
+
+    async def knows(self, request: web.Request) -> bool:
+        """Raises HTTPServiceUnavailable where the database cannot be read."""
+        try:
+            who = self._peer(request) or await self._by_proxy(request) or await self._by_session(request)
+        except StoreError:
+            text = "the state database cannot be read, so nobody knows who you are: try again in a minute\n"
+            raise web.HTTPServiceUnavailable(text=text, headers={"Retry-After": "10"}) from None
+        if who is not None:
+            request[VISITOR] = who
+        elif self.asks:
+            request[VISITOR] = Visitor(may_sign_in=True)
+        return who is not None
+
+    def ask(self, request: web.Request) -> web.StreamResponse:
+        if "text/html" not in request.headers.get("Accept", ""):
+            headers = {"WWW-Authenticate": "Bearer"}
+            return web.Response(status=401, text="sign in, or send the token of http.token\n", headers=headers)
+        if request.method in ("GET", "HEAD"):
+            asked = {"next": local_path(request.path_qs)}
+        else:
+            asked = {"next": "/incidents", "ended": "1"}
+        return web.Response(status=303, headers={"Location": f"/sign-in?{urlencode(asked)}"})
+
+    # Sessions
+
+    async def begin(
+        self, request: web.Request, answer: web.StreamResponse, user: str, way: Way, *,
+        role: Role | None = None, password: str = "",
+    ) -> bool:  # fmt: skip
+        """Whether they are signed in now; what the browser had before is worth nothing then."""
+        before, held = request.get(SESSION), secrets.token_urlsafe(32)
+        settings = self.settings
+        begun = await self.store.sessions.begin(
+            _stored(held), user, way, settings.longest, role=role, password=password,
+            address=address_of(request, settings.proxies), agent=_agent(request.headers.get("User-Agent", "")),
+            before=before.known.id if before is not None else "",
+        )  # fmt: skip
+        if begun:
+            self._give(request, answer, held)
+        return begun
+
+    async def rotate(self, request: web.Request, answer: web.StreamResponse) -> None:
+        """The same session, by something else."""
+        mine, held = request[SESSION], secrets.token_urlsafe(32)
+        await self.store.sessions.rotate(mine.known.id, _stored(held))
+        self._give(request, answer, held)
+
+    async def end(self, request: web.Request, answer: web.StreamResponse) -> None:
+        mine = request.get(SESSION)
+        if mine is not None:
+            await self.store.sessions.end(mine.known.id)
+        answer.del_cookie(_cookie(request), path="/", secure=secure(request), httponly=True, samesite="Lax")
+
+    def person(self, user: str, role: Role | None) -> Person | None:
+        return self.settings.person(user, role)
+
+    def _give(self, request: web.Request, answer: web.StreamResponse, held: str) -> None:
+        lasts = int(self.settings.longest)
+        # Lax: who follows a link in Slack arrives signed in; forms from elsewhere are refused by their origin.
+        answer.set_cookie(
+            _cookie(request), held, max_age=lasts, path="/", secure=secure(request), httponly=True, samesite="Lax"
+        )
+
+    async def _by_session(self, request: web.Request) -> Visitor | None:
+        settings, held = self.settings, request.cookies.get(_cookie(request), "")
+        if len(held) != _LENGTH:
+            return None
+        known = await self.store.sessions.find(_stored(held), settings.idle)
+        if known is None or not (settings.sign_in if known.way == "password" else settings.openid):
+            return None
+        who = settings.person(known.user, known.role)
+        if who is None:
+            return None
+        request[SESSION] = OpenSession(known, held)
+        if self.store.sessions.due(known):
+            task = asyncio.create_task(self._use(known.id))
+            self._using.add(task)
+            task.add_done_callback(self._using.discard)
+        return Visitor(who.name, who.role, form=self._form("session", held), signed_in=True)
+
+    async def _use(self, id_: str) -> None:
+        try:
+            await self.store.sessions.use(id_)
+        except StoreError as error:
+            log.debug("the use of a session could not be noted", reason=str(error))
+
+    # Proxies and the socket
+
+    async def _by_proxy(self, request: web.Request) -> Visitor | None:
+        settings = self.settings
+        proxy = settings.proxy
+        if proxy is None or not within(peer_of(request), proxy.from_):
+            return None
+        names = request.headers.getall(proxy.user, [])
+        if len(names) != 1 or not await self._speaks(proxy, request):
+            return None
+        user = names[0].strip()
+        groups = ",".join(request.headers.getall(proxy.groups, [])) if proxy.groups else ""
+        role = settings.role_of((group.strip() for group in groups.split(",")), proxy.others)
+        who = settings.person(user, role) if user else None
+        return None if who is None else Visitor(who.name, who.role, form=self._form("proxy", user))
+
+    async def _speaks(self, proxy: ProxyConfig, request: web.Request) -> bool:
+        """Whether it is the proxy, by its secret."""
+        try:
+            wanted = await asyncio.to_thread(proxy.secret.resolve)
+        except CredentialError as error:
+            if self._told != str(error):
+                log.error("console.proxy.secret", problem=str(error))
+            self._told = str(error)
+            return False
+        self._told = None
+        sent = request.headers.getall(proxy.secret_header, [])
+        return len(sent) == 1 and same(sent[0], wanted)
+
+    def _peer(self, request: web.Request) -> Visitor | None:
+        """A command on this host, never a browser behind a proxy that connects here: that would be the proxy's user."""
+        if peer_of(request) is not None or request.transport is None or by_a_browser(request.headers):
+            return None
+        connection = request.transport.get_extra_info("socket")
+        if connection is None or connection.family != socket.AF_UNIX:
+            return None
+        size = struct.calcsize("3i")
+        _, number, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+        try:
+            user = pwd.getpwuid(number).pw_name
+        except KeyError:
+            user = str(number)
+        # The state is theirs anyway.
+        who = self.settings.person(user, "admin" if number in (0, os.geteuid()) else None)
+        form = self._form("unix", str(number))
+        return None if who is None else Visitor(who.name, who.role, form=form, beside=True)
+
+    def _form(self, *parts: str) -> str:
+        return hmac.digest(self._key, "\0".join(parts).encode(), "sha256").hex()
+
+
+def _stored(held: str) -> str:
+    return hashlib.sha256(held.encode(errors="surrogateescape")).hexdigest()
+
+
+def _cookie(request: web.Request) -> str:
+    return f"__Host-{_COOKIE}" if secure(request) else _COOKIE
+
+
+def _agent(text: str) -> str:
+    """What a browser says of itself, as far as these words go: the rest may be anything."""
+    line = one_line(text[:500])
+    browser = next((word for word in _BROWSERS if word in line), "another browser")
+    system = next((word for word in _SYSTEMS if word in line), "")
+    words = [_WORDS.get(word, word) for word in (browser, system) if word]
+    return " on ".join(words)
