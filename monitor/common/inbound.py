@@ -25,7 +25,10 @@ __all__ = [
 ]
 
 ASKING = 1.5  # seconds that a sink may take to ask for words; whoever asked waits for it
-Verb = Literal["ack", "reopen", "resolve", "silence", "claim", "done", "skip", "run", "note", "link"]
+Verb = Literal[
+    "ack", "reopen", "resolve", "silence", "claim", "done", "skip", "run", "note", "link", "assign", "suppress",
+    "merge", "start",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,10 @@ class InboundRequest:
     """What somebody asked for in another system about an incident. Done once, from the database. `link`: nobody asked
     for anything; the system only says what it calls it.
 
-    `detail`: the step (claim, done, skip), the resolution (resolve), seconds (silence), the name of the action (run).
+    `detail`: the step (claim, done, skip; reopen, where it is not about the incident), the resolution (resolve),
+    seconds (silence; 0 ends it), the name of the action (run), the person (assign), the incident that goes into this
+    one (merge), the runbook (start; with :contain or :replace in this order), seconds and how it is resolved, such as
+    3600:wont_fix (suppress; 0 ends it).
     """
 
     id: str  # what a repeat is known by

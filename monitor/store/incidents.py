@@ -45,7 +45,17 @@ from monitor.store.sealing import touch
 from monitor.store.trail import append, entries_of, entry
 from monitor.store.transaction import StoreRepository, Transaction, durably, read_only
 
-__all__ = ["Filter", "Incidents", "Order", "change_state", "cursor", "remark", "update_incidents"]
+__all__ = [
+    "Filter",
+    "Incidents",
+    "Order",
+    "change_state",
+    "cursor",
+    "hand_over",
+    "load_incident",
+    "remark",
+    "update_incidents",
+]
 
 _LONGEST_LIST = 10_000
 _OPENED = ("opened", "reopened", "reopened_by_hand", "escalated")
@@ -148,7 +158,7 @@ class Incidents(StoreRepository):
     @read_only
     def get(self, connection: Connection, ref: str) -> Incident:
         """With its locations. Raises LookupError."""
-        return _get(connection, ref.strip())
+        return load_incident(connection, ref.strip())
 
     @read_only
     def joined(self, connection: Connection, incidents: Sequence[Incident]) -> Joined:
@@ -163,7 +173,7 @@ class Incidents(StoreRepository):
     @read_only
     def history(self, connection: Connection, ref: str) -> list[AuditEntry]:
         """Every change of state, answer of its issuer and step of its run, oldest first. Raises LookupError."""
-        return entries_of(connection, _get(connection, ref.strip()).id)
+        return entries_of(connection, load_incident(connection, ref.strip()).id)
 
     @durably
     def transition(
@@ -177,26 +187,31 @@ class Incidents(StoreRepository):
         note: str = "",
     ) -> Incident:
         """Raises LookupError and TransitionError."""
-        known = _get(tx.connection, ref.strip())
+        known = load_incident(tx.connection, ref.strip())
         return change_state(tx, known.id, action, actor=actor, resolution=resolution, note=note)
 
     @durably
     def assign(self, tx: Transaction, ref: str, person: str, *, actor: str, note: str = "") -> Incident:
         """Raises LookupError and TransitionError."""
-        was, row = incident_by_id(tx.connection, _get(tx.connection, ref.strip()).id)
-        now = hand_to(was, person)
-        update_incidents(tx, [(now, row.kept)])
-        said = f"to {person}" + (f", from {was.owner}" if was.owner else "") + (f": {note}" if note else "")
-        append(tx, [entry(now, was, "assigned", actor=actor, note=said, now=tx.now)])
-        tx.announce()
-        return now
+        return hand_over(tx, load_incident(tx.connection, ref.strip()).id, person, actor=actor, note=note)
 
     @durably
     def note(self, tx: Transaction, ref: str, note: str, *, actor: str) -> None:
         """Into its history, unless it stands there: what notes may do so again after a crash. Raises LookupError."""
-        known = _get(tx.connection, ref.strip())
+        known = load_incident(tx.connection, ref.strip())
         if not any(made.action == "noted" and made.note == note for made in entries_of(tx.connection, known.id)):
             remark(tx, known, actor=actor, note=note)
+
+
+def hand_over(tx: Transaction, incident_id: str, person: str, *, actor: str, note: str) -> Incident:
+    """Raises LookupError and TransitionError."""
+    was, row = incident_by_id(tx.connection, incident_id)
+    now = hand_to(was, person)
+    update_incidents(tx, [(now, row.kept)])
+    said = f"to {person}" + (f", from {was.owner}" if was.owner else "") + (f": {note}" if note else "")
+    append(tx, [entry(now, was, "assigned", actor=actor, note=said, now=tx.now)])
+    tx.announce()
+    return now
 
 
 def remark(tx: Transaction, known: Incident, *, actor: str, note: str) -> None:
@@ -248,7 +263,8 @@ def update_incidents(tx: Transaction, changed: Sequence[tuple[Incident, int]]) -
     tx.connection.execute(_UPDATE, [{f"_{name}": row[name] for name in ("id", *_CHANGING)} for row in rows])
 
 
-def _get(connection: Connection, ref: str) -> Incident:
+def load_incident(connection: Connection, ref: str) -> Incident:
+    """As `Incidents.get`. Raises LookupError."""
     columns = incidents.c
     rows = list(connection.execute(select(incidents).where((columns.id == ref) | (columns.fingerprint == ref))))
     if not rows and ref:

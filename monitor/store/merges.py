@@ -20,7 +20,7 @@ from monitor.store.sealing import touch
 from monitor.store.trail import append, entry
 from monitor.store.transaction import StoreRepository, Transaction, durably, read_only
 
-__all__ = ["Merges"]
+__all__ = ["Merges", "absorb", "gone_into"]
 
 
 class Merges(StoreRepository):
@@ -30,17 +30,23 @@ class Merges(StoreRepository):
     def merge(self, tx: Transaction, into: str, others: Sequence[str], *, actor: str, note: str = "") -> Incident:
         """All of `others`, or none. Returns the one that stays. Raises LookupError, TransitionError and ActionError."""
         for other in dict.fromkeys(others):
-            stays = _merge(tx, into, other, actor, note)
+            stays = absorb(tx, into, other, actor, note)
         return stays
 
     @read_only
     def into(self, connection: Connection, incident: str) -> Sequence[str]:
         """Fingerprints of those that were merged into it."""
-        query = select(incidents.c.fingerprint).where(incidents.c.merged == incident).order_by(incidents.c.id)
-        return connection.execute(query).scalars().all()
+        return gone_into(connection, incident)
 
 
-def _merge(tx: Transaction, into: str, other: str, actor: str, note: str) -> Incident:
+def gone_into(connection: Connection, incident: str) -> Sequence[str]:
+    """Fingerprints of those that were merged into it."""
+    query = select(incidents.c.fingerprint).where(incidents.c.merged == incident).order_by(incidents.c.id)
+    return connection.execute(query).scalars().all()
+
+
+def absorb(tx: Transaction, into: str, other: str, actor: str, note: str) -> Incident:
+    """`other` goes into `into`, which is returned. Raises LookupError, TransitionError and ActionError."""
     connection = tx.connection
     stayed, stays_row = incident_by_id(connection, into)
     went, went_row = incident_by_id(connection, other)

@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import Any
 
 import structlog
 from sqlalchemy import Connection, Row, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from monitor.common.duration import LONGEST
-from monitor.common.inbound import InboundRequest, through
+from monitor.common.inbound import InboundRequest
 from monitor.common.severity import worst
 from monitor.common.wording import moment
-from monitor.domain.incidents import Action, Incident, TransitionError
-from monitor.domain.model import Resolution
-from monitor.runbook.progress import RunError
-from monitor.store import actions, runs
-from monitor.store.actions import ActionError
-from monitor.store.incidents import change_state, remark
+from monitor.domain.incidents import TransitionError
 from monitor.store.pages import together
 from monitor.store.reminders import TOGETHER
-from monitor.store.rows import clean, incident_by_id, load_incidents, upsert
+from monitor.store.rows import clean, load_incidents, upsert
 from monitor.store.schema import audit, groups, incidents, members, receipts, requests
-from monitor.store.silences import hush, silenced_among
+from monitor.store.silences import silenced_among
 from monitor.store.transaction import StoreRepository, Transaction, durably, read_only, writes
+from monitor.store.verbs import REFUSALS, VERBS, Needed
 
-__all__ = ["TELL", "Needed", "RequestAnswer", "RequestRepository"]
+__all__ = ["TELL", "RequestAnswer", "RequestRepository"]
 
 log = structlog.get_logger(__name__)
 
@@ -40,9 +35,6 @@ _TOO_OLD = 3 * 86_400.0  # seconds; a repeat that comes later would not be known
 _REOPENINGS = ("opened", "reopened", "reopened_by_hand", "escalated")
 
 _LATER = ("done_at", "refused", "told_at")  # columns that say what came of it
-Needed = Callable[[Incident, str], int | None]  # how many have to approve this action for it; None: it is not to be had
-
-_REFUSALS = (LookupError, TransitionError, RunError, ActionError, ValueError)
 _ENTER = upsert(requests, [column.name for column in requests.c if column.name not in _LATER], on=("id",))
 
 
@@ -73,6 +65,23 @@ class RequestRepository(StoreRepository):
         if not await self._session.read(_any_left):
             return []
         return await self._session.write(lambda tx: _apply(tx, needed), durable=True)
+
+    @durably
+    def do(self, tx: Transaction, asked: InboundRequest, needed: Needed) -> RequestAnswer:
+        """Keep it and do it, at once and together: for somebody who waits. Of a repeat, what came of the first."""
+        _keep(tx, asked)
+        row = tx.connection.execute(select(requests).where(requests.c.id == clean(asked.id))).one()
+        if row.done_at is not None:
+            return _answer(row)
+        tx.announce()
+        return _settle(tx, row, needed)
+
+    @read_only
+    def answer(self, connection: Connection, id_: str, actor: str) -> RequestAnswer | None:
+        """What came of what this person asked for; None: nobody knows of it, or it is not done yet."""
+        mine = (requests.c.id == clean(id_)) & (requests.c.actor == clean(actor)) & requests.c.done_at.is_not(None)
+        row = connection.execute(select(requests).where(mine)).first()
+        return None if row is None else _answer(row)
 
     async def take_untold(self, sinks: Collection[str]) -> list[RequestAnswer]:
         """Answers of these sinks that are due and that nobody was told: this process's to tell, for a minute."""
@@ -133,29 +142,29 @@ def _any_left(connection: Connection) -> bool:
 
 def _apply(tx: Transaction, needed: Needed) -> list[RequestAnswer]:
     query = select(requests).where(requests.c.done_at.is_(None)).order_by(requests.c.received_at, requests.c.id)
-    answers = []
-    for row in tx.connection.execute(query.limit(_AT_A_TIME)).all():
-        asked = _request(row)
-        passed = tx.now - (asked.at or row.received_at)
-        if asked.verb == "run" and not asked.refusal and passed > _STALE:
-            asked = replace(
-                asked, refusal=f"{passed / 60:.0f} min passed before anything could be done: ask for it again"
-            )
-        try:
-            with tx.attempt():
-                done, text = True, _do(tx, asked, needed)
-        except _REFUSALS as error:
-            done, text = False, str(error)
-        except SQLAlchemyError:
-            raise
-        except Exception as error:  # noqa: BLE001 - a boundary: what others ask for behind it is done all the same
-            log.error("a request could not be done", verb=asked.verb, error_type=type(error).__name__)
-            done, text = False, f"the monitor stumbled over it ({type(error).__name__}); please report it"
-        # Without anybody to tell, it is told.
-        told = None if asked.answer else tx.now
-        _set(tx, row.id, done_at=tx.now, refused=int(not done), outcome=clean(text), due=tx.now, told_at=told)
-        answers.append(RequestAnswer(asked, done, text))
-    return answers
+    return [_settle(tx, row, needed) for row in tx.connection.execute(query.limit(_AT_A_TIME)).all()]
+
+
+def _settle(tx: Transaction, row: Row[Any], needed: Needed) -> RequestAnswer:
+    """Do what a stored request asks for, or note why not."""
+    asked = _request(row)
+    passed = tx.now - (asked.at or row.received_at)
+    if asked.verb == "run" and not asked.refusal and passed > _STALE:
+        asked = replace(asked, refusal=f"{passed / 60:.0f} min passed before anything could be done: ask for it again")
+    try:
+        with tx.attempt():
+            done, text = True, _do(tx, asked, needed)
+    except REFUSALS as error:
+        done, text = False, str(error)
+    except SQLAlchemyError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a boundary: what others ask for behind it is done all the same
+        log.error("a request could not be done", verb=asked.verb, error_type=type(error).__name__)
+        done, text = False, f"the monitor stumbled over it ({type(error).__name__}); please report it"
+    # Without anybody to tell, it is told.
+    told = None if asked.answer else tx.now
+    _set(tx, row.id, done_at=tx.now, refused=int(not done), outcome=clean(text), due=tx.now, told_at=told)
+    return RequestAnswer(asked, done, text)
 
 
 def _do(tx: Transaction, asked: InboundRequest, needed: Needed) -> str:
@@ -166,7 +175,7 @@ def _do(tx: Transaction, asked: InboundRequest, needed: Needed) -> str:
         _learn(tx, asked)
     if asked.verb == "link":
         return _weight(tx, asked)
-    work = _DO.get(asked.verb)
+    work = VERBS.get(asked.verb)
     if work is None:
         raise ValueError(f"{asked.verb!r} is not known to this version")
     said: list[str] = []
@@ -176,7 +185,7 @@ def _do(tx: Transaction, asked: InboundRequest, needed: Needed) -> str:
             with tx.attempt():
                 _in_time(tx, asked, id_)
                 said.append(work(tx, asked, id_, needed))
-        except _REFUSALS as error:
+        except REFUSALS as error:
             refusals.append(error)
     if not said:
         raise refusals[0]
@@ -262,87 +271,17 @@ def _in_time(tx: Transaction, asked: InboundRequest, id_: str) -> None:
         )
 
 
-def _note(asked: InboundRequest) -> str:
-    return asked.note or through(asked.sink)
-
-
-def _change(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> str:
-    action: Action = "ack" if asked.verb == "ack" else "reopen"
-    change_state(tx, id_, action, actor=asked.actor, resolution=None, note=_note(asked))
-    return f"{id_} is {'acknowledged' if action == 'ack' else 'open again'}"
-
-
-def _resolve(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> str:
-    resolution: Resolution | None = next((one for one in get_args(Resolution) if one == asked.detail), None)
-    known, _ = incident_by_id(tx.connection, id_)
-    if known.state == "resolved":  # what was decided is changed by who sees it, not by an old button
-        raise TransitionError(f"incident {id_} is already resolved as {known.resolution}")
-    change_state(tx, id_, "resolve", actor=asked.actor, resolution=resolution, note=_note(asked))
-    return f"{id_} is resolved as {resolution}"
-
-
-def _silence(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> str:
-    known, _ = incident_by_id(tx.connection, id_)
-    if known.state == "resolved":
-        raise TransitionError(f"incident {id_} is resolved: there is nothing to silence")
-    seconds = float(asked.detail)
-    if not 0 <= seconds <= LONGEST:
-        raise ValueError(f"an incident is silenced for {LONGEST / 86400:.0f} days at most")
-    return f"{id_} is silenced until {moment(hush(tx, id_, seconds, actor=asked.actor, note=_note(asked)))}"
-
-
-def _step(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> str:
-    verb = asked.verb
-    assert verb in ("claim", "done", "skip")
-    if verb == "skip" and not asked.note:
-        raise RunError(f"say why step {asked.detail} is skipped: choose one of the reasons")
-    note = "" if verb == "claim" else _note(asked)
-    run = runs.do(tx, id_, asked.detail, verb, actor=asked.actor, note=note, anyway=False)
-    return f"step {asked.detail} is {run.task(asked.detail).state}; {run.done} of {len(run.tasks)} done"
-
-
-def _run(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> str:
-    """Planned by the first who asks for it, approved by each; what has enough of them is run by the monitor."""
-    about, _ = incident_by_id(tx.connection, id_)
-    name = asked.detail
-    if about.state == "resolved":
-        raise TransitionError(f"incident {id_} is resolved: reopen it before an action runs")
-    approvals = needed(about, name)
-    if approvals is None:
-        raise ActionError(f"no action {name!r} is configured for {about.rule}")
-    planned = actions.ask(tx, id_, name, actor=asked.actor, needed=approvals)
-    if planned.state == "planned":
-        more = planned.needed - len(planned.approvals)
-        return f"{name} is approved by {', '.join(planned.approvals)}; it waits for {more} more"
-    return f"{name} runs now"
-
-
-def _remark(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> str:
-    known, _ = incident_by_id(tx.connection, id_)
-    remark(tx, known, actor=asked.actor, note=asked.note)
-    return f"{id_}: noted"
-
-
-_DO: Mapping[str, Callable[[Transaction, InboundRequest, str, Needed], str]] = {
-    "ack": _change,
-    "reopen": _change,
-    "resolve": _resolve,
-    "silence": _silence,
-    "claim": _step,
-    "done": _step,
-    "skip": _step,
-    "run": _run,
-    "note": _remark,
-}
-
-
 _UNTOLD = requests.c.done_at.is_not(None) & requests.c.told_at.is_(None)
 
 
 def _untold(connection: Connection, sinks: Collection[str], now: float) -> list[RequestAnswer]:
     due = _UNTOLD & (requests.c.due <= now) & requests.c.sink.in_(list(sinks))
     rows = connection.execute(select(requests).where(due).order_by(requests.c.due).limit(_AT_A_TIME))
-    return [RequestAnswer(_request(row), not row.refused, row.outcome, row.attempts) for row in rows]
+    return [_answer(row) for row in rows]
+
+
+def _answer(row: Row[Any]) -> RequestAnswer:
+    return RequestAnswer(_request(row), not row.refused, row.outcome, row.attempts)
 
 
 def _set(tx: Transaction, id_: str, **values: Any) -> None:

@@ -40,7 +40,7 @@ from monitor.store.suppression import Quiet
 from monitor.store.trail import append, entry
 from monitor.store.transaction import StoreRepository, Transaction, durably, read_only
 
-__all__ = ["RunTrigger", "Runs", "adopt", "do", "follow", "forget"]
+__all__ = ["RunTrigger", "Runs", "adopt", "do", "follow", "forget", "start"]
 
 _AT_A_TIME = 100  # runs looked at in one transaction of a sweep
 _LONGEST_NAP = 3600.0  # seconds that a silence may hold a deadline back before it is looked at again
@@ -111,22 +111,7 @@ class Runs(StoreRepository):
         self, tx: Transaction, incident: str, *, actor: str, book: str | None = None, order: Order | None = None
     ) -> RunbookRun:
         """By hand, whatever the severity. Raises LookupError and RunError."""
-        about, seen, run = _standing(tx.connection, incident)
-        if run is not None and run.ended is None:
-            raise RunError(
-                f"the runbook {run.book} is under way for incident {incident} since {wording.moment(run.started)}"
-            )
-        chosen = tx.procedure.book(book or about.runbook) or (
-            tx.procedure.book("generic-secret") if book is None else None
-        )
-        if chosen is None:
-            raise RunError(f"there is no runbook {book!r}; `monitor runbook list --books` shows them")
-        forget(tx, [incident])  # the earlier one stays in the trail
-        work = _Work(tx)
-        run = begin(incident, chosen, seen, tx.now, order)
-        work.started(run, about, seen, actor)
-        work.write()
-        return run
+        return start(tx, incident, actor=actor, book=book, order=order)
 
     @durably
     def act(
@@ -164,6 +149,26 @@ class Runs(StoreRepository):
         while more:
             more = await self._session.write(partial(_sweep, watched=watched or {}), durable=True)
         return await self._session.read(lambda connection: connection.execute(select(func.min(runs.c.due))).scalar())
+
+
+def start(
+    tx: Transaction, incident: str, *, actor: str, book: str | None = None, order: Order | None = None
+) -> RunbookRun:
+    """By hand, whatever the severity. Raises LookupError and RunError."""
+    about, seen, run = _standing(tx.connection, incident)
+    if run is not None and run.ended is None:
+        raise RunError(
+            f"the runbook {run.book} is under way for incident {incident} since {wording.moment(run.started)}"
+        )
+    chosen = tx.procedure.book(book or about.runbook) or (tx.procedure.book("generic-secret") if book is None else None)
+    if chosen is None:
+        raise RunError(f"there is no runbook {book!r}; `monitor runbook list --books` shows them")
+    forget(tx, [incident])  # the earlier one stays in the trail
+    work = _Work(tx)
+    run = begin(incident, chosen, seen, tx.now, order)
+    work.started(run, about, seen, actor)
+    work.write()
+    return run
 
 
 def follow(tx: Transaction, turns: Sequence[RunTrigger], trail: Sequence[dict[str, Any]] = ()) -> None:

@@ -26,6 +26,7 @@ from monitor.store.access import Access
 from monitor.store.actions import Actions
 from monitor.store.alerts import Alerts
 from monitor.store.canaries import Canaries
+from monitor.store.cases import CaseRepository
 from monitor.store.database import Database
 from monitor.store.drills import Drills, last_drill, last_success
 from monitor.store.errors import AwayError, Failure, Recovery, StoreError, classify, explain
@@ -113,6 +114,7 @@ class Store:
         self.verdicts = Verdicts(self)
         self.actions = Actions(self)
         self.requests = RequestRepository(self)
+        self.cases = CaseRepository(self)
         self.access = Access(self)
         self.inventory = Inventory(self)
         self.users = Users(self)

@@ -18,7 +18,7 @@ from monitor.store.suppressed import among, latest, lift, until_text
 from monitor.store.trail import append, entry
 from monitor.store.transaction import StoreRepository, Transaction, durably, read_only
 
-__all__ = ["Suppressed", "Suppressions", "Wanted"]
+__all__ = ["Suppressed", "Suppression", "Suppressions", "Wanted", "suppress", "unsuppress"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,15 @@ class Wanted:
 
     fingerprint: str
     reason: str
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    """Why a secret is suppressed, by whom, and until when."""
+
+    reason: str
+    by: str
     until: float
 
 
@@ -53,7 +62,7 @@ class Suppressions(StoreRepository):
     ) -> Sequence[str]:
         """From now on; what is suppressed already gets the new reason and end. Incidents of these secrets that are not
         resolved are resolved so; returns their ids."""
-        return [id_ for item in wanted if (id_ := _add(tx, item, actor, resolution)) is not None]
+        return [id_ for item in wanted if (id_ := suppress(tx, item, actor, resolution)) is not None]
 
     @read_only
     def list(self, connection: Connection) -> Sequence[Suppressed]:
@@ -69,14 +78,7 @@ class Suppressions(StoreRepository):
     @durably
     def remove(self, tx: Transaction, fingerprints: Sequence[str], *, actor: str) -> int:
         """No longer; what was seen meanwhile is told now. Returns how many there were."""
-        rows = [row for row in among(tx.connection, fingerprints).values() if row.until > tx.now]
-        over = suppressions.c.fingerprint.in_([row.fingerprint for row in rows])
-        tx.connection.execute(update(suppressions).where(over).values(until=tx.now))
-        known = map(incident_from, open_handles(tx.connection, [row.fingerprint for row in rows]).values())
-        note = "its suppression was taken back"
-        append(tx, [entry(about, about, "unsuppressed", actor=actor, note=note, now=tx.now) for about in known])
-        _sweep(tx)
-        return len(rows)
+        return unsuppress(tx, fingerprints, actor=actor)
 
     async def sweep(self) -> float | None:
         """Whose time is over; returns when the next one's is."""
@@ -93,7 +95,19 @@ class Suppressions(StoreRepository):
         return following
 
 
-def _add(tx: Transaction, wanted: Wanted, actor: str, resolution: Resolution) -> str | None:
+def unsuppress(tx: Transaction, fingerprints: Sequence[str], *, actor: str) -> int:
+    """How many there were."""
+    rows = [row for row in among(tx.connection, fingerprints).values() if row.until > tx.now]
+    over = suppressions.c.fingerprint.in_([row.fingerprint for row in rows])
+    tx.connection.execute(update(suppressions).where(over).values(until=tx.now))
+    known = map(incident_from, open_handles(tx.connection, [row.fingerprint for row in rows]).values())
+    note = "its suppression was taken back"
+    append(tx, [entry(about, about, "unsuppressed", actor=actor, note=note, now=tx.now) for about in known])
+    _sweep(tx)
+    return len(rows)
+
+
+def suppress(tx: Transaction, wanted: Wanted, actor: str, resolution: Resolution) -> str | None:
     """Returns the incident that was resolved with it; None: there was none, or it was resolved."""
     before = among(tx.connection, [wanted.fingerprint]).get(wanted.fingerprint)
     if before is not None:

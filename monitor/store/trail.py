@@ -23,7 +23,7 @@ from monitor.store.schema import audit, trails
 from monitor.store.sealing import touch
 from monitor.store.transaction import StoreRepository, Transaction
 
-__all__ = ["Trail", "TrailVerdict", "append", "entries_of", "entry", "forget"]
+__all__ = ["Trail", "TrailVerdict", "append", "entries_of", "entry", "forget", "newest_entries"]
 
 _ENDS = select(trails.c.incident, trails.c.entries, trails.c.mac).where(any_of(trails.c.incident))
 _WRITE = insert(audit)
@@ -109,6 +109,14 @@ def forget(tx: Transaction, ids: Sequence[str]) -> None:
     touch(tx, ids)
     tx.connection.execute(delete(audit).where(audit.c.incident.in_(ids)))
     apply_all(tx.connection, _CUT, [{"_incident": id_, "_mac": start(tx.secret, id_)} for id_ in ids])
+
+
+def newest_entries(connection: Connection, incident: str, limit: int) -> list[AuditEntry]:
+    """At most so many, oldest first."""
+    rows = connection.execute(
+        select(audit).where(audit.c.incident == incident).order_by(audit.c.seq.desc()).limit(limit)
+    )
+    return [AuditEntry(**{name: getattr(row, name) for name in COLUMNS}) for row in rows][::-1]
 
 
 def entries_of(connection: Connection, incident: str) -> list[AuditEntry]:

@@ -13,7 +13,7 @@ from monitor.common.inbound import InboundRequest
 from monitor.domain.incidents import Incident
 from monitor.routing.routes import Policy, Route
 from monitor.runbook.progress import Procedure
-from monitor.store import Store, requests
+from monitor.store import Store, verbs
 from monitor.store.requests import RequestAnswer
 from tests.fakes.forks import Forks
 from tests.monitor.store.helpers import Clock, deliver, finding, fingerprint, lease
@@ -87,7 +87,7 @@ async def test_what_cannot_be_done_at_all_holds_up_nothing_behind_it(
     def stumble(*_: object, **_known: object) -> float:
         raise OverflowError
 
-    monkeypatch.setattr(requests, "hush", stumble)
+    monkeypatch.setattr(verbs, "hush", stumble)
     (done, why), behind = await said(store, ask("silence", "first", detail="3600"), ask("ack", "second"))
     assert (done, "OverflowError" in why) == (False, True)
     assert behind == (True, f"{ID} is acknowledged")
@@ -110,7 +110,7 @@ async def test_the_same_is_done_once(store: Store) -> None:
 async def test_what_comes_too_late_is_refused_and_changes_nothing(store: Store) -> None:
     assert await said(store, ask("ack"), ask("ack", actor="bob")) == [
         (True, f"{ID} is acknowledged"),
-        (False, f"incident {ID} is already acknowledged"),
+        (False, f"incident {ID} is already acknowledged (ada, 2027-01-15 08:00:00 UTC)"),
     ]
     await do(store, ask("claim", detail="revoke"))
     await do(store, ask("resolve", detail="false_positive"))
@@ -121,12 +121,12 @@ async def test_what_comes_too_late_is_refused_and_changes_nothing(store: Store) 
         ask("resolve", "late6", detail="revoked"), ask("run", "late7", detail="revoke"),
     ]  # fmt: skip
     assert await said(store, *late) == [
-        (False, f"incident {ID} is already resolved; reopen it first"),
+        (False, f"incident {ID} is already resolved; reopen it first (ada, 2027-01-15 08:00:00 UTC)"),
         (False, "the run has ended; reopen a step first: reopen replace"),
         (False, "the run has ended; reopen a step first: reopen replace"),
         (False, "the run has ended; reopen a step first: reopen replace"),
         (False, f"incident {ID} is resolved: there is nothing to silence"),
-        (False, f"incident {ID} is already resolved as false_positive"),
+        (False, f"incident {ID} is already resolved as false_positive (ada, 2027-01-15 08:00:00 UTC)"),
         (False, f"incident {ID} is resolved: reopen it before an action runs"),
     ]
     assert await history(store) == before
@@ -242,6 +242,21 @@ async def test_a_request_that_was_kept_before_a_kill_is_done_once(store: Store, 
     assert [one.text for one in await store.requests.apply(approvals)] == [f"{ID} is acknowledged"]
     assert await store.requests.apply(approvals) == []
     assert len(await store.requests.take_untold(["chat"])) == 1
+
+
+KILLED_AFTER = KILLED.replace("requests.keep([", "requests.do(").replace("})])", "}), lambda *_: None)")
+
+
+async def test_what_was_done_at_once_before_a_kill_is_done_once_and_its_outcome_is_known(
+    store: Store, url: str, forks: Forks
+) -> None:
+    assert forks.python(KILLED_AFTER, url, ID).returncode == -signal.SIGKILL
+    answer = await store.requests.answer("press", "ada")
+    assert answer is not None
+    assert (answer.done, answer.text) == (True, f"{ID} is acknowledged")
+    assert await store.requests.answer("press", "bob") is None
+    assert await store.requests.do(replace(ask("ack", "press"), note="again"), approvals) == answer
+    assert [action for action, *_ in await history(store)] == ["acknowledged"]
 
 
 async def paged(store: Store) -> None:
