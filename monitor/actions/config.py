@@ -221,6 +221,13 @@ class ActionConfig(Table):
         )
 
     @property
+    def does(self) -> str:
+        """In a word."""
+        if self.ready is not None:
+            return self.ready.name
+        return f"{self.method} {self.url}" if self.url else f"runs {self.command[0]}"
+
+    @property
     def about_place(self) -> bool:
         """About where the secret was seen, whatever it is: it is not told the secret."""
         return self.ready is not None and bool(self.ready.labels)

@@ -24,7 +24,6 @@ from monitor.common.wording import moment, stamp
 from monitor.config import state
 
 if TYPE_CHECKING:
-    from monitor.actions.config import ActionConfig
     from monitor.actions.operator import Operator
     from monitor.config.config import Config
     from monitor.store import Store
@@ -198,7 +197,7 @@ def _fitting(settings: Config, ref: str, form: Format) -> None:
     ready = [one for one in load_ready().values() if about.rule in one.rules or one.place(about.labels)]
     book = runbook.load(about.runbook)
     rows: list[dict[str, Any]] = [
-        {"action": one.name, "configured": True, "does": _does(one), "approvals": one.approvals} for one in configured
+        {"action": one.name, "configured": True, "does": one.does, "approvals": one.approvals} for one in configured
     ]
     rows += [
         {"action": one.id, "configured": False, "does": one.name, "needs": one.credential, "docs": one.docs}
@@ -218,12 +217,6 @@ def _fitting(settings: Config, ref: str, form: Format) -> None:
             yield f"by hand: {book.where}" + (f"  {book.url}" if book.url else "")
 
     emit(rows, form, text)
-
-
-def _does(action: ActionConfig) -> str:
-    if action.ready is not None:
-        return action.ready.name
-    return f"{action.method} {action.url}" if action.url else f"runs {action.command[0]}"
 
 
 def _operator(settings: Config, store: Store) -> Operator:

@@ -240,6 +240,7 @@ class Daemon:
         """The HTTP server. Raises ConfigError when its address cannot be had."""
         # These bring aiohttp and cryptography along, which `--once` has no use for.
         from monitor.common.httpd import serve
+        from monitor.daemon.console import ConsoleWork
         from monitor.daemon.metrics import registry
         from monitor.web import app as web
         from monitor.web import console, hooks, status
@@ -258,7 +259,20 @@ class Daemon:
         links = Links(console="", runbooks="/runbooks", program=invocation(config.path, sys.argv[0]))
         live = console.LiveUpdates(site.store)
         reception = console.Reception(site.store, lambda: self.config.console)
-        pages = console.ConsoleContext(site.store, links, keeper.masked, tell, live, self._try_sink, reception)
+        work = ConsoleWork(site.store, lambda: self.config, lambda: getattr(self, "issuers", None))
+        pages = console.ConsoleContext(
+            site.store,
+            links,
+            keeper.masked,
+            tell,
+            live,
+            self._try_sink,
+            reception,
+            offers=self._offers,
+            preview=work.preview,
+            ask=work.ask,
+            people=work.people,
+        )
         application = web.build(
             Probes(live=health.live, ready=health.ready, registry=registry(lambda: self.snapshot)),
             hosts=web.allowed_hosts(host, config.http.base_url, config.http.hosts),

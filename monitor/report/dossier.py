@@ -47,6 +47,7 @@ _SAID = {
     "noted": "noted",
     "alert_retried": "an alert was tried again",
     "alert_discarded": "an alert was discarded unsent",
+    "acted": "action",
     "run_started": "runbook started",
     "run_ended": "runbook ended",
     "run_resumed": "runbook goes on",

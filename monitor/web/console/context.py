@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from monitor.report.view import Links
+from monitor.domain.incidents import Incident
+from monitor.report.view import Links, Offers
 from monitor.store import Store
 from monitor.web.console.live import LiveUpdates
 from monitor.web.console.sessions import Reception
 
-__all__ = ["ConsoleContext"]
+__all__ = ["ActionPreview", "ConsoleContext"]
+
+
+@dataclass(frozen=True, slots=True)
+class ActionPreview:
+    """What an action would do about an incident: `does` in a word, `lines` as they would be sent, without the secret
+    and the credential; `problem`: why that cannot be said."""
+
+    does: str = ""
+    lines: Sequence[str] = ()
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +30,13 @@ class ConsoleContext:
     """`links`: within the pages. `redact`: what somebody wrote, masked and cut, before anything is done with it.
     `status`: how the monitor is (monitor.status); `live`: what pages that are open are told. `try_sink`: sends a test
     to a sink, by somebody; returns what it is called there, if anything. Raises LookupError and RemoteError.
-    `reception`: knows who is signed in; None: nobody can."""
+    `reception`: knows who is signed in; None: nobody can.
+
+    `offers`: the actions for an incident, and how many have to approve each; `preview`: of one of them, by its name;
+    None: none is run here.
+    `ask`: asks the issuer whether the secret works, for this person, and keeps the answer, which is returned in words;
+    None: nobody can be asked here. `people`: to whom incidents are handed over.
+    """
 
     store: Store
     links: Links
@@ -28,3 +45,7 @@ class ConsoleContext:
     live: LiveUpdates
     try_sink: Callable[[str, str], Awaitable[str]]
     reception: Reception | None = None
+    offers: Offers = lambda incident: ()
+    preview: Callable[[Incident, str], Awaitable[ActionPreview]] | None = None
+    ask: Callable[[Incident, str], Awaitable[str]] | None = None
+    people: Callable[[], Sequence[str]] = tuple

@@ -1,42 +1,210 @@
-"""One incident as it stands, and its runbook."""
+"""One incident: what is known of it, what is next, and the forms by which people act on it."""
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
+
+import structlog
 from aiohttp import web
 
+from monitor.common.inbound import InboundRequest
+from monitor.common.notification import IncidentView
+from monitor.domain.incidents import Incident
 from monitor.report.view import view
-from monitor.web.console.context import ConsoleContext
-from monitor.web.console.pages import page
+from monitor.store import StoreError
+from monitor.store.cases import IncidentCase
+from monitor.store.requests import RequestAnswer
+from monitor.web.console.asking import asked, needed_role, number
+from monitor.web.console.case import fields, open_for
+from monitor.web.console.context import ActionPreview, ConsoleContext
+from monitor.web.console.pages import now, page
+from monitor.web.console.visitor import Posted, posted, visitor
 
 __all__ = ["routes"]
 
+log = structlog.get_logger(__name__)
+
+_TRAIL = 60  # entries of its history that are shown
+_PATIENCE = 5.0  # seconds that somebody waits for the database
+_ASKING = 25.0  # seconds for an issuer
+_LOOKING = 10.0  # seconds for the file that a secret is taken from again
+
 
 def routes(console: ConsoleContext) -> list[web.RouteDef]:
-    """`/incidents/{id}` and `/runbooks/{name}`."""
-    shown = _Incident(console)
+    """`/incidents/{id}` and what lies below it, and `/runbooks/{name}`."""
+    shown = _IncidentPage(console)
     return [
         web.get("/incidents/{id}", shown.show),
+        web.post("/incidents/{id}", shown.act),
+        web.post("/incidents/{id}/ask", shown.ask),
+        web.get("/incidents/{id}/actions/{name}", shown.action),
+        web.get("/incidents/{id}/merge", shown.merge),
         web.get("/runbooks/{name:[a-z0-9-]+(?:/[a-z0-9-]+)?}", shown.book),
     ]
 
 
-class _Incident:
+class _IncidentPage:
     def __init__(self, console: ConsoleContext) -> None:
-        self._store, self._links = console.store, console.links
+        self._console, self._store = console, console.store
+
+    # What is shown
 
     async def show(self, request: web.Request) -> web.Response:
-        incidents = self._store.incidents
         try:
-            known = await incidents.get(request.match_info["id"])
-            history = await incidents.history(known.id)
+            case = await self._case(request)
+            said = await self._said(request)
+        except StoreError as error:
+            return await self._trouble(request, error)
+        return await self._page(request, case, said)
+
+    async def _case(self, request: web.Request) -> IncidentCase:
+        """Raises HTTPNotFound and StoreError."""
+        try:
+            return await self._store.cases.get(request.match_info["id"], entries=_TRAIL)
         except LookupError:
             raise web.HTTPNotFound(text="no such incident\n") from None
-        joined = await incidents.joined([known])
-        shown = view(known, joined, links=self._links, books=self._store.procedure.book)
-        return await page(request, "incident.html", incident=shown, run=joined.runs.get(known.id), history=history)
+
+    async def _said(self, request: web.Request) -> RequestAnswer | None:
+        """What came of the form that led here, for who has sent it."""
+        once = request.query.get("said", "")
+        who = visitor(request)
+        return await self._store.requests.answer(number(once), who.name) if once and who.name else None
+
+    def _view(self, case: IncidentCase) -> IncidentView:
+        return view(
+            case.incident,
+            case.joined,
+            links=self._console.links,
+            books=self._store.procedure.book,
+            offers=self._console.offers,
+        )
+
+    async def _page(self, request: web.Request, case: IncidentCase, said: RequestAnswer | None) -> web.Response:
+        run = case.joined.runs.get(case.incident.id)
+        book = self._store.procedure.book(run.book if run else case.incident.runbook)
+        shown = fields(case, self._view(case), book, visitor(request), now(), people=self._console.people())
+        return await page(
+            request,
+            "incident.html",
+            said=said,
+            asked=request.query.get("asked"),
+            can_ask=self._console.ask is not None,
+            degraded=self._store.degraded,
+            **shown,
+        )
 
     async def book(self, request: web.Request) -> web.Response:
         book = self._store.procedure.book(request.match_info["name"])
         if book is None:
             raise web.HTTPNotFound(text="no such runbook\n")
         return await page(request, "runbook.html", book=book)
+
+    async def action(self, request: web.Request) -> web.Response:
+        """What it would do, before it is asked for."""
+        try:
+            case = await self._case(request)
+        except StoreError as error:
+            return await self._trouble(request, error)
+        shown, name = self._view(case), request.match_info["name"]
+        offer = next((one for one in shown.offers if one.name == name), None)
+        if offer is None:
+            raise web.HTTPNotFound(text="no such action for this incident\n")
+        preview = await self._preview(case.incident, name)
+        may = visitor(request).may(needed_role("run")) and open_for(offer, shown, visitor(request))
+        last = next((one for one in case.joined.actions.get(shown.id, ()) if one.action == name), None)
+        return await page(request, "action.html", incident=shown, offer=offer, preview=preview, may=may, last=last)
+
+    async def _preview(self, incident: Incident, name: str) -> ActionPreview:
+        """With its lines masked once more, whatever an action is made of."""
+        if self._console.preview is None:
+            return ActionPreview(problem="actions are not run here")
+        try:
+            async with asyncio.timeout(_LOOKING):
+                preview = await self._console.preview(incident, name)
+                lines = [await self._console.redact(line) for line in preview.lines]
+                return replace(preview, lines=lines, problem=await self._console.redact(preview.problem))
+        except TimeoutError:
+            return ActionPreview(problem="the secret could not be looked for in time")
+        except StoreError as error:
+            return ActionPreview(problem=str(error))
+
+    async def merge(self, request: web.Request) -> web.Response:
+        """Both, before they are made one."""
+        ref = request.query.get("other", "").strip()
+        try:
+            case = await self._case(request)
+            other = await self._store.cases.get(ref, entries=1) if ref else None
+        except StoreError as error:
+            return await self._trouble(request, error)
+        except LookupError:
+            other = None
+        pair = [self._view(one) for one in (case, other) if one is not None]
+        alike = len({(one.rule, one.masked) for one in pair}) == 1
+        return await page(request, "merge.html", incident=pair[0], other=pair[1:], alike=alike)
+
+    # What is done
+
+    async def act(self, request: web.Request) -> web.Response:
+        form = await self._posted(request)
+        id_ = request.match_info["id"]
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                wanted = await asked(self._console, id_, form)
+                answer = await self._store.requests.do(wanted, self._needed)
+            log.info(
+                "asked for",
+                verb=wanted.verb,
+                sink=wanted.sink,
+                actor=wanted.actor,
+                done=answer.done,
+                outcome=answer.text,
+            )
+        except ValueError as error:
+            raise web.HTTPBadRequest(text=f"{error}\n") from None
+        except (StoreError, TimeoutError) as error:
+            return await self._trouble(request, error, form)
+        raise web.HTTPSeeOther(f"/incidents/{_about(answer.request, id_)}?said={form.once}#said")
+
+    async def _posted(self, request: web.Request) -> Posted:
+        form = await posted(request, "responder")
+        needed = needed_role(form.get("verb"))
+        return form if form.by.may(needed) else await posted(request, needed)
+
+    def _needed(self, incident: Incident, name: str) -> int | None:
+        return dict(self._console.offers(incident)).get(name)
+
+    async def ask(self, request: web.Request) -> web.Response:
+        """Of its issuer, whether it still works. Asking twice harms nothing."""
+        form = await posted(request, "responder")
+        if self._console.ask is None:
+            raise web.HTTPNotFound(text="nobody is asked here\n")
+        try:
+            case = await self._case(request)
+            async with asyncio.timeout(_ASKING):
+                await self._console.ask(case.incident, await self._console.redact(form.by.name))
+        except (StoreError, TimeoutError) as error:
+            return await self._trouble(request, error, form)
+        raise web.HTTPSeeOther(f"/incidents/{case.incident.id}?asked=1#said")
+
+    async def _trouble(
+        self, request: web.Request, error: StoreError | TimeoutError, form: Posted | None = None
+    ) -> web.Response:
+        """The database cannot be read or written: nothing that somebody wrote is lost."""
+        why = str(error) or self._store.degraded or "it has not answered in time"
+        fields = {name: text for name, text in form.fields.items() if name not in ("form", "note")} if form else {}
+        return await page(
+            request,
+            "trouble.html",
+            status=503,
+            why=why,
+            degraded=self._store.degraded,
+            path=request.path,
+            sent=fields if form else None,
+            note=form.get("note") if form else "",
+        )
+
+
+def _about(asked: InboundRequest, id_: str) -> str:
+    """The incident whose page tells of it: of two that were merged the one that stays."""
+    return asked.incident if asked.verb == "merge" else id_

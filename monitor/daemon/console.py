@@ -1,0 +1,58 @@
+"""What the console's pages are given of what lies above them: actions, issuers, and who there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from monitor.config.config import Config
+from monitor.domain.incidents import Incident
+from monitor.store import Store
+from monitor.store.actions import ActionError
+from monitor.store.records import ActionRun
+from monitor.web.console.context import ActionPreview
+
+if TYPE_CHECKING:
+    from monitor.daemon.issuers import Issuers
+
+__all__ = ["ConsoleWork"]
+
+
+class ConsoleWork:
+    """With the configuration in force."""
+
+    def __init__(self, store: Store, config: Callable[[], Config], issuers: Callable[[], Issuers | None]) -> None:
+        """`issuers`: None while the monitor begins."""
+        self._store, self._config, self._issuers = store, config, issuers
+
+    async def preview(self, incident: Incident, name: str) -> ActionPreview:
+        """Raises StoreError."""
+        from monitor.verify.asker import WrongValueError  # not to be waited for by the start
+        from monitor.verify.request import MissingPartError
+
+        issuers = self._issuers()
+        if issuers is None:
+            return ActionPreview(problem="the monitor is starting: load the page again in a moment")
+        planned = await self._store.actions.find(incident=incident.id, states=("planned", "approved"))
+        run = next((one for one in planned if one.action == name), _unplanned(incident, name))
+        try:
+            does = issuers.operator.action(name).does
+            return ActionPreview(does, await issuers.operator.preview(run))
+        except (ActionError, WrongValueError, MissingPartError, LookupError) as error:
+            return ActionPreview(problem=str(error))
+
+    async def ask(self, incident: Incident, actor: str) -> str:
+        """Raises StoreError."""
+        issuers = self._issuers()
+        if issuers is None:
+            return "the monitor is starting"
+        return (await issuers.asker.ask(incident, actor=actor)).reason
+
+    def people(self) -> list[str]:
+        """Whom the configuration names, by their names in the history."""
+        named = (getattr(sink, "people", {}) for sink in self._config().sinks)
+        return sorted({name for people in named for name in people.values()})
+
+
+def _unplanned(incident: Incident, name: str) -> ActionRun:
+    return ActionRun("", incident.id, name, "planned", False, 0, (), "", 0.0)  # as its row has it

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from monitor.actions.config import ActionConfig
+from monitor.daemon.console import ConsoleWork
+from monitor.domain.incidents import Incident
+from monitor.store import Store
+from monitor.store.actions import ActionError
+from monitor.store.records import ActionRun
+from monitor.verify.asker import WrongValueError
+from monitor.web.console.context import ActionPreview
+from tests.fakes.console import finding
+
+TELL = ActionConfig(name="tell", type="command", command=("/bin/true",), rules=("github-pat",))
+
+
+class Operators:
+    """Stands for what runs actions, which has tests of its own."""
+
+    def __init__(self, problem: Exception | None = None) -> None:
+        self.problem, self.asked = problem, list[ActionRun]()
+        self.operator = self.asker = self
+
+    def action(self, name: str) -> ActionConfig:
+        if name != "tell":
+            raise ActionError(f"there is no action {name!r} in the configuration")
+        return TELL
+
+    async def preview(self, run: ActionRun) -> Sequence[str]:
+        if self.problem:
+            raise self.problem
+        self.asked.append(run)
+        return ["run /bin/true"]
+
+    async def ask(self, incident: Incident, *, actor: str) -> Any:
+        return SimpleNamespace(reason=f"GitHub takes it, {actor}")
+
+
+@pytest.fixture
+async def known(tmp_path: Path) -> Any:
+    async with await Store.open(tmp_path / "state.db") as store:
+        await store.commit([finding(1)])
+        (incident,) = await store.incidents.find()
+        yield store, incident
+
+
+def work(store: Store, issuers: Operators | None, sinks: Sequence[Any] = ()) -> ConsoleWork:
+    return ConsoleWork(store, lambda: SimpleNamespace(sinks=sinks), lambda: issuers)  # type: ignore[arg-type,return-value]
+
+
+async def test_an_action_is_shown_as_it_would_run_planned_or_not(known: tuple[Store, Incident]) -> None:
+    store, incident = known
+    issuers = Operators()
+    pages = work(store, issuers)
+    assert await pages.preview(incident, "tell") == ActionPreview("runs /bin/true", ["run /bin/true"])
+    planned = await store.actions.plan(incident.id, "tell", actor="ada", needed=1, parts={"org": "acme"})
+    await pages.preview(incident, "tell")
+    assert [run.id for run in issuers.asked] == ["", planned.id]
+    assert (await pages.preview(incident, "nothing")).problem.startswith("there is no action 'nothing'")
+    assert await pages.ask(incident, "ada") == "GitHub takes it, ada"
+
+
+async def test_what_cannot_be_shown_says_why(known: tuple[Store, Incident]) -> None:
+    store, incident = known
+    for problem in (ActionError("it is gone"), WrongValueError("it is gone"), LookupError("it is gone")):
+        assert await work(store, Operators(problem)).preview(incident, "tell") == ActionPreview(problem="it is gone")
+    begins = work(store, None)
+    assert "is starting" in (await begins.preview(incident, "tell")).problem
+    assert await begins.ask(incident, "ada") == "the monitor is starting"
+
+
+async def test_people_are_those_of_the_sinks(known: tuple[Store, Incident]) -> None:
+    sinks = [
+        SimpleNamespace(people={"U1": "ada", "U2": "bob"}),
+        SimpleNamespace(),
+        SimpleNamespace(people={"P": "ada"}),
+    ]
+    assert work(known[0], None, sinks).people() == ["ada", "bob"]
