@@ -30,6 +30,7 @@ from monitor.store.cases import CaseRepository
 from monitor.store.database import Database
 from monitor.store.drills import Drills, last_drill, last_success
 from monitor.store.errors import AwayError, Failure, Recovery, StoreError, classify, explain
+from monitor.store.figures import FiguresRepository
 from monitor.store.findings import record
 from monitor.store.groups import Groups
 from monitor.store.heads import Heads
@@ -102,6 +103,7 @@ class Store:
         self.groups = Groups(self)
         self.outbox = Outbox(self)
         self.undelivered = Undelivered(self)
+        self.figures = FiguresRepository(self)
         self.positions = Positions(self)
         self.retention = RetentionRepository(self)
         self.runs = Runs(self)

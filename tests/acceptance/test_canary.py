@@ -229,7 +229,7 @@ async def http(
             answers[f"GET {path[:24]} {len(answers)}"] = str(answer.headers).encode() + body
             return body.decode()
 
-    for path in ("/metrics", "/status", "/healthz", "/readyz", "/", "/nothing", "/sinks"):
+    for path in ("/metrics", "/status", "/healthz", "/readyz", "/", "/nothing", "/sinks", "/overview"):
         await get(path)
     for listing, link in (("/sources", r'href="(/sources/[\w.-]+)"'), ("/outbox", r'href="(/outbox/\w+)"')):
         for path in re.findall(link, await get(listing)):

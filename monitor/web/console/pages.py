@@ -27,7 +27,13 @@ _POLICY = (
     "base-uri 'none'; frame-ancestors 'none'"
 )
 # At the top of each page: address and name.
-NAV = (("/incidents", "Incidents"), ("/sources", "Sources"), ("/sinks", "Sinks"), ("/outbox", "Outbox"))
+NAV = (
+    ("/incidents", "Incidents"),
+    ("/overview", "Overview"),
+    ("/sources", "Sources"),
+    ("/sinks", "Sinks"),
+    ("/outbox", "Outbox"),
+)
 
 
 def now() -> datetime:
