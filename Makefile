@@ -170,6 +170,12 @@ site: $(SITE)/stamp  ## the documentation as a site in var/site/html: strict, wi
 	@! grep -rlE '<(script|link|img|iframe)[^>]+(src|href)="?(https?:)?//' var/site/html --include='*.html' || { echo "These pages fetch something" >&2; exit 1; }
 	@echo "Read it with: $(BIN)/python -m http.server --bind 127.0.0.1 --directory var/site/html"
 
+.PHONY: openid
+openid: $(VENV)/dev.stamp  ## sign-in to the console by a real issuer, npm's oidc-provider (needs Node.js and npm)
+	@mkdir -p var/openid && cp tests/openid/package*.json tests/openid/provider.mjs var/openid
+	@cd var/openid && npm ci --no-audit --no-fund --loglevel=error
+	$(BIN)/pytest -m recipe tests/acceptance/test_openid.py
+
 .PHONY: recipes
 recipes: $(VENV)/dev.stamp  ## the recipes of docs/recipes.md with the programs of others
 	@BIN=$(BIN) tests/recipes.sh

@@ -156,7 +156,7 @@ class Daemon:
             http = Http()
             stack.push_async_callback(http.close)
             if config.http.listen and not self.once:  # nobody asks for it, and a daemon may have the port
-                await stack.enter_async_context(self._serve(site, health, keeper))
+                await stack.enter_async_context(self._serve(site, health, keeper, http))
 
             self.phase = "delivery"
             sources = Sources(site, await noting, once=self.once, over=self._over, schedule=self._schedule)
@@ -236,7 +236,7 @@ class Daemon:
                 await delivery.drain(_DRAIN)
 
     @contextlib.asynccontextmanager
-    async def _serve(self, site: Site, health: Health, keeper: RequestRecorder) -> AsyncIterator[None]:
+    async def _serve(self, site: Site, health: Health, keeper: RequestRecorder, http: Http) -> AsyncIterator[None]:
         """The HTTP server. Raises ConfigError when its address cannot be had."""
         # These bring aiohttp and cryptography along, which `--once` has no use for.
         from monitor.common.httpd import serve
@@ -258,7 +258,7 @@ class Daemon:
         tell = StatusDocument(site, health, lambda: self.config, lambda: self.phase)
         links = Links(console="", runbooks="/runbooks", program=invocation(config.path, sys.argv[0]))
         live = console.LiveUpdates(site.store)
-        reception = console.Reception(site.store, lambda: self.config.console)
+        reception = console.Reception(site.store, lambda: self.config.console, http)
         work = ConsoleWork(site.store, lambda: self.config, lambda: getattr(self, "issuers", None))
         pages = console.ConsoleContext(
             site.store,

@@ -15,6 +15,7 @@ from monitor.accounts.passwords import hashed
 from monitor.accounts.people import Role
 from monitor.accounts.settings import SignInConfig
 from monitor.common.credential import Credential
+from monitor.common.http import Http
 from monitor.common.httpd import serve
 from monitor.report.view import Links
 from monitor.routing.routes import Policy
@@ -142,7 +143,7 @@ async def signing(
     async with await Store.open(folder / "state.db", Policy(), secret=b"s" * 32, node="one", **options) as store:
         store.procedure = Procedure(None, book=runbook.load)
         made = Signing(store, table)
-        made.reception = console.Reception(store, lambda: made.settings)
+        made.reception = console.Reception(store, lambda: made.settings, http := Http())
         links, live = Links(console="", runbooks="/runbooks"), console.LiveUpdates(store)
         context = console.ConsoleContext(store, links, masked, nothing, live, tried, made.reception)
         application = web.build(
@@ -153,5 +154,8 @@ async def signing(
             doorkeeper=made.reception,
             base_url=base_url,
         )
-        async with serve(application, host, 0) as made.url:
-            yield made
+        try:
+            async with serve(application, host, 0) as made.url:
+                yield made
+        finally:
+            await http.close()

@@ -40,7 +40,9 @@ def _origins(request: web.Request) -> Iterable[str]:
 
 def secure(request: web.Request) -> bool:
     """Whether the browser has it by https: a proxy in front of us knows, and `base_url` says."""
-    base = urlsplit(request.app.get(BASE, ""))
+    base, peer = urlsplit(request.app.get(BASE, "")), peer_of(request)
+    if (peer is None or loopback(peer)) and request.headers.get("X-Forwarded-Proto", "").lower() == "https":
+        return True
     return request.secure or (base.scheme == "https" and request.headers.get("Host", "").lower() == base.netloc.lower())
 
 

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from monitor.web.console import account, incident, incidents, keys, outbox, overview, sign_in, sinks, sources, static
+from monitor.web.console import (
+    account,
+    incident,
+    incidents,
+    keys,
+    openid,
+    outbox,
+    overview,
+    sign_in,
+    sinks,
+    sources,
+    static,
+)
 from monitor.web.console.context import ConsoleContext
 
 __all__ = ["routes"]
@@ -12,5 +24,5 @@ __all__ = ["routes"]
 
 def routes(console: ConsoleContext) -> list[web.RouteDef]:
     """Of the console. Order counts: what is named goes before what is any id."""
-    files = (incidents, incident, sources, sinks, outbox, overview, keys, sign_in, account)
+    files = (incidents, incident, sources, sinks, outbox, overview, keys, sign_in, openid, account)
     return [*(route for file in files for route in file.routes(console)), *console.live.routes(), *static.routes()]

@@ -26,6 +26,7 @@ from monitor.accounts.guesses import Guesses
 from monitor.accounts.people import Person, Role
 from monitor.accounts.settings import ProxyConfig, SignInConfig, within
 from monitor.common.credential import CredentialError
+from monitor.common.http import Http
 from monitor.common.inbound import same
 from monitor.common.text import one_line
 from monitor.store import Store, StoreError
@@ -58,10 +59,11 @@ SESSION = web.RequestKey("session", OpenSession)
 
 
 class Reception:
-    """Knows who is signed in, and begins and ends sessions. `settings`: the table in force."""
+    """Knows who is signed in, and begins and ends sessions. `settings`: the table in force; `http`: reaches issuers;
+    None: nothing does."""
 
-    def __init__(self, store: Store, settings: Callable[[], SignInConfig]) -> None:
-        self.store, self._settings = store, settings
+    def __init__(self, store: Store, settings: Callable[[], SignInConfig], http: Http | None = None) -> None:
+        self.store, self._settings, self.http = store, settings, http
         self.guesses = Guesses()
         self._key = hmac.digest(store.secret or secrets.token_bytes(32), b"exposure monitor: forms", "sha256")
         self._using: set[asyncio.Task[None]] = set()
@@ -158,7 +160,7 @@ class Reception:
             task = asyncio.create_task(self._use(known.id))
             self._using.add(task)
             task.add_done_callback(self._using.discard)
-        return Visitor(who.name, who.role, form=self._form("session", held), signed_in=True)
+        return Visitor(who.name, who.role, form=self.seal("session", held), signed_in=True)
 
     async def _use(self, id_: str) -> None:
         try:
@@ -180,7 +182,7 @@ class Reception:
         groups = ",".join(request.headers.getall(proxy.groups, [])) if proxy.groups else ""
         role = settings.role_of((group.strip() for group in groups.split(",")), proxy.others)
         who = settings.person(user, role) if user else None
-        return None if who is None else Visitor(who.name, who.role, form=self._form("proxy", user))
+        return None if who is None else Visitor(who.name, who.role, form=self.seal("proxy", user))
 
     async def _speaks(self, proxy: ProxyConfig, request: web.Request) -> bool:
         """Whether it is the proxy, by its secret."""
@@ -210,11 +212,12 @@ class Reception:
             user = str(number)
         # The state is theirs anyway.
         who = self.settings.person(user, "admin" if number in (0, os.geteuid()) else None)
-        form = self._form("unix", str(number))
+        form = self.seal("unix", str(number))
         return None if who is None else Visitor(who.name, who.role, form=form, beside=True)
 
-    def _form(self, *parts: str) -> str:
-        return hmac.digest(self._key, "\0".join(parts).encode(), "sha256").hex()
+    def seal(self, *parts: str) -> str:
+        """A keyed hash of these."""
+        return hmac.digest(self._key, "\0".join(parts).encode(errors="surrogateescape"), "sha256").hex()
 
 
 def _stored(held: str) -> str:
