@@ -257,8 +257,8 @@ class Daemon:
         )
         tell = StatusDocument(site, health, lambda: self.config, lambda: self.phase)
         links = Links(console="", runbooks="/runbooks", program=invocation(config.path, sys.argv[0]))
-        live = console.LiveUpdates(site.store)
         reception = console.Reception(site.store, lambda: self.config.console, http)
+        live = console.LiveUpdates(site.store, reception.still)
         work = ConsoleWork(site.store, lambda: self.config, lambda: getattr(self, "issuers", None))
         pages = console.ConsoleContext(
             site.store,
@@ -272,6 +272,7 @@ class Daemon:
             preview=work.preview,
             ask=work.ask,
             people=work.people,
+            work=keeper.kept.set,
         )
         application = web.build(
             Probes(live=health.live, ready=health.ready, registry=registry(lambda: self.snapshot)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,17 +18,19 @@ from monitor.common.wording import moment
 from monitor.domain.incidents import TransitionError
 from monitor.store.pages import together
 from monitor.store.reminders import TOGETHER
-from monitor.store.rows import clean, load_incidents, upsert
+from monitor.store.rows import apply_all, clean, load_incidents, upsert
 from monitor.store.schema import audit, groups, incidents, members, receipts, requests
 from monitor.store.silences import silenced_among
 from monitor.store.transaction import StoreRepository, Transaction, durably, read_only, writes
 from monitor.store.verbs import REFUSALS, VERBS, Needed
 
-__all__ = ["TELL", "RequestAnswer", "RequestRepository"]
+__all__ = ["BULK", "TELL", "RequestAnswer", "RequestRepository", "enter"]
 
 log = structlog.get_logger(__name__)
 
+BULK = "bulk:"  # how ids begin of requests that are one of many
 _AT_A_TIME = 50
+_PIECE = 0.05  # seconds of a transaction for those that are many: what was found waits meanwhile
 TELL = 60.0  # seconds to tell of it; then any process may
 _STALE = 900.0  # seconds after which nobody waits any more for what takes something back
 _SKEW = 120.0  # seconds by which another clock may differ from ours
@@ -115,7 +118,16 @@ class RequestRepository(StoreRepository):
 
 
 def _keep(tx: Transaction, asked: InboundRequest) -> bool:
-    row = {
+    return tx.connection.execute(_ENTER, _row(tx, asked)).rowcount == 1
+
+
+def enter(tx: Transaction, asked: Sequence[InboundRequest]) -> None:
+    """Very many, at once."""
+    apply_all(tx.connection, _ENTER, [_row(tx, one) for one in asked])
+
+
+def _row(tx: Transaction, asked: InboundRequest) -> dict[str, Any]:
+    return {
         "id": clean(asked.id),
         "sink": clean(asked.sink),
         "verb": asked.verb,
@@ -133,7 +145,6 @@ def _keep(tx: Transaction, asked: InboundRequest) -> bool:
         "due": tx.now,
         "attempts": 0,
     }
-    return tx.connection.execute(_ENTER, row).rowcount == 1
 
 
 def _any_left(connection: Connection) -> bool:
@@ -141,8 +152,16 @@ def _any_left(connection: Connection) -> bool:
 
 
 def _apply(tx: Transaction, needed: Needed) -> list[RequestAnswer]:
-    query = select(requests).where(requests.c.done_at.is_(None)).order_by(requests.c.received_at, requests.c.id)
-    return [_settle(tx, row, needed) for row in tx.connection.execute(query.limit(_AT_A_TIME)).all()]
+    # What somebody waits for goes before what is asked for of very many.
+    order = (requests.c.id.startswith(BULK), requests.c.received_at, requests.c.id)
+    query = select(requests).where(requests.c.done_at.is_(None)).order_by(*order)
+    answers: list[RequestAnswer] = []
+    began = time.monotonic()
+    for row in tx.connection.execute(query.limit(_AT_A_TIME)).all():
+        if row.id.startswith(BULK) and time.monotonic() - began > _PIECE:
+            break
+        answers.append(_settle(tx, row, needed))
+    return answers
 
 
 def _settle(tx: Transaction, row: Row[Any], needed: Needed) -> RequestAnswer:

@@ -25,6 +25,7 @@ from monitor.runbook.progress import Procedure
 from monitor.store.access import Access
 from monitor.store.actions import Actions
 from monitor.store.alerts import Alerts
+from monitor.store.bulk import BulkRequests
 from monitor.store.canaries import Canaries
 from monitor.store.cases import CaseRepository
 from monitor.store.database import Database
@@ -117,6 +118,7 @@ class Store:
         self.actions = Actions(self)
         self.requests = RequestRepository(self)
         self.cases = CaseRepository(self)
+        self.bulk = BulkRequests(self)
         self.access = Access(self)
         self.inventory = Inventory(self)
         self.users = Users(self)

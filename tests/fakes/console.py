@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -59,6 +60,7 @@ class Pages:
         self.store, self._session, self.live = store, session, live
         self.url = ""
         self.who = Visitor()  # sends what follows
+        self.works = True
         self.config = parse("", Path("config.toml"))
         self.snapshot, self.standings = Snapshot(), list[SourceStanding]()
         self.refusal: Exception | None = None  # of sinks that are tried
@@ -74,14 +76,24 @@ class Pages:
         """Send a form as the page would, and follow to its answer."""
         sent = {"form": self.who.form, "once": once or self.who.once, **fields}
         async with self._session.post(f"{self.url}{path}", data=sent, headers={"Origin": self.url}) as answer:
-            assert answer.status == status, path
-            return await answer.text()
+            text = await answer.text()
+            assert answer.status == status, text
+            return text
 
     async def status(self) -> dict[str, Any]:
         """As the daemon does it."""
         self.snapshot.store = replace(self.snapshot.store, degraded=self.store.degraded)
         daemon = {"phase": "watching", "problems": {}}
         return document(self.config, self.snapshot, self.standings, host="web1", daemon=daemon)
+
+    def work(self) -> None:
+        """As the daemon does it, but for what needs its configuration."""
+
+        async def do() -> None:
+            while self.works and await self.store.requests.apply(lambda incident, name: None):
+                pass
+
+        self.working = asyncio.create_task(do())
 
     @property
     def sign_in(self) -> Middleware:

@@ -18,6 +18,7 @@ from monitor.common.wording import instant, place
 from monitor.report.view import view
 from monitor.store.incidents import cursor
 from monitor.store.records import Activity
+from monitor.web.console.bulk import OFFERED
 from monitor.web.console.context import ConsoleContext
 from monitor.web.console.pages import now, page
 from monitor.web.console.query import CHOICES, TEXTS, ListQuery
@@ -66,7 +67,9 @@ class _Incidents:
     async def show(self, request: web.Request) -> web.Response:
         part = await self._part(_asked(request), _LISTED)
         self._live.learn(part.activity)
-        return await page(request, "incidents.html", page=part, query=part.query, choices=CHOICES, texts=TEXTS)
+        return await page(
+            request, "incidents.html", page=part, query=part.query, choices=CHOICES, texts=TEXTS, **OFFERED
+        )
 
     async def _part(self, query: ListQuery, size: int) -> IncidentPage:
         from detectors.rules.gone import names

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -22,10 +22,11 @@ from monitor.store import Store, StoreError
 from monitor.store.records import Activity
 from monitor.web.console.visitor import visitor
 
-__all__ = ["BEAT", "LiveCounts", "LiveUpdates"]
+__all__ = ["BEAT", "EVENTS", "LiveCounts", "LiveUpdates"]
 
 log = structlog.get_logger(__name__)
 
+EVENTS = "/events"
 MOST, EACH, NAMELESS = 64, 8, 32  # streams: in all, of one person, and of all whom nobody names
 BEAT = 10.0  # seconds: nothing for longer than three of these, and a page is stale
 _APART = 1.0  # seconds between looks, so between events, at least
@@ -53,11 +54,16 @@ class LiveCounts:
         return b"id: %s\ndata: %s\n\n" % (self.id.encode(), orjson.dumps(said))
 
 
+async def _always(_request: web.Request) -> bool:
+    return True
+
+
 class LiveUpdates:
     """Looks once a second while anybody watches."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, may: Callable[[web.Request], Awaitable[bool]] = _always) -> None:
+        """`may`: whether who sent a request may still look. Raises StoreError."""
+        self._store, self._may = store, may
         self._wake, self._ended = asyncio.Event(), False
         self._streams: dict[asyncio.Event, tuple[str, web.Request]] = {}
         self.activity, self.counts = Activity(), LiveCounts()
@@ -106,7 +112,7 @@ class LiveUpdates:
 
     def routes(self) -> list[web.RouteDef]:
         """`/events`."""
-        return [web.get("/events", self.stream)]
+        return [web.get(EVENTS, self.stream)]
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         """Events to one page, until it goes, may not look any more, or the monitor ends."""
@@ -117,13 +123,20 @@ class LiveUpdates:
             with contextlib.suppress(ConnectionError, TimeoutError):
                 async with asyncio.timeout(_LONGEST):
                     await out.write(b"retry: %d\n\n" % _AGAIN)
-                    await self._tell(out, heard, request.headers.get("Last-Event-ID", ""))
+                    await self._tell(request, out, heard)
             return out
 
-    async def _tell(self, out: web.StreamResponse, heard: asyncio.Event, known: str) -> None:
+    async def _tell(self, request: web.Request, out: web.StreamResponse, heard: asyncio.Event) -> None:
+        loop, known = asyncio.get_running_loop(), request.headers.get("Last-Event-ID", "")
+        asked = loop.time()
         self._wake.set()
         while not self._ended:
             heard.clear()
+            if loop.time() - asked >= BEAT:
+                asked = loop.time()
+                with contextlib.suppress(StoreError):
+                    if not await self._may(request):
+                        return
             if self._stale():
                 pass  # the page is to see that nobody knows
             elif self.counts.id != known:

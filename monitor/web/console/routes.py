@@ -6,6 +6,7 @@ from aiohttp import web
 
 from monitor.web.console import (
     account,
+    bulk,
     incident,
     incidents,
     keys,
@@ -24,5 +25,5 @@ __all__ = ["routes"]
 
 def routes(console: ConsoleContext) -> list[web.RouteDef]:
     """Of the console. Order counts: what is named goes before what is any id."""
-    files = (incidents, incident, sources, sinks, outbox, overview, keys, sign_in, openid, account)
+    files = (incidents, bulk, incident, sources, sinks, outbox, overview, keys, sign_in, openid, account)
     return [*(route for file in files for route in file.routes(console)), *console.live.routes(), *static.routes()]

@@ -31,6 +31,7 @@ from monitor.common.inbound import same
 from monitor.common.text import one_line
 from monitor.store import Store, StoreError
 from monitor.store.sessions import SignedIn, Way
+from monitor.web.console.live import EVENTS
 from monitor.web.console.origin import address_of, by_a_browser, local_path, peer_of, secure
 from monitor.web.console.static import FOLDER
 from monitor.web.console.visitor import VISITOR, Visitor
@@ -135,6 +136,10 @@ class Reception:
             await self.store.sessions.end(mine.known.id)
         answer.del_cookie(_cookie(request), path="/", secure=secure(request), httponly=True, samesite="Lax")
 
+    async def still(self, request: web.Request) -> bool:
+        """Whether the session of a request that goes on for long has not ended. Raises StoreError."""
+        return SESSION not in request or await self._by_session(request) is not None
+
     def person(self, user: str, role: Role | None) -> Person | None:
         return self.settings.person(user, role)
 
@@ -156,7 +161,7 @@ class Reception:
         if who is None:
             return None
         request[SESSION] = OpenSession(known, held)
-        if self.store.sessions.due(known):
+        if request.path != EVENTS and self.store.sessions.due(known):  # a page that is open is not used
             task = asyncio.create_task(self._use(known.id))
             self._using.add(task)
             task.add_done_callback(self._using.discard)

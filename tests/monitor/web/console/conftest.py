@@ -24,7 +24,9 @@ async def pages(tmp_path: Path) -> AsyncIterator[Pages]:
         store.procedure = Procedure(None, book=runbook.load)
         shown = Pages(store, session, console.LiveUpdates(store))
         links = Links(console="", runbooks="/runbooks")
-        context = console.ConsoleContext(store, links, masked, shown.status, shown.live, shown.try_sink)
+        context = console.ConsoleContext(
+            store, links, masked, shown.status, shown.live, shown.try_sink, work=shown.work
+        )
         application = web.build(Probes(live=dict, ready=dict), routes=console.routes(context))
         application.middlewares.append(shown.sign_in)
         async with serve(application, "127.0.0.1", 0) as shown.url, shown.live.running():

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import aiohttp
 import orjson
 import pytest
+from aiohttp import web
 
 from monitor.common.severity import Severity
 from monitor.store import StoreError
@@ -143,6 +144,22 @@ async def test_a_page_hears_nothing_while_the_store_cannot_be_read(
         monkeypatch.undo()
         await pages.store.commit([finding(1)])
         assert counts(await silence) == {"critical": 1}
+
+
+async def test_a_stream_ends_with_the_session(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+    may = True
+
+    async def still(_request: web.Request) -> bool:
+        return may
+
+    monkeypatch.setattr(pages.live, "_may", still)
+    async with watching(pages.url) as stream:
+        await stream.event()
+        turn(live.BEAT)
+        assert (await stream.event())["event"] == "beat"
+        may = False
+        turn(live.BEAT)
+        assert not await stream.event()
 
 
 async def test_streams_end_with_the_monitor_and_by_themselves(pages: Pages) -> None:

@@ -58,6 +58,19 @@ async def test_a_session_that_is_idle_or_old_has_ended(tmp_path: Path) -> None:
         await browser.get("/account", 303)
 
 
+async def test_a_page_that_is_open_does_not_keep_its_session(tmp_path: Path) -> None:
+    clock = Now()
+    async with signing(tmp_path, clock=clock, idle="1h") as made, made.signed_in() as browser:
+        cookie = {"Cookie": "; ".join(f"{name}={value}" for name, value in browser.cookies.items())}
+        for _ in range(2):
+            clock.now += 1500
+            async with browser.session.get(f"{made.url}/events", headers=cookie) as answer:
+                assert answer.status == 200
+            await made.store.flush()
+        clock.now += 700
+        await browser.get("/account", 303)
+
+
 async def test_a_revoked_session_has_ended(tmp_path: Path) -> None:
     async with signing(tmp_path) as made, made.signed_in() as browser:
         await made.store.sessions.revoke("ana", "password", actor="root")
