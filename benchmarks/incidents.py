@@ -113,6 +113,7 @@ async def _measure(store: Store, times: int) -> None:
         "list --search (a path)": lambda: asked.find(limit=100, search="service-4321/", locations=True),
         "list --search (nothing)": lambda: asked.find(limit=100, search="nothing like it", locations=True),
         "list --since (a minute)": lambda: asked.find(limit=100, since=_NOW - 60, locations=True),
+        "the page of one": lambda: store.cases.get(one, entries=60),
         "list, page 500": lambda: asked.find(limit=100, offset=50_000, locations=True),
         "page, most urgent": lambda: asked.find(limit=51, order="urgent", states=UNRESOLVED, locations=True),
         "page, urgent, the middle": lambda: asked.find(

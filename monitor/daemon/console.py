@@ -48,10 +48,13 @@ class ConsoleWork:
             return "the monitor is starting"
         return (await issuers.asker.ask(incident, actor=actor)).reason
 
-    def people(self) -> list[str]:
-        """Whom the configuration names, by their names in the history."""
+    async def people(self) -> list[str]:
+        """Whom the configuration names, and who can sign in and act: by their names in the history. Raises
+        StoreError."""
         named = (getattr(sink, "people", {}) for sink in self._config().sinks)
-        return sorted({name for people in named for name in people.values()})
+        users = await self._store.users.list()
+        able = {user.name for user in users if not user.disabled and user.role != "viewer"}
+        return sorted(able | {name for people in named for name in people.values()})
 
 
 def _unplanned(incident: Incident, name: str) -> ActionRun:

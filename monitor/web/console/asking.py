@@ -51,7 +51,7 @@ def request_of(id_: str, form: Posted, people: Sequence[str]) -> InboundRequest:
 
 async def asked(console: ConsoleContext, id_: str, form: Posted) -> InboundRequest:
     """The request of a form, with what people wrote masked. Raises ValueError and StoreError."""
-    made = request_of(id_, form, console.people())
+    made = request_of(id_, form, await console.people() if console.people else ())
     actor, note, detail = [await console.redact(text) for text in (made.actor, made.note, made.detail)]
     return replace(made, actor=actor, note=note, detail=detail)
 

@@ -35,8 +35,8 @@ class ConsoleContext:
     `offers`: the actions for an incident, and how many have to approve each; `preview`: of one of them, by its name;
     None: none is run here.
     `ask`: asks the issuer whether the secret works, for this person, and keeps the answer, which is returned in words;
-    None: nobody can be asked here. `people`: to whom incidents are handed over. `work`: is told that there are requests
-    to be done.
+    None: nobody can be asked here. `people`: to whom incidents are handed over; None: to nobody but who does it.
+    `work`: is told that there are requests to be done.
     """
 
     store: Store
@@ -49,5 +49,5 @@ class ConsoleContext:
     offers: Offers = lambda incident: ()
     preview: Callable[[Incident, str], Awaitable[ActionPreview]] | None = None
     ask: Callable[[Incident, str], Awaitable[str]] | None = None
-    people: Callable[[], Sequence[str]] = tuple
+    people: Callable[[], Awaitable[Sequence[str]]] | None = None
     work: Callable[[], object] = lambda: None

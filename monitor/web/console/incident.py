@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 import structlog
@@ -54,9 +55,10 @@ class _IncidentPage:
         try:
             case = await self._case(request)
             said = await self._said(request)
+            people = await self._console.people() if self._console.people else ()
         except StoreError as error:
             return await self._trouble(request, error)
-        return await self._page(request, case, said)
+        return await self._page(request, case, said, people)
 
     async def _case(self, request: web.Request) -> IncidentCase:
         """Raises HTTPNotFound and StoreError."""
@@ -80,10 +82,12 @@ class _IncidentPage:
             offers=self._console.offers,
         )
 
-    async def _page(self, request: web.Request, case: IncidentCase, said: RequestAnswer | None) -> web.Response:
+    async def _page(
+        self, request: web.Request, case: IncidentCase, said: RequestAnswer | None, people: Sequence[str]
+    ) -> web.Response:
         run = case.joined.runs.get(case.incident.id)
         book = self._store.procedure.book(run.book if run else case.incident.runbook)
-        shown = fields(case, self._view(case), book, visitor(request), now(), people=self._console.people())
+        shown = fields(case, self._view(case), book, visitor(request), now(), people=people)
         return await page(
             request,
             "incident.html",

@@ -75,10 +75,14 @@ async def test_what_cannot_be_shown_says_why(known: tuple[Store, Incident]) -> N
     assert await begins.ask(incident, "ada") == "the monitor is starting"
 
 
-async def test_people_are_those_of_the_sinks(known: tuple[Store, Incident]) -> None:
+async def test_people_are_those_of_the_sinks_and_users_who_may_act(known: tuple[Store, Incident]) -> None:
+    store, _ = known
+    for name, role in (("eve", "responder"), ("vic", "viewer"), ("out", "admin")):
+        await store.users.add(name, "$argon2id$x", role, actor="ada")  # type: ignore[arg-type]
+    await store.users.disable("out", actor="ada")
     sinks = [
         SimpleNamespace(people={"U1": "ada", "U2": "bob"}),
         SimpleNamespace(),
         SimpleNamespace(people={"P": "ada"}),
     ]
-    assert work(known[0], None, sinks).people() == ["ada", "bob"]
+    assert await work(store, None, sinks).people() == ["ada", "bob", "eve"]
