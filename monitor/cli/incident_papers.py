@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -111,14 +110,6 @@ def verify(accept: AcceptOption = False, form: FormatOption = "text", config: Co
 
 
 def _dossier(ref: str, config: Path | None) -> Dossier:
-    from monitor.report.dossier import Dossier
+    from monitor.report.gather import gather
 
-    async def read(store: Store) -> Dossier:
-        incident = await store.incidents.get(ref)
-        run, history = await store.runs.get(incident.id), await store.incidents.history(incident.id)
-        told = await store.outbox.list(about=incident.id, limit=10_000)
-        names = await store.access.names(incident)
-        uses = await store.access.uses(secrets=names, limit=10_000) if names else []
-        return Dossier(incident, run, history, told, time.time(), uses, await store.incidents.joined([incident]))
-
-    return with_store(read_config(config, store_only="look"), read)
+    return with_store(read_config(config, store_only="look"), lambda store: gather(store, ref))

@@ -13,7 +13,7 @@ from monitor.common.wording import decision, moment, origin, place, stands, sure
 from monitor.report.dossier import REGULATOR, Dossier, events, milestones, spans, together, used, window, word
 from monitor.report.picture import length, svg
 
-__all__ = ["markdown", "page"]
+__all__ = ["ReportSection", "headline", "markdown", "page", "sections"]
 
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
@@ -32,7 +32,7 @@ _PEOPLE = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Section:
+class ReportSection:
     """A heading with a table, paragraphs, or both."""
 
     title: str
@@ -43,8 +43,8 @@ class _Section:
 
 def markdown(dossier: Dossier) -> str:
     """The document as Markdown. Nothing of a path, a note or a label is taken for markup."""
-    lines = [f"# {_md(_title(dossier))}", ""]
-    for section in _sections(dossier):
+    lines = [f"# {_md(headline(dossier))}", ""]
+    for section in sections(dossier):
         lines += [f"## {_md(section.title)}", ""]
         if section.rows:
             lines += [f"| {' | '.join(section.head)} |", f"|{' --- |' * len(section.head)}"]
@@ -59,10 +59,10 @@ def page(dossier: Dossier) -> str:
     """The same as an HTML page that needs nothing else, with a picture of the timeline."""
     parts = [
         '<!doctype html><html lang="en"><meta charset="utf-8">',
-        f"<title>{_e(_title(dossier))}</title><style>{_STYLE}</style><body><h1>{_e(_title(dossier))}</h1>",
-        svg(milestones(dossier), _title(dossier)),
+        f"<title>{_e(headline(dossier))}</title><style>{_STYLE}</style><body><h1>{_e(headline(dossier))}</h1>",
+        svg(milestones(dossier), headline(dossier)),
     ]
-    for section in _sections(dossier):
+    for section in sections(dossier):
         parts.append(f"<h2>{_e(section.title)}</h2>")
         if section.rows:
             head = "".join(f"<th>{_e(cell)}</th>" for cell in section.head)
@@ -72,16 +72,18 @@ def page(dossier: Dossier) -> str:
     return "".join([*parts, "</body></html>\n"])
 
 
-def _title(dossier: Dossier) -> str:
+def headline(dossier: Dossier) -> str:
+    """What stands above it."""
     return f"Incident {dossier.incident.id}: {title(dossier.shown)}"
 
 
-def _sections(dossier: Dossier) -> list[_Section]:
+def sections(dossier: Dossier) -> list[ReportSection]:
+    """All of it, in order."""
     return [
         _summary(dossier),
         _times(dossier),
         _exposure(dossier),
-        _Section(
+        ReportSection(
             "Timeline",
             ("when (UTC)", "who", "what", "note"),
             [(_time(one.at), one.who, one.what, one.note) for one in events(dossier)],
@@ -90,11 +92,11 @@ def _sections(dossier: Dossier) -> list[_Section]:
         *_steps(dossier),
         _verified(dossier),
         _regulator(dossier),
-        *(_Section(title, text=(f"({hint})",)) for title, hint in _PEOPLE),
+        *(ReportSection(title, text=(f"({hint})",)) for title, hint in _PEOPLE),
     ]
 
 
-def _summary(dossier: Dossier) -> _Section:
+def _summary(dossier: Dossier) -> ReportSection:
     shown = dossier.shown
     people = dict.fromkeys(entry.actor for entry in dossier.history if entry.actor != "monitor")
     rows = [
@@ -109,18 +111,18 @@ def _summary(dossier: Dossier) -> _Section:
         ("fingerprint", shown.fingerprint),
         *((f"label {name}", value) for name, value in sorted(shown.labels.items())),
     ]
-    return _Section("Summary", ("", ""), rows)
+    return ReportSection("Summary", ("", ""), rows)
 
 
-def _times(dossier: Dossier) -> _Section:
+def _times(dossier: Dossier) -> ReportSection:
     rows = [
         (f"to {one.name}", "—" if one.seconds is None else f"{length(one.seconds)} after it was {one.since}")
         for one in spans(dossier)
     ]
-    return _Section("Times", ("time", ""), rows)
+    return ReportSection("Times", ("time", ""), rows)
 
 
-def _exposure(dossier: Dossier) -> _Section:
+def _exposure(dossier: Dossier) -> ReportSection:
     shown = dossier.shown
     start, end = window(dossier)
     revoked = ", ".join(filter(None, (moment(end), word(dossier)))) if end is not None else ""
@@ -136,16 +138,16 @@ def _exposure(dossier: Dossier) -> _Section:
         )
         for one in shown.locations
     ]
-    return _Section("Exposure", ("where", "path", "when (UTC)", "line, masked"), rows, (text,))
+    return ReportSection("Exposure", ("where", "path", "when (UTC)", "line, masked"), rows, (text,))
 
 
-def _uses(dossier: Dossier) -> list[_Section]:
+def _uses(dossier: Dossier) -> list[ReportSection]:
     rows = [(one.principal, f"{one.outcome} {one.secret}", _time(one.first), used(one)) for one in together(dossier)]
     head = ("who", "what", "first (UTC)", "how often")
-    return [_Section("Who used it since it was exposed", head, rows)] if rows else []
+    return [ReportSection("Who used it since it was exposed", head, rows)] if rows else []
 
 
-def _steps(dossier: Dossier) -> list[_Section]:
+def _steps(dossier: Dossier) -> list[ReportSection]:
     run = dossier.run
     if run is None:
         return []
@@ -161,20 +163,20 @@ def _steps(dossier: Dossier) -> list[_Section]:
         for task in run.tasks
     ]
     text = f"{run.title}, {order} ({run.why}): {run.done} of {len(run.tasks)} done."
-    return [_Section("Steps", ("step", "state", "who", "when (UTC)", "evidence"), rows, (text,))]
+    return [ReportSection("Steps", ("step", "state", "who", "when (UTC)", "evidence"), rows, (text,))]
 
 
-def _verified(dossier: Dossier) -> _Section:
+def _verified(dossier: Dossier) -> ReportSection:
     rows = [
         (_time(entry.at), entry.actor, entry.note)
         for entry in dossier.history
         if entry.action == "verified" or (entry.step and entry.action == "step_done" and entry.actor == "monitor")
     ]
     text = () if rows else ("Nothing was verified: what is done is what people said.",)
-    return _Section("What was verified", ("when (UTC)", "who", "answer"), rows, text)
+    return ReportSection("What was verified", ("when (UTC)", "who", "answer"), rows, text)
 
 
-def _regulator(dossier: Dossier) -> _Section:
+def _regulator(dossier: Dossier) -> ReportSection:
     known = next((entry.at for entry in dossier.history if entry.action == "opened"), dossier.incident.first_seen)
     end = known + REGULATOR
     left = end - dossier.now
@@ -184,7 +186,7 @@ def _regulator(dossier: Dossier) -> _Section:
         f"by {moment(end)}, if that was when the incident was opened; {said}. Decide with the data protection "
         "officer, and write the decision down here."
     )
-    return _Section("Regulator's clock", text=(text,))
+    return ReportSection("Regulator's clock", text=(text,))
 
 
 def _time(seconds: float) -> str:

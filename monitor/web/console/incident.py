@@ -12,6 +12,10 @@ from aiohttp import web
 from monitor.common.inbound import InboundRequest
 from monitor.common.notification import IncidentView
 from monitor.domain.incidents import Incident
+from monitor.report.document import headline, markdown, sections
+from monitor.report.dossier import milestones
+from monitor.report.gather import gather
+from monitor.report.picture import svg
 from monitor.report.view import view
 from monitor.store import StoreError
 from monitor.store.cases import IncidentCase
@@ -29,6 +33,7 @@ log = structlog.get_logger(__name__)
 _TRAIL = 60  # entries of its history that are shown
 _PATIENCE = 5.0  # seconds that somebody waits for the database
 _ASKING = 25.0  # seconds for an issuer
+_ALONE = {"Content-Security-Policy": "default-src 'none'; sandbox"}  # of what is no page
 _LOOKING = 10.0  # seconds for the file that a secret is taken from again
 
 
@@ -41,6 +46,9 @@ def routes(console: ConsoleContext) -> list[web.RouteDef]:
         web.post("/incidents/{id}/ask", shown.ask),
         web.get("/incidents/{id}/actions/{name}", shown.action),
         web.get("/incidents/{id}/merge", shown.merge),
+        web.get("/incidents/{id}/report", shown.report),
+        web.get("/incidents/{id}/report.md", shown.report),
+        web.get("/incidents/{id}/report.svg", shown.report),
         web.get("/runbooks/{name:[a-z0-9-]+(?:/[a-z0-9-]+)?}", shown.book),
     ]
 
@@ -146,6 +154,29 @@ class _IncidentPage:
         pair = [self._view(one) for one in (case, other) if one is not None]
         alike = len({(one.rule, one.masked) for one in pair}) == 1
         return await page(request, "merge.html", incident=pair[0], other=pair[1:], alike=alike)
+
+    async def report(self, request: web.Request) -> web.Response:
+        """The document of an incident: as a page to be printed, as Markdown, and its picture."""
+        try:
+            dossier = await gather(self._store, request.match_info["id"])
+        except LookupError:
+            raise web.HTTPNotFound(text="no such incident\n") from None
+        except StoreError as error:
+            return await self._trouble(request, error)
+        if request.path.endswith(".svg"):
+            picture = svg(milestones(dossier), headline(dossier))
+            return web.Response(text=picture, content_type="image/svg+xml", headers=_ALONE)
+        if request.path.endswith(".md"):
+            named = {"Content-Disposition": f'attachment; filename="incident-{dossier.incident.id}.md"'}
+            return web.Response(text=markdown(dossier), content_type="text/markdown", headers=_ALONE | named)
+        return await page(
+            request,
+            "report.html",
+            incident=dossier.shown,
+            title=headline(dossier),
+            sections=sections(dossier),
+            picture=milestones(dossier),
+        )
 
     # What is done
 

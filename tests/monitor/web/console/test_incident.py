@@ -331,12 +331,12 @@ async def test_nothing_that_others_wrote_is_markup_on_any_page(tmp_path: Path) -
                 lost = await ada.send(form)
             pages = [refused, suppressed, lost]
             pages += [await ada.get(path) for path in (f"{PAGE}/actions/evil", f"{PAGE}/merge?other={other}")]
-            pages.append(await ada.get("/runbooks/evil"))
-    assert [page.status for page in pages] == [200, 200, 503, 200, 200, 200]
+            pages += [await ada.get(path) for path in ("/runbooks/evil", f"{PAGE}/report", f"{PAGE}/report.svg")]
+    assert [page.status for page in pages] == [200, 200, 503, 200, 200, 200, 200, 200]
     for page in pages:
         assert page.text.count("&lt;img src=x") >= 1
         assert "{{ 7 * 7 }}" in page.text
-        for wrong in ("<img", "</script>{{", "</textarea></s", 'href="javascript:', "\u202e"):
+        for wrong in ("<img src=x", "</script>{{", "</textarea></s", 'href="javascript:', "\u202e"):
             assert wrong not in page.text, page.address
     seen = pages[1].text
     assert seen.count("&lt;img src=x") > 30, "every field is shown"
@@ -344,3 +344,20 @@ async def test_nothing_that_others_wrote_is_markup_on_any_page(tmp_path: Path) -
 
 async def gone(why: str) -> None:
     raise StoreError(why)
+
+
+async def test_the_report_is_a_page_to_be_printed_with_its_picture_and_as_markdown(tmp_path: Path) -> None:
+    async with night(tmp_path) as (store, person):
+        await store.incidents.transition(ID, "ack", actor="ada", note="<b>mine</b>")
+        await store.runs.act(ID, "revoke", "done", actor="ada", note="it answers 401")
+        answer = await person().get(f"{PAGE}/report")
+        assert answer.status == 200
+        for words in ("Regulator&#39;s clock", "&lt;b&gt;mine&lt;/b&gt;", "it answers 401", "What went well"):
+            assert words in answer.text
+        (picture,) = re.findall(r'<img class="paper" src="([^"]+)" alt="([^"]+)"', answer.text)
+        assert re.search("acknowledged 20.* UTC, revoked 20", picture[1])
+        drawn = await person().get(picture[0])
+        assert (drawn.status, drawn.text.startswith("<svg ")) == (200, True)
+        written = await person().get(f"{PAGE}/report.md")
+        assert written.text.startswith(f"# Incident {ID}: GitHub personal access token")
+        assert (await person().get("/incidents/nobody/report")).status == 404
