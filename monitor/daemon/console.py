@@ -51,10 +51,11 @@ class ConsoleWork:
     async def people(self) -> list[str]:
         """Whom the configuration names, and who can sign in and act: by their names in the history. Raises
         StoreError."""
-        named = (getattr(sink, "people", {}) for sink in self._config().sinks)
-        users = await self._store.users.list()
-        able = {user.name for user in users if not user.disabled and user.role != "viewer"}
-        return sorted(able | {name for people in named for name in people.values()})
+        config, users = self._config(), await self._store.users.list()
+        come = [config.console.person(user.name, user.role) for user in users if not user.disabled]
+        come += [config.console.person(name, entry.role) for name, entry in config.console.people.items()]
+        listed = [name for sink in config.sinks for name in getattr(sink, "people", {}).values()]
+        return sorted({*listed, *(one.name for one in come if one is not None and one.role != "viewer")})
 
 
 def _unplanned(incident: Incident, name: str) -> ActionRun:

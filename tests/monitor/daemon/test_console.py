@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from monitor.accounts.settings import PersonConfig, SignInConfig
 from monitor.actions.config import ActionConfig
 from monitor.daemon.console import ConsoleWork
 from monitor.domain.incidents import Incident
@@ -51,7 +52,9 @@ async def known(tmp_path: Path) -> Any:
 
 
 def work(store: Store, issuers: Operators | None, sinks: Sequence[Any] = ()) -> ConsoleWork:
-    return ConsoleWork(store, lambda: SimpleNamespace(sinks=sinks), lambda: issuers)  # type: ignore[arg-type,return-value]
+    people = {"eve": PersonConfig(name="evelyn"), "max@acme": PersonConfig(name="max", role="admin")}
+    config = SimpleNamespace(sinks=sinks, console=SignInConfig(sign_in=True, people=people))
+    return ConsoleWork(store, lambda: config, lambda: issuers)  # type: ignore[arg-type,return-value]
 
 
 async def test_an_action_is_shown_as_it_would_run_planned_or_not(known: tuple[Store, Incident]) -> None:
@@ -85,4 +88,4 @@ async def test_people_are_those_of_the_sinks_and_users_who_may_act(known: tuple[
         SimpleNamespace(),
         SimpleNamespace(people={"P": "ada"}),
     ]
-    assert await work(store, None, sinks).people() == ["ada", "bob", "eve"]
+    assert await work(store, None, sinks).people() == ["ada", "bob", "evelyn", "max"]
