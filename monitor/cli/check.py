@@ -10,10 +10,10 @@ from functools import partial
 from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 import typer
 
+from monitor.cli.check_console import pages
 from monitor.cli.common import ConfigOption, command_app, fail_if, paint, person, printable, read_config
 from monitor.cli.kit import FormatOption, emit
 from monitor.common.http import Http, RemoteError
@@ -189,9 +189,6 @@ def _rules_as_read(config: Config) -> list[CheckFinding]:
 
 def _notices(config: Config) -> Iterator[CheckFinding]:
     told = {name for route in config.routes for name in route.sinks} | {sink.fallback for sink in config.sinks}
-    people = [sink.name for sink in config.sinks if sink.type in ("slack", "pagerduty", "email")]
-    host = urlsplit(config.http.base_url or "").hostname
-    open_ = config.http.token is None and host not in (None, "localhost", "127.0.0.1", "::1")
     notes = (
         (not config.sources, "sources", "there is no source, so nothing is watched; add [[sources]]"),
         (not config.sinks, "sinks", "there is no sink, so incidents are stored and nobody is alerted; add [[sinks]]"),
@@ -217,21 +214,10 @@ def _notices(config: Config) -> Iterator[CheckFinding]:
             "every route has matchers, so what fits none is stored and nobody is alerted; end with one without",
         ),
     )
-    whose = f"the alerts of {', '.join(people)}"
-    leads = f"links in {whose} lead to {config.http.listen}" if config.http.address else f"{whose} have no links"
-    pages = (
-        (people and config.http.listen and config.http.base_url is None, "http", f"{leads}; set http.base_url"),
-        (
-            config.http.listen and open_,
-            "http.base_url",
-            "pages are for visitors on this host, and a proxy that adds no X-Forwarded-For makes all of them such; "
-            "set http.token",
-        ),
-    )
     yield from (CheckFinding("notice", key, message) for holds, key, message in notes if holds)
     yield from _labels(config)
     yield from _unheard(config)
-    yield from (CheckFinding("notice", key, message) for holds, key, message in pages if holds)
+    yield from pages(config)
 
 
 def _unheard(config: Config) -> Iterator[CheckFinding]:
@@ -375,7 +361,7 @@ def _credentials(config: Config) -> Iterator[tuple[str, Credential]]:
             yield path, value
         elif isinstance(value, BaseModel):
             for name, inner in value:
-                yield from walk(f"{path}.{name}", inner)
+                yield from walk(f"{path}.{name.rstrip('_')}", inner)
         elif isinstance(value, Mapping):
             for name, inner in value.items():
                 yield from walk(f"{path}.{name}", inner)
@@ -383,7 +369,7 @@ def _credentials(config: Config) -> Iterator[tuple[str, Credential]]:
             for index, inner in enumerate(value):
                 yield from walk(f"{path}[{index}]", inner)
 
-    for table in ("monitor", "sources", "sinks", "verify", "actions", "inventory"):
+    for table in ("monitor", "http", "console", "sources", "sinks", "verify", "actions", "inventory"):
         yield from walk(table, getattr(config, table))
 
 

@@ -27,8 +27,8 @@ def weaknesses(config: Config) -> Iterator[tuple[str, str]]:
         if not loopback(host):
             yield (
                 "http.listen",
-                f"whoever reaches {config.http.listen} reads incidents and metrics without a log-in; listen on "
-                "127.0.0.1, or let only a proxy that asks for one reach it",
+                f"whoever reaches {config.http.listen} reads metrics without a log-in, and on the way what pages show; "
+                "listen on 127.0.0.1, behind a proxy with TLS",
             )
     yield from _open_doors(config)
     yield from _open_files(config)

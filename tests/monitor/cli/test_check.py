@@ -35,6 +35,7 @@ def logs(config: Path) -> None:
 
 def test_a_good_configuration(monitor: Command, config: Path) -> None:
     logs(config)
+    config.write_text(config.read_text().replace("[http]\n", '[http]\nbase_url = "http://localhost:9321"\n'))
     answer = monitor("check", env={"HOOK_URL": "https://hook.example.org/x"})
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "ok: 1 sources, 2 sinks\n", "")
 
@@ -326,7 +327,7 @@ def test_a_certificate_that_cannot_be_used_is_told_before_the_start(monitor: Com
             'private_key = "env:NET_KEY"\n'
         )
     answer = monitor("check", "--format", "json", env={"HOOK_URL": "https://hook.example.org/x", "NET_KEY": "no key"})
-    assert kinds(answer) == {"environment": ["sources[1].certificate"]}
+    assert kinds(answer)["environment"] == ["sources[1].certificate"]
     assert "none.pem with its private_key: No such file" in answer.stdout
 
 
@@ -356,7 +357,7 @@ def test_what_keeps_an_action_from_running_is_told_before_it_is_needed(monitor: 
     assert answer.returncode == 1
     found = kinds(answer)
     assert found["environment"] == ["actions[0].command", "actions[1].credential"]
-    assert found["notice"] == ["verify.providers"]
+    assert found["notice"] == ["http", "verify.providers"]
     (config.parent / "none").write_text("x")  # beside the configuration, wherever the command is called
     tool.chmod(0o755)
     answer = monitor("check", "--format", "json", env={"HOOK_URL": "https://hook.example.org/x"})

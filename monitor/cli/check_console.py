@@ -1,0 +1,52 @@
+"""What `monitor check` says of the pages: whether alerts lead to them, and who may sign in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from monitor.common.http import in_the_clear
+from monitor.machine.finding import CheckFinding
+
+if TYPE_CHECKING:
+    from monitor.config.config import Config
+
+__all__ = ["pages"]
+
+
+def pages(config: Config) -> Iterator[CheckFinding]:
+    """Notices."""
+    http, console = config.http, config.console
+    base = http.base_url or ""
+    open_ = http.token is None and not console.asks and base != "" and not _here(base)
+    sinks = [sink.name for sink in config.sinks if sink.type != "console"]
+    whose = f"the alerts of {', '.join(sinks)}"
+    leads = f"links in {whose} lead to {http.listen}, on this host" if http.address else f"{whose} have no links"
+    named = bool(console.people or console.groups) and not console.asks and not http.listen.startswith("unix:")
+    notes = (
+        (sinks and http.listen and not base, "http", f"{leads}; set http.base_url"),
+        (
+            http.listen and open_,
+            "http.base_url",
+            "pages are for visitors on this host, and a proxy that adds no X-Forwarded-For makes all of them such; "
+            "set http.token, or let people sign in ([console])",
+        ),
+        (console.asks and not http.listen, "console", "http.listen is empty, so nobody can sign in"),
+        (named, "console", "people or groups are named, and nobody can sign in: set sign_in, proxy or openid"),
+        (
+            console.asks and in_the_clear(base),
+            "http.base_url",
+            "passwords would go over the network unencrypted: put a proxy with TLS in front, and say https",
+        ),
+        (
+            console.openid is not None and console.openid.others is not None and not console.groups,
+            "console.openid.others",
+            f"whoever has an account at the issuer comes in as {console.openid and console.openid.others}",
+        ),
+    )
+    yield from (CheckFinding("notice", key, message) for holds, key, message in notes if holds)
+
+
+def _here(base: str) -> bool:
+    return urlsplit(base).hostname in ("localhost", "127.0.0.1", "::1")
