@@ -34,6 +34,8 @@ write_back = "dry-run"
 name = "env"
 type = "dotenv"
 path = [".env"]
+[console]
+sign_in = true
 [runbook]
 start_at = "low"
 [[actions]]

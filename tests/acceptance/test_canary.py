@@ -12,7 +12,7 @@ import re
 import secrets
 import shutil
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -32,6 +32,7 @@ from tests.fakes.forks import Forks
 from tests.fakes.github import commit
 from tests.fakes.peer import test_of, ways
 from tests.fakes.repository import Repository
+from tests.fakes.visitors import form_in
 
 ROOT = Path(__file__).parents[2]
 
@@ -126,7 +127,10 @@ async def test_no_secret_leaves_the_process(tmp_path: Path, search: Search, fork
             history.commit({"app.log": (logs / "app.log").read_bytes()}, canaries[0].text, GIT_AUTHOR_NAME=names[0])
             history.git("branch", names[0])
             history.write({f"{names[1]}.log": (logs / "app.log").read_bytes()})
-            outputs = await http(monitor, session, canaries, receivers)
+            arguments = ["users", "add", "ada", "--role", "admin"]
+            code, made = await command(tmp_path, monitor, forks, arguments, passwords(canaries)[0])
+            assert code == 0, made
+            outputs = await http(monitor, session, canaries, receivers) | {"users": made}
             await until(lambda: len(acted(tmp_path)) > len(canaries) // 4, 120, lambda: str(acted(tmp_path)))
             one = next(incident["id"] for payload in receivers.hook.payloads for incident in payload["incidents"])
             for path, calls in invocations(canaries, lambda: one).items():
@@ -222,13 +226,27 @@ async def http(
 ) -> dict[str, bytes]:
     """Every answer of the daemon's own server, with headers; also to questions that quote a secret."""
     answers: dict[str, bytes] = {}
+    signed_in: dict[str, str] = {}
 
-    async def get(path: str) -> str:
-        async with session.get(f"{monitor.address}{path}") as answer:
+    async def get(path: str, status: int = 200) -> str:
+        async with session.get(f"{monitor.address}{path}", headers=signed_in) as answer:
             body = await answer.read()
             answers[f"GET {path[:24]} {len(answers)}"] = str(answer.headers).encode() + body
+            assert answer.status in (status, 404, 400), path
             return body.decode()
 
+    async def post(path: str, status: int, **fields: str) -> str:
+        headers = {"Origin": str(monitor.address), "Accept": "text/html", **signed_in}
+        url = f"{monitor.address}{path}"
+        async with session.post(url, data=fields, headers=headers, allow_redirects=False) as answer:
+            body = await answer.read()
+            answers[f"POST {path} {len(answers)}"] = str(answer.headers).encode() + body
+            assert answer.status == status, path
+            if "session" in answer.cookies:
+                signed_in["Cookie"] = f"session={answer.cookies['session'].value}"
+            return body.decode()
+
+    await sign_in(canaries, get, post)
     for path in ("/metrics", "/status", "/healthz", "/readyz", "/", "/nothing", "/sinks", "/overview"):
         await get(path)
     for listing, link in (("/sources", r'href="(/sources/[\w.-]+)"'), ("/outbox", r'href="(/outbox/\w+)"')):
@@ -263,6 +281,27 @@ async def http(
         async with session.post(f"{monitor.address}/hooks/github", data=body, headers=headers) as answer:
             answers[f"hook {len(answers)}"] = await answer.read()
     return answers
+
+
+async def sign_in(
+    canaries: list[Canary], get: Callable[..., Awaitable[str]], post: Callable[..., Awaitable[str]]
+) -> None:
+    """As ada, whose password is a secret like others, and after all that can be mistyped."""
+    password, *others = (value.decode() for value in passwords(canaries))
+    for name in ("ada", password, f"{others[0]} x"):
+        await post("/sign-in", 401, name=name, password=others[0], next=f"https://{others[0]}.example/")
+    await post("/sign-in", 400, name="ada", password=f"{others[0]}{'x' * 4000}")
+    await post("/sign-in", 303, name="ada", password=password)
+    form = form_in(await get("/account"))
+    for given, fresh in ((others[0], others[0]), (password, "short"), (password, others[0])):
+        await post("/account/password", 400, password=given, fresh=fresh, again=others[1], **form)
+    await post("/account/sessions", 403, form=others[0], once=others[0])
+    await get(f"/sign-in/openid?next={others[0]}", 404)
+
+
+def passwords(canaries: list[Canary]) -> list[bytes]:
+    """Secrets that can be passwords."""
+    return [value for canary in canaries for value in canary.secrets if value.isalnum() and 20 <= len(value) <= 200][:3]
 
 
 async def command(
