@@ -15,6 +15,7 @@ import pwd
 import secrets
 import socket
 import struct
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
@@ -42,6 +43,9 @@ log = structlog.get_logger(__name__)
 
 SIGN_IN = "/sign-in"  # and what is below it
 _COOKIE = "session"
+_PATIENCE = 3.0  # seconds for the database
+_GRACE = 900.0  # seconds
+_REMEMBERED = 1000  # sessions
 _LENGTH = 43  # characters of 256 bits, urlsafe
 _BROWSERS = ("Firefox", "Edg", "OPR", "Chrome", "Safari", "curl")
 _SYSTEMS = ("Android", "iPhone", "iPad", "Windows", "Mac OS", "Linux")
@@ -68,6 +72,7 @@ class Reception:
         self.guesses = Guesses()
         self._key = hmac.digest(store.secret or secrets.token_bytes(32), b"exposure monitor: forms", "sha256")
         self._using: set[asyncio.Task[None]] = set()
+        self._lately: dict[str, tuple[SignedIn, float]] = {}  # the one that was looked at last stands last
         self._told: str | None = None  # why the proxy's secret could not be read
 
     @property
@@ -154,7 +159,7 @@ class Reception:
         settings, held = self.settings, request.cookies.get(_cookie(request), "")
         if len(held) != _LENGTH:
             return None
-        known = await self.store.sessions.find(_stored(held), settings.idle)
+        known = await self._find(_stored(held), settings.idle)
         if known is None or not (settings.sign_in if known.way == "password" else settings.openid):
             return None
         who = settings.person(known.user, known.role)
@@ -166,6 +171,24 @@ class Reception:
             self._using.add(task)
             task.add_done_callback(self._using.discard)
         return Visitor(who.name, who.role, form=self.seal("session", held), signed_in=True)
+
+    async def _find(self, id_: str, idle: float) -> SignedIn | None:
+        """While the database cannot be read, who was signed in a moment ago sees what still holds: nothing can be
+        changed then. Raises StoreError for others."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                known = await self.store.sessions.find(id_, idle)
+        except (StoreError, TimeoutError) as error:
+            seen = self._lately.get(id_)
+            if seen is not None and time.monotonic() - seen[1] < _GRACE:
+                return seen[0]
+            raise StoreError("the database cannot be read") from error
+        self._lately.pop(id_, None)
+        if known is not None:
+            self._lately[id_] = (known, time.monotonic())
+            while len(self._lately) > _REMEMBERED:
+                self._lately.pop(next(iter(self._lately)))
+        return known
 
     async def _use(self, id_: str) -> None:
         try:

@@ -109,15 +109,26 @@ async def test_the_database_has_no_session_that_could_be_used(tmp_path: Path) ->
         await browser.get("/account", 303, Cookie=f"session={mine.id[:43]}")
 
 
-async def test_a_database_that_cannot_be_read_signs_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_database_that_cannot_be_read_signs_nobody_out_and_nobody_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def gone(*_: object) -> None:
         raise StoreError("the database is gone")
 
-    async with signing(tmp_path) as made, made.signed_in() as browser:
+    async with signing(tmp_path) as made, made.signed_in() as ana, made.browser() as stranger:
+        await ana.get("/keys")
         with monkeypatch.context() as patch:
             patch.setattr(made.store.sessions, "find", gone)
-            await browser.get("/account", 503)
-        await browser.get("/account")
+            assert "ana</a> · responder" in await ana.get("/keys")
+            await stranger.get("/keys", 503, Cookie=f"session={'x' * 43}")
+            patch.setattr("monitor.web.console.sessions._GRACE", 0.0)
+            await ana.get("/keys", 503)
+        await ana.get("/keys")
+        # Who has signed out meanwhile is remembered no longer.
+        await made.store.sessions.revoke("ana", "password", actor="root")
+        await ana.get("/keys", 303)
+        monkeypatch.setattr(made.store.sessions, "find", gone)
+        await ana.get("/keys", 503)
 
 
 # A proxy
