@@ -11,7 +11,7 @@ from monitor.accounts.passwords import check, hashed, weak
 from monitor.web.console.context import ConsoleContext
 from monitor.web.console.origin import address_of
 from monitor.web.console.pages import page
-from monitor.web.console.sessions import SESSION, OpenSession, Reception
+from monitor.web.console.sessions import SESSION, OpenSession, Reception, patient
 from monitor.web.console.visitor import posted, visitor
 
 __all__ = ["routes"]
@@ -29,9 +29,9 @@ def routes(console: ConsoleContext) -> list[web.RouteDef]:
         return []
     mine = _Account(console.reception)
     return [
-        web.get("/account", mine.show),
-        web.post("/account/password", mine.change),
-        web.post("/account/sessions", mine.end),
+        web.get("/account", patient(mine.show)),
+        web.post("/account/password", patient(mine.change)),
+        web.post("/account/sessions", patient(mine.end)),
     ]
 
 

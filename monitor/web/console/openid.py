@@ -20,7 +20,7 @@ from monitor.common.http import RemoteError
 from monitor.web.console.context import ConsoleContext
 from monitor.web.console.origin import BASE, address_of, local_path, secure
 from monitor.web.console.pages import page
-from monitor.web.console.sessions import SIGN_IN, Reception
+from monitor.web.console.sessions import SIGN_IN, Reception, patient
 
 __all__ = ["routes"]
 
@@ -37,7 +37,7 @@ def routes(console: ConsoleContext) -> list[web.RouteDef]:
     if console.reception is None or console.reception.http is None:
         return []
     shown = _OpenId(console.reception, OpenIdClient(console.reception.http))
-    return [web.get(_START, shown.begin), web.get(_RETURN, shown.finish)]
+    return [web.get(_START, shown.begin), web.get(_RETURN, patient(shown.finish))]
 
 
 class _OpenId:

@@ -16,7 +16,7 @@ import secrets
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
@@ -37,13 +37,13 @@ from monitor.web.console.origin import address_of, by_a_browser, local_path, pee
 from monitor.web.console.static import FOLDER
 from monitor.web.console.visitor import VISITOR, Visitor
 
-__all__ = ["SESSION", "SIGN_IN", "OpenSession", "Reception"]
+__all__ = ["SESSION", "SIGN_IN", "OpenSession", "Reception", "patient"]
 
 log = structlog.get_logger(__name__)
 
 SIGN_IN = "/sign-in"  # and what is below it
 _COOKIE = "session"
-_PATIENCE = 3.0  # seconds for the database
+_PATIENCE, _LONGEST = 3.0, 20.0  # seconds for a look into the database; for an answer that needs it
 _GRACE = 900.0  # seconds
 _REMEMBERED = 1000  # sessions
 _LENGTH = 43  # characters of 256 bits, urlsafe
@@ -61,6 +61,23 @@ class OpenSession:
 
 
 SESSION = web.RequestKey("session", OpenSession)
+
+
+_Answering = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def patient(handler: _Answering) -> _Answering:
+    """It says so when the database does not answer: that waits for a disk or a server to come back."""
+
+    async def answering(request: web.Request) -> web.StreamResponse:
+        try:
+            async with asyncio.timeout(_LONGEST):
+                return await handler(request)
+        except (StoreError, TimeoutError):
+            text = "the state database does not answer; what was sent may still be done. Try again in a minute\n"
+            raise web.HTTPServiceUnavailable(text=text, headers={"Retry-After": "30"}) from None
+
+    return answering
 
 
 class Reception:
@@ -139,6 +156,7 @@ class Reception:
         mine = request.get(SESSION)
         if mine is not None:
             await self.store.sessions.end(mine.known.id)
+            self._lately.pop(mine.known.id, None)
         answer.del_cookie(_cookie(request), path="/", secure=secure(request), httponly=True, samesite="Lax")
 
     async def still(self, request: web.Request) -> bool:

@@ -15,7 +15,7 @@ from monitor.store.users import User
 from monitor.web.console.context import ConsoleContext
 from monitor.web.console.origin import address_of, local_path
 from monitor.web.console.pages import page
-from monitor.web.console.sessions import Reception
+from monitor.web.console.sessions import Reception, patient
 from monitor.web.console.visitor import form_of, posted, visitor
 
 __all__ = ["routes"]
@@ -33,8 +33,8 @@ def routes(console: ConsoleContext) -> list[web.RouteDef]:
     shown = _SignIn(console.reception)
     return [
         web.get("/sign-in", shown.show),
-        web.post("/sign-in", shown.enter),
-        web.post("/sign-out", shown.leave),
+        web.post("/sign-in", patient(shown.enter)),
+        web.post("/sign-out", patient(shown.leave)),
     ]
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from monitor.accounts.settings import SignInConfig
 from monitor.common.credential import Credential
+from monitor.store import StoreError
 from monitor.web.console.visitor import Visitor
 from tests.fakes.visitors import PASSWORD, form_in, signing
 
@@ -235,3 +236,18 @@ async def test_turned_off_by_a_reload_its_sessions_are_worth_nothing(tmp_path: P
         made.settings = SignInConfig()
         assert "/account" not in await browser.get("/incidents")
         await browser.sign_in("ana", status=403)
+
+
+async def test_a_database_that_does_not_answer_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    async def broken(*_: object, **__: object) -> None:
+        raise StoreError("it is locked")
+
+    async with signing(tmp_path) as made, made.signed_in() as browser:
+        monkeypatch.setattr(made.store.sessions, "begin", broken)
+        assert "does not answer" in await browser.sign_in("ana", status=503)
+        monkeypatch.setattr("monitor.web.console.sessions._LONGEST", 0.3)
+        monkeypatch.setattr(made.store.sessions, "end", never)
+        await browser.form("/account", "/sign-out", {}, 503)
