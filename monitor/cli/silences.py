@@ -23,13 +23,13 @@ from monitor.cli.common import (
     with_store,
 )
 from monitor.cli.kit import FormatOption, emit_list, emit_one, spoken
-from monitor.common.wording import moment, stamp
+from monitor.common.wording import moment
 
 if TYPE_CHECKING:
     from monitor.config.config import Config
     from monitor.domain.incidents import Incident
     from monitor.routing.routes import Silence
-    from monitor.store.silences import Hushed, SilenceRule
+    from monitor.store.silences import SilenceRule
 
 app = command_app(
     no_args_is_help=True,
@@ -49,14 +49,16 @@ def list_silences(
     form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
+    from monitor.report.silenced import rule_row, silence_rows
+
     settings = read_config(config, store_only="look")
     if over:
-        rows = [_row(rule) for rule in with_store(settings, lambda store: store.silences.over(), missing=lambda: [])]
+        rows = [
+            rule_row(rule) for rule in with_store(settings, lambda store: store.silences.over(), missing=lambda: [])
+        ]
     else:
         rules, single = with_store(settings, lambda store: store.silences.list(), missing=lambda: ([], []))
-        now = time.time()
-        configured = [one for one in settings.silences if one.ends is None or one.ends.timestamp() > now]
-        rows = [*map(_one_configured, configured), *map(_row, rules), *map(_hushed, single)]
+        rows = silence_rows(settings.silences, rules, single, time.time())
     columns = (
         "id",
         ("silenced", lambda row: row["matchers"] or f"incident {row['incident']}"),
@@ -84,6 +86,7 @@ def add(
     form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
+    from monitor.report.silenced import rule_row
     from monitor.routing.match import Matcher
 
     seconds = lasting("--for", duration)
@@ -113,7 +116,7 @@ def add(
     )
 
     said = f"{rule.id} silences {printable(', '.join(rule.matchers))} until {moment(rule.ends)}"
-    emit_one(_row(rule), form, lambda _row: [said])
+    emit_one(rule_row(rule), form, lambda _row: [said])
 
 
 @app.command(
@@ -136,14 +139,14 @@ def end(
 def holding(settings: Config, rules: Sequence[SilenceRule], incident: Incident) -> list[dict[str, Any]]:
     """The silences by what incidents are that hold this one back now, as `list` has them, with `places`: how many of
     its newest ten they take, and `of`."""
-    from monitor.routing.routes import labels
+    from monitor.report.routed import places_of
+    from monitor.report.silenced import configured_row, rule_row
     from monitor.store.silences import silence_of
 
     now = time.time()
-    seen = dict.fromkeys((one.source, one.path, one.host or "", one.service or "") for one in incident.locations)
-    places = [labels(incident, *place) for place in list(seen)[:10]]
-    known: list[tuple[Silence, dict[str, Any]]] = [(one, _one_configured(one)) for one in settings.silences]
-    known += [(silence_of(rule), _row(rule)) for rule in rules]
+    places = places_of(incident)
+    known: list[tuple[Silence, dict[str, Any]]] = [(one, configured_row(one)) for one in settings.silences]
+    known += [(silence_of(rule), rule_row(rule)) for rule in rules]
     found = []
     for silence, row in known:
         if count := sum(silence.until(place, now) is not None for place in places):
@@ -161,49 +164,6 @@ def in_words(row: Mapping[str, Any]) -> str:
     return printable(f"{end} by {which}, {', '.join(row['matchers'])}{where}{why}{ends}")
 
 
-def _row(rule: SilenceRule) -> dict[str, Any]:
-    return {
-        "id": rule.id,
-        "matchers": list(rule.matchers),
-        "incident": None,
-        "starts": stamp(rule.starts),
-        "ends": stamp(rule.ends),
-        "by": rule.by,
-        "reason": rule.reason,
-        "ended_by": rule.ended_by,
-        "ended_why": rule.ended_why,
-    }
-
-
 def _ending(row: Mapping[str, Any]) -> str:
     why = f": {row['ended_why']}" if row["ended_why"] else ""
     return f"; ended by {row['ended_by']}{why}" if row["ended_by"] is not None else ""
-
-
-def _hushed(one: Hushed) -> dict[str, Any]:
-    when = {"starts": stamp(one.starts), "ends": stamp(one.until)}
-    return _blank() | when | {"incident": one.incident, "by": one.by, "reason": one.reason}
-
-
-def _one_configured(silence: Silence) -> dict[str, Any]:
-    return _blank() | {
-        "matchers": [str(matcher) for matcher in silence.matchers],
-        "starts": stamp(silence.starts.timestamp()) if silence.starts else None,
-        "ends": stamp(silence.ends.timestamp()) if silence.ends else None,
-        "by": silence.author or "the configuration",
-        "reason": silence.comment,
-    }
-
-
-def _blank() -> dict[str, Any]:
-    return {
-        "id": None,
-        "matchers": [],
-        "incident": None,
-        "starts": None,
-        "ends": None,
-        "by": None,
-        "reason": "",
-        "ended_by": None,
-        "ended_why": None,
-    }

@@ -3,6 +3,7 @@ until then."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 from collections.abc import Iterable, Sequence
@@ -80,12 +81,18 @@ class Silences(StoreRepository):
         actor: str,
         reason: str,
         starts: float | None = None,
+        once: str = "",
     ) -> SilenceRule:
-        """All that match, for so many seconds from `starts` (None: now). Raises ValueError for what is no matcher."""
+        """All that match, for so many seconds from `starts` (None: now). `once`: what a repeat is known by, which adds
+        nothing; empty: none comes. Raises ValueError for what is no matcher."""
+        id_ = hashlib.sha256(once.encode()).hexdigest()[:8] if once else secrets.token_hex(4)
+        same = tx.connection.execute(select(silence_rules).where(silence_rules.c.id == id_)).first() if once else None
+        if same is not None:
+            return _rule(same)
         parsed = tuple(str(Matcher.parse(text)) for text in matchers)
         begin = tx.now if starts is None else starts
         end = min(begin + seconds, _NO_LATER)
-        rule = SilenceRule(secrets.token_hex(4), parsed, begin, end, clean(actor), clean(reason))
+        rule = SilenceRule(id_, parsed, begin, end, clean(actor), clean(reason))
         row = {"id": rule.id, "matchers": json.dumps(parsed), "starts": begin, "ends": end}
         tx.connection.execute(insert(silence_rules).values(**row, by=rule.by, reason=rule.reason))
         _changed(tx)

@@ -247,7 +247,9 @@ async def http(
             return body.decode()
 
     await sign_in(canaries, get, post)
-    for path in ("/metrics", "/status", "/healthz", "/readyz", "/", "/nothing", "/sinks", "/overview"):
+    for path in ("/metrics", "/status", "/healthz", "/readyz", "/", "/nothing"):
+        await get(path)
+    for path in ("/sinks", "/overview", "/silences", "/routes"):
         await get(path)
     for listing, link in (("/sources", r'href="(/sources/[\w.-]+)"'), ("/outbox", r'href="(/outbox/\w+)"')):
         for path in re.findall(link, await get(listing)):

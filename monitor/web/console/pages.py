@@ -30,6 +30,8 @@ _POLICY = (
 NAV = (
     ("/incidents", "Incidents"),
     ("/overview", "Overview"),
+    ("/silences", "Silences"),
+    ("/routes", "Routes"),
     ("/sources", "Sources"),
     ("/sinks", "Sinks"),
     ("/outbox", "Outbox"),

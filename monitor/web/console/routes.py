@@ -13,7 +13,9 @@ from monitor.web.console import (
     openid,
     outbox,
     overview,
+    routing,
     sign_in,
+    silences,
     sinks,
     sources,
     static,
@@ -25,5 +27,6 @@ __all__ = ["routes"]
 
 def routes(console: ConsoleContext) -> list[web.RouteDef]:
     """Of the console. Order counts: what is named goes before what is any id."""
-    files = (incidents, bulk, incident, sources, sinks, outbox, overview, keys, sign_in, openid, account)
+    system = (sources, sinks, outbox, overview, silences, routing)
+    files = (incidents, bulk, incident, *system, keys, sign_in, openid, account)
     return [*(route for file in files for route in file.routes(console)), *console.live.routes(), *static.routes()]
