@@ -14,6 +14,7 @@ from monitor.common.duration import Duration
 from monitor.common.fields import ServerUrl
 from monitor.common.problems import refuse
 from monitor.common.table import Table
+from monitor.common.text import token_like
 
 __all__ = ["OpenIdConfig", "PersonConfig", "ProxyConfig", "SignInConfig", "within"]
 
@@ -44,6 +45,7 @@ def _listed(people: Mapping[str, PersonConfig]) -> Mapping[str, PersonConfig]:
     refuse(
         (not all(user.strip() == user and user.isprintable() and 0 < len(user) <= 128 for user in people),
          "a key is the name that somebody signs in by"),
+        (any(token_like(user) for user in people), "a key looks like a secret, and is the name somebody signs in by"),
         (len(set(folded)) < len(folded), "two keys differ in capital letters only"),
     )  # fmt: skip
     return people

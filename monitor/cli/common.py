@@ -85,6 +85,9 @@ _CONFIDENCES: tuple[Confidence, ...] = get_args(Confidence)
 _SEVERITY_COLOUR = {"critical": "red", "high": "bright_red", "medium": "yellow", "low": "cyan", "info": "blue"}
 
 
+_went_by: Config | None = None  # the configuration that was read last
+
+
 def command_app(**settings: Any) -> typer.Typer:
     """What a command module calls `app`."""
     return typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}, **settings)
@@ -100,7 +103,7 @@ def read_config(
     store_only: Literal["look", "act"] | None = None,
     needs: Collection[str] | None = None,
 ) -> Config:
-    """The configuration. Raises ConfigError, which ends the command with exit code 78.
+    """The configuration; `person` goes by it. Raises ConfigError, which ends the command with exit code 78.
 
     `foreign`: of a command that looks at files of others: not from the current folder unless it is named there, and
     the defaults when no file was named and none is found. `rules_only`: that, and without sources, sinks and routes,
@@ -111,6 +114,24 @@ def read_config(
     TOML at all, it goes by what was last in force.
     `needs`: the tables that the command goes by (beside `store_only`); mistakes in others do not matter.
     """
+    global _went_by
+    _went_by = _config(
+        path, rules_only=rules_only, foreign=foreign, enter=enter, quiet=quiet, store_only=store_only, needs=needs
+    )
+    return _went_by
+
+
+def _config(
+    path: Path | None,
+    *,
+    rules_only: bool,
+    foreign: bool,
+    enter: bool,
+    quiet: bool,
+    store_only: Literal["look", "act"] | None,
+    needs: Collection[str] | None,
+) -> Config:
+    """As `read_config`."""
     from monitor.common.problems import Problem
     from monitor.config.config import Config, load
 
@@ -285,7 +306,8 @@ def since_when(option: str, text: str | None) -> float | None:
 
 def person() -> str:
     """Who types, for the history and for approvals: by the account, as anybody can set $USER; behind sudo who called
-    it, where root or the service's own user runs: both can be anybody anyway, as the state is theirs."""
+    it, where root or the service's own user runs: both can be anybody anyway, as the state is theirs. Under the name
+    that [console.people] of the configuration gives them, as all ways are to agree on who did what."""
     import pwd
 
     number = os.getuid()
@@ -294,7 +316,9 @@ def person() -> str:
     except KeyError:
         name = str(number)
     trusted = number == 0 or name == "exposure-monitor"  # whom packages and the unit make
-    return os.environ.get("SUDO_USER", name) if trusted else name
+    name = os.environ.get("SUDO_USER", name) if trusted else name
+    known = _went_by.console.person(name, "viewer") if _went_by is not None else None
+    return known.name if known is not None else name
 
 
 def private(what: str) -> str:

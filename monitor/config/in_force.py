@@ -28,7 +28,7 @@ __all__ = ["keep", "last", "where_it_was"]
 log = structlog.get_logger(__name__)
 
 _FILE = "config.json"
-_LEFT_OUT = {"console", "sources", "inventory", "verify", "audit", "rotation", "waivers", "retention"}
+_LEFT_OUT = {"sources", "inventory", "verify", "audit", "rotation", "waivers", "retention"}
 _SENT = {"headers", "json", "form", "auth", "parts"}  # of an action
 
 
@@ -46,6 +46,8 @@ def keep(config: Config, redact: Callable[[str], str]) -> None:
         return redact(value) if isinstance(value, str) else value
 
     tables = {name: table for name, table in config.raw.items() if name not in _LEFT_OUT}
+    if "console" in tables:  # by what name commands note who types
+        tables["console"] = {"people": tables["console"].get("people", {})}
     if "actions" in tables:
         tables["actions"] = [_named(action) for action in tables["actions"]]
     path = config.state_dir / _FILE

@@ -242,8 +242,8 @@ async def http(
             body = await answer.read()
             answers[f"POST {path} {len(answers)}"] = str(answer.headers).encode() + body
             assert answer.status == status, path
-            if "session" in answer.cookies:
-                signed_in["Cookie"] = f"session={answer.cookies['session'].value}"
+            if "monitor_session" in answer.cookies:
+                signed_in["Cookie"] = f"monitor_session={answer.cookies['monitor_session'].value}"
             return body.decode()
 
     await sign_in(canaries, get, post)

@@ -96,8 +96,8 @@ async def test_somebody_signs_in_by_it_and_another_is_refused(
             # A code is used once, and only by who began.
             async with aiohttp.ClientSession(cookie_jar=jar) as session:
                 back = await signed_in_there(session, await begun(browser), "ada")
-            held = browser.cookies["__Host-openid"]
+            held = browser.cookies["__Host-monitor_openid"]
             answer, _ = await browser.ask("GET", back)
             assert answer.status == 303
-            answer, text = await browser.ask("GET", back, headers={"Cookie": f"__Host-openid={held}"})
+            answer, text = await browser.ask("GET", back, headers={"Cookie": f"__Host-monitor_openid={held}"})
             assert (answer.status, "takes the code" in text) == (403, True)

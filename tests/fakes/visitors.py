@@ -144,7 +144,7 @@ async def signing(
         store.procedure = Procedure(None, book=runbook.load)
         made = Signing(store, table)
         made.reception = console.Reception(store, lambda: made.settings, http := Http())
-        links, live = Links(console="", runbooks="/runbooks"), console.LiveUpdates(store)
+        links, live = Links(console="", runbooks="/runbooks"), console.LiveUpdates(store, made.reception.still)
         context = console.ConsoleContext(store, links, masked, nothing, live, tried, made.reception)
         application = web.build(
             Probes(live=dict, ready=dict),

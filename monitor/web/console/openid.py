@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 _START, _RETURN = f"{SIGN_IN}/openid", f"{SIGN_IN}/openid/return"
 _WITHIN = 600  # seconds to sign in there
 _AT_ONCE = 8  # codes that are exchanged at a time
-_COOKIE = "openid"
+_COOKIE = "monitor_openid"
 
 
 def routes(console: ConsoleContext) -> list[web.RouteDef]:

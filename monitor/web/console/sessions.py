@@ -42,7 +42,7 @@ __all__ = ["SESSION", "SIGN_IN", "OpenSession", "Reception", "patient"]
 log = structlog.get_logger(__name__)
 
 SIGN_IN = "/sign-in"  # and what is below it
-_COOKIE = "session"
+_COOKIE = "monitor_session"  # hosts share theirs between ports
 _PATIENCE, _LONGEST = 3.0, 20.0  # seconds for a look into the database; for an answer that needs it
 _GRACE = 900.0  # seconds
 _REMEMBERED = 1000  # sessions
@@ -108,7 +108,7 @@ class Reception:
     async def knows(self, request: web.Request) -> bool:
         """Raises HTTPServiceUnavailable where the database cannot be read."""
         try:
-            who = self._peer(request) or await self._by_proxy(request) or await self._by_session(request)
+            who = await self._who(request)
         except StoreError:
             text = "the state database cannot be read, so nobody knows who you are: try again in a minute\n"
             raise web.HTTPServiceUnavailable(text=text, headers={"Retry-After": "10"}) from None
@@ -117,6 +117,9 @@ class Reception:
         elif self.asks:
             request[VISITOR] = Visitor(may_sign_in=True)
         return who is not None
+
+    async def _who(self, request: web.Request) -> Visitor | None:
+        return self._peer(request) or await self._by_proxy(request) or await self._by_session(request)
 
     def ask(self, request: web.Request) -> web.StreamResponse:
         if "text/html" not in request.headers.get("Accept", ""):
@@ -244,8 +247,9 @@ class Reception:
         return len(sent) == 1 and same(sent[0], wanted)
 
     def _peer(self, request: web.Request) -> Visitor | None:
-        """A command on this host, never a browser behind a proxy that connects here: that would be the proxy's user."""
-        if peer_of(request) is not None or request.transport is None or by_a_browser(request.headers):
+        """A command on this host, where nobody signs in. Never a browser behind a proxy that connects here: that would
+        be the proxy's user."""
+        if self.asks or peer_of(request) is not None or request.transport is None or by_a_browser(request.headers):
             return None
         connection = request.transport.get_extra_info("socket")
         if connection is None or connection.family != socket.AF_UNIX:

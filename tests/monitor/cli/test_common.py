@@ -196,3 +196,12 @@ def test_behind_sudo_acts_who_called_it_where_that_can_be_known(monkeypatch: pyt
     monkeypatch.setattr(os, "getuid", lambda: 997)
     monkeypatch.delenv("SUDO_USER")
     assert common.person() == "exposure-monitor"
+
+
+def test_who_acts_goes_by_the_name_that_the_configuration_gives_them(monitor: Command, config: Path) -> None:
+    me = pwd.getpwuid(os.getuid()).pw_name
+    with config.open("a") as file:
+        file.write(f'[console.people]\n{me} = {{ name = "ada.l" }}\n')
+    assert monitor("users", "add", "bob", stdin="correct horse battery").returncode == 0
+    [entry] = json.loads(monitor("users", "list", "--history", "--format", "json").stdout)
+    assert entry["by"] == "ada.l"

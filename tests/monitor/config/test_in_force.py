@@ -128,3 +128,17 @@ def test_the_example_comes_back(tmp_path: Path) -> None:
     found = last(file)
     assert found is not None
     assert (found.sinks, found.policy) == (config.sinks, config.policy)
+
+
+def test_of_who_signs_in_their_names_are_kept_and_no_reference(file: Path, tmp_path: Path) -> None:
+    file.write_text(
+        TEXT + '[console]\nsign_in = true\n[console.people]\nada = { name = "ada.l" }\n'
+        '[console.proxy]\nuser = "X-User"\nfrom = ["10.0.0.5"]\nsecret = "env:PROXY_SECRET"\n'
+    )
+    keep(load(file), str)
+    assert "PROXY_SECRET" not in (tmp_path / "state/config.json").read_text()
+    file.write_text(TEXT + "[[routes")
+    kept = last(file)
+    assert kept is not None
+    assert kept.console.people["ada"].name == "ada.l"
+    assert not kept.console.asks

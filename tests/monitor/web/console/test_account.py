@@ -10,7 +10,7 @@ FRESH = "another horse, another battery"
 async def test_the_password_is_changed_by_who_knows_it_and_other_sessions_end(tmp_path: Path) -> None:
     async with signing(tmp_path) as made, made.signed_in() as ana, made.browser() as phone:
         await phone.sign_in("ana")
-        before = ana.cookies["session"]
+        before = ana.cookies["monitor_session"]
         fields = {"password": PASSWORD, "fresh": FRESH, "again": FRESH}
         for change, said in (
             ({"password": "wrong"}, "That is not your present password"),
@@ -20,8 +20,8 @@ async def test_the_password_is_changed_by_who_knows_it_and_other_sessions_end(tm
             assert said in await ana.form("/account", "/account/password", fields | change, 400)
         assert await ana.form("/account", "/account/password", fields) == "/account?done=password"
         assert "your other sessions have ended" in await ana.get("/account?done=password")
-        assert ana.cookies["session"] != before
-        await ana.get("/account", 303, Cookie=f"session={before}")
+        assert ana.cookies["monitor_session"] != before
+        await ana.get("/account", 303, Cookie=f"monitor_session={before}")
         await phone.get("/account", 303)
         await phone.sign_in("ana", status=401)
         await phone.sign_in("ana", FRESH)

@@ -51,18 +51,18 @@ async def test_somebody_comes_back_signed_in_to_the_page_asked_for(
         assert 'href="/sign-in/openid?next=%2Faccount"' in page
         assert 'name="password"' not in page
         back = await begun(there, browser)
-        held = browser.cookies["__Host-openid"]
+        held = browser.cookies["__Host-monitor_openid"]
         answer, _ = await browser.ask("GET", back)
         assert (answer.status, answer.headers["Location"]) == (303, "/account")
-        assert set(browser.cookies) == {"__Host-session"}
+        assert set(browser.cookies) == {"__Host-monitor_session"}
         page = await browser.get("/account")
         assert "ada</a> · admin" in page
         assert 'name="password"' not in page
         [mine] = await made.store.sessions.of("ada@example.org", "openid", 60)
         # Once more: neither the browser nor the issuer knows of it.
         await browser.get(back, 400)
-        await browser.get(back, 403, Cookie=f"__Host-openid={held}")
-        for value in (SECRET, held, browser.cookies["__Host-session"]):
+        await browser.get(back, 403, Cookie=f"__Host-monitor_openid={held}")
+        for value in (SECRET, held, browser.cookies["__Host-monitor_session"]):
             assert value not in caplog.text
         assert mine.role is None
 
@@ -105,9 +105,9 @@ async def test_a_sign_in_that_was_begun_in_another_browser_is_refused(tmp_path: 
         await ada.get(back, 400)  # a link of eve's, by which ada would be eve
         await begun(there, ada)
         await ada.get(back, 403)
-        forged = eve.cookies["__Host-openid"].partition(".")[0]
-        await ada.get(back, 400, Cookie=f"__Host-openid={forged}.{'0' * 64}")
-        await ada.get(back, 400, Cookie="__Host-openid=é")
+        forged = eve.cookies["__Host-monitor_openid"].partition(".")[0]
+        await ada.get(back, 400, Cookie=f"__Host-monitor_openid={forged}.{'0' * 64}")
+        await ada.get(back, 400, Cookie="__Host-monitor_openid=é")
 
 
 async def test_an_issuer_that_is_away_or_a_secret_that_cannot_be_read_is_said(

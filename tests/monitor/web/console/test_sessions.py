@@ -105,8 +105,8 @@ async def test_another_role_ends_the_sessions_and_a_reload_of_people_counts_at_o
 async def test_the_database_has_no_session_that_could_be_used(tmp_path: Path) -> None:
     async with signing(tmp_path) as made, made.signed_in() as browser:
         [mine] = await made.store.sessions.of("ana", "password", 60)
-        await browser.get("/account", 303, Cookie=f"session={mine.id}")
-        await browser.get("/account", 303, Cookie=f"session={mine.id[:43]}")
+        await browser.get("/account", 303, Cookie=f"monitor_session={mine.id}")
+        await browser.get("/account", 303, Cookie=f"monitor_session={mine.id[:43]}")
 
 
 async def test_a_database_that_cannot_be_read_signs_nobody_out_and_nobody_in(
@@ -120,7 +120,7 @@ async def test_a_database_that_cannot_be_read_signs_nobody_out_and_nobody_in(
         with monkeypatch.context() as patch:
             patch.setattr(made.store.sessions, "find", gone)
             assert "ana</a> · responder" in await ana.get("/keys")
-            await stranger.get("/keys", 503, Cookie=f"session={'x' * 43}")
+            await stranger.get("/keys", 503, Cookie=f"monitor_session={'x' * 43}")
             patch.setattr("monitor.web.console.sessions._GRACE", 0.0)
             await ana.get("/keys", 503)
         await ana.get("/keys")
@@ -189,6 +189,11 @@ async def test_the_user_at_the_socket_is_who_acts(tmp_path: Path) -> None:
         assert await who(command) == f"{me} · admin"
         made.settings = SignInConfig.model_validate({"people": {me: {"name": "ada", "role": "responder"}}})
         assert await who(command) == "ada · responder"
+        form = {"form": made.reception.seal("unix", str(os.geteuid())), "once": "o" * 24}
+        await command.post("/account/sessions", form | {"form": "0" * 64}, 403, Origin="-")
+        assert "with a session" in await command.post("/account/sessions", form, 403, Origin="-")  # the form is taken
+        made.settings = SignInConfig(sign_in=True)  # it may be a proxy that lets people in
+        assert await who(command) == ""
 
 
 @pytest.mark.parametrize(

@@ -53,25 +53,25 @@ async def test_cookies_are_for_this_host_alone_and_no_script(tmp_path: Path) -> 
         await made.user("ana")
         fields = {"name": "ana", "password": PASSWORD}
         answer, _ = await browser.ask("POST", "/sign-in", fields)
-        assert answer.headers["Set-Cookie"].split("=")[0] == "session"
+        assert answer.headers["Set-Cookie"].split("=")[0] == "monitor_session"
         assert {"HttpOnly", "SameSite=Lax", "Path=/"} <= set(answer.headers["Set-Cookie"].split("; "))
         https = {"Host": "monitor.example.org", "Origin": "https://monitor.example.org"}
         answer, _ = await browser.ask("POST", "/sign-in", fields, https)
-        assert answer.headers["Set-Cookie"].split("=")[0] == "__Host-session"
+        assert answer.headers["Set-Cookie"].split("=")[0] == "__Host-monitor_session"
         assert {"HttpOnly", "SameSite=Lax", "Path=/", "Secure"} <= set(answer.headers["Set-Cookie"].split("; "))
         # What was sent in the clear is worth nothing where it is https.
-        held = browser.cookies["session"]
-        await browser.get("/incidents", 303, Host="monitor.example.org", Cookie=f"session={held}")
+        held = browser.cookies["monitor_session"]
+        await browser.get("/incidents", 303, Host="monitor.example.org", Cookie=f"monitor_session={held}")
 
 
 async def test_session_fixation_what_a_browser_had_before_is_nobodys(tmp_path: Path) -> None:
     async with signing(tmp_path) as made, made.browser() as browser:
         await made.user("ana")
         planted = "x" * 43
-        await browser.get("/incidents", 303, Cookie=f"session={planted}")
+        await browser.get("/incidents", 303, Cookie=f"monitor_session={planted}")
         await browser.sign_in("ana")
         [mine] = await made.store.sessions.of("ana", "password", 3600)
-        await browser.get("/incidents", 303, Cookie=f"session={planted}")
+        await browser.get("/incidents", 303, Cookie=f"monitor_session={planted}")
         await browser.sign_in("ana")  # again: another session in its place
         [now] = await made.store.sessions.of("ana", "password", 3600)
         assert now.id != mine.id
@@ -208,7 +208,7 @@ async def test_passwords_names_and_sessions_are_in_no_log(tmp_path: Path, caplog
         await made.user("ana")
         await browser.sign_in("typed-into-the-wrong-field", "typed password here", 401)
         await browser.sign_in("ana")
-        held = browser.cookies["session"]
+        held = browser.cookies["monitor_session"]
         await browser.get("/account")
         await browser.form("/account", "/sign-out", {})
     everything = b"".join(path.read_bytes() for path in tmp_path.iterdir()) + caplog.text.encode()
