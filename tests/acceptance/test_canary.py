@@ -266,6 +266,9 @@ async def http(
         page = await get(f"/incidents/{name}")
         for book in set(re.findall(r'href="(/runbooks/[\w-]+)"', page)):
             await get(book)
+    for name in ids[:9]:
+        for below in ("report", "report.md", "report.svg", f"merge?other={ids[-1]}"):
+            await get(f"/incidents/{name}/{below}")
     value = next(value for canary in canaries for value in canary.secrets if value.isalnum()).decode()
     # The answer may say what was asked, so only what is logged of these is searched, with the rest of stderr.
     for path in (f"/incidents/{value}", f"/runbooks/{value}", f"/{value}", f"/metrics?token={value}"):

@@ -21,7 +21,7 @@ from monitor.web.console.visitor import VISITOR, Role, Visitor
 from monitor.web.health import Probes
 from tests.fakes.console import Pages, masked
 
-__all__ = ["Answered", "Person", "at_pages"]
+__all__ = ["Answered", "Person", "at_pages", "form_for"]
 
 _FORM = re.compile(r'(?s)<form method="post" action="([^"]*)">(.*?)</form>')
 _HIDDEN = re.compile(r'<input type="hidden" name="([^"]*)" value="([^"]*)">')
@@ -42,6 +42,17 @@ class Answered:
         return html.unescape(re.sub("<[^>]+>", "", inside[1])) if inside else ""
 
 
+def form_for(text: str, verb: str, **given: str) -> dict[str, str]:
+    """The fields of the first form on a page for this verb whose hidden fields are the given ones, and under an empty
+    name where it is sent to."""
+    for action, inside in _FORM.findall(text):
+        fields = {name: html.unescape(value) for name, value in _HIDDEN.findall(inside)}
+        same = all(fields.get(name, value) == value for name, value in given.items())
+        if fields.get("verb", action.rsplit("/", 1)[-1]) == verb and same:
+            return fields | given | {"": html.unescape(action)}
+    raise AssertionError(f"no form {verb} {given}")
+
+
 class Person:
     """`pressed`: how many pages they loaded and forms they sent."""
 
@@ -54,14 +65,8 @@ class Person:
             return Answered(answer.status, await answer.text(), answer.url.path_qs)
 
     async def form(self, path: str, verb: str, **given: str) -> dict[str, str]:
-        """The fields of the first form on a page for this verb whose hidden fields are the given ones."""
-        page = await self.get(path)
-        for action, inside in _FORM.findall(page.text):
-            fields = {name: html.unescape(value) for name, value in _HIDDEN.findall(inside)}
-            same = all(fields.get(name, value) == value for name, value in given.items())
-            if fields.get("verb", action.rsplit("/", 1)[-1]) == verb and same:
-                return fields | given | {"": html.unescape(action)}
-        raise AssertionError(f"no form {verb} {given} for {self.name} at {path}")
+        """As `form_for`, of a page."""
+        return form_for((await self.get(path)).text, verb, **given)
 
     async def send(self, fields: dict[str, str]) -> Answered:
         self.pressed += 1
