@@ -49,10 +49,10 @@ class InboundRequest:
     """What somebody asked for in another system about an incident. Done once, from the database. `link`: nobody asked
     for anything; the system only says what it calls it.
 
-    `detail`: the step (claim, done, skip; reopen, where it is not about the incident), the resolution (resolve),
-    seconds (silence; 0 ends it), the name of the action (run), the person (assign), the incident that goes into this
-    one (merge), the runbook (start; with :contain or :replace in this order), seconds and how it is resolved, such as
-    3600:wont_fix (suppress; 0 ends it).
+    `detail`: the step (claim, STEP:over to take it over; done, skip; reopen, where it is not about the incident), the
+    resolution (resolve), seconds (silence; 0 ends it), the name of the action (run), the person (assign), the incident
+    that goes into this one (merge), the runbook (start; with :contain or :replace in this order), seconds and how it is
+    resolved, such as 3600:wont_fix (suppress; 0 ends it).
     """
 
     id: str  # what a repeat is known by

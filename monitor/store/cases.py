@@ -60,17 +60,25 @@ class CaseRepository(StoreRepository):
         held = row is not None and row.until > now
         merged = [RelatedIncident(one, "merged") for one in _merged(connection, known)]
         related = _related(connection, known)
-        total = connection.execute(select(trails.c.entries).where(trails.c.incident == known.id)).scalar() or 0
         return IncidentCase(
             incident=known,
             joined=join(connection, [known], acted=True),
             trail=newest_entries(connection, known.id, entries),
-            entries=total,
+            entries=_turn(connection, known.id),
             silenced=silenced_among(connection, [known.id], now).get(known.id),
             suppressed=Suppression(row.reason, row.by, row.until) if row is not None and held else None,
             related=[*merged, *related][:_SHOWN],
             others=len(merged) + len(related),
         )
+
+    @read_only
+    def turn(self, connection: Connection, incident: str) -> int:
+        """How many entries the history of an incident has, by its id; 0: there is none."""
+        return _turn(connection, incident)
+
+
+def _turn(connection: Connection, incident: str) -> int:
+    return connection.execute(select(trails.c.entries).where(trails.c.incident == incident)).scalar() or 0
 
 
 _WENT = select(merges.c.went).where(any_of(merges.c.into))

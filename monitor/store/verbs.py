@@ -122,13 +122,14 @@ def _step(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> s
     if verb == "skip" and not asked.note:
         raise RunError(f"say why step {asked.detail} is skipped: choose one of the reasons")
     note = "" if verb == "claim" else _note(asked)
+    step, _, over = asked.detail.partition(":")
     before = load_runs(tx.connection, [id_]).get(id_)
     try:
-        run = runs.do(tx, id_, asked.detail, verb, actor=asked.actor, note=note, anyway=False)
+        run = runs.do(tx, id_, step, verb, actor=asked.actor, note=note, anyway=verb == "claim" and over == "over")
     except RunError as error:
-        task = next((task for task in before.tasks if task.id == asked.detail), None) if before else None
+        task = next((task for task in before.tasks if task.id == step), None) if before else None
         raise RunError(f"{error}{_since(task)}") from None
-    return f"step {asked.detail} is {run.task(asked.detail).state}; {run.done} of {len(run.tasks)} done"
+    return f"step {step} is {run.task(step).state}; {run.done} of {len(run.tasks)} done"
 
 
 def _since(task: Task | None) -> str:

@@ -101,7 +101,7 @@ _DETAILS: Mapping[Verb, Callable[[Posted], str]] = {
     "suppress": _suppression,
     "merge": _named("other", _ID),
     "start": _book,
-    "claim": _named("step"),
+    "claim": lambda form: _named("step")(form) + (":over" if form.get("over") else ""),
     "done": _named("step"),
     "skip": _named("step"),
     "run": _named("action"),

@@ -46,6 +46,7 @@ def routes(console: ConsoleContext) -> list[web.RouteDef]:
         web.post("/incidents/{id}/ask", shown.ask),
         web.get("/incidents/{id}/actions/{name}", shown.action),
         web.get("/incidents/{id}/merge", shown.merge),
+        web.get("/incidents/{id}/turn", shown.turn),
         web.get("/incidents/{id}/report", shown.report),
         web.get("/incidents/{id}/report.md", shown.report),
         web.get("/incidents/{id}/report.svg", shown.report),
@@ -122,8 +123,10 @@ class _IncidentPage:
         offer = next((one for one in shown.offers if one.name == name), None)
         if offer is None:
             raise web.HTTPNotFound(text="no such action for this incident\n")
-        preview = await self._preview(case.incident, name)
-        may = visitor(request).may(needed_role("run")) and open_for(offer, shown, visitor(request))
+        who = visitor(request)  # who only looks is no reason to take a secret from its file again
+        sees = who.may("responder")
+        preview = await self._preview(case.incident, name) if sees else ActionPreview(problem="sign in as a responder")
+        may = who.may(needed_role("run")) and open_for(offer, shown, who)
         last = next((one for one in case.joined.actions.get(shown.id, ()) if one.action == name), None)
         return await page(request, "action.html", incident=shown, offer=offer, preview=preview, may=may, last=last)
 
@@ -154,6 +157,13 @@ class _IncidentPage:
         pair = [self._view(one) for one in (case, other) if one is not None]
         alike = len({(one.rule, one.masked) for one in pair}) == 1
         return await page(request, "merge.html", incident=pair[0], other=pair[1:], alike=alike)
+
+    async def turn(self, request: web.Request) -> web.Response:
+        """How long its history is, by which a page that is open knows whether it is over."""
+        try:
+            return web.Response(text=str(await self._store.cases.turn(request.match_info["id"])))
+        except StoreError:
+            raise web.HTTPServiceUnavailable(text="the state database cannot be read\n") from None
 
     async def report(self, request: web.Request) -> web.Response:
         """The document of an incident: as a page to be printed, as Markdown, and its picture."""

@@ -28,7 +28,8 @@ async def test_all_that_is_known_of_one_is_read_at_once(store: Store, clock: Clo
     assert case.incident == await store.incidents.get(A)
     assert case.joined.decided[A][:2] == ("ada", "mine")
     assert [entry.action for entry in case.trail] == ["noted", "silenced"]
-    assert case.entries == len(await store.incidents.history(A)) == 6
+    assert case.entries == await store.cases.turn(A) == len(await store.incidents.history(A)) == 6
+    assert await store.cases.turn("nobody") == 0
     assert (case.silenced, case.suppressed, case.related, case.others) == (clock.now + 60.0, None, [], 0)
 
     until = clock.now + 60.0

@@ -97,3 +97,10 @@ async def test_who_was_first_with_a_step_is_named_with_the_time(store: Store, cl
         False,
         "step revoke is claimed by ada; take it over with --anyway (since 2027-01-15 08:00:00 UTC)",
     )
+    assert await said(store, "claim", "third", detail="revoke:over", actor="bob") == (
+        True,
+        "step revoke is claimed; 0 of 9 done",
+    )
+    run = await store.runs.get(ID)
+    assert run is not None
+    assert run.task("revoke").owner == "bob"

@@ -30,6 +30,7 @@ def form(**fields: str) -> Posted:
         ({"verb": "start", "book": "aws/aws-key", "order": "replace"}, "aws/aws-key:replace"),
         ({"verb": "start"}, ""),
         ({"verb": "claim", "step": "revoke"}, "revoke"),
+        ({"verb": "claim", "step": "revoke", "over": "1"}, "revoke:over"),
         ({"verb": "run", "action": "github-revoke"}, "github-revoke"),
     ],
 )

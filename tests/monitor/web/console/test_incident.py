@@ -121,6 +121,8 @@ async def test_the_night_is_worked_by_forms_alone(tmp_path: Path) -> None:
         ada, bob = person(), person("bob")
         assert (await ada.press(PAGE, "ack", note="on it")).said == f"{ID} is acknowledged."
         assert (await ada.press(PAGE, "claim", step="revoke")).said == "step revoke is claimed; 0 of 9 done."
+        assert "Take over from ada" in (await bob.get(PAGE)).text
+        assert (await bob.press(PAGE, "claim", step="revoke", over="1")).said == "step revoke is claimed; 0 of 9 done."
         shown = await ada.get(f"{PAGE}/actions/revoke")
         assert "POST https://api.github.com/revoke" in shown.text
         assert SPILLED not in shown.text
@@ -344,6 +346,15 @@ async def test_nothing_that_others_wrote_is_markup_on_any_page(tmp_path: Path) -
 
 async def gone(why: str) -> None:
     raise StoreError(why)
+
+
+async def test_a_page_that_is_open_knows_whether_it_is_over(tmp_path: Path) -> None:
+    async with night(tmp_path) as (store, person):
+        page = (await person().get(PAGE)).text
+        (turn,) = re.findall(r'data-stream="/events" data-stale="30" data-turn="(\d+)"', page)
+        assert (await person().get(f"{PAGE}/turn")).text == turn
+        await store.incidents.note(ID, "seen", actor="bob")
+        assert (await person().get(f"{PAGE}/turn")).text == str(int(turn) + 1)
 
 
 async def test_the_report_is_a_page_to_be_printed_with_its_picture_and_as_markdown(tmp_path: Path) -> None:
