@@ -33,6 +33,7 @@ TEST_PACKAGES := $(if $(call have,git),,git) \
 	$(if $(call have,postgres,/usr/lib/postgresql/*/bin/postgres),,postgresql) \
 	$(if $(call have,systemd-analyze),,systemd) \
 	$(if $(call have,promtool),,prometheus) \
+	$(if $(call have,chromium),,chromium) \
 	$(if $(call have,gpg),,gpg gpg-agent) $(if $(call have,gpgv),,gpgv) $(if $(call have,apt-ftparchive),,apt-utils) \
 	$(if $(call have,strace),,strace) \
 	$(if $(call have,systemd-journal-remote,/usr/lib/systemd/systemd-journal-remote),,systemd-journal-remote)
@@ -88,6 +89,10 @@ campaign: $(VENV)/dev.stamp  ## the long seeded trials: kill, rotate, fail, and 
 	$(BIN)/pytest -n 2 -m campaign -o addopts="--strict-markers --import-mode=importlib -q" tests/acceptance tests/campaign tests/detectors tests/monitor
 	EXAMPLES_TIMES=10 $(BIN)/pytest -n 2 tests/sinks tests/monitor/github tests/monitor/common/test_archive.py
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-600} FUZZ_SEED=$$(date +%s) $(BIN)/pytest tests/fuzz
+
+.PHONY: browser
+browser: $(VENV)/dev.stamp  ## the console in Chromium: every page and what is done on them, by phone and screen, dark and light
+	$(BIN)/pytest -q tests/browser -m "browser or not browser"
 
 # MUTANTS: options, such as --commit of another tree; `python -m tests.mutants run --help` lists them.
 .PHONY: mutants

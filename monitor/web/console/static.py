@@ -1,5 +1,5 @@
-"""Files that pages bring along: the style and the script. Each has an address that says what is in it, so that browsers
-keep it for good."""
+"""Files that pages bring along: the style, the script and the icon. Each has an address that says what is in it, so
+that browsers keep it for good."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aiohttp import web
 __all__ = ["FOLDER", "StaticFile", "address", "files", "routes"]
 
 FOLDER = "/static"
-_TYPES = {"css": "text/css", "js": "text/javascript"}
+_TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 _FOR_GOOD = "public, max-age=31536000, immutable"  # seconds: a year
 
 

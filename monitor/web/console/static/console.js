@@ -1,4 +1,4 @@
-// What pages can do with a script that they cannot without: stay live, tell the reader's own time, and take keys.
+// What pages can do with a script only: stay live, tell the reader's own time, and take keys.
 "use strict";
 (() => {
   const $ = (what, within = document) => within.querySelector(what);
@@ -10,7 +10,7 @@
     } catch { return null; }
   };
 
-  // Times: relative ones go on by the monitor's clock, whole ones are also told in the reader's zone.
+  // Times go on by the monitor's clock, and are told in the reader's zone, too.
   const asOf = () => Date.parse($("header time").dateTime);
   let ahead = asOf() - Date.now();
   const length = (seconds) => {
@@ -25,23 +25,21 @@
       const ago = shown.classList.contains("ago");
       const text = ago ? `${length(-left)} ago` : left >= 0 ? `in ${length(left)}` : `${length(-left)} overdue`;
       if (shown.textContent !== text) shown.textContent = text;
-      if (!ago && left < 0) shown.classList.add("late");
+      shown.classList.toggle("late", !ago && left < 0);
     }
   };
   const tellZone = () => {
     for (const shown of $$("time[datetime]:not([data-zone])")) {
       const at = new Date(shown.dateTime);
-      if (isNaN(at)) continue;
       shown.dataset.zone = "";
-      if (!at.getTimezoneOffset()) continue;
+      if (!at.getTimezoneOffset()) continue;  // UTC, or no time
       if (shown.title) shown.title += `, ${here(at)}`;
       else shown.insertAdjacentText("beforeend", ` (${here(at)})`);
     }
   };
-  tellZone();
   setInterval(tellTimes, 10000);
 
-  // Live: the list stays as it is until its reader asks for what is new.
+  // Live: the list stays as it is until its reader asks.
   const live = $("#live");
   const say = (text, label, action) => {
     live.replaceChildren(text);
@@ -59,33 +57,38 @@
   const link = (row) => $("th a", row);
   const current = () => document.activeElement.closest("#rows tbody tr");
   const ticks = () => $$("#rows tbody input[type=checkbox]");
+  let news = "", since = "", last;  // row that had the focus: a button may have it by now
+  document.addEventListener("focusin", () => { last = current()?.dataset.id ?? last; });
   const refresh = async () => {
     const [page, answer] = await read(location.href);
     const fresh = $("#rows", page);
     if (!answer.ok || !fresh) return location.reload();
     const ticked = new Set(ticks().filter((tick) => tick.checked).map((tick) => tick.name));
-    const id = current()?.dataset.id, place = rows().indexOf(current());
+    const was = rows().find((row) => row.dataset.id === last), place = rows().indexOf(was);
     $("#rows").replaceWith(fresh);
     for (const tick of ticks()) tick.checked = ticked.has(tick.name);
     Object.assign(live.dataset, $("#live", page).dataset);
     $("header time").replaceWith($("header time", page));
     ahead = asOf() - Date.now();
     prepare();
-    const row = rows().find((one) => one.dataset.id === id) ?? rows()[Math.min(place, rows().length - 1)];
+    const row = rows().find((one) => one.dataset.id === last) ?? rows()[Math.min(place, rows().length - 1)];
     if (row) link(row).focus();
+    document.title = page.title;
+    news = "";
+    show();
   };
-  let source, begun, heard = Date.now(), news = "", since = "";
+  let source, begun, heard = Date.now();
   const tell = (counts) => {
     const { revision, opened } = live.dataset, fresh = counts.opened - opened;
     news = fresh > 0 ? `${fresh.toLocaleString()} new since you looked` : counts.revision == revision ? "" : "Changed since you looked";
     const { critical, high } = counts.unresolved;
     const all = Object.values(counts.unresolved).reduce((sum, count) => sum + count, 0);
     $("#counts").textContent = `${critical} critical, ${high} high, ${all} unresolved`;
-    document.title = document.title.replace(/^\(\d+\) /, "").replace(/^/, fresh > 0 ? `(${fresh}) ` : "");
+    document.title = (fresh > 0 ? `(${fresh}) ` : "") + document.title.replace(/^\(\d+\) /, "");
   };
   const show = () => {
     if (since) return say(`Not live since ${since}; what is shown may be over.`, "reload", () => location.reload());
-    say(news, news && "show", () => { news = ""; show(); refresh(); });
+    say(news, news && "show", refresh);
   };
   const word = () => { heard = Date.now(); if (since) { since = ""; show(); } };
   const listen = () => {
@@ -138,12 +141,11 @@
     say(outcome);
   };
 
-  // Keys, while nothing is being written.
+  // Keys.
   const dialog = $("#keys"), on = $("#keys-on");
   on.checked = stored() !== "off";
   on.addEventListener("change", () => stored(on.checked ? "on" : "off"));
-  const help = (event) => { if (dialog) { event.preventDefault(); dialog.showModal(); } };
-  $('[data-key="?"]').addEventListener("click", help);
+  if (dialog) $('[data-key="?"]').addEventListener("click", (event) => { event.preventDefault(); dialog.showModal(); });
   const move = (step) => {
     const all = rows(), at = all.indexOf(current());
     const row = all[at < 0 ? (step > 0 ? 0 : all.length - 1) : at + step];
@@ -154,9 +156,11 @@
     if (!target) return false;
     const closed = target.closest("details:not([open])");
     if (closed) closed.open = true;
-    if (target.matches("input, select, textarea")) target.focus();
-    else if (target.matches("details")) { target.open = true; ($("input:not([type=hidden]), select, textarea, button", target) ?? target).focus(); }
-    else target.click();
+    if (target.matches("input, select")) target.focus();
+    else if (target.matches("details")) {
+      target.open = true;
+      $("input:not([type=hidden]), select, textarea, button", target).focus();
+    } else target.click();
     return true;
   };
   const keys = {
@@ -175,8 +179,8 @@
     "?": () => use("?"),
   };
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.altKey || event.metaKey || event.isComposing || event.defaultPrevented) return;
-    if (!on.checked || dialog?.open || event.target.closest("input:not([type=checkbox]), select, textarea, [contenteditable]")) return;
+    if (event.ctrlKey || event.altKey || event.metaKey || event.isComposing || !on.checked || dialog?.open) return;
+    if (event.target.closest("input:not([type=checkbox]), select, textarea")) return;
     if (Object.hasOwn(keys, event.key)) { event.preventDefault(); keys[event.key](); }
   });
 })();
