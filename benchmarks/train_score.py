@@ -218,7 +218,7 @@ def _around(row: dict[str, Any]) -> dict[str, float]:
     """What doubt weighs of a labelled row."""
     features = {name: amount for name, amount in row["features"].items() if name != "repetitive"}
     around = {name: amount for name, amount in row["around"].items() if name not in GONE}
-    return doubt.together(features, score.total(features), around, doubt.kinds(row["rule"]))
+    return doubt.together(features, score.weighing().total(features), around, doubt.kinds(row["rule"]))
 
 
 def _doubt(table: dict[str, Any]) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["HUMP", "chosen"]
+from detectors.match.quick import among
+
+__all__ = ["HUMP", "chosen", "maybe_chosen"]
 
 # What people choose for a password: words and a number (`violet-anvil-river-89`, `GreenAnchor-663`), a name, a sign and
 # a year (`Berlin_2024`), or a name, a number and a few letters (`Kestrel65-koc`).
@@ -31,6 +33,7 @@ _OF_THINGS = frozenset(
     b"figure floor laptop member printer python rack room row sensor shard slot switch ubuntu vlan "
     b"window windows".split()
 )
+maybe_chosen = among((), (_CHOSEN.pattern.replace(rb"([-.])", b"[-.]").replace(rb"\1", b"[-.]"),))
 HUMP = re.compile(rb"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|[A-Z]")
 
 

@@ -8,28 +8,25 @@ too. Only what was accepted is looked at.
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from functools import cache, lru_cache
-from itertools import repeat
-from operator import mul
-from typing import NamedTuple
 
 from detectors.match import score
 from detectors.match.names import BACK as NAME
 from detectors.match.names import bare, identifies, named
 from detectors.match.plain import aside, quoted
-from detectors.match.quick import found
+from detectors.match.quick import among, found
 from detectors.rules.rule import Confidence
 
 __all__ = ["AHEAD", "BACK", "LINES", "by_name", "clipped", "doubt", "kinds", "surroundings", "together", "weighed"]
 
-_NEAR = 4  # lines above and below a value
+NEAR = 4  # lines above and below a value
 _CODE = re.compile(rb"[;{}(),\]]\s*\Z|[;{}]\s*(?://|/\*|#)")
+_MAYBE_CODE = among((rb"[;{}(),\]][\s\v]*$|[;{}][\s\v]*(?://|/\*|#)",))
 _IDENTIFIER = re.compile(rb"[A-Za-z_]\w*")
 BACK, AHEAD = 640, 320  # bytes left and right of a value that are looked at
-_WIDE = 200  # bytes of a line
+WIDE = 200  # bytes of a line
 _HEAD = 64  # of a long one: where a log's has its time
 _WORD = re.compile(rb"w+")
 _SIGNS = bytes(119 if chr(c).isascii() and (chr(c).isalnum() or c == 95) else c for c in range(256))  # letters as `w`
@@ -43,7 +40,7 @@ _PUBLIC = found(
 )
 _OF_COMPANY = rb"(?i:user(?:name)?\b|\blogin|\buid\b|\bhost\b|e-?mail|\baccount|client_?id|realm|endpoint|connect)"
 _OF_TESTS = rb"(?i:\btest|_test|test_|\bspec\b|describe|fixture|mock|assert|expect)"
-_COMPANY, _TEST, _SPEAKS = found(_OF_COMPANY), found(_OF_TESTS), found(_OF_COMPANY + b"|" + _OF_TESTS)
+_COMPANY, _TEST, _SPEAKS = found(_OF_COMPANY), found(_OF_TESTS), among((_OF_COMPANY, _OF_TESTS))
 _SETTING = re.compile(rb"\s*[\"']?[\w.\[\]/-]{1,60}[\"']?\s{0,20}[:=]\s{0,4}[\"']?")
 _SET = (b"", b'"', b"'", b",", b'",', b"',")  # what ends such a line
 _DECLARED = found(
@@ -77,75 +74,87 @@ def surroundings(value: bytes, before: bytes, after: bytes) -> dict[str, float]:
     """What stands around a value, by name; absent ones are 0. Empty where nothing does, or a log.
 
     `before`, `after`: at most BACK and AHEAD bytes beside it."""
-    above, below = before.rsplit(b"\n", _NEAR + 1), after.split(b"\n", _NEAR + 1)
+    above, below = before.rsplit(b"\n", NEAR + 1), after.split(b"\n", NEAR + 1)
     if len(above) == 1 and len(below) == 1:  # a text in a string
-        above, below = before.rsplit(b"\\n", _NEAR + 1), after.split(b"\\n", _NEAR + 1)
+        above, below = before.rsplit(b"\\n", NEAR + 1), after.split(b"\\n", NEAR + 1)
     left, right = above.pop(), below.pop(0)
-    near = [one for one in map(_line, (*above[-_NEAR:], *below[:_NEAR])) if one is not None]
-    if not near or (own := _of_line(left, right)) is None or _event(above, left, right, below):
+    if event(above[-1] if above else b"", left, right, below[0] if below else b""):
         return {}
-    out = {LINES: 1.0}
-    _of_lines(left, value, right, near, out)
-    _of_words(own, near, out)
-    bare_ = not quoted(left)
-    if bare_ and _IDENTIFIER.fullmatch(value):
-        out["bare identifier"] = 1.0
-        if _CODE.search(right) or right[:1] in b";,)(.[":
-            out["bare in code"] = 1.0
-    # Mostly it stands nowhere else at all, as one look at either side tells.
-    if len(value) > 3 and (value in before or value in after) and _repeated(value, left, right, near):
-        out["repeated, bare" if bare_ else "repeated, quoted"] = 1.0
-    return out
+    lines = Lines((*above[-NEAR:], *below[:NEAR]))
+    return lines.around(
+        value, (left, right), slice(0), slice(len(lines.texts)), twice=value in before or value in after
+    )
 
 
-def _repeated(value: bytes, left: bytes, right: bytes, near: Iterable[_Line]) -> bool:
-    return value in left[-_WIDE:] or value in right[:_WIDE] or any(value in line.text for line in near)
-
-
-def _event(above: Sequence[bytes], left: bytes, right: bytes, below: Sequence[bytes]) -> bool:
+def event(above: bytes, left: bytes, right: bytes, below: bytes) -> bool:
     """Whether the line is an object of JSON beside another, with nothing between: events, wherever their time is."""
-    if above and above[-1].rstrip().endswith(b"}") and left.startswith(_OPENED):
+    if left.startswith(_OPENED) and above.rstrip().endswith(b"}"):
         return True
-    return bool(below) and right.rstrip().endswith(b"}") and below[0].startswith(_OPENED)
+    return below.startswith(_OPENED) and right.rstrip().endswith(b"}")
 
 
-class _Line(NamedTuple):
-    """A line near a value: what is looked at of it, its shape, what it opens with, whether it is code, and whether it
-    speaks of a user or a test."""
+class Lines:
+    """Of lines near values, by their numbers: their shape (None: blank), what they open with, whether they are code,
+    and speak of a user or of tests; each looked at once, for all values that it stands near."""
 
-    text: bytes
-    shape: bytes
-    opens: bytes
-    code: bool
-    user: bool
-    test: bool
+    def __init__(self, texts: Sequence[bytes]) -> None:
+        self.texts = cut = [text[:WIDE] for text in texts]
+        shapes = _shape(b"\n".join(cut)).split(b"\n") if cut else []
+        self.shapes = [None if not text or text.isspace() else shape for text, shape in zip(texts, shapes, strict=True)]
+        self._opens = [text.lstrip()[:10] for text in cut]
+        self._code, self._users, self._tests = [False] * len(cut), [False] * len(cut), [False] * len(cut)
+        for number in _MAYBE_CODE(cut):
+            self._code[number] = self.shapes[number] is not None and _CODE.search(cut[number]) is not None
+        for number in _SPEAKS(cut):
+            self._users[number], self._tests[number] = _COMPANY(cut[number]), _TEST(cut[number])
 
+    def around(
+        self,
+        value: bytes,
+        beside: tuple[bytes, bytes],
+        above: slice,
+        below: slice,
+        *,
+        twice: bool,
+        shape: bytes | None = None,
+    ) -> dict[str, float]:
+        """What they say of a value. `beside`: the rest of its line; `twice`: it stands there once more; `shape`: that
+        of its line, if it is known."""
+        left, right = beside
+        shapes = self.shapes[above] + self.shapes[below]
+        count = len(shapes) - shapes.count(None)
+        if not count or (own := _of_line(left, right)) is None:
+            return {}
+        out = {LINES: 1.0, **own}
+        shape = shape or _shape(left[-WIDE:] + value[:80] + right[:WIDE])
+        if len(shape) > 2 and (alike := shapes.count(shape)):
+            out["lines alike"] = min(1.0, alike / 4)
+        begin = left.lstrip()[:10]
+        opens = self._opens[above] + self._opens[below]
+        same = opens.count(begin) if len(begin) == 10 else [one.startswith(begin) for one in opens].count(True)
+        if same and len(begin) > 7:
+            out["lines open alike"] = min(1.0, same / 4)
+        if code := (self._code[above] + self._code[below]).count(True):
+            out["code"] = code / count
+        if _USER not in own and (True in self._users[above] or True in self._users[below]):
+            out["user nearby"] = 1.0
+        if True in self._tests[above] or True in self._tests[below]:
+            out[_TESTS] = 1.0
+        bare_ = not quoted(left)
+        if bare_ and _IDENTIFIER.fullmatch(value):
+            out["bare identifier"] = 1.0
+            if _CODE.search(right) or right[:1] in b";,)(.[":
+                out["bare in code"] = 1.0
+        if (
+            twice
+            and len(value) > 3
+            and (value in left[-WIDE:] or value in right[:WIDE] or self._hold(value, above, below))
+        ):
+            out["repeated, bare" if bare_ else "repeated, quoted"] = 1.0
+        return out
 
-@lru_cache(maxsize=1024)  # a line stands near eight others
-def _line(line: bytes) -> _Line | None:
-    """None: it is blank."""
-    if not line or line.isspace():
-        return None
-    text = line[:_WIDE]
-    user, test = (_COMPANY(text), _TEST(text)) if _SPEAKS(text) else (False, False)  # one look, as most say neither
-    return _Line(text, _shape(text), text.lstrip()[:10], _CODE.search(text) is not None, user, test)
-
-
-def _of_lines(left: bytes, value: bytes, right: bytes, near: Sequence[_Line], out: dict[str, float]) -> None:
-    """How the lines around resemble its own, and code."""
-    whole = left[-_WIDE:] + value[:80] + right[:_WIDE]
-    own = _line(whole) if len(whole) <= _WIDE else None  # which is remembered: values near this one look at it, too
-    shape = own.shape if own is not None else _shape(whole)
-    alike = [line.shape for line in near].count(shape) if len(shape) > 2 else 0
-    if alike:
-        out["lines alike"] = min(1.0, alike / 4)
-    opens = left.lstrip()[:10]
-    same = [line.opens.startswith(opens) for line in near].count(True) if len(opens) > 7 else 0
-    if same:
-        out["lines open alike"] = min(1.0, same / 4)
-    code = [line.code for line in near].count(True)
-    if code:
-        out["code"] = code / len(near)
+    def _hold(self, value: bytes, above: slice, below: slice) -> bool:
+        return any(value in text for text in self.texts[above] + self.texts[below])
 
 
 _DIGESTS, _PUBLICS, _USER, _TESTS, _DECLARES, _SETS = (
@@ -154,30 +163,20 @@ _DIGESTS, _PUBLICS, _USER, _TESTS, _DECLARES, _SETS = (
 
 
 @lru_cache(maxsize=256)  # in dense text the same for one value after another
-def _of_line(left: bytes, right: bytes) -> Mapping[str, bool] | None:
+def _of_line(left: bytes, right: bytes) -> Mapping[str, float] | None:
     """What the line of a value says without it; None: it is one of a log."""
-    own = left[-_WIDE:] + b" " + right[:_WIDE]
-    if _RECORD(own) or (len(left) > _WIDE and _RECORD(left[:_HEAD])):
+    own = left[-WIDE:] + b" " + right[:WIDE]
+    if _RECORD(own) or (len(left) > WIDE and _RECORD(left[:_HEAD])):
         return None
-    return {
-        _DIGESTS: _DIGEST(own),
-        _PUBLICS: _PUBLIC(left[-80:]),
-        _USER: _COMPANY(own),
-        _TESTS: _TEST(own),
-        _DECLARES: _DECLARED(left[-_WIDE:]),
-        _SETS: right.strip() in _SET and _SETTING.fullmatch(left[-120:]) is not None,
-    }
-
-
-def _of_words(own: Mapping[str, bool], near: Iterable[_Line], out: dict[str, float]) -> None:
-    """What the words on its line, and those around, speak of."""
-    for name, told in own.items():
-        if told:
-            out[name] = 1.0
-        elif name == _USER and any(line.user for line in near):
-            out["user nearby"] = 1.0
-        elif name == _TESTS and any(line.test for line in near):
-            out[name] = 1.0
+    said = (
+        (_DIGESTS, _DIGEST(own)),
+        (_PUBLICS, _PUBLIC(left[-80:])),
+        (_USER, _COMPANY(own)),
+        (_TESTS, _TEST(own)),
+        (_DECLARES, _DECLARED(left[-WIDE:])),
+        (_SETS, right.strip() in _SET and _SETTING.fullmatch(left[-120:])),
+    )
+    return {name: 1.0 for name, told in said if told}
 
 
 def _shape(line: bytes) -> bytes:
@@ -185,15 +184,15 @@ def _shape(line: bytes) -> bytes:
     return _WORD.sub(b"w", line.translate(_SIGNS, b" \t\r"))
 
 
-def _at_most(value: bytes, before: bytes, rule: Sequence[str], features: Mapping[str, float]) -> str:
+def at_most(value: bytes, before: bytes, rule: Sequence[str], features: Container[str]) -> str:
     """Why nobody is sure of a value, whatever its looks, or nothing: most, but not nearly all of such are secrets."""
     form = _CRYPT if len(value) == 13 else score.HEX if len(value) in (32, 40) else None
     if form is not None and form.fullmatch(value) and _OF_PASSWORDS(before[-24:]):
         return "it has the form of a hash of a password"
     tail = before[-48:]
-    if (b"?" in tail or b"&" in tail) and _PARAMETER(tail):
+    if (tail.find(b"?") >= 0 or tail.find(b"&") >= 0) and _PARAMETER(tail):
         return "a parameter of an address"
-    if _ANY in rule or (b"key" in tail and _ANY_KEY(tail[-32:])):
+    if _ANY in rule or (tail.find(b"key") >= 0 and _ANY_KEY(tail[-32:])):
         return "nothing says what the key is for"
     return "nothing names it" if _GENERIC in rule and "name none" in features else ""
 
@@ -201,7 +200,11 @@ def _at_most(value: bytes, before: bytes, rule: Sequence[str], features: Mapping
 def by_name(before: bytes, alone: bool = False) -> str:
     """Why a name says that the value behind it opens nothing, or nothing. `alone`: in a log, or with no line around,
     where every event has a key of its own."""
-    name = named(before[-NAME:])
+    return _by_name(named(before[-NAME:]), alone)
+
+
+@lru_cache(maxsize=1024)
+def _by_name(name: bytes, alone: bool) -> str:
     if identifies(name):
         return "its name is that of an identifier"
     return "its name does not say what the key opens" if alone and bare(name) else ""
@@ -233,17 +236,28 @@ def clipped(total: float) -> float:
     return max(-4.0, min(8.0, total)) / 4
 
 
-class _Model(NamedTuple):
-    weights: Mapping[str, float]
-    bias: float
-    high: float
-    medium: float
-
-
 @cache
-def _model() -> _Model:
+def weighing() -> score.Weighing:
+    """By what the model of doubt weighs."""
     table = score.table()["doubt"]
-    return _Model(table["weights"], table["bias"], *table["thresholds"])
+    return score.Weighing(table["weights"], table["bias"])
+
+
+def given(features: Sequence[str], rule: Sequence[str]) -> score.Weighing:
+    """The same where a value stands in such a place and is of such a rule."""
+    out = weighing().given((*features, *rule))
+    if _ANY in rule:
+        out["hex"] = out["hex"] + out["any key, hex"]
+    return out
+
+
+def remains(sure: Confidence, likely: float, around: Mapping[str, float]) -> Confidence:
+    """Of a confidence, by how likely it is right by what is around."""
+    high, medium = score.table()["doubt"]["thresholds"]
+    if likely >= high or (likely >= medium and sure == "medium"):
+        return sure
+    # Lines that say nothing tell no more than that one cannot be sure.
+    return "medium" if likely >= medium or (sure == "high" and len(around) == 1) else "low"
 
 
 def doubt(
@@ -254,23 +268,19 @@ def doubt(
         return sure, ""
     if why := aside(before):
         return "low", why
-    around = surroundings(value, before, after)
-    if why := by_name(before, not around):
+    beside = surroundings(value, before, after)
+    if why := by_name(before, not beside):
         return "low", why
-    features = weighed(value, before, after, rule, around)
-    if sure == "high" and (why := _at_most(value, before, rule, features)):
+    features = weighed(value, before, after, rule, beside)
+    if sure == "high" and (why := at_most(value, before, rule, features)):
         sure = "medium"
     if not features:
         return sure, why
 
-    weights, bias, high, medium = _model()
-    odds = bias + sum(map(mul, map(weights.get, features, repeat(0.0)), features.values()))
-    likely = 1 / (1 + math.exp(-max(-30.0, min(30.0, odds))))
-    if likely >= high or (likely >= medium and sure == "medium"):
-        return sure, why
-    # Lines that say nothing tell no more than that one cannot be sure.
-    left: Confidence = "medium" if likely >= medium or (sure == "high" and len(around) == 1) else "low"
-    if not explain:
+    weights = weighing()
+    likely = score.probability(weights.total(features))
+    left = remains(sure, likely, beside)
+    if left == sure or not explain:
         return left, why
     parts = [(name, weights[name] * amount) for name, amount in features.items() if name in weights]
     largest = ", ".join(f"{name} {share:+.1f}" for name, share in sorted(parts, key=lambda part: part[1])[:2])

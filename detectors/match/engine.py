@@ -21,6 +21,7 @@ import hyperscan
 
 from detectors.compile.codecs import VALUE, Codec
 from detectors.compile.plan import Compiled, compiled, tried
+from detectors.match.batch import verdicts
 from detectors.match.cost import PACE, UNHURRIED, BlockCost, Pace, TooSlowError
 from detectors.match.decode import Region, encoded_values, regions
 from detectors.match.exact import Exact
@@ -61,6 +62,7 @@ __all__ = [
 MAX_DEPTH = 3  # of decoding
 # What can be read as it stands: only what is found in it has to be hidden.
 _READABLE = ("lines", "quoted", "table", "utf16")
+_ROW, _BATCH = 6, 256  # so many accepted in a row that so many more are judged at once
 _GAP = b"\n" + bytes(256) + b"\n"  # between decoded texts
 _SEPARATOR = re.compile(rb"[^A-Za-z0-9+/]")
 # A short keyword stands in any large base64 text by chance.
@@ -286,49 +288,82 @@ class Worker:
             if place not in around:
                 around[place] = windows(ends[number], shape.back + NEAR, shape.ahead + 2, len(data))
             text.work.turn(number, len(around[place]))
-            judge = self.engine.judge(number)
-            for low, high in around[place]:
-                self._candidates(text, judge, low, high)
+            self._candidates(text, self.engine.judge(number), around[place])
         text.work.turn(None)
         text.plain = True
 
-    def _candidates(self, text: Text, judge: Judge, low: int, high: int) -> None:
-        """Decide what a rule's pattern matches in a window."""
+    def _candidates(self, text: Text, judge: Judge, places: Iterable[tuple[int, int]]) -> None:
+        """Decide what a rule's pattern matches in these windows."""
         rule, search, priority = judge.rule, judge.search, judge.rule.priority
-        data, taken, work, explain = text.data, text.taken, text.work, text.work.explain
-        at, matched = low, False
-        while at < high:
-            spans = search(UNANCHORED, data, at, high)
+        data, taken, settled, work, explain = text.data, text.taken, text.settled, text.work, text.work.explain
+        row = -1 if explain or not judge.batched else 0  # accepted one after another, about
+        for low, high in places:
+            at, reach = low, low - 1
+            ahead: dict[int, Sequence[tuple[int, int]]] = {}  # what was found from a place on, before it is come to
+            while at < high:
+                if row >= _ROW and at > reach:
+                    ahead = self._ahead(text, judge, at, high)
+                    reach = max(ahead)
+                spans = ahead.pop(at, None) or search(UNANCHORED, data, at, high)
+                if spans[0] == NOWHERE:
+                    if explain and at == low:
+                        why = "the trigger was hit but the pattern does not match around it"
+                        none = CandidateDecision(rule, low, min(high, len(data)), False, "pattern", why)
+                        text.out.append((none, high))
+                    break
+                work.count()
+                (first, last), (start, end) = spans[0], spans[1] if len(spans) > 1 else spans[0]
+                if start < 0:
+                    start, end = first, last
+                if not explain and taken.get((start, end), priority) > priority:
+                    at = _middle(start, end)
+                    continue  # whatever is said of it, the better rule has this span
+                if rule.keywords and not _SEPARATOR.search(data, first, start):
+                    verdict = _INSIDE
+                else:
+                    verdict = settled.get((judge, start, end)) or self._verdict(text, judge, start, end)
+                v = verdict
+                if v.accepted:
+                    settled[judge, start, end] = v
+                    taken.setdefault((start, end), priority)
+                    match = Match(rule, start, end, v.secret, v.masked, v.severity, v.confidence, (), v.labels)
+                    text.out.append((CandidateDecision(rule, start, end, True, v.stage, v.reason, match), last))
+                    at, row = max(end, at + 1), min(row + (row >= 0), _BATCH)
+                    continue
+                row -= (row + 1) // 2
+                if explain:
+                    text.out.append((CandidateDecision(rule, start, end, False, v.stage, v.reason), last))
+                # A rejected candidate may hide a real one that starts inside it.
+                at = max(_middle(start, end), at + 1)
+
+    def _ahead(self, text: Text, judge: Judge, at: int, high: int) -> dict[int, Sequence[tuple[int, int]]]:
+        """What the rule's pattern matches from a place on, as long as all of it is accepted; most verdicts on it are
+        settled then, many at once."""
+        ahead: dict[int, Sequence[tuple[int, int]]] = {}
+        values = []
+        while at < high and len(ahead) < _BATCH:
+            spans = ahead[at] = judge.search(UNANCHORED, text.data, at, high)
             if spans[0] == NOWHERE:
                 break
-            matched = True
-            work.count()
-            (first, last), (start, end) = spans[0], spans[1] if len(spans) > 1 else spans[0]
-            if start < 0:
-                start, end = first, last
-            middle = max(start + 1, start + (end - start) // 2)
-            if not explain and taken.get((start, end), priority) > priority:
-                at = middle
-                continue  # whatever is said of it, the better rule has this span
-            if rule.keywords and not _SEPARATOR.search(data, first, start):
-                verdict = _INSIDE
-            else:
-                verdict = text.settled.get((judge, start, end)) or self._verdict(text, judge, start, end)
-            if verdict.accepted:
-                text.settled[judge, start, end] = verdict
-                taken.setdefault((start, end), priority)
-                v = verdict
-                match = Match(rule, start, end, v.secret, v.masked, v.severity, v.confidence, (), v.labels)
-                text.out.append((CandidateDecision(rule, start, end, True, v.stage, v.reason, match), last))
-                at = max(end, at + 1)
+            start, end = spans[1] if len(spans) > 1 and spans[1] != NOWHERE else spans[0]
+            if text.taken.get((start, end), judge.rule.priority) > judge.rule.priority:
+                at = _middle(start, end)
                 continue
-            if explain:
-                text.out.append((CandidateDecision(rule, start, end, False, verdict.stage, verdict.reason), last))
-            # A rejected candidate may hide a real one that starts inside it.
-            at = max(middle, at + 1)
-        if explain and not matched:
-            why = "the trigger was hit but the pattern does not match around it"
-            text.out.append((CandidateDecision(rule, low, min(high, len(data)), False, "pattern", why), high))
+            if (judge, start, end) not in text.settled:
+                values.append((start, end))
+            at = max(end, at + 1)
+        for start, end, verdict in verdicts(judge, text.data, values) if len(values) > _ROW else ():
+            text.work.judged += 1
+            if not (verdict.accepted and self._label(text.data, start, end)):
+                text.settled[judge, start, end] = verdict
+        return ahead
+
+    def _label(self, data: Buffer, start: int, end: int) -> bool:
+        """Whether a label of `monitor mask` is what stands there, of a rule that there is: `[password:…]` may be how a
+        service writes a name and its value."""
+        around = bytes(data[max(0, start - LABEL) : end + LABEL])
+        label = masked_before(around, min(start, LABEL), end - start)
+        return label is not None and self.engine.has(label)
 
     def _verdict(self, text: Text, judge: Judge, start: int, end: int) -> Verdict:
         """What the rule says to the value here: remembered of its like, but for what only its own place can tell."""
@@ -346,12 +381,8 @@ class Worker:
             verdict = judge.doubted(verdict, data, start, end, text.work.explain)
         if verdict.accepted and judge.rule.requires:
             verdict = judge.accompanied(verdict, data, start, end, self.engine.judge_of)
-        if verdict.accepted:
-            around = bytes(data[max(0, start - LABEL) : end + LABEL])
-            label = masked_before(around, min(start, LABEL), end - start)
-            # Of a rule that there is: `[password:…]` may be how a service writes a name and its value.
-            if label is not None and self.engine.has(label):
-                return _LABELLED
+        if verdict.accepted and self._label(data, start, end):
+            return _LABELLED
         return verdict
 
     def _decode_all(
@@ -396,6 +427,11 @@ class Worker:
                             continue
                         told[one] = standing
                     text.out.append((moved(decision, start, end, name), ends[number]))
+
+
+def _middle(start: int, end: int) -> int:
+    """Where to look again for what a value hides that is none."""
+    return max(start + 1, start + (end - start) // 2)
 
 
 class _Decoded:

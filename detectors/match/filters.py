@@ -6,29 +6,23 @@ import base64
 import hashlib
 import math
 import re
-from functools import cache, lru_cache
-from itertools import pairwise
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import accumulate, pairwise
 from urllib.parse import unquote_to_bytes
 
 from detectors.match.chance import amid_others, unwritten
-from detectors.match.parts import secret_part
-from detectors.match.quick import first, found, quick
+from detectors.match.parts import BEGINS, secret_part
+from detectors.match.quick import among, first, found, quick
 from detectors.match.score import HEX, UUID, different, entropy, stands_for_password, surprise
 
-__all__ = [
-    "LABEL",
-    "entropy",
-    "looks_like_hash",
-    "marked",
-    "masked_before",
-    "placeholder",
-    "words",
-]
+__all__ = ["LABEL", "entropy", "looks_like_hash", "marked", "masked_before", "placeholder", "suspects", "words"]
 
 # Values that specifications and manuals print, as 16 hex digits of their SHA-256: the examples of RFC 6749, 6750 and
 # OAuth 1, of RFC 6455, SQLAlchemy's, and the fixed keys of Azure's storage and Cosmos DB emulators.
 _PRINTED = frozenset(
-    "0011cc25eb432071 00cf4c781dc37003 293257ab6495ebb1 2c31d647d5667058 2ff8b0fb93aca981 4c20e6f5cc11b937 "
+    bytes.fromhex(one)
+    for one in "0011cc25eb432071 00cf4c781dc37003 293257ab6495ebb1 2c31d647d5667058 2ff8b0fb93aca981 4c20e6f5cc11b937 "
     "53f5da0aaa93d64c 649e1f5c769e718b 6aa14267d94944e6 6c96130f130ab0d6 80f8b7c904d4a43f 9d03b692e941d5ac "
     "a35b81a7d7927b70 a71b359a87afde13 aa6547439583c3a2 ad71fb4165536675 b31adff4641f390d b8e148545b13c78b "
     "bb9b1163338b2a51 d0c01bc88bd8646c e9974c507d2a8021 ea9bdfd02c0c412c 7f44193a6edea087".split()
@@ -161,6 +155,7 @@ _SEPARATORS = b"-_.:/ "
 _LOWERED = bytes(range(256)).lower()
 _STAY = 128
 _RUNS = (_STAY - 1, _STAY, _STAY + 1)
+_SIGNS = (b"\\", b"*")  # before a value
 _TWICE, _FIRST = (b"\x7f\x7f", b"\x81\x81"), frozenset(b"2345678cdefghijklmnopqrstuvwx")
 _PERCENT = re.compile(rb"%[0-9A-Fa-f]{2}")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]{6,}={0,2}")
@@ -175,7 +170,7 @@ def _unquoted(text: bytes) -> bytes:
     return unquote_to_bytes(text) if _PERCENT.search(text) else text
 
 
-@cache
+@lru_cache(maxsize=256)
 def _middles(size: int) -> int:
     return int.from_bytes(bytes([_STAY]) * size, "big")
 
@@ -236,16 +231,22 @@ def _sequence(value: bytes) -> bool:
         return True
     if size <= 128 and _interleaved(value.translate(_LOWERED)) and _woven(value):
         return True
-    if size >= 16 and size % 2 == 0 and HEX.fullmatch(value):  # octets: `000102…`, `00112233…`
-        octets = bytes.fromhex(value.decode("ascii"))
-        steps = [(b - a) & 255 for a, b in pairwise(octets)]
-        others = len({*steps}) - 1  # each at least one of the three of ten that may differ
-        if others * 10 <= 3 * len(steps) and max(map(steps.count, {*steps})) * 10 >= 7 * len(steps):
-            return True
+    if _octets(value):
+        return True
     # A repeated group starts again soon.
     if value.find(value[:2], 2, 12) < 0:
         return False
     return any(value[:n] * (size // n) == value[: size // n * n] for n in (2, 3, 4, 5, 6, 8, 10) if size >= 3 * n)
+
+
+def _octets(value: bytes) -> bool:
+    """`000102…`, `00112233…`"""
+    if len(value) < 16 or len(value) % 2 or not HEX.fullmatch(value):
+        return False
+    octets = bytes.fromhex(value.decode("ascii"))
+    steps = [(b - a) & 255 for a, b in pairwise(octets)]
+    others = len({*steps}) - 1  # each at least one of the three of ten that may differ
+    return others * 10 <= 3 * len(steps) and max(map(steps.count, {*steps})) * 10 >= 7 * len(steps)
 
 
 def placeholder(value: bytes) -> str | None:
@@ -253,12 +254,17 @@ def placeholder(value: bytes) -> str | None:
     or None."""
     value = secret_part(_unquoted(value) if b"%" in value else value)
     reason = _stands_in(value)
-    if reason is None and len(value) % 4 == 0 and len(value) <= _LONG and _BASE64.fullmatch(value):
-        plain = base64.b64decode(value)
-        # Random bytes are hardly ever all printable.
-        if _PRINTABLE.fullmatch(plain) and (within := _stands_in(secret_part(plain))):
-            return f"in base64: {within}"
+    if reason is None and (plain := _in_base64(value)) and (within := _stands_in(secret_part(plain))):
+        return f"in base64: {within}"
     return reason
+
+
+def _in_base64(value: bytes) -> bytes:
+    """The text that a short value says in base64, if it does: random bytes are hardly ever all printable."""
+    if len(value) % 4 or len(value) > _LONG or not _BASE64.fullmatch(value):
+        return b""
+    plain = base64.b64decode(value)
+    return plain if _PRINTABLE.fullmatch(plain) else b""
 
 
 def _stands_in(value: bytes) -> str | None:
@@ -271,11 +277,15 @@ def _stands_in(value: bytes) -> str | None:
         return "an expression or a template, not a value"
     if not value.isascii() and sum(map(len, _ABROAD.findall(value))) * 4 >= len(value) * 3:
         return "text of a language, not a value"
-    if hashlib.sha256(value).hexdigest()[:16] in _PRINTED:
+    if _printed(value):
         return "a value printed in a specification or a manual"
     if _sequence(value[2:] if value[:2] == b"0x" else value):
         return "repeated or sequential characters"
     return None
+
+
+def _printed(value: bytes) -> bool:
+    return hashlib.sha256(value).digest()[:8] in _PRINTED
 
 
 def marked(value: bytes) -> bool:
@@ -442,3 +452,41 @@ def words(value: bytes, before: bytes = b"") -> str | None:
     if before[-1:] == b"*" and len(value) == 40 and _HASH.fullmatch(b"*" + value):
         return _HASHED
     return None
+
+
+# Steps that a value has two of which most are of one kind, or are in every other place.
+_EVEN, _WOVEN = among((rb"\x7f\x7f|\x80\x80|\x81\x81",)), among((rb"(?s)\x7f.\x7f|\x81.\x81",))
+_WORDED = among((), [pattern.pattern for pattern, _, _ in _KINDS])
+_STANDING = (
+    among((_PERCENT.pattern, _CLASSES.pattern, _UNPRINTED.pattern, _PUBLIC.pattern, b"^(?:%b)" % _ENCRYPTED.pattern)),
+    among((_EXPRESSIONS,)),
+    among((_WORDS,)),
+    # Digits, what has parts, and base64 of characters that are printed.
+    among(
+        (b"^(?:0x|%b)" % b"|".join(map(re.escape, BEGINS)),),
+        (_HASH.pattern, rb"[0-9]+", rb"(?:[CI-Za-f][A-Za-z0-9+/]{3})*[CI-Za-f][A-Za-z0-9+/]{1,3}={0,2}"),
+    ),
+)
+_HEXES = among((), (HEX.pattern,))
+_SPEAKS = among((*_OF_IDENTIFIERS, _ABOUT, rb"://|[\\*]$"))
+
+
+def suspects(values: Sequence[bytes], before: Sequence[bytes]) -> tuple[set[int], set[int]]:
+    """Which of many values, which are numbered, `words` may refuse by themselves, and which a filter may, by itself or
+    by what stands before it: up to 64 bytes. All that are refused are among them; most are not, and cost a look at all
+    together."""
+    out = {number for number, value in enumerate(values) if b"\n" in value or not value.isascii()}
+    values = [b"" if number in out else value for number, value in enumerate(values)]
+    out.update(
+        *(ask(values) for ask in _STANDING), _SPEAKS([_unquoted(near) if b"%" in near else near for near in before])
+    )
+    joined = b"\n".join(values) + b"\n\n"
+    begins = [*accumulate((len(value) + 1 for value in values), initial=0)]
+    for steps, runs in ((_steps(joined, 1), _EVEN), (_steps(joined.translate(_LOWERED), 2), _WOVEN)):
+        out.update(runs([steps[at : behind - 1] for at, behind in pairwise(begins)]))
+    out.update(number for number in _HEXES(values) if _octets(values[number]))
+    for number, value in enumerate(values):
+        few = len({*value[:12]}) < 6  # as many as all of it may have
+        if few or value.find(value[:2], 2, 12) >= 0 or _printed(value):
+            out.add(number)
+    return _WORDED(values), out

@@ -22,9 +22,9 @@ from detectors.rules.rule import Confidence, Requires, Rule
 from monitor.common.regex import NOWHERE, UNANCHORED, Search, compile_search
 from monitor.common.severity import Severity
 
-__all__ = ["Judge", "Verdict"]
+__all__ = ["BEFORE", "Judge", "Verdict", "no"]
 
-_BEFORE = 64  # bytes left of a value that filters look at; the score looks at more
+BEFORE = 64  # bytes left of a value that filters look at; the score looks at more
 _DIGITS = b"0123456789"
 
 
@@ -43,7 +43,8 @@ class Verdict:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
-def _no(stage: str, reason: str) -> Verdict:
+def no(stage: str, reason: str = "") -> Verdict:
+    """The verdict on a value that is refused at a stage."""
     return Verdict(False, stage, reason)
 
 
@@ -59,12 +60,15 @@ class Judge:
         self.rule = rule
         self.search = searcher(rule.confirm, at_once=rule.family == "custom")
         self.of_people = rule.score or rule.runbook == "database-password"
-        self.back = BACK if self.of_people else _BEFORE if rule.words or rule.hashes else 0
+        self.back = BACK if self.of_people else BEFORE if rule.words or rule.hashes else 0
         if rule.identifiers:
             self.back = max(self.back, NAME)
         self.ahead = AHEAD if self.of_people else 0
+        filtered = rule.words and rule.placeholders and rule.hashes
+        asks = rule.checksum or rule.requires or rule.identifiers or rule.keywords
+        self.batched = rule.score and filtered and not asks  # whether `accepted` (batch.py) is for it
         self.doubts = rule.score or rule.family != "custom"  # by what stands around
-        self._kinds = doubt.kinds(rule.id)
+        self.kinds = doubt.kinds(rule.id)
         self._stopwords = [(word, word.lower().encode()) for word in rule.stopwords]
         self._check = CHECKS[rule.checksum] if rule.checksum is not None else None
         self._labels = dict(rule.labels)
@@ -86,12 +90,16 @@ class Judge:
             why = weighed.reason() if weighed is not None else ""
             likely = weighed.confidence if weighed is not None else confidence_of(value, before, after)
             if likely is None:
-                return self._chosen(_no("score", why), value, before, after)
+                return self._chosen(no("score", why), value, before, after)
             confidence = likely if rule.confidence != "low" else "low"  # a pattern that tells too little by itself
         if self._check is not None:
             return self._checked(self._check(value), value, confidence, why)
+        return self.accepted(value, confidence, why)
+
+    def accepted(self, value: bytes, confidence: Confidence, why: str = "") -> Verdict:
+        """The verdict on a value that nothing is against."""
         masked = mask(value, self._prefixes)
-        return Verdict(True, "accepted", why, value, masked, rule.severity, confidence, self._labels)
+        return Verdict(True, "accepted", why, value, masked, self.rule.severity, confidence, self._labels)
 
     def _chosen(self, refusal: Verdict, value: bytes, before: bytes, after: bytes) -> Verdict:
         """The refusal, or a quiet finding of a password that somebody chose badly."""
@@ -106,55 +114,62 @@ class Judge:
     def _quietly(self, refusal: Verdict, value: bytes) -> Verdict:
         if any(_matches(allow, value) for allow in self._allow[:1]):
             return refusal
-        masked = mask(value, self._prefixes)
-        why = "a badly chosen password beside its user or host"
-        return Verdict(True, "accepted", why, value, masked, self.rule.severity, "low", self._labels)
+        return self.accepted(value, "low", "a badly chosen password beside its user or host")
 
     def _refused(self, value: bytes, before: bytes, after: bytes) -> Verdict | None:
         """What a filter has against the value."""
+        refusal = self.by_itself(value, before) or self.by_looks(value, before[-BEFORE:])
+        if refusal is None and self.of_people and elsewhere(before, after):
+            return no("column", "the names of the columns say that it is none")
+        return refusal
+
+    def by_itself(self, value: bytes, before: bytes) -> Verdict | None:
+        """What the rule's own bounds have against it."""
         rule = self.rule
         if rule.identifiers and (name := one_of(before, rule.identifiers)):
-            return _no("identifier", f"rules.identifiers says that {name!r} holds none")
+            return no("identifier", f"rules.identifiers says that {name!r} holds none")
         if self._stopwords:
             lowered = value.lower()
             for word, low in self._stopwords:
                 if low in lowered:
-                    return _no("stopwords", f"contains the stopword {word!r}")
+                    return no("stopwords", f"contains the stopword {word!r}")
         if self._allow and _matches(self._allow[0], value):
             entry = next(text for text, one in zip(rule.allow, self._allow[1:], strict=True) if _matches(one, value))
-            return _no("allow", f"matches the allowlist entry {entry!r}")
+            return no("allow", f"matches the allowlist entry {entry!r}")
         if rule.digits and len(value) - len(value.translate(None, _DIGITS)) < rule.digits:
-            return _no("digits", f"fewer than {rule.digits} digits")
+            return no("digits", f"fewer than {rule.digits} digits")
         if (
             rule.entropy is not None
             and different(value) < enough(len(value), rule.entropy)
             and (bits := entropy(value)) < rule.entropy
         ):
-            return _no("entropy", f"entropy {bits:.2f} is below {rule.entropy:.2f} bits a character")
-        near = before[-_BEFORE:]
+            return no("entropy", f"entropy {bits:.2f} is below {rule.entropy:.2f} bits a character")
+        return None
+
+    def by_looks(self, value: bytes, near: bytes) -> Verdict | None:
+        """What is against such a value behind such a text."""
+        rule = self.rule
         # The cheapest of what most candidates in code are: a name where a value could stand.
         if rule.words and (reason := words(value, near)):
-            return _no("words", reason)
+            return no("words", reason)
         stands_in = rule.placeholders and rule.checksum not in CARRIERS and placeholder(value)
         if stands_in and not proven(rule.checksum, value):
-            return _no("placeholder", stands_in)
+            return no("placeholder", stands_in)
         if rule.hashes and (reason := looks_like_hash(value, near)):
-            return _no("hash", reason)
-        if self.of_people and elsewhere(before, after):
-            return _no("column", "the names of the columns say that it is none")
+            return no("hash", reason)
         return None
 
     def _checked(self, check: ChecksumResult, secret: bytes, confidence: Confidence, why: str) -> Verdict:
         """What check digits or claims make of it."""
         rule, severity = self.rule, self.rule.severity
         if check.reject:
-            return _no("checksum", check.reason)
+            return no("checksum", check.reason)
         value, prefixes = secret, self._prefixes
         labels = {**self._labels, **check.labels} if check.labels else self._labels
         if check.value is not None:
             value, prefixes = check.value, self._prefixes if check.value is secret else ()
             if rule.placeholders and (reason := placeholder(value)):
-                return _no("placeholder", reason)
+                return no("placeholder", reason)
         if check.valid is False:
             # Vendors change formats without notice: a miss is worse than a quiet, low finding.
             severity, confidence = "low", "low"
@@ -171,7 +186,7 @@ class Judge:
         before, after = bytes(data[max(0, start - doubt.BACK) : start]), bytes(data[end : end + doubt.AHEAD])
         value = bytes(data[start:end])
         if self.rule.score:
-            left, why = doubt.doubt(verdict.confidence, value, before, after, self._kinds, explain=explain)
+            left, why = doubt.doubt(verdict.confidence, value, before, after, self.kinds, explain=explain)
         else:
             loose = not self.rule.shape.prefix
             # A private key in base64 is encoded data itself, in lines.
@@ -199,7 +214,7 @@ class Judge:
             other = judge(companion.rule) if companion.rule is not None else None
             present = _companion(companion, other, data, start, end)
             if present is None and not companion.optional:
-                return _no("requires", f"no {companion.rule or 'companion'} within {companion.within} bytes")
+                return no("requires", f"no {companion.rule or 'companion'} within {companion.within} bytes")
             if present is not None and (companion.optional or companion.rule is not None):
                 confidence = "high"
             if present is not None and companion.rule is not None:

@@ -9,7 +9,7 @@ from functools import cache, lru_cache
 from detectors.rules.issuers import ISSUERS
 from monitor.common.regex import UNANCHORED, Search, compile_search
 
-__all__ = ["BACK", "bare", "identifies", "named", "one_of"]
+__all__ = ["BACK", "bare", "decides", "identifies", "named", "one_of"]
 
 BACK = 96  # bytes left of a value that a name is looked for in
 # The last name before a value. By RE2, as the other engine tries every end for every start.
@@ -80,7 +80,12 @@ def named(before: bytes) -> bytes:
     # between one in the line before and the value.
     begin = before.rfind(b"\n") + 1
     name = _in(before[begin:])
-    return name if not begin or (name and name.lower().translate(None, _NO_WORD) not in _BETWEEN) else _in(before)
+    return name if not begin or decides(name) else _in(before)
+
+
+def decides(name: bytes) -> bool:
+    """Whether what stands before the name in its line, or above it, is no name of the value."""
+    return bool(name) and name.lower().translate(None, _NO_WORD) not in _BETWEEN
 
 
 @lru_cache(maxsize=1024)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import orjson
 
-__all__ = ["secret_part"]
+__all__ = ["BEGINS", "secret_part"]
 
 _BREAK = re.compile(rb"(?:\\+[nr]|%0[AaDd]|&#1[03];|[\r\n])+")
 _HEADER = re.compile(rb"\s*[A-Za-z][A-Za-z0-9-]{0,63}: ?(?![A-Za-z0-9+/]{64})")
@@ -29,7 +29,7 @@ _NAMES = frozenset(
 
 def secret_part(value: bytes) -> bytes:
     """What of `value` is the secret itself; all of it where nothing tells that it has parts."""
-    for begin, read in _FORMATS if value.startswith(_BEGINS) else ():
+    for begin, read in _FORMATS if value.startswith(BEGINS) else ():
         if value.startswith(begin) and (part := read(value)):
             return part
     return value
@@ -83,4 +83,4 @@ _FORMATS: tuple[tuple[bytes, Callable[[bytes], bytes]], ...] = (
     (b"https://", _of_url),  # not `op://…`, which is a reference
     (b"http://", _of_url),
 )
-_BEGINS = tuple(begin for begin, _ in _FORMATS)
+BEGINS = tuple(begin for begin, _ in _FORMATS)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
-from detectors.rules.pattern import unbounded
+from detectors.rules.pattern import Limit, unbounded
 from monitor.common.regex import HERE, UNANCHORED, Search, compile_search
 
-__all__ = ["first", "found", "quick", "searcher", "span"]
+__all__ = ["among", "first", "found", "quick", "searcher", "span"]
 
 
 def quick(inside: Sequence[bytes], whole: Sequence[bytes] = ()) -> Callable[[bytes], bool]:
@@ -44,6 +48,30 @@ def found(pattern: bytes) -> Callable[[bytes], bool]:
     return asked
 
 
+def among(inside: Sequence[bytes], whole: Sequence[bytes] = ()) -> Callable[[Sequence[bytes]], set[int]]:
+    """The same of many texts at once, which are numbered: one look passes over all in which nothing may match. They
+    stand a line each, so that patterns that may go on behind a line's end match more often."""
+    text = "|".join(
+        [*(f"(?:{one.decode('latin-1')})" for one in inside), *(f"^(?:{one.decode('latin-1')})$" for one in whole)]
+    )
+    search: Search | None = None
+
+    def asked(texts: Sequence[bytes]) -> set[int]:
+        nonlocal search
+        if search is None:
+            search = compile_search("(?m)" + text.replace(r"\A", "^").replace(r"\z", "$"))
+        out: set[int] = set()
+        joined, at = b"\n".join(texts), 0
+        starts = [*accumulate((len(one) + 1 for one in texts), initial=0)]
+        while at < len(joined) and (found := search(UNANCHORED, joined, at, len(joined))[0])[0] >= 0:
+            first = bisect_right(starts, found[0]) - 1
+            out.update(range(first, bisect_right(starts, found[1])))
+            at = starts[first + 1]
+        return out
+
+    return asked
+
+
 def first(pattern: bytes) -> Callable[[bytes], bytes]:
     """What an expression of RE2 matches first in a text; nothing where it does not."""
     spans = span(pattern)
@@ -74,18 +102,22 @@ def searcher(pattern: str, *, at_once: bool = False) -> Search:
     are too many: a value of `{15,998}` characters behind a name of `{0,24}` has thousands, which took most of the time
     that rules take of source.
 
-    `at_once`: compiled whole now, and not at the first place that may be one. Raises RegexError when RE2 refuses it."""
-    text = unbounded(pattern)
-    if text is None:
+    What is found so is what the pattern finds as well where no repeat came to more than it may: of all ways in which
+    the pattern matches there, as of all without bounds, it is the first.
+
+    `at_once`: compiled whole now, and not at the first place that needs it. Raises RegexError when RE2 refuses it."""
+    loosened = unbounded(pattern)
+    if loosened is None:
         return compile_search(pattern)
-    loose = compile_search(text)
+    loose = compile_search(loosened[0])
+    within = _within(loosened[1])
     whole: Search | None = compile_search(pattern) if at_once else None
 
     def search(anchor: Any, data: bytes | bytearray | memoryview, at: int, high: int) -> Sequence[tuple[int, int]]:
         nonlocal whole
         spans = loose(anchor, data, at, high)
         first = spans[0][0]
-        if first < 0:
+        if first < 0 or within(data, spans):
             return spans
         if whole is None:
             whole = compile_search(pattern)
@@ -94,3 +126,37 @@ def searcher(pattern: str, *, at_once: bool = False) -> Search:
         return spans if spans[0][0] >= 0 else whole(anchor, data, first, high)
 
     return search
+
+
+def _within(limits: Sequence[Limit]) -> Callable[[bytes | bytearray | memoryview, Sequence[tuple[int, int]]], bool]:
+    """Whether in what was found no repeat came to more than it may: never True where one did."""
+    longest = [
+        min((one.most * one.width for one in limits if one.where == where), default=sys.maxsize) for where in range(3)
+    ]
+    counted = [(_each(one.what), one.most) for one in limits if not one.where and not one.what.startswith("(")]
+    grouped = (one.most * one.width for one in limits if not one.where and one.what.startswith("("))
+    least = min(grouped, default=sys.maxsize)
+
+    @lru_cache(maxsize=256)  # before the values of dense text it is the same
+    def headed(head: bytes) -> bool:
+        return len(head) <= least and all(each(head) <= most for each, most in counted)
+
+    def within(data: bytes | bytearray | memoryview, spans: Sequence[tuple[int, int]]) -> bool:
+        (first, last), (start, end) = spans[0], spans[1] if len(spans) > 1 else spans[0]
+        fits = first <= start and end - start <= longest[1] and last - end <= longest[2]
+        return fits and (start - first <= longest[0] or headed(bytes(data[first:start])))
+
+    return within
+
+
+def _each(what: str) -> Callable[[bytes], int]:
+    """How often a character that is repeated stands in a text, or at most."""
+    search = compile_search(what if what.startswith("[^") else f"(?is:{what})")  # case may be ignored
+
+    def count(text: bytes) -> int:
+        ends = [0]
+        while (end := search(UNANCHORED, text, ends[-1], len(text))[0][1]) > 0:
+            ends.append(end)
+        return len(ends) - 1
+
+    return count

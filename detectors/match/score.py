@@ -10,7 +10,7 @@ import math
 import re
 import string
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from operator import mul
@@ -22,11 +22,13 @@ import orjson
 from detectors.match.chosen import HUMP, chosen
 from detectors.match.names import BACK as NAME
 from detectors.match.names import named
-from detectors.match.quick import found, quick
+from detectors.match.place import company, kind_of, nearby, of_passwords, place
+from detectors.match.quick import quick
 from detectors.rules.rule import Confidence
 
-__all__ = ["AHEAD", "BACK", "HEX", "UUID", "Score", "confidence", "entropy", "features", "plain", "plain_odds"]
-__all__ += ["randomness", "score", "surprise", "table", "total"]
+__all__ = ["AHEAD", "BACK", "HEX", "RANDOM", "UUID", "Score", "Weighing", "confidence", "confidence_by", "different"]
+__all__ += ["enough", "entropy", "features", "of_value", "plain", "plain_odds", "probability", "randomness", "score"]
+__all__ += ["stands_for_password", "surprise", "table", "weighing"]
 
 BACK, AHEAD = 160, 48  # bytes left and right of a value that the score looks at
 RANDOM = math.log2(26)  # bits a letter of random text has
@@ -35,7 +37,6 @@ _DIGITS, _LOWER, _UPPER = string.digits.encode(), string.ascii_lowercase.encode(
 _LETTER = _LOWER + _UPPER
 _PLAIN = _DIGITS + _LETTER
 _ABROAD = bytes(range(128, 256))
-_NO_LETTER = bytes(c for c in range(256) if c not in range(97, 123))
 # The class of each byte: a digit, a lower or upper case letter, no ASCII, or a sign.
 _CLASSES = bytes(
     next((kind for kind, them in zip(b"0aA\x80", (_DIGITS, _LOWER, _UPPER, _ABROAD), strict=True) if c in them), 46)
@@ -44,7 +45,6 @@ _CLASSES = bytes(
 _TABLE = Path(__file__).with_name("score.json")
 _LETTERS = re.compile(rb"[A-Za-z]{3,}")
 _CHANGES = (b"aA", b"a0", b"Aa", b"A0", b"0a", b"0A")  # in classes
-_TAIL = 24  # bytes left of a value that hold its sign
 _BRACKETS = b"(){}[]<>"
 _SIGNS = (b"$", b"%", b"@", b"#", b"<", b"{", b":", b"&", b"*", b"-", b"(", b"[", b"!")
 _PATHS = (b"/", b".", b"~")
@@ -59,47 +59,6 @@ _WORD_NUMBER = re.compile(rb"[A-Za-z]+[_.-]?[0-9]{1,4}")
 _JOINED = re.compile(rb"[A-Za-z0-9]+(?:[-_./:][A-Za-z0-9]+)+")
 _MAYBE_WRITTEN = quick((rb"[ (){}\[\]<>]", _CODE.pattern), (_JOINED.pattern,))
 _WORDLIKE = ("wordlike", "common letters", "joined", "word and number")
-# What a password is called, in its languages.
-PASSWORD = (
-    rb"(?i:pas+w(?:or|ro)?d|passwd|passphrase|passwort|pwd|pswd|kennwort|wachtwoord|has[lo]o|heslo|senha|contrase"
-    rb"|passe\b|parola\b|pass[_ -]?phrase|pass[_ -]word|\bpsw|_psw|\bclave|_clave|l(?:o|\xc3\xb6)senord"
-    rb"|adgangskode|passord|salasana|(?:s|\xc5\x9f|\xc5\x9e)ifre|lozinka|geslo|parool|jelsz|has\xc5\x82o|\bmdp)"
-    rb"|\xe3\x83\x91\xe3\x82\xb9\xe3\x83\xaf\xe3\x83\xbc\xe3\x83\x89|\xe5\xaf\x86\xe7\xa0\x81"
-    rb"|\xd0[\xbf\x9f]\xd0\xb0\xd1\x80\xd0\xbe\xd0\xbb\xd1\x8c"
-)
-_KINDS = (
-    ("password", found(PASSWORD)),
-    ("secret", found(rb"(?i:secret|credential|salt)")),
-    ("token", found(rb"(?i:token|bearer|authorization|\bauth\b|_auth)")),
-    (
-        "api key",
-        found(rb"(?i:(?:api|access|auth|private|signing|encryption|master|account|service|app)[_.-]?key)"),
-    ),
-    ("pass", found(rb"(?i:pass|pw\b|psk|\bpin)")),
-    ("key", found(rb"(?i:key)")),
-)
-_ABOUT = re.compile(
-    rb"(?i:label|title|(?<!con)(?<!plain)(?<!clear)(?<!plain[_-])(?<!clear[_-])(?<!ascii-)text|hint|prompt|placeholder|message|\bmsg|error|help"
-    rb"|descri|confirm|forgot|reset|require|invalid"
-    rb"|strength|type|name$|field|input|_id$|Id$|(?<!c)url|(?<!sec)uri|path|(?<!pro)file|policy|column|class|format|pattern|locale|i18n|lang)"
-)
-# Where one of these goes on, it is part of an issuer's name: `LANGFUSE_SECRET`, `filestackKey`.
-_WHOLE = re.compile(
-    rb"(?i:(?:label|title|text|hint|prompt|placeholder|message|msg|error|help|descri|confirm|forgot|reset|requir|invalid"
-    rb"|strength|type|field|input|ur[il]|path|file|polic|column|class|format|pattern|locale|i18n|lang)"
-    rb"(?:s|es|er|ers|ed|ing|y|ies|ption|ptor|ation|uage|name)?|.*(?:pas|pwd|pw|secret|token|key|cred|auth).*)"
-)
-_OF_RESETS = found(rb"(?i:reset|confirm(?:ation)?)_?(?i:token|key|code)\z")  # who has one sets a new password
-_MAYBE_ABOUT = quick([re.sub(rb"\(\?<!.*?\)", b"", _ABOUT.pattern)])
-_TEST = found(rb"(?i:test|example|dummy|mock|fake|sample|fixture|assert|expect|demo)")
-_COMPANY = found(
-    rb"(?i:\buser(?:name)?\b|\blogin\b|\bhost\b|\bserver\b|\burl\b|\bemail\b|_USER\b|_ID\b|client_?id|\buid\b)"
-)
-# Where neither of them is, as a rule.
-_NEARBY = found(
-    rb"(?i:test|example|dummy|mock|fake|sample|fixture|assert|expect|demo|user|login|host|server|url|mail|_id|client|uid)"
-)
-
 _BOTH = tuple(
     (one, other, f"{one}, {other}")
     for one, other in (
@@ -118,15 +77,20 @@ _BOTH = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """`probability` that it is a secret; `parts`: (feature, what it adds to the log-odds)."""
+    """`odds`: log-odds that it is a secret; `parts`: (feature, what it adds to them)."""
 
-    probability: float
+    odds: float
     parts: tuple[tuple[str, float], ...]
+
+    @property
+    def probability(self) -> float:
+        """That it is a secret."""
+        return probability(self.odds)
 
     @property
     def confidence(self) -> Confidence | None:
         """None: not a secret."""
-        return _confidence(self.probability)
+        return _confidence(self.odds)
 
     def reason(self, count: int = 3) -> str:
         """In words with the largest parts, such as `score 0.97: value random +3.1, name password +0.9`."""
@@ -269,8 +233,7 @@ def _repetitive(value: bytes) -> float:
 
 def features(value: bytes, before: bytes, after: bytes, repetitive: bool = True) -> dict[str, float]:
     """What the model weighs, by name; absent ones are 0. `before`, `after`: text beside it; `repetitive`: all."""
-    out: dict[str, float] = {"length": min(len(value), 40) / 40}
-    _of_value(value, out)
+    out = of_value(value)
     if repetitive and (amount := _repetitive(value)):
         out["repetitive"] = amount
     _of_context(value, before, after, out)
@@ -289,199 +252,149 @@ def plain(value: bytes, before: bytes, after: bytes) -> Mapping[str, float]:
 @lru_cache(maxsize=2)
 def plain_odds(value: bytes, before: bytes, after: bytes) -> float:
     """What they come to."""
-    return total(plain(value, before, after))
+    return weighing().total(plain(value, before, after))
 
 
-def _of_value(value: bytes, out: dict[str, float]) -> None:
+def of_value(value: bytes) -> dict[str, float]:
+    """What the model weighs of a value wherever it stands, by name."""
     size = max(1, len(value))
-    classes = value.translate(_CLASSES)
-    count = classes.count
+    out: dict[str, float] = {"length": min(len(value), 40) / 40}
+    count = value.translate(_CLASSES).count
     digits, lower, upper, symbols = count(b"0"), count(b"a"), count(b"A"), count(b".")
     bits, letters = surprise(value) if lower + upper > 2 else (0.0, 0)
     out["random letters" if bits > 0 else "wordlike"] = min(1.0, abs(bits) / 24)
     if letters:
         out["odd letters" if bits > 0 else "common letters"] = min(1.0, abs(bits) / letters / 3)
-    if digits:
-        out["digits"] = digits / size
     out["changes"] = min(1.0, 2 * sum(map(count, _CHANGES)) / size)
+    if digits:
+        out["digits"], out["has digits"] = digits / size, 1.0
     if symbols:
         out["symbols"] = min(1.0, symbols / size * 3)
         _of_symbols(value, digits, out)
     if size < 8:
         out["short"] = (8 - size) / 4
+    elif size > 15:
+        out["long"] = 1.0
+    mixed = lower and upper
     for name, holds in (
-        ("has digits", digits),
-        ("mixed", digits and lower and upper),
-        ("long", size >= 16),
-        ("hex", size >= 16 and not (lower and upper) and HEX.fullmatch(value)),
+        ("mixed", mixed and digits),
+        ("hex", size > 15 and not mixed and HEX.fullmatch(value)),
         ("letters only", letters == size),
-        ("beyond ASCII", digits + lower + upper + symbols < size and b"\x80" in classes),
-        ("word and number", digits and symbols < 2 and _WORD_NUMBER.fullmatch(value)),
+        ("beyond ASCII", digits + lower + upper + symbols < len(value)),
+        ("word and number", 0 < digits < 5 and symbols < 2 and _WORD_NUMBER.fullmatch(value)),
         ("digits only", digits == size),
     ):
         if holds:
             out[name] = 1.0
+    return out
 
 
 def _of_symbols(value: bytes, digits: int, out: dict[str, float]) -> None:
-    size, written = len(value), _MAYBE_WRITTEN(value)
-    blanks = written and b" " in value
+    if _MAYBE_WRITTEN(value):
+        blanks = value.find(b" ") >= 0
+        for name, holds in (
+            ("blanks", blanks),
+            ("brackets", len(value.translate(None, _BRACKETS)) < len(value)),
+            ("code", _CODE.search(value)),
+            ("prose", blanks and _PROSE.search(value)),
+            ("joined", _JOINED.fullmatch(value)),
+            ("uuid", UUID.fullmatch(value)),
+        ):
+            if holds:
+                out[name] = 1.0
     for name, holds in (
-        ("uuid", size == 36 and UUID.fullmatch(value)),
-        ("blanks", blanks),
-        ("brackets", written and len(value.translate(None, _BRACKETS)) < size),
-        ("code", written and _CODE.search(value)),
-        ("prose", blanks and _PROSE.search(value)),
-        ("joined", written and _JOINED.fullmatch(value)),
         ("path", value.startswith(_PATHS) or value.count(b"/") > 1),
         ("ends a phrase", not digits and value.endswith(_ENDS)),
         ("starts with a sign", value.startswith(_SIGNS)),
-        ("padded", size >= 16 and value.endswith(b"=")),
+        ("padded", value.endswith(b"=") and len(value) > 15),
     ):
         if holds:
             out[name] = 1.0
 
 
 def _of_context(value: bytes, before: bytes, after: bytes, out: dict[str, float]) -> None:
-    # What stands before `'…' === req.apiKey` names something else.
-    name = b"" if _REVERSED.match(after) else named(before[-NAME:])
-    for _ in range(2):
-        last = name[name.rfind(b".") + 1 :]
-        if last not in _VERBS and last not in _SLOTS:
-            break
-        if last in _VERBS and len(last) < len(name):
-            name = name[: -len(last) - 1]  # `password.equals("…")`
-            break
-        further = named(before[-NAME : before.rindex(name) - len(before)])
-        if further and (closed := before.rfind(b"</" + further)) >= 0:
-            further = named(before[:closed][-NAME:])  # of `<key>Password</key><string>`
-        if last in _SLOTS and _of_name(further, b"")[0] == "name none":
-            break
-        name = further or name
-    name = b"Password" if name == b"PasswordText" and b" Type=" in before else name  # in a header of SOAP
-    left = before[before.rfind(b"\n") + 1 :][-_TAIL:]
-    tail = left if name and name in left else before[-_TAIL:]
-    kind, about, plain, place = _of_place(name, tail, after[:2] if after[:1] in (b".", b"<") else after[:1])
-    out.update(place)
-    if _NEARBY(b"%b\n%b" % (before, after)):
-        if _TEST(before):
-            out["test nearby"] = 1.0
-        if _COMPANY(before[:-1]) or _COMPANY(after):
-            out["user or host nearby"] = 1.0
-    if name and len(value) > 3 and _same(value, name, plain):
+    where = place(before, after)
+    out.update(dict.fromkeys(where.features, 1.0))
+    if nearby([b"%b\n%b" % (before, after)]):
+        out.update(dict.fromkeys(company(before, after), 1.0))
+    if where.repeated(value):
         out["value repeats name"] = 1.0
-    elif not about and _of_passwords(kind, value) and chosen(value):
+    elif where.holds_chosen(value):
         for feature in _WORDLIKE:  # of a password they say nothing
             out.pop(feature, None)
-
-
-@lru_cache(maxsize=1024)  # in dense text the same for one value after another
-def _of_place(name: bytes, tail: bytes, behind: bytes) -> tuple[str, bool, bytes, Mapping[str, float]]:
-    """As `_of_name`, with what the name and the signs around a value come to. `tail`, `behind`: right beside it."""
-    kind, about, plain = _of_name(name, b"" if name else tail)
-    quote = tail[-1:] in (b'"', b"'", b"`")
-    operator = (tail[len(name) :] if name in tail else tail).rstrip(b" \"'`\\")[-1:]
-    sign = _OPERATORS.get(operator, "")
-    called = behind in (b"(", b"[", b"{", b"+") or (behind[:1] == b"." and behind[1:].isalnum())
-    held = (
-        (kind, True),
-        ("quoted" if quote else "bare", True),
-        ("name in capitals", b"_" in name and name.isupper()),
-        ("name with dots", quote and b"." in name),
-        ("compared", b"==" in tail[-6:] or b"!=" in tail[-6:]),
-        (sign, sign and (sign != "in markup" or behind == b"</")),
-        ("name about it", about and not (sign == "handed over" and _BESIDE.search(tail))),
-        ("goes on as code", not quote and called),
-    )
-    return kind, about, plain, {feature: 1.0 for feature, holds in held if holds}
-
-
-def _of_passwords(kind: str, value: bytes) -> bool:
-    return kind in ("name password", "name pass") or (kind == "name secret" and value[:1].isupper())
 
 
 def stands_for_password(value: bytes, before: bytes) -> bool:
     """Whether the name of a password stands before it, and people make one so or it spells no words in quotes."""
     likely = chosen(value) or (before[-1:] in (b'"', b"'") and surprise(value)[0] > 0)
-    return likely and _of_passwords(_of_name(named(before[-NAME:]), b"")[0], value)
-
-
-# What a test or a page does with a value, and what makes a text of one: the name stands before it.
-_VERBS = frozenset(
-    b"type fill val eq eql equal equals be to toBe toEqual toStrictEqual isEqualTo send_keys sendKeys set_value"
-    b" setValue byte Some from new make with is was q qq default defaultValue".split()
-)
-_SLOTS = (b"value", b"Value", b"string")  # `name: DB_PASSWORD`, and a line further `value: …`
-_BESIDE = re.compile(rb"[\w)}\]],\s*[bu@]?\\?[\"'`]?$")  # another argument before it, not its name in quotes
-_REVERSED = re.compile(rb"\\{0,3}[\"'`]\s?(?:\.equals(?:IgnoreCase)?\(|[!=]==?)\s?[A-Za-z_$]")
-_OPERATORS = {b"(": "handed over", b",": "handed over", b">": "in markup"}
-_OPERATORS |= {b":": "after a colon", b"=": "after an equals sign"}
-
-
-@lru_cache(maxsize=1024)
-def _of_name(name: bytes, tail: bytes) -> tuple[str, bool, bytes]:
-    """The kind of a name, or of what stands in its place; whether it speaks about a secret; its letters."""
-    kind = next((kind for kind, pattern in _KINDS if pattern(name or tail)), "none")
-    about = _MAYBE_ABOUT(name) and bool(_ABOUT.search(_without_issuer(name))) and not _OF_RESETS(name)
-    return f"name {kind}", about, name.lower().translate(None, _NO_LETTER)
-
-
-def _without_issuer(name: bytes) -> bytes:
-    """The name from its first word on that is none of an issuer's name in which one of `_ABOUT` happens to stand."""
-    for word in HUMP.finditer(name):
-        if _WHOLE.fullmatch(word[0]):
-            break
-        if len(word[0]) > 4 and _ABOUT.search(word[0]) and any(pattern(name[word.end() :]) for _, pattern in _KINDS):
-            return name[word.end() :]
-    return name
-
-
-def _same(value: bytes, name: bytes, letters: bytes) -> bool:
-    """Whether the value says again what its name says, whose letters in lower case are `letters`."""
-    value = value.lower()
-    plain = value.translate(None, _NO_LETTER)
-    return len(plain) > 3 and (plain in letters or (len(name) > 3 and name.lower() in value))
+    return likely and of_passwords(kind_of(named(before[-NAME:])), value)
 
 
 def score(value: bytes, before: bytes, after: bytes) -> Score:
     """Weigh one candidate. `before`: at most BACK bytes left of it; `after`: AHEAD right of it."""
-    weights, bias = _weights()
+    weights = weighing()
     weighed = features(value, before, after)
     parts = [(name, weights[name] * amount) for name, amount in weighed.items() if name in weights]
-    return Score(_probability(bias + sum([share for _, share in parts])), tuple(parts))
+    return Score(weights.bias + sum([share for _, share in parts]), tuple(parts))
 
 
 def confidence(value: bytes, before: bytes, after: bytes) -> Confidence | None:
     """That of the score, without what it is made of."""
-    odds, least = plain_odds(value, before, after), _weights()[0]["repetitive"]
-    likely = _confidence(_probability(odds))
-    if likely == _confidence(_probability(odds + least)):
+    return confidence_by(plain_odds(value, before, after), value)
+
+
+def confidence_by(odds: float, value: bytes) -> Confidence | None:
+    """The same by the log-odds of all features but `repetitive`, which takes longest."""
+    likely, least = _confidence(odds), weighing()["repetitive"]
+    if likely == _confidence(odds + least):
         return likely  # whatever the one left out comes to
-    return _confidence(_probability(odds + least * _repetitive(value)))
+    return _confidence(odds + least * _repetitive(value))
 
 
-def total(weighed: Mapping[str, float]) -> float:
-    """The log-odds of features."""
-    weights, bias = _weights()
-    return float(bias + sum(map(mul, map(weights.__getitem__, weighed), weighed.values())))
-
-
-def _probability(odds: float) -> float:
+def probability(odds: float) -> float:
     return 1 / (1 + math.exp(-max(-30.0, min(30.0, odds))))
 
 
-def _confidence(at: float) -> Confidence | None:
-    high, medium, low = table()["thresholds"]
-    return "high" if at >= high else "medium" if at >= medium else "low" if at >= low else None
+def _confidence(odds: float) -> Confidence | None:
+    high, medium, low = _thresholds()
+    return "high" if odds >= high else "medium" if odds >= medium else "low" if odds >= low else None
 
 
-class _Weights(dict[str, float]):
-    """Of what the model does not know: nothing."""
+@cache
+def _thresholds() -> tuple[float, ...]:
+    """In log-odds."""
+    return tuple(math.log(at / (1 - at)) for at in table()["thresholds"])
+
+
+class Weighing(dict[str, float]):
+    """What features add to the log-odds, by name; what the model does not know adds nothing. `bias`: of all."""
+
+    def __init__(self, weights: Mapping[str, float], bias: float) -> None:
+        super().__init__(weights)
+        self.bias = bias
 
     def __missing__(self, name: str) -> float:
         return 0.0
 
+    def total(self, features: Mapping[str, float]) -> float:
+        """The log-odds of features."""
+        return self.bias + self.parts(features)
+
+    def parts(self, features: Mapping[str, float]) -> float:
+        """What they add to those."""
+        return float(sum(map(mul, map(self.__getitem__, features), features.values())))
+
+    def given(self, features: Iterable[str]) -> Weighing:
+        """How others are weighed where these are there."""
+        out = Weighing(self, self.bias + sum(map(self.__getitem__, features)))
+        for one, other, both in _BOTH:
+            for held, further in ((one, other), (other, one)):
+                if held in features:
+                    out[further] = out[further] + self[both]
+        return out
+
 
 @cache
-def _weights() -> tuple[_Weights, float]:
-    return _Weights(table()["weights"]), table()["bias"]
+def weighing() -> Weighing:
+    """By what the score weighs."""
+    return Weighing(table()["weights"], table()["bias"])

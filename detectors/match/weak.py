@@ -13,7 +13,7 @@ from detectors.match.filters import marked
 from detectors.match.quick import found
 from detectors.match.score import AHEAD, plain
 
-__all__ = ["in_object", "weak"]
+__all__ = ["in_object", "may_be", "weak"]
 
 # Letters with two digits, with one among them (`passw0rd`) or with a sign; digits alone, or keys side by side.
 _CHOSEN = re.compile(
@@ -55,10 +55,15 @@ def _fields(right: bytes) -> bytes:
     return b"".join(out)
 
 
+def may_be(stage: str, value: bytes) -> bool:
+    """Whether a value that was refused at `stage` may be one: none is, wherever it stands, where not."""
+    return stage in _STAGES and _CHOSEN.fullmatch(value) is not None
+
+
 def weak(stage: str, value: bytes, before: bytes, after: bytes, company: bool = False) -> bool:
     """Whether the value, refused at `stage`, is a badly chosen password all the same. `company`: a user or a host is
     known to belong to it."""
-    if stage not in _STAGES or not _CHOSEN.fullmatch(value) or marked(value):
+    if not may_be(stage, value) or marked(value):
         return False
     if after[:1] == b"@" and _LOGIN(before[-64:]):  # `user:…@host`
         return True

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 __all__ = [
     "REPEATS",
+    "Limit",
     "PatternShape",
     "children",
     "emit",
@@ -39,7 +40,10 @@ _WAYS = 10  # expressions one trigger may become; more cost more than the longer
 
 _SHORTEST = 6  # characters that a value may have at least
 _WIDE = 4  # so much more than the least a repeat may be
-_LIMIT = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|(?P<name>\(\?P<\w+>)|\{(?P<least>\d+),(?P<most>\d+)\}", re.DOTALL)
+_TOKEN = re.compile(
+    r"(?P<atom>\\.|\[\^?\]?(?:\\.|[^\]\\])*\])|(?P<name>\(\?P<\w+>)|\{(?P<least>\d+),(?P<most>\d+)\}|(?P<other>.)",
+    re.DOTALL,
+)
 
 _CATEGORIES = {
     _c.CATEGORY_DIGIT: r"\d",
@@ -94,22 +98,41 @@ def _of_words(node: tuple[Any, Any]) -> bool:
     return op in (_c.LITERAL, _c.SUBPATTERN, _c.BRANCH, _c.AT) or (op is _c.MAX_REPEAT and arg[1] == 1)
 
 
-def unbounded(pattern: str) -> str | None:
-    """The pattern without names of groups and upper bounds of repeats: it matches wherever the pattern does, if not
-    only there, and its automaton is smaller by as much as they count. None: no repeat is wide."""
-    wide = False
+class Limit(NamedTuple):
+    """That a repeat of `what`, of at least `width` characters, is there `most` times at most. `where`: 0 before the
+    value, 1 in it, 2 behind it."""
 
-    def without(token: re.Match[str]) -> str:
-        nonlocal wide
+    where: int
+    what: str
+    width: int
+    most: int
+
+
+def unbounded(pattern: str) -> tuple[str, list[Limit]] | None:
+    """The pattern without names of groups and upper bounds of repeats, and these: it matches wherever the pattern does,
+    if not only there, and its automaton is smaller by as much as they count. None: no repeat is wide, or the value is
+    part of one."""
+    out, what = "", ""
+    limits: list[Limit] = []
+    groups: list[int] = []  # where those begin that are open
+    where, value = 0 if "(?P<" in pattern else 1, -1
+    for token in _TOKEN.finditer(pattern):
+        text = token[0]
         if token["name"]:
-            return "(?:"
-        if not token["least"] or int(token["most"]) - int(token["least"]) < _WIDE:
-            return token[0]
-        wide = True
-        return f"{{{token['least']},}}"
-
-    text = _LIMIT.sub(without, pattern)
-    return text if wide else None
+            where, value, text = 1, token.start(), "("
+        elif token["least"] and int(token["most"]) - int(token["least"]) >= _WIDE:
+            limits.append(Limit(where, what, parse(what).getwidth()[0], int(token["most"])))
+            text = f"{{{token['least']},}}"
+        out, what = out + text, text
+        if text == "(":
+            groups.append(token.start())
+        elif text == ")":
+            what = pattern[(begin := groups.pop()) : token.end()]
+            if begin <= value:
+                where = 2
+                if pattern[token.end() : token.end() + 1] in {"*", "+", "{"}:
+                    return None
+    return (out, limits) if limits else None
 
 
 def matches_empty(pattern: str) -> bool:

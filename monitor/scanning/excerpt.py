@@ -7,7 +7,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from detectors.match.score import PASSWORD
+from detectors.match.place import PASSWORD
 
 __all__ = ["NEAR", "around", "narrowed"]
 

@@ -35,7 +35,7 @@ MOST_A_MB = {"logs": {"tries": 6, "verdicts": 1}, "source": {"tries": 2260, "ver
 # Expressions of Python, which each start compiles and each candidate waits for. In `judging`: what says whether a value
 # is a secret. RE2 and one look for many of them cost less (detectors/match/quick.py), or a feature of the score.
 MOST_IN_PYTHON = {"judging": 55, "detectors.match": 115}
-_JUDGING = "chance chosen doubt filters judge names plain quick score weak".split()
+_JUDGING = "batch chance chosen doubt filters judge names place plain quick score weak".split()
 _NAMES = (
     "user request response cache queue index parser session header config client path buffer entry value node state "
     "handler line column result items worker offset length kind folder folders record records event events"

@@ -146,7 +146,7 @@ def test_confidence_is_calibrated_on_packages_it_was_not_trained_on() -> None:
         if row["part"] not in {"check", "unseen"} or not row.get("around"):
             continue
         weighed = {name: amount for name, amount in row["features"].items() if name != "repetitive"}
-        features = together(weighed, score.total(weighed), row["around"], kinds(row["rule"]))
+        features = together(weighed, score.weighing().total(weighed), row["around"], kinds(row["rule"]))
         odds = table["bias"] + sum(table["weights"].get(name, 0.0) * amount for name, amount in features.items())
         likely = 1 / (1 + math.exp(-odds))
         sure = "high" if likely >= table["thresholds"][0] else "medium" if likely >= table["thresholds"][1] else "low"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.match import filters
-from detectors.match.quick import quick, searcher, span
+from detectors.match.quick import among, quick, searcher, span
 from detectors.rules.template import expand
 from monitor.common.regex import NOWHERE, UNANCHORED, RegexError, Search, compile_search
 from tests.detectors.texts import pieces, rules
@@ -25,6 +25,36 @@ def test_it_is_never_false_where_a_pattern_matches(text: bytes) -> None:
 def test_it_is_false_where_none_does() -> None:
     asked = quick(INSIDE, WHOLE)
     assert [asked(text) for text in (b"passed", b"abc", b"xa", b"", b"bc", b"PASS")] == [False] * 4 + [True] * 2
+
+
+@given(st.lists(st.text("abcpPaAsS${\n", max_size=8).map(str.encode), max_size=6))
+def test_of_many_none_is_left_out_in_which_a_pattern_matches(texts: list[bytes]) -> None:
+    asked = quick(INSIDE, WHOLE)
+    wanted = {number for number, text in enumerate(texts) if b"\n" not in text and asked(text)}
+    assert wanted <= among(INSIDE, WHOLE)(texts)
+
+
+def test_of_many_those_are_told_in_which_one_matches() -> None:
+    assert among(INSIDE, WHOLE)([b"passed", b"PASS", b"", b"bc", b"xbc", b"x${"]) == {1, 3, 5}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"key....=abcdef",
+        b"key.....=abcdef",
+        b"key..is is =abcdef",
+        b"is is is =abcdef",
+        b"key=abcdefghi",
+        b"key=abcdefghi;;",
+    ],
+)
+def test_what_comes_to_more_than_it_may_is_not_found(text: bytes) -> None:
+    pattern = r"(?:key[.]{0,4}|(?:is ){0,5})=(?P<secret>[a-z]{3,8})(?:;{0,5}|$)"
+    for data in (text, b"..." + text, text + b";" * 9):
+        assert searcher(pattern)(UNANCHORED, data, 0, len(data)) == compile_search(pattern)(
+            UNANCHORED, data, 0, len(data)
+        )
 
 
 def test_a_span_is_that_of_the_first_match_from_a_place_on() -> None:

@@ -189,10 +189,15 @@ def test_a_group_that_says_words_is_no_value(pattern: str, words: bool) -> None:
 @pytest.mark.parametrize(
     ("pattern", "expected"),
     [
-        (r"key[\w.]{0,24}=(?P<secret>[a-z]{15,998})", r"key[\w.]{0,}=(?:[a-z]{15,})"),
-        (r"[]{1,99}]\{1,99}[^]{1,99}]a{1,99}?", r"[]{1,99}]\{1,99}[^]{1,99}]a{1,}?"),
+        (
+            r"key[\w.]{0,24}=(?P<secret>[a-z]{15,998})",
+            (r"key[\w.]{0,}=([a-z]{15,})", [(0, r"[\w.]", 1, 24), (1, "[a-z]", 1, 998)]),
+        ),
+        (r"[]{1,99}]\{1,99}[^]{1,99}]a{1,99}?", (r"[]{1,99}]\{1,99}[^]{1,99}]a{1,}?", [(1, "a", 1, 99)])),
+        (r"(?P<secret>a|b)(?:(?:is|\)was) ){0,5}", (r"(a|b)(?:(?:is|\)was) ){0,}", [(2, r"(?:(?:is|\)was) )", 3, 5)])),
         (r"(?P<secret>[a-z]{15,18}x{3}y*z{2,})", None),
+        (r"(?:=(?P<secret>[a-z]{15,99})){1,9}", None),
     ],
 )
-def test_a_pattern_without_its_bounds(pattern: str, expected: str | None) -> None:
+def test_a_pattern_without_its_bounds(pattern: str, expected: tuple[str, list[tuple[object, ...]]] | None) -> None:
     assert unbounded(pattern) == expected
