@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import hmac
 import re
+from functools import lru_cache
 
 import orjson
 
@@ -23,15 +24,14 @@ def normalise(secret: bytes) -> bytes:
 
     A PEM logged on one line with literal `\\n` gives the same bytes as the file.
     """
-    pem = _PEM.search(secret)
-    if pem:
+    if pem := _PEM.search(secret) if secret.find(b"-----BEGIN") >= 0 else None:
         body = _ESCAPED_BREAK.sub(b"", pem[2])
         # Old encrypted keys carry RFC 1421 headers ("Proc-Type: …") that a flattened copy cannot be split from safely.
         return b"PEM " + pem[1] + b" " + re.sub(rb"[^A-Za-z0-9+/=:,-]", b"", body)
-    if putty := _PUTTY.search(secret):  # whatever its comment says
+    if putty := _PUTTY.search(secret) if secret.find(b"PuTTY") >= 0 else None:  # whatever its comment says
         return b"PuTTY " + re.sub(rb"[^A-Za-z0-9+/=]", b"", _ESCAPED_BREAK.sub(b"", putty[1]))
     value = secret.strip().strip(b"\"'`").strip()
-    if b"\\" in value:
+    if value.find(b"\\") >= 0:
         with contextlib.suppress(orjson.JSONDecodeError):  # a backslash of its own, not an escape
             value = orjson.loads(b'"' + value + b'"').encode()
     return value
@@ -39,7 +39,15 @@ def normalise(secret: bytes) -> bytes:
 
 def fingerprint(key: bytes, secret: bytes) -> str:
     """HMAC-SHA256 of the normalised value, 64 hex digits: the same value, the same fingerprint, wherever it is seen."""
-    return hmac.new(key, normalise(secret), hashlib.sha256).hexdigest()
+    mac = _keyed(key).copy()
+    mac.update(normalise(secret))
+    return mac.hexdigest()
+
+
+@lru_cache(maxsize=4)
+def _keyed(key: bytes) -> hmac.HMAC:
+    """To be copied: to begin takes longer than the rest."""
+    return hmac.new(key, digestmod=hashlib.sha256)
 
 
 def mask(secret: bytes, prefixes: tuple[str, ...] = ()) -> str:

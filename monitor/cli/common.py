@@ -376,7 +376,8 @@ def json_text(value: Any, *, indent: bool = False) -> str:
         units = found[0].encode("utf-16-be").hex()
         return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
-    return _UNSEEN.sub(escaped, orjson.dumps(value, option=orjson.OPT_INDENT_2 if indent else 0).decode())
+    text = orjson.dumps(value, option=orjson.OPT_INDENT_2 if indent else 0).decode()
+    return text if text.isprintable() else _UNSEEN.sub(escaped, text)
 
 
 def coloured() -> bool:

@@ -108,14 +108,18 @@ def of(rule: Rule) -> str:
     if rule.family == "custom":
         return rule.runbook
     try:
-        issuers = _pack(PACKS.parent / rule.source)
+        return _of(rule.family, rule.source, rule.id, rule.vendor, rule.runbook)
     except _UNREADABLE:
         return rule.runbook
-    if rule.id in issuers:
-        return f"{rule.family}/{rule.id}"
-    if rule.runbook in GENERAL and rule.vendor in issuers:
-        return f"{rule.family}/{rule.vendor}"
-    return rule.runbook
+
+
+@lru_cache(4096)  # each finding asks
+def _of(family: str, source: str, rule_id: str, vendor: str, runbook: str) -> str:
+    """Raises what reading a pack raises."""
+    issuers = _pack(PACKS.parent / source)
+    if rule_id in issuers:
+        return f"{family}/{rule_id}"
+    return f"{family}/{vendor}" if runbook in GENERAL and vendor in issuers else runbook
 
 
 @lru_cache(4096)

@@ -141,6 +141,7 @@ _NEXT = re.compile(rb"(?i)pragma:\s?(?:allow|white)list[ -]nextline[ -]secret|se
 # Kingfisher also takes the line before. Only a line of its own counts: a comment behind a value is about that value.
 _ALONE = re.compile(rb"(?i)^\s*(?:#|//|/\*|\*|--|;|<!--|%|REM\b).*kingfisher:ignore")
 _WORDS = (b":allow", b":ignore", b"pragma:", b"secretlint-disable")  # each of these holds one, and most text none
+_MANY = 256  # findings in a block
 _RANGE = re.compile(rb"secretlint-(disable|enable)(?!-)([^\r\n]*)")
 
 
@@ -201,7 +202,9 @@ class Searcher:
             block = replace(block, line=line, column=column)
         data = bytes(block.data)
         asked = self.options
-        ranges = _disabled(data) if asked.suppressions else []
+        # In dense text one look at all of it is cheaper than one at the lines of each.
+        silent = not asked.suppressions or (len(found.matches) > _MANY and not _mentioned(data))
+        ranges = [] if silent else _disabled(data)
         for match, finding in occurrences(block, found, asked.key, self._redact, asked.owners, context=asked.context):
             # Of two threads that search parts of one file, one is the first.
             if match.rule.awaits and reported.setdefault(finding.id, block) is not block:
@@ -211,7 +214,7 @@ class Searcher:
                 match.rule,
                 end=_behind(data[match.start : match.end], finding),
                 length=match.end - match.start,
-                suppressed=asked.suppressions and _suppressed(data, match, ranges),
+                suppressed=not silent and _suppressed(data, match, ranges),
                 revealed=match.secret.decode("utf-8", "replace") if asked.reveal else None,
                 accepted=any(book.accepts(finding.rule, finding.path, match.secret) for book in asked.books),
                 entry=_entry(match, finding, asked.accepting),
@@ -249,6 +252,12 @@ def _disabled(data: bytes) -> list[tuple[int, int]]:
     return [*spans, (start, len(data))] if start >= 0 else spans
 
 
+def _mentioned(data: bytes) -> bool:
+    """Whether a comment may silence something anywhere in it."""
+    low = _plain(data).lower()
+    return any(low.find(word) >= 0 for word in _WORDS)
+
+
 def _suppressed(data: bytes, match: Match, ranges: Iterable[tuple[int, int]]) -> bool:
     if any(start <= match.start < end for start, end in ranges):
         return True
@@ -266,4 +275,4 @@ def _suppressed(data: bytes, match: Match, ranges: Iterable[tuple[int, int]]) ->
 def _says(line: bytes, *patterns: re.Pattern[bytes]) -> bool:
     text = _plain(line)
     low = text.lower()
-    return any(word in low for word in _WORDS) and any(pattern.search(text) for pattern in patterns)
+    return any(low.find(word) >= 0 for word in _WORDS) and any(pattern.search(text) for pattern in patterns)

@@ -149,7 +149,7 @@ def _untorn(labels: Mapping[str, str], path: str, shown: str) -> Mapping[str, st
 
 def _connection(block: Block, match: Match) -> Mapping[str, str]:
     """User, host and database where the match is the password of a connection string."""
-    if match.decode:
+    if match.decode or block.data[match.end : match.end + 1] != b"@":
         return {}
     before, after = block.data[max(0, match.start - AROUND) : match.start], block.data[match.end : match.end + AROUND]
     facts = connection(bytes(before), bytes(after))

@@ -502,7 +502,7 @@ def test_a_finding_does_not_wait_for_a_pack_that_cannot_be_read(monkeypatch: pyt
         raise OSError(24, "Too many open files")
 
     name = runbook.of(rule)
-    for known in (runbook_store._pack, runbook_store._family, runbook_store.load):
+    for known in (runbook_store._of, runbook_store._pack, runbook_store._family, runbook_store.load):
         known.cache_clear()
     with monkeypatch.context() as patched:
         patched.setattr(Path, "read_text", none_left)
