@@ -20,7 +20,7 @@ __all__ = ["FORWARDED", "OPEN", "Doorkeeper", "guard"]
 log = structlog.get_logger(__name__)
 
 # Say nothing of any incident; hooks are signed.
-OPEN = ("/healthz", "/readyz", "/metrics", "/hooks/")
+OPEN = ("/healthz", "/readyz", "/metrics", "/hooks/", "/static/")
 # Say how the monitor is to commands on this host, as before there was any sign-in.
 _BESIDE = ("/status",)
 # A proxy on this host speaks for somebody elsewhere.
@@ -52,9 +52,11 @@ def guard(token: Credential | None, doorkeeper: Doorkeeper | None = None) -> Mid
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path.startswith(OPEN) or (doorkeeper is not None and await doorkeeper.knows(request)):
+        if request.path.startswith(OPEN):
             return await handler(request)
         asks = doorkeeper is not None and doorkeeper.asks and request.path not in _BESIDE
+        if doorkeeper is not None and (asks or token is None) and await doorkeeper.knows(request):
+            return await handler(request)
         if token is None and not asks and _local(request):
             return await handler(request)
         sent = given(request.headers.get("Authorization", ""))
@@ -65,6 +67,8 @@ def guard(token: Credential | None, doorkeeper: Doorkeeper | None = None) -> Mid
                 log.error("http.token", problem=str(error))
                 return web.Response(status=503, text="the token cannot be read\n")
             if same(sent, wanted):
+                if doorkeeper is not None and not asks:
+                    await doorkeeper.knows(request)  # the user at the socket
                 return await handler(request)
         if doorkeeper is not None and asks:
             return await handler(request) if doorkeeper.open(request.path) else doorkeeper.ask(request)

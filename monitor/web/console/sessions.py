@@ -34,7 +34,6 @@ from monitor.store import Store, StoreError
 from monitor.store.sessions import SignedIn, Way
 from monitor.web.console.live import EVENTS
 from monitor.web.console.origin import address_of, by_a_browser, local_path, peer_of, secure
-from monitor.web.console.static import FOLDER
 from monitor.web.console.visitor import VISITOR, Visitor
 
 __all__ = ["SESSION", "SIGN_IN", "OpenSession", "Reception", "patient"]
@@ -103,7 +102,7 @@ class Reception:
         return self.settings.asks
 
     def open(self, path: str) -> bool:
-        return path == SIGN_IN or path.startswith((f"{SIGN_IN}/", f"{FOLDER}/"))
+        return path == SIGN_IN or path.startswith(f"{SIGN_IN}/")
 
     async def knows(self, request: web.Request) -> bool:
         """Raises HTTPServiceUnavailable where the database cannot be read."""

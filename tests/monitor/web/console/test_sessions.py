@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from monitor.accounts.settings import SignInConfig
+from monitor.common.credential import Credential
 from monitor.store import StoreError
 from tests.fakes.visitors import Browser, signing
 
@@ -194,6 +195,17 @@ async def test_the_user_at_the_socket_is_who_acts(tmp_path: Path) -> None:
         assert "with a session" in await command.post("/account/sessions", form, 403, Origin="-")  # the form is taken
         made.settings = SignInConfig(sign_in=True)  # it may be a proxy that lets people in
         assert await who(command) == ""
+
+
+async def test_where_there_is_a_token_the_user_at_the_socket_has_to_know_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAGE_TOKEN", "open sesame")
+    options: dict[str, Any] = {"host": str(tmp_path / "http"), "token": Credential("env:PAGE_TOKEN")}
+    async with signing(tmp_path, sign_in=False, **options) as made, made.browser() as command:
+        await command.get("/account", 401)
+        me = pwd.getpwuid(os.geteuid()).pw_name
+        assert await who(command, Authorization="Bearer open sesame") == f"{me} · admin"
 
 
 @pytest.mark.parametrize(
