@@ -194,8 +194,10 @@ async def test_xss_in_a_name_is_text(tmp_path: Path) -> None:
     from monitor.web.console.pages import now, render
 
     evil = '<img src=x onerror="alert(1)">'
-    shown = render("sign_in.html", now(), Visitor(evil, "admin", signed_in=True), back="/", said=evil, name=evil,
-                   settings=SignInConfig(sign_in=True), openid="")  # fmt: skip
+    who = Visitor(evil, "admin", signed_in=True)
+    shown = render("keys.html", now(), who) + render(
+        "sign_in.html", now(), who, back="/", said=evil, name=evil, settings=SignInConfig(sign_in=True), openid=""
+    )
     assert "<img" not in shown
     assert shown.count("&lt;img") == 3
     async with signing(tmp_path) as made, made.browser() as browser:
