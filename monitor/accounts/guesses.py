@@ -38,6 +38,7 @@ class Guesses:
         self._pairs: OrderedDict[tuple[str, str], _Mistakes] = OrderedDict()
         self._addresses: OrderedDict[str, _Mistakes] = OrderedDict()
         self._names: OrderedDict[str, _Mistakes] = OrderedDict()
+        self._right: OrderedDict[str, _Mistakes] = OrderedDict()
 
     def wait(self, address: str, name: str) -> float:
         """Seconds until a password is looked at; 0: now."""
@@ -60,6 +61,11 @@ class Guesses:
     def right(self, address: str, name: str) -> None:
         """They know it: what they mistyped before is forgiven, but not what the address did about others."""
         self._pairs.pop((address, name), None)
+        self._count(self._right, address, self._clock())
+
+    def familiar(self, address: str) -> bool:
+        """Whether somebody has signed in from there: where many guess at once, they need not wait behind strangers."""
+        return address in self._right
 
     def _count(self, among: OrderedDict[_K, _Mistakes], key: _K, now: float) -> None:
         known = self._fresh(among.pop(key, None), now)

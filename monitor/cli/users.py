@@ -145,6 +145,17 @@ def enable(name: _NameArgument, config: ConfigOption = None) -> None:
     _changed(config, name, lambda store, user: store.users.enable(user, actor=person()), "enabled")
 
 
+@app.command(
+    "sign-out",
+    epilog="Example: monitor users sign-out ana@example.org",
+    help="End all sessions of somebody, however they signed in. They may sign in again.",
+)
+def sign_out(name: _NameArgument, config: ConfigOption = None) -> None:
+    settings = read_config(config, store_only="act")
+    ended = with_store(settings, lambda store: store.sessions.sign_out(name.strip(), actor=person()))
+    typer.echo(f"{ended} {'session has' if ended == 1 else 'sessions have'} ended")
+
+
 async def _there(store: Store, user: str) -> None:
     """Raises LookupError."""
     if await store.users.find(user) is None:

@@ -105,6 +105,14 @@ class Sessions(StoreRepository):
             noted(tx, "sessions_ended", f"{user}: {ended}", actor=actor)
         return ended
 
+    @durably
+    def sign_out(self, tx: Transaction, user: str, *, actor: str) -> int:
+        """All of one user, whichever way they signed in. Returns how many ended."""
+        ended = tx.connection.execute(delete(sessions).where(sessions.c.user == clean(user))).rowcount
+        if ended:
+            noted(tx, "sessions_ended", f"{user}: {ended}", actor=actor)
+        return ended
+
 
 _STANDING = (
     select(sessions, users.c.role.label("own"))

@@ -174,6 +174,7 @@ def invocations(canaries: list[Canary], incident: Callable[[], str]) -> dict[tup
         ("users", "role"): [(["users", "role", "ana", "admin"], b""), (["users", "role", value, "admin"], b"")],
         ("users", "disable"): [(["users", "disable", "ana"], b"")],
         ("users", "enable"): [(["users", "enable", "ana"], b""), (["users", "enable", value], b"")],
+        ("users", "sign-out"): [(["users", "sign-out", "ana"], b""), (["users", "sign-out", value], b"")],
         ("users", "list"): [*each("users", "list"), *each("users", "list", "--history")],
         ("routes", "show"): each("routes", "show"),
         ("routes", "test"): each("routes", "test", "--incident", incident()),

@@ -22,7 +22,7 @@ __all__ = ["routes"]
 
 log = structlog.get_logger(__name__)
 
-_QUEUE = 30  # passwords that may wait to be looked at
+_QUEUE = 100  # passwords that may wait to be looked at
 _WRONG = "The name or the password is wrong."
 
 
@@ -78,10 +78,9 @@ class _SignIn:
                 request, back, f"Too many wrong passwords from here. Try again in {_spoken(seconds)}.",
                 name=name, status=429, after=seconds,
             )  # fmt: skip
-        if address in self._waiting or len(self._waiting) >= _QUEUE:
-            return await self._page(
-                request, back, "A password from here is being looked at. Try again.", name=name, status=429, after=1
-            )
+        if address in self._waiting or (len(self._waiting) >= _QUEUE and not guesses.familiar(address)):
+            said = "Another password is being looked at. Try again."
+            return await self._page(request, back, said, name=name, status=429, after=1)
         self._waiting.add(address)
         try:
             user = await self._known(name, fields.get("password", ""))

@@ -67,4 +67,7 @@ def test_memory_is_bounded() -> None:
     guesses = Guesses(Now(), most=50)
     for number in range(500):
         guesses.wrong(f"192.0.2.{number % 250}", f"name{number}")
-    assert max(map(len, (guesses._pairs, guesses._addresses, guesses._names))) == 50
+        guesses.right(f"192.0.2.{number % 250}", "ana")
+    assert max(map(len, (guesses._pairs, guesses._addresses, guesses._names, guesses._right))) == 50
+    assert guesses.familiar("192.0.2.249")
+    assert not guesses.familiar("192.0.2.1")

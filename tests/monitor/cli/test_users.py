@@ -45,6 +45,7 @@ def test_added_listed_changed_disabled_and_the_history_of_it(monitor: Command, c
     assert monitor("users", "role", "ana", "viewer").stdout == "ana is viewer already\n"
     assert "another password" in monitor("users", "password", "ana", stdin=f"{PASSWORD}!\n").stdout
     assert stored(config.parent) != before
+    assert monitor("users", "sign-out", "ana").stdout == "0 sessions have ended\n"
     assert monitor("users", "disable", "ana").stdout == "ana is disabled\n"
     listed = monitor("users", "list")
     assert ("disabled" in listed.stdout, listed.stderr) == (True, "")

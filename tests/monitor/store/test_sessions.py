@@ -87,8 +87,11 @@ async def test_revoked_by_name_and_noted(store: Store) -> None:
     assert await sessions.revoke("ada", "openid", actor="root", keep="b") == 1
     assert [one.id for one in await sessions.of("ada", "openid", HOUR)] == ["b"]
     assert await sessions.find("d", HOUR) is not None
-    notes = [(one.action, one.actor, one.note) for one in await store.users.history()]
-    assert notes == [("sessions_ended", "ada", "ada: 1"), ("sessions_ended", "root", "ada: 1")]
+    assert await sessions.sign_out("eve", actor="root") == 0
+    assert await sessions.sign_out("bob", actor="root") == 1
+    assert await sessions.find("d", HOUR) is None
+    notes = [(one.actor, one.note) for one in await store.users.history() if one.action == "sessions_ended"]
+    assert notes == [("ada", "ada: 1"), ("root", "ada: 1"), ("root", "bob: 1")]
 
 
 async def test_one_user_has_twenty_and_what_ended_is_forgotten(store: Store, clock: Clock) -> None:

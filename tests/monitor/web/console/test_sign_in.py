@@ -115,6 +115,19 @@ async def test_one_address_has_one_password_looked_at_at_a_time(tmp_path: Path) 
         assert statuses[-1] == 429
 
 
+async def test_brute_force_from_everywhere_does_not_hold_up_who_has_signed_in_from_there_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with signing(tmp_path) as made, made.browser() as browser:
+        await made.user("ana")
+        browser.headers["X-Forwarded-For"] = "192.0.2.1"
+        await browser.sign_in("ana")
+        monkeypatch.setattr("monitor.web.console.sign_in._QUEUE", 0)  # as many strangers wait as may
+        await browser.sign_in("ana")
+        browser.headers["X-Forwarded-For"] = "192.0.2.2"
+        await browser.sign_in("ana", status=429)
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
