@@ -75,6 +75,7 @@ bench: $(VENV)/dev.stamp  ## ratios against the bare Hyperscan loop (docs/perfor
 	$(BIN)/python -m benchmarks.idle
 	$(BIN)/python -m benchmarks.revocation
 	$(BIN)/python -m benchmarks.inventory
+	$(BIN)/python -m benchmarks.console
 
 .PHONY: soak
 soak: $(VENV)/dev.stamp  ## 20 minutes at 50 MB/s over 200 rotating files: memory, descriptors, what is missing

@@ -266,6 +266,9 @@ async def http(
         page = await get(f"/incidents/{name}")
         for book in set(re.findall(r'href="(/runbooks/[\w-]+)"', page)):
             await get(book)
+    async with session.get(f"{monitor.address}/events", headers=signed_in) as stream:
+        answers["GET /events"] = str(stream.headers).encode() + await stream.content.readuntil(b"}\n\n")
+    await many(canaries, ids, get, post)
     for name in ids[:9]:
         for below in ("report", "report.md", "report.svg", f"merge?other={ids[-1]}"):
             await get(f"/incidents/{name}/{below}")
@@ -302,6 +305,20 @@ async def sign_in(
         await post("/account/password", 400, password=given, fresh=fresh, again=others[1], **form)
     await post("/account/sessions", 403, form=others[0], once=others[0])
     await get(f"/sign-in/openid?next={others[0]}", 404)
+
+
+async def many(
+    canaries: list[Canary], ids: list[str], get: Callable[..., Awaitable[str]], post: Callable[..., Awaitable[str]]
+) -> None:
+    """Change many, with secrets in what people write and in what a form should not hold."""
+    value = passwords(canaries)[0].decode()
+    written = {"note": f"seen {canaries[1].text}", "list": f"/incidents?q={ids[0]}", "verb": "ack"}
+    look = await post("/incidents/bulk", 200, scope="all", **form_in(await get("/account")), **written)
+    (digest,) = re.findall(r'name="digest" value="(\w+)"', look)
+    for more, status in (({"scope": "seen", "digest": digest}, 303), ({"scope": "ticked", f"pick.{value}": "on"}, 400)):
+        form = form_in(await get("/account"))
+        await post("/incidents/bulk", status, **form, **written, **more)
+        await get(f"/incidents/bulk/{form['once']}")
 
 
 def passwords(canaries: list[Canary]) -> list[bytes]:

@@ -1,145 +1,102 @@
-"""A leaked key, from the alert's link to its end, on the pages alone, while the daemon is killed under them."""
+"""The console of a daemon that ends, or is killed, under open pages."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import random
+import html
 import re
-from collections.abc import AsyncIterator
+import sqlite3
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import aiohttp
-import pytest
 
-from tests.acceptance.case import Case
-from tests.acceptance.harness import Monitor, Planter, until
+from tests.acceptance.harness import Monitor, Planter
 from tests.fakes.forks import Forks
-from tests.fakes.responders import form_for
+from tests.fakes.ports import free_port
 from tests.fakes.visitors import PASSWORD, Browser
 
 CONFIG = """
-[console]
-sign_in = true
 [[sources]]
-name = "app"
+name = "services"
 type = "file"
-include = ["logs/*.log"]
+include = ["{folder}/log/*.log"]
 start_at = "beginning"
 [[sinks]]
-name = "chat"
+name = "out"
 type = "console"
-[[actions]]
-name = "revoke"
-type = "command"
-command = ["/bin/sh", "-c", "cat > /dev/null; echo ran >> '{folder}/ran'"]
-rules = ["github-pat"]
 """
 
 
-class Responder:
-    """Somebody with a browser. `pressed`: links followed and forms sent."""
-
-    def __init__(self, monitor: Monitor, session: aiohttp.ClientSession) -> None:
-        self._monitor, self._session, self.pressed = monitor, session, 0
-        self._browser = Browser("", session)
-        self.seen: list[str] = []
-
-    async def get(self, path: str) -> str:
-        return await self._ask("GET", path)
-
-    async def send(self, fields: dict[str, str]) -> str:
-        """The page that it leads to."""
-        given = {name: text for name, text in fields.items() if name}
-        return await self.get(await self._ask("POST", fields[""], given))
-
-    async def _ask(self, method: str, path: str, fields: dict[str, str] | None = None) -> str:
-        self.pressed += method == "POST" or not self.seen or "said=" not in path
-        self._browser.url = self._monitor.address
-        answer, text = await self._browser.ask(method, path, fields)
-        self.seen.append(text)
-        assert answer.status in (200, 303), (path, answer.status, text)
-        return answer.headers["Location"] if answer.status == 303 else text
-
-    async def sent(self, fields: dict[str, str], rng: random.Random) -> str:
-        """While the daemon is killed at some moment and begins anew; again, as the page says, until it is answered."""
-        sending = asyncio.create_task(self.send(fields))
-        await asyncio.wait([sending], timeout=rng.random() / 20)
-        await self._monitor.kill()
-        with contextlib.suppress(aiohttp.ClientError, AssertionError):
-            await sending
-        await self._monitor.start()
-        return await self.send(fields)
+def daemon(folder: Path, leaks: int, more: str = "") -> Monitor:
+    (folder / "log").mkdir()
+    (folder / "log" / "app.log").write_bytes(Planter(33).lines(leaks))
+    monitor = Monitor(folder, more + CONFIG.format(folder=folder))
+    text = monitor.config.read_text()
+    monitor.config.write_text(text.replace('"127.0.0.1:0"', f'"127.0.0.1:{free_port()}"'))
+    return monitor
 
 
-@pytest.fixture
-async def at_work(tmp_path: Path, forks: Forks) -> AsyncIterator[tuple[Monitor, Responder, Planter]]:
-    monitor, planter = Monitor(tmp_path, CONFIG.format(folder=tmp_path)), Planter(33)
-    (tmp_path / "logs").mkdir()
-    (tmp_path / "logs" / "app.log").write_bytes(b"login with token=%b\n" % planter.secret().encode())
-    added = forks.run_bytes(
-        *("users", "add", "ada", "--role", "admin", "--config", str(monitor.config)),
-        cwd=tmp_path, env=dict(os.environ), stdin=PASSWORD.encode() + b"\n",
-    )  # fmt: skip
-    assert added.returncode == 0, added.stderr
+async def test_the_end_waits_for_no_page_that_is_open(tmp_path: Path) -> None:
+    monitor = daemon(tmp_path, 1)
+    await monitor.start()
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(None)))
+        streams = [await stack.enter_async_context(session.get(f"{monitor.address}/events")) for _ in range(20)]
+        for stream in streams:
+            await stream.content.readuntil(b"}\n\n")
+        assert await monitor.terminate() == 0
+        for stream in streams:
+            await stream.content.read()  # to its end
+    assert "the end took too long" not in monitor.errors
+    assert '"event": "stopped"' in monitor.errors
+
+
+async def test_many_are_changed_once_each_though_the_monitor_is_killed_meanwhile(tmp_path: Path) -> None:
+    leaks = 300
+    monitor = daemon(tmp_path, leaks, "[console]\nsign_in = true\n")
+    command = ("users", "add", "ana", "--role", "responder", "--config", str(monitor.config))
+    done = Forks.shared().run(*command, cwd=tmp_path, env=monitor.environment, stdin=f"{PASSWORD}\n")
+    assert done.returncode == 0, done.stderr
     await monitor.start()
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
-        try:
-            yield monitor, Responder(monitor, session), planter
-        finally:
-            await monitor.kill()
+        browser = Browser(monitor.address, session)
+        await browser.sign_in("ana")
+        while f"{leaks} incidents" not in (listed := await browser.get("/incidents?state=open")):
+            await asyncio.sleep(0.05)
+        sent = {"verb": "ack", "scope": "all", "list": "/incidents?state=open"}
+        look = await browser.post("/incidents/bulk", {**hidden(listed), **sent}, 200)
+        again = {**hidden(look), "scope": "seen"}
+        pressed = asyncio.create_task(browser.post("/incidents/bulk", again))
+        async with aiohttp.ClientSession(headers={"Cookie": session_of(browser)}) as other:
+            while "acknowledged" not in await count(other, browser.url):
+                await asyncio.sleep(0.01)
+        await monitor.kill()
+        await asyncio.wait([pressed])
+        if not pressed.cancelled():
+            pressed.exception()  # the connection may have been cut
+        await monitor.start()
+        place = await browser.post("/incidents/bulk", again)
+        while "to go" in (page := await browser.get(place)):
+            await asyncio.sleep(0.05)
+        assert f"{leaks} of {leaks} acknowledged." in page
+    await monitor.kill()
+    with contextlib.closing(sqlite3.connect(tmp_path / "state" / "state.db")) as database:
+        entries = "SELECT count(*), count(DISTINCT incident) FROM audit WHERE action = 'acknowledged' AND actor = 'ana'"
+        assert database.execute(entries).fetchone() == (leaks, leaks)
 
 
-def said(page: str) -> str:
-    outcome = re.search(r'id="said" role="status"[^>]*>([^<]*)', page)
-    return outcome[1] if outcome else ""
+def hidden(page: str) -> dict[str, str]:
+    (form,) = re.findall(r'(?s)<form[^>]* method="post" action="/incidents/bulk">(.*?)</form>', page)
+    found = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', form)
+    return {name: html.unescape(value) for name, value in found}
 
 
-async def test_a_leaked_key_is_revoked_with_few_presses_and_nothing_is_lost_or_doubled_by_kills(
-    at_work: tuple[Monitor, Responder, Planter], tmp_path: Path
-) -> None:
-    monitor, ada, planter = at_work
-    case, rng = Case(tmp_path), random.Random(33)
-    (value,) = planter.planted.values()
-    await until(lambda: case.rows("SELECT id FROM incidents"), 60, lambda: "no incident")
-    path = f"/incidents/{case.id}"
+def session_of(browser: Browser) -> str:
+    return "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
 
-    page = await ada.get(path)
-    assert '<form method="post"' not in page, "nobody has signed in"
-    entrance = {"": "/sign-in", "name": "ada", "password": PASSWORD, "next": path}
-    page = await ada.send(entrance)
-    page = await ada.send(form_for(page, "ack"))
-    assert said(page) == f"{case.id} is acknowledged."
-    (action,) = re.findall(r'class="button main" href="([^"]+)"', page)
-    page = await ada.get(action)
-    assert "the secret is given on standard input" in page
-    page = await ada.send(form_for(page, "run"))
-    assert said(page) == "revoke runs now."
-    assert ada.pressed <= 12
-    await until(lambda: case.actions() and case.actions()[0][1] not in ("approved", "running"), 60, lambda: "not run")
-    assert (tmp_path / "ran").read_text() == "ran\n"
 
-    for verb, given, entry in (
-        ("claim", {"step": "revoke"}, "step_claimed:revoke"),
-        ("done", {"step": "revoke", "note": f"gone: {value}"}, "step_done:revoke"),
-        ("note", {"note": f"it was {value}, twice"}, "noted"),
-        ("resolve", {"as": "revoked"}, "resolved"),
-    ):
-        form = form_for(await ada.get(path), verb, **given)
-        page = await (ada.send(form) if verb == "done" else ada.sent(form, rng))
-        assert said(page), verb
-        assert not said(page).startswith("Not done"), said(page)
-        assert case.trail().count(entry) == 1, verb
-    assert (tmp_path / "ran").read_text() == "ran\n", "not run again by a daemon that begins anew"
-    for below in ("/report", "/report.md", "/report.svg", "/actions/revoke", f"/merge?other={value}"):
-        await ada.get(path + below)
-    for number, made in enumerate(("assign", "done", "run", "merge", "start", "suppress", "silence")):
-        fields = {"verb": made, **dict.fromkeys(("to", "step", "action", "other", "book", "for", "note"), value)}
-        page = await ada.send(form_for(page, "note") | fields | {"once": f"{number:024}"})
-        assert said(page).startswith("Not done: "), made
-
-    kept = [file.read_bytes() for file in (tmp_path / "state").rglob("*") if file.is_file()]
-    for output in (*kept, monitor.errors.encode(), monitor.output.encode(), *(page.encode() for page in ada.seen)):
-        assert value.encode() not in output
-    assert b"it was ghp_" in b"".join(kept), "the note is stored, masked"
+async def count(session: aiohttp.ClientSession, url: str) -> str:
+    async with session.get(f"{url}/incidents.csv?state=acknowledged") as answer:
+        return (await answer.text()).partition("\n")[2]

@@ -4,6 +4,7 @@ touched: before all of a list are changed, a page says which, and what came sinc
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import re
 from collections import OrderedDict
@@ -92,13 +93,19 @@ class _Bulk:
             ids = [picked[1] for name in form.fields if (picked := _PICKED.fullmatch(name))]
         else:
             ids = await self._seen(asked, form.get("digest"))
-            if not ids:
+            if not ids and not await self._known(form):
                 return await self._look(request, asked, form.get("note"), again=True)
-        if not ids:
+        if not ids and scope == "ticked":
             raise web.HTTPBadRequest(text="no incident is ticked: go back, and tick some\n")
         await self._do(form, asked, ids)
         back = urlencode({"list": asked.query.address()})
         raise web.HTTPSeeOther(f"/incidents/bulk/{form.once}?{back}")
+
+    async def _known(self, form: Posted) -> bool:
+        """Whether this form was taken before, and is only to be gone on with: perhaps the monitor was killed."""
+        with contextlib.suppress(LookupError):
+            return bool(await self._store.bulk.progress(form.once, await self._console.redact(form.by.name)))
+        return False
 
     async def _do(self, form: Posted, asked: _Asked, ids: Sequence[str]) -> None:
         note, actor = await self._console.redact(form.get("note")), await self._console.redact(form.by.name)
@@ -131,7 +138,7 @@ class _Bulk:
             total=total,
             count=len(ids),
             digest=digest,
-            note=note,
+            note=await self._console.redact(note),
             again=again,
             first=[view(incident, shown.joined, links=self._console.links) for incident in shown.incidents],
         )

@@ -1,0 +1,187 @@
+"""What pages take among very many incidents, and what viewers cost the reading of logs.
+
+    python -m benchmarks.console [--incidents 100000] [--viewers 20] [--pages 100] [--size 256M] [--rounds 5]
+
+First so many viewers watch the list live while leaks come in and pages are asked for one after the other: wall time
+from the request to the last byte. Budget: list and incident ≤ 100 ms at the median, ≤ 300 ms at p99, on two cores.
+Then a file of generated logs is read, in turn without viewers and with them, each of whom asks for the list once a
+minute: the ratio of the rates, median of the rounds. Budget: ≥ 0.95.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import re
+import statistics
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+
+from benchmarks import incidents, loggen
+from benchmarks.daemon import daemon
+from benchmarks.idle import spent
+from detectors.rules.template import expand
+from monitor.store import Store
+
+CONFIG = """
+[[sources]]
+name = "logs"
+type = "file"
+include = ["logs/*.log"]
+start_at = "beginning"
+[[sinks]]
+name = "out"
+type = "console"
+"""
+_PATIENCE = 12_000  # looks at how far it is
+_LOOK = 60.0  # seconds from one look of a viewer at the list to the next
+
+
+class Site:
+    """A daemon that runs, and who asks it for pages."""
+
+    def __init__(self, folder: Path, url: str, pid: int, session: aiohttp.ClientSession) -> None:
+        self.folder, self.url, self.pid, self.session = folder, url, pid, session
+        self.events = 0
+        self._leaks = 0
+
+    async def get(self, path: str) -> str:
+        async with self.session.get(f"{self.url}{path}") as answer:
+            assert answer.status == 200, (path, answer.status)
+            return await answer.text()
+
+    async def read(self) -> int:
+        """Bytes of logs so far."""
+        async with self.session.get(f"{self.url}/status") as answer:
+            (source,) = (await answer.json())["sources"]
+        return int(source["bytes"] or 0)
+
+    def leak(self) -> None:
+        self._leaks += 1
+        with (self.folder / "logs" / "leaks.log").open("a") as log:
+            log.write(f"ERROR push refused for {expand('ghp_{alnum:30}{crc32}', f'console-{self._leaks}')}\n")
+
+    async def _watch(self) -> None:
+        forever = aiohttp.ClientTimeout(None)
+        async with self.session.get(f"{self.url}/events", timeout=forever) as answer:
+            assert answer.status == 200
+            async for line in answer.content:
+                self.events += line.startswith(b"data: {")
+
+    async def _look(self, first: float) -> None:
+        await asyncio.sleep(first)
+        while True:
+            await self.get("/incidents")
+            await asyncio.sleep(_LOOK)
+
+    @asynccontextmanager
+    async def viewers(self, count: int, *, look: bool) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(self._watch()) for _ in range(count)]
+        tasks += [asyncio.create_task(self._look(_LOOK * n / count)) for n in range(count if look else 0)]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            for ended in await asyncio.gather(*tasks, return_exceptions=True):
+                if not isinstance(ended, asyncio.CancelledError):
+                    raise RuntimeError("a viewer was sent away") from (ended or None)
+
+
+@asynccontextmanager
+async def site(folder: Path, count: int) -> AsyncIterator[Site]:
+    (folder / "logs").mkdir()
+    (folder / "state").mkdir(mode=0o700)
+    async with await Store.open(folder / "state" / "state.db") as store:
+        await incidents.fill(store, count, count)
+    connector = aiohttp.TCPConnector(limit=0)
+    async with daemon(folder, CONFIG) as pid, aiohttp.ClientSession(connector=connector) as session:
+        (url,) = re.findall(r'"http": "(http://[^"]+)"', (folder / "stderr").read_text())
+        yield Site(folder, url, pid, session)
+
+
+async def pages(run: Site, times: int, viewers: int) -> None:
+    """Prints the wall time of each kind of page, with so many viewers."""
+    shown = await run.get("/incidents")
+    rows = re.findall(r'href="(/incidents/[0-9a-f]{16})"', shown)
+    behind = re.findall(r'rel="next" href="([^"]+)"', shown)[0].replace("&amp;", "&")
+    kinds = {
+        "list": lambda n: "/incidents",
+        "list, the next page": lambda n: behind,
+        "list, by severity and rule": lambda n: f"/incidents?severity=high&rule=rule-{n % 300}",
+        "list, by path": lambda n: f"/incidents?q=service-{n}/",
+        "incident": lambda n: rows[n % len(rows)],
+    }
+    async with run.viewers(viewers, look=False):
+        for name, address in kinds.items():
+            took = []
+            for n in range(times):
+                if n % 10 == 0:
+                    run.leak()
+                began = time.perf_counter()
+                await run.get(address(n))
+                took.append(1000 * (time.perf_counter() - began))
+                await asyncio.sleep(0.02)
+            cuts = statistics.quantiles(took, n=100)
+            print(f"{name:28} median {statistics.median(took):6.1f} ms  p99 {cuts[98]:6.1f} ms", flush=True)
+    print(f"{viewers} viewers heard {run.events} events", flush=True)
+
+
+async def rate(run: Site, text: Path, number: int) -> tuple[float, float]:
+    """(bytes a second, seconds of CPU) to read a file of logs."""
+    before, busy = await run.read(), spent(run.pid)
+    size = text.stat().st_size
+    target = run.folder / "logs" / f"app-{number}.log"
+    began = time.perf_counter()
+    text.rename(target)
+    for _ in range(_PATIENCE):
+        if await run.read() >= before + size:
+            break
+        await asyncio.sleep(0.05)
+    else:
+        raise TimeoutError(f"{target.name} is not read")
+    took = time.perf_counter() - began, spent(run.pid) - busy
+    target.rename(text)
+    return size / took[0], took[1]
+
+
+async def throughput(run: Site, size: int, rounds: int, viewers: int) -> None:
+    """Prints the ratio of the rates with viewers and without."""
+    text = run.folder / "text"
+    ratios, cpu = [], []
+    for number in range(rounds):
+        loggen.generate(size, text, seed=2 * number)
+        alone = await rate(run, text, 2 * number)
+        text.unlink()
+        loggen.generate(size, text, seed=2 * number + 1)
+        async with run.viewers(viewers, look=True):
+            watched = await rate(run, text, 2 * number + 1)
+        text.unlink()
+        ratios.append(watched[0] / alone[0])
+        cpu.append(watched[1] / alone[1])
+        print(f"round {number + 1}: {alone[0] / 1e6:.0f} MB/s alone, {watched[0] / 1e6:.0f} MB/s watched", flush=True)
+    print(f"throughput with {viewers} viewers / without: {statistics.median(ratios):.2f} of the time, "
+          f"{statistics.median(cpu):.2f} of the CPU (median of {rounds})")  # fmt: skip
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.console", description=__doc__)
+    parser.add_argument("--incidents", type=int, default=100_000)
+    parser.add_argument("--viewers", type=int, default=20)
+    parser.add_argument("--pages", type=int, default=100)
+    parser.add_argument("--size", type=loggen.size, default=256 << 20)
+    parser.add_argument("--rounds", type=int, default=5)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        async with site(Path(folder), given.incidents) as run:
+            await pages(run, given.pages, given.viewers)
+            await throughput(run, given.size, given.rounds, given.viewers)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
