@@ -227,7 +227,8 @@ def mail_svg(mail: str, height: int) -> str:
 def page_svg(document: str, height: int) -> str:
     """The upper part of a page of ours, in its own style."""
     styles = re.findall(r"(?s)<style>(.*?)</style>", document) or [(HERE / "static" / "console.css").read_text("utf-8")]
-    body = document.partition("<body>")[2].partition("</body>")[0]
+    body = document.partition('<main id="main">')[2].partition("</main>")[0]
+    body = body or document.partition("<body>")[2].partition("</body>")[0]
     return _drawn(body, f"{_STYLE}{styles[0]}.page h1{{font-size:24px}}", height)
 
 

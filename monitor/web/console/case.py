@@ -51,6 +51,8 @@ def main_step(shown: IncidentView, run: RunbookRun | None, who: Visitor) -> Main
 
 def open_for(offer: Offer, shown: IncidentView, who: Visitor) -> bool:
     """Whether they may ask for an action, or approve it."""
+    if not who.may(needed_role("run")):
+        return False
     waits = offer.state in ("", "planned", "failed") and (offer.state != "planned" or who.name not in offer.given)
     return waits and not shown.drill and shown.state != "resolved"
 
@@ -73,7 +75,6 @@ def fields(
         "run": run,
         "book": book,
         "main": main_step(shown, run, who) if who.may("responder") else None,
-        "may_run": who.may(needed_role("run")),
         "open_for": open_for,
         "actions": case.joined.actions.get(known.id, ()),
         "places": places(shown.locations),

@@ -38,6 +38,11 @@ def test_one_thing_is_next(shown: dict[str, object], run: RunbookRun | None, mai
     assert main_step(replace(incident(state="acknowledged"), **shown), run, ADA) == main  # type: ignore[arg-type]
 
 
+def test_what_takes_an_admin_is_next_for_no_responder() -> None:
+    shown = incident(state="acknowledged", offers=(Offer("rotate", 1),))
+    assert main_step(shown, RUN, replace(ADA, role="responder")) == MainStep("claim", "revoke", "Revoke it")
+
+
 @pytest.mark.parametrize(
     ("offer", "may"),
     [
