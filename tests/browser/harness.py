@@ -34,6 +34,11 @@ start_at = "beginning"
 [[sinks]]
 name = "out"
 type = "console"
+[[actions]]
+name = "revoke"
+type = "command"
+command = ["/bin/sh", "-c", "cat > /dev/null"]
+rules = ["github-pat"]
 """
 _PEOPLE = {"ada": "responder", "bob": "responder", "eve": "viewer", "root": "admin"}
 
