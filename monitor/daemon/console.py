@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from monitor.config.config import Config
@@ -10,7 +10,7 @@ from monitor.domain.incidents import Incident
 from monitor.store import Store
 from monitor.store.actions import ActionError
 from monitor.store.records import ActionRun
-from monitor.web.console.context import ActionPreview
+from monitor.web.console.context import ActionPreview, DueRotation
 
 if TYPE_CHECKING:
     from monitor.daemon.issuers import Issuers
@@ -47,6 +47,27 @@ class ConsoleWork:
         if issuers is None:
             return "the monitor is starting"
         return (await issuers.asker.ask(incident, actor=actor)).reason
+
+    async def rotations(self) -> Sequence[DueRotation]:
+        """Raises StoreError."""
+        from monitor.rotation.automatic import by_provider
+        from monitor.rotation.schedule import calendar
+        from monitor.rotation.work import look
+
+        config = self._config()
+        listed = calendar(await look(self._store), config.rotation, self._store.now())
+        return [
+            DueRotation(
+                secret=due.secret.title,
+                at=due.at,
+                standing=due.standing,
+                severity=due.severity,
+                why=due.why,
+                owner=due.secret.owner,
+                automatic=by_provider(config, due.secret),
+            )
+            for due in listed
+        ]
 
     async def people(self) -> list[str]:
         """Whom the configuration names, and who can sign in and act: by their names in the history. Raises

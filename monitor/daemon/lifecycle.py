@@ -273,6 +273,7 @@ class Daemon:
             ask=work.ask,
             people=work.people,
             work=keeper.kept.set,
+            rotations=work.rotations,
         )
         application = web.build(
             Probes(live=health.live, ready=health.ready, registry=registry(lambda: self.snapshot)),

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, exists, func, insert, select
 
+from monitor.common.grouping import grouped
 from monitor.store.rows import any_of, rows_among
 from monitor.store.schema import audit, drills, incidents
 from monitor.store.transaction import StoreRepository, Transaction, durably, read_only
 
-__all__ = ["Drilled", "Drills", "drills_among", "forget", "last_drill", "last_success", "paging"]
+__all__ = ["DrillRow", "Drilled", "Drills", "drills_among", "forget", "last_drill", "last_success", "paging"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,16 @@ class Drilled:
         return self.found + self.acknowledged + self.resolved
 
 
+@dataclass(frozen=True, slots=True)
+class DrillRow:
+    """As `Drilled`, for a list. `incident`: what was opened for it; empty: it was not found, or is forgotten."""
+
+    at: float
+    incident: str
+    acknowledged: bool
+    resolved: bool
+
+
 class Drills(StoreRepository):
     """Drills that were planted."""
 
@@ -47,6 +58,27 @@ class Drills(StoreRepository):
     def last(self, connection: Connection) -> Drilled | None:
         """The newest one; None: there was none, or none that is still stored."""
         return last_drill(connection)
+
+    @read_only
+    def all(self, connection: Connection) -> list[DrillRow]:
+        """The newest first."""
+        acked = exists().where(audit.c.incident == incidents.c.id, audit.c.action == "acknowledged")
+        query = (
+            select(drills.c.at, incidents.c.id, incidents.c.state, acked.label("acked"))
+            .outerjoin(incidents, incidents.c.fingerprint == drills.c.fingerprint)
+            .order_by(drills.c.at.desc(), incidents.c.id)
+        )
+        # One drill may have planted several: what one rule finds in it, and what others do.
+        planted = grouped((row.at, row) for row in connection.execute(query))
+        return [
+            DrillRow(
+                at,
+                next((row.id for row in rows if row.id is not None), ""),
+                any(row.id is not None and row.acked for row in rows),
+                any(row.state == "resolved" for row in rows),
+            )
+            for at, rows in planted.items()
+        ]
 
     @read_only
     def among(self, connection: Connection, fingerprints: Sequence[str]) -> frozenset[str]:

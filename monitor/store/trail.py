@@ -7,9 +7,9 @@ ends is sealed with the incident as it stands (monitor.store.sealing); monitor.s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from monitor.domain.incidents import Incident
 from monitor.store.chain import COLUMNS, link, start
@@ -18,12 +18,12 @@ from monitor.store.heads import Head
 from monitor.store.proof import TrailVerdict, examine
 from monitor.store.records import AuditEntry
 from monitor.store.reseal import accept, ends
-from monitor.store.rows import any_of, apply_all, clean, rows_among, upsert
-from monitor.store.schema import audit, trails
+from monitor.store.rows import any_of, apply_all, clean, narrowed, rows_among, upsert
+from monitor.store.schema import ACCOUNTS, audit, trails
 from monitor.store.sealing import touch
-from monitor.store.transaction import StoreRepository, Transaction
+from monitor.store.transaction import StoreRepository, Transaction, read_only
 
-__all__ = ["Trail", "TrailVerdict", "append", "entries_of", "entry", "forget", "newest_entries"]
+__all__ = ["Trail", "TrailRow", "TrailVerdict", "append", "entries_of", "entry", "forget", "newest_entries"]
 
 _ENDS = select(trails.c.incident, trails.c.entries, trails.c.mac).where(any_of(trails.c.incident))
 _WRITE = insert(audit)
@@ -32,8 +32,41 @@ _END = upsert(trails, ("incident", "entries", "mac", "seal"), on=("incident",), 
 _CUT = update(trails).where(trails.c.incident == bindparam("_incident")).values(entries=0, mac=bindparam("_mac"))
 
 
+class TrailRow(NamedTuple):
+    """`seq`: its place among all; `about_incident` False: it is about a user."""
+
+    seq: int
+    entry: AuditEntry
+    about_incident: bool
+
+
 class Trail(StoreRepository):
     """The trail as a whole."""
+
+    @read_only
+    def page(
+        self,
+        connection: Connection,
+        *,
+        actor: str = "",
+        incident: str = "",
+        after: str = "",
+        limit: int = 50,
+        accounts: bool = False,
+    ) -> tuple[int, list[TrailRow]]:
+        """How many entries there are, and some of them, the newest first. `after`: the place behind which; raises
+        ValueError where it is none. `accounts`: also what was changed about users."""
+        if after and not (after.isascii() and after.isdigit() and len(after) < 19):
+            raise ValueError("it names no place in this list")
+        query = narrowed(
+            select(audit),
+            audit.c.actor == actor if actor else None,
+            audit.c.incident == incident if incident else None,
+            None if accounts else audit.c.incident != ACCOUNTS,
+        )
+        total = connection.execute(select(func.count()).select_from(query.subquery())).scalar_one()
+        listed = narrowed(query, audit.c.seq < int(after) if after else None).order_by(audit.c.seq.desc()).limit(limit)
+        return total, [TrailRow(row.seq, _entry(row), row.incident != ACCOUNTS) for row in connection.execute(listed)]
 
     async def verify(self) -> TrailVerdict:
         """Read all of it and say whether anything was edited, removed, added, moved or put back."""
@@ -122,4 +155,8 @@ def newest_entries(connection: Connection, incident: str, limit: int) -> list[Au
 def entries_of(connection: Connection, incident: str) -> list[AuditEntry]:
     """Oldest first."""
     rows = connection.execute(select(audit).where(audit.c.incident == incident).order_by(audit.c.seq))
-    return [AuditEntry(**{name: getattr(row, name) for name in COLUMNS}) for row in rows]
+    return [_entry(row) for row in rows]
+
+
+def _entry(row: Row[Any]) -> AuditEntry:
+    return AuditEntry(**{name: getattr(row, name) for name in COLUMNS})

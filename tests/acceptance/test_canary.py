@@ -249,8 +249,19 @@ async def http(
     await sign_in(canaries, get, post)
     for path in ("/metrics", "/status", "/healthz", "/readyz", "/", "/nothing"):
         await get(path)
-    for path in ("/sinks", "/overview", "/silences", "/routes"):
+    for path in (
+        "/sinks",
+        "/overview",
+        "/silences",
+        "/routes",
+        "/inventory",
+        "/rotation",
+        "/access",
+        "/drills",
+        "/trail",
+    ):
         await get(path)
+    await silence(canaries, get, post)
     for listing, link in (("/sources", r'href="(/sources/[\w.-]+)"'), ("/outbox", r'href="(/outbox/\w+)"')):
         for path in re.findall(link, await get(listing)):
             await get(path)
@@ -319,6 +330,20 @@ async def many(
         form = form_in(await get("/account"))
         await post("/incidents/bulk", status, **form, **written, **more)
         await get(f"/incidents/bulk/{form['once']}")
+
+
+async def silence(
+    canaries: list[Canary], get: Callable[..., Awaitable[str]], post: Callable[..., Awaitable[str]]
+) -> None:
+    """With a secret in each field, and asking where an incident with one would go."""
+    value = passwords(canaries)[1].decode()
+    form = form_in(await get("/silences"))
+    said = {"matchers": f'path="{value}"', "for": "1h", "note": f"token={value}"}
+    for path in ("/silences/preview", "/silences"):
+        await post(path, 400, **said, **form)
+    await post("/silences/preview", 400, **said | {"matchers": value, "for": value}, **form)
+    await post("/outbox/discard", 303, sink="none", shown="0", note=f"token={value}", **form)
+    await get(f"/routes?labels=path%3D{value}")
 
 
 def passwords(canaries: list[Canary]) -> list[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from monitor.snapshot import Snapshot
 from monitor.sources.standing import SourceStanding
 from monitor.status import document
 from monitor.store import Store
+from monitor.web.console.context import DueRotation
 from monitor.web.console.live import LiveUpdates
 from monitor.web.console.visitor import VISITOR, Visitor
 
@@ -65,6 +67,10 @@ class Pages:
         self.snapshot, self.standings = Snapshot(), list[SourceStanding]()
         self.refusal: Exception | None = None  # of sinks that are tried
         self.tried: list[tuple[str, str]] = []
+        self.due: list[DueRotation] = []
+
+    async def rotations(self) -> Sequence[DueRotation]:
+        return self.due
 
     async def try_sink(self, name: str, by: str) -> str:
         self.tried.append((name, by))

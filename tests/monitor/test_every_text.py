@@ -301,6 +301,9 @@ async def papers(site: Site, address: str) -> list[str]:
             "/sources/app",
             "/sinks",
             "/outbox",
+            "/overview",
+            "/access",
+            "/trail",
             *(f"/incidents/{one.id}" for one in incidents),
         ):
             async with client.get(page) as answer:

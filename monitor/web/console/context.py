@@ -12,7 +12,7 @@ from monitor.store import Store
 from monitor.web.console.live import LiveUpdates
 from monitor.web.console.sessions import Reception
 
-__all__ = ["ActionPreview", "ConsoleContext"]
+__all__ = ["ActionPreview", "ConsoleContext", "DueRotation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,20 @@ class ActionPreview:
     does: str = ""
     lines: Sequence[str] = ()
     problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DueRotation:
+    """When a secret is due for another value (`at`: seconds since the epoch), and why. `automatic`: its provider makes
+    it."""
+
+    secret: str
+    at: float
+    standing: str
+    severity: str
+    why: str
+    owner: str
+    automatic: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +65,4 @@ class ConsoleContext:
     ask: Callable[[Incident, str], Awaitable[str]] | None = None
     people: Callable[[], Awaitable[Sequence[str]]] | None = None
     work: Callable[[], object] = lambda: None
+    rotations: Callable[[], Awaitable[Sequence[DueRotation]]] | None = None  # the first first

@@ -13,12 +13,14 @@ from monitor.web.console import (
     openid,
     outbox,
     overview,
+    records,
     routing,
     sign_in,
     silences,
     sinks,
     sources,
     static,
+    trail,
 )
 from monitor.web.console.context import ConsoleContext
 
@@ -27,6 +29,6 @@ __all__ = ["routes"]
 
 def routes(console: ConsoleContext) -> list[web.RouteDef]:
     """Of the console. Order counts: what is named goes before what is any id."""
-    system = (sources, sinks, outbox, overview, silences, routing)
+    system = (sources, sinks, outbox, overview, silences, routing, records, trail)
     files = (incidents, bulk, incident, *system, keys, sign_in, openid, account)
     return [*(route for file in files for route in file.routes(console)), *console.live.routes(), *static.routes()]

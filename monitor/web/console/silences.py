@@ -144,10 +144,11 @@ class _Silences:
         """With what people wrote masked."""
         said = [line.strip() for line in form.get("matchers").splitlines() if line.strip()]
         matchers, note = [await self._redact(line) for line in said], await self._redact(form.get("note"))
-        wrong = _wrong(matchers, form.get("for"), note)
+        length = await self._redact(form.get("for"))
+        wrong = _wrong(matchers, length, note)
         if matchers != said:
             wrong = "A matcher holds a secret, which would be stored: match by rule, source or name instead."
-        return SilenceDraft(matchers, form.get("for"), note, wrong)
+        return SilenceDraft(matchers, length, note, wrong)
 
 
 def _wrong(matchers: Sequence[str], length: str, note: str) -> str:

@@ -11,8 +11,10 @@ from monitor.accounts.settings import PersonConfig, SignInConfig
 from monitor.actions.config import ActionConfig
 from monitor.daemon.console import ConsoleWork
 from monitor.domain.incidents import Incident
+from monitor.rotation.settings import RotationConfig
 from monitor.store import Store
 from monitor.store.actions import ActionError
+from monitor.store.inventory import Print, SecretVersion
 from monitor.store.records import ActionRun
 from monitor.verify.asker import WrongValueError
 from monitor.web.console.context import ActionPreview
@@ -53,7 +55,10 @@ async def known(tmp_path: Path) -> Any:
 
 def work(store: Store, issuers: Operators | None, sinks: Sequence[Any] = ()) -> ConsoleWork:
     people = {"eve": PersonConfig(name="evelyn"), "max@acme": PersonConfig(name="max", role="admin")}
-    config = SimpleNamespace(sinks=sinks, console=SignInConfig(sign_in=True, people=people))
+    rotation = RotationConfig.model_validate({"policies": [{"every": "90d"}]})
+    config = SimpleNamespace(
+        sinks=sinks, rotation=rotation, inventory=(), console=SignInConfig(sign_in=True, people=people)
+    )
     return ConsoleWork(store, lambda: config, lambda: issuers)  # type: ignore[arg-type,return-value]
 
 
@@ -89,3 +94,12 @@ async def test_people_are_those_of_the_sinks_and_users_who_may_act(known: tuple[
         SimpleNamespace(people={"P": "ada"}),
     ]
     assert await work(store, None, sinks).people() == ["ada", "bob", "evelyn", "max"]
+
+
+async def test_what_is_due_is_that_of_the_command(known: tuple[Store, Incident]) -> None:
+    prints = (Print("ab" * 32, "", 40, "hex"),)
+    held = SecretVersion("KEY", "ab" * 32, environment="production", owner="ops", prints=prints)
+    await known[0].inventory.save("env", [held], whole=True)
+    (due,) = await work(known[0], None).rotations()
+    assert (due.secret, due.standing, due.owner, due.automatic) == ("env/KEY", "later", "ops", False)
+    assert 89 < (due.at - known[0].now()) / 86_400 < 91

@@ -4,7 +4,7 @@ from monitor import runbook
 from monitor.routing.routes import Policy
 from monitor.runbook.progress import Procedure, Rung
 from monitor.store import Store
-from monitor.store.drills import Drilled
+from monitor.store.drills import Drilled, DrillRow
 from tests.monitor.store.helpers import NOW, Clock, finding, fingerprint, lease
 
 POLICY = Policy(sinks=("chat", "pager"), pagers=frozenset({"pager"}))
@@ -59,3 +59,17 @@ async def test_the_last_drill_says_how_far_it_went(url: str, clock: Clock) -> No
         stats = await store.stats()
         assert (stats.drill_hops, stats.drilled) == (1, NOW)
         assert await store.drills.among([fingerprint("second"), fingerprint("else")]) == {fingerprint("second")}
+
+
+async def test_all_of_them_with_how_far_each_went(url: str, clock: Clock) -> None:
+    async with await Store.open(url, POLICY, clock=clock) as store:
+        await store.drills.plan([fingerprint("first"), fingerprint("twin")], pages=False)
+        clock.now = NOW + 60
+        await store.drills.plan([fingerprint("second")], pages=False)
+        await store.commit([finding("twin")])
+        id_ = fingerprint("twin")[:16]
+        await store.incidents.transition(id_, "ack", actor="ada")
+        assert await store.drills.all() == [
+            DrillRow(NOW + 60, "", False, False),
+            DrillRow(NOW, id_, True, False),
+        ]

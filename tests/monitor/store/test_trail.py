@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from sqlalchemy import Connection, text
 
 from monitor import runbook
@@ -182,3 +183,19 @@ def _entries(connection: Connection, incident: str) -> list[Any]:
     return list(
         connection.execute(text("SELECT seq, note FROM audit WHERE incident = :id ORDER BY seq"), {"id": incident})
     )
+
+
+async def test_a_page_of_it_goes_on_from_a_place(url: str, clock: Clock) -> None:
+    async with await opened(url, clock) as store:
+        await fill(store, clock)
+        total, first = await store.trail.page(limit=4)
+        assert [row.seq for row in first] == sorted((row.seq for row in first), reverse=True)
+        seen, after = len(first), str(first[-1].seq)
+        while rows := (await store.trail.page(limit=4, after=after))[1]:
+            seen, after = seen + len(rows), str(rows[-1].seq)
+        assert seen == total
+        count, mine = await store.trail.page(actor="ada", incident=fingerprint(1)[:16])
+        assert count == len(mine) == 3
+        assert {row.entry.actor for row in mine} == {"ada"}
+        with pytest.raises(ValueError, match="no place"):
+            await store.trail.page(after="x")

@@ -25,7 +25,9 @@ async def pages(tmp_path: Path) -> AsyncIterator[Pages]:
         shown = Pages(store, session, console.LiveUpdates(store))
         links = Links(console="", runbooks="/runbooks")
         context = console.ConsoleContext(
-            store, links, masked, shown.status, shown.live, shown.try_sink, work=shown.work
+            *(store, links, masked, shown.status, shown.live, shown.try_sink),
+            work=shown.work,
+            rotations=shown.rotations,
         )
         application = web.build(Probes(live=dict, ready=dict), routes=console.routes(context))
         application.middlewares.append(shown.sign_in)

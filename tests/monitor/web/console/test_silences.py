@@ -103,6 +103,7 @@ async def test_a_preview_says_of_how_many_it_is(known: Pages, monkeypatch: pytes
         ({"matchers": "severity=lwo"}, "severity is one of"),
         ({"matchers": f'path="{SPILLED}"'}, "A matcher holds a secret"),
         ({"for": "soon"}, "How long:"),
+        ({"for": SPILLED}, "How long:"),
         ({"for": "0s"}, "longer than nothing"),
         ({"for": "800d"}, "a year at most"),
         ({"note": ""}, "Say why"),

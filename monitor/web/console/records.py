@@ -1,0 +1,165 @@
+"""What is known beside incidents: our own secrets, when they are due for another value, who reads them, and drills."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from monitor.common.wording import moment
+from monitor.store.access import Use
+from monitor.store.drills import DrillRow
+from monitor.store.inventory import Secret
+from monitor.web.console.context import ConsoleContext, DueRotation
+from monitor.web.console.paging import asked_for, part
+from monitor.web.console.readable import readable, within
+from monitor.web.console.tables import Cell, TablePage
+
+__all__ = ["routes"]
+
+_INVENTORY = TablePage(
+    "/inventory",
+    "Inventory",
+    "secret",
+    ("name", "manager", "environment", "value", "versions", "changed", "owner"),
+    "No secret is known: add [[inventory]] to the configuration, or run `monitor inventory sync`.",
+    "our own secrets by name and fingerprint; no value is stored",
+    filters=(("q", "name"), ("entry", "manager"), ("environment", "environment")),
+)
+_ROTATION = TablePage(
+    "/rotation",
+    "Rotation",
+    "secret",
+    ("secret", "due", "standing", "severity", "owner", "by itself", "why"),
+    "Nothing is due: [rotation] of the configuration says what is, and when.",
+    "what is due for another value, the first first; `monitor rotation start` begins one",
+)
+_ACCESS = TablePage(
+    "/access",
+    "Access",
+    "reading",
+    ("secret", "by", "from", "outcome", "times", "last", "source"),
+    "No audit record was read: give a source `audit`.",
+    "who read which secret, by the hour, the last first",
+    filters=(("secret", "secret, exactly"), ("principal", "by, exactly")),
+)
+_DRILLS = TablePage(
+    "/drills",
+    "Drills",
+    "drill",
+    ("planted", "found", "acknowledged", "resolved", "incident"),
+    "None was planted: `monitor drill` plants one and follows it to the alert.",
+    "synthetic secrets, and how far each went",
+)
+_MOST = 10_000  # readings that are listed
+
+
+def routes(console: ConsoleContext) -> list[web.RouteDef]:
+    """`/inventory`, `/rotation`, `/access` and `/drills`."""
+    shown = _Records(console)
+    return [
+        web.get("/inventory", readable(shown.inventory)),
+        web.get("/rotation", readable(shown.rotation)),
+        web.get("/access", readable(shown.access)),
+        web.get("/drills", readable(shown.drills)),
+    ]
+
+
+class _Records:
+    def __init__(self, console: ConsoleContext) -> None:
+        self._store, self._rotations = console.store, console.rotations
+
+    async def inventory(self, request: web.Request) -> web.Response:
+        asked = asked_for(request, "q", "entry", "environment", "after")
+        known = self._store.inventory
+        secrets = await within(known.secrets(entry=asked["entry"] or None, environment=asked["environment"] or None))
+        syncs = await within(known.syncs())
+        behind = [
+            f"{sync.entry} is not up to date: {sync.error}; read whole "
+            f"{moment(sync.whole_at) if sync.whole_at is not None else 'never'}"
+            for sync in syncs.values()
+            if sync.error
+        ]
+        fitting = [secret for secret in secrets if asked["q"].lower() in secret.name.lower()]
+        listed = part(fitting, _place, asked["after"])
+        return await _INVENTORY.show(request, listed, _secret, said=_but_after(asked), wrong=behind)
+
+    async def rotation(self, request: web.Request) -> web.Response:
+        asked = asked_for(request, "after")
+        due = await within(self._rotations()) if self._rotations is not None else ()
+        listed = part(due, lambda row: f"{row.at:015.0f} {row.secret[:80]}", asked["after"])
+        return await _ROTATION.show(request, listed, _due)
+
+    async def access(self, request: web.Request) -> web.Response:
+        asked = asked_for(request, "secret", "principal", "after")
+        uses = await within(
+            self._store.access.uses(
+                secrets=[asked["secret"]] if asked["secret"] else None,
+                principal=asked["principal"] or None,
+                limit=_MOST,
+            )
+        )
+        numbered = [(number, use) for number, use in enumerate(uses)]
+        listed = part(numbered, lambda row: f"{1e12 - row[1].last:020.6f}-{row[0]:06}", asked["after"])
+        wrong = [f"These are the newest {_MOST:,}: `monitor access list` takes --since."] if len(uses) == _MOST else []
+        return await _ACCESS.show(request, listed, lambda row: _use(row[1]), said=_but_after(asked), wrong=wrong)
+
+    async def drills(self, request: web.Request) -> web.Response:
+        asked = asked_for(request, "after")
+        drills = await within(self._store.drills.all())
+        listed = part(drills, lambda drill: f"{1e12 - drill.at:020.6f}", asked["after"])
+        return await _DRILLS.show(request, listed, _drill)
+
+
+def _place(secret: Secret) -> str:
+    """By name; names may be long, and no address is."""
+    return f"{secret.name[:80]} {hashlib.sha256(f'{secret.name} {secret.entry}'.encode()).hexdigest()[:12]}"
+
+
+def _but_after(asked: dict[str, str]) -> dict[str, str]:
+    return {name: text for name, text in asked.items() if name != "after"}
+
+
+def _secret(secret: Secret) -> Sequence[Cell]:
+    unread = "not given by its manager" if secret.unread else "enrolled"
+    value = "gone" if secret.gone_at is not None else f"refused: {secret.refused}" if secret.refused else unread
+    return (
+        Cell(secret.name),
+        Cell(secret.entry),
+        Cell(secret.environment),
+        Cell(value, late=bool(secret.refused)),
+        Cell(len(secret.versions)),
+        Cell("not known") if secret.changed_at is None else Cell(at=secret.changed_at),
+        Cell(secret.owner),
+    )
+
+
+def _due(row: DueRotation) -> Sequence[Cell]:
+    return (
+        Cell(row.secret),
+        Cell(at=row.at),
+        Cell(row.standing, late=row.standing == "overdue"),
+        Cell(row.severity),
+        Cell(row.owner),
+        Cell("by the provider" if row.automatic else "no"),
+        Cell(row.why),
+    )
+
+
+def _use(use: Use) -> Sequence[Cell]:
+    return (
+        Cell(use.secret),
+        Cell(use.principal),
+        Cell(use.address),
+        Cell(use.outcome, late=use.outcome == "denied"),
+        Cell(f"{use.times:,}"),
+        Cell(at=use.last),
+        Cell(use.source),
+    )
+
+
+def _drill(drill: DrillRow) -> Sequence[Cell]:
+    known = Cell(drill.incident, href=f"/incidents/{drill.incident}") if drill.incident else Cell("none")
+    steps = (drill.incident != "", drill.acknowledged, drill.resolved)
+    return (Cell(at=drill.at), *(Cell("yes" if came else "not yet", late=not came) for came in steps), known)
