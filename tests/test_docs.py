@@ -302,7 +302,7 @@ async def test_the_documented_role_of_postgresql_suffices_for_two_hosts(postgres
 
 
 def test_the_threads_page_names_every_thread_and_every_lock_of_threads() -> None:
-    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     section = text.split("## Threads and locks")[1].split("\n## ")[0]
     sources = {path: path.read_text(encoding="utf-8") for path in sorted((ROOT / "monitor").rglob("*.py"))}
     locks = {
