@@ -68,11 +68,11 @@ class Person:
         """As `form_for`, of a page."""
         return form_for((await self.get(path)).text, verb, **given)
 
-    async def send(self, fields: dict[str, str]) -> Answered:
+    async def send(self, fields: dict[str, str], **headers: str) -> Answered:
         self.pressed += 1
         sent = {name: text for name, text in fields.items() if name}
         async with self._session.post(
-            f"{self._url}{fields['']}", data=sent, headers=self._facts | {"Origin": self._url}
+            f"{self._url}{fields['']}", data=sent, headers=self._facts | {"Origin": self._url} | headers
         ) as answer:
             return Answered(answer.status, await answer.text(), answer.url.path_qs)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -22,8 +23,8 @@ _ORDERS = ("", "contain", "replace")
 
 
 def number(once: str) -> str:
-    """What a request is known by, of the number of its form."""
-    return f"{SINK}:{once}"
+    """What a request is known by, of the number of its form, which may be anything."""
+    return f"{SINK}:{hashlib.sha256(once.encode()).hexdigest()[:40]}"
 
 
 def needed_role(verb: str) -> Role:
@@ -33,9 +34,9 @@ def needed_role(verb: str) -> Role:
 
 def request_of(id_: str, form: Posted, people: Sequence[str]) -> InboundRequest:
     """`people`: whom it may be handed to. What is wrong with the form is the request's refusal: it is answered as
-    others are. Nothing in it is masked yet. Raises ValueError for what is no form of that page."""
+    others are. Nothing in it is masked yet. Raises ValueError for what is no form of a page of that incident."""
     verb = next((verb for verb in get_args(Verb) if verb == form.get("verb") and verb in _DETAILS), None)
-    if verb is None:
+    if verb is None or not _ID.fullmatch(id_):
         raise ValueError("this form asks for nothing that there is: load the page again")
     made = InboundRequest(number(form.once), SINK, verb, form.by.name, id_, note=form.get("note"))
     try:

@@ -24,7 +24,8 @@ from monitor.web.console.asking import asked, needed_role, number
 from monitor.web.console.case import fields, open_for
 from monitor.web.console.context import ActionPreview, ConsoleContext
 from monitor.web.console.pages import now, page
-from monitor.web.console.visitor import Posted, posted, visitor
+from monitor.web.console.readable import within
+from monitor.web.console.visitor import Posted, form_of, posted, visitor
 
 __all__ = ["routes"]
 
@@ -72,7 +73,7 @@ class _IncidentPage:
     async def _case(self, request: web.Request) -> IncidentCase:
         """Raises HTTPNotFound and StoreError."""
         try:
-            return await self._store.cases.get(request.match_info["id"], entries=_TRAIL)
+            return await within(self._store.cases.get(request.match_info["id"], entries=_TRAIL))
         except LookupError:
             raise web.HTTPNotFound(text="no such incident\n") from None
 
@@ -149,7 +150,7 @@ class _IncidentPage:
         ref = request.query.get("other", "").strip()
         try:
             case = await self._case(request)
-            other = await self._store.cases.get(ref, entries=1) if ref else None
+            other = await within(self._store.cases.get(ref, entries=1)) if ref else None
         except StoreError as error:
             return await self._trouble(request, error)
         except LookupError:
@@ -161,7 +162,7 @@ class _IncidentPage:
     async def turn(self, request: web.Request) -> web.Response:
         """How long its history is, by which a page that is open knows whether it is over."""
         try:
-            return web.Response(text=str(await self._store.cases.turn(request.match_info["id"])))
+            return web.Response(text=str(await within(self._store.cases.turn(request.match_info["id"]))))
         except StoreError:
             raise web.HTTPServiceUnavailable(text="the state database cannot be read\n") from None
 
@@ -191,8 +192,11 @@ class _IncidentPage:
     # What is done
 
     async def act(self, request: web.Request) -> web.Response:
-        form = await self._posted(request)
         id_ = request.match_info["id"]
+        try:
+            form = await self._posted(request)
+        except web.HTTPForbidden as error:
+            return await self._unsent(request, error.text or "")
         try:
             async with asyncio.timeout(_PATIENCE):
                 wanted = await asked(self._console, id_, form)
@@ -210,6 +214,14 @@ class _IncidentPage:
         except (StoreError, TimeoutError) as error:
             return await self._trouble(request, error, form)
         raise web.HTTPSeeOther(f"/incidents/{_about(answer.request, id_)}?said={form.once}#said")
+
+    async def _unsent(self, request: web.Request, why: str) -> web.Response:
+        """Of somebody whose session has ended, perhaps: what they wrote is theirs still. Raises HTTPForbidden for what
+        is from elsewhere."""
+        fields = await form_of(request)
+        sent = {name: text for name, text in fields.items() if name not in ("form", "note")}
+        note = fields.get("note", "")
+        return await page(request, "unsent.html", status=403, why=why.strip(), path=request.path, sent=sent, note=note)
 
     async def _posted(self, request: web.Request) -> Posted:
         form = await posted(request, "responder")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.web.console.asking import needed_role, request_of
+from monitor.web.console.asking import needed_role, number, request_of
 from monitor.web.console.visitor import Posted, Visitor
 
 ID, OTHER = "a" * 16, "b" * 16
@@ -36,8 +36,9 @@ def form(**fields: str) -> Posted:
 )
 def test_a_form_in_the_words_of_the_store(fields: dict[str, str], detail: str) -> None:
     made = request_of(ID, form(**fields), ["bob"])
-    assert (made.id, made.sink, made.verb, made.actor, made.incident) == (
-        f"console:{ONCE}", "console", fields["verb"], "ada", ID,
+    assert made.id == number(ONCE)
+    assert (made.sink, made.verb, made.actor, made.incident) == (
+        "console", fields["verb"], "ada", ID,
     )  # fmt: skip
     assert (made.detail, made.note, made.refusal, made.answer) == (detail, fields.get("note", ""), "", {})
 
@@ -76,6 +77,14 @@ def test_what_is_wrong_with_a_form_is_its_refusal_without_quoting_it(fields: dic
 def test_what_is_no_form_of_the_page_is_refused_at_once(verb: str) -> None:
     with pytest.raises(ValueError, match="load the page again"):
         request_of(ID, form(verb=verb), [])
+
+
+def test_nothing_of_an_address_or_the_number_of_a_form_is_stored_as_it_is() -> None:
+    with pytest.raises(ValueError, match="load the page again"):
+        request_of(SECRET, form(verb="ack"), [])
+    assert number(SECRET).startswith("console:")
+    assert SECRET not in number(SECRET)
+    assert number(SECRET) != number(f"{SECRET}s")
 
 
 def test_what_takes_a_secret_back_is_for_admins() -> None:

@@ -23,7 +23,7 @@ from monitor.store import Store, StoreError
 from monitor.web.console import incident
 from monitor.web.console.context import ActionPreview
 from tests.fakes.console import SPILLED, Pages, finding
-from tests.fakes.responders import Person, at_pages
+from tests.fakes.responders import Person, at_pages, form_for
 
 
 async def test_an_incident_with_its_places_history_and_first_step(pages: Pages) -> None:
@@ -211,6 +211,29 @@ async def test_who_may_not_is_shown_no_form_and_heard_in_none(tmp_path: Path) ->
         assert (await responder.send(form | {"verb": "run", "action": "revoke"})).status == 403
         assert (await store.incidents.get(ID)).state == "open"
         assert await store.actions.find() == []
+
+
+async def test_what_was_written_is_not_lost_where_a_session_has_ended(tmp_path: Path) -> None:
+    async with night(tmp_path) as (store, person):
+        form = await person().form(PAGE, "note", note="all <b>that</b> I know")
+        answer = await person().send(form | {"form": "g" * 32})
+        assert answer.status == 403
+        assert ">all &lt;b&gt;that&lt;/b&gt; I know</textarea>" in answer.text
+        again = form_for(answer.text, "note", note="all that I know")
+        assert (await person().send(again)).said == f"{ID}: noted."
+        gone = await person("").send(form)
+        assert (gone.status, "I know</textarea>" in gone.text, "Send it" in gone.text) == (403, True, False)
+        foreign = await person().send(form | {"form": "g" * 32}, Origin="https://evil.example")
+        assert (foreign.status, "I know" in foreign.text) == (403, False), "a page elsewhere fills in nothing here"
+        assert [entry.note for entry in await store.incidents.history(ID)][-1] == "all that I know"
+
+
+async def test_a_database_that_cannot_be_written_is_said_so_on_the_page(tmp_path: Path) -> None:
+    async with night(tmp_path) as (store, person):
+        store._set_degraded("the disk is full")
+        page = await person().get(PAGE)
+        assert page.status == 200
+        assert "The database cannot be written: the disk is full." in page.said
 
 
 async def test_two_are_looked_at_before_they_are_merged_and_either_stays(tmp_path: Path) -> None:
