@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import pwd
 from typing import Any
 
 import aiohttp
@@ -9,7 +11,9 @@ import pytest
 from monitor.daemon import status as module
 from monitor.store import StoreError
 from tests.fakes.intake import until
+from tests.fakes.server import Fault
 from tests.fakes.setup import Setup, incidents, running, shown
+from tests.fakes.visitors import form_in
 from tests.fakes.webhook import FakeWebhook
 
 
@@ -74,3 +78,35 @@ async def test_a_database_in_trouble_holds_up_no_answer(
             [source] = (await ask(daemon.address))["sources"]
             assert asked.is_set()
             assert source["bytes"] == site.log.stat().st_size, "counters are known all the same"
+
+
+async def test_who_is_at_the_socket_tries_a_sink_and_what_waits_and_the_history_names_them(
+    site: Setup, hook: FakeWebhook
+) -> None:
+    hook.faults += [Fault(status=503, headers={"Retry-After": "3000"})] * 2
+    socket = site.root / "web"
+    site.configure(listen=f"unix:{socket}")
+    daemon = site.daemon()
+    async with running(daemon), aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket))) as session:
+
+        async def page(path: str, fields: dict[str, str] | None = None) -> str:
+            ask = session.get if fields is None else session.post
+            async with ask(f"http://localhost{path}", **({} if fields is None else {"data": fields})) as answer:
+                assert answer.status == 200, await answer.text()
+                return await answer.text()
+
+        site.plant(1)
+        store = daemon.running.site.store
+        await until(lambda: hook.requests)
+        while not (waiting := [one for one in await store.outbox.list(states=["pending"]) if one.error]):
+            await asyncio.sleep(0.02)
+        shown = await page(f"/outbox/{waiting[0].id}")
+        assert "503" in shown
+        assert "It is tried at once." in await page(f"/outbox/{waiting[0].id}/retry", form_in(shown))
+        while len(hook.requests) < 2:
+            await asyncio.sleep(0.02)
+        assert "hook took the test" in await page("/sinks/hook/test", form_in(await page("/sinks")))
+        (incident,) = await store.incidents.find()
+        (retried,) = [one for one in await store.incidents.history(incident.id) if one.action == "alert_retried"]
+        assert (retried.actor, retried.note) == (pwd.getpwuid(os.getuid()).pw_name, "to hook")
+        assert "alert retried" in await page("/trail")
