@@ -19,7 +19,7 @@ from tests.acceptance.harness import Monitor
 from tests.fakes.forks import Forks
 from tests.fakes.ports import free_port
 
-__all__ = ["PHONE", "SCREEN", "Console", "chromium", "serious"]
+__all__ = ["PHONE", "SCREEN", "Console", "chromium", "serious", "widest"]
 
 PASSWORD = "correct horse battery"
 PHONE, SCREEN = ViewportSize(width=390, height=844), ViewportSize(width=1280, height=900)
@@ -174,3 +174,10 @@ async def serious(page: Page) -> list[str]:
         if problem["impact"] in ("serious", "critical")
         for node in problem["nodes"][:3]
     ]
+
+
+async def widest(page: Page) -> object:
+    """What stands out to the right of a page."""
+    script = """[...document.querySelectorAll("body *")].filter(one => one.getBoundingClientRect().right > innerWidth)
+        .map(one => one.outerHTML.slice(0, 120)).slice(-5)"""
+    return await page.evaluate(script)

@@ -8,7 +8,7 @@ import re
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.harness import PHONE, Console, serious
+from tests.browser.harness import PHONE, Console, serious, widest
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -19,13 +19,6 @@ async def first(page: Page, query: str = "state=open") -> str:
     address = await page.locator("#rows th a").first.get_attribute("href")
     assert address
     return address
-
-
-async def widest(page: Page) -> object:
-    """What stands out to the right of a page."""
-    script = """[...document.querySelectorAll("body *")].filter(one => one.getBoundingClientRect().right > innerWidth)
-        .map(one => one.outerHTML.slice(0, 120)).slice(-5)"""
-    return await page.evaluate(script)
 
 
 async def focused(page: Page) -> str:
