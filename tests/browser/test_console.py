@@ -31,7 +31,8 @@ async def test_the_pages_of_the_night_fit_a_phone_in_the_dark_and_anybody_can_us
         await page.goto("/sign-in")
         wrong += await serious(page)
     async with console.visit(size=PHONE, dark=True) as page:
-        for address in ("/incidents", await first(page), "/sources", "/sinks", "/outbox", "/keys"):
+        night = ("/incidents", await first(page), "/sources", "/sinks", "/outbox", "/keys")
+        for address in (*night, "/overview", "/silences", "/routes?labels=severity%3Dhigh", "/trail"):
             await page.goto(address)
             wrong += await serious(page)
             width = await page.evaluate("document.documentElement.scrollWidth")
