@@ -46,7 +46,10 @@ class ConsoleWork:
         issuers = self._issuers()
         if issuers is None:
             return "the monitor is starting"
-        return (await issuers.asker.ask(incident, actor=actor)).reason
+        try:
+            return (await issuers.asker.ask(incident, actor=actor)).reason
+        except LookupError:
+            return "the incident is forgotten meanwhile"
 
     async def rotations(self) -> Sequence[DueRotation]:
         """Raises StoreError."""

@@ -221,7 +221,16 @@ class _IncidentPage:
         fields = await form_of(request)
         sent = {name: text for name, text in fields.items() if name not in ("form", "note")}
         note = fields.get("note", "")
-        return await page(request, "unsent.html", status=403, why=why.strip(), path=request.path, sent=sent, note=note)
+        return await page(
+            request,
+            "unsent.html",
+            status=403,
+            why=why.strip(),
+            path=request.path,
+            back=_back(request),
+            sent=sent,
+            note=note,
+        )
 
     async def _posted(self, request: web.Request) -> Posted:
         form = await posted(request, "responder")
@@ -233,9 +242,12 @@ class _IncidentPage:
 
     async def ask(self, request: web.Request) -> web.Response:
         """Of its issuer, whether it still works. Asking twice harms nothing."""
-        form = await posted(request, "responder")
         if self._console.ask is None:
             raise web.HTTPNotFound(text="nobody is asked here\n")
+        try:
+            form = await posted(request, "responder")
+        except web.HTTPForbidden as error:
+            return await self._unsent(request, error.text or "")
         try:
             case = await self._case(request)
             async with asyncio.timeout(_ASKING):
@@ -257,9 +269,15 @@ class _IncidentPage:
             why=why,
             degraded=self._store.degraded,
             path=request.path,
+            back=_back(request),
             sent=fields if form else None,
             note=form.get("note") if form else "",
         )
+
+
+def _back(request: web.Request) -> str:
+    """The page that a form was on; else the page itself."""
+    return request.path.removesuffix("/ask") if request.method == "POST" else request.path_qs
 
 
 def _about(asked: InboundRequest, id_: str) -> str:

@@ -270,6 +270,12 @@ async def test_its_issuer_is_asked_from_the_page(tmp_path: Path) -> None:
     async with night(tmp_path) as (_, person):
         form = await person().form(PAGE, "ack")
         assert (await person().send(form | {"": f"{PAGE}/ask"})).status == 404
+    async with night(tmp_path, ask=ask) as (_, person):
+        form = await person().form(PAGE, "ask")
+        answer = await person().send(form | {"form": "g" * 32})
+        assert answer.status == 403
+        assert f'href="{PAGE}">Load the page again</a>' in answer.text
+        assert len(asked) == 1
 
 
 async def test_what_was_written_is_not_lost_where_the_database_is_locked(
