@@ -40,7 +40,7 @@ class Doorkeeper(Protocol):
     def open(self, path: str) -> bool:
         """Whether a page is for those as well who are not."""
 
-    def ask(self, request: web.Request) -> web.StreamResponse:
+    async def ask(self, request: web.Request) -> web.StreamResponse:
         """The answer to who is not."""
 
 
@@ -71,7 +71,7 @@ def guard(token: Credential | None, doorkeeper: Doorkeeper | None = None) -> Mid
                     await doorkeeper.knows(request)  # the user at the socket
                 return await handler(request)
         if doorkeeper is not None and asks:
-            return await handler(request) if doorkeeper.open(request.path) else doorkeeper.ask(request)
+            return await handler(request) if doorkeeper.open(request.path) else await doorkeeper.ask(request)
         if token is None:
             return web.Response(status=403, text="from elsewhere than this host pages need a token: set http.token\n")
         asked = {"WWW-Authenticate": 'Basic realm="exposure monitor", charset="UTF-8"'}

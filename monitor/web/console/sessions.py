@@ -34,7 +34,8 @@ from monitor.store import Store, StoreError
 from monitor.store.sessions import SignedIn, Way
 from monitor.web.console.live import EVENTS
 from monitor.web.console.origin import address_of, by_a_browser, local_path, peer_of, secure
-from monitor.web.console.visitor import VISITOR, Visitor
+from monitor.web.console.pages import page
+from monitor.web.console.visitor import VISITOR, Visitor, form_of
 
 __all__ = ["SESSION", "SIGN_IN", "OpenSession", "Reception", "patient"]
 
@@ -120,13 +121,16 @@ class Reception:
     async def _who(self, request: web.Request) -> Visitor | None:
         return self._peer(request) or await self._by_proxy(request) or await self._by_session(request)
 
-    def ask(self, request: web.Request) -> web.StreamResponse:
+    async def ask(self, request: web.Request) -> web.StreamResponse:
         if "text/html" not in request.headers.get("Accept", ""):
             headers = {"WWW-Authenticate": "Bearer"}
             return web.Response(status=401, text="sign in, or send the token of http.token\n", headers=headers)
-        if request.method in ("GET", "HEAD"):
-            asked = {"next": local_path(request.path_qs)}
-        else:
+        asked = {"next": local_path(request.path_qs)}
+        if request.method not in ("GET", "HEAD"):
+            # A session that has ended meanwhile: what somebody wrote is theirs still.
+            if note := (await form_of(request)).get("note", ""):
+                why = "your session has ended, and nothing was changed"
+                return await page(request, "unsent.html", status=401, why=why, path=request.path, sent={}, note=note)
             asked = {"next": "/incidents", "ended": "1"}
         return web.Response(status=303, headers={"Location": f"/sign-in?{urlencode(asked)}"})
 
