@@ -41,6 +41,7 @@ class FormAnswers:
         key = (form.by.name, form.once)
         if (task := self._known.get(key)) is None:
             task = self._known[key] = asyncio.create_task(_answer(work))
+            task.add_done_callback(lambda task: task.cancelled() or task.exception())  # where the visitor went away
             while len(self._known) > _MOST:
                 self._known.pop(next(iter(self._known)))
         try:

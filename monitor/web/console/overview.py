@@ -72,6 +72,7 @@ class _KeptFigures:
         """And why there are none of now; empty: there are."""
         if self._counting is None and time.monotonic() > self._counted + _FRESH:
             self._counting = asyncio.create_task(self._store.figures.all())
+            self._counting.add_done_callback(lambda task: task.cancelled() or task.exception())  # who looks is told
         if (task := self._counting) is None:
             return self._last, ""
         await asyncio.wait([task], timeout=_PATIENCE)
