@@ -33,7 +33,7 @@ class OpenIdIssuer:
         self.metadata: dict[str, Any] = {}  # in place of the right ones
         self.userinfo: dict[str, Any] = {}
         self.keys = [ECKey.generate_key("P-256", {"kid": "one"}, auto_kid=False)]
-        self.signs = self.keys[0]
+        self.signs, self.shown = self.keys[0], False  # shown: also what nobody should see of its keys
         self.token_status = 200
         self.asked: list[str] = []
         self._codes: dict[str, dict[str, str]] = {}
@@ -76,7 +76,7 @@ class OpenIdIssuer:
 
     async def _keys(self, _request: web.Request) -> web.Response:
         self.asked.append("keys")
-        return web.json_response(KeySet(self.keys).as_dict(private=False))
+        return web.json_response(KeySet(self.keys).as_dict(private=self.shown))
 
     async def _token(self, request: web.Request) -> web.Response:
         self.asked.append("token")

@@ -125,12 +125,11 @@ class Reception:
         if "text/html" not in request.headers.get("Accept", ""):
             headers = {"WWW-Authenticate": "Bearer"}
             return web.Response(status=401, text="sign in, or send the token of http.token\n", headers=headers)
-        asked = {"next": local_path(request.path_qs)}
+        asked = {"next": (back := local_path(request.path_qs))}
         if request.method not in ("GET", "HEAD"):
             # A session that has ended meanwhile: what somebody wrote is theirs still.
             if note := (await form_of(request)).get("note", ""):
-                why = "your session has ended, and nothing was changed"
-                return await page(request, "unsent.html", status=401, why=why, path=request.path, sent={}, note=note)
+                return await page(request, "ended.html", status=401, back=back, note=note)
             asked = {"next": "/incidents", "ended": "1"}
         return web.Response(status=303, headers={"Location": f"/sign-in?{urlencode(asked)}"})
 

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from sqlalchemy import text
+
 from monitor.domain.retention import RetentionConfig
 from monitor.store import Store
+from monitor.store.database import Database
 from tests.monitor.store.helpers import Clock
 
 HOUR = 3600.0
@@ -62,6 +65,17 @@ async def test_a_change_of_password_or_role_and_a_disabled_user_end_them(store: 
     assert await sessions.find("c", HOUR) is None
     await users.enable("ana", actor="root")
     assert await sessions.find("c", HOUR) is None
+
+
+async def test_where_somebody_disables_a_user_beside_us_their_session_is_worth_nothing(store: Store, url: str) -> None:
+    await store.users.add("ana", "hash", "viewer", actor="root")
+    await store.sessions.begin("a", "ana", "password", HOUR, password="hash")
+    database = Database(url)
+    with database.transaction(durable=True) as connection:
+        connection.execute(text("UPDATE users SET disabled = 1"))
+    database.dispose()
+    assert await store.sessions.find("a", HOUR) is None
+    assert await store.sessions.of("ana", "password", HOUR) == []
 
 
 async def test_one_takes_the_place_of_another_and_is_exchanged_and_ended(store: Store) -> None:

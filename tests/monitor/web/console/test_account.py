@@ -29,6 +29,16 @@ async def test_the_password_is_changed_by_who_knows_it_and_other_sessions_end(tm
         assert (entry.action, entry.actor, entry.note) == ("user_password", "ana", "ana")
 
 
+async def test_brute_force_of_the_present_password_waits(tmp_path: Path) -> None:
+    """By who found a browser that is signed in."""
+    fields = {"fresh": FRESH, "again": FRESH}
+    async with signing(tmp_path) as made, made.signed_in() as ana:
+        for _ in range(4):
+            await ana.form("/account", "/account/password", fields | {"password": "a guess"}, 400)
+        said = await ana.form("/account", "/account/password", fields | {"password": PASSWORD}, 429)
+        assert "Too many wrong passwords" in said
+
+
 async def test_one_ends_ones_own_sessions(tmp_path: Path) -> None:
     agent = "Mozilla/5.0 (Android 15) Firefox/140 <script>"
     async with signing(tmp_path) as made, made.signed_in() as ana, made.browser() as phone, made.browser() as third:

@@ -125,6 +125,12 @@ async def test_an_issuer_that_is_away_or_a_secret_that_cannot_be_read_is_said(
         assert "calls itself" in await browser.get("/sign-in/openid", 502)
 
 
+async def test_a_sign_in_that_took_too_long_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with beside(tmp_path, **PEOPLE) as (there, _made, browser):
+        monkeypatch.setattr("monitor.web.console.openid._WITHIN", -1)
+        assert "took too long" in await browser.get(await begun(there, browser), 400)
+
+
 async def test_by_another_host_the_browser_is_sent_to_the_one_that_the_issuer_knows(tmp_path: Path) -> None:
     async with beside(tmp_path, **PEOPLE) as (there, _made, browser):
         answer, _ = await browser.ask("GET", "/sign-in/openid?next=/account", headers={"Host": "localhost"})

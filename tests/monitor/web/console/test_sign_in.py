@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from monitor.accounts.passwords import hashed
 from monitor.accounts.settings import SignInConfig
 from monitor.common.credential import Credential
 from monitor.store import StoreError
@@ -35,7 +36,7 @@ async def test_what_is_no_page_is_answered_without_one(tmp_path: Path) -> None:
         assert "Your session has ended" in await browser.get("/sign-in?ended=1")
         kept = await browser.post("/incidents/x", {"note": "rotated <b>by hand</b>"}, 401)
         assert "rotated &lt;b&gt;by hand&lt;/b&gt;" in kept
-        assert 'href="/sign-in?next=/incidents/x"' in kept
+        assert "/sign-in?next=/incidents/x" in kept
         await browser.post("/incidents/x", {"note": "x"}, 403, Origin="https://evil.example")
         await browser.get("/static/console.css")
         await browser.get("/healthz")
@@ -132,6 +133,15 @@ async def test_brute_force_from_everywhere_does_not_hold_up_who_has_signed_in_fr
         await browser.sign_in("ana", status=429)
 
 
+async def test_no_more_of_a_password_is_looked_at_than_one_can_have(tmp_path: Path) -> None:
+    longest = "long password " * 18 + "1234"
+    assert len(longest) == 256
+    async with signing(tmp_path) as made, made.browser() as browser:
+        await made.store.users.add("ana", hashed(longest), "viewer", actor="root")
+        await browser.sign_in("ana", f"{longest}x", 401)
+        await browser.sign_in("ana", longest)
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
@@ -221,7 +231,9 @@ async def test_xss_in_a_name_is_text(tmp_path: Path) -> None:
         assert "onerror" not in await browser.sign_in(evil, status=401, next=evil)
 
 
-async def test_passwords_names_and_sessions_are_in_no_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_passwords_names_and_sessions_are_in_no_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
     caplog.set_level(logging.DEBUG)
     async with signing(tmp_path) as made, made.browser() as browser:
         await made.user("ana")
@@ -230,7 +242,9 @@ async def test_passwords_names_and_sessions_are_in_no_log(tmp_path: Path, caplog
         held = browser.cookies["monitor_session"]
         await browser.get("/account")
         await browser.form("/account", "/sign-out", {})
-    everything = b"".join(path.read_bytes() for path in tmp_path.iterdir()) + caplog.text.encode()
+    said = capsys.readouterr().out
+    assert "user=unknown" in said
+    everything = b"".join(path.read_bytes() for path in tmp_path.iterdir()) + f"{said}{caplog.text}".encode()
     for secret in ("wrong-field", "typed password", PASSWORD, held):
         assert secret.encode() not in everything
     assert b"$argon2id$" in everything
