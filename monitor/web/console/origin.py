@@ -12,7 +12,7 @@ from monitor.common.http import loopback
 from monitor.common.httpd import neighbourhood
 from monitor.web.auth import FORWARDED
 
-__all__ = ["BASE", "address_of", "by_a_browser", "local_path", "ours", "peer_of", "secure"]
+__all__ = ["BASE", "address_of", "by_a_browser", "local_path", "ours", "page_before", "peer_of", "secure"]
 
 BASE = web.AppKey("base_url", str)  # http.base_url; empty: there is none
 _LONGEST = 2000  # characters of an address to come back to
@@ -52,6 +52,16 @@ def local_path(text: str) -> str:
     if not plain or not text.startswith("/") or text.startswith("//") or text.startswith("/sign-"):
         return "/incidents"
     return text
+
+
+def page_before(request: web.Request) -> str:
+    """The page of ours that a form was on, as the browser says; else the list."""
+    before = urlsplit(request.headers.get("Referer", ""))
+    known = before.netloc.lower() in (
+        request.headers.get("Host", "").lower(),
+        urlsplit(request.app.get(BASE, "")).netloc,
+    )
+    return local_path(before._replace(scheme="", netloc="", fragment="").geturl()) if known else local_path("")
 
 
 def peer_of(request: web.Request) -> str | None:

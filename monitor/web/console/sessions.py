@@ -33,7 +33,7 @@ from monitor.common.text import one_line
 from monitor.store import Store, StoreError
 from monitor.store.sessions import SignedIn, Way
 from monitor.web.console.live import EVENTS
-from monitor.web.console.origin import address_of, by_a_browser, local_path, peer_of, secure
+from monitor.web.console.origin import address_of, by_a_browser, local_path, page_before, peer_of, secure
 from monitor.web.console.pages import page
 from monitor.web.console.visitor import VISITOR, Visitor, form_of
 
@@ -125,12 +125,12 @@ class Reception:
         if "text/html" not in request.headers.get("Accept", ""):
             headers = {"WWW-Authenticate": "Bearer"}
             return web.Response(status=401, text="sign in, or send the token of http.token\n", headers=headers)
-        asked = {"next": (back := local_path(request.path_qs))}
+        asked = {"next": local_path(request.path_qs)}
         if request.method not in ("GET", "HEAD"):
             # A session that has ended meanwhile: what somebody wrote is theirs still.
+            asked = {"next": page_before(request), "ended": "1"}
             if note := (await form_of(request)).get("note", ""):
-                return await page(request, "ended.html", status=401, back=back, note=note)
-            asked = {"next": "/incidents", "ended": "1"}
+                return await page(request, "ended.html", status=401, back=asked["next"], note=note)
         return web.Response(status=303, headers={"Location": f"/sign-in?{urlencode(asked)}"})
 
     # Sessions

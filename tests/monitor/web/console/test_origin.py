@@ -5,7 +5,7 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
 from monitor.accounts.settings import SignInConfig
-from monitor.web.console.origin import BASE, address_of, by_a_browser, local_path, ours, secure
+from monitor.web.console.origin import BASE, address_of, by_a_browser, local_path, ours, page_before, secure
 
 
 class Transport:
@@ -74,6 +74,21 @@ def test_https_is_what_the_base_url_says() -> None:
 def test_a_way_back_is_a_path_here() -> None:
     assert local_path("/incidents/a?b=c#d") == "/incidents/a?b=c#d"
     assert local_path("//evil.example") == "/incidents"
+
+
+@pytest.mark.parametrize(
+    ("referer", "page"),
+    [
+        ("", "/incidents"),
+        ("https://monitor.example.org/incidents/a?said=b#said", "/incidents/a?said=b"),
+        ("http://127.0.0.1:9321/silences", "/silences"),
+        ("https://evil.example/silences", "/incidents"),
+        ("https://monitor.example.org//evil.example", "/incidents"),
+        ("/silences", "/incidents"),
+    ],
+)
+def test_the_page_that_a_form_was_on(referer: str, page: str) -> None:
+    assert page_before(request({"Host": "127.0.0.1:9321", "Referer": referer}, BEHIND)) == page
 
 
 def test_a_command_sends_nothing_that_a_browser_sends() -> None:

@@ -34,7 +34,9 @@ async def test_what_is_no_page_is_answered_without_one(tmp_path: Path) -> None:
         await browser.get("/incidents.jsonl", 401, Accept="*/*")
         assert "ended=1" in await browser.post("/incidents/x/ack", {})
         assert "Your session has ended" in await browser.get("/sign-in?ended=1")
-        kept = await browser.post("/incidents/x", {"note": "rotated <b>by hand</b>"}, 401)
+        kept = await browser.post(
+            "/incidents/x", {"note": "rotated <b>by hand</b>"}, 401, Referer=f"{made.url}/incidents/x"
+        )
         assert "rotated &lt;b&gt;by hand&lt;/b&gt;" in kept
         assert "/sign-in?next=/incidents/x" in kept
         await browser.post("/incidents/x", {"note": "x"}, 403, Origin="https://evil.example")
