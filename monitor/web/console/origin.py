@@ -56,12 +56,13 @@ def local_path(text: str) -> str:
 
 def page_before(request: web.Request) -> str:
     """The page of ours that a form was on, as the browser says; else the list."""
-    before = urlsplit(request.headers.get("Referer", ""))
-    known = before.netloc.lower() in (
-        request.headers.get("Host", "").lower(),
-        urlsplit(request.app.get(BASE, "")).netloc,
-    )
-    return local_path(before._replace(scheme="", netloc="", fragment="").geturl()) if known else local_path("")
+    hosts = (request.headers.get("Host", "").lower(), urlsplit(request.app.get(BASE, "")).netloc.lower())
+    try:
+        before = urlsplit(request.headers.get("Referer", ""))
+    except ValueError:
+        return local_path("")
+    path = before._replace(scheme="", netloc="", fragment="").geturl()
+    return local_path(path if before.netloc.lower() in hosts else "")
 
 
 def peer_of(request: web.Request) -> str | None:

@@ -85,6 +85,7 @@ def test_a_way_back_is_a_path_here() -> None:
         ("https://evil.example/silences", "/incidents"),
         ("https://monitor.example.org//evil.example", "/incidents"),
         ("/silences", "/incidents"),
+        ("http://[", "/incidents"),
     ],
 )
 def test_the_page_that_a_form_was_on(referer: str, page: str) -> None:
