@@ -195,6 +195,7 @@ rules-history: $(VENV)/dev.stamp  ## renew the history that `monitor rules diff`
 .PHONY: pictures
 pictures: $(VENV)/dev.stamp  ## renew docs/pictures and the sample alert in the README
 	$(BIN)/python -m tests.pictures
+	$(BIN)/python -m tests.browser.pictures
 
 # What `make release` puts together lies in dist/; the time of what is in it is that of the commit, whenever it is built.
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' monitor/__init__.py)

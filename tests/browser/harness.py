@@ -12,7 +12,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Browser, Page, ViewportSize, async_playwright
+from playwright.async_api import Browser, Page, ViewportSize, async_playwright, expect
 
 from detectors.rules.template import expand
 from tests.acceptance.harness import Monitor
@@ -21,6 +21,7 @@ from tests.fakes.ports import free_port
 
 __all__ = ["PHONE", "SCREEN", "Console", "chromium", "serious", "widest"]
 
+expect.set_options(timeout=60_000)  # of a machine that is busy
 PASSWORD = "correct horse battery"
 PHONE, SCREEN = ViewportSize(width=390, height=844), ViewportSize(width=1280, height=900)
 _CONFIG = """

@@ -63,7 +63,10 @@ async def test_a_row_is_acknowledged_in_place_and_resolving_opens_the_form(conso
         address = await first(page)
         await page.keyboard.press("j")
         await page.keyboard.press("a")
-        await expect(page.locator("#live")).to_have_text("1 of 1 acknowledged.")
+        told = page.locator("#live")
+        await expect(told).to_have_text("1 of 1 acknowledged.")
+        await expect(page.locator("#counts")).not_to_be_empty()
+        await expect(told).to_have_text("1 of 1 acknowledged.")
         assert address != await page.locator("#rows th a").first.get_attribute("href")
         await page.keyboard.press("e")
         assert await focused(page) == "as"

@@ -1,4 +1,4 @@
-// What pages can do with a script only: stay live, tell the reader's own time, and take keys.
+// What pages do with a script only: stay live, tell the reader's time, take keys.
 "use strict";
 (() => {
   const $ = (what, within = document) => within.querySelector(what);
@@ -42,6 +42,7 @@
   // Live: the list stays as it is until its reader asks.
   const live = $("#live");
   const say = (text, label, action) => {
+    if (text && live.firstChild?.data === text) return;
     live.replaceChildren(text);
     if (!label) return;
     const button = document.createElement("button");
@@ -57,7 +58,7 @@
   const link = (row) => $("th a", row);
   const current = () => document.activeElement.closest("#rows tbody tr");
   const ticks = () => $$("#rows tbody input[type=checkbox]");
-  let news = "", since = "", last;  // row that had the focus: a button may have it by now
+  let news = "", done = "", since = "", last;  // row that had the focus: a button may have it by now
   document.addEventListener("focusin", () => { last = current()?.dataset.id ?? last; });
   const refresh = async () => {
     const [page, answer] = await read(location.href);
@@ -88,7 +89,7 @@
   };
   const show = () => {
     if (since) return say(`Not live since ${since}; what is shown may be over.`, "reload", () => location.reload());
-    say(news, news && "show", refresh);
+    say(news || done, news && "show", () => { done = ""; refresh(); });
   };
   const word = () => { heard = Date.now(); if (since) { since = ""; show(); } };
   const listen = () => {
@@ -101,8 +102,7 @@
   const watch = () => {
     if (document.hidden) return;
     if (source.readyState === EventSource.CLOSED && Date.now() - begun > 10000) listen();
-    const late = live.dataset.stale * 1000;
-    if (Date.now() - heard > late && !since) {
+    if (Date.now() - heard > live.dataset.stale * 1000 && !since) {
       since = new Date(heard).toLocaleTimeString([], { timeStyle: "short" });
       show();
     }
@@ -110,14 +110,13 @@
   if (live.dataset.events) {
     listen();
     setInterval(watch, 2000);
-    document.addEventListener("visibilitychange", () => {  // a browser has few connections to share among its pages
+    document.addEventListener("visibilitychange", () => {  // a browser has few connections
       if (document.hidden) return source.close();
       heard = Date.now();
       listen();
     });
   }
 
-  // Many at once.
   const prepare = () => {
     tellTimes();
     tellZone();
@@ -129,16 +128,16 @@
   prepare();
   const act = async (verb, row) => {
     const form = $("#bulk"), chosen = ticks().filter((tick) => tick.checked);
-    const fields = new URLSearchParams(new FormData(form));
-    if (!chosen.length && row) fields.set($("input[type=checkbox]", row).name, "on");
-    else if (!chosen.length) return;
-    fields.set("verb", verb);
-    fields.set("scope", "ticked");
-    const [page, answer] = await read(form.action, { method: "POST", body: fields });
-    const outcome = $("#outcome", page)?.textContent ?? `It was not done (${answer.status}).`;
+    if (!chosen.length && row) chosen.push($("input[type=checkbox]", row));
+    if (!chosen.length) return;
+    for (const tick of chosen) tick.checked = true;
+    const body = new URLSearchParams(new FormData(form));
+    body.set("verb", verb);
+    body.set("scope", "ticked");
+    const [page, answer] = await read(form.action, { method: "POST", body });
+    done = $("#outcome", page)?.textContent ?? `It was not done (${answer.status}).`;
     for (const tick of chosen) tick.checked = false;
-    await refresh();
-    say(outcome);
+    refresh();
   };
 
   // Keys.
