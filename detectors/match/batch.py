@@ -41,11 +41,12 @@ def verdicts(judge: Judge, data: Buffer, spans: Sequence[tuple[int, int]]) -> It
     # Step by step, and not value by value: the processor has what each takes at hand.
     numbered = [*enumerate(values)]
     refused = {n: refusal for n, value in numbered if (refusal := judge.by_itself(value, before[n]))}
-    refused |= {n: no("column") for n, value in numbered if elsewhere(before[n], after[n])}
     refused |= {n: no("words") for n in worded - refused.keys() if words(values[n], nearest[n])}
     looks = {n: judge.by_looks(values[n], nearest[n]) for n in suspect - refused.keys()}
     refused |= {n: refusal for n, refusal in looks.items() if refusal is not None}
     rest = [n for n, _ in numbered if n not in refused]
+    refused |= {n: no("column") for n in rest if elsewhere(before[n], after[n])}
+    rest = [n for n in rest if n not in refused]
     where = {n: place(before[n], after[n]) for n in rest}
     picked = maybe_chosen(values)
     rest = [n for n in rest if not (where[n].repeated(values[n]) or (n in picked and where[n].holds_chosen(values[n])))]

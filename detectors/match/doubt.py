@@ -251,9 +251,15 @@ def given(features: Sequence[str], rule: Sequence[str]) -> score.Weighing:
     return out
 
 
+@cache
+def _thresholds() -> tuple[float, float]:
+    high, medium = score.table()["doubt"]["thresholds"]
+    return high, medium
+
+
 def remains(sure: Confidence, likely: float, around: Mapping[str, float]) -> Confidence:
     """Of a confidence, by how likely it is right by what is around."""
-    high, medium = score.table()["doubt"]["thresholds"]
+    high, medium = _thresholds()
     if likely >= high or (likely >= medium and sure == "medium"):
         return sure
     # Lines that say nothing tell no more than that one cannot be sure.

@@ -318,18 +318,19 @@ class Worker:
                 if not explain and taken.get((start, end), priority) > priority:
                     at = _middle(start, end)
                     continue  # whatever is said of it, the better rule has this span
-                if rule.keywords and not _SEPARATOR.search(data, first, start):
-                    verdict = _INSIDE
-                else:
-                    verdict = settled.get((judge, start, end)) or self._verdict(text, judge, start, end)
-                v = verdict
+                v = settled.get((judge, start, end))
+                if v is None:
+                    inside = rule.keywords and not _SEPARATOR.search(data, first, start)
+                    v = _INSIDE if inside else self._verdict(text, judge, start, end)
+                    if v.accepted:
+                        settled[judge, start, end] = v
                 if v.accepted:
-                    settled[judge, start, end] = v
                     taken.setdefault((start, end), priority)
                     match = Match(rule, start, end, v.secret, v.masked, v.severity, v.confidence, (), v.labels)
                     text.out.append((CandidateDecision(rule, start, end, True, v.stage, v.reason, match), last))
                     at, row = max(end, at + 1), min(row + (row >= 0), _BATCH)
                     continue
+                settled.pop((judge, start, end), None)  # of what is refused there may be any number
                 row -= (row + 1) // 2
                 if explain:
                     text.out.append((CandidateDecision(rule, start, end, False, v.stage, v.reason), last))
@@ -352,9 +353,12 @@ class Worker:
             if (judge, start, end) not in text.settled:
                 values.append((start, end))
             at = max(end, at + 1)
-        for start, end, verdict in verdicts(judge, text.data, values) if len(values) > _ROW else ():
+        if len(values) <= _ROW:
+            return ahead
+        labels = bytes(text.data[max(0, values[0][0] - LABEL) : values[-1][1] + LABEL]).find(b"[") >= 0
+        for start, end, verdict in verdicts(judge, text.data, values):
             text.work.judged += 1
-            if not (verdict.accepted and self._label(text.data, start, end)):
+            if not (labels and verdict.accepted and self._label(text.data, start, end)):
                 text.settled[judge, start, end] = verdict
         return ahead
 

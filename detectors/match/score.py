@@ -42,6 +42,8 @@ _CLASSES = bytes(
     next((kind for kind, them in zip(b"0aA\x80", (_DIGITS, _LOWER, _UPPER, _ABROAD), strict=True) if c in them), 46)
     for c in range(256)
 )
+# Of a letter in either case its place in the alphabet.
+_PLACES = bytes((code | 32) - 97 if chr(code).isascii() and chr(code).isalpha() else 0 for code in range(256))
 _TABLE = Path(__file__).with_name("score.json")
 _LETTERS = re.compile(rb"[A-Za-z]{3,}")
 _CHANGES = (b"aA", b"a0", b"Aa", b"A0", b"0a", b"0A")  # in classes
@@ -106,40 +108,32 @@ def table() -> Mapping[str, Any]:
     return out
 
 
-class _Bits(dict[int, tuple[float, "_Bits"]]):
-    """By the next letter, in either case, the bits that it carries behind the two before it, and those behind it. Made
-    as they are asked for: there are 18,000, and a start asks for few."""
-
-    def __init__(self, before: int, last: int) -> None:
-        self._at, self._last = 26 * (27 + 26 * before + last), last
-
-    def __missing__(self, letter: int) -> tuple[float, _Bits]:
-        one = (letter | 32) - ord("a")
-        self[letter] = out = int(table()["letters"][self._at + one], 36) / 2, _behind(self._last, one)
-        return out
-
-
 @cache
-def _behind(before: int, last: int) -> _Bits:
-    """Behind two letters, by their places in the alphabet; -1: none, where a word begins."""
-    return _Bits(before, last)
+def _bits() -> tuple[bytes, bytes, bytes]:
+    """Twice the bits that a letter carries: as the first of a word, behind the first, and behind two."""
+    digits = bytes.maketrans(b"0123456789abcdefghijklmnopqrstuvwxyz", bytes(range(36)))
+    twice = table()["letters"].encode().translate(digits)
+    return twice[:26], twice[26:702], twice[702:]
 
 
 @lru_cache(maxsize=2)  # filters ask for it, and the score does
 def surprise(value: bytes) -> tuple[float, int]:
     """Bits that the letters of `value` carry beyond those of words, positive for random ones, and how many they are."""
     bits, letters = 0.0, 0
-    start = _behind(-1, -1)
+    first, second, others = _bits()
     for run in _LETTERS.findall(value):
         # Case counts where it changes oddly: `getToken` are two words, `gEtoK` five.
         humps = (run,) if run.islower() or run.isupper() else HUMP.findall(run)
         # Those of hex and base64 say nothing by themselves.
         words = [hump for hump in humps if len(hump) > 2]
         for word in words:
-            at = start
-            for one in word:
-                more, at = at[one]
-                bits += more
+            at = word.translate(_PLACES)
+            one, two = at[0], at[1]
+            twice = first[one] + second[26 * one + two]
+            for three in at[2:]:
+                twice += others[676 * one + 26 * two + three]
+                one, two = two, three
+            bits += twice / 2
             letters += len(word)
         short = len(humps) - len(words)
         if short > 1 and len(humps) > 2 and len(run) > 4:

@@ -7,6 +7,7 @@ takes longer than it may is given up: what was found in it is kept, and it is to
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Protocol
@@ -21,6 +22,7 @@ from detectors.rules.rule import Rule
 
 __all__ = ["BlockPart", "Hits", "Search", "Text"]
 
+_MANY = 4096  # places of a rule's trigger: what stands there may take a tenth of a millisecond each
 _AROUND = 32 << 10  # bytes beside a piece in which exact values are looked for: more than the longest of them
 
 
@@ -43,6 +45,11 @@ class Hits(NamedTuple):
 
     ends: dict[int, list[int]]
     encoded: list[tuple[Codec, Sequence[int]]]
+
+    @property
+    def most(self) -> int:
+        """How many places there are of the rule that has most."""
+        return max(map(len, self.ends.values()), default=0)
 
     def within(self, part: BlockPart) -> Hits:
         lists: dict[int, list[int]] = {}  # rules that share a trigger go on sharing its positions
@@ -90,12 +97,17 @@ class BlockSearcher(Protocol):
 
 
 class _Task(NamedTuple):
-    """`exact`: for the values beside the rules, and not by these. `plain`: the text is to be read as it stands, and not
-    only decoded."""
+    """`hits`: None: for the values beside the rules, and not by these. `plain`: the text is to be read as it stands,
+    and not only decoded."""
 
     part: BlockPart
-    exact: bool = False
+    hits: Hits | None
     plain: bool = True
+
+    def halves(self, *, plain: bool) -> list[_Task]:
+        """The second one first."""
+        parts = self.part.halves()[::-1]
+        return [_Task(part, self.hits and self.hits.within(part), plain) for part in parts]
 
 
 class Search:
@@ -116,10 +128,9 @@ class Search:
         """`hits`: of the data, where they are known. `accounts`: see `BlockCost`."""
         self._data, self._pace, self._head, self._accounts = data, pace, head, accounts
         self._fresh, self._limit = fresh, len(data) if limit is None else limit
-        self._tasks = [_Task(BlockPart(0, len(data)))]
-        self._started, self._asked = False, hits is not None
+        self._tasks = [_Task(BlockPart(0, len(data)), hits)]
+        self._started = False
         self._rules: Sequence[Rule] = ()
-        self._hits = hits or Hits({}, [])
         self._known: Known = {}
         self._settled: Settled = {}
         self._decided: list[Placed] = []
@@ -135,14 +146,20 @@ class Search:
         """One turn."""
         if not self._started:
             self._started, self._rules = True, worker.rules
-            if not self._asked:
-                self._hits = worker.hits(self._data, self._head)
-            if worker.exact is not None:
-                self._tasks.append(self._tasks[0]._replace(exact=True))
-            elif not (self._hits.ends or self._hits.encoded):
-                self._tasks.clear()  # as of most blocks of a log
+            (whole,) = self._tasks
+            hits = whole.hits or worker.hits(self._data, self._head)
+            # Most blocks of a log have none.
+            self._tasks = [whole._replace(hits=hits)] if hits.ends or hits.encoded else []
+            self._tasks += [whole._replace(hits=None)] if worker.exact is not None else []
+            if not self._tasks:
                 return
         task = self._tasks.pop()
+        if self._pace.turn < math.inf:
+            while (
+                task.hits is not None and task.hits.most > _MANY and task.part.high - task.part.low > self._pace.least
+            ):
+                second, task = task.halves(plain=task.plain)
+                self._tasks.append(second)
         last = task.part.high - task.part.low <= self._pace.least
         seconds = self._pace.piece if last else self._pace.turn
         work = BlockCost(task.part.high - task.part.low, seconds, known=self._known, accounts=self._accounts)
@@ -154,7 +171,7 @@ class Search:
                 self._unsearched.append(Unsearched(*task.part, "undecoded" if text.plain else "slow"))
             else:
                 # What was decided decoded is decided again: it may have been half of what stands on a span.
-                self._tasks += [task._replace(part=half, plain=not text.plain) for half in task.part.halves()[::-1]]
+                self._tasks += task.halves(plain=not text.plain)
                 text.skipped.clear()
                 if not text.plain:
                     text.out.clear()
@@ -166,14 +183,13 @@ class Search:
 
     def _try(self, worker: BlockSearcher, task: _Task, text: Text) -> None:
         part = task.part
-        if task.exact and worker.exact is not None:
+        if task.hits is not None:
+            text.plain = not task.plain
+            worker.examine(text, task.hits, part, plain=task.plain)
+        elif worker.exact is not None:
             low, high = max(0, part.low - _AROUND), min(len(self._data), part.high + _AROUND)
             told = worker.exact.decide(memoryview(self._data)[low:high], text.work)
             text.out += [(moved(one, one.start + low, one.end + low), end + low) for one, end in told]
-            return
-        whole = part == (0, len(self._data))
-        text.plain = not task.plain
-        worker.examine(text, self._hits if whole else self._hits.within(part), part, plain=task.plain)
 
     def _charge(self, work: BlockCost) -> None:
         for number, cost in work.spent.items():

@@ -187,11 +187,15 @@ _CANARY_ACCOUNTS = frozenset(
 )
 
 
+_BASE32 = bytearray(b"!" * 256)  # of base32 the digits in which Python reads numbers of that base
+_BASE32[50:56], _BASE32[65:91] = b"qrstuv", b"0123456789abcdefghijklmnop"
+
+
 def aws_account(secret: bytes) -> ChecksumResult:
     """The account id is bits 7–46 of the first six bytes of the base32 body (keys issued since 2019)."""
     body = secret[4:20]
     try:
-        number = int.from_bytes(base64.b32decode(body + b"=" * (-len(body) % 8))[:6], "big")
+        number = int(body.translate(_BASE32), 32) >> (5 * len(body) - 48)  # Python's decoder takes five times as long
     except ValueError:
         return ChecksumResult(reason="an old key id: no account in it")
     account = f"{(number & 0x7FFFFFFFFF80) >> 7:012d}"

@@ -23,6 +23,9 @@ __all__ = ["ScanOutcome", "next_data", "scan", "scan_stream", "stretches"]
 BATCH = 4 << 20  # bytes of small files in one job
 FILES = 64  # or so many of them
 PART = 64 << 20  # a larger file is shared out in parts of this size
+DENSE = 10_000  # places of one rule's literals in a file: a second's work, which others share
+PIECE = 256 << 10  # bytes of such a file in one job, at least
+_SAMPLE = 64 << 10  # bytes of it that are looked at
 _ALONE = 4  # jobs up to which no other process is worth its start
 SNIFF = 8192  # bytes that tell text from binary
 MEMBER = 1 << 20  # bytes of an archive's member that is searched as it comes; a smaller one is taken whole
@@ -30,7 +33,8 @@ MEMBER = 1 << 20  # bytes of an archive's member that is searched as it comes; a
 
 @dataclass(slots=True)
 class ScanOutcome:
-    """What came of a job. `path`: of the file that it searched a part of."""
+    """What came of a job. `path`: of the file that it searched a part of. `left`: where it ended before a file that is
+    to be shared out, that and what was to follow."""
 
     path: str = ""
     hits: list[Hit] = field(default_factory=list)
@@ -38,6 +42,7 @@ class ScanOutcome:
     skipped: list[str] = field(default_factory=list)
     files: int = 0
     size: int = 0  # bytes on disk that were dealt with
+    left: Sequence[FileEntry] = ()
 
     def report(self, path: str, what: str) -> None:
         """Something of it could not be read."""
@@ -56,8 +61,7 @@ def scan(entries: Iterable[FileEntry], engine: Engine, options: ScanOptions, wor
 
         outcomes = shared(chain(first, jobs), lambda: _Jobs(engine, options), _lost, workers)
     else:
-        here = _Jobs(engine, options)
-        outcomes = (here(job) for job in chain(first, jobs))
+        outcomes = _here(chain(first, jobs), engine, options, workers)
     twice: set[str] = set()
     path = ""
     for outcome in outcomes:
@@ -69,6 +73,24 @@ def scan(entries: Iterable[FileEntry], engine: Engine, options: ScanOptions, wor
         if path:
             twice.update(hit.finding.id for hit in outcome.hits if hit.rule.awaits)
         yield outcome
+
+
+def _here(
+    jobs: Iterable[Batch | FilePart], engine: Engine, options: ScanOptions, workers: int
+) -> Iterator[ScanOutcome]:
+    """Outcomes of jobs that are done here, but for files so dense that they are worth other processes."""
+    here = _Jobs(engine, options, shares=workers > 1)
+    for job in jobs:
+        outcome = here(job)
+        yield outcome
+        while outcome.left:
+            from monitor.scan.shared import shared
+
+            dense, *further = outcome.left
+            parts = _pieces(dense, workers)
+            yield from shared(parts, lambda: _Jobs(engine, options), _lost, workers, ahead=2)
+            outcome = here(Batch(further))
+            yield outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +127,9 @@ def _lost(job: Batch | FilePart, end: str) -> ScanOutcome:
 class _Jobs:
     """Does jobs, one after another."""
 
-    def __init__(self, engine: Engine, options: ScanOptions) -> None:
-        self._searcher = Searcher(engine.worker(), options)
+    def __init__(self, engine: Engine, options: ScanOptions, *, shares: bool = False) -> None:
+        """`shares`: a file that is dense ends a job."""
+        self._searcher, self._shares = Searcher(engine.worker(), options), shares
         self._of: tuple[str, LineNumbers] | None = None  # of the file whose part came last
 
     def __call__(self, job: Batch | FilePart) -> ScanOutcome:
@@ -114,8 +137,11 @@ class _Jobs:
         if isinstance(job, FilePart):
             self._part(job, outcome)
         else:
-            for entry in job.entries:
-                _file(entry, self._searcher, outcome)
+            for number, entry in enumerate(job.entries):
+                _file(entry, self._searcher, outcome, shares=self._shares)
+                if outcome.left:
+                    outcome.left = job.entries[number:]
+                    break
         return outcome
 
     def _part(self, part: FilePart, outcome: ScanOutcome) -> None:
@@ -189,6 +215,14 @@ def _parts(entry: FileEntry, size: int, options: ScanOptions) -> Iterator[Batch 
         yield FilePart(entry.path, start, end if end < size else None, size, number)
 
 
+def _pieces(entry: FileEntry, workers: int) -> Iterator[FilePart]:
+    """Parts of a dense one."""
+    size = entry.size or 0
+    step = min(max(PIECE, size // (4 * workers)), BLOCK)
+    for number, start in enumerate(range(0, size, step)):
+        yield FilePart(entry.path, start, start + step if start + step < size else None, size, number)
+
+
 def _binary(head: bytes) -> bool:
     """Text in UTF-16 has zeros as well, but says what it is, or has many of them, all at every other place."""
     zeros = head[::2].count(0), head[1::2].count(0)
@@ -206,19 +240,20 @@ def _read(path: str, at: int, count: int) -> bytes:
         return os.pread(file.fileno(), count, at)
 
 
-def _file(entry: FileEntry, searcher: Searcher, outcome: ScanOutcome) -> None:
-    outcome.size += entry.size or 0
+def _file(entry: FileEntry, searcher: Searcher, outcome: ScanOutcome, *, shares: bool) -> None:
     try:
         fd = os.open(entry.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            _open_file(entry, fd, searcher, outcome)
+            _open_file(entry, fd, searcher, outcome, shares=shares)
         finally:
             os.close(fd)
     except OSError as error:
         outcome.problems.append((entry.path, error.strerror or "cannot be read"))
+    if not outcome.left:
+        outcome.size += entry.size or 0
 
 
-def _open_file(entry: FileEntry, fd: int, searcher: Searcher, outcome: ScanOutcome) -> None:
+def _open_file(entry: FileEntry, fd: int, searcher: Searcher, outcome: ScanOutcome, *, shares: bool) -> None:
     """Raises OSError."""
     path, view, options = entry.path, searcher.view, searcher.options
     # Most files of a tree are small: one look at the disk reads all that there is.
@@ -226,6 +261,9 @@ def _open_file(entry: FileEntry, fd: int, searcher: Searcher, outcome: ScanOutco
     packed = entry.size is None or (options.archives and kind(bytes(view[: min(got, HEAD)])) is not None)
     if options.skip_binary and not packed and _binary(bytes(view[: min(got, SNIFF)])):
         outcome.skipped.append(path)
+        return
+    if shares and not packed and got > 2 * PIECE and _dense(searcher, got, entry.size or 0):
+        outcome.left = (entry,)
         return
     outcome.files += 1
     there = got == entry.size and got < len(view)
@@ -239,6 +277,17 @@ def _open_file(entry: FileEntry, fd: int, searcher: Searcher, outcome: ScanOutco
     # It is large, or becomes larger or smaller meanwhile.
     lines = LineNumbers(lambda at, count: os.pread(fd, count, at))
     outcome.hits += searcher.search(file_blocks(path, fd, searcher.buffer), lines, outcome.report)
+
+
+def _dense(searcher: Searcher, got: int, size: int) -> bool:
+    """Whether a file, by its beginning, is worth other processes, which then need not compile what it takes."""
+    sample = searcher.view[: min(got, _SAMPLE)]
+    hits = searcher.worker.hits(sample)
+    places = max(hits.most, *(len(cells) for codec, cells in hits.encoded if codec.name == "table"), 0)
+    if places * size < DENSE * len(sample):
+        return False
+    searcher.worker.search(sample[: _SAMPLE // 8])
+    return True
 
 
 def _archive(path: str, file: Readable, searcher: Searcher, outcome: ScanOutcome) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from monitor.common.archive import ByteStream, Report
-from monitor.common.cuts import CONTEXT, LOOKAHEAD, settled
+from monitor.common.cuts import CONTEXT, settled
 from monitor.common.newlines import characters, newlines
 from monitor.domain.model import Block, Finding, OwnedSecret
 from monitor.scanning.blocks import Cutter, Window
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["BLOCK", "Hit", "LineNumbers", "ScanOptions", "Searcher", "file_blocks", "stream_blocks"]
 
 BLOCK = 1 << 22  # new bytes a scan: more do not stay in the processor's cache, fewer make much of CONTEXT
+_BEHIND = 4096  # bytes behind a part of a file, by which what stands in its last lines is judged
 LINE = 4096  # bytes of a line that are looked at for a suppression
 
 
@@ -76,7 +77,7 @@ def file_blocks(path: str, fd: int, buffer: bytearray, start: int = 0, end: int 
     """
     window = Window(buffer, start)
     while True:
-        ended = window.fill(lambda view, at: os.preadv(fd, [view], at), None if end is None else end + LOOKAHEAD)
+        ended = window.fill(lambda view, at: os.preadv(fd, [view], at), None if end is None else end + _BEHIND)
         limit = window.end if ended else settled(buffer, window.fresh, window.end, full=True)
         if end is not None:
             limit = min(limit, end - window.offset)

@@ -24,7 +24,7 @@ __all__ = ["shared"]
 _Job = TypeVar("_Job")
 _Done = TypeVar("_Done")
 _END = 2.0  # seconds that a killed process may take
-_AHEAD = 16  # jobs for each process that may be done before the one whose turn it is
+_AHEAD = 16
 
 
 def shared(
@@ -32,9 +32,11 @@ def shared(
     make: Callable[[], Callable[[_Job], _Done]],
     lost: Callable[[_Job, str], _Done],
     count: int,
+    ahead: int = _AHEAD,
 ) -> Iterator[_Done]:
     """What `count` processes make of the jobs, in order. `make` gives what does one, and is called in each of them;
-    `lost`: what becomes of the job of a process that died, and how it did. Raises what a job raises."""
+    `lost`: what becomes of the job of a process that died, and how it did; `ahead`: jobs for each process that may be
+    done before the one whose turn it is. Raises what a job raises."""
     pool = _Pool(make, lost)
     numbered = enumerate(jobs)
     done: dict[int, _Done] = {}
@@ -42,7 +44,7 @@ def shared(
     idle = [pool.start() for _ in range(count)]
     try:
         while True:
-            while idle and given - due < _AHEAD * count:
+            while idle and given - due < ahead * count:
                 if (job := next(numbered, None)) is None:
                     break
                 pool.give(idle.pop(), *job)

@@ -12,6 +12,7 @@ from detectors.compile.codecs import Codec
 from detectors.fingerprint import fingerprint
 from detectors.match import decode
 from detectors.match import engine as module
+from detectors.match import search as module_search
 from detectors.match.cost import UNHURRIED, DecodeBudget, Pace, TooSlowError
 from detectors.match.decode import Region
 from detectors.match.engine import Buffer, ScanResult
@@ -127,6 +128,17 @@ def test_a_turn_ends_in_halves_and_another_worker_may_go_on() -> None:
         search.step(engine().worker())
         turns += 1
     assert turns > 2 * len(data) / HALVES.least / 2
+    assert told(search.found()) == told(engine().worker().search(data, pace=UNHURRIED))
+
+
+def test_what_is_dense_is_cut_before_it_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, turns = dense("env", values(1500)), 0
+    monkeypatch.setattr(module_search, "_MANY", 300)
+    search = engine().worker().begin(data, pace=Pace(turn=1e9, piece=math.inf, least=1 << 12))
+    while search.left:
+        search.step(engine().worker())
+        turns += 1
+    assert turns == 8
     assert told(search.found()) == told(engine().worker().search(data, pace=UNHURRIED))
 
 

@@ -14,9 +14,12 @@ import pytest
 
 from detectors.match.engine import Engine
 from monitor.scan import run
+from monitor.scan import shared as shared_module
 from monitor.scan.run import ScanOutcome, next_data, scan, scan_stream, stretches
 from monitor.scan.search import ScanOptions
+from monitor.scan.shared import shared
 from monitor.scan.walk import FileEntry, walk
+from tests.detectors import texts
 
 KEY = b"k" * 32
 Token = Callable[[int], str]
@@ -64,6 +67,24 @@ def test_a_large_file_is_shared_out_and_lines_are_right(
     assert {hit.finding.column for hit in total.hits} == {7}
     assert total.files == 1
     assert total.size == (tmp_path / "large.log").stat().st_size
+
+
+def test_a_dense_file_is_shared_out_and_the_same_is_found_in_the_same_order(
+    token: Token, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "PIECE", 1 << 13)
+    monkeypatch.setattr(run, "DENSE", 300)
+    (tmp_path / "1.txt").write_text(token(1))
+    (tmp_path / "2.env").write_bytes(texts.dense("env", texts.values(800)))
+    (tmp_path / "3.csv").write_bytes(texts.dense("csv", texts.values(800)))
+    (tmp_path / "4.txt").write_text(token(4))
+    calls = []
+    monkeypatch.setattr(shared_module, "shared", lambda *args, **more: calls.append(args) or shared(*args, **more))
+    alone, together = (outcomes(texts.engine(), tmp_path, threads) for threads in (1, 2))
+    assert len(calls) == 2
+    assert len(together.hits) > 1600
+    assert [hit.finding for hit in together.hits] == [hit.finding for hit in alone.hits]
+    assert (together.files, together.size, together.problems) == (4, alone.size, [])
 
 
 def test_binary_files_are_searched_or_left_out(engine: Engine, token: Token, tmp_path: Path) -> None:
@@ -226,10 +247,10 @@ def test_files_that_a_process_died_over_are_named_and_the_others_are_searched(
         (tmp_path / f"{n:02}").write_text(token(n))
     searched = run._file
 
-    def dies(entry: FileEntry, *rest: Any) -> None:
+    def dies(entry: FileEntry, *rest: Any, **more: Any) -> None:
         if entry.path.endswith("47"):
             os.kill(os.getpid(), signal.SIGKILL)
-        searched(entry, *rest)
+        searched(entry, *rest, **more)
 
     monkeypatch.setattr(run, "_file", dies)
     total = outcomes(engine, tmp_path)
