@@ -15,6 +15,9 @@ from monitor.common.regex import HERE, UNANCHORED, Search, compile_search
 __all__ = ["among", "first", "found", "quick", "searcher", "span"]
 
 
+_LONGEST = 1024  # bytes of a match without bounds in which the value is looked for
+
+
 def quick(inside: Sequence[bytes], whole: Sequence[bytes] = ()) -> Callable[[bytes], bool]:
     """Whether one of `inside` may match in a text, or one of `whole` all of it: never False where one does.
 
@@ -109,15 +112,17 @@ def searcher(pattern: str, *, at_once: bool = False) -> Search:
     loosened = unbounded(pattern)
     if loosened is None:
         return compile_search(pattern)
-    loose = compile_search(loosened[0])
+    head, named, tail = loosened[0].partition("(?P<")
+    loose = compile_search(f"{head}(?:{tail.partition('>')[2]}" if named else head)
+    parted = compile_search(loosened[0])
     within = _within(loosened[1])
     whole: Search | None = compile_search(pattern) if at_once else None
 
     def search(anchor: Any, data: bytes | bytearray | memoryview, at: int, high: int) -> Sequence[tuple[int, int]]:
         nonlocal whole
-        spans = loose(anchor, data, at, high)
-        first = spans[0][0]
-        if first < 0 or within(data, spans):
+        ((first, last),) = spans = loose(anchor, data, at, high)
+        # What goes on and on is too long, and to look for the value in it would take as long as it is.
+        if first < 0 or (last - first < _LONGEST and within(data, spans := parted(HERE, data, first, high))):
             return spans
         if whole is None:
             whole = compile_search(pattern)

@@ -109,7 +109,7 @@ class Limit(NamedTuple):
 
 
 def unbounded(pattern: str) -> tuple[str, list[Limit]] | None:
-    """The pattern without names of groups and upper bounds of repeats, and these: it matches wherever the pattern does,
+    """The pattern without upper bounds of repeats, and these: it matches wherever the pattern does,
     if not only there, and its automaton is smaller by as much as they count. None: no repeat is wide, or the value is
     part of one."""
     out, what = "", ""
@@ -119,12 +119,12 @@ def unbounded(pattern: str) -> tuple[str, list[Limit]] | None:
     for token in _TOKEN.finditer(pattern):
         text = token[0]
         if token["name"]:
-            where, value, text = 1, token.start(), "("
+            where, value = 1, token.start()
         elif token["least"] and int(token["most"]) - int(token["least"]) >= _WIDE:
             limits.append(Limit(where, what, parse(what).getwidth()[0], int(token["most"])))
             text = f"{{{token['least']},}}"
         out, what = out + text, text
-        if text == "(":
+        if text == "(" or token["name"]:
             groups.append(token.start())
         elif text == ")":
             what = pattern[(begin := groups.pop()) : token.end()]
