@@ -62,7 +62,7 @@ __all__ = [
 MAX_DEPTH = 3  # of decoding
 # What can be read as it stands: only what is found in it has to be hidden.
 _READABLE = ("lines", "quoted", "table", "utf16")
-_ROW, _BATCH = 6, 256  # so many accepted in a row that so many more are judged at once
+_ROW, _BATCH = 2, 512  # so many accepted in a row that so many more are judged at once
 _GAP = b"\n" + bytes(256) + b"\n"  # between decoded texts
 _SEPARATOR = re.compile(rb"[^A-Za-z0-9+/]")
 # A short keyword stands in any large base64 text by chance.
@@ -328,10 +328,12 @@ class Worker:
                     taken.setdefault((start, end), priority)
                     match = Match(rule, start, end, v.secret, v.masked, v.severity, v.confidence, (), v.labels)
                     text.out.append((CandidateDecision(rule, start, end, True, v.stage, v.reason, match), last))
-                    at, row = max(end, at + 1), min(row + (row >= 0), _BATCH)
+                    at = max(end, at + 1)
+                    row += row >= 0
                     continue
-                settled.pop((judge, start, end), None)  # of what is refused there may be any number
-                row -= (row + 1) // 2
+                if row > 0:
+                    settled.pop((judge, start, end), None)  # of what is refused there may be any number
+                    row = min(row, _BATCH) // 2
                 if explain:
                     text.out.append((CandidateDecision(rule, start, end, False, v.stage, v.reason), last))
                 # A rejected candidate may hide a real one that starts inside it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache, partial
 from itertools import accumulate
 from typing import Any
 
@@ -15,6 +15,7 @@ from monitor.common.regex import HERE, UNANCHORED, Search, compile_search
 __all__ = ["among", "first", "found", "quick", "searcher", "span"]
 
 
+_PATIENCE = 64  # times that the bounds of a pattern are told apart in vain, after which it is tried as rarely
 _LONGEST = 1024  # bytes of a match without bounds in which the value is looked for
 
 
@@ -117,13 +118,20 @@ def searcher(pattern: str, *, at_once: bool = False) -> Search:
     parted = compile_search(loosened[0])
     within = _within(loosened[1])
     whole: Search | None = compile_search(pattern) if at_once else None
+    misses = 0  # one after another
 
     def search(anchor: Any, data: bytes | bytearray | memoryview, at: int, high: int) -> Sequence[tuple[int, int]]:
-        nonlocal whole
+        nonlocal whole, misses
         ((first, last),) = spans = loose(anchor, data, at, high)
-        # What goes on and on is too long, and to look for the value in it would take as long as it is.
-        if first < 0 or (last - first < _LONGEST and within(data, spans := parted(HERE, data, first, high))):
+        if first < 0:
             return spans
+        # What goes on and on is too long, and to look for the value in it would take as long as it is.
+        if last - first < _LONGEST and (misses < _PATIENCE or not misses % _PATIENCE):
+            spans = parted(HERE, data, first, high)
+            if within(data, spans):
+                misses = 0
+                return spans
+        misses += 1
         if whole is None:
             whole = compile_search(pattern)
         # The pattern matches nowhere before this place. Mostly it does here.
@@ -135,33 +143,38 @@ def searcher(pattern: str, *, at_once: bool = False) -> Search:
 
 def _within(limits: Sequence[Limit]) -> Callable[[bytes | bytearray | memoryview, Sequence[tuple[int, int]]], bool]:
     """Whether in what was found no repeat came to more than it may: never True where one did."""
-    longest = [
-        min((one.most * one.width for one in limits if one.where == where), default=sys.maxsize) for where in range(3)
-    ]
-    counted = [(_each(one.what), one.most) for one in limits if not one.where and not one.what.startswith("(")]
-    grouped = (one.most * one.width for one in limits if not one.where and one.what.startswith("("))
-    least = min(grouped, default=sys.maxsize)
+    groups, classes = ([limit for limit in limits if limit.what.startswith("(") is held] for held in (True, False))
 
-    @lru_cache(maxsize=256)  # before the values of dense text it is the same
-    def headed(head: bytes) -> bool:
-        return len(head) <= least and all(each(head) <= most for each, most in counted)
+    def fits(where: int, text: bytes) -> bool:
+        if any(len(text) > limit.most * limit.width for limit in groups if limit.where == where):
+            return False
+        return all(
+            len(text) <= limit.most or len(text) - len(text.translate(None, _characters(limit.what))) <= limit.most
+            for limit in classes
+            if limit.where == where
+        )
+
+    headed = lru_cache(maxsize=256)(partial(fits, 0))  # before the values of dense text it is the same
+    longest = [
+        min((limit.most * limit.width for limit in limits if limit.where == where), default=sys.maxsize)
+        for where in (1, 2)
+    ]
 
     def within(data: bytes | bytearray | memoryview, spans: Sequence[tuple[int, int]]) -> bool:
         (first, last), (start, end) = spans[0], spans[1] if len(spans) > 1 else spans[0]
-        fits = first <= start and end - start <= longest[1] and last - end <= longest[2]
-        return fits and (start - first <= longest[0] or headed(bytes(data[first:start])))
+        return (
+            first <= start
+            and (end - start <= longest[0] or fits(1, bytes(data[start:end])))
+            and (last - end <= longest[1] or fits(2, bytes(data[end:last])))
+            and headed(bytes(data[first:start]))
+        )
 
     return within
 
 
-def _each(what: str) -> Callable[[bytes], int]:
-    """How often a character that is repeated stands in a text, or at most."""
+@cache
+def _characters(what: str) -> bytes:
+    """Those that are repeated, and perhaps others."""
     search = compile_search(what if what.startswith("[^") else f"(?is:{what})")  # case may be ignored
-
-    def count(text: bytes) -> int:
-        ends = [0]
-        while (end := search(UNANCHORED, text, ends[-1], len(text))[0][1]) > 0:
-            ends.append(end)
-        return len(ends) - 1
-
-    return count
+    every = (bytes((code,)) for code in range(256))
+    return b"".join(one for one in every if search(UNANCHORED, one, 0, 1)[0][0] >= 0)
