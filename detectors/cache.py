@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-__all__ = ["SHIPPED", "code", "contents", "put", "read", "shipped", "write"]
+__all__ = ["SHIPPED", "code", "contents", "digest", "put", "read", "shipped", "write"]
 
 SHIPPED = Path(__file__).parent / "compiled"
 _MAGIC = b"exposure-monitor cache 5\n"
@@ -27,14 +27,17 @@ _DIGEST = 32  # bytes of SHA-256 and of its key
 _VEILED = bytes(byte ^ 0xFF for byte in range(256))
 
 
+def digest(texts: Iterable[tuple[str, bytes]]) -> bytes:
+    """Of texts with their names."""
+    whole = hashlib.blake2b(digest_size=_DIGEST)
+    for name, text in sorted(texts):
+        whole.update(f"{name}\0{len(text)}\0".encode(errors="replace") + text)
+    return whole.digest()
+
+
 def contents(root: Path | str, files: Iterable[str]) -> bytes:
     """A digest of these files below `root`. Raises OSError."""
-    digest = hashlib.blake2b(digest_size=_DIGEST)
-    for name in sorted(files):
-        with open(f"{root}/{name}", "rb", buffering=0) as file:
-            text = file.read()
-        digest.update(f"{name}\0{len(text)}\0".encode(errors="replace") + text)
-    return digest.digest()
+    return digest((name, (Path(root) / name).read_bytes()) for name in files)
 
 
 @cache

@@ -19,7 +19,8 @@ from detectors.fingerprint import mask
 from detectors.match.engine import Engine, Worker
 from detectors.match.filters import entropy
 from detectors.match.outcome import CandidateDecision, Match
-from detectors.rules.rule import PACKS, Rule
+from detectors.rules import packs
+from detectors.rules.rule import Rule
 from monitor.common.cuts import CONTEXT, carried, settled
 from monitor.common.regex import compile_re2
 
@@ -371,10 +372,9 @@ def as_entry(rule: Rule, report: Report) -> tuple[str, bool]:
 
 def _written(rule: Rule, filters: Mapping[str, Any]) -> dict[str, Any]:
     """The rule as its pack file has it, with the filters on trial; whole, as it replaces the one with the same id."""
-    path = Path(rule.source) if rule.family == "custom" else PACKS.parent / rule.source
-    entry: dict[str, Any] = next(
-        raw for raw in tomllib.loads(path.read_text(encoding="utf-8"))["rule"] if raw["id"] == rule.id
-    )
+    own = rule.family == "custom"
+    text = Path(rule.source).read_text(encoding="utf-8") if own else packs.text(packs.source(rule.source))
+    entry: dict[str, Any] = next(raw for raw in tomllib.loads(text)["rule"] if raw["id"] == rule.id)
     if rule.family == "generic":  # outside their family rules have other defaults
         entry |= {k: getattr(rule, k) for k in ("confidence", "priority", "words", "hashes", "score") if k not in entry}
     entry |= filters

@@ -14,7 +14,6 @@ from detectors import cache
 from detectors.compile import plan
 from detectors.rules import snapshot
 from detectors.rules.load import builtin_families, load_rules, sources
-from detectors.rules.rule import PACKS
 
 __all__ = ["make"]
 
@@ -29,7 +28,7 @@ def make(folder: Path = cache.SHIPPED) -> None:
     wanted = sources(["default"])
     default = [rule for rule in rules if rule.source in wanted]
     bodies = {
-        snapshot.name(snapshot.digest(PACKS), families): partial(snapshot.dumped, rules),
+        snapshot.name(snapshot.digest(), families): partial(snapshot.dumped, rules),
         plan.name(default): partial(plan.dumped, default),
         **{plan.name((), near): partial(plan.dumped, (), near) for near in (True, False)},
     }

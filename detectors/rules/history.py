@@ -14,9 +14,10 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
+from detectors.rules import packs
 from detectors.rules.gone import GONE
 from detectors.rules.load import OFF_BY_DEFAULT
-from detectors.rules.rule import PACKS, Confidence
+from detectors.rules.rule import Confidence
 from monitor.common.severity import SEVERITIES, Severity
 
 __all__ = [
@@ -94,12 +95,11 @@ def entries(pack: str, tables: Iterable[Mapping[str, Any]]) -> Iterator[tuple[st
         yield table["id"], RuleEntry(pack, table["severity"], sure, hashlib.sha256(decides.encode()).hexdigest()[:6])
 
 
-def now(packs: Path = PACKS) -> dict[str, RuleEntry]:
+def now() -> dict[str, RuleEntry]:
     """The rules of all packs that we ship, on or off."""
     found: dict[str, RuleEntry] = {}
-    for file in sorted(packs.glob("*/*.toml")):
-        tables = tomllib.loads(file.read_text(encoding="utf-8")).get("rule", [])
-        found.update(entries(f"{file.parent.name}/{file.stem}", tables))
+    for pack, text in packs.texts().items():
+        found.update(entries(pack, tomllib.loads(text.decode()).get("rule", [])))
     return found
 
 

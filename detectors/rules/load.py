@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import functools
-import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
+from fnmatch import filter as matching
 from pathlib import Path
 
 from detectors import cache
+from detectors.rules import packs as shipped
 from detectors.rules import snapshot
 from detectors.rules.gone import GONE, Form, heir
-from detectors.rules.rule import NAMED, PACKS, Rule, RuleError, suggest
+from detectors.rules.rule import NAMED, Rule, RuleError, suggest
 
 __all__ = [
     "Form",
@@ -32,8 +33,8 @@ _GENERIC = ("generic", "exposure")  # families whose rules know no issuer
 
 
 def builtin_families() -> list[str]:
-    """Folders of the packs we ship, one a family."""
-    return sorted(folder.name for folder in PACKS.iterdir() if folder.is_dir())
+    """Families of the packs we ship."""
+    return shipped.families()
 
 
 # Endpoint URLs and internal addresses are sensitive too, but far too common to be on unasked; hashes of passwords and
@@ -41,29 +42,29 @@ def builtin_families() -> list[str]:
 OFF_BY_DEFAULT = ("exposure", "protected")
 
 
-def builtin_packs(names: Iterable[str] = ("default",)) -> list[Path]:
-    """Files of the packs named: "default", a family ("cloud") or one file ("cloud/aws"). Raises RuleError."""
-    return sorted(PACKS.parent / source for source in sources(names))
+def builtin_packs(names: Iterable[str] = ("default",)) -> list[str]:
+    """Packs of these names: "default", a family ("cloud") or a pack ("cloud/aws"). Raises RuleError."""
+    known = shipped.names()
+    chosen: set[str] = set()
+    problems = []
+    for name in names:
+        if name == "default":
+            chosen.update(pack for pack in known if pack.partition("/")[0] not in OFF_BY_DEFAULT)
+        elif packs := [*matching(known, name), *matching(known, f"{name}/*")]:
+            chosen.update(packs)
+        else:
+            heads = ["default", *builtin_families()]
+            close = get_close_matches(name, [*heads, *sorted(known)], n=2)
+            meant = f"; did you mean {' or '.join(close)}?" if close else f"; there are {', '.join(heads)}"
+            problems.append(f"rules.packs: no pack is called {name!r}{meant}")
+    if problems:
+        raise RuleError(problems)
+    return sorted(chosen, key="{}.toml".format)  # as their files
 
 
 def sources(names: Iterable[str]) -> set[str]:
     """The same as the rules in them name it: "packs/cloud/aws.toml". Raises RuleError."""
-    files: set[str] = set()
-    problems = []
-    for name in names:
-        if name == "default":
-            for folder in set(builtin_families()).difference(OFF_BY_DEFAULT):
-                files.update(f"packs/{folder}/{file}" for file in os.listdir(PACKS / folder) if file.endswith(".toml"))
-        elif found := [*PACKS.glob(f"{name}/*.toml"), *PACKS.glob(f"{name}.toml")]:
-            files.update("/".join(file.parts[-3:]) for file in found)
-        else:
-            there = ["default", *builtin_families()]
-            close = get_close_matches(name, [*there, *(_name(file) for file in PACKS.glob("*/*.toml"))], n=2)
-            meant = f"; did you mean {' or '.join(close)}?" if close else f"; there are {', '.join(there)}"
-            problems.append(f"rules.packs: no pack is called {name!r}{meant}")
-    if problems:
-        raise RuleError(problems)
-    return files
+    return {f"packs/{name}.toml" for name in builtin_packs(names)}
 
 
 def rule_families() -> Mapping[str, str]:
@@ -79,35 +80,26 @@ def rule_forms() -> Mapping[str, Form]:
 
 @functools.cache
 def _shipped() -> tuple[Mapping[str, str], Mapping[str, Form]]:
-    """From the texts of all packs at once. To read the rules takes seconds, and `Path` as long as what is in the files:
-    each command that touches an incident waits for it."""
+    """From the texts of all packs at once: to read the rules takes seconds, and each command that touches an incident
+    would wait for it."""
     families = {rule_id: gone.family for rule_id, gone in GONE.items()}
     forms: dict[str, Form] = {rule_id: gone.form for rule_id, gone in GONE.items()}
-    for folder in builtin_families():
-        with os.scandir(PACKS / folder) as files:
-            texts = [_text(file.path) for file in files if file.name.endswith(".toml")]
-        for table in (table for text in texts for table in text.split(b"[[rule]]")[1:]):
-            form: Form = "generic" if folder in _GENERIC else "keyword" if b"\nvalue = " in table else "vendor"
+    for pack, text in shipped.texts().items():
+        family = pack.partition("/")[0]
+        for table in text.split(b"[[rule]]")[1:]:
+            form: Form = "generic" if family in _GENERIC else "keyword" if b"\nvalue = " in table else "vendor"
             for name in _ID.findall(table):
-                families[name.decode()], forms[name.decode()] = folder, form
+                families[name.decode()], forms[name.decode()] = family, form
     return families, forms
-
-
-def _text(path: str) -> bytes:
-    with open(path, "rb", buffering=0) as file:
-        return file.read()
 
 
 def elsewhere(rule_id: str) -> str:
     """What to do for a rule of a pack that is not on, to end a message with; empty when there is none of that id."""
-    for file in builtin_packs(OFF_BY_DEFAULT):
-        if rule_id.encode(errors="replace") in _ID.findall(file.read_bytes()):
-            return f'; it is of the pack {file.parent.name}: rules.packs = ["default", "{file.parent.name}"]'
+    for pack in builtin_packs(OFF_BY_DEFAULT):
+        if rule_id.encode(errors="replace") in _ID.findall(shipped.text(pack).encode()):
+            family = pack.partition("/")[0]
+            return f'; it is of the pack {family}: rules.packs = ["default", "{family}"]'
     return ""
-
-
-def _name(file: Path) -> str:
-    return f"{file.parent.name}/{file.stem}"
 
 
 def load_rules(
@@ -178,28 +170,29 @@ def shipped_rules(packs: Iterable[str], digest: bytes | None = None) -> list[Rul
     `digest`: of the packs as they are now.
     """
     wanted = sources(packs)
-    return snapshot.load(cache.shipped(snapshot.name(digest or snapshot.digest(PACKS), builtin_families())), wanted)
+    return snapshot.load(cache.shipped(snapshot.name(digest or snapshot.digest(), builtin_families())), wanted)
 
 
 def _builtin(packs: Iterable[str], cache_dir: Path | None, problems: list[str]) -> list[Rule]:
     packs = tuple(packs)
-    digest = snapshot.digest(PACKS)
+    digest = snapshot.digest()
     rules = shipped_rules(packs, digest)
     path = cache_dir / snapshot.name(digest, packs) if cache_dir is not None else None
     if rules is None and path is not None:
         rules = snapshot.load(cache.read(path))
     if rules is None:
-        rules = [rule for file in builtin_packs(packs) for rule in _load_into(file, problems)]
+        rules = [rule for pack in builtin_packs(packs) for rule in _load_into(pack, problems)]
         if path is not None and not problems:
             snapshot.save(path, rules)
     return rules
 
 
-def _load_into(file: Path, problems: list[str]) -> list[Rule]:
-    from detectors.rules.packfile import load_file  # slow to import, and a snapshot mostly spares it
+def _load_into(source: Path | str, problems: list[str]) -> list[Rule]:
+    """Of a file, or of a pack that we ship."""
+    from detectors.rules import packfile  # slow to import, and a snapshot mostly spares it
 
     try:
-        return load_file(file)
+        return packfile.load_file(source) if isinstance(source, Path) else packfile.load_pack(source)
     except RuleError as error:
         problems.extend(error.problems)
         return []

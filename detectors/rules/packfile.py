@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from detectors.rules import packs
 from detectors.rules.pattern import shape
 from detectors.rules.rule import (
     HINT_AHEAD,
     HINT_BACK,
     NAMED,
-    PACKS,
     Confidence,
     Decoder,
     Requires,
@@ -36,7 +36,7 @@ from monitor.common.regex import compile_re2
 from monitor.common.severity import Severity
 from monitor.common.text import clip, one_line, token_like, toml_error, veiled
 
-__all__ = ["RuleTable", "load_file", "of_names", "to_rule", "wording"]
+__all__ = ["RuleTable", "load_file", "load_pack", "of_names", "to_rule", "wording"]
 
 # Between the keyword and the value of a keyword rule. "near": anything, as in vendors' own snippets; "assignment": the
 # spellings of `name = value` in code, config, JSON (also inside JSON), URLs, XML and headers.
@@ -298,25 +298,31 @@ def of_names(names: Iterable[str]) -> Rule:
 
 
 def load_file(path: Path) -> list[Rule]:
-    """Rules of one pack file. Raises RuleError with all its problems.
+    """Rules of one pack file. Raises RuleError with all its problems."""
+    if path.is_relative_to(packs.FOLDER):
+        return load_pack(path.relative_to(packs.FOLDER).with_suffix("").as_posix())
+    return _read(lambda: path.read_text(encoding="utf-8"), str(path), "custom", path.stem)
 
-    The folder is the family and the file's stem the vendor, as in `packs/cloud/aws.toml`.
-    """
-    builtin = path.is_relative_to(PACKS)
-    label = f"packs/{path.relative_to(PACKS)}" if builtin else str(path)
+
+def load_pack(name: str) -> list[Rule]:
+    """Rules of a pack that we ship, such as "cloud/aws", which is family and vendor. Raises RuleError as well."""
+    family, _, vendor = name.rpartition("/")
+    return _read(lambda: packs.text(name), f"packs/{name}.toml", family, vendor)
+
+
+def _read(text: Callable[[], str], label: str, family: str, vendor: str) -> list[Rule]:
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(text())
     except OSError as error:
         raise RuleError([f"{label}: {error.strerror or error}"]) from None
     except UnicodeDecodeError as error:
         raise RuleError([f"{label}: not UTF-8 at byte {error.start}"]) from None
     except tomllib.TOMLDecodeError as error:
         raise RuleError([f"{label}: {toml_error(error)}"]) from None
-    known = ("rule", "issuer") if builtin else ("rule",)  # what runbooks say of who issues the secrets
+    known = ("rule",) if family == "custom" else ("rule", "issuer")  # what runbooks say of who issues the secrets
     problems = [
         f"{label}: unknown key {short(key)!r}; a pack holds [[rule]] tables" for key in data if key not in known
     ]
-    family, vendor = path.parent.name if builtin else "custom", path.stem
     rules: list[Rule] = []
     entries = data.get("rule", [])
     if not isinstance(entries, list):

@@ -8,7 +8,6 @@ from copy import copy
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
-from pathlib import Path
 from typing import Literal
 
 from detectors.rules.pattern import PatternShape, shape
@@ -27,7 +26,6 @@ __all__ = [
 
 HINT_BACK, HINT_AHEAD = 256, 128  # bytes around the end of an assignment that keywords are looked for in
 LONGEST = 48  # characters of a keyword that are looked for, without what parts its words
-PACKS = Path(__file__).parents[1] / "packs"
 NAMED = "named-credential"  # the rule of the names that a configuration says hold secrets
 Confidence = Literal["high", "medium", "low"]
 Decoder = Literal["base64", "escape", "gzip", "hex", "html", "lines", "percent", "quoted", "table", "utf16"]

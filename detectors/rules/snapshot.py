@@ -7,7 +7,6 @@ all packs comes with the package. Files of the user are always read themselves.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import orjson
 
 from detectors import cache
+from detectors.rules import packs
 from detectors.rules.pattern import PatternShape
 from detectors.rules.rule import Requires, Rule
 from detectors.rules.triggers import TRIGGERS
@@ -28,19 +28,14 @@ _TUPLES = tuple(f.name for f in fields(Rule) if str(f.type).startswith("tuple"))
 _KEEP = 4  # snapshots in the cache
 
 
-def digest(folder: Path) -> bytes:
-    """Of all packs, as they are now in `folder`, and of what reads them."""
-    files = []
-    with os.scandir(folder) as families:
-        for family in families:
-            if family.is_dir():
-                files += [f"{family.name}/{name}" for name in os.listdir(family.path) if name.endswith(".toml")]
-    return cache.code() + cache.contents(folder, files)
+def digest() -> bytes:
+    """Of all packs, as they are now, and of what reads them."""
+    return cache.code() + cache.digest(packs.texts().items())
 
 
-def name(digest: bytes, packs: Iterable[str]) -> str:
-    """What the snapshot of these packs is called."""
-    return f"{hashlib.sha256(repr(sorted(packs)).encode() + digest).hexdigest()[:32]}.rules"
+def name(digest: bytes, chosen: Iterable[str]) -> str:
+    """What the snapshot of the packs chosen is called."""
+    return f"{hashlib.sha256(repr(sorted(chosen)).encode() + digest).hexdigest()[:32]}.rules"
 
 
 def load(body: bytes | None, sources: Collection[str] | None = None) -> list[Rule] | None:

@@ -9,7 +9,8 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from detectors.rules.rule import PACKS, Rule
+from detectors.rules import packs
+from detectors.rules.rule import Rule
 from monitor.common.problems import Problem
 from monitor.common.text import toml_error
 from monitor.runbook.book import Runbook, merged, read
@@ -99,7 +100,7 @@ class RunbookStore:
 @cache
 def names() -> tuple[str, ...]:
     """Names of all shipped runbooks: of kinds of secret ("private-key"), then of issuers ("ai/openai")."""
-    families = (_PARTNER, *(folder.name for folder in PACKS.iterdir() if folder.is_dir()))
+    families = (_PARTNER, *packs.families())
     return (*sorted(_kinds()), *(f"{family}/{name}" for family in sorted(families) for name in sorted(_family(family))))
 
 
@@ -116,7 +117,7 @@ def of(rule: Rule) -> str:
 @lru_cache(4096)  # each finding asks
 def _of(family: str, source: str, rule_id: str, vendor: str, runbook: str) -> str:
     """Raises what reading a pack raises."""
-    issuers = _pack(PACKS.parent / source)
+    issuers = _pack(packs.source(source))
     if rule_id in issuers:
         return f"{family}/{rule_id}"
     return f"{family}/{vendor}" if runbook in GENERAL and vendor in issuers else runbook
@@ -175,8 +176,8 @@ def _issuer(name: str) -> Mapping[str, Any] | None:
     family, _, key = name.rpartition("/")
     if not family:
         return None
-    pack = PACKS / family / f"{key}.toml"  # of most names, and an alert waits for it
-    return (_pack(pack) if pack.is_file() else {}).get(key) or _family(family).get(key)
+    own = _pack(name) if name in packs.names() else {}  # of most names, and an alert waits for it
+    return own.get(key) or _family(family).get(key)
 
 
 @cache
@@ -184,14 +185,15 @@ def _family(family: str) -> Mapping[str, Mapping[str, Any]]:
     """Of all its packs."""
     if family == _PARTNER:
         return tomllib.loads((_FOLDER / "issuers" / f"{_PARTNER}.toml").read_text(encoding="utf-8"))
-    return {name: entry for path in sorted((PACKS / family).glob("*.toml")) for name, entry in _pack(path).items()}
+    packs_of = (name for name in sorted(packs.names()) if name.startswith(f"{family}/"))
+    return {name: entry for pack in packs_of for name, entry in _pack(pack).items()}
 
 
 @lru_cache(_REMEMBERED)
-def _pack(path: Path) -> Mapping[str, Mapping[str, Any]]:
+def _pack(pack: str) -> Mapping[str, Mapping[str, Any]]:
     """The table [issuer] of a pack, by the pack's name, and those inside it, by the rule's id."""
-    issuer = tomllib.loads(path.read_text(encoding="utf-8")).get("issuer", {})
+    issuer = tomllib.loads(packs.text(pack)).get("issuer", {})
     own = {key: value for key, value in issuer.items() if not isinstance(value, dict)}
     rules = {name: own | table for name, table in issuer.items() if isinstance(table, dict)}
     # Without a name it is a pack of no issuer, with rules that know more than the rest of it.
-    return {path.stem: own} | rules if "name" in own else rules
+    return {pack.rpartition("/")[2]: own} | rules if "name" in own else rules

@@ -19,7 +19,8 @@ from detectors.match.engine import Engine
 from detectors.match.filters import entropy, looks_like_hash, placeholder, words
 from detectors.rules.checksums import CHECKS
 from detectors.rules.packfile import load_file
-from detectors.rules.rule import PACKS, RuleError
+from detectors.rules.packs import FOLDER
+from detectors.rules.rule import RuleError
 from detectors.rules.syntax import diagnose, parse_problem
 from detectors.rules.template import TemplateError, expand
 from tests.detectors.texts import encoded, engine, fragments, texts
@@ -149,7 +150,7 @@ def test_patterns_are_accepted_or_refused_with_a_column() -> None:
 
 def test_the_pack_loader_gives_rules_or_names_the_file(tmp_path: Path) -> None:
     path = tmp_path / "pack.toml"
-    packs = sorted(PACKS.glob("*/*.toml"))[::9]
+    packs = sorted(FOLDER.glob("*/*.toml"))[::9]
     snippets = st.sampled_from(
         [
             *(word.decode("latin-1") for word in fragments()[:60]),

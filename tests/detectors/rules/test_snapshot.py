@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from detectors import cache
-from detectors.rules import packfile, snapshot
+from detectors.rules import packfile, packs, snapshot
 from detectors.rules.load import load_rules
-from detectors.rules.rule import PACKS, Rule
+from detectors.rules.rule import Rule
 from tests.detectors import texts
 
 
@@ -30,13 +30,14 @@ def test_what_is_read_back_is_what_was_saved(rules: list[Rule], tmp_path: Path) 
     assert [rule.confirm for rule in loaded] == [rule.confirm for rule in rules]
 
 
-def test_its_name_follows_the_packs_and_what_is_in_them(tmp_path: Path) -> None:
+def test_its_name_follows_the_packs_and_what_is_in_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packs, "FOLDER", tmp_path)
     pack = tmp_path / "family" / "a.toml"
     pack.parent.mkdir()
     pack.write_text("x = 1")
 
-    def name(*packs: str) -> str:
-        return snapshot.name(snapshot.digest(tmp_path), packs or ["default"])
+    def name(*chosen: str) -> str:
+        return snapshot.name(snapshot.digest(), chosen or ["default"])
 
     first = name()
     assert name() == first
@@ -55,8 +56,8 @@ def nothing_shipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(cache, "SHIPPED", tmp_path / "none")
 
 
-def kept(packs: list[str], folder: Path) -> Path:
-    return folder / snapshot.name(snapshot.digest(PACKS), packs)
+def kept(chosen: list[str], folder: Path) -> Path:
+    return folder / snapshot.name(snapshot.digest(), chosen)
 
 
 @pytest.mark.usefixtures("nothing_shipped")
@@ -74,7 +75,7 @@ def test_rules_come_from_the_cache_and_survive_its_loss(tmp_path: Path) -> None:
 def test_rules_come_from_the_package_before_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rules = texts.rules()  # which sees to it that the package has them
     snapshot.save(kept(["vcs/github", "vcs/git"], tmp_path), rules[:1])
-    monkeypatch.setattr(packfile, "load_file", lambda path: pytest.fail(f"{path} read"))
+    monkeypatch.setattr(packfile, "load_pack", lambda name: pytest.fail(f"{name} read"))
     assert load_rules(cache_dir=tmp_path) == [*rules]
     some = load_rules(["vcs/github", "vcs/git"], cache_dir=tmp_path)
     assert some == [one for one in rules if one.source in ("packs/vcs/github.toml", "packs/vcs/git.toml")]

@@ -15,8 +15,7 @@ import pytest
 
 from detectors.author.check import check_rules
 from detectors.rules.load import builtin_packs
-from detectors.rules.packfile import load_file
-from detectors.rules.rule import PACKS
+from detectors.rules.packfile import load_file, load_pack
 from detectors.rules.template import expand
 from tests.detectors import texts
 from tests.monitor.cli.conftest import ROOT, STATE, Command
@@ -292,7 +291,7 @@ def test_an_emitted_rule_has_examples_that_hold_whatever_the_sample_gave(
 
 def test_an_emitted_rule_that_exists_keeps_all_it_has(monitor: Command, sample: Path, tmp_path: Path) -> None:
     arguments = ("--text", "x", "--emit", "toml")
-    (shipped,) = load_file(PACKS / "vcs" / "github.toml")[:1]
+    (shipped,) = load_pack("vcs/github")[:1]
     answer = monitor("test-pattern", "--rule", shipped.id, "--stopword", "demo", *arguments)
     path = tmp_path / "own.toml"
     path.write_text(answer.stdout)
@@ -303,7 +302,7 @@ def test_an_emitted_rule_that_exists_keeps_all_it_has(monitor: Command, sample: 
     assert tomllib.loads(again.stdout)["rule"] == [tomllib.loads(answer.stdout)["rule"][0] | {"entropy": 2.0}]
     # The rules of the family `generic` have other defaults than a rule of one's own.
     (tmp_path / "config.toml").write_text('[monitor]\nstate_dir = "state"\n[rules]\npacks = ["generic"]\n')
-    shipped = next(rule for file in builtin_packs(["generic"]) for rule in load_file(file))
+    shipped = next(rule for name in builtin_packs(["generic"]) for rule in load_pack(name))
     path.write_text(monitor("test-pattern", "--rule", shipped.id, "--entropy", "3.9", *arguments).stdout)
     (rule,) = load_file(path)
     assert rule == replace(shipped, entropy=3.9, family=rule.family, vendor=rule.vendor, source=rule.source)

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from detectors.rules import packs
 from detectors.rules.load import builtin_families, load_rules
-from detectors.rules.rule import PACKS, Rule
+from detectors.rules.packs import FOLDER
+from detectors.rules.rule import Rule
 from monitor import runbook
 from monitor.github.join import kinds
 from monitor.runbook import runbook_store
@@ -107,7 +109,7 @@ WORDS = {"name", "where", "url", "first_step", "kind", "notes", "step", "first",
 
 
 def test_a_pack_says_of_its_issuer_and_of_its_own_rules_what_runbooks_know() -> None:
-    for path in PACKS.glob("*/*.toml"):
+    for path in FOLDER.glob("*/*.toml"):
         pack = tomllib.loads(path.read_text(encoding="utf-8"))
         issuer = pack.get("issuer", {})
         rules = {name: table for name, table in issuer.items() if isinstance(table, dict)}
@@ -489,7 +491,7 @@ def test_a_file_is_parsed_once_however_many_stand_on_it(monkeypatch: pytest.Monk
     loads = tomllib.loads
     monkeypatch.setattr(tomllib, "loads", lambda text: parsed.append(text) or loads(text))
     assert all(runbook_store.load(name) for name in runbook_store.names())
-    files = [*Path(runbook.__file__).parents[1].glob("runbooks/**/*.toml"), *PACKS.glob("*/*.toml")]
+    files = [*Path(runbook.__file__).parents[1].glob("runbooks/**/*.toml"), *FOLDER.glob("*/*.toml")]
     assert len(parsed) == len(set(parsed)) == len(files)
 
 
@@ -498,14 +500,14 @@ def test_a_finding_does_not_wait_for_a_pack_that_cannot_be_read(monkeypatch: pyt
     gone = replace(rule, source="packs/ai/renamed-by-an-upgrade.toml")
     assert runbook.of(gone) == gone.runbook
 
-    def none_left(path: Path, **_: object) -> str:
+    def none_left(name: str) -> str:
         raise OSError(24, "Too many open files")
 
     name = runbook.of(rule)
     for known in (runbook_store._of, runbook_store._pack, runbook_store._family, runbook_store.load):
         known.cache_clear()
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "read_text", none_left)
+        patched.setattr(packs, "text", none_left)
         assert runbook.of(rule) == rule.runbook
         assert runbook_store.RunbookStore().load(name) is None
     assert runbook.of(rule) == name, "it is read once that is possible"
