@@ -125,7 +125,10 @@ def write(path: Path, body: bytes, keep: int) -> None:
     A cache that cannot be written is no error.
     """
     with contextlib.suppress(OSError):
-        for folder in [one for one in reversed(path.parents) if not one.exists()]:
+        missing = [folder for folder in reversed(path.parents) if not folder.exists()]
+        if missing and missing[0].parent.stat().st_uid not in (0, os.geteuid()):
+            return  # whoever that is, as a service whose commands root runs, could neither read nor replace ours
+        for folder in missing:
             folder.mkdir(mode=0o700, exist_ok=True)  # the first of them may be the state folder of the monitor
         put(path, body, keep, _key(path.parent, make=True))
 

@@ -162,3 +162,14 @@ def test_nobody_who_scans_it_sees_what_is_in_it(tmp_path: Path) -> None:
     raw = path.read_bytes()
     assert raw.startswith(b"exposure-monitor cache 5\n")
     assert not any(word in raw for word in (b"password", b"example"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a folder away")
+def test_root_begins_no_cache_in_the_state_folder_of_somebody_else(tmp_path: Path) -> None:
+    """As `monitor check` would, with sudo: the service could neither read nor replace it."""
+    os.chown(tmp_path, 65534, 65534)
+    cache.write(tmp_path / "cache" / "x.rules", b"body", keep=1)
+    assert [*tmp_path.iterdir()] == []
+    os.chown(tmp_path, 0, 0)
+    cache.write(tmp_path / "cache" / "x.rules", b"body", keep=1)
+    assert cache.read(tmp_path / "cache" / "x.rules") == b"body"
