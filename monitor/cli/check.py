@@ -54,7 +54,7 @@ _EnvironmentOption = Annotated[
     "resolved (and not shown), paths and the state folder tried, sinks constructed; nothing is sent.\n\n"
     "With --environment also this host, by the service's unit and as its user (as root): limits of files and inotify, "
     "the clock, the disk, rights, whether servers of sinks can be reached, what drop-ins undo; each with the command "
-    "that mends it.\n\n"
+    "that mends it; without a valid configuration, what can be said without one.\n\n"
     "Exit code 78: the configuration or a rule is wrong; 1: only this machine is.",
 )
 def check(
@@ -91,6 +91,8 @@ def check(
             ]
             places = lines(error.rest.path, [finding.key for finding in findings])
             findings = [finding._replace(line=finding.line or places.get(finding.key)) for finding in findings]
+        if environment:
+            findings += _host_alone()
     else:
         places = lines(settings.path, [finding.key for finding in findings])
         findings = [finding._replace(line=places.get(finding.key)) for finding in findings]
@@ -321,6 +323,12 @@ def _places(config: Config, who: str = "", *, state: bool = True) -> Iterator[Ch
                     continue  # of its patterns, which are for all kinds of hosts, some match nothing
                 said = f'source "{source.name}": {message}'
                 yield CheckFinding(kind, f"sources[{index}].include", said, mend=mended)
+
+
+def _host_alone() -> Iterator[CheckFinding]:
+    from monitor.cli.check_host import host_alone
+
+    return host_alone()
 
 
 def _host(config: Config) -> Iterator[CheckFinding]:

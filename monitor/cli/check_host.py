@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,7 @@ from monitor.machine.identity import Identity, as_user, hidden_from, service_use
 from monitor.machine.limits import limits
 from monitor.machine.reach import reach
 from monitor.machine.service import daemons, running, service
-from monitor.machine.unit import ServiceUnit, drop_in, find_unit
+from monitor.machine.unit import STATE, ServiceUnit, drop_in, find_unit
 from monitor.sources.file.globs import Globs
 from monitor.sources.journal.files import Catalogue
 
@@ -25,8 +27,9 @@ if TYPE_CHECKING:
     from monitor.common.credential import Credential
     from monitor.config.config import Config
 
-__all__ = ["host"]
+__all__ = ["host", "host_alone"]
 
+_PROXY = re.compile(r"(?i)(?:all|http|https|no)_proxy")
 _TIMEOUT = 60.0  # seconds for a program to say its version
 
 
@@ -49,7 +52,39 @@ def host(
     yield from _written_out(config)
     yield from limits(config, unit)
     yield from clock()
-    yield from reach(config.sinks)
+    with _proxies_of(unit):
+        unreached = reach(config.sinks)
+    yield from unreached
+
+
+@contextmanager
+def _proxies_of(unit: ServiceUnit | None) -> Iterator[None]:
+    """Out into the network as the service goes, not as this shell does."""
+    before = dict(os.environ)
+    if unit is not None and not unit.masked:
+        for name in filter(_PROXY.fullmatch, before):
+            del os.environ[name]
+        os.environ.update((name, value) for name, value in unit.environment.items() if _PROXY.fullmatch(name))
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def host_alone() -> Iterator[CheckFinding]:
+    """What can be said without a configuration."""
+    unit = find_unit()
+    yield from service(None, unit, ())
+    yield from running()
+    if unit is not None and not unit.masked:
+        identity, wrong = service_user(unit)
+        yield from wrong
+        if identity is not None and not os.geteuid():
+            yield from _begun(unit, identity)
+    state = unit.writes if unit is not None and unit.writes is not None else Path(STATE)
+    yield from disk(next(each for each in (state, *state.parents) if each.is_dir()), sqlite=True)
+    yield from clock()
 
 
 def _as_service(

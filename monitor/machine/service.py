@@ -45,8 +45,10 @@ _FIRST_PORT = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 _RUNNING = Path("/run/systemd/system")
 
 
-def service(config: Config, unit: ServiceUnit | None, credentials: Iterable[Credential]) -> Iterator[CheckFinding]:
-    """Blocking. `credentials`: those that the configuration names."""
+def service(
+    config: Config | None, unit: ServiceUnit | None, credentials: Iterable[Credential]
+) -> Iterator[CheckFinding]:
+    """Blocking. `config`: None: it cannot be read. `credentials`: those that it names."""
     if unit is None:
         if _RUNNING.is_dir():
             yield host_notice("unit", "the service is not installed on this host", "monitor init --install")
@@ -61,9 +63,10 @@ def service(config: Config, unit: ServiceUnit | None, credentials: Iterable[Cred
         yield host_notice("unit", f"{unit.path} is not enabled: it does not start at boot", f"systemctl enable {NAME}")
     yield from _weaker(unit)
     yield from _command(config, unit)
-    yield from _state(config, unit)
     yield from _credentials(unit, credentials)
-    yield from _low_ports(config, unit)
+    if config is not None:
+        yield from _state(config, unit)
+        yield from _low_ports(config, unit)
 
 
 def _weaker(unit: ServiceUnit) -> Iterator[CheckFinding]:
@@ -84,7 +87,7 @@ def _weaker(unit: ServiceUnit) -> Iterator[CheckFinding]:
         )
 
 
-def _command(config: Config, unit: ServiceUnit) -> Iterator[CheckFinding]:
+def _command(config: Config | None, unit: ServiceUnit) -> Iterator[CheckFinding]:
     words, program = unit.command, unit.program
     if program is None:
         yield host_error("unit", f"{unit.path} starts nothing: it has no ExecStart", "monitor init --install")
@@ -95,7 +98,7 @@ def _command(config: Config, unit: ServiceUnit) -> Iterator[CheckFinding]:
     elif hides := hidden_from(unit, Path(os.path.realpath(program))):
         yield host_error("unit", f"{program} is out of the service's sight by {hides}: install it below /opt")
     named = [Path(words[place + 1]) for place, word in enumerate(words[:-1]) if word in ("--config", "-c")]
-    if named and config.path is not None and named[-1].absolute() != config.path.absolute():
+    if named and config is not None and config.path is not None and named[-1].absolute() != config.path.absolute():
         mend = f"monitor check --environment --config {shlex.quote(str(named[-1]))}"
         yield host_notice("unit", f"the service reads {named[-1]}, which is not what is checked here", mend)
 

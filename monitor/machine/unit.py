@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -60,6 +61,17 @@ class ServiceUnit:
         return Path(self.command[0]) if self.command else None
 
     @property
+    def environment(self) -> dict[str, str]:
+        """What `Environment=` and the files of `EnvironmentFile=` set, as far as they may be read."""
+        words = [word for value in self.settings.get("Environment", ()) for word in _split(value)]
+        for file in self.words("EnvironmentFile"):
+            with contextlib.suppress(OSError):
+                text = Path(file.removeprefix("-")).read_text(encoding="utf-8", errors="replace")[:_LARGEST]
+                words += [line for line in text.splitlines() if line[:1] not in "#;"]
+        pairs = (word.partition("=") for word in words if "=" in word)
+        return {name.strip(): value.strip().strip("\"'") for name, _, value in pairs}
+
+    @property
     def writes(self) -> Path | None:
         """The state folder that systemd makes for it."""
         names = self.words("StateDirectory")
@@ -82,6 +94,13 @@ def find_unit(root: Path = Path("/")) -> ServiceUnit | None:
     settings = service_settings(*texts.values())
     enabled = any(os.path.lexists(wants / UNIT) for folder in folders for wants in folder.glob("*.wants"))
     return ServiceUnit(files[0], masked, tuple(files[1:]), settings, origin, enabled)
+
+
+def _split(value: str) -> list[str]:
+    try:
+        return shlex.split(value)
+    except ValueError:  # a quote without its other half, which systemd passes over
+        return []
 
 
 def service_settings(*texts: str) -> dict[str, tuple[str, ...]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import pytest
 
 from detectors.rules.template import expand
 from monitor.machine.unit import UNIT
+from tests.fakes.ports import free_port
+from tests.fakes.server import FakeServer, Fault
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -56,15 +59,20 @@ def installed(lay: Path, monitor: Command) -> Path:
     return lay
 
 
-def checked(monitor: Command, lay: Path, *more: str, user: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+def checked(
+    monitor: Command, lay: Path, *more: str, user: tuple[str, ...] = (), env: Mapping[str, str] | None = None
+) -> list[dict[str, Any]]:
     before = ["unshare", "-m", "sh", "-c", _OVER, str(lay), *user]
     arguments = ("check", *(more or ("--environment",)), "--format", "json")
-    answer = monitor(*arguments, before=before, env={"MONITOR_CONFIG": "/etc/exposure-monitor/config.toml"})
+    variables = {"MONITOR_CONFIG": "/etc/exposure-monitor/config.toml", **(env or {})}
+    answer = monitor(*arguments, before=before, env=variables)
     if answer.returncode == 99 or "cannot change root filesystem propagation" in answer.stderr:
         pytest.skip("no overlay can be mounted here")  # nor any file system, where the root is no mount, as in a chroot
     assert answer.stdout, answer.stderr
     rows: list[dict[str, Any]] = json.loads(answer.stdout)
-    assert answer.returncode == (1 if any(row["kind"] == "environment" for row in rows) else 0), answer.stderr
+    kinds = {row["kind"] for row in rows}
+    expected = 78 if "configuration" in kinds else 1 if "environment" in kinds else 0
+    assert answer.returncode == expected, answer.stderr
     # What depends on where this Python and these tests lie, or on this machine.
     out = ("host.clock", "host.disk")
     return [row for row in rows if row["key"] not in out and "out of the service's sight" not in row["message"]]
@@ -167,3 +175,37 @@ def test_without_a_service_the_rights_are_those_of_who_asks(monitor: Command, co
     lines = answer.stdout.splitlines()
     assert lines[0].startswith(f'{place}: sinks[1]: sink "hook": its server cannot be reached: ')
     assert lines[1] == "  mend: monitor sinks test hook"
+
+
+@ROOT_ONLY
+async def test_the_network_is_tried_by_the_proxy_of_the_unit(installed: Path, monitor: Command) -> None:
+    config = installed / "etc/exposure-monitor/config.toml"
+    sink = '[[sinks]]\nname = "hook"\ntype = "alertmanager"\nurl = "http://alerts.example.org/"\n'
+    config.write_text(config.read_text() + sink)
+    drop_in = installed / f"etc/systemd/system/{UNIT}.d/proxy.conf"
+    drop_in.parent.mkdir()
+    shell = {"http_proxy": f"http://127.0.0.1:{free_port()}"}  # where nobody listens
+    async with FakeServer() as proxy:
+        proxy.always = Fault(404)
+        drop_in.write_text(f'[Service]\nEnvironment=A=b "HTTP_PROXY={proxy.url}"\n')
+        rows = await asyncio.to_thread(checked, monitor, installed, env=shell)
+        assert [row["message"] for row in rows if row["key"].startswith("sinks")] == []
+        assert [seen.method for seen in proxy.requests] == ["HEAD"]
+    drop_in.write_text("[Service]\nEnvironment=\n")
+    rows = await asyncio.to_thread(checked, monitor, installed, env=shell)
+    [message] = [row["message"] for row in rows if row["key"].startswith("sinks")]
+    assert "egress proxy" not in message
+
+
+@ROOT_ONLY
+def test_without_a_valid_configuration_the_host_is_looked_at_all_the_same(installed: Path, monitor: Command) -> None:
+    config = installed / "etc/exposure-monitor/config.toml"
+    (installed / "etc/exposure-monitor/credentials/fingerprint-key").unlink()
+    for text in ("[monitor\n", "[monitor]\nstate_dirr = '/x'\n"):
+        config.write_text(text)
+        rows = checked(monitor, installed)
+        assert {row["kind"] for row in rows} >= {"configuration", "environment"}
+        assert "host.credentials" in {row["key"] for row in rows}
+        assert "environment" not in {row["kind"] for row in checked(monitor, installed, "--no-environment")}
+    config.unlink()
+    assert "host.credentials" in {row["key"] for row in checked(monitor, installed)}

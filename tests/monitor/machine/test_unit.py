@@ -84,3 +84,14 @@ def test_a_drop_in_is_a_command_that_leaves_the_unit_alone() -> None:
 
 def test_what_systemd_takes_for_yes() -> None:
     assert [yes(text) for text in ("yes", "True", "1", "on", "no", "read-only", "")] == [True] * 4 + [False] * 3
+
+
+def test_the_environment_of_the_service(units: Path, tmp_path: Path) -> None:
+    (tmp_path / "env").write_text("# FOUR=4\nhttps_proxy='http://b:2'\nnothing\n")
+    (units / "usr/lib/systemd/system" / UNIT).write_text(
+        '[Service]\nEnvironment=OLD=1\nEnvironment=\nEnvironment=ONE=1 "TWO=a b"\nEnvironment=it\'s\n'
+        f"EnvironmentFile=-{tmp_path}/none\nEnvironmentFile={tmp_path}/env\n"
+    )
+    unit = find_unit(units)
+    assert unit is not None
+    assert unit.environment == {"ONE": "1", "TWO": "a b", "https_proxy": "http://b:2"}
