@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from roots import Root, base
+from roots import Root, builder
 
 HERE = Path(__file__).resolve().parent.parent
 DEBIANS = ("bookworm", "trixie")
@@ -38,7 +38,7 @@ def main() -> None:
 
 def build(debian: str, commit: str, release: str, out: Path) -> list[Path]:
     """The packages of a commit for this Debian."""
-    with Root(base(debian, "build", "python3", "python3-venv"), "build") as root:
+    with Root(builder(debian), "build") as root:
         work = root.path / "build"
         (work / "source").mkdir(parents=True)
         archive = subprocess.run(["git", "archive", commit], cwd=HERE, check=True, capture_output=True).stdout

@@ -30,7 +30,8 @@ check_foreign() {
             "Keep it elsewhere: systemctl stop exposure-monitor; mv $unit $unit.old; systemctl daemon-reload" \
             "Put what you changed into systemctl edit exposure-monitor afterwards."
     fi
-    for path in /opt/exposure-monitor /usr/bin/monitor; do
+    for path in /opt/exposure-monitor /usr/bin/monitor /usr/lib/systemd/system/exposure-monitor.service \
+        /usr/lib/sysusers.d/exposure-monitor.conf /usr/lib/tmpfiles.d/exposure-monitor.conf; do
         if foreign "$path" "$1"; then
             refuse "$path is there and of no package; move it away: mv $path $path.old" \
                 "The configuration, the key and the state of an installation by hand stay where they are and are used."

@@ -21,7 +21,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from roots import Root, base
+from roots import Root, builder
 
 HERE = Path(__file__).resolve().parent.parent
 RELEASE = "trixie"
@@ -59,7 +59,7 @@ def main() -> None:
 
 def build(commit: str, out: Path) -> tuple[Path, str]:
     """The archive of a commit, and the digest by which registries will know it."""
-    with Root(base(RELEASE, "build", "python3", "python3-venv"), "image") as root:
+    with Root(builder(RELEASE), "image") as root:
         source = root.path / "build/source"
         source.mkdir(parents=True)
         subprocess.run(["tar", "-x", "-C", source], input=git("archive", commit), check=True)

@@ -46,11 +46,11 @@ def main(source: Path, out: Path) -> None:
     (out / "changed").write_text(str(max(int(path.stat().st_mtime) for path in files(system))), encoding="ascii")
     pruned(system)
     described(system, out / "debs")
-    compiled(system / f"usr/lib/python{tree.PYTHON}", strip=system)
+    tree.compiled(system / f"usr/lib/python{tree.PYTHON}", system)
     complete(system)
 
     tree.install(source)
-    compiled(tree.PREFIX)
+    tree.slimmed()
     tree.collect(source)
     shutil.copytree(tree.PREFIX, app / tree.PREFIX.relative_to("/"), symlinks=True)
     shutil.copyfile(source / "LICENSE", app / tree.PREFIX.relative_to("/") / "LICENSE")
@@ -89,12 +89,6 @@ def pruned(system: Path) -> None:
     idle += [path for pattern in WITHOUT.split() for path in system.glob(pattern)]
     for path in idle:
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
-
-
-def compiled(folder: Path, strip: Path = Path("/")) -> None:
-    """By content, not by time: nothing is compiled or compared at a start, for which nothing may be written there."""
-    how = ("-q", "-j1", "--invalidation-mode", "unchecked-hash", "-s", str(strip), "-p", "/")
-    tree.run(sys.executable, "-m", "compileall", *how, str(folder))
 
 
 def complete(system: Path) -> None:

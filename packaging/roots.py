@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-__all__ = ["Root", "base"]
+__all__ = ["Root", "base", "builder"]
 
 FOLDER = Path(os.environ.get("FRESH_DIR", "/var/tmp/exposure-monitor-fresh"))
 SYSTEMD = "ca-certificates,procps,systemd,systemd-sysv,dbus"
@@ -33,6 +33,11 @@ def base(debian: str, name: str = "systemd", *packages: str) -> Path:
         if not (made / "etc/debian_version").exists():
             (installed if packages else bootstrapped)(debian, made, packages)
     return made
+
+
+def builder(debian: str) -> Path:
+    """A root with what packages and the image are made with."""
+    return base(debian, "builder", "binutils", "python3", "python3-venv")
 
 
 def installed(debian: str, made: Path, packages: Sequence[str]) -> None:
@@ -65,11 +70,11 @@ def mirror() -> list[str]:
 
 
 class Root:
-    """A copy of a base, gone at the end of the block."""
+    """A copy of a base, in `folder`, gone at the end of the block."""
 
-    def __init__(self, base: Path, name: str) -> None:
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        self._folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=FOLDER))
+    def __init__(self, base: Path, name: str, folder: Path = FOLDER) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=folder))
         self.path = self._folder / "root"
         subprocess.run(["cp", "-a", base, self.path], check=True)
         passed = ["/etc/resolv.conf", "/etc/pip.conf", os.environ.get("SSL_CERT_FILE", "")]

@@ -24,12 +24,36 @@ PARTS, TREE, ENV = WORK / "parts", WORK / "tree", WORK / "env"
 DOC = TREE / "usr/share/doc/exposure-monitor"
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 EPOCH = int(os.environ["SOURCE_DATE_EPOCH"])
+SITE = PREFIX / f"lib/python{PYTHON}/site-packages"
+# What a package may have: a hundred files cost a host 10 to 20 ms of processor time, ten megabytes 30 ms.
+FILES, MEGABYTES = 4_300, 110
+# What nobody asks for at run time: where it was built and what only pip asks for, what only compilers and type checkers
+# read, tests, another build of the same, databases that the store cannot be, languages that nothing here is in.
+WITHOUT = """
+    *.dist-info/direct_url.json *.dist-info/INSTALLER *.dist-info/RECORD *.dist-info/REQUESTED *.dist-info/scm_*.json
+    *.dist-info/top_level.txt *.dist-info/WHEEL *.dist-info/zip-safe
+    **/*.c **/*.cpp **/*.h **/*.hpp **/*.pxd **/*.pxi **/*.pyi **/*.pyx **/py.typed **/tests
+    authlib/integrations authlib/jose authlib/oauth1 pygments/lexers/[a-z]*.py pygments/lexers/*_builtins.py
+    markdown_it/port.yaml multidict/_testcapi.*.so cffi pycparser pydantic/v1 typer/.agents zstandard/_cffi.*.so
+    sqlalchemy/dialects/mssql sqlalchemy/dialects/mysql sqlalchemy/dialects/oracle sqlalchemy/dialects/*.txt
+    sqlalchemy/testing
+"""
 UNIT = {  # a user that has a name also while nothing runs, and whom commands can run as
     "DynamicUser=yes\n": "User=exposure-monitor\nGroup=exposure-monitor\n",
     "StateDirectoryMode=0700\n": "StateDirectoryMode=0700\nRuntimeDirectory=exposure-monitor\n",
     "# Who it is: a user of its own for the time it runs, in": "# Who it is: a user of its own (sysusers.d), in",
     "# Installation: docs/operations.md. Change": "# Of the package; all of it: docs/install.md. Change",
 }
+EVERYTHING = """
+import importlib, pkgutil
+# imported late
+import argon2, authlib.oauth2.rfc7636, authlib.oidc.core, joserfc.jwt, psycopg, sqlalchemy.dialects.postgresql, zstandard
+
+for top in ("monitor", "detectors", "sinks"):
+    for module in pkgutil.walk_packages(importlib.import_module(top).__path__, f"{top}."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+"""
 NEEDED = """
 import re, sys
 from importlib.metadata import requires
@@ -55,19 +79,11 @@ print(*sorted({key[0] for key in seen}))
 
 def main(source: Path, out: Path, release: str) -> None:
     install(source)
-    run(
-        str(PREFIX / "bin/python"),
-        "-m",
-        "compileall",
-        "-q",
-        "-j1",
-        "--invalidation-mode",
-        "unchecked-hash",
-        str(PREFIX),
-    )
+    slimmed()
     values = identity(source, release)
     collect(source)
     documents(source, f"{values['VERSION']}-{values['RELEASE']}", values["MAINTAINER"])
+    weighed(TREE)
     parts(source, values)
     for path in (TREE, *TREE.rglob("*")):
         os.utime(path, (EPOCH, EPOCH), follow_symlinks=False)
@@ -121,6 +137,42 @@ def locks(source: Path, names: str) -> str:
     return some("requirements.lock", names) + some("requirements-dev.lock", "psycopg")
 
 
+def slimmed() -> None:
+    """Files and bytes that nothing needs go, as a host pays for each when it unpacks them; the rest has to work."""
+    for path in [path for pattern in WITHOUT.split() for path in SITE.glob(pattern)]:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    objects = sorted(path for path in SITE.rglob("*.so*") if path.is_file())
+    repaired = {folder.name.removesuffix(".libs") for folder in SITE.glob("*.libs")}  # by patchelf: strip breaks these
+    plain = [path for path in objects if path.relative_to(SITE).parts[0].removesuffix(".libs") not in repaired]
+    run("strip", "--strip-unneeded", *map(str, plain))
+    python = str(PREFIX / "bin/python")
+    run(python, "-c", "import ctypes, sys; [ctypes.CDLL(path) for path in sys.argv[1:]]", *map(str, objects))
+    run(python, "-c", EVERYTHING)
+    packs = "from detectors.rules import packs; import sys; sys.stdout.buffer.write(packs.joined(packs.texts()))"
+    (SITE / "detectors/packs.txt").write_text(run(python, "-c", packs), encoding="utf-8")
+    shutil.rmtree(SITE / "detectors/packs")
+    compiled(PREFIX)
+
+
+def compiled(folder: Path, root: Path = Path("/")) -> None:
+    """By content, not by time: nothing is compiled or compared at a start, for which nothing may be written there."""
+    how = ("-q", "-j1", "--invalidation-mode", "unchecked-hash", "-s", str(root), "-p", "/")
+    run(sys.executable, "-m", "compileall", *how, str(folder))
+
+
+def weighed(tree: Path, files: int = FILES, megabytes: int = MEGABYTES) -> None:
+    """Exits when it is more than what installing it may cost a host."""
+    sizes = [path.stat().st_size for path in tree.rglob("*") if path.is_file() and not path.is_symlink()]
+    if len(sizes) > files or sum(sizes) > megabytes * 1_000_000:
+        sys.exit(
+            f"{len(sizes)} files with {sum(sizes)} bytes, and {files} with {megabytes} MB are the most: see WITHOUT"
+        )
+    sys.stdout.write(f"{len(sizes)} files, {sum(sizes)} bytes\n")
+
+
 def collect(source: Path) -> None:
     """The tree as it lies on a host: the environment, the command, the unit, who it runs as."""
     bin_ = PREFIX / "bin"
@@ -131,11 +183,6 @@ def collect(source: Path) -> None:
         python.unlink()
     (bin_ / "python").symlink_to(f"/usr/bin/python{PYTHON}")
     (PREFIX / "pyvenv.cfg").write_text(f"home = /usr/bin\ninclude-system-site-packages = false\nversion = {PYTHON}\n")
-    for leftover in [*PREFIX.rglob("direct_url.json"), *PREFIX.rglob("REQUESTED"), *PREFIX.rglob("RECORD")]:
-        leftover.unlink()  # where it was built; and what only pip asks for
-    for path in [*(PREFIX / "lib").rglob("*")]:  # of no use at run time
-        if path.suffix in (".c", ".cpp", ".h", ".pxd", ".pyi", ".pyx") or "tests" in path.parts:
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     (PREFIX / ".gitignore").unlink(missing_ok=True)
     shutil.rmtree(PREFIX / "include", ignore_errors=True)
     (PREFIX / "lib64").unlink(missing_ok=True)

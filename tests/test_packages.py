@@ -74,3 +74,14 @@ def test_each_command_has_its_man_page(tmp_path: Path, monkeypatch: pytest.Monke
     for name, page in pages.items():
         requests = set(re.findall(r"^[.'](\S*)", page, re.MULTILINE))
         assert requests <= {"TH", "SH", "TP", "PP", "B", "nf", "fi"}, name
+
+
+def test_a_tree_that_costs_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = module("tree", monkeypatch)
+    (tmp_path / "a").write_bytes(b"x" * 1_000_001)
+    tree.weighed(tmp_path)
+    for limits in ({"files": 0}, {"megabytes": 1}):
+        with pytest.raises(SystemExit, match="1 files with 1000001 bytes"):
+            tree.weighed(tmp_path, **limits)
+    assert tree.FILES <= 4_300
+    assert tree.MEGABYTES <= 110
