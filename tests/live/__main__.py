@@ -10,12 +10,14 @@ from __future__ import annotations
 import argparse
 import base64
 import os
+import shlex
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tests.live.commands import as_installed
 from tests.live.machine import Failure, Machine, booted, until
 from tests.live.receiver import Receiver
 from tests.live.repack import repacked
@@ -26,7 +28,13 @@ CONFIG = "/etc/exposure-monitor/config.toml"
 CREDENTIALS = "/etc/exposure-monitor/credentials"
 STATE = "/var/lib/exposure-monitor"
 DROP_IN = "/etc/systemd/system/exposure-monitor.service.d"
+FOREIGN = ("bin/monitor", "lib/systemd/system/exposure-monitor.service", "lib/sysusers.d/exposure-monitor.conf")
 LEAST = 3.0  # seconds of processor time for the first alert
+KILLS = {  # when dpkg is killed
+    "unpacking": "find /opt/exposure-monitor -name '*.dpkg-new' | grep -q .",
+    "half unpacked": "[ $(find /opt/exposure-monitor -name '*.dpkg-new' | wc -l) -gt 1500 ]",
+    "configuring": "pgrep -f '[e]xposure-monitor.postinst'",
+}
 
 
 def main() -> None:
@@ -75,7 +83,8 @@ class Life:
             say(f"{name:<32} {time.monotonic() - began:6.1f} s  {seen}")
 
     def steps(self) -> Iterator[Callable[[], str]]:
-        yield from (self.refusals, self.first_alert, self.credential, self.reload, self.commands_of_alerts)
+        yield from (self.refusals, self.full_disk, self.killed_installation, self.first_alert, self.as_installed)
+        yield from (self.credential, self.reload, self.commands_of_alerts)
         yield from (self.restart_after_SIGKILL, self.watchdog_after_SIGSTOP, self.upgrade, self.killed_upgrades)
         yield from (self.downgrade, self.wrong_python, self.broken_configuration, self.removal, self.purge)
         yield self.over_an_installation_by_hand
@@ -126,8 +135,7 @@ class Life:
         unit = "/etc/systemd/system/exposure-monitor.service"
         cases = (
             ("mkdir -p {0}; echo mine >{0}/file", "/opt/exposure-monitor", "cat {0}/file"),
-            ("echo mine >{0}", "/usr/bin/monitor", "cat {0}"),
-            ("echo mine >{0}", unit, "cat {0}"),
+            *(("echo mine >{0}", path, "cat {0}") for path in (unit, *(f"/usr/{file}" for file in FOREIGN))),
         )
         for make, path, look in cases:
             run(make.format(path))
@@ -138,20 +146,75 @@ class Life:
         run("mkdir -p /opt && mount -t tmpfs -o size=20m tmpfs /opt")
         refused(install, "/opt has 20 MiB free", "make room first")
         run("umount /opt")
+        run("sed 's/sse4_2/none/g' /proc/cpuinfo >cpuinfo && mount --bind cpuinfo /proc/cpuinfo")
+        refused(install, "SSE 4.2")
+        run("umount /proc/cpuinfo")
         repacked(self.package, self.machine.root / "srv/live/arm.deb", architecture="arm64")
         refused("dpkg -i arm.deb", "package architecture (arm64) does not match system (amd64)")
         left = run("ls -d /opt/* /etc/exposure-monitor /var/lib/exposure-monitor 2>/dev/null || true")
         if left:
             raise Failure(f"left of what was refused: {left}")
-        return f"{len(cases) + 2} refused, nothing changed"
+        return f"{len(cases) + 3} refused, nothing changed"
+
+    def full_disk(self) -> str:
+        """Full in the midst of unpacking, which dpkg then takes back; with room it is installed."""
+        run = self.machine.run
+        run("mount -t tmpfs -o size=300m tmpfs /opt")
+        said = self.filled("exposure-monitor.deb")
+        if left := run("find /opt /etc/exposure-monitor /usr/bin/monitor ! -type d ! -name filler 2>/dev/null || true"):
+            raise Failure(f"left of what found no room: {left}")
+        run("rm /opt/filler; apt-get install -q -y ./exposure-monitor.deb")
+        self.running()
+        # An upgrade: the version that is there is as before, and runs on
+        file, fingerprints = self.prepare()
+        self.newer("1.1")
+        self.filled("exposure-monitor_1.1.deb")
+        self.running()
+        self.log(file)
+        self.machine.until("monitor incidents list --format jsonl", fingerprints[0])
+        run("rm /opt/filler; apt-get install -q -y ./exposure-monitor_1.1.deb")
+        self.running()
+        self.machine.until("monitor incidents list --format jsonl", fingerprints[0])
+        run("apt-get purge -q -y exposure-monitor; umount /opt; journalctl -q --rotate --vacuum-time=1s")
+        return said
+
+    def filled(self, package: str) -> str:
+        """The installation of this package fails, as /opt is full once it has begun; what it says."""
+        fill = "pkill -STOP -x dpkg; cat /dev/zero >/opt/filler; pkill -CONT -x dpkg"
+        code, said = self.caught(f"apt-get install -q -y ./{package}", KILLS["unpacking"], fill)
+        if not code or "No space left on device" not in said:
+            raise Failure(f"/opt is full, and: exit code {code}\n{said}")
+        return next(line.strip() for line in said.splitlines() if "No space left on device" in line)
+
+    def caught(self, command: str, reached: str, then: str) -> tuple[int, str]:
+        """Exit code and words of an installation, in which `then` is done when `reached` holds."""
+        process, program = self.machine.start(f"exec {command}"), command.split(maxsplit=1)[0]
+        alive = f"pgrep -x {program} >/dev/null"
+        wait = f"until {alive}; do :; done; until {{ {reached}; }} >/dev/null 2>&1; do {alive} || exit 1; done"
+        missed, _ = self.machine.answer(f"timeout 60 sh -c {shlex.quote(wait)} && {{ {then}; }} 2>/dev/null")
+        said, _ = process.communicate()
+        if missed:
+            raise Failure(f"{command} came to an end before {reached}:\n{said}")
+        return process.returncode, said
+
+    def killed_installation(self) -> str:
+        """dpkg is killed in the midst of the first installation; the same again mends it."""
+        for name, reached in KILLS.items():
+            self.caught("dpkg -i exposure-monitor.deb", reached, "pkill -KILL -x dpkg")
+            self.machine.run("dpkg --configure -a && apt-get install -q -y ./exposure-monitor.deb")
+            if "ii " not in (listed := self.machine.run("dpkg -l exposure-monitor")):
+                raise Failure(f"killed while {name}: {listed}")
+            self.running()
+            self.machine.run("dpkg -V exposure-monitor && apt-get purge -q -y exposure-monitor")
+        return f"killed while {', '.join(KILLS)}"
 
     def first_alert(self) -> str:
         """Two commands, and no rule is compiled."""
-        run = self.machine.run
-        said = run("bash -c 'apt-get install -q -y ./exposure-monitor.deb; times'").splitlines()
-        unpacked = seconds(said[-1])
+        run, install = self.machine.run, "apt-get install -q -y ./exposure-monitor.deb"
+        reading = self.seconds(f"{install} --simulate")
+        unpacked = self.seconds(install)
         self.running()
-        run('logger -t shop "deploy token=$(monitor sample github-pat)"')
+        sampled = self.seconds('logger -t shop "deploy token=$(monitor sample github-pat)"')
         self.machine.until("journalctl -u exposure-monitor -o cat --no-pager", "CRITICAL", "monitor incidents ack")
         usage = run("cat /sys/fs/cgroup/system.slice/exposure-monitor.service/cpu.stat").split()[1]
         service = int(usage) / 1e6
@@ -159,7 +222,20 @@ class Life:
             raise Failure(f"rules were compiled: {compiled}")
         if service > LEAST:
             raise Failure(f"the first alert took {service:.2f} s of processor time")
-        return f"processor time: {service:.2f} s of the service, {unpacked:.2f} s of apt and dpkg"
+        files = len(run("dpkg -L exposure-monitor").splitlines())
+        whole = f"{unpacked + sampled + service:.2f} s of processor time"
+        parts = f"{unpacked:.2f} of apt and dpkg ({reading:.2f} to read its lists), {sampled:.2f} of the second command"
+        return f"{whole}: {parts}, {service:.2f} of the service; {files} paths"
+
+    def as_installed(self) -> str:
+        """Commands, with nothing but the package."""
+        return as_installed(self.machine)
+
+    def seconds(self, command: str) -> float:
+        """Of processor time, for a command and what it starts."""
+        times = self.machine.run(f"bash -c {shlex.quote(f'{command}; times')}").splitlines()[-1].split()
+        pairs = [each.rstrip("s").split("m") for each in times]
+        return sum(int(minutes) * 60 + float(rest) for minutes, rest in pairs)
 
     def credential(self) -> str:
         """A webhook signed with a credential of systemd."""
@@ -273,19 +349,10 @@ class Life:
     def killed_upgrades(self) -> str:
         """dpkg is killed early, late, and while it configures; what Debian says to do then mends it."""
         before = self.known()
-        points = {
-            "unpacking": "find /opt/exposure-monitor -name '*.dpkg-new' | grep -q .",
-            "half unpacked": "[ $(find /opt/exposure-monitor -name '*.dpkg-new' | wc -l) -gt 3000 ]",
-            "configuring": "pgrep -f '[e]xposure-monitor.postinst'",
-        }
-        for number, (name, reached) in enumerate(points.items(), 3):
+        for number, (name, reached) in enumerate(KILLS.items(), 3):
             self.newer(str(number))
             file, fingerprints = self.prepare(3)
-            process = self.machine.start(f"exec dpkg -i exposure-monitor_{number}.deb")
-            self.machine.run("until pgrep -x dpkg; do :; done")
-            self.machine.run(f"until {{ {reached}; }} >/dev/null; do pgrep -x dpkg >/dev/null || exit 1; done")
-            self.machine.run("pkill -KILL -x dpkg")  # there are no others in the machine
-            process.communicate()
+            self.caught(f"dpkg -i exposure-monitor_{number}.deb", reached, "pkill -KILL -x dpkg")
             self.log(file)
             self.due += fingerprints
             mended = f"dpkg --configure -a && apt-get install -q -y --reinstall ./exposure-monitor_{number}.deb"
@@ -296,7 +363,7 @@ class Life:
         seen = self.delivered()
         if gone := before - self.known():
             raise Failure(f"{len(gone)} incidents are gone")
-        return f"{seen}; killed while {', '.join(points)}"
+        return f"{seen}; killed while {', '.join(KILLS)}"
 
     def downgrade(self) -> str:
         """The package of the older version refuses what it could not read, and the monitor goes on."""
@@ -426,12 +493,6 @@ class Life:
 def newest(folder: Path, pattern: str) -> list[Path]:
     """The one that was made last; none where there is none."""
     return sorted(folder.glob(pattern), key=lambda path: path.stat().st_mtime)[-1:]
-
-
-def seconds(times: str) -> float:
-    """Of what a shell's `times` says of its children."""
-    pairs = [one.rstrip("s").split("m") for one in times.split()]
-    return sum(int(minutes) * 60 + float(rest) for minutes, rest in pairs)
 
 
 if __name__ == "__main__":
