@@ -47,7 +47,8 @@ UNIT = {  # a user that has a name also while nothing runs, and whom commands ca
 EVERYTHING = """
 import importlib, pkgutil
 # imported late
-import argon2, authlib.oauth2.rfc7636, authlib.oidc.core, joserfc.jwt, psycopg, sqlalchemy.dialects.postgresql, zstandard
+import argon2, authlib.oauth2.rfc7636, authlib.oidc.core, joserfc.jwt, psycopg, zstandard
+import sqlalchemy.dialects.postgresql
 
 for top in ("monitor", "detectors", "sinks"):
     for module in pkgutil.walk_packages(importlib.import_module(top).__path__, f"{top}."):
