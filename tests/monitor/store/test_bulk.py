@@ -80,3 +80,11 @@ async def test_what_one_waits_for_goes_first(store: Store) -> None:
     assert {answer.request.id for answer in first[:2]} == {"zz", "zy"}
     await do(store)
     assert (await store.bulk.progress("n_1%", "ada")).done == 60
+
+
+async def test_on_a_slow_host_each_piece_does_one_at_least(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.store.requests._PIECE", -1.0)
+    await store.bulk.keep(asked(), await opened(store, 5))
+    assert len(await store.requests.apply(nothing)) == 1
+    await do(store)
+    assert (await store.bulk.progress("n_1%", "ada")).done == 5
