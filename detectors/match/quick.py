@@ -115,18 +115,19 @@ def searcher(pattern: str, *, at_once: bool = False) -> Search:
         return compile_search(pattern)
     head, named, tail = loosened[0].partition("(?P<")
     loose = compile_search(f"{head}(?:{tail.partition('>')[2]}" if named else head)
-    parted = compile_search(loosened[0])
     within = _within(loosened[1])
+    parted: Search | None = None
     whole: Search | None = compile_search(pattern) if at_once else None
     misses = 0  # one after another
 
     def search(anchor: Any, data: bytes | bytearray | memoryview, at: int, high: int) -> Sequence[tuple[int, int]]:
-        nonlocal whole, misses
+        nonlocal parted, whole, misses
         ((first, last),) = spans = loose(anchor, data, at, high)
         if first < 0:
             return spans
         # What goes on and on is too long, and to look for the value in it would take as long as it is.
         if last - first < _LONGEST and (misses < _PATIENCE or not misses % _PATIENCE):
+            parted = parted or compile_search(loosened[0])
             spans = parted(HERE, data, first, high)
             if within(data, spans):
                 misses = 0

@@ -41,7 +41,7 @@ _WAYS = 10  # expressions one trigger may become; more cost more than the longer
 _SHORTEST = 6  # characters that a value may have at least
 _WIDE = 4  # so much more than the least a repeat may be
 _TOKEN = re.compile(
-    r"(?P<atom>\\.|\[\^?\]?(?:\\.|[^\]\\])*\])|(?P<name>\(\?P<\w+>)|\{(?P<least>\d+),(?P<most>\d+)\}|(?P<other>.)",
+    r"(?P<atom>\\.|\[\^?\]?(?:\\.|[^\]\\])*\])|(?P<name>\(\?P<\w+>)|\{(?P<least>\d+),(?P<most>\d+)\}|(?P<plain>[^\\[(){}|]+)|.",
     re.DOTALL,
 )
 
@@ -121,9 +121,10 @@ def unbounded(pattern: str) -> tuple[str, list[Limit]] | None:
         if token["name"]:
             where, value = 1, token.start()
         elif token["least"] and int(token["most"]) - int(token["least"]) >= _WIDE:
-            limits.append(Limit(where, what, parse(what).getwidth()[0], int(token["most"])))
+            width = parse(what).getwidth()[0] if what.startswith("(") else 1
+            limits.append(Limit(where, what, width, int(token["most"])))
             text = f"{{{token['least']},}}"
-        out, what = out + text, text
+        out, what = out + text, text[-1] if token["plain"] else text
         if text == "(" or token["name"]:
             groups.append(token.start())
         elif text == ")":
