@@ -444,7 +444,7 @@ class Life:
     def over_an_installation_by_hand(self) -> str:
         """As docs/install.md says, from a service of a dynamic user: configuration, key and state are taken over."""
         run, program = self.machine.run, "/opt/exposure-monitor"
-        run("! id exposure-monitor || userdel exposure-monitor")
+        run("userdel exposure-monitor; ! getent group exposure-monitor || groupdel exposure-monitor")
         run(f"dpkg-deb -x exposure-monitor.deb hand && mkdir -p /opt && mv hand{program} /opt")
         run(f"install -D -m 0644 hand{CONFIG} {CONFIG} && ln -sf {program}/bin/monitor /usr/local/bin/monitor")
         run(
