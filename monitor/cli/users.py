@@ -21,6 +21,7 @@ from monitor.cli.common import (
     with_store,
 )
 from monitor.cli.kit import FormatOption, emit_list, spoken
+from monitor.cli.user_tokens import tokens
 from monitor.common.wording import stamp
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ app = command_app(
     help="People who sign in to the pages with a password (docs/console.md).",
     epilog="Example: monitor users add ana --role responder",
 )
+
+app.add_typer(tokens, name="token")
 
 _OFF = "note: nobody signs in with a password until [console] of the configuration has sign_in = true"
 _NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The name they sign in by.")]

@@ -33,6 +33,7 @@ from monitor.store.schema import (
     requests,
     sessions,
     silence_rules,
+    tokens,
     unsent,
     wrappings,
 )
@@ -45,6 +46,7 @@ log = structlog.get_logger(__name__)
 KEEP_SENT_ROWS = 10_000
 KEEP_READS, KEEP_READ_IDS, KEEP_HABITS = 200_000, 200_000, 50_000  # rows
 _SILENCES = 30 * 86_400.0  # seconds after their end
+_TOKENS = 30 * 86_400.0  # likewise
 _READS = 400 * 86_400.0  # seconds; a year and what an auditor is late
 _PAUSE = 0.05  # seconds between two transactions: commits come first
 _AT_A_TIME = 200  # rows; incidents: so many findings and not less than one incident
@@ -135,6 +137,7 @@ def _steps(now: float, ages: Ages) -> Iterator[_Step]:
     yield _Step("fingerprints", case.id, known, spare=_undelivered, size=case.kept, forget=_forget_incidents)
 
     yield _Step("sessions", sessions.c.id, sessions.c.ends < now)
+    yield _Step("tokens", tokens.c.id, tokens.c.ends < now - _TOKENS)
     yield _Step("silences", silence_rules.c.id, silence_rules.c.ends < now - _SILENCES)
     yield _Step("readings", reads.c.last, reads.c.last < now - _READS)
     bounds = (

@@ -70,6 +70,7 @@ __all__ = [
     "steps",
     "suppressions",
     "syncs",
+    "tokens",
     "totals",
     "trails",
     "unresolved",
@@ -718,6 +719,21 @@ sessions = Table(
     Index("sessions_user", "user", "way"),
     Index("sessions_ends", "ends"),
     comment="who is signed in",
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", Text, primary_key=True, comment="SHA-256 of its value"),
+    Column("name", Text, nullable=False, unique=True),
+    Column("role", Text, nullable=False),
+    Column("scope", Text, nullable=False, comment="read: it changes nothing, whatever its role"),
+    Column("added", Double, nullable=False),
+    Column("ends", Double, nullable=False),
+    Column("seen", Double, comment="when it was last used, to the minute"),
+    _among("role", get_args(Role)),
+    _among("scope", ("read", "act")),
+    comment="programs that use the API",
 )
 
 # Kinds of rows in the trail that change no state: they are neither a decision nor anybody's word about it.

@@ -51,6 +51,7 @@ from monitor.store.sealing import begin
 from monitor.store.sessions import Sessions
 from monitor.store.silences import Silences
 from monitor.store.suppressions import Suppressions
+from monitor.store.tokens import ApiTokens
 from monitor.store.trail import Trail
 from monitor.store.transaction import Cached, Transaction
 from monitor.store.undelivered import Undelivered
@@ -123,6 +124,7 @@ class Store:
         self.inventory = Inventory(self)
         self.users = Users(self)
         self.sessions = Sessions(self)
+        self.tokens = ApiTokens(self)
         self._writer = Writer(
             database,
             record,

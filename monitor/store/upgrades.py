@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import Connection, insert, inspect, select, update
 
 from monitor.store.errors import StoreError
-from monitor.store.schema import create, meta, sessions, users
+from monitor.store.schema import create, meta, sessions, tokens, users
 
 __all__ = ["FIRST", "STEPS", "VERSION", "SchemaError", "known", "migrate", "usable"]
 
@@ -19,9 +19,13 @@ def _accounts(connection: Connection) -> None:
         table.create(connection)
 
 
+def _tokens(connection: Connection) -> None:
+    tokens.create(connection)
+
+
 FIRST = 23  # the oldest form that is upgraded: no release made one before it
 # To FIRST + 1, and so on. A change of the tables goes with a step here; tests/monitor/store/schema_23.sql starts there.
-STEPS: Sequence[Step] = (_accounts,)
+STEPS: Sequence[Step] = (_accounts, _tokens)
 VERSION = FIRST + len(STEPS)
 
 

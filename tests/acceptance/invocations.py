@@ -175,6 +175,13 @@ def invocations(canaries: list[Canary], incident: Callable[[], str]) -> dict[tup
         ("users", "disable"): [(["users", "disable", "ana"], b"")],
         ("users", "enable"): [(["users", "enable", "ana"], b""), (["users", "enable", value], b"")],
         ("users", "sign-out"): [(["users", "sign-out", "ana"], b""), (["users", "sign-out", value], b"")],
+        ("users", "token", "add"): [
+            (["users", "token", "add", "deploy", "--role", "responder", "--scope", "act"], b""),
+            (["users", "token", "add", value], b""),
+            (["users", "token", "add", "other", "--for", value], b""),
+        ],
+        ("users", "token", "list"): each("users", "token", "list"),
+        ("users", "token", "revoke"): [(["users", "token", "revoke", name], b"") for name in ("deploy", value)],
         ("users", "list"): [*each("users", "list"), *each("users", "list", "--history")],
         ("routes", "show"): each("routes", "show"),
         ("routes", "test"): each("routes", "test", "--incident", incident()),
