@@ -242,8 +242,8 @@ class Daemon:
         from monitor.common.httpd import serve
         from monitor.daemon.console import ConsoleWork
         from monitor.daemon.metrics import registry
+        from monitor.web import api, console, hooks, status
         from monitor.web import app as web
-        from monitor.web import console, hooks, status
         from monitor.web.health import Probes
 
         config = self._config
@@ -256,13 +256,12 @@ class Daemon:
             problem=self._unsigned,
         )
         tell = StatusDocument(site, health, lambda: self.config, lambda: self.phase)
-        links = Links(console="", runbooks="/runbooks", program=invocation(config.path, sys.argv[0]))
         reception = console.Reception(site.store, lambda: self.config.console, http)
         live = console.LiveUpdates(site.store, reception.still)
         work = ConsoleWork(site.store, lambda: self.config, lambda: getattr(self, "issuers", None))
         pages = console.ConsoleContext(
             site.store,
-            links,
+            Links(console="", runbooks="/runbooks", program=invocation(config.path, sys.argv[0])),
             keeper.masked,
             tell,
             live,
@@ -278,9 +277,10 @@ class Daemon:
         application = web.build(
             Probes(live=health.live, ready=health.ready, registry=registry(lambda: self.snapshot)),
             hosts=web.allowed_hosts(host, config.http.base_url, config.http.hosts),
-            routes=[*doors, *status.routes(tell), *console.routes(pages)],
+            routes=[*doors, *status.routes(tell), *api.routes(pages), *console.routes(pages)],
             token=config.http.token,
             doorkeeper=reception,
+            programs=api.TokenDoor(site.store),
             base_url=config.http.base_url,
         )
         try:

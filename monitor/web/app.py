@@ -14,6 +14,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from monitor.common.credential import Credential
 from monitor.web import auth, health
+from monitor.web.api.problems import problems
 from monitor.web.console.origin import BASE
 
 __all__ = ["allowed_hosts", "build"]
@@ -28,15 +29,18 @@ def build(
     routes: Iterable[web.RouteDef] = (),
     token: Credential | None = None,
     doorkeeper: auth.Doorkeeper | None = None,
+    programs: auth.Programs | None = None,
     base_url: str | None = None,
 ) -> web.Application:
     """The application. `hosts`: names (without port) it may be addressed by, beside loopback and IP addresses.
 
-    `routes` come from hooks and console modules; `token`, `doorkeeper`: what pages ask for (monitor.web.auth);
-    `base_url`: how people reach it.
+    `routes` come from hooks and console modules; `token`, `doorkeeper`, `programs`: what pages ask for
+    (monitor.web.auth); `base_url`: how people reach it.
     """
     named = _host_guard(frozenset(host.lower() for host in hosts))
-    app = web.Application(middlewares=[named, auth.guard(token, doorkeeper)], client_max_size=MAX_BODY)
+    app = web.Application(
+        middlewares=[problems, named, auth.guard(token, doorkeeper, programs)], client_max_size=MAX_BODY
+    )
     app[BASE] = base_url or ""
     app.on_response_prepare.append(_plain_headers)
     app.add_routes([*health.routes(probes), *routes])

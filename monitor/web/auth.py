@@ -15,7 +15,7 @@ from monitor.common.credential import Credential, CredentialError
 from monitor.common.httpd import given
 from monitor.common.inbound import same
 
-__all__ = ["FORWARDED", "OPEN", "Doorkeeper", "guard"]
+__all__ = ["FORWARDED", "OPEN", "Doorkeeper", "Programs", "guard"]
 
 log = structlog.get_logger(__name__)
 
@@ -44,8 +44,18 @@ class Doorkeeper(Protocol):
         """The answer to who is not."""
 
 
-def guard(token: Credential | None, doorkeeper: Doorkeeper | None = None) -> Middleware:
-    """Asks for `token` (http.token) as a bearer token, or as the password in a browser; or who somebody is.
+class Programs(Protocol):
+    """What knows programs by their tokens."""
+
+    async def holds(self, request: web.Request) -> bool:
+        """Whether one sends this. Raises HTTPUnauthorized for a token of theirs that opens nothing any more."""
+
+
+def guard(
+    token: Credential | None, doorkeeper: Doorkeeper | None = None, programs: Programs | None = None
+) -> Middleware:
+    """Asks for `token` (http.token) as a bearer token, or as the password in a browser; or who somebody is, or which
+    program.
 
     On this host, too: a proxy there that does not say for whom it asks looks like somebody on it.
     """
@@ -53,6 +63,8 @@ def guard(token: Credential | None, doorkeeper: Doorkeeper | None = None) -> Mid
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path.startswith(OPEN):
+            return await handler(request)
+        if programs is not None and await programs.holds(request):
             return await handler(request)
         asks = doorkeeper is not None and doorkeeper.asks and request.path not in _BESIDE
         if doorkeeper is not None and (asks or token is None) and await doorkeeper.knows(request):

@@ -131,6 +131,11 @@ async def test_no_secret_leaves_the_process(tmp_path: Path, search: Search, fork
             code, made = await command(tmp_path, monitor, forks, arguments, passwords(canaries)[0])
             assert code == 0, made
             outputs = await http(monitor, session, canaries, receivers) | {"users": made}
+            arguments = ["users", "token", "add", "probe", "--role", "admin", "--scope", "act"]
+            code, made = await command(tmp_path, monitor, forks, arguments, b"")
+            assert code == 0, made
+            probe = made.partition(b"\n")[0].decode()
+            outputs |= await programs(monitor, session, canaries, probe)
             await until(lambda: len(acted(tmp_path)) > len(canaries) // 4, 120, lambda: str(acted(tmp_path)))
             one = next(incident["id"] for payload in receivers.hook.payloads for incident in payload["incidents"])
             for path, calls in invocations(canaries, lambda: one).items():
@@ -156,6 +161,7 @@ async def test_no_secret_leaves_the_process(tmp_path: Path, search: Search, fork
     outputs |= {str(path.name): path.read_bytes() for path in (tmp_path / "state").rglob("*") if path.is_file()}
     assert "critical" in monitor.output.lower(), "the console sink said nothing"
     assert any(name.endswith(".db") for name in outputs)
+    assert not [name for name, data in outputs.items() if probe.encode() in data]
     found = {name: hits for name, data in outputs.items() if (hits := search.hits(data))}
     assert not found, json.dumps(found, indent=1)
 
@@ -344,6 +350,53 @@ async def silence(
     await post("/silences/preview", 400, **said | {"matchers": value, "for": value}, **form)
     await post("/outbox/discard", 303, sink="none", shown="0", note=f"token={value}", **form)
     await get(f"/routes?labels=path%3D{value}")
+
+
+async def programs(
+    monitor: Monitor, session: aiohttp.ClientSession, canaries: list[Canary], token: str
+) -> dict[str, bytes]:
+    """Every answer of the API, also to bodies, keys and addresses that hold a secret."""
+    answers: dict[str, bytes] = {}
+    value = passwords(canaries)[0].decode()
+
+    async def ask(method: str, path: str, *statuses: int, body: object = None) -> bytes:
+        headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": f"{value} {len(answers)}"}
+        url = f"{monitor.address}/api/v1/{path}"
+        async with session.request(method, url, json=body, headers=headers) as answer:
+            said = await answer.read()
+            answers[f"API {method} {path[:24]} {len(answers)}"] = str(answer.headers).encode() + said
+            assert answer.status in statuses, (path[:24], answer.status)
+            return said
+
+    for path in ("openapi.json", "sources", "sinks", "silences", "outbox?limit=500"):
+        await ask("GET", path, 200)
+    rows = json.loads(await ask("GET", "incidents?state=all&limit=500", 200))["incidents"]
+    for row in rows[:9]:
+        await ask("GET", f"incidents/{row['id']}?include=steps,history", 200)
+        note = {"note": f"token={value} {canaries[1].text}"}
+        for verb in ("note", "ack", "reopen"):
+            await ask("POST", f"incidents/{row['id']}/{verb}", 200, 409, body=note)
+    one = f"incidents/{rows[0]['id']}"
+    for path, body in (
+        *((f"{one}/assign", {"to": value[:64]}), (f"{one}/silence", {"for": value[:40]}), (f"{one}/note", {value: 1})),
+        *((f"{one}/claim", {"step": value[:64]}), (f"{one}/run", {"action": value[:64]}), (f"{one}/ack", [value])),
+        *((f"incidents/{value}/ack", {}), (f"{one}/{value}", {}), (f"outbox/{value}/retry", {})),
+    ):
+        await ask("POST", path, 400, 404, 409, 422, body=body)
+    for path in (
+        f"incidents?{value}=x",
+        f"incidents?severity={value}",
+        f"outbox?after={value}",
+        value,
+        f"{one}?x={value}",
+    ):
+        await ask("GET", path, 400, 404)
+    async with session.get(
+        f"{monitor.address}/api/v1/sinks", headers={"Authorization": f"Bearer exm_{value}"}
+    ) as answer:
+        answers["API asked"] = await answer.read()
+        assert answer.status == 401
+    return answers
 
 
 def passwords(canaries: list[Canary]) -> list[bytes]:

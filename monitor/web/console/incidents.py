@@ -23,7 +23,7 @@ from monitor.web.console.context import ConsoleContext
 from monitor.web.console.pages import now, page
 from monitor.web.console.query import CHOICES, TEXTS, ListQuery
 
-__all__ = ["IncidentPage", "routes"]
+__all__ = ["IncidentPage", "incident_page", "routes"]
 
 _LISTED, _EXPORTED = 50, 500  # incidents a page, and a piece of an export
 _COLUMNS = (
@@ -60,34 +60,36 @@ def routes(console: ConsoleContext) -> list[web.RouteDef]:
     ]
 
 
+async def incident_page(console: ConsoleContext, query: ListQuery, size: int) -> IncidentPage:
+    """Raises HTTPBadRequest for a place that is none, and StoreError."""
+    from detectors.rules.gone import names
+
+    filters = query.filters(now().timestamp(), names)
+    try:
+        page = await console.store.incidents.page(
+            limit=size, order=query.order, after=query.after, activity=console.live.activity, **filters
+        )
+    except ValueError as error:
+        raise web.HTTPBadRequest(text=f"after: {error}\n") from None
+    shown = [view(incident, page.joined, links=console.links) for incident in page.incidents]
+    behind = cursor(query.order, page.incidents[-1]) if page.more else ""
+    return IncidentPage(shown, page.total, query, behind, page.activity)
+
+
 class _Incidents:
     def __init__(self, console: ConsoleContext) -> None:
-        self._store, self._links, self._live = console.store, console.links, console.live
+        self._console, self._live = console, console.live
 
     async def show(self, request: web.Request) -> web.Response:
-        part = await self._part(_asked(request), _LISTED)
+        part = await incident_page(self._console, _asked(request), _LISTED)
         self._live.learn(part.activity)
         return await page(
             request, "incidents.html", page=part, query=part.query, choices=CHOICES, texts=TEXTS, **OFFERED
         )
 
-    async def _part(self, query: ListQuery, size: int) -> IncidentPage:
-        from detectors.rules.gone import names
-
-        filters = query.filters(now().timestamp(), names)
-        try:
-            page = await self._store.incidents.page(
-                limit=size, order=query.order, after=query.after, activity=self._live.activity, **filters
-            )
-        except ValueError as error:
-            raise web.HTTPBadRequest(text=f"after: {error}\n") from None
-        shown = [view(incident, page.joined, links=self._links) for incident in page.incidents]
-        behind = cursor(query.order, page.incidents[-1]) if page.more else ""
-        return IncidentPage(shown, page.total, query, behind, page.activity)
-
     async def _all(self, query: ListQuery) -> AsyncIterator[IncidentView]:
         while True:
-            part = await self._part(query, _EXPORTED)
+            part = await incident_page(self._console, query, _EXPORTED)
             for one in part.shown:
                 yield one
             if not part.next:

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from monitor.store import StoreError
+from tests.fakes.api import ApiProgram, serving
+from tests.fakes.console import SPILLED, finding
+
+
+async def ids(program: ApiProgram, count: int = 1) -> list[str]:
+    await program.store.commit([finding(number) for number in range(count)])
+    return [one.id for one in await program.store.incidents.find()]
+
+
+async def test_a_list_goes_on_by_its_cursor_and_is_filtered_as_the_page(tmp_path: Path) -> None:
+    async with serving(tmp_path) as program:
+        known = await ids(program, 7)
+        seen: list[str] = []
+        after = ""
+        while after is not None:
+            page = await program.get(f"incidents?limit=3&after={after}")
+            assert page["total"] == 7
+            seen += [one["id"] for one in page["incidents"]]
+            after = page["next"]
+        assert sorted(seen) == sorted(known)
+        assert len(seen) == 7
+        assert (await program.get("incidents?severity=critical&rule=other"))["total"] == 0
+        assert (await program.get(f"incidents/{known[0]}"))["id"] == known[0]
+
+
+async def test_what_is_asked_for_wrongly_is_said_so_and_repeats_nothing(tmp_path: Path) -> None:
+    async with serving(tmp_path) as program:
+        (id_,) = await ids(program)
+        for path in (
+            *("incidents?limit=0", "incidents?limit=501", "incidents?severity=x", "incidents?after=x", "sinks?x=y"),
+            *("sources?limit=x", "outbox?state=sent", "outbox?after=x", f"sinks?after={'x' * 201}"),
+            *(f"incidents/{id_}?include=all", f"incidents?{SPILLED}=1"),
+        ):
+            assert SPILLED not in (await program.get(path, 400))["detail"]
+        await program.get("incidents/0123456789abcdef", 404)
+        await program.get("nothing", 404)
+        await program.holds()
+        await program.post("incidents/0123456789abcdef/ack", 404)
+        await program.post(f"incidents/{id_}/link", 404)
+        await program.post(f"outbox/{'0' * 32}/retry", 404)
+        await program.ask("DELETE", f"incidents/{id_}", 405)
+        assert program.headers["Allow"] == "GET,HEAD"
+        path = f"incidents/{id_}/note"
+        for body, status in ((b"[]", 400), (b"{", 400), (b'"x"', 400), (b"x" * (65 << 10), 413)):
+            await program.ask("POST", path, status, data=body, headers={"Content-Type": "application/json"})
+        await program.ask("POST", path, 415, data={"note": "x"})
+        await program.post(path, 400, key="x" * 256, note="x")
+        for wrong in ({"note": 3}, {"note": ""}, {}, {"note": "x", SPILLED: "x"}, {"note": "x" * 4001}):
+            assert SPILLED not in (await program.post(path, 422, **wrong))["detail"]
+        for verb, sent in (
+            *(("resolve", {"as": SPILLED}), ("silence", {"for": SPILLED}), ("assign", {"to": SPILLED})),
+            *(("claim", {"step": "a b"}), ("run", {}), ("merge", {"other": "x"})),
+        ):
+            assert SPILLED not in (await program.post(f"incidents/{id_}/{verb}", 422, **sent))["detail"]
+        assert (await program.get(f"incidents/{id_}"))["state"] == "open"
+
+
+async def test_what_was_written_is_masked_before_it_is_kept(tmp_path: Path) -> None:
+    async with serving(tmp_path) as program:
+        (id_,) = await ids(program)
+        await program.holds()
+        await program.post(f"incidents/{id_}/note", note=f"it was {SPILLED}")
+        whole = await program.get(f"incidents/{id_}?include=history")
+        assert whole["history"][-1]["note"] == "it was [masked]"
+
+
+async def test_a_key_acts_once_and_for_one_thing_alone(tmp_path: Path) -> None:
+    async with serving(tmp_path) as program:
+        first, other = await ids(program, 2)
+        await program.holds()
+        path = f"incidents/{first}/ack"
+        answers = await asyncio.gather(*(program.post(path, key="once") for _ in range(4)))
+        assert answers == [{"incident": first, "outcome": f"{first} is acknowledged"}] * 4
+        assert "take another" in (await program.post(f"incidents/{other}/ack", 422, key="once"))["detail"]
+        assert (await program.get(f"incidents/{other}"))["state"] == "open"
+        refused = await program.post(path, 409, key="again")
+        assert "(api/deploy, " in refused["detail"]
+        assert await program.post(path, 409, key="again") == refused
+        # A key is of one token: another's request is another one.
+        await program.holds(name="other")
+        assert (await program.post(f"incidents/{other}/ack", key="once"))["incident"] == other
+        history = (await program.get(f"incidents/{first}?include=history"))["history"]
+        assert [one["action"] for one in history if one["actor"] == "api/deploy"] == ["acknowledged"]
+
+
+async def test_of_two_that_are_merged_either_stays(tmp_path: Path) -> None:
+    async with serving(tmp_path) as program:
+        first, other = await ids(program, 2)
+        await program.holds()
+        assert (await program.post(f"incidents/{first}/merge", other=other, into=True))["incident"] == other
+        assert (await program.get(f"incidents/{first}"))["merged_into"] == other
+
+
+async def test_a_token_may_what_its_role_and_scope_say(tmp_path: Path) -> None:
+    async with serving(tmp_path) as program:
+        (id_,) = await ids(program)
+        for role, scope in (("admin", "read"), ("viewer", "act"), ("responder", "act")):
+            await program.holds(role, scope, f"{role}-{scope}")
+            await program.get("incidents")
+            await program.post(f"incidents/{id_}/run", 403, action="revoke")
+            await program.post(f"incidents/{id_}/ack", 200 if (role, scope) == ("responder", "act") else 403)
+        await program.holds("admin")
+        assert "waits for 1 more" in (await program.post(f"incidents/{id_}/run", action="revoke"))["outcome"]
+
+
+async def test_a_session_changes_nothing_here(tmp_path: Path) -> None:
+    """A page elsewhere could have it sent; a token nobody sends unasked."""
+    async with serving(tmp_path) as program:
+        (id_,) = await ids(program)
+        for headers in ({}, {"Origin": program.pages.url}):
+            detail = (await program.ask("POST", f"incidents/{id_}/ack", 403, json={}, headers=headers))["detail"]
+            assert "only a token" in detail
+        assert (await program.get(f"incidents/{id_}"))["state"] == "open"
+
+
+async def test_without_the_database_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise StoreError(f"database is locked: {SPILLED}")
+
+    async with serving(tmp_path) as program:
+        (id_,) = await ids(program)
+        await program.holds()
+        with monkeypatch.context() as patch:
+            patch.setattr(program.store.incidents, "page", fail)
+            patch.setattr(program.store.requests, "do", fail)
+            for answer in (await program.get("incidents", 503), await program.post(f"incidents/{id_}/ack", 503)):
+                assert SPILLED not in answer["detail"]
+            assert program.headers["Retry-After"] == "30"
+            patch.setattr(program.store.tokens, "find", fail)
+            await program.get("sinks", 503)
+        await program.post(f"incidents/{id_}/ack")
