@@ -380,6 +380,8 @@ async def programs(
     for path, body in (
         *((f"{one}/assign", {"to": value[:64]}), (f"{one}/silence", {"for": value[:40]}), (f"{one}/note", {value: 1})),
         *((f"{one}/claim", {"step": value[:64]}), (f"{one}/run", {"action": value[:64]}), (f"{one}/ack", [value])),
+        ("silences", {"matchers": [f"path={value}"], "for": "1h", "note": value}),
+        ("silences", {"matchers": [value], "for": value[:40], "note": value}),
         *((f"incidents/{value}/ack", {}), (f"{one}/{value}", {}), (f"outbox/{value}/retry", {})),
     ):
         await ask("POST", path, 400, 404, 409, 422, body=body)

@@ -19,7 +19,7 @@ from monitor.runbook.progress import RunbookRun
 from monitor.store.cases import IncidentCase
 from monitor.store.records import AuditEntry, OutboxEntry
 
-__all__ = ["BODIES", "NoteBody", "fields", "incident", "notification", "sink", "source"]
+__all__ = ["BODIES", "NoteBody", "SilenceRuleBody", "fields", "incident", "notification", "sink", "source"]
 
 _Note = Annotated[str, Field(max_length=4000, description="In the history; secrets in it are masked first.")]
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
@@ -81,6 +81,12 @@ class RunBody(NoteBody):
     action: _Name
 
 
+class SilenceRuleBody(NoteBody):
+    matchers: Annotated[list[Annotated[str, Field(max_length=1000)]], Field(min_length=1, max_length=20)]
+    for_: Annotated[str, Field(max_length=40, description='Such as "4h".', alias="for")]
+    note: Annotated[_Note, Field(min_length=1)]
+
+
 BODIES: Mapping[Verb, type[NoteBody]] = {
     "ack": NoteBody,
     "reopen": ReopenBody,
@@ -106,7 +112,11 @@ def fields(body: type[NoteBody], sent: Mapping[str, Any]) -> dict[str, str]:
         raise ValueError("; ".join(_wrong(one, body) for one in error.errors(include_input=False))) from None
     if said.pop("into", False):
         said["way"] = "into"
-    return {name: "1" if value is True else str(value).strip() for name, value in said.items() if value is not False}
+    return {name: _field(value) for name, value in said.items() if value is not False}
+
+
+def _field(value: object) -> str:
+    return "1" if value is True else "\n".join(value) if isinstance(value, list) else str(value).strip()
 
 
 def _wrong(error: Any, body: type[NoteBody]) -> str:

@@ -12,7 +12,7 @@ from monitor.common.severity import SEVERITIES
 from monitor.domain.model import Confidence, Resolution
 from monitor.runbook.book import Order
 from monitor.runbook.progress import TaskState
-from monitor.web.api.documents import BODIES, NoteBody
+from monitor.web.api.documents import BODIES, NoteBody, SilenceRuleBody
 from monitor.web.console.asking import needed_role
 from monitor.web.console.query import CHOICES, TEXTS
 
@@ -128,6 +128,7 @@ _SCHEMAS: dict[str, _Schema] = {
     "Silence": _SILENCE,
     "Notification": _NOTIFICATION,
     "Outcome": _object({"incident": _TEXT, "outcome": _TEXT}),
+    "Ended": _object({"silence": _TEXT, "outcome": _TEXT}),
     "Delivery": _object({"notification": _TEXT, "outcome": _TEXT}),
     "Problem": _object({"type": _TEXT, "title": _TEXT, "status": {"type": "integer"}, "detail": _TEXT}),
 }
@@ -166,7 +167,7 @@ def _list(what: str, row: str, summary: str, parameters: Sequence[_Schema] = ())
     return _read(f"list_{what}", summary, page, [*parameters, *_PAGE])
 
 
-def _change(id_: str, summary: str, body: type[NoteBody], answer: str) -> _Schema:
+def _change(id_: str, summary: str, body: type[NoteBody], answer: str, about: Sequence[_Schema] = (_ID,)) -> _Schema:
     schema = body.model_json_schema(by_alias=True)
     key = {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "maxLength": 255}}
     needed = any("default" not in one for one in schema["properties"].values())
@@ -175,7 +176,7 @@ def _change(id_: str, summary: str, body: type[NoteBody], answer: str) -> _Schem
             "operationId": id_,
             "summary": summary,
             "security": [{"token": []}],
-            "parameters": [_ID, key],
+            "parameters": [*about, key],
             "requestBody": {"required": needed, "content": {"application/json": {"schema": schema}}},
             "responses": _answers(_ref(answer), _CHANGE_ERRORS),
         }
@@ -207,7 +208,9 @@ def document() -> Mapping[str, Any]:
             },
             "/api/v1/sources": _list("sources", "Source", "Sources: how far each is, and what it lost."),
             "/api/v1/sinks": _list("sinks", "Sink", "Sinks: what each takes, and what waits for it."),
-            "/api/v1/silences": _list("silences", "Silence", "Silences that are not over."),
+            "/api/v1/silences": _list("silences", "Silence", "Silences that are not over.")
+            | _change("add_silence", "Alert nobody to what matches.", SilenceRuleBody, "Silence", ()),
+            "/api/v1/silences/{id}/end": _change("end_silence", "It holds nothing back any more.", NoteBody, "Ended"),
             "/api/v1/outbox": _list(
                 "outbox",
                 "Notification",

@@ -15,8 +15,9 @@ from aiohttp import web
 from monitor.accounts.people import Role
 from monitor.common import payload
 from monitor.common.inbound import InboundRequest
-from monitor.report.silenced import silence_rows
+from monitor.report.silenced import rule_row, silence_rows
 from monitor.report.view import view
+from monitor.routing.match import Matcher
 from monitor.store.rows import clean
 from monitor.store.undelivered import UndeliveredState
 from monitor.web.api import documents
@@ -29,6 +30,7 @@ from monitor.web.console.pages import now
 from monitor.web.console.paging import PAGE, part
 from monitor.web.console.query import ListQuery
 from monitor.web.console.readable import within
+from monitor.web.console.silences import draft_of
 from monitor.web.console.visitor import Posted
 
 __all__ = ["routes"]
@@ -39,6 +41,7 @@ V1 = "/api/v1"
 _SINK = "api"  # as whose requests are stored
 _HISTORY = 1000  # newest entries
 _PATIENCE = 20.0  # seconds for a change
+_USED = "this Idempotency-Key was used for something else: take another"
 _LONGEST = 200  # characters of a parameter
 
 
@@ -54,6 +57,8 @@ def routes(console: ConsoleContext) -> list[web.RouteDef]:
         web.get(f"{V1}/sources", api.sources),
         web.get(f"{V1}/sinks", api.sinks),
         web.get(f"{V1}/silences", api.silences),
+        web.post(f"{V1}/silences", api.silence),
+        web.post(f"{V1}/silences/{{id:[0-9a-f]{{8}}}}/end", api.end_silence),
         web.get(f"{V1}/outbox", api.outbox),
         web.post(f"{V1}/outbox/{{id:[0-9a-f]{{32}}}}/{{verb:retry|discard}}", api.deliver),
     ]
@@ -131,7 +136,8 @@ class _Api:
     async def change(self, request: web.Request) -> web.Response:
         """By the same call as the page: at once, and of a repeat what came of the first."""
         verb, id_ = request.match_info["verb"], request.match_info["id"]
-        form = await self._posted(request, verb, needed_role(verb))
+        body = next(body for known, body in documents.BODIES.items() if known == verb)
+        form = await self._posted(request, body, needed_role(verb), verb)
         try:
             async with asyncio.timeout(_PATIENCE):
                 about = (await self._store.incidents.get(id_)).id
@@ -144,19 +150,20 @@ class _Api:
         except LookupError:
             raise _no_incident() from None
         if _differs(wanted, answer.request):
-            raise _unusable("this Idempotency-Key was used for something else: take another")
+            raise _unusable(_USED)
         log.info("asked for", verb=verb, sink=_SINK, actor=wanted.actor, done=answer.done, outcome=answer.text)
         if not answer.done:
             raise web.HTTPConflict(text=answer.text)
         return _json({"incident": answer.request.incident, "outcome": answer.text})
 
-    async def _posted(self, request: web.Request, verb: str, needed: Role) -> Posted:
+    async def _posted(
+        self, request: web.Request, body: type[documents.NoteBody], needed: Role = "responder", verb: str = ""
+    ) -> Posted:
         """What was sent, as a form would say it."""
         token, who = changing(request, needed)
         key = request.headers.get("Idempotency-Key") or secrets.token_urlsafe(24)
         if len(key) > 255 or not key.isascii() or not key.isprintable():
             raise web.HTTPBadRequest(text="Idempotency-Key: 255 printable characters at most")
-        body = next((body for known, body in documents.BODIES.items() if known == verb), documents.NoteBody)
         try:
             said = documents.fields(body, await body_of(request))
         except ValueError as error:
@@ -164,10 +171,35 @@ class _Api:
         # Of this token alone: what another has sent is none of its matter.
         return Posted(who, f"{token.id} {key}", said | {"verb": verb})
 
+    async def silence(self, request: web.Request) -> web.Response:
+        form = await self._posted(request, documents.SilenceRuleBody)
+        draft = await draft_of(self._console.redact, form)
+        if draft.wrong:
+            raise _unusable(draft.wrong)
+        async with asyncio.timeout(_PATIENCE):
+            rule = await self._store.silences.add(
+                draft.matchers, draft.seconds, actor=form.by.name, reason=draft.note, once=f"{_SINK}:{form.once}"
+            )
+        if [*rule.matchers] != [str(Matcher.parse(one)) for one in draft.matchers]:
+            raise _unusable(_USED)
+        log.info("silenced", silence=rule.id, actor=form.by.name)
+        return _json(rule_row(rule))
+
+    async def end_silence(self, request: web.Request) -> web.Response:
+        form, id_ = await self._posted(request, documents.NoteBody), request.match_info["id"]
+        note = await self._console.redact(form.get("note"))
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self._store.silences.end(id_, actor=form.by.name, note=note)
+        except LookupError:
+            raise web.HTTPNotFound(text="no such silence stands: /api/v1/silences lists them") from None
+        log.info("a silence was ended", silence=id_, actor=form.by.name)
+        return _json({"silence": id_, "outcome": "it holds nothing back any more; what it held back is sent"})
+
     async def deliver(self, request: web.Request) -> web.Response:
         """Twice does no more than once."""
         verb, id_ = request.match_info["verb"], request.match_info["id"]
-        form = await self._posted(request, verb, "responder")
+        form = await self._posted(request, documents.NoteBody)
         undelivered = self._store.undelivered
         try:
             entry = await within(undelivered.get(id_))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,7 +25,7 @@ from monitor.web.console.paging import asked_for, part
 from monitor.web.console.readable import readable, within
 from monitor.web.console.visitor import Posted, posted
 
-__all__ = ["routes"]
+__all__ = ["draft_of", "routes"]
 
 log = structlog.get_logger(__name__)
 
@@ -100,7 +100,7 @@ class _Silences:
         )
 
     async def preview(self, request: web.Request) -> web.Response:
-        draft = await self._draft(await posted(request, "responder"))
+        draft = await draft_of(self._redact, await posted(request, "responder"))
         if draft.wrong:
             return await self._page(request, draft, status=400)
         incidents = self._store.incidents
@@ -113,7 +113,7 @@ class _Silences:
 
     async def add(self, request: web.Request) -> web.Response:
         form = await posted(request, "responder")
-        draft = await self._draft(form)
+        draft = await draft_of(self._redact, form)
         if draft.wrong:
             return await self._page(request, draft, status=400)
 
@@ -140,15 +140,16 @@ class _Silences:
 
         raise await self._answers.once(form, work, "/silences")
 
-    async def _draft(self, form: Posted) -> SilenceDraft:
-        """With what people wrote masked."""
-        said = [line.strip() for line in form.get("matchers").splitlines() if line.strip()]
-        matchers, note = [await self._redact(line) for line in said], await self._redact(form.get("note"))
-        length = await self._redact(form.get("for"))
-        wrong = _wrong(matchers, length, note)
-        if matchers != said:
-            wrong = "A matcher holds a secret, which would be stored: match by rule, source or name instead."
-        return SilenceDraft(matchers, length, note, wrong)
+
+async def draft_of(redact: Callable[[str], Awaitable[str]], form: Posted) -> SilenceDraft:
+    """With what people wrote masked."""
+    said = [line.strip() for line in form.get("matchers").splitlines() if line.strip()]
+    matchers, note = [await redact(line) for line in said], await redact(form.get("note"))
+    length = await redact(form.get("for"))
+    wrong = _wrong(matchers, length, note)
+    if matchers != said:
+        wrong = "A matcher holds a secret, which would be stored: match by rule, source or name instead."
+    return SilenceDraft(matchers, length, note, wrong)
 
 
 def _wrong(matchers: Sequence[str], length: str, note: str) -> str:

@@ -29,7 +29,6 @@ async def test_the_document_is_one_and_what_it_says_is_answered(tmp_path: Path) 
         lost = Loss("gone", "/a.log", "bytes", 1_042, 1, 1.0, 2.0)
         pages.standings += [source("app", lost=(lost,)), source("new", kept=None)]
         pages.snapshot.sinks = {"chat": SinkStats(failed=4, failing=4, last_sent=time.time(), last_error="503: x")}
-        await store.silences.add(["rule=x"], 60.0, actor="ada", reason="noise", once="0" * 16)
         await program.holds()
         first, other, quiet = await store.incidents.find(order="urgent")
         bodies: dict[str, dict[str, str]] = {
@@ -52,9 +51,11 @@ async def test_the_document_is_one_and_what_it_says_is_answered(tmp_path: Path) 
             about = quiet if verb == "start" else first
             done = await program.post(f"incidents/{about.id}/{verb}", **body)
             assert done["incident"] == about.id
+        made = await program.post("silences", matchers=["rule=x"], note="noise", **{"for": "1h"})
         for path in ("incidents?state=all", "sources", "sinks", "silences", "outbox"):
             page = await program.get(path)
             assert page[path.partition("?")[0]]
+        await program.post(f"silences/{made['id']}/end")
         whole = await program.get(f"incidents/{first.id}?include=steps,history")
         assert whole["steps"]
         assert whole["history_total"] == len(whole["history"]) > len(bodies)

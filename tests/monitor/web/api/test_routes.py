@@ -99,6 +99,23 @@ async def test_of_two_that_are_merged_either_stays(tmp_path: Path) -> None:
         assert (await program.get(f"incidents/{first}"))["merged_into"] == other
 
 
+async def test_a_silence_is_made_once_and_ends_once(tmp_path: Path) -> None:
+    async with serving(tmp_path) as program:
+        await program.holds("responder")
+        said = {"matchers": ["rule=github-pat"], "for": "1h", "note": f"known {SPILLED}"}
+        made = [await program.post("silences", key="once", **said) for _ in range(2)]
+        assert made[0] == made[1]
+        assert (made[0]["by"], made[0]["reason"]) == ("api/deploy", "known [masked]")
+        assert (await program.get("silences"))["total"] == 1
+        for wrong in ({"matchers": ["x"]}, {"matchers": []}, {"for": "0"}, {"note": ""}, {"matchers": [SPILLED]}):
+            assert SPILLED not in (await program.post("silences", 422, **said | wrong))["detail"]
+        await program.post("silences", 422, key="once", **said | {"matchers": ["rule=y"]})
+        await program.post(f"silences/{made[0]['id']}/end", note="over")
+        await program.post(f"silences/{made[0]['id']}/end", 404)
+        await program.holds("responder", "read", "other")
+        await program.post("silences", 403, **said)
+
+
 async def test_a_token_may_what_its_role_and_scope_say(tmp_path: Path) -> None:
     async with serving(tmp_path) as program:
         (id_,) = await ids(program)
