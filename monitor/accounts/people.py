@@ -8,11 +8,13 @@ from typing import Literal, get_args
 
 from monitor.common.text import token_like
 
-__all__ = ["ROLES", "Person", "Role", "higher", "named", "user_name"]
+__all__ = ["PROGRAM", "ROLES", "Person", "Role", "higher", "named", "user_name"]
 
 # Each may what those before it may: look; act on incidents; run what takes a secret back, and decide about people.
 Role = Literal["viewer", "responder", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
+# Before the name of a token of the API in the history: nobody has a stroke in theirs.
+PROGRAM = "api/"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, insert, or_, select, update
 
+from monitor.accounts.people import PROGRAM
 from monitor.store.changes import gather, labels_of, newest_place
 from monitor.store.drills import drills_among
 from monitor.store.leases import lost_owners, owner_name
@@ -237,6 +238,9 @@ def _approve(tx: Transaction, id_: str, actor: str) -> ActionRun:
     if row.state != "planned":
         raise ActionError(f"{row.action} is {row.state}: there is nothing to approve")
     people, actor = json.loads(row.approvals), clean(actor)
+    if row.needed > 1 and actor.startswith(PROGRAM):
+        # Or whoever makes a token would be the second of two.
+        raise ActionError(f"{row.action} takes {row.needed} people, and a token is none of them: approve it as one")
     if actor in people:
         raise ActionError(f"{actor} has approved it already: it takes {row.needed} different people")
     people.append(actor)

@@ -93,7 +93,7 @@ async def serving(folder: Path, *, people: Sequence[str] = ("bob",), **more: Any
         return people
 
     def offers(incident: Incident) -> Sequence[tuple[str, int]]:
-        return [("revoke", 2)]
+        return [("revoke", 2), ("rotate", 1)]
 
     procedure = Procedure("high", book=runbook.load)
     async with (

@@ -9,7 +9,7 @@ import orjson
 import structlog
 from aiohttp import web
 
-from monitor.accounts.people import Role
+from monitor.accounts.people import PROGRAM, Role
 from monitor.accounts.tokens import PREFIX, stored
 from monitor.common.httpd import BODY_WITHIN
 from monitor.store import Store, StoreError
@@ -44,8 +44,7 @@ class TokenDoor:
         if known is None:
             raise web.HTTPUnauthorized(text=_REFUSED, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
         request[TOKEN] = known
-        # A name of its own: nobody of the history has a stroke in theirs.
-        request[VISITOR] = Visitor(f"api/{known.name}", known.role if known.scope == "act" else "viewer")
+        request[VISITOR] = Visitor(f"{PROGRAM}{known.name}", known.role if known.scope == "act" else "viewer")
         if self._store.tokens.due(known):
             task = asyncio.create_task(self._use(known.id))
             self._using.add(task)

@@ -40,7 +40,7 @@ async def test_the_document_is_one_and_what_it_says_is_answered(tmp_path: Path) 
             "claim": {"step": "revoke"},
             "done": {"step": "revoke", "note": "gone"},
             "skip": {"step": "notify", "note": "nobody is concerned"},
-            "run": {"action": "revoke"},
+            "run": {"action": "rotate"},
             "merge": {"other": other.id},
             "suppress": {"for": "1h", "note": "known"},
             "reopen": {},

@@ -125,7 +125,9 @@ async def test_a_token_may_what_its_role_and_scope_say(tmp_path: Path) -> None:
             await program.post(f"incidents/{id_}/run", 403, action="revoke")
             await program.post(f"incidents/{id_}/ack", 200 if (role, scope) == ("responder", "act") else 403)
         await program.holds("admin")
-        assert "waits for 1 more" in (await program.post(f"incidents/{id_}/run", action="revoke"))["outcome"]
+        refused = await program.post(f"incidents/{id_}/run", 409, action="revoke")
+        assert "2 people, and a token is none of them" in refused["detail"]
+        assert not await program.store.actions.find(incident=id_)
 
 
 async def test_a_session_changes_nothing_here(tmp_path: Path) -> None:
