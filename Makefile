@@ -110,7 +110,7 @@ fresh:  ## make run and make test on fresh roots of Debian 12, 13 and testing, m
 .PHONY: packages
 packages:  ## dist/*.deb for Debian 12 and 13, and an .rpm, linted (needs root)
 	$(PYTHON) packaging/build.py
-	$(if $(and $(call have,lintian),$(call have,rpmlint)),,$(call packages,$@,lintian rpmlint))
+	$(if $(and $(call have,lintian),$(call have,rpmlint),$(call have,rpm)),,$(call packages,$@,lintian rpmlint rpm))
 	lintian --fail-on error --tag-display-limit 5 dist/exposure-monitor_*.deb
 	rpmlint --config packaging/rpmlint.toml dist/exposure-monitor-*.rpm
 
