@@ -246,8 +246,7 @@ class Daemon:
         from monitor.web import app as web
         from monitor.web.health import Probes
 
-        config = self._config
-        host, port = split_listen(config.http.listen)
+        config, (host, port) = self._config, split_listen(self._config.http.listen)
         doors = hooks.routes(
             hooks.Vendors(),
             lambda: (*self.config.sources, *self.config.sinks),
@@ -282,6 +281,7 @@ class Daemon:
             doorkeeper=reception,
             programs=api.TokenDoor(site.store),
             base_url=config.http.base_url,
+            redact=keeper.masked,
         )
         try:
             server = serve(application, host, port)

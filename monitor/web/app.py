@@ -6,7 +6,7 @@ Built from plain callables, so that it runs alone in a test.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -16,10 +16,15 @@ from monitor.common.credential import Credential
 from monitor.web import auth, health
 from monitor.web.api.problems import problems
 from monitor.web.console.origin import BASE
+from monitor.web.failures import failures
 
 __all__ = ["allowed_hosts", "build"]
 
 MAX_BODY = 64 << 10  # of what is no hook: those read their bodies themselves (monitor.common.httpd.Bodies)
+
+
+async def _unchanged(text: str) -> str:
+    return text
 
 
 def build(
@@ -31,15 +36,17 @@ def build(
     doorkeeper: auth.Doorkeeper | None = None,
     programs: auth.Programs | None = None,
     base_url: str | None = None,
+    redact: Callable[[str], Awaitable[str]] = _unchanged,
 ) -> web.Application:
     """The application. `hosts`: names (without port) it may be addressed by, beside loopback and IP addresses.
 
     `routes` come from hooks and console modules; `token`, `doorkeeper`, `programs`: what pages ask for
-    (monitor.web.auth); `base_url`: how people reach it.
+    (monitor.web.auth); `base_url`: how people reach it; `redact`: masks what refusals say.
     """
     named = _host_guard(frozenset(host.lower() for host in hosts))
     app = web.Application(
-        middlewares=[problems, named, auth.guard(token, doorkeeper, programs)], client_max_size=MAX_BODY
+        middlewares=[problems, failures(redact), named, auth.guard(token, doorkeeper, programs)],
+        client_max_size=MAX_BODY,
     )
     app[BASE] = base_url or ""
     app.on_response_prepare.append(_plain_headers)

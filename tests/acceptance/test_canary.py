@@ -235,7 +235,7 @@ async def http(
     signed_in: dict[str, str] = {}
 
     async def get(path: str, status: int = 200) -> str:
-        async with session.get(f"{monitor.address}{path}", headers=signed_in) as answer:
+        async with session.get(f"{monitor.address}{path}", headers={"Accept": "text/html", **signed_in}) as answer:
             body = await answer.read()
             answers[f"GET {path[:24]} {len(answers)}"] = str(answer.headers).encode() + body
             assert answer.status in (status, 404, 400), path

@@ -25,6 +25,7 @@ from monitor.web.console.live import LiveUpdates
 from monitor.web.console.visitor import VISITOR, Visitor
 
 KEY = b"k" * 32
+BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
@@ -79,12 +80,13 @@ class Pages:
         return "ticket 7"
 
     async def post(self, path: str, status: int = 200, *, once: str = "", **fields: str) -> str:
-        """Send a form as the page would, and follow to its answer."""
+        """Send a form as the page would, and follow to its answer; of a refusal what it says."""
         sent = {"form": self.who.form, "once": once or self.who.once, **fields}
-        async with self._session.post(f"{self.url}{path}", data=sent, headers={"Origin": self.url}) as answer:
+        headers = {**BROWSER, "Origin": self.url}
+        async with self._session.post(f"{self.url}{path}", data=sent, headers=headers) as answer:
             text = await answer.text()
             assert answer.status == status, text
-            return text
+            return self._read(answer, text)
 
     async def status(self) -> dict[str, Any]:
         """As the daemon does it."""
@@ -111,15 +113,19 @@ class Pages:
         return sign_in
 
     async def get(self, path: str, status: int = 200, *, plain: bool = False) -> str:
-        async with self._session.get(f"{self.url}{path}") as answer:
+        async with self._session.get(f"{self.url}{path}", headers=BROWSER) as answer:
             assert answer.status == status, path
             text = await answer.text()
-            if status == 200 and not plain:
-                policy = answer.headers["Content-Security-Policy"]
-                assert policy == POLICY
-                assert answer.headers["X-Content-Type-Options"] == "nosniff"
-                assert not re.search(
-                    r"<style|\son\w+\s*=|\sstyle\s*=|javascript:|<script(?! src=\"/static/[\w.]+\" defer></script>)",
-                    text,
-                )
+            return text if plain else self._read(answer, text)
+
+    @staticmethod
+    def _read(answer: aiohttp.ClientResponse, text: str) -> str:
+        """A page; of one that refuses what it says, as it is written there."""
+        if answer.content_type == "text/plain":
             return text
+        assert answer.headers["Content-Security-Policy"] == POLICY
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        wrong = r"<style|\son\w+\s*=|\sstyle\s*=|javascript:|<script(?! src=\"/static/[\w.]+\" defer></script>)"
+        assert not re.search(wrong, text)
+        said = re.search(r'<p role="alert" class="said refused">(.*?)</p>', text, re.S)
+        return said[1].replace("&#39;", "'") if said and 400 <= answer.status < 500 else text

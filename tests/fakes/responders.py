@@ -19,7 +19,7 @@ from monitor.store import Store
 from monitor.web import app, console
 from monitor.web.console.visitor import VISITOR, Role, Visitor
 from monitor.web.health import Probes
-from tests.fakes.console import Pages, masked
+from tests.fakes.console import BROWSER, Pages, masked
 
 __all__ = ["Answered", "Person", "at_pages", "form_for"]
 
@@ -81,7 +81,7 @@ class Person:
 
     @property
     def _facts(self) -> dict[str, str]:
-        return dict(zip(_FACTS, (self.name, self.role, f"{self.name:f<32}"), strict=True))
+        return BROWSER | dict(zip(_FACTS, (self.name, self.role, f"{self.name:f<32}"), strict=True))
 
 
 @asynccontextmanager

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from aiohttp.web import Request, Response
+from aiohttp.web import get as web_get
 
 from monitor import runbook
 from monitor.accounts.passwords import hashed
@@ -24,7 +26,7 @@ from monitor.store import Store
 from monitor.web import app as web
 from monitor.web import console
 from monitor.web.health import Probes
-from tests.fakes.console import masked
+from tests.fakes.console import SPILLED, masked
 
 __all__ = ["PASSWORD", "Browser", "Signing", "form_in", "signing"]
 
@@ -123,6 +125,11 @@ async def nothing() -> dict[str, Any]:
     return {}
 
 
+async def broken(request: Request) -> Response:
+    """A page with a mistake in it."""
+    raise RuntimeError(SPILLED)
+
+
 async def tried(name: str, by: str) -> str:
     return f"{name} by {by}"
 
@@ -149,10 +156,11 @@ async def signing(
         application = web.build(
             Probes(live=dict, ready=dict),
             hosts=web.allowed_hosts(host, base_url),
-            routes=console.routes(context),
+            routes=[*console.routes(context), web_get("/broken", broken)],
             token=token,
             doorkeeper=made.reception,
             base_url=base_url,
+            redact=masked,
         )
         try:
             async with serve(application, host, 0) as made.url:

@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler
 
 from monitor.store import StoreError
 
-__all__ = ["API", "answer", "problems"]
+__all__ = ["API", "KEPT", "answer", "problems"]
 
 log = structlog.get_logger(__name__)
 
@@ -24,7 +24,7 @@ _NEXT: Mapping[int, str] = {
     500: "the monitor stumbled over it; its log says more. Please report it",
     503: "the state database does not answer; what was sent may still be done. Send it again, by the same key",
 }
-_KEPT = ("Allow", "Retry-After", "WWW-Authenticate")
+KEPT = ("Allow", "Retry-After", "WWW-Authenticate")  # headers that go with what is answered instead
 
 
 def answer(status: int, detail: str, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -55,7 +55,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     said = raised.text if isinstance(raised, web.Response | web.HTTPException) else None
     plain = said and not said.startswith(f"{raised.status}: ")
     detail = said if said and plain and raised.status != 413 else _NEXT.get(raised.status, raised.reason or "")
-    made = answer(raised.status, detail, {name: raised.headers[name] for name in _KEPT if name in raised.headers})
+    made = answer(raised.status, detail, {name: raised.headers[name] for name in KEPT if name in raised.headers})
     if raised.keep_alive is False:
         made.force_close()
     return made

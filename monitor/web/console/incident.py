@@ -25,7 +25,7 @@ from monitor.web.console.case import fields, open_for
 from monitor.web.console.context import ActionPreview, ConsoleContext
 from monitor.web.console.pages import now, page
 from monitor.web.console.readable import within
-from monitor.web.console.visitor import Posted, form_of, posted, visitor
+from monitor.web.console.visitor import Posted, posted, visitor
 
 __all__ = ["routes"]
 
@@ -62,12 +62,9 @@ class _IncidentPage:
     # What is shown
 
     async def show(self, request: web.Request) -> web.Response:
-        try:
-            case = await self._case(request)
-            said = await self._said(request)
-            people = await self._console.people() if self._console.people else ()
-        except StoreError as error:
-            return await self._trouble(request, error)
+        case = await self._case(request)
+        said = await self._said(request)
+        people = await self._console.people() if self._console.people else ()
         return await self._page(request, case, said, people)
 
     async def _case(self, request: web.Request) -> IncidentCase:
@@ -116,10 +113,7 @@ class _IncidentPage:
 
     async def action(self, request: web.Request) -> web.Response:
         """What it would do, before it is asked for."""
-        try:
-            case = await self._case(request)
-        except StoreError as error:
-            return await self._trouble(request, error)
+        case = await self._case(request)
         shown, name = self._view(case), request.match_info["name"]
         offer = next((one for one in shown.offers if one.name == name), None)
         if offer is None:
@@ -148,11 +142,9 @@ class _IncidentPage:
     async def merge(self, request: web.Request) -> web.Response:
         """Both, before they are made one."""
         ref = request.query.get("other", "").strip()
+        case = await self._case(request)
         try:
-            case = await self._case(request)
             other = await within(self._store.cases.get(ref, entries=1)) if ref else None
-        except StoreError as error:
-            return await self._trouble(request, error)
         except LookupError:
             other = None
         pair = [self._view(one) for one in (case, other) if one is not None]
@@ -161,10 +153,7 @@ class _IncidentPage:
 
     async def turn(self, request: web.Request) -> web.Response:
         """How long its history is, by which a page that is open knows whether it is over."""
-        try:
-            return web.Response(text=str(await within(self._store.cases.turn(request.match_info["id"]))))
-        except StoreError:
-            raise web.HTTPServiceUnavailable(text="the state database cannot be read\n") from None
+        return web.Response(text=str(await within(self._store.cases.turn(request.match_info["id"]))))
 
     async def report(self, request: web.Request) -> web.Response:
         """The document of an incident: as a page to be printed, as Markdown, and its picture."""
@@ -172,8 +161,6 @@ class _IncidentPage:
             dossier = await gather(self._store, request.match_info["id"])
         except LookupError:
             raise web.HTTPNotFound(text="no such incident\n") from None
-        except StoreError as error:
-            return await self._trouble(request, error)
         if request.path.endswith(".svg"):
             picture = svg(milestones(dossier), headline(dossier))
             return web.Response(text=picture, content_type="image/svg+xml", headers=_ALONE)
@@ -193,10 +180,7 @@ class _IncidentPage:
 
     async def act(self, request: web.Request) -> web.Response:
         id_ = request.match_info["id"]
-        try:
-            form = await self._posted(request)
-        except web.HTTPForbidden as error:
-            return await self._unsent(request, error.text or "")
+        form = await self._posted(request)
         try:
             async with asyncio.timeout(_PATIENCE):
                 wanted = await asked(self._console, id_, form)
@@ -211,26 +195,7 @@ class _IncidentPage:
             )
         except ValueError as error:
             raise web.HTTPBadRequest(text=f"{error}\n") from None
-        except (StoreError, TimeoutError) as error:
-            return await self._trouble(request, error, form)
         raise web.HTTPSeeOther(f"/incidents/{_about(answer.request, id_)}?said={form.once}#said")
-
-    async def _unsent(self, request: web.Request, why: str) -> web.Response:
-        """Of somebody whose session has ended, perhaps: what they wrote is theirs still. Raises HTTPForbidden for what
-        is from elsewhere."""
-        fields = await form_of(request)
-        sent = {name: text for name, text in fields.items() if name not in ("form", "note")}
-        note = fields.get("note", "")
-        return await page(
-            request,
-            "unsent.html",
-            status=403,
-            why=why.strip(),
-            path=request.path,
-            back=_back(request),
-            sent=sent,
-            note=note,
-        )
 
     async def _posted(self, request: web.Request) -> Posted:
         form = await posted(request, "responder")
@@ -244,40 +209,10 @@ class _IncidentPage:
         """Of its issuer, whether it still works. Asking twice harms nothing."""
         if self._console.ask is None:
             raise web.HTTPNotFound(text="nobody is asked here\n")
-        try:
-            form = await posted(request, "responder")
-        except web.HTTPForbidden as error:
-            return await self._unsent(request, error.text or "")
-        try:
-            case = await self._case(request)
-            async with asyncio.timeout(_ASKING):
-                await self._console.ask(case.incident, await self._console.redact(form.by.name))
-        except (StoreError, TimeoutError) as error:
-            return await self._trouble(request, error, form)
+        form, case = await posted(request, "responder"), await self._case(request)
+        async with asyncio.timeout(_ASKING):
+            await self._console.ask(case.incident, await self._console.redact(form.by.name))
         raise web.HTTPSeeOther(f"/incidents/{case.incident.id}?asked=1#said")
-
-    async def _trouble(
-        self, request: web.Request, error: StoreError | TimeoutError, form: Posted | None = None
-    ) -> web.Response:
-        """The database cannot be read or written: nothing that somebody wrote is lost."""
-        why = str(error) or self._store.degraded or "it has not answered in time"
-        fields = {name: text for name, text in form.fields.items() if name not in ("form", "note")} if form else {}
-        return await page(
-            request,
-            "trouble.html",
-            status=503,
-            why=why,
-            degraded=self._store.degraded,
-            path=request.path,
-            back=_back(request),
-            sent=fields if form else None,
-            note=form.get("note") if form else "",
-        )
-
-
-def _back(request: web.Request) -> str:
-    """The page that a form was on; else the page itself."""
-    return request.path.removesuffix("/ask") if request.method == "POST" else request.path_qs
 
 
 def _about(asked: InboundRequest, id_: str) -> str:

@@ -14,7 +14,7 @@ from monitor.web.console.context import ConsoleContext
 from monitor.web.console.outcomes import ANSWER, FormAnswers, RefusedError
 from monitor.web.console.pages import page
 from monitor.web.console.paging import PAGE, ListPart, asked_for
-from monitor.web.console.readable import readable, within
+from monitor.web.console.readable import within
 from monitor.web.console.visitor import Posted, posted
 
 __all__ = ["routes"]
@@ -30,10 +30,10 @@ def routes(console: ConsoleContext) -> list[web.RouteDef]:
     shown = _Outbox(console)
     verbs, one = "{verb:retry|discard}", "/outbox/{id:[0-9a-f]{32}}"
     return [
-        web.get("/outbox", readable(shown.show)),
-        web.get(one, readable(shown.one)),
-        web.post(f"{one}/{verbs}", readable(shown.act)),
-        web.post(f"/outbox/{verbs}", readable(shown.act_on_all)),
+        web.get("/outbox", shown.show),
+        web.get(one, shown.one),
+        web.post(f"{one}/{verbs}", shown.act),
+        web.post(f"/outbox/{verbs}", shown.act_on_all),
     ]
 
 

@@ -13,7 +13,7 @@ from monitor.store.drills import DrillRow
 from monitor.store.inventory import Secret
 from monitor.web.console.context import ConsoleContext, DueRotation
 from monitor.web.console.paging import asked_for, part
-from monitor.web.console.readable import readable, within
+from monitor.web.console.readable import within
 from monitor.web.console.tables import Cell, TablePage
 
 __all__ = ["routes"]
@@ -59,10 +59,10 @@ def routes(console: ConsoleContext) -> list[web.RouteDef]:
     """`/inventory`, `/rotation`, `/access` and `/drills`."""
     shown = _Records(console)
     return [
-        web.get("/inventory", readable(shown.inventory)),
-        web.get("/rotation", readable(shown.rotation)),
-        web.get("/access", readable(shown.access)),
-        web.get("/drills", readable(shown.drills)),
+        web.get("/inventory", shown.inventory),
+        web.get("/rotation", shown.rotation),
+        web.get("/access", shown.access),
+        web.get("/drills", shown.drills),
     ]
 
 

@@ -14,7 +14,7 @@ from monitor.store.silences import silencing
 from monitor.web.console.context import ConsoleContext
 from monitor.web.console.pages import page
 from monitor.web.console.paging import asked_for
-from monitor.web.console.readable import readable, within
+from monitor.web.console.readable import within
 
 __all__ = ["routes"]
 
@@ -23,7 +23,7 @@ _LONGEST = 20  # labels
 
 def routes(console: ConsoleContext) -> list[web.RouteDef]:
     """`/routes`."""
-    return [web.get("/routes", readable(_Routes(console).show))]
+    return [web.get("/routes", _Routes(console).show)]
 
 
 class _Routes:

@@ -34,7 +34,6 @@ from monitor.store import Store, StoreError
 from monitor.store.sessions import SignedIn, Way
 from monitor.web.console.live import EVENTS
 from monitor.web.console.origin import address_of, by_a_browser, local_path, page_before, peer_of, secure
-from monitor.web.console.pages import page
 from monitor.web.console.visitor import VISITOR, Visitor, form_of
 
 __all__ = ["SESSION", "SIGN_IN", "OpenSession", "Reception", "patient"]
@@ -129,8 +128,8 @@ class Reception:
         if request.method not in ("GET", "HEAD"):
             # A session that has ended meanwhile: what somebody wrote is theirs still.
             asked = {"next": page_before(request), "ended": "1"}
-            if note := (await form_of(request)).get("note", ""):
-                return await page(request, "ended.html", status=401, back=asked["next"], note=note)
+            if (await form_of(request)).get("note", ""):
+                raise web.HTTPUnauthorized(text="Your session has ended, and nothing was changed.\n")
         return web.Response(status=303, headers={"Location": f"/sign-in?{urlencode(asked)}"})
 
     # Sessions

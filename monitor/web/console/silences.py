@@ -22,7 +22,7 @@ from monitor.web.console.context import ConsoleContext
 from monitor.web.console.outcomes import ANSWER, FormAnswers, RefusedError
 from monitor.web.console.pages import now, page
 from monitor.web.console.paging import asked_for, part
-from monitor.web.console.readable import readable, within
+from monitor.web.console.readable import within
 from monitor.web.console.visitor import Posted, posted
 
 __all__ = ["draft_of", "routes"]
@@ -39,10 +39,10 @@ def routes(console: ConsoleContext) -> list[web.RouteDef]:
     """`/silences`, what a new one would do, and the end of one."""
     shown = _Silences(console)
     return [
-        web.get("/silences", readable(shown.show)),
-        web.post("/silences/preview", readable(shown.preview)),
-        web.post("/silences", readable(shown.add)),
-        web.post("/silences/{id:[0-9a-f]{8}}/end", readable(shown.end)),
+        web.get("/silences", shown.show),
+        web.post("/silences/preview", shown.preview),
+        web.post("/silences", shown.add),
+        web.post("/silences/{id:[0-9a-f]{8}}/end", shown.end),
     ]
 
 

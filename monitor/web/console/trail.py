@@ -11,7 +11,7 @@ from monitor.store.trail import TrailRow, TrailVerdict
 from monitor.web.console.context import ConsoleContext
 from monitor.web.console.outcomes import ANSWER, FormAnswers, RefusedError
 from monitor.web.console.paging import PAGE, ListPart, asked_for
-from monitor.web.console.readable import readable, within
+from monitor.web.console.readable import within
 from monitor.web.console.tables import Cell, TablePage
 from monitor.web.console.visitor import posted, visitor
 
@@ -32,7 +32,7 @@ _PROBLEMS = 10  # that are named
 def routes(console: ConsoleContext) -> list[web.RouteDef]:
     """`/trail` and `/trail/verify`."""
     shown = _TrailPages(console)
-    return [web.get("/trail", readable(shown.show)), web.post("/trail/verify", readable(shown.verify))]
+    return [web.get("/trail", shown.show), web.post("/trail/verify", shown.verify)]
 
 
 class _TrailPages:

@@ -47,15 +47,16 @@
     if (!label) return;
     const button = document.createElement("button");
     button.textContent = label;
-    button.addEventListener("click", action);
+    button.onclick = action;
     live.append(" ", button);
   };
   const read = async (address, sent) => {
-    const answer = await fetch(address, sent);
+    const answer = await fetch(address, { headers: { Accept: "text/html" }, ...sent });
     return [new DOMParser().parseFromString(await answer.text(), "text/html"), answer];
   };
   const rows = () => $$("#rows tbody tr");
   const link = (row) => $("th a", row);
+  const tick = (row) => row && $("input[type=checkbox]", row);
   const current = () => document.activeElement.closest("#rows tbody tr");
   const ticks = () => $$("#rows tbody input[type=checkbox]");
   let news = "", done = "", since = "", last;  // row that had the focus: a button may have it by now
@@ -65,14 +66,14 @@
     const fresh = $("#rows", page);
     if (!answer.ok || !fresh) return location.reload();
     const ticked = new Set(ticks().filter((tick) => tick.checked).map((tick) => tick.name));
-    const was = rows().find((row) => row.dataset.id === last), place = rows().indexOf(was);
+    const mine = () => rows().find((row) => row.dataset.id === last), place = rows().indexOf(mine());
     $("#rows").replaceWith(fresh);
     for (const tick of ticks()) tick.checked = ticked.has(tick.name);
     Object.assign(live.dataset, $("#live", page).dataset);
     $("header time").replaceWith($("header time", page));
     ahead = asOf() - Date.now();
     prepare();
-    const row = rows().find((one) => one.dataset.id === last) ?? rows()[Math.min(place, rows().length - 1)];
+    const row = mine() ?? rows()[Math.min(place, rows().length - 1)];
     if (row) link(row).focus();
     document.title = page.title;
     news = "";
@@ -123,19 +124,19 @@
     const all = $("#tick-all");
     if (!all) return;
     all.closest("label").hidden = false;
-    all.addEventListener("change", () => { for (const tick of ticks()) tick.checked = all.checked; });
+    all.onchange = () => { for (const one of ticks()) one.checked = all.checked; };
   };
   prepare();
   const act = async (verb, row) => {
     const form = $("#bulk"), chosen = ticks().filter((tick) => tick.checked);
-    if (!chosen.length && row) chosen.push($("input[type=checkbox]", row));
+    if (!chosen.length && row) chosen.push(tick(row));
     if (!chosen.length) return;
     for (const tick of chosen) tick.checked = true;
     const body = new URLSearchParams(new FormData(form));
     body.set("verb", verb);
     body.set("scope", "ticked");
     const [page, answer] = await read(form.action, { method: "POST", body });
-    done = $("#outcome", page)?.textContent ?? `It was not done (${answer.status}).`;
+    done = $("#outcome, [role=alert]", page)?.textContent ?? `It was not done (${answer.status}).`;
     for (const tick of chosen) tick.checked = false;
     refresh();
   };
@@ -143,7 +144,7 @@
   // Keys.
   const dialog = $("#keys"), on = $("#keys-on");
   on.checked = stored() !== "off";
-  on.addEventListener("change", () => stored(on.checked ? "on" : "off"));
+  on.onchange = () => stored(on.checked ? "on" : "off");
   if (dialog) $('[data-key="?"]').addEventListener("click", (event) => { event.preventDefault(); dialog.showModal(); });
   const move = (step) => {
     const all = rows(), at = all.indexOf(current());
@@ -153,23 +154,21 @@
   const use = (key) => {
     const target = $(`[data-key="${key}"]`);
     if (!target) return false;
-    const closed = target.closest("details:not([open])");
-    if (closed) closed.open = true;
+    const around = target.closest("details");
+    if (around) around.open = true;
     if (target.matches("input, select")) target.focus();
-    else if (target.matches("details")) {
-      target.open = true;
-      $("input:not([type=hidden]), select, textarea, button", target).focus();
-    } else target.click();
+    else if (target === around) $("input:not([type=hidden]), select, textarea, button", target).focus();
+    else target.click();
     return true;
   };
   const keys = {
     j: () => move(1),
     k: () => move(-1),
-    x: () => { const row = current(); if (row) $("input[type=checkbox]", row)?.click(); },
+    x: () => tick(current())?.click(),
     a: () => { if (!use("a") && $("#bulk")) act("ack", current()); },
     e: () => {
-      const row = current(), tick = row && $("input[type=checkbox]", row);
-      if (tick) tick.checked = true;
+      const mine = tick(current());
+      if (mine) mine.checked = true;
       const verb = $("#bulk [name=verb]");
       if (verb) verb.value = "resolve";
       use("e");

@@ -75,7 +75,7 @@ async def test_without_the_database_it_says_what_still_holds(pages: Pages, monke
     monkeypatch.setattr(pages.store.undelivered, "page", fail)
     text = await pages.get("/outbox", 503)
     assert "state.db: database is locked" in text
-    assert "nothing that was read is lost" in text
+    assert "nothing that was stored is lost" in text
 
 
 ADA = Visitor("ada", "responder", form="f" * 32)
