@@ -282,6 +282,8 @@ class Worker:
         around: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
         rules = self.engine.rules
         for number in sorted(ends, key=lambda number: -rules[number].priority):
+            if not (text.work.explain or rules[number].reads(text.decoders)):
+                continue  # or what it takes would be nobody's
             shape = rules[number].shape
             # Rules that share a trigger share its positions, and mostly the windows around them.
             place = id(ends[number]), shape.back, shape.ahead
@@ -403,7 +405,7 @@ class Worker:
             work.check()
             if not areas or not (decoded := _Decoded(areas)).text:
                 continue
-            inner = Text(decoded.text, work)
+            inner = Text(decoded.text, work, decoders=(name, *text.decoders))
             further = self.hits(decoded.text)
             self._read(inner, further.ends)
             if further.encoded and depth + 1 < MAX_DEPTH:

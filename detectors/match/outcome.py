@@ -117,8 +117,7 @@ def moved(decision: CandidateDecision, start: int, end: int, *decoder: str) -> C
 
 def through(decoder: str, decision: CandidateDecision) -> CandidateDecision:
     """The decision, refused if its rule is not for what `decoder` decodes."""
-    wanted = decision.rule.decode
-    if not decision.accepted or wanted is None or decoder in wanted:
+    if not decision.accepted or decision.rule.reads([decoder]):
         return decision
     reason = f"this rule is not for what {decoder} decodes"
     return replace(decision, accepted=False, stage="decode", reason=reason, match=None)

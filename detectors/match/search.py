@@ -67,12 +67,14 @@ class Text:
     """A text in work, the block or what was decoded of it: decisions with the end of the whole match (where `scan`
     counts it), the spans that show only decoded what they hold, those that were not decoded, and the priority of the
     best rule that has taken a span. `plain`: the rules have come to its end as it stands. `settled`: verdicts of
-    earlier tries."""
+    earlier tries. `decoders`: what made it of the block."""
 
-    __slots__ = ("data", "hiding", "out", "plain", "settled", "skipped", "taken", "work")
+    __slots__ = ("data", "decoders", "hiding", "out", "plain", "settled", "skipped", "taken", "work")
 
-    def __init__(self, data: Buffer, work: BlockCost, settled: Settled | None = None) -> None:
-        self.data, self.work = data, work
+    def __init__(
+        self, data: Buffer, work: BlockCost, settled: Settled | None = None, decoders: tuple[str, ...] = ()
+    ) -> None:
+        self.data, self.work, self.decoders = data, work, decoders
         self.settled: Settled = {} if settled is None else settled
         self.out: list[Placed] = []
         self.hiding: list[tuple[int, int]] = []

@@ -104,6 +104,10 @@ class Rule:
         """Whether a name beside the value says what it is, and no format of its own."""
         return self.score or bool(self.keywords)
 
+    def reads(self, decoders: Sequence[str]) -> bool:
+        """Whether its findings may come through all of these."""
+        return self.decode is None or all(name in self.decode for name in decoders)
+
     def leaving(self, identifiers: tuple[str, ...]) -> Rule:
         """The same with these, and what was worked out of its pattern."""
         other = copy(self)

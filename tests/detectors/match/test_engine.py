@@ -284,6 +284,13 @@ def test_a_refused_decoder_is_explained() -> None:
     assert [(d.rule.id, d.stage, d.decode) for d in refused] == [("r", "decode", ("base64",))]
 
 
+def test_a_rule_that_is_not_for_a_decoder_takes_no_span_from_one_that_is() -> None:
+    pattern = r"\b(?P<secret>tok_[a-z0-9]{12})\b"
+    subject = worker(rule(pattern, id="first", priority=200, decode=()), rule(pattern, id="second"))
+    data = base64.b64encode(b"token tok_4f1l7q9z2x8c in here")
+    assert [match.rule.id for match in subject.scan(data)] == ["second"]
+
+
 def test_percent_encoded_credentials_are_decoded() -> None:
     password = expand("{alnum:4}-{alnum:4}/{alnum:3}+{alnum:2}")
     uri = f"postgres://app:{quote(password, safe='')}@db.acme.io:5432/app"
