@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from typing import Literal
 
-__all__ = ["PREFIX", "fresh", "stored"]
+__all__ = ["PREFIX", "Scope", "fresh", "stored"]
+
+Scope = Literal["read", "act"]  # nothing is changed by it; or what its role may
 
 PREFIX = "exm_"  # tells them from http.token
 _LENGTH = len(PREFIX) + 43  # characters; of 256 bits, urlsafe

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from monitor.accounts.people import ROLES, Role, user_name
-from monitor.cli.common import ConfigOption, command_app, fail, fail_if, person, read_config, with_store
+from monitor.accounts.tokens import Scope
+from monitor.cli.common import ConfigOption, command_app, fail, fail_if, lasting, person, read_config, with_store
 from monitor.cli.kit import FormatOption, emit_list, spoken
-from monitor.common.duration import parse_duration
 from monitor.common.wording import stamp
-from monitor.store.tokens import Scope
 
 if TYPE_CHECKING:
     from monitor.store.tokens import ApiToken
@@ -64,10 +63,7 @@ def add(
 
     settings = read_config(config, store_only="act")
     token = _name(name)
-    try:
-        seconds = parse_duration(lasts)
-    except ValueError as error:
-        fail(f"--for {error}", 2)
+    seconds = lasting("--for", lasts)
     fail_if(not 0 < seconds <= _LONGEST, "--for must be longer than nothing and 366d at most", 2)
     fail_if(scope == "act" and role == ROLES[0], "a viewer changes nothing: --scope act takes --role responder", 2)
     value = fresh()

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from monitor.accounts.people import Role
+from monitor.accounts.tokens import Scope
 from monitor.store.rows import clean
 from monitor.store.schema import tokens
 from monitor.store.transaction import StoreRepository, Transaction, durably, read_only, writes
 from monitor.store.users import UserError, noted
 
-__all__ = ["ApiToken", "ApiTokens", "Scope"]
-
-Scope = Literal["read", "act"]
+__all__ = ["ApiToken", "ApiTokens"]
 
 _MINUTE = 60.0
 

@@ -14,15 +14,21 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from detectors.fingerprint import fingerprint
+from monitor.common.notification import IncidentView
 from monitor.config.config import parse
+from monitor.domain.incidents import Incident
 from monitor.domain.model import Finding
 from monitor.snapshot import Snapshot
 from monitor.sources.standing import SourceStanding
 from monitor.status import document
-from monitor.store import Store
+from monitor.store import Joined, Store
+from monitor.store.cases import IncidentCase
+from monitor.web.console import pages
+from monitor.web.console.case import fields
 from monitor.web.console.context import DueRotation
 from monitor.web.console.live import LiveUpdates
 from monitor.web.console.visitor import VISITOR, Visitor
+from tests.fakes.notifications import NOW
 
 KEY = b"k" * 32
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -31,6 +37,15 @@ POLICY = (
     "base-uri 'none'; frame-ancestors 'none'"
 )
 SPILLED = "what nobody may see"
+
+
+def page_about(shown: IncidentView) -> str:
+    """As who may only read it sees it, without a store."""
+    seen = (shown.first_seen.timestamp(), shown.last_seen.timestamp(), shown.occurrences)
+    facts = (shown.fingerprint, shown.rule, shown.name, shown.severity, "high", shown.state, shown.masked)
+    case = IncidentCase(Incident(shown.id, *facts, *seen), Joined(), (), 0, None, None, (), 0)  # type: ignore[arg-type]
+    what = fields(case, shown, None, Visitor(), NOW)
+    return pages.render("incident.html", NOW, said=None, asked=None, can_ask=False, degraded=None, **what)
 
 
 def finding(number: int, **changes: object) -> Finding:

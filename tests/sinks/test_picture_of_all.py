@@ -12,13 +12,13 @@ import pytest
 
 from monitor.common.notification import IncidentView, Notification
 from monitor.common.payload import record
-from monitor.web.console import pages
 from sinks.alertmanager import alerts
 from sinks.chat import FORMATS
 from sinks.email import compose
 from sinks.pagerduty.sink import event
 from sinks.picture import render
 from sinks.slack.blocks import message
+from tests.fakes.console import page_about
 from tests.fakes.notifications import NOW, RUN, incident, notification
 
 TAKEN = incident(
@@ -41,10 +41,6 @@ def _chat(name: str) -> Callable[[Notification], str]:
     return lambda told: re.sub(r"[\u200b\\]", "", _data(FORMATS[name](told)))
 
 
-def _page(shown: IncidentView) -> str:
-    return pages.render("incident.html", NOW, incident=shown, run=None, history=[])
-
-
 SHOWN: Mapping[str, Callable[[Notification], str]] = {
     "slack": lambda told: re.sub(
         r"<!date\^[^|>]*\|([^>]*)>", r"\1", _data(message(told))
@@ -55,7 +51,7 @@ SHOWN: Mapping[str, Callable[[Notification], str]] = {
     "teams": _chat("teams"),
     "terminal": lambda told: "\n".join(line.plain for line in render(told, width=300)),
     "alertmanager": lambda told: _data(alerts(told, NOW, timedelta(hours=1))),
-    "page": lambda told: html.unescape(re.sub(r"<[^>]+>", " ", _page(told.incidents[0]))),
+    "page": lambda told: html.unescape(re.sub(r"<[^>]+>", " ", page_about(told.incidents[0]))),
 }
 
 

@@ -7,27 +7,15 @@ from datetime import timedelta
 
 from monitor import runbook
 from monitor.common.notification import IncidentView
-from monitor.domain.incidents import Incident
-from monitor.store import Joined
-from monitor.store.cases import IncidentCase
 from monitor.web.console import pages
-from monitor.web.console.case import fields
 from monitor.web.console.incidents import IncidentPage
 from monitor.web.console.query import CHOICES, TEXTS, ListQuery
-from monitor.web.console.visitor import Visitor
+from tests.fakes.console import page_about
 from tests.fakes.notifications import NOW, RUN, incident
 
 
 def text_of(page: str) -> str:
     return html.unescape(re.sub(r"<[^>]+>", " ", page))
-
-
-def page_about(shown: IncidentView) -> str:
-    seen = (shown.first_seen.timestamp(), shown.last_seen.timestamp(), shown.occurrences)
-    facts = (shown.fingerprint, shown.rule, shown.name, shown.severity, "high", shown.state, shown.masked)
-    case = IncidentCase(Incident(shown.id, *facts, *seen), Joined(), (), 0, None, None, (), 0)  # type: ignore[arg-type]
-    what = fields(case, shown, None, Visitor(), NOW)
-    return pages.render("incident.html", NOW, said=None, asked=None, can_ask=False, degraded=None, **what)
 
 
 def test_the_page_answers_what_an_alert_does() -> None:
