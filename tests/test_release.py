@@ -347,7 +347,10 @@ def test_nothing_that_runs_says_the_version_but_one_place_and_pages_say_the_same
 def test_the_changelog_begins_with_this_version_and_says_how_to_upgrade_to_it() -> None:
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     first = text.split("\n## ")[1]
-    assert re.match(rf"{re.escape(__version__)} - (unreleased|\d{{4}}-\d\d-\d\d)\n", first)
+    dated = re.match(rf"{re.escape(__version__)} - (unreleased|\d{{4}}-\d\d-\d\d)\n", first)
+    assert dated
+    supported = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    assert ("unreleased" in supported) == (dated[1] == "unreleased")
     headings = re.findall(r"(?m)^### (.*)$", first)
     assert {"Upgrading", "What may change"} <= {*headings}
 
