@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, select
 from monitor.store.chain import broken, same
 from monitor.store.heads import TOTAL, Head
 from monitor.store.reseal import each
-from monitor.store.schema import ACCOUNTS, ASIDE, actions, incidents, totals
+from monitor.store.schema import ASIDE, CHAINS, actions, incidents, totals
 from monitor.store.sealing import SealedIncident, Total, part, seal_of
 
 __all__ = ["TrailVerdict", "examine"]
@@ -49,7 +49,7 @@ def examine(connection: Connection, secret: bytes, known: Sequence[Head] | None)
     ends: dict[str, Row[Any]] = {}
     seen = entries = combined = 0
     for chunk in each(connection, secret):
-        seen += sum(stands.exists for id_, stands, _ in chunk if id_ != ACCOUNTS)
+        seen += sum(stands.exists for id_, stands, _ in chunk if id_ not in CHAINS)
         for id_, stands, history in chunk:
             entries += len(history)
             if (end := stands.end) is not None:

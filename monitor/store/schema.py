@@ -36,6 +36,8 @@ __all__ = [
     "ACCOUNTS",
     "ACTION_STATES",
     "ASIDE",
+    "CHAINS",
+    "MONITOR",
     "actions",
     "alerts",
     "asks",
@@ -79,7 +81,9 @@ __all__ = [
     "wrappings",
 ]
 
-ACCOUNTS = "accounts"  # in place of an incident: the chain of what was changed about users
+# In place of an incident: the chains of what was changed about users, and about the monitor itself.
+ACCOUNTS, MONITOR = "accounts", "monitor"
+CHAINS = (ACCOUNTS, MONITOR)
 ACTION_STATES = ("planned", "approved", "running", "accepted", "completed", "failed", "unknown")
 
 metadata = MetaData()

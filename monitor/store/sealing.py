@@ -24,7 +24,7 @@ from monitor.common.grouping import grouped
 from monitor.store.chain import same, start
 from monitor.store.heads import TOTAL, Head
 from monitor.store.rows import any_of, chunks, upsert
-from monitor.store.schema import ACCOUNTS, actions, incidents, merges, totals, trails
+from monitor.store.schema import CHAINS, actions, incidents, merges, totals, trails
 from monitor.store.transaction import LoadedIncident, Transaction
 
 __all__ = ["SealedIncident", "Total", "begin", "outdated", "part", "put", "read", "seal_of", "settle", "touch"]
@@ -177,8 +177,8 @@ def read(connection: Connection, secret: bytes, ids: Sequence[str]) -> dict[str,
         )
     )
     acts = {id_: _mac(key, "actions", rows) for id_, rows in planned.items()}
-    # What was changed about users has a chain, and is no incident.
-    present = states.keys() | (ends.keys() & {ACCOUNTS})
+    # What was changed about users and the monitor has chains, and is no incident.
+    present = states.keys() | (ends.keys() & {*CHAINS})
     return {id_: SealedIncident(id_ in present, ends.get(id_), states.get(id_, ""), acts.get(id_, "")) for id_ in ids}
 
 

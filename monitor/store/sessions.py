@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from monitor.accounts.people import Role
 from monitor.store.rows import clean
 from monitor.store.schema import sessions, users
+from monitor.store.trail import noted
 from monitor.store.transaction import StoreRepository, Transaction, durably, read_only, writes
-from monitor.store.users import noted
 
 __all__ = ["Sessions", "SignedIn", "Way"]
 

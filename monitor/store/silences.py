@@ -13,11 +13,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
+from monitor.common.wording import moment
 from monitor.routing.match import Matcher
 from monitor.routing.routes import Policy, Silence
 from monitor.store.rows import any_of, chunks, clean, incident_by_id, rows_among
-from monitor.store.schema import audit, groups, incidents, members, runs, silence_rules, silences
-from monitor.store.trail import append, entry
+from monitor.store.schema import MONITOR, audit, groups, incidents, members, runs, silence_rules, silences
+from monitor.store.trail import append, entry, noted
 from monitor.store.transaction import StoreRepository, Transaction, durably, read_only
 
 __all__ = [
@@ -95,6 +96,7 @@ class Silences(StoreRepository):
         rule = SilenceRule(id_, parsed, begin, end, clean(actor), clean(reason))
         row = {"id": rule.id, "matchers": json.dumps(parsed), "starts": begin, "ends": end}
         tx.connection.execute(insert(silence_rules).values(**row, by=rule.by, reason=rule.reason))
+        noted(tx, "silenced", f"{', '.join(parsed)}, until {moment(end)}: {reason}", actor=actor, chain=MONITOR)
         _changed(tx)
         return rule
 
@@ -109,6 +111,7 @@ class Silences(StoreRepository):
         ended = replace(fitting[0], ends=tx.now, ended_by=clean(actor), ended_why=clean(note))
         changed = {"ends": ended.ends, "ended_by": ended.ended_by, "ended_why": ended.ended_why}
         tx.connection.execute(update(silence_rules).where(silence_rules.c.id == ended.id).values(changed))
+        noted(tx, "unsilenced", f"{', '.join(ended.matchers)}{note and f': {note}'}", actor=actor, chain=MONITOR)
         _changed(tx)
         return ended
 

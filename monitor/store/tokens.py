@@ -12,8 +12,9 @@ from monitor.accounts.people import Role
 from monitor.accounts.tokens import Scope
 from monitor.store.rows import clean
 from monitor.store.schema import tokens
+from monitor.store.trail import noted
 from monitor.store.transaction import StoreRepository, Transaction, durably, read_only, writes
-from monitor.store.users import UserError, noted
+from monitor.store.users import UserError
 
 __all__ = ["ApiToken", "ApiTokens"]
 

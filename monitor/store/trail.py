@@ -19,13 +19,14 @@ from monitor.store.proof import TrailVerdict, examine
 from monitor.store.records import AuditEntry
 from monitor.store.reseal import accept, ends
 from monitor.store.rows import any_of, apply_all, clean, narrowed, rows_among, upsert
-from monitor.store.schema import ACCOUNTS, audit, trails
+from monitor.store.schema import ACCOUNTS, MONITOR, audit, trails
 from monitor.store.sealing import touch
-from monitor.store.transaction import StoreRepository, Transaction, read_only
+from monitor.store.transaction import StoreRepository, Transaction, durably, read_only
 
-__all__ = ["Trail", "TrailRow", "TrailVerdict", "append", "entries_of", "entry", "forget", "newest_entries"]
+__all__ = ["Trail", "TrailRow", "TrailVerdict", "append", "entries_of", "entry", "forget", "newest_entries", "noted"]
 
 _ENDS = select(trails.c.incident, trails.c.entries, trails.c.mac).where(any_of(trails.c.incident))
+_ABOUT = {ACCOUNTS: "users", MONITOR: "the monitor"}
 _WRITE = insert(audit)
 # The seal follows when all of the transaction has happened.
 _END = upsert(trails, ("incident", "entries", "mac", "seal"), on=("incident",), changing=("entries", "mac"))
@@ -33,11 +34,11 @@ _CUT = update(trails).where(trails.c.incident == bindparam("_incident")).values(
 
 
 class TrailRow(NamedTuple):
-    """`seq`: its place among all; `about_incident` False: it is about a user."""
+    """`seq`: its place among all; `about`: a word for it, where it is about no incident."""
 
     seq: int
     entry: AuditEntry
-    about_incident: bool
+    about: str
 
 
 class Trail(StoreRepository):
@@ -66,7 +67,14 @@ class Trail(StoreRepository):
         )
         total = connection.execute(select(func.count()).select_from(query.subquery())).scalar_one()
         listed = narrowed(query, audit.c.seq < int(after) if after else None).order_by(audit.c.seq.desc()).limit(limit)
-        return total, [TrailRow(row.seq, _entry(row), row.incident != ACCOUNTS) for row in connection.execute(listed)]
+        return total, [
+            TrailRow(row.seq, _entry(row), _ABOUT.get(row.incident, "")) for row in connection.execute(listed)
+        ]
+
+    @durably
+    def note(self, tx: Transaction, action: str, note: str, *, actor: str) -> None:
+        """What was done about the monitor itself."""
+        noted(tx, action, note, actor=actor, chain=MONITOR)
 
     async def verify(self) -> TrailVerdict:
         """Read all of it and say whether anything was edited, removed, added, moved or put back."""
@@ -135,6 +143,23 @@ def append(tx: Transaction, rows: Sequence[dict[str, Any]]) -> None:
     tell(tx, rows)
     changed = [{"incident": id_, "entries": count, "mac": mac, "seal": ""} for id_, (count, mac) in ends.items()]
     tx.connection.execute(_END, changed)
+
+
+def noted(tx: Transaction, action: str, note: str, *, actor: str, chain: str = ACCOUNTS) -> None:
+    """In a chain that is about no incident."""
+    row: dict[str, Any] = {
+        "at": tx.now,
+        "actor": clean(actor),
+        "incident": chain,
+        "action": action,
+        "was": None,
+        "state": "",
+        "resolution": None,
+        "severity": "info",
+        "note": clean(note),
+        "step": None,
+    }
+    append(tx, [row])
 
 
 def forget(tx: Transaction, ids: Sequence[str]) -> None:

@@ -13,8 +13,8 @@ from monitor.store.allowance import AT_ONCE
 from monitor.store.outbox_rows import outbox_entry
 from monitor.store.records import OutboxEntry
 from monitor.store.rows import any_of, chunks, load_incidents
-from monitor.store.schema import outbox, unsent
-from monitor.store.trail import append, entry
+from monitor.store.schema import MONITOR, outbox, unsent
+from monitor.store.trail import append, entry, noted
 from monitor.store.transaction import StoreRepository, Transaction, durably, read_only
 
 __all__ = ["SinkBacklog", "Undelivered", "UndeliveredPage", "UndeliveredState"]
@@ -114,7 +114,12 @@ def _changed(tx: Transaction, change: Update | Delete, ids: Collection[str]) -> 
 
 
 def _enter(tx: Transaction, rows: Sequence[Row[Any]], action: str, actor: str, note: str) -> None:
-    """Into the history of each incident, once, to which sinks it was to go."""
+    """Into the history of each incident, once, to which sinks it was to go; into that of the monitor what is about
+    none."""
+    for row in rows:
+        if not json.loads(row.incidents):
+            said = f"to {row.sink}: {row.title or row.reason}{note and f': {note}'}"
+            noted(tx, action, said, actor=actor, chain=MONITOR)
     sinks: dict[str, dict[str, None]] = {}
     for row in rows:
         for id_ in json.loads(row.incidents):

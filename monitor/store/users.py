@@ -12,10 +12,10 @@ from monitor.accounts.people import Role
 from monitor.store.records import AuditEntry
 from monitor.store.rows import clean
 from monitor.store.schema import ACCOUNTS, sessions, users
-from monitor.store.trail import append, entries_of
+from monitor.store.trail import entries_of, noted
 from monitor.store.transaction import StoreRepository, Transaction, durably, read_only, writes
 
-__all__ = ["User", "UserError", "Users", "noted", "user_named"]
+__all__ = ["User", "UserError", "Users", "user_named"]
 
 
 class UserError(Exception):
@@ -113,23 +113,6 @@ def user_named(connection: Connection, name: str) -> User:
     if row is None:
         raise LookupError(f"there is no user {name!r}; `monitor users list` shows them")
     return _user(row)
-
-
-def noted(tx: Transaction, action: str, note: str, *, actor: str) -> None:
-    """In the chain of what was changed about users."""
-    row: dict[str, Any] = {
-        "at": tx.now,
-        "actor": clean(actor),
-        "incident": ACCOUNTS,
-        "action": action,
-        "was": None,
-        "state": "",
-        "resolution": None,
-        "severity": "info",
-        "note": clean(note),
-        "step": None,
-    }
-    append(tx, [row])
 
 
 def _change(tx: Transaction, name: str, **values: Any) -> None:

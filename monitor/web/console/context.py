@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from monitor.domain.incidents import Incident
@@ -43,7 +43,8 @@ class DueRotation:
 class ConsoleContext:
     """`links`: within the pages. `redact`: what somebody wrote, masked and cut, before anything is done with it.
     `status`: how the monitor is (monitor.status); `live`: what pages that are open are told. `try_sink`: sends a test
-    to a sink, by somebody; returns what it is called there, if anything. Raises LookupError and RemoteError.
+    to a sink, by somebody; returns what it is called there, if anything. Raises LookupError and RemoteError. `tried`:
+    when each was (monotonic), and by whom.
     `reception`: knows who is signed in; None: nobody can.
 
     `offers`: the actions for an incident, and how many have to approve each; `preview`: of one of them, by its name;
@@ -65,4 +66,5 @@ class ConsoleContext:
     ask: Callable[[Incident, str], Awaitable[str]] | None = None
     people: Callable[[], Awaitable[Sequence[str]]] | None = None
     work: Callable[[], object] = lambda: None
+    tried: dict[str, tuple[float, str]] = field(default_factory=dict)
     rotations: Callable[[], Awaitable[Sequence[DueRotation]]] | None = None  # the first first

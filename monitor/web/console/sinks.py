@@ -21,8 +21,7 @@ from monitor.web.console.paging import asked_for, part
 from monitor.web.console.readable import within
 from monitor.web.console.visitor import posted
 
-__all__ = ["routes"]
-
+__all__ = ["routes", "tried"]
 
 log = structlog.get_logger(__name__)
 
@@ -56,9 +55,8 @@ class _Sink:
 
 class _Sinks:
     def __init__(self, console: ConsoleContext) -> None:
-        self._status, self._store, self._try = console.status, console.store, console.try_sink
+        self._console, self._status, self._store = console, console.status, console.store
         self._answers = FormAnswers()
-        self._tried: dict[str, tuple[float, str]] = {}  # when (monotonic), and by whom
 
     async def show(self, request: web.Request) -> web.Response:
         after, status = asked_for(request, "after", ANSWER)["after"], await self._status()
@@ -87,17 +85,28 @@ class _Sinks:
     async def test(self, request: web.Request) -> web.Response:
         """To people it is a message like others: whoever answers at night may want to know that they get it."""
         form, name = await posted(request, "responder"), request.match_info["name"]
-        raise await self._answers.once(form, lambda: self._test(name, form.by.name), "/sinks")
+        raise await self._answers.once(form, lambda: tried(self._console, name, form.by.name), "/sinks")
 
-    async def _test(self, name: str, by: str) -> str:
-        at, who = self._tried.get(name, (float("-inf"), ""))
-        if (passed := time.monotonic() - at) < _REST:
-            raise RefusedError(f"{name} was tried {passed:.0f} s ago by {who}: wait a moment")
-        self._tried[name] = (time.monotonic(), by)
-        try:
-            ticket = await self._try(name, by)
-        except (LookupError, RemoteError) as error:
-            log.warning("a sink was tried and takes nothing", sink=name, actor=by, reason=str(error))
-            raise RefusedError(f"{name} did not take it: {error}") from None
-        log.info("a sink was tried", sink=name, actor=by)
-        return f"{name} took the test{f', as {ticket}' if ticket else ''}"
+
+async def tried(console: ConsoleContext, name: str, by: str) -> str:
+    """Send a test to a sink; returns what came of it, which the trail has as well. Raises RefusedError."""
+    at, who = console.tried.get(name, (float("-inf"), ""))
+    if (passed := time.monotonic() - at) < _REST:
+        raise RefusedError(f"{name} was tried {passed:.0f} s ago by {who}: wait a moment")
+    console.tried[name] = (time.monotonic(), by)
+    wrong = ""
+    try:
+        ticket = await console.try_sink(name, by)
+        told = f"{name} took the test{f', as {ticket}' if ticket else ''}"
+    except LookupError as error:
+        raise RefusedError(f"{name} did not take it: {error}") from None
+    except RemoteError as error:
+        told = wrong = f"{name} did not take it: {error}"
+    log.info("a sink was tried", sink=name, actor=by, outcome=told)
+    try:  # alerts leave without the database, and so do tests
+        await within(console.store.trail.note("sink_tried", await console.redact(told), actor=by))
+    except StoreError:
+        told += "; the database does not answer, so the trail does not say so"
+    if wrong:
+        raise RefusedError(told)
+    return told

@@ -85,7 +85,7 @@ def _cells(row: TrailRow) -> Sequence[Cell]:
         Cell(entry.action.replace("_", " ") + (f" {entry.step}" if entry.step else "")),
         Cell(at=entry.at),
         Cell(entry.actor),
-        Cell(entry.incident, href=f"/incidents/{entry.incident}") if row.about_incident else Cell("users"),
+        Cell(entry.incident, href=f"/incidents/{entry.incident}") if not row.about else Cell(row.about),
         Cell(entry.note),
     )
 

@@ -4,10 +4,14 @@ import html
 import re
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
+from monitor.common.http import RemoteError
+from monitor.config.config import parse
 from monitor.web.console.visitor import Visitor
-from tests.fakes.console import Pages, finding
+from tests.fakes.console import SPILLED, Pages, finding
 from tests.monitor.web.console.test_overview import words_of
+from tests.monitor.web.console.test_sinks import CONFIG
 from tests.monitor.web.console.test_sources import EVIL
 
 ADA = Visitor("ada", "responder", form="f" * 32)
@@ -54,3 +58,32 @@ async def test_whether_it_is_whole_is_asked_by_who_may(pages: Pages) -> None:
     text = words_of(await pages.post("/trail/verify"))
     assert "NOT whole." in text
     assert "`monitor incidents verify` lists all" in text
+
+
+async def test_what_is_done_about_the_monitor_is_in_it_under_its_name_and_sealed(pages: Pages) -> None:
+    pages.config = parse(CONFIG, Path("config.toml"))
+    pages.store.policy = pages.config.policy
+    await pages.store.commit([finding(1)])
+    (notice,) = await pages.store.outbox.list(sink="pager")
+    await pages.store.outbox.give_up(notice.id, "404", None)
+    with closing(sqlite3.connect(pages.store.name)) as database, database:
+        database.execute("UPDATE outbox SET incidents = '[]', title = 'Too many alerts'")
+    pages.who = ADA
+    await pages.post(f"/outbox/{notice.id}/retry", note=f"mended, {SPILLED}")
+    await pages.post("/sinks/chat/test")
+    pages.refusal = RemoteError(f"HTTP 401: {SPILLED}", retry=False)
+    await pages.post("/sinks/pager/test")
+    rule = await pages.store.silences.add(["rule=jwt"], 60.0, actor="ada", reason="a test")
+    await pages.store.silences.end(rule.id, actor="ada", note="over")
+    page = words_of(await pages.get("/trail?actor=ada"))
+    for said in (
+        *("alert retried", "to pager: Too many alerts: mended, [masked]"),
+        *("sink tried", "chat took the test, as ticket 7", "pager did not take it: HTTP 401: [masked]"),
+        *("silenced", "a test", "unsilenced", ": over", "the monitor"),
+    ):
+        assert said in page, said
+    assert (await pages.store.trail.verify()).problems == ()
+    assert "entries of 1 incidents: whole" in words_of(await pages.post("/trail/verify"))
+    with closing(sqlite3.connect(pages.store.name)) as database, database:
+        database.execute("DELETE FROM audit WHERE action = 'sink_tried' AND note LIKE 'chat%'")
+    assert [about for about, _ in (await pages.store.trail.verify()).problems] == ["monitor"]
