@@ -149,6 +149,16 @@ class Incidents(StoreRepository):
         return _activity(connection, known)
 
     @read_only
+    def fresh(
+        self, connection: Connection, revision: int, *, most: int = 1000, **filters: Unpack[Filter]
+    ) -> int | None:
+        """How many there are with these filters of those that were opened since that revision of the trail. None: more
+        than `most` were opened, and looking at them all would take too long."""
+        since = select(audit.c.incident).where(audit.c.seq > revision, audit.c.action.in_(_OPENED)).limit(most + 1)
+        opened = set(connection.execute(since).scalars())
+        return _count(connection, filters, opened) if len(opened) <= most else None
+
+    @read_only
     def unresolved(self, connection: Connection) -> Mapping[Severity, int]:
         """How many of each severity are not resolved; of none there is no number."""
         state, severity = incidents.c.state, incidents.c.severity
@@ -321,8 +331,8 @@ def _loaded(connection: Connection, query: Select[Any], *, locations: bool) -> l
     return [incident_from(row, places.get(row.id, ())) for row in rows]
 
 
-def _count(connection: Connection, filters: Filter) -> int:
-    query = select(func.count()).select_from(_filtered(connection, filters).subquery())
+def _count(connection: Connection, filters: Filter, among: Collection[str] | None = None) -> int:
+    query = select(func.count()).select_from(_filtered(connection, filters, among).subquery())
     return connection.execute(query).scalar_one()
 
 
@@ -334,9 +344,15 @@ def _activity(connection: Connection, known: Activity) -> Activity:
     return Activity(revision, known.opened + connection.execute(opened).scalar_one())
 
 
-def _filtered(connection: Connection, filters: Filter) -> Select[Any]:
+def _filtered(connection: Connection, filters: Filter, among: Collection[str] | None = None) -> Select[Any]:
+    """`among`: of these few alone."""
     columns = incidents.c
-    query = select(incidents)
+
+    def seen(where: ColumnElement[bool]) -> ColumnElement[bool]:
+        few = None if among is None else findings.c.incident.in_(among)
+        return columns.id.in_(narrowed(select(findings.c.incident).where(where), few))
+
+    query = narrowed(select(incidents), None if among is None else columns.id.in_(among))
     for column, wanted in (
         (columns.state, filters.get("states")),
         (columns.severity, filters.get("severities")),
@@ -359,26 +375,22 @@ def _filtered(connection: Connection, filters: Filter) -> Select[Any]:
         None if first_before is None else columns.first_seen < first_before,
         None if drill is None else planted if drill else ~planted,
         *(columns[name] == said for name in ("owner", "validity") if (said := filters.get(name)) is not None),
-        *(
-            columns.id.in_(select(findings.c.incident).where(column == said))
-            for name, column in places
-            if (said := filters.get(name)) is not None
-        ),
+        *(seen(column == said) for name, column in places if (said := filters.get(name)) is not None),
     )
     if repository := filters.get("repository"):
         begin = clean(f"{repository}:")  # exactly: LIKE takes `Code` for `code`
-        seen = (findings.c.source == "git") & (func.substr(findings.c.generation, 1, len(begin)) == begin)
-        query = query.where(columns.id.in_(select(findings.c.incident).where(seen)))
+        query = query.where(
+            seen((findings.c.source == "git") & (func.substr(findings.c.generation, 1, len(begin)) == begin))
+        )
     if search := filters.get("search"):
         # SQLite's LIKE disregards case by itself; with lower() around both it takes twice as long.
         within = ColumnElement.contains if connection.dialect.name == "sqlite" else ColumnElement.icontains
-        somewhere = select(findings.c.incident).where(within(findings.c.path, search, autoescape=True))
         query = query.where(
             within(columns.name, search, autoescape=True)
             | within(columns.rule, search, autoescape=True)
             | within(columns.masked, search, autoescape=True)
             | columns.id.startswith(search, autoescape=True)
             | columns.fingerprint.startswith(search, autoescape=True)
-            | columns.id.in_(somewhere)
+            | seen(within(findings.c.path, search, autoescape=True))
         )
     return query

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -22,6 +22,7 @@ from monitor.web.console.bulk import OFFERED
 from monitor.web.console.context import ConsoleContext
 from monitor.web.console.pages import now, page
 from monitor.web.console.query import CHOICES, TEXTS, ListQuery
+from monitor.web.console.readable import within
 
 __all__ = ["IncidentPage", "incident_page", "routes"]
 
@@ -55,6 +56,7 @@ def routes(console: ConsoleContext) -> list[web.RouteDef]:
     return [
         web.get("/", listed.show),
         web.get("/incidents", listed.show),
+        web.get("/incidents/new", listed.fresh),
         web.get("/incidents.csv", listed.as_csv),
         web.get("/incidents.jsonl", listed.as_json),
     ]
@@ -87,6 +89,18 @@ class _Incidents:
             request, "incidents.html", page=part, query=part.query, choices=CHOICES, texts=TEXTS, **OFFERED
         )
 
+    async def fresh(self, request: web.Request) -> web.Response:
+        """How many a list that was loaded at a revision of the trail (`seen`) would have more; empty: very many."""
+        from detectors.rules.gone import names
+
+        said = dict(request.query)
+        revision = said.pop("seen", "")
+        if not (revision.isascii() and revision.isdigit() and len(revision) < 19):
+            raise web.HTTPBadRequest(text="seen: has to be the revision that the list says\n")
+        filters = _parsed(said).filters(now().timestamp(), names)
+        count = await within(self._console.store.incidents.fresh(int(revision), **filters))
+        return web.Response(text="" if count is None else str(count))
+
     async def _all(self, query: ListQuery) -> AsyncIterator[IncidentView]:
         while True:
             part = await incident_page(self._console, query, _EXPORTED)
@@ -115,8 +129,12 @@ class _Incidents:
 
 
 def _asked(request: web.Request) -> ListQuery:
+    return _parsed(request.query)
+
+
+def _parsed(said: Mapping[str, str]) -> ListQuery:
     try:
-        return ListQuery.parse(request.query)
+        return ListQuery.parse(said)
     except ValueError as error:
         raise web.HTTPBadRequest(text=f"{error}\n") from None
 

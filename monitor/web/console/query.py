@@ -112,6 +112,11 @@ class ListQuery:
             if name != "sort"
         ]
 
+    @property
+    def narrows(self) -> bool:
+        """Whether it is of less than all that are unresolved."""
+        return any(name != "sort" and (name, text) != ("state", "all") for name, text in self.said.items())
+
     def behind(self, after: str) -> ListQuery:
         return replace(self, after=after)
 

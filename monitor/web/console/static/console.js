@@ -80,8 +80,10 @@
     show();
   };
   let source, begun, heard = Date.now();
-  const tell = (counts) => {
-    const { revision, opened } = live.dataset, fresh = counts.opened - opened;
+  const tell = async (counts) => {
+    const { revision, opened, fits } = live.dataset;
+    let fresh = counts.opened - opened;
+    if (fresh > 0 && fits) fresh = +await fetch(fits).then((answer) => answer.text(), String) || 0;
     news = fresh > 0 ? `${fresh.toLocaleString()} new since you looked` : counts.revision == revision ? "" : "Changed since you looked";
     const { critical, high } = counts.unresolved;
     const all = Object.values(counts.unresolved).reduce((sum, count) => sum + count, 0);
@@ -98,7 +100,7 @@
     begun = Date.now();
     source = new EventSource(live.dataset.events);
     source.addEventListener("beat", word);
-    source.addEventListener("message", (event) => { tell(JSON.parse(event.data)); word(); show(); });
+    source.addEventListener("message", async (event) => { word(); await tell(JSON.parse(event.data)); show(); });
   };
   const watch = () => {
     if (document.hidden) return;

@@ -76,3 +76,25 @@ async def test_exports_hold_all_that_match(pages: Pages) -> None:
     assert {row["name"] for row in rows} == {"a token", f"'{risky}"}
     assert {line["masked"] for line in lines} == {"ghp_a1…"}
     assert len((await pages.get("/incidents.csv?q=HYPER", plain=True)).splitlines()) == 2
+
+
+async def test_how_many_are_new_is_counted_by_what_the_list_asks_for(pages: Pages) -> None:
+    await pages.store.commit([finding(1)])
+    assert "data-fits" not in await pages.get("/incidents?state=all&sort=recent"), "all that are new are of it"
+    asked = "severity=critical&q=/srv/a%26b&source=app&works="
+    shown = html.unescape(await pages.get(f"/incidents?{asked}"))
+    (address,) = re.findall(r'data-fits="([^"]+)"', shown)
+    assert await pages.get(address, plain=True) == "0"
+    await pages.store.commit(
+        [
+            *(finding(n, path="/srv/a&b/x.log") for n in range(2, 5)),
+            finding(5, severity="low", path="/srv/a&b/x.log"),
+            finding(6),
+            finding(7, path="/srv/a&b/x.log", source="other"),
+        ]
+    )
+    assert await pages.get(address, plain=True) == "3"
+    await pages.store.commit([finding(n, path="/elsewhere") for n in range(100, 1200)])
+    assert await pages.get(address, plain=True) == "", "so many are not looked at for one page"
+    for wrong in ("/incidents/new", "/incidents/new?seen=x", "/incidents/new?seen=1&nothing=1"):
+        await pages.get(wrong, 400)
