@@ -19,7 +19,7 @@ from tests.acceptance.harness import Monitor
 from tests.fakes.forks import Forks
 from tests.fakes.ports import free_port
 
-__all__ = ["PHONE", "SCREEN", "Console", "chromium", "serious", "widest"]
+__all__ = ["PHONE", "SCREEN", "Console", "chromium", "serious", "unseen", "walk", "widest"]
 
 expect.set_options(timeout=60_000)  # of a machine that is busy
 PASSWORD = "correct horse battery"
@@ -182,3 +182,40 @@ async def widest(page: Page) -> object:
     script = """[...document.querySelectorAll("body *")].filter(one => one.getBoundingClientRect().right > innerWidth)
         .map(one => one.outerHTML.slice(0, 120)).slice(-5)"""
     return await page.evaluate(script)
+
+
+# What has the focus, where it is not on the screen or not drawn as such.
+_UNSEEN = """() => {
+  const one = document.activeElement, style = getComputedStyle(one), box = one.getBoundingClientRect();
+  const drawn = one.matches(":focus-visible") && style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2;
+  const inside = box.width && box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth;
+  return drawn && inside ? "" : one.outerHTML.slice(0, 150);
+}"""
+_STOPS = """() => [...document.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex]")]
+  .filter(one => one.checkVisibility() && !one.disabled && one.tabIndex >= 0).length"""
+_WHERE = """() => {
+  const all = window.stops ??= [], at = all.indexOf(document.activeElement);
+  if (document.activeElement === document.body) return -1;
+  return at < 0 ? all.push(document.activeElement) - 1 : at;
+}"""
+
+
+async def unseen(page: Page) -> str:
+    """What has the focus, if nobody sees that it has."""
+    return str(await page.evaluate(_UNSEEN))
+
+
+async def walk(page: Page) -> list[str]:
+    """Tab through all of a page: what is wrong with that."""
+    wrong, steps = [], 0
+    stops = int(await page.evaluate(_STOPS))
+    while steps < stops:
+        await page.keyboard.press("Tab")
+        at = int(await page.evaluate(_WHERE))
+        if at != steps:
+            return [*wrong, f"{page.url}: after {steps} of {stops} Tab leads to {at}"]
+        wrong += [f"{page.url}: {hidden}"] if (hidden := await unseen(page)) else []
+        steps += 1
+    await page.keyboard.press("Shift+Tab")
+    back = int(await page.evaluate(_WHERE))
+    return wrong if back == stops - 2 else [*wrong, f"{page.url}: Shift-Tab leads from {stops - 1} to {back}"]

@@ -8,24 +8,80 @@ from dataclasses import dataclass
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from tests.browser.harness import PHONE, SCREEN, Console, serious
+from tests.browser.harness import PHONE, SCREEN, Console, serious, unseen
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
 
 
+_FARTHEST = 300  # presses of Tab
+# To what has the focus nothing leads; else the key that leads there.
+_WAY = """one => {
+  if (one === document.activeElement) return "";
+  const behind = document.activeElement.compareDocumentPosition(one) & Node.DOCUMENT_POSITION_PRECEDING;
+  return document.activeElement !== document.body && behind ? "Shift+Tab" : "Tab";
+}"""
+
+
 @dataclass(frozen=True)
 class Hand:
-    """`keys`: nothing is clicked, what has the focus is pressed."""
+    """`keys`: nothing is clicked, and only keys bring the focus to what is pressed or filled in."""
 
     page: Page
     keys: bool
 
     async def press(self, what: Locator) -> None:
         if self.keys:
-            await what.focus()
+            await self.reach(what)
             await self.page.keyboard.press("Enter")
         else:
             await what.click()
+
+    async def fill(self, what: Locator, text: str) -> None:
+        select = await what.evaluate("one => one.tagName") == "SELECT"
+        if not self.keys:
+            await (what.select_option(text) if select else what.fill(text))
+            return
+        await self.reach(what)
+        keyboard = self.page.keyboard
+        if not select:
+            await keyboard.press("Control+A")
+            await keyboard.type(text)
+            return
+        await keyboard.press("Home")
+        for value in await what.evaluate("one => [...one.options].map(option => option.value)"):
+            if value == text:
+                break
+            await keyboard.press("ArrowDown")
+        assert await what.input_value() == text
+
+    async def reach(self, what: Locator) -> None:
+        """By Tab and Shift-Tab alone, and whoever walks there sees all the way where they are."""
+        await expect(what).to_be_visible()
+        for _ in range(_FARTHEST):
+            way = await what.evaluate(_WAY)
+            if way:
+                await self.page.keyboard.press(way)
+            assert not (hidden := await unseen(self.page)), f"nobody sees that this has the focus: {hidden}"
+            if not way:
+                return
+        raise AssertionError(f"{what} cannot be reached by Tab")
+
+    async def follow(self, address: str) -> None:
+        """The link to an incident, from the list by `/`, `j` and `k`."""
+        if not self.keys:
+            await self.page.goto(address)
+            return
+        await self.page.goto("/incidents?state=all")
+        keyboard = self.page.keyboard
+        await keyboard.press("/")
+        await keyboard.type(address.rsplit("/", 1)[-1][:8])
+        await keyboard.press("Enter")
+        await self.page.wait_for_url("**q=*")
+        await keyboard.press("j")
+        await keyboard.press("k")
+        assert not await unseen(self.page)
+        await keyboard.press("Enter")
+        await self.page.wait_for_url(f"**{address}")
 
     async def decide(self, heading: str, button: str, **written: str) -> None:
         """Open a form under `Decide`, fill it in, and send it."""
@@ -34,11 +90,7 @@ class Hand:
         )
         await self.press(form.locator("summary"))
         for name, text in written.items():
-            field = form.locator(f"[name={name.rstrip('_')}]").first
-            if await field.evaluate("one => one.tagName") == "SELECT":
-                await field.select_option(text)
-            else:
-                await field.fill(text)
+            await self.fill(form.locator(f"[name={name.rstrip('_')}]").first, text)
         await self.press(form.get_by_role("button", name=button, exact=True))
 
     async def told(self, text: str) -> None:
@@ -57,12 +109,12 @@ async def test_an_incident_is_worked_to_its_end(console: Console, keys: bool) ->
     async with console.visit("root", size=size, dark=not keys, script=keys) as page:
         hand = Hand(page, keys)
         first, second, third = await opened(page, 3)
-        await page.goto(first)
+        await hand.follow(first)
         button = page.get_by_role("button", name="Acknowledge", exact=True)
         box = await button.bounding_box()
         assert box is not None
         assert box["y"] + box["height"] <= size["height"], "what is next is on the first screen"
-        await hand.press(button)
+        await (page.keyboard.press("a") if keys else button.click())
         await hand.told("is acknowledged")
 
         await hand.press(page.get_by_role("link", name="Look at revoke, then run it"))
@@ -72,7 +124,7 @@ async def test_an_incident_is_worked_to_its_end(console: Console, keys: bool) ->
         await hand.press(page.locator("button.main", has_text="Claim: Revoke the exposed secret"))
         await hand.told("step revoke is claimed")
         step = page.locator("#step-revoke")
-        await step.locator("textarea").first.fill("it answers 401")
+        await hand.fill(step.locator("textarea").first, "it answers 401")
         await hand.press(step.get_by_role("button", name="Done", exact=True))
         await hand.told("step revoke is done")
         await hand.decide("Note", "Note", note="seen in staging")
@@ -87,11 +139,11 @@ async def test_an_incident_is_worked_to_its_end(console: Console, keys: bool) ->
         await hand.decide("Merge", "Look at both", other=second.rsplit("/", 1)[-1])
         await hand.press(page.get_by_role("button", name="Merge", exact=True))
         await hand.told("is merged into")
-        await page.goto(second)
+        await hand.follow(second)
         await hand.decide("Reopen", "Reopen", note="it is another")
         await hand.told("is open again")
 
-        await page.goto(third)
+        await hand.follow(third)
         await hand.decide("No secret?", "Mark as no secret", note="a checksum")
         await hand.told("is resolved as false_positive")
         await hand.decide("Reopen", "Reopen")
@@ -99,7 +151,7 @@ async def test_an_incident_is_worked_to_its_end(console: Console, keys: bool) ->
         await hand.decide("Suppress", "Suppress", for_="30d", note="of the sandbox")
         await hand.told("is suppressed until")
 
-        await page.goto(first)
+        await hand.follow(first)
         await hand.press(page.get_by_role("link", name="Report, to be printed"))
         await expect(page.locator("h1")).to_contain_text("Incident")
         await expect(page.locator("main")).to_contain_text("it answers 401")

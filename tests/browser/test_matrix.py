@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.async_api import Page, ViewportSize, expect
 
-from tests.browser.harness import PHONE, SCREEN, Console, serious, widest
+from tests.browser.harness import PHONE, SCREEN, Console, serious, unseen, walk, widest
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
 
@@ -89,3 +89,48 @@ async def test_all_of_a_list_are_resolved_by_keyboard(console: Console) -> None:
         await page.keyboard.press("Enter")
         await expect(page.locator("#outcome")).to_have_text("1 of 1 resolved.")
         await expect(page.locator("h1")).to_have_text("Resolve as wont_fix")
+
+
+async def test_whoever_walks_by_tab_comes_to_everything_and_sees_where_they_are(console: Console) -> None:
+    wrong: list[str] = []
+    async with console.visit("root", size=SCREEN, troubles=["404"]) as page:
+        await page.goto("/incidents?state=open")
+        incident = str(await page.locator("#rows th a").first.get_attribute("href"))
+        for address in (*PAGES, incident, f"{incident}/actions/revoke", "/incidents/none"):
+            await page.goto(address)
+            wrong += await walk(page)
+    assert not wrong, "\n".join(wrong)
+
+
+async def test_an_incident_is_worked_from_the_list_by_keyboard_alone(console: Console) -> None:
+    console.leak(2)
+    async with console.visit("bob") as page:
+        keyboard = page.keyboard
+        while True:
+            await page.goto("/incidents?state=open&sort=recent")
+            if await page.locator("#rows tbody tr").count() >= 2:
+                break
+        first = str(await page.locator("#rows th a").first.get_attribute("href"))
+        await keyboard.press("Tab")
+        await keyboard.press("Enter")  # past what is the same on every page
+        assert page.url.endswith("#main")
+        for key in ("j", "j", "k", "Tab", "Shift+Tab"):
+            await keyboard.press(key)
+            assert not await unseen(page), key
+        await keyboard.press("Enter")
+        await page.wait_for_url(f"**{first}")
+        await keyboard.press("a")
+        await expect(page.locator("#said")).to_contain_text("is acknowledged")
+        await keyboard.press("e")
+        assert not await unseen(page)
+        await keyboard.type("used")
+        for _ in range(4):
+            await keyboard.press("Tab")
+            assert not await unseen(page)
+            if await page.evaluate("document.activeElement.tagName") == "BUTTON":
+                break
+        await keyboard.press("Shift+Tab")
+        await keyboard.type("of the sandbox")
+        await keyboard.press("Tab")
+        await keyboard.press("Enter")
+        await expect(page.locator("#said")).to_contain_text("is resolved as used_in_tests")
