@@ -373,6 +373,7 @@ class Life:
         self.machine.refused("monitor incidents list", "9999")
         install = "apt-get install -q -y --allow-downgrades ./exposure-monitor.deb"
         said = self.machine.refused(install, "schema version 9999", "restore the backup", "does not start")
+        self.machine.run("systemctl stop exposure-monitor")  # it tries every 2 s; a start would wait for a try
         self.sql(f"UPDATE meta SET value = '{schema}' WHERE key = 'schema'")
         self.machine.run("dpkg --configure -a; systemctl start exposure-monitor")
         self.running()
