@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from monitor.common.http import in_the_clear
+from monitor.common.http import in_the_clear, loopback
+from monitor.common.listen import split_listen
 from monitor.machine.finding import CheckFinding
 
 if TYPE_CHECKING:
@@ -46,6 +47,39 @@ def pages(config: Config) -> Iterator[CheckFinding]:
         ),
     )
     yield from (CheckFinding("notice", key, message) for holds, key, message in notes if holds)
+    if http.listen:
+        yield from (CheckFinding("notice", key, message) for key, message in _ways(config))
+
+
+def _ways(config: Config) -> Iterator[tuple[str, str]]:
+    """What is wrong with the way from a browser by a proxy to here, as far as the configuration tells. That the proxy
+    has a secret and addresses of its own is asked for anyway."""
+    http, proxy, base = config.http, config.console.proxy, urlsplit(config.http.base_url or "")
+    host, port = split_listen(http.listen)
+    unix = host.startswith("/")
+    reached = not unix and not loopback(host)
+    if proxy is not None:
+        far = [str(one) for one in proxy.from_ if one != "unix" and not one.is_loopback]
+        fits = (
+            ("unix" in proxy.from_)
+            if unix
+            else any(one != "unix" and (reached or one.is_loopback) for one in proxy.from_)
+        )
+        if not fits:
+            named = ", ".join(map(str, proxy.from_))
+            yield "console.proxy.from", f"nothing comes from {named} to {http.listen}, so the proxy signs nobody in"
+        elif reached and far:
+            yield (
+                "console.proxy.from",
+                f"the proxy at {', '.join(far)} sends its secret to {http.listen} unencrypted, and who reads it there "
+                "can send it from that address as anybody: let the proxy run on this host, or use a tunnel",
+            )
+    if base.scheme == "https" and reached and (base.port or 443) == port:
+        yield (
+            "http.base_url",
+            f"it says https, and the monitor itself answers on port {port} without TLS: links work only where a proxy "
+            f"with TLS on another host is {base.hostname}; else let one listen there, and the monitor on 127.0.0.1",
+        )
 
 
 def _here(base: str) -> bool:

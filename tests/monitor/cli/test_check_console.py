@@ -14,6 +14,14 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 BASE = '[http]\nbase_url = "https://monitor.example.org"\n'
 OPENID = '[console.openid]\nissuer = "https://id.example.org"\nclient_id = "m"\nclient_secret = "env:OPENID_SECRET"\n'
+PROXY = """[http]
+base_url = "https://monitor.example.org"
+listen = "{}"
+[console.proxy]
+user = "X-User"
+from = ["{}"]
+secret = "env:PROXY_SECRET"
+"""
 
 
 @pytest.mark.parametrize(
@@ -36,6 +44,18 @@ OPENID = '[console.openid]\nissuer = "https://id.example.org"\nclient_id = "m"\n
         ('[console.people]\nada = {name = "ada"}\n', {"console": "set sign_in, proxy or openid"}),
         ('[http]\nlisten = "unix:/run/x"\n[console.people]\nada = {name = "ada"}\n', {}),
         (BASE + OPENID, {}),
+        (PROXY.format("127.0.0.1:9321", "127.0.0.1"), {}),
+        (PROXY.format("unix:/run/x", "unix"), {}),
+        (PROXY.format("127.0.0.1:9321", "10.0.0.5"), {"console.proxy.from": "signs nobody in"}),
+        (PROXY.format("127.0.0.1:9321", "unix"), {"console.proxy.from": "nothing comes from unix"}),
+        (PROXY.format("unix:/run/x", "127.0.0.1"), {"console.proxy.from": "signs nobody in"}),
+        (
+            PROXY.format("0.0.0.0:9321", "10.0.0.5"),
+            {"console.proxy.from": "sends its secret to 0.0.0.0:9321 unencrypted"},
+        ),
+        (PROXY.format("0.0.0.0:9321", "127.0.0.1"), {}),
+        (PROXY.format("0.0.0.0:443", "127.0.0.1"), {"http.base_url": "on port 443 without TLS"}),
+        (PROXY.format("127.0.0.1:443", "127.0.0.1"), {}),
         (BASE + OPENID + 'others = "admin"\n', {"console.openid.others": "comes in as admin"}),
         (BASE + OPENID + 'others = "viewer"\n[console.groups]\nx = "admin"\n', {}),
     ],
