@@ -23,10 +23,10 @@ from sqlalchemy import insert
 
 from monitor.store import Store
 from monitor.store.incidents import cursor
-from monitor.store.schema import audit, findings, incidents
+from monitor.store.schema import audit, findings, incidents, runs, steps
 from monitor.store.transaction import Transaction
 
-__all__ = ["fill", "main"]
+__all__ = ["fill", "main", "work"]
 
 _BATCH = 5_000
 _STATES = ("open", "acknowledged", "resolved", "resolved", "resolved", "resolved", "resolved", "resolved")
@@ -97,6 +97,33 @@ def _findings(tx: Transaction, numbers: range, cases: int) -> None:
         for n in numbers
     ]
     tx.connection.execute(insert(findings), rows)
+
+
+async def work(store: Store, cases: int) -> None:
+    """Each of them was acknowledged, and has a runbook with its steps; all of it lately."""
+    for start in range(0, cases, _BATCH):
+        await store.write(partial(_worked, numbers=range(start, min(start + _BATCH, cases))))
+
+
+def _worked(tx: Transaction, numbers: range) -> None:
+    facts = {"actor": "ada", "state": "acknowledged", "severity": "high", "note": ""}
+    ids = {n: _id(n)[:16] for n in numbers}
+    trail = [
+        {**facts, "at": _NOW - n / 2, "incident": id_, "action": action}
+        for n, id_ in ids.items()
+        for action in ("acknowledged", "step_claimed", "step_done", "resolved")
+    ]
+    tx.connection.execute(insert(audit), trail)
+    run = {"book": "leaked", "title": "Leaked", "way": "contain", "why": ""}
+    tx.connection.execute(insert(runs), [{**run, "incident": id_, "started": _NOW - n} for n, id_ in ids.items()])
+    step = {"phase": "immediate", "actor": "responder", "within": 900.0, "needs": "[]", "note": "", "rung": 0}
+    rows = [
+        {**step, "incident": id_, "step": name, "place": place, "title": name, "state": "done" if n % 4 else "open"}
+        | {"since": _NOW - n / 3, "deadline": _NOW - n + 900.0}
+        for n, id_ in ids.items()
+        for place, name in enumerate(("revoke", "rotate", "review"))
+    ]
+    tx.connection.execute(insert(steps), rows)
 
 
 async def _measure(store: Store, times: int) -> None:

@@ -58,6 +58,7 @@ async def test_a_database_that_does_not_answer_leaves_what_was_counted(
     pages: Pages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_FRESH", 0.0)
+    monkeypatch.setattr(module, "_SHARE", 0.0)
     monkeypatch.setattr(module, "_PATIENCE", 0.01)
     go = asyncio.Event()
 
@@ -73,7 +74,36 @@ async def test_a_database_that_does_not_answer_leaves_what_was_counted(
         await asyncio.sleep(0)
         assert "There are no figures: state.db: database is locked" in words_of(await pages.get("/overview"))
     monkeypatch.setattr(module, "_PATIENCE", 60.0)
+    monkeypatch.setattr(module, "_GLANCE", 60.0)
     assert "0 in all" in words_of(await pages.get("/overview"))
     monkeypatch.setattr(figures, "all", hang)
     assert "These figures are not of now: state.db" in (again := words_of(await pages.get("/overview")))
     assert "0 in all" in again
+
+
+async def test_nobody_waits_for_figures_while_there_are_some_of_a_moment_ago(
+    pages: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_FRESH", "_SHARE", "_GLANCE"):
+        monkeypatch.setattr(module, name, 0.0)
+    monkeypatch.setattr(module, "_PATIENCE", 60.0)
+    assert "0 in all" in words_of(await pages.get("/overview"))
+    await pages.store.commit([finding(1)])
+    go, asked = asyncio.Event(), 0
+    count = pages.store.figures.all
+
+    async def slow() -> object:
+        nonlocal asked
+        asked += 1
+        await go.wait()
+        return await count()
+
+    monkeypatch.setattr(pages.store.figures, "all", slow)
+    for _ in range(3):
+        text = words_of(await pages.get("/overview"))
+        assert "0 in all" in text
+        assert "not of now" not in text, "it says when they were counted"
+    assert asked == 1
+    go.set()
+    monkeypatch.setattr(module, "_GLANCE", 60.0)
+    assert "1 in all" in words_of(await pages.get("/overview"))
