@@ -27,6 +27,9 @@ class Snapshot:
     verdicts: Counter[tuple[str, str]] = field(default_factory=Counter)  # (provider, valid, refused or unknown)
     acted: Counter[tuple[str, str]] = field(default_factory=Counter)  # (action, completed, accepted, failed or unknown)
     answers: Counter[tuple[str, str]] = field(default_factory=Counter)  # (sink, sent, failed or dead)
+    sign_ins: Counter[tuple[str, str]] = field(
+        default_factory=Counter
+    )  # (way, accepted or refused or held) → how often
     reloads: Counter[str] = field(default_factory=Counter)  # "ok", "refused"
     missed: Counter[tuple[str, str]] = field(default_factory=Counter)  # (source, reason) → bytes, or records
     losses: Counter[tuple[str, str]] = field(default_factory=Counter)  # (source, reason) → how often

@@ -22,10 +22,24 @@ _SLOW, _HANGS = 3.0, 10.0  # seconds at one write: from then on not ready; not h
 _WRONG = 30.0  # seconds by which the clock may differ from the database server's
 _SHOWN = 20  # parts of a source that cannot work, of which it is noted
 _BEAT = 2.0  # seconds between looks at ourselves
+_MANY, _LATELY = 60, 900.0  # wrong passwords within so many seconds are no mistyping
 _COUNT = 10.0  # seconds between counts of what is stored, when only other processes can have changed it
 
 
 Answer = Callable[[], str | None]
+
+
+class _Lately:
+    """How much a counter has gone up within this window of `_LATELY`, or within the one before, which more."""
+
+    def __init__(self) -> None:
+        self._began, self._base, self._before = float("-inf"), 0, 0
+
+    def count(self, total: int, now: float) -> int:
+        if now - self._began >= _LATELY:
+            self._before = total - self._base if now - self._began < 2 * _LATELY else 0
+            self._began, self._base = now, total
+        return max(self._before, total - self._base)
 
 
 class Health:
@@ -47,6 +61,7 @@ class Health:
         self._phase, self._ended, self._deaf = phase, ended, deaf
         self._states: dict[str, dict[str, object]] = {}  # source → what is noted of it
         self._kept = float("-inf")
+        self._guesses = _Lately()
         self.lag = 0.0  # seconds the event loop was late at its last beat
         self.pace = Rates()  # of what each source reads
 
@@ -110,6 +125,15 @@ class Health:
             "The state database does not answer",
             hangs and f"{hangs}. Reading has stopped where it was; nothing is lost, and it goes on by itself.",
             "It answers again.",
+        )
+        guessed = self._guesses.count(self._site.snapshot.sign_ins["password", "refused"], time.monotonic())
+        self._problem(
+            "guesses",
+            "Somebody guesses passwords of the console",
+            guessed >= _MANY
+            and f"{guessed} were refused within {_LATELY / 60:.0f} minutes. Who guesses waits longer each time, and "
+            'nobody else is locked out. The log names addresses ("a sign-in was refused"): keep those out.',
+            "Hardly any are refused any more.",
         )
         ahead = self._site.store.ahead
         wrong = abs(ahead) > _WRONG and f"It is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the clock"

@@ -255,7 +255,7 @@ class Daemon:
             problem=self._unsigned,
         )
         tell = StatusDocument(site, health, lambda: self.config, lambda: self.phase)
-        reception = console.Reception(site.store, lambda: self.config.console, http)
+        reception = console.Reception(site.store, lambda: self.config.console, http, self.snapshot.sign_ins)
         live = console.LiveUpdates(site.store, reception.still)
         work = ConsoleWork(site.store, lambda: self.config, lambda: getattr(self, "issuers", None))
         pages = console.ConsoleContext(

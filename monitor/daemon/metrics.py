@@ -186,6 +186,13 @@ _METRICS = (
         lambda now: {entry: float(known.stale(time.time())) for entry, known in now.inventory.items()},
         ("entry",),
     ),
+    _Row(
+        _C,
+        "sign_ins",
+        "Sign-ins to the console; those held had to wait.",
+        lambda now: now.sign_ins,
+        ("way", "outcome"),
+    ),
     _Row(_C, "reloads", "Reloads of the configuration.", lambda now: now.reloads, ("outcome",)),
 )
 

@@ -112,6 +112,7 @@ class _OpenId:
         return answer
 
     async def _refused(self, request: web.Request, why: str, status: int) -> web.Response:
+        self._reception.counts["openid", "refused"] += 1
         log.warning("a sign-in was refused", way="openid", reason=why, address=self._address(request))
         answer = await page(request, "openid.html", status=status, why=why)
         self._forget(request, answer)

@@ -16,6 +16,7 @@ import secrets
 import socket
 import struct
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
@@ -81,10 +82,17 @@ def patient(handler: _Answering) -> _Answering:
 
 class Reception:
     """Knows who is signed in, and begins and ends sessions. `settings`: the table in force; `http`: reaches issuers;
-    None: nothing does."""
+    None: nothing does. `counts`: sign-ins, by way and outcome (accepted, refused, held)."""
 
-    def __init__(self, store: Store, settings: Callable[[], SignInConfig], http: Http | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        settings: Callable[[], SignInConfig],
+        http: Http | None = None,
+        counts: Counter[tuple[str, str]] | None = None,
+    ) -> None:
         self.store, self._settings, self.http = store, settings, http
+        self.counts = Counter[tuple[str, str]]() if counts is None else counts
         self.guesses = Guesses()
         self._key = hmac.digest(store.secret or secrets.token_bytes(32), b"exposure monitor: forms", "sha256")
         self._using: set[asyncio.Task[None]] = set()
@@ -147,6 +155,7 @@ class Reception:
             before=before.known.id if before is not None else "",
         )  # fmt: skip
         if begun:
+            self.counts[way, "accepted"] += 1
             self._give(request, answer, held)
         return begun
 

@@ -74,6 +74,7 @@ class _SignIn:
             name = ""  # somebody may have typed the password there: it is not shown again
         address, guesses = address_of(request, settings.proxies), self._reception.guesses
         if (seconds := math.ceil(guesses.wait(address, name))) > 0:
+            self._reception.counts["password", "held"] += 1
             return await self._page(
                 request, back, f"Too many wrong passwords from here. Try again in {_spoken(seconds)}.",
                 name=name, status=429, after=seconds,
@@ -94,6 +95,7 @@ class _SignIn:
             log.info("signed in", user=user.name, address=address)
             return answer
         guesses.wrong(address, name)
+        self._reception.counts["password", "refused"] += 1
         # Neither shown nor logged unless there is such a user: it may be somebody's password.
         known = user if user is not None else await self._users.find(name)
         log.warning("a sign-in was refused", user=known.name if known else "unknown", address=address)

@@ -140,7 +140,10 @@ async def test_a_database_that_hangs_and_a_clock_that_is_wrong_are_reported_and_
             patch.setattr(Store, "ahead", -40.0)
             await told(hook, "does not answer a write has been under way for 12 s")
             await told(hook, "is wrong It is 40 s behind the clock of the database server")
-        await until(lambda: sum(payload["reason"] == "recovered" for payload in hook.payloads) == 2)
+            daemon.snapshot.sign_ins["password", "refused"] += 60
+            await told(hook, "guesses passwords of the console 60 were refused within 15 minutes.")
+        monkeypatch.setattr("monitor.daemon.health._LATELY", 0.0)
+        await until(lambda: sum(payload["reason"] == "recovered" for payload in hook.payloads) == 3)
 
 
 async def test_a_list_of_secrets_that_is_out_of_date_is_not_ready(site: Setup, hook: FakeWebhook) -> None:

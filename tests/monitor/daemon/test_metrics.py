@@ -58,6 +58,7 @@ FULL = Snapshot(
         )
     },
     rules=80,
+    sign_ins=Counter({("password", "refused"): 3}),
     reloads=Counter({"ok": 2, "refused": 1}),
     missed=Counter({("app", "truncated"): 100}),
     losses=Counter({("app", "truncated"): 2}),
@@ -127,6 +128,7 @@ def test_every_number_arrives_under_its_name() -> None:
         ("inventory_last_success_timestamp_seconds", (("entry", "gateway"),)): 41,
         ("inventory_stale", (("entry", "gateway"),)): 1,
         ("source_restarts_total", (("source", "app"),)): 5,
+        ("sign_ins_total", (("outcome", "refused"), ("way", "password"))): 3,
         ("reloads_total", (("outcome", "ok"),)): 2,
         ("reloads_total", (("outcome", "refused"),)): 1,
     }
