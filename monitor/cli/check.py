@@ -16,6 +16,7 @@ import typer
 from monitor.cli.check_console import pages
 from monitor.cli.common import ConfigOption, command_app, fail_if, paint, person, printable, read_config
 from monitor.cli.kit import FormatOption, emit
+from monitor.cli.silences import quiet_rules, rule_in_words
 from monitor.common.http import Http, RemoteError
 from monitor.common.text import veiled
 from monitor.config.lines import lines
@@ -75,6 +76,7 @@ def check(
         findings += _notices(settings)
         if environment is not False:
             findings += _key(settings)
+            findings += _quiet(settings)
             findings += _environment(settings)
             findings += _places(settings) if environment is None else _host(settings)
         findings += _rules(settings)
@@ -175,6 +177,14 @@ def _database(config: Config, *, reach: bool) -> list[CheckFinding]:
     except StoreError as error:
         return [CheckFinding("environment", "monitor.database", str(error))]
     return []
+
+
+def _quiet(config: Config) -> Iterator[CheckFinding]:
+    """Rules that alert less than they say, which is in no file. Why that is not known is told with the database."""
+    rules, _ = quiet_rules(config)
+    for rule in rules:
+        message = f"rule {rule.rule} is {rule_in_words(rule)}; `monitor silences end {rule.id}` ends it"
+        yield CheckFinding("notice", "", message)
 
 
 def _rules_as_read(config: Config) -> list[CheckFinding]:

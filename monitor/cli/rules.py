@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -28,6 +28,10 @@ from monitor.cli.common import (
 from monitor.cli.kit import Format, FormatOption, emit, emit_list, emit_one, tracked
 from monitor.cli.rule_files import imports, new
 from monitor.cli.rule_history import diff
+from monitor.cli.silences import quiet_rules, rule_in_words
+
+if TYPE_CHECKING:
+    from monitor.config.config import Config
 
 app = command_app(
     no_args_is_help=True,
@@ -58,7 +62,9 @@ def as_dict(rule: Rule) -> dict[str, Any]:
 
 
 @app.command(
-    "list", epilog="Example: monitor rules list --severity critical --format json", help="List the rules in force."
+    "list",
+    epilog="Example: monitor rules list --severity critical --format json",
+    help="List the rules in force, and which are lowered or silenced.",
 )
 def list_rules(
     family: Annotated[str | None, typer.Option(help="Only this family: cloud, ai, vcs, …", show_default=False)] = None,
@@ -78,7 +84,8 @@ def list_rules(
     from monitor.site import read_rules
 
     wanted = {"family": family, "vendor": vendor, "confidence": confidence}
-    every = read_rules(read_config(config, rules_only=True))
+    settings = read_config(config, rules_only=True)
+    every = read_rules(settings)
     for key, value in wanted.items():
         known = {getattr(rule, key) for rule in every}
         if value is not None and value not in known:
@@ -96,9 +103,30 @@ def list_rules(
         typer.echo("\n".join(_markdown(rules)))
         return
     keys = ("id", "severity", "confidence", "pack", "family", "vendor", "name")
-    rows = [{key: _pack(rule) if key == "pack" else getattr(rule, key) for key in keys} for rule in rules]
+    said = _said(settings, rules)
+    rows = [
+        {key: _pack(rule) if key == "pack" else getattr(rule, key) for key in keys}
+        | {"silences": [row for row, _ in said.get(rule.id, ())]}
+        for rule in rules
+    ]
+    now = ("now", lambda row: "; ".join(words for _, words in said.get(row["id"], ())))
+    columns = (*keys, now) if said else keys
     spare = ("family", "vendor", "confidence", "pack")
-    emit_list(rows, form, keys, nothing="no rule is like that", spare=spare, notes=[f"{len(rows):,} rules"])
+    emit_list(rows, form, columns, nothing="no rule is like that", spare=spare, notes=[f"{len(rows):,} rules"])
+
+
+def _said(settings: Config, rules: Sequence[Rule]) -> dict[str, list[tuple[dict[str, Any], str]]]:
+    """Of each rule that people have lowered or silenced, how: as `monitor silences list` has it, and in words."""
+    quiet, why = quiet_rules(settings)
+    if why:
+        typer.echo(f"note: which rules are lowered or silent is not known: {printable(why)}", err=True)
+    if not quiet:
+        return {}
+    from monitor.report.silenced import rule_row
+    from monitor.store.lowering import about_rule
+
+    known = {rule.id: about_rule(quiet, rule.id) for rule in rules}
+    return {rule: [(rule_row(one), rule_in_words(one)) for one in said] for rule, said in known.items() if said}
 
 
 def _pack(rule: Rule) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,6 +24,7 @@ from monitor.cli.common import (
     with_store,
 )
 from monitor.cli.kit import FormatOption, emit_list, emit_one, spoken
+from monitor.common.severity import Severity
 from monitor.common.wording import moment
 
 if TYPE_CHECKING:
@@ -33,7 +35,8 @@ if TYPE_CHECKING:
 
 app = command_app(
     no_args_is_help=True,
-    help="Alert nobody to incidents that match, for a while. What is held back is sent when the silence ends.",
+    help="Alert nobody to incidents that match, for a while, or lower a rule. What is held back is sent when the "
+    "silence ends.",
     epilog="Example: monitor silences add 'service=\"billing\"' --for 4h --note 'being migrated'",
 )
 
@@ -61,7 +64,7 @@ def list_silences(
         rows = silence_rows(settings.silences, rules, single, time.time())
     columns = (
         "id",
-        ("silenced", lambda row: row["matchers"] or f"incident {row['incident']}"),
+        ("silenced", _meant),
         ("from", "starts"),
         ("until", lambda row: spoken(row["ends"], "for ever")),
         "by",
@@ -73,9 +76,13 @@ def list_silences(
 
 @app.command(
     "add",
-    epilog="Example: monitor silences add 'severity=~\"low|medium\"' 'source=\"staging\"' --for 2d --note 'load test'",
+    epilog="Examples:\n\n  monitor silences add 'severity=~\"low|medium\"' 'source=\"staging\"' --for 2d "
+    "--note 'load test'\n\n  monitor silences add 'rule=\"jwt\"' --lower-to low --for 30d --note 'test data'",
     help="Silence the incidents that fit every matcher, present ones and those that come. Nobody is alerted, and no "
-    "deadline is missed, until it ends. Matchers are those of routes; `monitor routes test --incident ID` tries them.",
+    "deadline is missed, until it ends. Matchers are those of routes; `monitor routes test --incident ID` tries "
+    "them.\n\n"
+    "With --lower-to nobody is silenced: what the one rule finds opens no worse than that until then. What is open "
+    "keeps its severity; what is seen again after the end gets that of the rule. What an issuer says outranks it.",
 )
 def add(
     *,
@@ -83,11 +90,15 @@ def add(
     duration: Annotated[str, typer.Option("--for", metavar="DURATION", help="How long, such as 4h.")],
     reason: Annotated[str, typer.Option("--note", "-m", help="Why.")],
     starts: Annotated[datetime | None, typer.Option(metavar="TIME", help="When it begins, UTC; now, without.")] = None,
+    lower_to: Annotated[
+        Severity | None, typer.Option(help="Alert, but lower the rule to this.", show_default=False)
+    ] = None,
     form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
     from monitor.report.silenced import rule_row
     from monitor.routing.match import Matcher
+    from monitor.store.silences import ONE_RULE, rule_alone
 
     seconds = lasting("--for", duration)
     fail_if(seconds <= 0 or not reason.strip(), "--for must be longer than nothing, and --note say why", 2)
@@ -99,6 +110,7 @@ def add(
             why = str(error)
         if why:
             fail(printable(redacted(settings, why)), 2)
+    fail_if(lower_to is not None and not rule_alone(matchers), f"--lower-to: {ONE_RULE}", 2)
     begin = None if starts is None else starts.replace(tzinfo=starts.tzinfo or UTC).timestamp()
     fail_if(
         begin is not None and begin + seconds <= time.time(),
@@ -112,17 +124,19 @@ def add(
     )
     why = typed(settings, reason.strip())
     rule = with_store(
-        settings, lambda store: store.silences.add(kept, seconds, actor=person(), reason=why, starts=begin)
+        settings,
+        lambda store: store.silences.add(kept, seconds, actor=person(), reason=why, starts=begin, severity=lower_to),
     )
 
-    said = f"{rule.id} silences {printable(', '.join(rule.matchers))} until {moment(rule.ends)}"
+    does = f"lowers to {lower_to}" if lower_to else "silences"
+    said = f"{rule.id} {does} {printable(', '.join(rule.matchers))} until {moment(rule.ends)}"
     emit_one(rule_row(rule), form, lambda _row: [said])
 
 
 @app.command(
     "end",
     epilog="Example: monitor silences end 3f2a91bc",
-    help="End a silence of `silences add` now; what it held back is sent. Those of the configuration end there. "
+    help="End what `silences add` said now; what it held back is sent. Those of the configuration end there. "
     "`silences list --over` says who ended which.",
 )
 def end(
@@ -133,7 +147,7 @@ def end(
     settings = read_config(config, store_only="act")
     why = typed(settings, note.strip())
     rule = with_store(settings, lambda store: store.silences.end(silence, actor=person(), note=why))
-    typer.echo(f"{rule.id} silences nothing any more")
+    typer.echo(f"{rule.id} {'silences' if rule.severity is None else 'lowers'} nothing any more")
 
 
 def holding(settings: Config, rules: Sequence[SilenceRule], incident: Incident) -> list[dict[str, Any]]:
@@ -146,7 +160,7 @@ def holding(settings: Config, rules: Sequence[SilenceRule], incident: Incident) 
     now = time.time()
     places = places_of(incident)
     known: list[tuple[Silence, dict[str, Any]]] = [(one, configured_row(one)) for one in settings.silences]
-    known += [(silence_of(rule), rule_row(rule)) for rule in rules]
+    known += [(silence_of(rule), rule_row(rule)) for rule in rules if rule.severity is None]
     found = []
     for silence, row in known:
         if count := sum(silence.until(place, now) is not None for place in places):
@@ -162,6 +176,48 @@ def in_words(row: Mapping[str, Any]) -> str:
     why = f" ({row['by']}: {row['reason']})" if row["reason"] else f" ({row['by']})"
     ends = f"; `silences end {row['id']}` ends it" if row["id"] else ""
     return printable(f"{end} by {which}, {', '.join(row['matchers'])}{where}{why}{ends}")
+
+
+def quiet_rules(settings: Config) -> tuple[list[SilenceRule], str]:
+    """Rules that people have lowered or silenced, of each nothing beside its id; and why they are not known, empty
+    where they are or there is no database yet. Makes and mends nothing."""
+    import asyncio
+
+    from monitor.config.locate import ConfigError
+    from monitor.config.state import database, existing_key
+
+    try:
+        url = database(settings)
+        if (isinstance(url, Path) and not url.exists()) or existing_key(settings) is None:
+            return [], ""
+    except (ConfigError, OSError) as error:
+        return [], str(error)
+    from monitor.common.process import log_apart
+    from monitor.site import present_store
+    from monitor.store import StoreError
+
+    async def read() -> tuple[list[SilenceRule], str]:
+        async with present_store(settings) as (store, why):
+            rules, _ = await store.silences.list() if store is not None else ([], [])
+            return [rule for rule in rules if rule.rule], why
+
+    log_apart()
+    try:
+        return asyncio.run(read())
+    except StoreError as error:
+        return [], str(error)
+
+
+def rule_in_words(rule: SilenceRule) -> str:
+    """That it is lowered or silent, for people."""
+    does = f"lowered to {rule.severity}" if rule.severity else "silent"
+    begins = f"from {moment(rule.starts)} " if rule.starts > time.time() else ""
+    return printable(f"{does} {begins}until {moment(rule.ends)} by {rule.by}: {rule.reason}")
+
+
+def _meant(row: Mapping[str, Any]) -> object:
+    lowered = f", lowered to {row['severity']}" if row["severity"] else ""
+    return ", ".join(row["matchers"]) + lowered if row["matchers"] else f"incident {row['incident']}"
 
 
 def _ending(row: Mapping[str, Any]) -> str:

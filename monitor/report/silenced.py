@@ -16,7 +16,7 @@ def silence_rows(
     configured: Iterable[Silence], rules: Iterable[SilenceRule], single: Iterable[Hushed], now: float
 ) -> list[dict[str, Any]]:
     """Those that are not over: of the configuration, as people set them, and of single incidents. Times in RFC 3339;
-    `ends` None: for ever."""
+    `ends` None: for ever; `severity` None: nobody is alerted, else a rule is lowered to it."""
     left = [one for one in configured if one.ends is None or one.ends.timestamp() > now]
     return [*map(configured_row, left), *map(rule_row, rules), *map(hushed_row, single)]
 
@@ -28,6 +28,7 @@ def rule_row(rule: SilenceRule) -> dict[str, Any]:
         "incident": None,
         "starts": stamp(rule.starts),
         "ends": stamp(rule.ends),
+        "severity": rule.severity,
         "by": rule.by,
         "reason": rule.reason,
         "ended_by": rule.ended_by,
@@ -57,6 +58,7 @@ def _blank() -> dict[str, Any]:
         "incident": None,
         "starts": None,
         "ends": None,
+        "severity": None,
         "by": None,
         "reason": "",
         "ended_by": None,

@@ -19,6 +19,7 @@ from monitor.store import groups, runs
 from monitor.store.changes import newest_of
 from monitor.store.hooks import settle
 from monitor.store.incidents import change_state, update_incidents
+from monitor.store.lowering import lowered_severity
 from monitor.store.outbox import add_notice
 from monitor.store.records import AlertBatch, Commit, Notice
 from monitor.store.rows import (
@@ -252,9 +253,11 @@ def _fold(tx: Transaction, taken: Iterable[Alert], before: Mapping[str, Row[Any]
             continue
         was = current[of[alert.fingerprint]]
         row = before.get(alert.id)
+        # What makes it worse than its kind, that it works or is public, is no noise.
+        own = alert.severity == alert.base
         change: IncidentChange = fold_alert(
             was,
-            alert,
+            replace(alert, severity=lowered_severity(tx, was.rule, alert.severity)) if own else alert,
             was_state=row.state if row else None,
             was_resolution=row.resolution if row else None,
             elsewhere=elsewhere.get(was.id),

@@ -11,10 +11,11 @@ from sqlalchemy import ColumnElement, Connection, Row, case, exists, func, or_, 
 from monitor.domain.incidents import Incident
 from monitor.store.incidents import load_incident
 from monitor.store.joins import join
+from monitor.store.lowering import lowered
 from monitor.store.records import AuditEntry, Joined
 from monitor.store.rows import any_of, incident_from, rows_among
 from monitor.store.schema import findings, incidents, merges, trails
-from monitor.store.silences import silenced_among
+from monitor.store.silences import SilenceRule, rules_at, silenced_among
 from monitor.store.suppressed import among
 from monitor.store.suppressions import Suppression
 from monitor.store.trail import newest_entries
@@ -37,7 +38,8 @@ class RelatedIncident:
 @dataclass(frozen=True, slots=True)
 class IncidentCase:
     """`trail`: its newest entries, oldest first, of `entries`; `silenced`: until when; `suppressed`: None, it is not.
-    `related`: some of `others`, which are all there are among the incidents seen last."""
+    `lowered`: by what its rule is, for what comes. `related`: some of `others`, which are all there are among the
+    incidents seen last."""
 
     incident: Incident
     joined: Joined
@@ -45,6 +47,7 @@ class IncidentCase:
     entries: int
     silenced: float | None
     suppressed: Suppression | None
+    lowered: SilenceRule | None
     related: Sequence[RelatedIncident]
     others: int
 
@@ -67,6 +70,7 @@ class CaseRepository(StoreRepository):
             entries=_turn(connection, known.id),
             silenced=silenced_among(connection, [known.id], now).get(known.id),
             suppressed=Suppression(row.reason, row.by, row.until) if row is not None and held else None,
+            lowered=lowered(rules_at(connection, now), known.rule, now),
             related=[*merged, *related][:_SHOWN],
             others=len(merged) + len(related),
         )

@@ -17,6 +17,7 @@ from monitor.store import access, groups, runs
 from monitor.store.canaries import watch
 from monitor.store.drills import drills_among
 from monitor.store.incidents import update_incidents
+from monitor.store.lowering import lower
 from monitor.store.outbox import add_notice
 from monitor.store.positions import move
 from monitor.store.records import Commit
@@ -76,7 +77,7 @@ def record(tx: Transaction, commits: Sequence[Commit], late: Sequence[Position] 
             else:
                 first[finding.id] = (number, finding)
     if first and (told := sift(tx, watch(tx, first))):
-        _ingest(tx, commits, told, new)
+        _ingest(tx, commits, *lower(tx, told), new)
     for commit in commits:
         for notice in commit.notices:
             add_notice(tx, notice)
@@ -85,9 +86,14 @@ def record(tx: Transaction, commits: Sequence[Commit], late: Sequence[Position] 
 
 
 def _ingest(
-    tx: Transaction, commits: Sequence[Commit], first: Mapping[str, tuple[int, Finding]], new: list[int]
+    tx: Transaction,
+    commits: Sequence[Commit],
+    first: Mapping[str, tuple[int, Finding]],
+    lowered: Mapping[str, str],
+    new: list[int],
 ) -> None:
-    """Load the incidents, fold into them what is new, and write what became of them."""
+    """Load the incidents, fold into them what is new, and write what became of them. `lowered`: why findings are less
+    severe than their rules have it, by their ids."""
     found = [finding for _, finding in first.values()]
     cases = _load(tx.connection, {finding.fingerprint for finding in found})
     drills = drills_among(tx.connection, {finding.fingerprint for finding in found} - cases.keys())
@@ -120,7 +126,7 @@ def _ingest(
             case.reasons.add(change.reason)
         if change.reason in ("new", "escalated", "reopened"):
             action = "opened" if change.reason == "new" else change.reason
-            trail.append(entry(case.incident, was, action, actor="monitor", note="", now=tx.now))
+            trail.append(entry(case.incident, was, action, actor="monitor", note=lowered.get(id_, ""), now=tx.now))
             case.reopened |= change.reason == "reopened"
     _write(tx, list({case.incident.id: case for case in cases.values() if case.added}.values()), trail)
 

@@ -448,7 +448,9 @@ silence_rules = Table(
     Column("reason", Text, nullable=False),
     Column("ended_by", Text, comment="who ended it before its time; null: nobody"),
     Column("ended_why", Text),
-    comment="incidents that people have silenced by what they are, beside those of the configuration",
+    Column("severity", Text, comment="they are not silent, and open no worse than this; null: they are silent"),
+    _among("severity", SEVERITIES),
+    comment="incidents that people have silenced or lowered by what they are, beside those of the configuration",
 )
 
 canaries = Table(

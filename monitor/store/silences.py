@@ -1,5 +1,5 @@
 """Silences as people set them, of single incidents or of all that match: nobody is told and no deadline is missed
-until then."""
+until then. And rules that they have lowered, whose incidents open no worse than was said (monitor.store.lowering)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
+from monitor.common.severity import Severity
 from monitor.common.wording import moment
 from monitor.routing.match import Matcher
 from monitor.routing.routes import Policy, Silence
@@ -22,25 +23,30 @@ from monitor.store.trail import append, entry, noted
 from monitor.store.transaction import StoreRepository, Transaction, durably, read_only
 
 __all__ = [
+    "ONE_RULE",
     "Hushed",
     "SilenceRule",
     "Silences",
     "audible",
     "hush",
+    "in_force",
     "later",
     "release",
+    "rule_alone",
+    "rules_at",
     "silence_of",
     "silenced_among",
     "silencing",
 ]
 
+ONE_RULE = 'what is lowered is one rule, with no other matcher beside rule="ID"'
 _NO_LATER = datetime(9999, 12, 31, tzinfo=UTC).timestamp()  # behind it there is no date
 
 
 @dataclass(frozen=True, slots=True)
 class SilenceRule:
     """Incidents that match are silent from `starts` to `ends` (seconds since the epoch). `by`: who said so; `ended_by`:
-    who ended it before its time, None: nobody."""
+    who ended it before its time, None: nobody. `severity`: they are not silent, and open no worse than this."""
 
     id: str
     matchers: tuple[str, ...]
@@ -50,6 +56,12 @@ class SilenceRule:
     reason: str
     ended_by: str | None = None
     ended_why: str | None = None
+    severity: Severity | None = None
+
+    @property
+    def rule(self) -> str:
+        """The rule that it is of and of nothing beside; empty: it is of more, or of less."""
+        return rule_alone(self.matchers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +94,12 @@ class Silences(StoreRepository):
         actor: str,
         reason: str,
         starts: float | None = None,
+        severity: Severity | None = None,
         once: str = "",
     ) -> SilenceRule:
-        """All that match, for so many seconds from `starts` (None: now). `once`: what a repeat is known by, which adds
-        nothing; empty: none comes. Raises ValueError for what is no matcher."""
+        """All that match, for so many seconds from `starts` (None: now); or a rule is lowered to `severity` so long.
+        `once`: what a repeat is known by, which adds nothing; empty: none comes. Raises ValueError for what is no
+        matcher, and for what is to be lowered and is no single rule."""
         id_ = hashlib.sha256(once.encode()).hexdigest()[:8] if once else secrets.token_hex(4)
         same = tx.connection.execute(select(silence_rules).where(silence_rules.c.id == id_)).first() if once else None
         if same is not None:
@@ -93,26 +107,30 @@ class Silences(StoreRepository):
         parsed = tuple(str(Matcher.parse(text)) for text in matchers)
         begin = tx.now if starts is None else starts
         end = min(begin + seconds, _NO_LATER)
-        rule = SilenceRule(id_, parsed, begin, end, clean(actor), clean(reason))
-        row = {"id": rule.id, "matchers": json.dumps(parsed), "starts": begin, "ends": end}
+        rule = SilenceRule(id_, parsed, begin, end, clean(actor), clean(reason), severity=severity)
+        if severity is not None and not rule.rule:
+            raise ValueError(ONE_RULE)
+        row = {"id": rule.id, "matchers": json.dumps(parsed), "starts": begin, "ends": end, "severity": severity}
         tx.connection.execute(insert(silence_rules).values(**row, by=rule.by, reason=rule.reason))
-        noted(tx, "silenced", f"{', '.join(parsed)}, until {moment(end)}: {reason}", actor=actor, chain=MONITOR)
-        _changed(tx)
+        action = "silenced" if severity is None else "rule_lowered"
+        noted(tx, action, f"{_what(rule)}, until {moment(end)}: {reason}", actor=actor, chain=MONITOR)
+        _changed(tx, rule)
         return rule
 
     @durably
     def end(self, tx: Transaction, id_: str, *, actor: str, note: str) -> SilenceRule:
         """No longer, by a unique start of its id; what it held back is told. It stays among those that are `over`.
         Raises LookupError."""
-        fitting = [rule for rule in _rules(tx.connection, tx.now) if rule.id.startswith(id_)]
+        fitting = [rule for rule in rules_at(tx.connection, tx.now) if rule.id.startswith(id_)]
         if len(fitting) != 1:
             fits = f"{id_!r} fits {len(fitting)} silences" if fitting else f"there is no silence {id_!r}"
             raise LookupError(f"{fits}; `monitor silences list` shows them")
         ended = replace(fitting[0], ends=tx.now, ended_by=clean(actor), ended_why=clean(note))
         changed = {"ends": ended.ends, "ended_by": ended.ended_by, "ended_why": ended.ended_why}
         tx.connection.execute(update(silence_rules).where(silence_rules.c.id == ended.id).values(changed))
-        noted(tx, "unsilenced", f"{', '.join(ended.matchers)}{note and f': {note}'}", actor=actor, chain=MONITOR)
-        _changed(tx)
+        action = "unsilenced" if ended.severity is None else "rule_restored"
+        noted(tx, action, f"{_what(ended)}{note and f': {note}'}", actor=actor, chain=MONITOR)
+        _changed(tx, ended)
         return ended
 
     @read_only
@@ -133,19 +151,33 @@ class Silences(StoreRepository):
             .where(silences.c.until > now)
             .order_by(silences.c.until)
         )
-        return _rules(connection, now), [Hushed(*row) for row in connection.execute(single)]
+        return rules_at(connection, now), [Hushed(*row) for row in connection.execute(single)]
 
 
 def audible(tx: Transaction) -> Policy:
     """The policy in force together with the silences that people have set."""
     if tx.audible is None:
-        tx.audible = silencing(tx.policy, _rules(tx.connection, tx.now))
+        tx.audible = silencing(tx.policy, in_force(tx))
     return tx.audible
 
 
+def in_force(tx: Transaction) -> Sequence[SilenceRule]:
+    """What people have silenced or lowered by what it is, and is not over."""
+    if tx.silences is None:
+        tx.silences = rules_at(tx.connection, tx.now)
+    known: Sequence[SilenceRule] = tx.silences
+    return known
+
+
+def rule_alone(matchers: Sequence[str]) -> str:
+    """The rule that matchers mean and nothing beside; empty: they mean more, or less. Raises ValueError."""
+    (first, *others) = map(Matcher.parse, matchers)
+    return first.value if not others and (first.label, first.op) == ("rule", "=") else ""
+
+
 def silencing(policy: Policy, rules: Iterable[SilenceRule]) -> Policy:
-    """The policy with these silences as well."""
-    added = tuple(silence_of(rule) for rule in rules)
+    """The policy with these silences as well; what is lowered is none."""
+    added = tuple(silence_of(rule) for rule in rules if rule.severity is None)
     return replace(policy, silences=(*policy.silences, *added)) if added else policy
 
 
@@ -161,7 +193,8 @@ def silence_of(rule: SilenceRule) -> Silence:
 _RULES = select(silence_rules).where(silence_rules.c.ends > bindparam("now")).order_by(silence_rules.c.ends)
 
 
-def _rules(connection: Connection, now: float) -> list[SilenceRule]:
+def rules_at(connection: Connection, now: float) -> list[SilenceRule]:
+    """Those that are not over at this time (seconds since the epoch), the first to end first."""
     return [_rule(row) for row in connection.execute(_RULES, {"now": now})]
 
 
@@ -175,12 +208,19 @@ def _rule(row: Row[Any]) -> SilenceRule:
         reason=row.reason,
         ended_by=row.ended_by,
         ended_why=row.ended_why,
+        severity=row.severity,
     )
 
 
-def _changed(tx: Transaction) -> None:
-    """Whoever is alive is looked at anew."""
+def _what(rule: SilenceRule) -> str:
+    return ", ".join(rule.matchers) + (f" lowered to {rule.severity}" if rule.severity is not None else "")
+
+
+def _changed(tx: Transaction, rule: SilenceRule) -> None:
+    """Whoever is alive is looked at anew; incidents that are there keep the severity that they have."""
     tx.changed()
+    if rule.severity is not None:
+        return
     alive = select(members.c.group).join(incidents, incidents.c.id == members.c.incident)
     alive = alive.where(incidents.c.state != "resolved")
     tx.connection.execute(update(groups).where(groups.c.id.in_(alive)).values(due_at=tx.now))

@@ -116,6 +116,7 @@ class Transaction:
     secret: bytes = field(repr=False)
     access: Rules = field(default_factory=Rules)
     announced: bool = False
+    silences: Any = None  # of the database, by what incidents are (monitor.store.silences), once somebody asks for them
     audible: Policy | None = None  # the policy with the silences of the database, once somebody has asked for it
     quiet: object = None  # what keeps sinks from hearing of incidents (monitor.store.suppression), likewise
     counts: Counts = field(default_factory=Counts)
@@ -128,7 +129,7 @@ class Transaction:
 
     def changed(self) -> None:
         """Incidents, their groups or silences are not as they were, or what was done is undone."""
-        self.audible = self.quiet = None
+        self.silences = self.audible = self.quiet = None
 
     @contextmanager
     def attempt(self) -> Iterator[None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from sqlalchemy import Connection, insert, inspect, select, update
+from sqlalchemy import Connection, insert, inspect, select, text, update
 
 from monitor.store.errors import StoreError
 from monitor.store.schema import create, meta, sessions, tokens, users
@@ -23,9 +23,15 @@ def _tokens(connection: Connection) -> None:
     tokens.create(connection)
 
 
+def _lowered(connection: Connection) -> None:
+    known = "'info', 'low', 'medium', 'high', 'critical'"
+    check = f"CONSTRAINT severity_known CHECK (severity IN ({known}))"
+    connection.execute(text(f"ALTER TABLE silence_rules ADD COLUMN severity TEXT {check}"))
+
+
 FIRST = 23  # the oldest form that is upgraded: no release made one before it
 # To FIRST + 1, and so on. A change of the tables goes with a step here; tests/monitor/store/schema_23.sql starts there.
-STEPS: Sequence[Step] = (_accounts, _tokens)
+STEPS: Sequence[Step] = (_accounts, _tokens, _lowered)
 VERSION = FIRST + len(STEPS)
 
 

@@ -43,7 +43,7 @@ def page_about(shown: IncidentView) -> str:
     """As who may only read it sees it, without a store."""
     seen = (shown.first_seen.timestamp(), shown.last_seen.timestamp(), shown.occurrences)
     facts = (shown.fingerprint, shown.rule, shown.name, shown.severity, "high", shown.state, shown.masked)
-    case = IncidentCase(Incident(shown.id, *facts, *seen), Joined(), (), 0, None, None, (), 0)  # type: ignore[arg-type]
+    case = IncidentCase(Incident(shown.id, *facts, *seen), Joined(), (), 0, None, None, None, (), 0)  # type: ignore[arg-type]
     what = fields(case, shown, None, Visitor(), NOW)
     return pages.render("incident.html", NOW, said=None, asked=None, can_ask=False, degraded=None, **what)
 

@@ -11,6 +11,7 @@ from monitor.common import payload
 from monitor.common.condition import sink_state, source_state
 from monitor.common.inbound import Verb
 from monitor.common.notification import IncidentView
+from monitor.common.severity import Severity
 from monitor.common.text import clean
 from monitor.common.wording import stamp
 from monitor.domain.model import Resolution
@@ -85,6 +86,10 @@ class SilenceRuleBody(NoteBody):
     matchers: Annotated[list[Annotated[str, Field(max_length=1000)]], Field(min_length=1, max_length=20)]
     for_: Annotated[str, Field(max_length=40, description='Such as "4h".', alias="for")]
     note: Annotated[_Note, Field(min_length=1)]
+    severity: Annotated[
+        Severity | None,
+        Field(description="Alert, but open what comes of the one rule no worse than this; for a token of an admin."),
+    ] = None
 
 
 BODIES: Mapping[Verb, type[NoteBody]] = {

@@ -107,6 +107,7 @@ _SINK = _object(
 )
 _SILENCE = _object(
     {"matchers": _array(_TEXT), "reason": _TEXT, "starts": _or_null(_TIME), "ends": _or_null(_TIME)}
+    | {"severity": _or_null(_one_of(SEVERITIES))}
     | dict.fromkeys(("id", "incident", "by", "ended_by", "ended_why"), _or_null(_TEXT))
 )
 _NOTIFICATION = _object(
@@ -208,8 +209,8 @@ def document() -> Mapping[str, Any]:
             },
             "/api/v1/sources": _list("sources", "Source", "Sources: how far each is, and what it lost."),
             "/api/v1/sinks": _list("sinks", "Sink", "Sinks: what each takes, and what waits for it."),
-            "/api/v1/silences": _list("silences", "Silence", "Silences that are not over.")
-            | _change("add_silence", "Alert nobody to what matches.", SilenceRuleBody, "Silence", ()),
+            "/api/v1/silences": _list("silences", "Silence", "Silences that are not over, and rules that are lowered.")
+            | _change("add_silence", "Alert nobody to what matches, or lower a rule.", SilenceRuleBody, "Silence", ()),
             "/api/v1/silences/{id}/end": _change("end_silence", "It holds nothing back any more.", NoteBody, "Ended"),
             "/api/v1/outbox": _list(
                 "outbox",

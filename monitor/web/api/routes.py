@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import orjson
 import structlog
@@ -15,10 +15,12 @@ from aiohttp import web
 from monitor.accounts.people import Role
 from monitor.common import payload
 from monitor.common.inbound import InboundRequest
+from monitor.common.severity import Severity
 from monitor.report.silenced import rule_row, silence_rows
 from monitor.report.view import view
 from monitor.routing.match import Matcher
 from monitor.store.rows import clean
+from monitor.store.silences import ONE_RULE, rule_alone
 from monitor.store.undelivered import UndeliveredState
 from monitor.web.api import documents
 from monitor.web.api.door import body_of, changing
@@ -173,14 +175,24 @@ class _Api:
 
     async def silence(self, request: web.Request) -> web.Response:
         form = await self._posted(request, documents.SilenceRuleBody)
+        severity = cast(Severity | None, form.get("severity") or None)
+        if severity is not None and not form.by.may("admin"):
+            raise web.HTTPForbidden(text="to lower a rule takes the token of an admin; without `severity` it is silent")
         draft = await draft_of(self._console.redact, form)
+        if not draft.wrong and severity is not None and not rule_alone(draft.matchers):
+            draft = replace(draft, wrong=ONE_RULE)
         if draft.wrong:
             raise _unusable(draft.wrong)
         async with asyncio.timeout(_PATIENCE):
             rule = await self._store.silences.add(
-                draft.matchers, draft.seconds, actor=form.by.name, reason=draft.note, once=f"{_SINK}:{form.once}"
+                draft.matchers,
+                draft.seconds,
+                actor=form.by.name,
+                reason=draft.note,
+                severity=severity,
+                once=f"{_SINK}:{form.once}",
             )
-        if [*rule.matchers] != [str(Matcher.parse(one)) for one in draft.matchers]:
+        if ([*rule.matchers], rule.severity) != ([str(Matcher.parse(one)) for one in draft.matchers], severity):
             raise _unusable(_USED)
         log.info("silenced", silence=rule.id, actor=form.by.name)
         return _json(rule_row(rule))

@@ -25,7 +25,7 @@ from monitor.web.console.paging import asked_for, part
 from monitor.web.console.readable import within
 from monitor.web.console.visitor import Posted, posted
 
-__all__ = ["draft_of", "routes"]
+__all__ = ["SilenceDraft", "draft_of", "routes"]
 
 log = structlog.get_logger(__name__)
 

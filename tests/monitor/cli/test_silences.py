@@ -41,9 +41,40 @@ def test_added_listed_seen_by_routes_and_ended(monitor: Command, config: Path) -
     assert (again.returncode, "monitor silences list" in again.stderr) == (1, True)
 
 
+def test_a_rule_is_lowered_and_every_command_about_rules_says_so(monitor: Command, config: Path) -> None:
+    before = config.read_bytes()
+    assert json.loads(monitor("rules", "list", "--vendor", "github", "--format", "json").stdout)[0]["silences"] == []
+    assert monitor("run", "--once").returncode == 0
+    lower = ("silences", "add", 'rule="github-pat"', "--lower-to", "low", "--for", "30d", "--note", "test data")
+    added = monitor(*lower)
+    assert added.returncode == 0, added.stderr
+    id_ = added.stdout.split()[0]
+    assert added.stdout.startswith(f'{id_} lowers to low rule="github-pat" until 20')
+    assert 'rule="github-pat", lowered to low' in monitor("silences", "list").stdout
+    listed = monitor("rules", "list", "--vendor", "github")
+    assert listed.stderr == ""
+    head, *lines = listed.stdout.splitlines()
+    assert head.split()[-1] == "NOW"
+    assert [line.split()[0] for line in lines if "lowered to low until" in line] == ["github-pat"]
+    rows = json.loads(monitor("rules", "list", "--vendor", "github", "--format", "json").stdout)
+    (row,) = [row for row in rows if row["silences"]]
+    assert (row["id"], row["severity"], row["silences"][0]["severity"]) == ("github-pat", "critical", "low")
+    checked = monitor("check")
+    assert "note: rule github-pat is lowered to low until" in checked.stdout
+    assert f"`monitor silences end {id_}` ends it" in checked.stdout
+    assert "lowered to" not in monitor("check", "--no-environment").stdout
+    assert "silenced" not in monitor("routes", "test", "rule=github-pat").stdout
+    assert config.read_bytes() == before
+    assert monitor("silences", "end", id_).stdout == f"{id_} lowers nothing any more\n"
+    assert "NOW" not in monitor("rules", "list", "--vendor", "github").stdout
+    assert "lowered to" not in monitor("check").stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["source=a", "--lower-to", "low", "--for", "1h", "--note", "x"], "one rule"),
+        (["rule=a", "rule=b", "--lower-to", "low", "--for", "1h", "--note", "x"], "one rule"),
         (["severity", "--for", "1h", "--note", "x"], "not a matcher"),
         (['severity="low"', "--for", "1 fortnight", "--note", "x"], "--for"),
         (['severity="low"', "--for", "0s", "--note", "x"], "longer than nothing"),

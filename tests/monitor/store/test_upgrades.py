@@ -17,7 +17,7 @@ from monitor.runbook.progress import Procedure
 from monitor.store import Store, StoreError, database, reach
 from monitor.store.database import Database
 from monitor.store.schema import create, metadata
-from monitor.store.upgrades import FIRST, VERSION, SchemaError, known, migrate, usable
+from monitor.store.upgrades import FIRST, STEPS, VERSION, SchemaError, known, migrate, usable
 from tests.fakes.forks import Forks
 from tests.monitor.store.helpers import OLDEST_SECRET, Clock, empty, finding, fingerprint, oldest
 
@@ -103,6 +103,7 @@ async def test_a_database_of_the_oldest_version_opens_with_every_row_and_is_work
         now = await store.incidents.get(fingerprint("a"))
         assert (now.occurrences, now.state) == (was.occurrences + 1, "acknowledged")
         await store.incidents.transition("old", "ack", actor="ada")
+        await store.silences.add(["rule=github-pat"], 60, actor="ada", reason="noise", severity="low")
         assert (await store.trail.verify()).problems == ()
     assert version(empty_url) == VERSION
 
@@ -231,15 +232,15 @@ async def test_who_only_looks_upgrades_nothing_under_a_monitor_that_is_at_work(
         connection.execute(text("DELETE FROM silences"))
 
     def with_a_step(connection: Connection, *, upgrades: bool) -> tuple[int | None, int]:
-        return migrate(connection, (step,), upgrades=upgrades)
+        return migrate(connection, (*STEPS, step), upgrades=upgrades)
 
     oldest(empty_url)
     monkeypatch.setattr(database, "migrate", with_a_step)
-    with pytest.raises(StoreError, match=f"schema version {FIRST}, and this program works with {FIRST + 1}: restart"):
+    with pytest.raises(StoreError, match=f"schema version {FIRST}, and this program works with {VERSION + 1}: restart"):
         await Store.open(empty_url, repairs=False)
     assert version(empty_url) == FIRST
     async with await Store.open(empty_url):
-        assert version(empty_url) == FIRST + 1
+        assert version(empty_url) == VERSION + 1
     async with await Store.open(empty_url, repairs=False) as store:
         assert (await store.incidents.get("old")).state == "open"
         assert (await store.silences.list())[1] == []

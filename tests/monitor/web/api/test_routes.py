@@ -116,6 +116,24 @@ async def test_a_silence_is_made_once_and_ends_once(tmp_path: Path) -> None:
         await program.post("silences", 403, **said)
 
 
+async def test_an_admin_lowers_one_rule(tmp_path: Path) -> None:
+    async with serving(tmp_path) as program:
+        said = {"matchers": ["rule=github-pat"], "for": "30d", "note": "test data", "severity": "low"}
+        await program.holds("responder")
+        assert "takes the token of an admin" in (await program.post("silences", 403, **said))["detail"]
+        await program.holds("admin", name="chief")
+        for wrong in ({"severity": "lowest"}, {"matchers": ["source=a"]}, {"matchers": ["rule=a", "source=a"]}):
+            await program.post("silences", 422, **said | wrong)
+        made = await program.post("silences", key="once", **said)
+        assert (made["severity"], made["by"]) == ("low", "api/chief")
+        await program.post("silences", 422, key="once", **said | {"severity": "info"})
+        await ids(program)
+        assert [one["severity"] for one in (await program.get("incidents"))["incidents"]] == ["low"]
+        assert [one["severity"] for one in (await program.get("silences"))["silences"]] == ["low"]
+        await program.post(f"silences/{made['id']}/end")
+        assert (await program.get("silences"))["total"] == 0
+
+
 async def test_a_token_may_what_its_role_and_scope_say(tmp_path: Path) -> None:
     async with serving(tmp_path) as program:
         (id_,) = await ids(program)
