@@ -47,7 +47,7 @@ type = "console"
 """
 _SETTLE = 2.0  # seconds until all watch
 _PATIENCE = 12_000  # looks at how far it is
-_LISTS = ("/overview", "/sources", "/sinks", "/outbox", "/silences", "/trail", "/inventory")
+_LISTS = ("/overview", "/sources", "/sinks", "/outbox", "/silences", "/trail", "/inventory", "/noise")
 _SECRETS, _WAITING, _SILENCED = 10_000, 10_000, 1_000
 _LOOK = 60.0  # seconds from one look of a viewer at the list to the next
 

@@ -26,12 +26,12 @@ from monitor.common.severity import Severity
 from monitor.store.schema import audit, drills, incidents, runs, steps, unresolved
 from monitor.store.transaction import StoreRepository, read_only
 
-__all__ = ["DAYS", "Figures", "FiguresRepository", "LateStep", "Took", "took"]
+__all__ = ["DAYS", "UNEXPOSED", "Figures", "FiguresRepository", "LateStep", "Took", "real", "took"]
 
 DAYS = (7, 30, 90)  # windows that end now
 _DAY = 86_400.0  # seconds
 _SHOWN = 10  # of what is oldest and latest
-_UNEXPOSED = ("false_positive", "used_in_tests")  # resolutions that say that nothing was
+UNEXPOSED = ("false_positive", "used_in_tests")  # resolutions that say that nothing was
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +78,10 @@ class FiguresRepository(StoreRepository):
     def all(self, connection: Connection) -> Figures:
         now = self._session.now()
         latest = connection.execute(_late(now)).all()
-        counted = select(incidents.c.severity, incidents.c.state, func.count()).where(unresolved(), _real())
+        counted = select(incidents.c.severity, incidents.c.state, func.count()).where(unresolved(), real())
         open_ = select(incidents.c.id, incidents.c.name, incidents.c.severity, incidents.c.first_seen)
         # In the words of the partial index: few are unresolved.
-        open_ = open_.where(unresolved(), incidents.c.state == "open", _real()).order_by(incidents.c.first_seen)
+        open_ = open_.where(unresolved(), incidents.c.state == "open", real()).order_by(incidents.c.first_seen)
         asked = {"acknowledge": _acknowledged(), "revoke": _revoked(), "close": _closed()}
         since = now - DAYS[-1] * _DAY
         return Figures(
@@ -116,7 +116,7 @@ def _share(seconds: list[float]) -> Took | None:
     return Took(count, seconds[(count - 1) // 2], seconds[-(-count * 9 // 10) - 1])
 
 
-def _real() -> ColumnElement[bool]:
+def real() -> ColumnElement[bool]:
     """No drill, nor one that counts for another since people took both for one."""
     return and_(incidents.c.fingerprint.not_in(select(drills.c.fingerprint)), incidents.c.merged.is_(None))
 
@@ -130,7 +130,7 @@ def _late(now: float) -> Select[Any]:
         )
         .join(runs, runs.c.incident == incidents.c.id)
         .join(steps, steps.c.incident == incidents.c.id)
-        .where(unresolved(), _real(), runs.c.ended.is_(None))
+        .where(unresolved(), real(), runs.c.ended.is_(None))
         .where(steps.c.state.in_(("open", "claimed")), steps.c.deadline < now)
         .order_by(steps.c.deadline, incidents.c.id)
         .limit(_SHOWN)
@@ -149,7 +149,7 @@ _REVOKED = func.coalesce(
 def _with_revocation(*columns: ColumnElement[Any]) -> Select[Any]:
     """Incidents with their step `revoke`, where their run has one."""
     its = and_(steps.c.incident == incidents.c.id, steps.c.step == "revoke")
-    return select(*columns).select_from(incidents.outerjoin(steps, its)).where(_real())
+    return select(*columns).select_from(incidents.outerjoin(steps, its)).where(real())
 
 
 def _acknowledged() -> Select[Any]:
@@ -159,7 +159,7 @@ def _acknowledged() -> Select[Any]:
     return (
         select(at, at - incidents.c.first_seen)
         .join(incidents, incidents.c.id == audit.c.incident)
-        .where(audit.c.action == "acknowledged", lately, _real())
+        .where(audit.c.action == "acknowledged", lately, real())
         .group_by(incidents.c.id, incidents.c.first_seen)
         .having(at >= _SINCE)
     )
@@ -171,7 +171,7 @@ def _revoked() -> Select[Any]:
 
 def _closed() -> Select[Any]:
     seconds = incidents.c.resolved_at - incidents.c.first_seen
-    return select(incidents.c.resolved_at, seconds).where(incidents.c.resolved_at >= _SINCE, _real())
+    return select(incidents.c.resolved_at, seconds).where(incidents.c.resolved_at >= _SINCE, real())
 
 
 def _exposed(connection: Connection, now: float) -> Mapping[int, float]:
@@ -180,7 +180,7 @@ def _exposed(connection: Connection, now: float) -> Mapping[int, float]:
     begin = case((logged < seen, logged), else_=seen)
     end = func.coalesce(_REVOKED, now)
     exposed = _with_revocation(begin.label("begin"), end.label("end")).where(
-        or_(incidents.c.resolution.is_(None), incidents.c.resolution.not_in(_UNEXPOSED)),
+        or_(incidents.c.resolution.is_(None), incidents.c.resolution.not_in(UNEXPOSED)),
         end >= now - DAYS[-1] * _DAY,
     )
     c = exposed.subquery().c

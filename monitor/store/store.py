@@ -39,6 +39,7 @@ from monitor.store.hooks import Hooks
 from monitor.store.incidents import Incidents
 from monitor.store.inventory import Inventory
 from monitor.store.merges import Merges
+from monitor.store.noise import NoiseRepository
 from monitor.store.outbox import Outbox
 from monitor.store.positions import Positions
 from monitor.store.records import Commit, Notice, StoreStats
@@ -106,6 +107,7 @@ class Store:
         self.outbox = Outbox(self)
         self.undelivered = Undelivered(self)
         self.figures = FiguresRepository(self)
+        self.noise = NoiseRepository(self)
         self.positions = Positions(self)
         self.retention = RetentionRepository(self)
         self.runs = Runs(self)

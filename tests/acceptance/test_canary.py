@@ -259,6 +259,7 @@ async def http(
         "/sinks",
         "/overview",
         "/silences",
+        "/noise",
         "/routes",
         "/inventory",
         "/rotation",
@@ -348,6 +349,7 @@ async def silence(
     for path in ("/silences/preview", "/silences"):
         await post(path, 400, **said, **form)
     await post("/silences/preview", 400, **said | {"matchers": value, "for": value}, **form)
+    await post("/noise", 400, rule=value, to="low", note=f"token={value}", **{"for": value}, **form)
     await post("/outbox/discard", 303, sink="none", shown="0", note=f"token={value}", **form)
     await get(f"/routes?labels=path%3D{value}")
 

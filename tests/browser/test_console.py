@@ -32,7 +32,14 @@ async def test_the_pages_of_the_night_fit_a_phone_in_the_dark_and_anybody_can_us
         wrong += await serious(page)
     async with console.visit(size=PHONE, dark=True) as page:
         night = ("/incidents", await first(page), "/sources", "/sinks", "/outbox", "/keys")
-        for address in (*night, "/overview", "/silences", "/routes?labels=severity%3Dhigh", "/trail"):
+        for address in (
+            *night,
+            "/overview",
+            "/silences",
+            "/noise?rule=github-pat",
+            "/routes?labels=severity%3Dhigh",
+            "/trail",
+        ):
             await page.goto(address)
             wrong += await serious(page)
             width = await page.evaluate("document.documentElement.scrollWidth")

@@ -12,7 +12,7 @@ from tests.browser.harness import PHONE, SCREEN, Console, serious, unseen, walk,
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
 
 NARROW = ViewportSize(width=360, height=740)
-PAGES = """/ /incidents?severity=high&family=vcs&older=1s /incidents?q=nothing+of+it /overview /sources
+PAGES = """/ /incidents?severity=high&family=vcs&older=1s /incidents?q=nothing+of+it /overview /noise?rule=x /sources
 /sources/services /sinks /outbox /silences /routes /account /keys /runbooks/github-token""".split()
 
 

@@ -10,6 +10,7 @@ from monitor.web.console import (
     incident,
     incidents,
     keys,
+    noise,
     openid,
     outbox,
     overview,
@@ -29,6 +30,6 @@ __all__ = ["routes"]
 
 def routes(console: ConsoleContext) -> list[web.RouteDef]:
     """Of the console. Order counts: what is named goes before what is any id."""
-    system = (sources, sinks, outbox, overview, silences, routing, records, trail)
+    system = (sources, sinks, outbox, overview, noise, silences, routing, records, trail)
     files = (incidents, bulk, incident, *system, keys, sign_in, openid, account)
     return [*(route for file in files for route in file.routes(console)), *console.live.routes(), *static.routes()]

@@ -3,13 +3,14 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from monitor.config.config import parse
 from monitor.delivery import SinkStats
 from monitor.store import StoreError
-from monitor.web.console import overview as module
+from monitor.web.console import kept as module
 from tests.fakes.console import Pages, finding
 from tests.monitor.web.console.test_pages import text_of
 from tests.monitor.web.console.test_sinks import CONFIG
@@ -62,13 +63,12 @@ async def test_a_database_that_does_not_answer_leaves_what_was_counted(
     monkeypatch.setattr(module, "_PATIENCE", 0.01)
     go = asyncio.Event()
 
-    async def hang() -> None:
+    async def hang(*_: object) -> None:
         await go.wait()
         raise StoreError("state.db: database is locked")
 
-    figures = pages.store.figures
     with monkeypatch.context() as broken:
-        broken.setattr(figures, "all", hang)
+        broken.setattr(pages.store, "read", hang)
         assert "There are no figures: they are being counted" in words_of(await pages.get("/overview"))
         go.set()
         await asyncio.sleep(0)
@@ -76,7 +76,7 @@ async def test_a_database_that_does_not_answer_leaves_what_was_counted(
     monkeypatch.setattr(module, "_PATIENCE", 60.0)
     monkeypatch.setattr(module, "_GLANCE", 60.0)
     assert "0 in all" in words_of(await pages.get("/overview"))
-    monkeypatch.setattr(figures, "all", hang)
+    monkeypatch.setattr(pages.store, "read", hang)
     assert "These figures are not of now: state.db" in (again := words_of(await pages.get("/overview")))
     assert "0 in all" in again
 
@@ -90,15 +90,15 @@ async def test_nobody_waits_for_figures_while_there_are_some_of_a_moment_ago(
     assert "0 in all" in words_of(await pages.get("/overview"))
     await pages.store.commit([finding(1)])
     go, asked = asyncio.Event(), 0
-    count = pages.store.figures.all
+    read = pages.store.read
 
-    async def slow() -> object:
+    async def slow(run: Any, kept: Any = None) -> object:
         nonlocal asked
         asked += 1
         await go.wait()
-        return await count()
+        return await read(run, kept)
 
-    monkeypatch.setattr(pages.store.figures, "all", slow)
+    monkeypatch.setattr(pages.store, "read", slow)
     for _ in range(3):
         text = words_of(await pages.get("/overview"))
         assert "0 in all" in text
