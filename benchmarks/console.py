@@ -47,8 +47,8 @@ type = "console"
 """
 _SETTLE = 2.0  # seconds until all watch
 _PATIENCE = 12_000  # looks at how far it is
-_LISTS = ("/overview", "/sources", "/sinks", "/outbox", "/silences", "/trail", "/inventory", "/noise")
-_SECRETS, _WAITING, _SILENCED = 10_000, 10_000, 1_000
+_LISTS = ("/overview", "/sources", "/sinks", "/outbox", "/silences", "/trail", "/inventory", "/checklist", "/noise")
+_SECRETS, _WAITING, _SILENCED = 10_000, 10_000, 100
 _LOOK = 60.0  # seconds from one look of a viewer at the list to the next
 
 

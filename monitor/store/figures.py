@@ -23,10 +23,11 @@ from sqlalchemy import (
 
 from monitor.common.notification import State
 from monitor.common.severity import Severity
-from monitor.store.schema import audit, drills, incidents, runs, steps, unresolved
+from monitor.store.checklist import DueStep, real, undone
+from monitor.store.schema import audit, incidents, steps, unresolved
 from monitor.store.transaction import StoreRepository, read_only
 
-__all__ = ["DAYS", "UNEXPOSED", "Figures", "FiguresRepository", "LateStep", "Took", "real", "took"]
+__all__ = ["DAYS", "UNEXPOSED", "Figures", "FiguresRepository", "Took", "took"]
 
 DAYS = (7, 30, 90)  # windows that end now
 _DAY = 86_400.0  # seconds
@@ -44,19 +45,6 @@ class Took:
 
 
 @dataclass(frozen=True, slots=True)
-class LateStep:
-    """A step that is not done though its deadline (seconds since the epoch) has passed."""
-
-    incident: str
-    name: str
-    severity: Severity
-    step: str
-    title: str
-    owner: str | None
-    deadline: float
-
-
-@dataclass(frozen=True, slots=True)
 class Figures:
     """`unacknowledged`: the oldest of those that are open: id, name, severity, first seen. `late`: of `late_steps`, the
     latest first. `took`: acknowledge, revoke and close, by window, from first seen; None: of none. `exposed`: hours in
@@ -66,7 +54,7 @@ class Figures:
     standing: Mapping[tuple[Severity, State], int]
     unacknowledged: Sequence[tuple[str, str, Severity, float]]
     late_steps: int
-    late: Sequence[LateStep]
+    late: Sequence[DueStep]
     took: Mapping[str, Mapping[int, Took | None]]
     exposed: Mapping[int, float]
 
@@ -96,7 +84,7 @@ class FiguresRepository(StoreRepository):
                 (row.id, row.name, row.severity, row.first_seen) for row in connection.execute(open_.limit(_SHOWN))
             ],
             late_steps=latest[0].total if latest else 0,
-            late=[LateStep(*row[:-1]) for row in latest],
+            late=[DueStep(*row[:-1]) for row in latest],
             took={name: took(connection.execute(query, {"since": since}), now) for name, query in asked.items()},
             exposed=_exposed(connection, now),
         )
@@ -116,25 +104,9 @@ def _share(seconds: list[float]) -> Took | None:
     return Took(count, seconds[(count - 1) // 2], seconds[-(-count * 9 // 10) - 1])
 
 
-def real() -> ColumnElement[bool]:
-    """No drill, nor one that counts for another since people took both for one."""
-    return and_(incidents.c.fingerprint.not_in(select(drills.c.fingerprint)), incidents.c.merged.is_(None))
-
-
 def _late(now: float) -> Select[Any]:
-    return (
-        select(
-            incidents.c.id.label("incident"),
-            *(incidents.c.name, incidents.c.severity, steps.c.step, steps.c.title, steps.c.owner, steps.c.deadline),
-            func.count().over().label("total"),
-        )
-        .join(runs, runs.c.incident == incidents.c.id)
-        .join(steps, steps.c.incident == incidents.c.id)
-        .where(unresolved(), real(), runs.c.ended.is_(None))
-        .where(steps.c.state.in_(("open", "claimed")), steps.c.deadline < now)
-        .order_by(steps.c.deadline, incidents.c.id)
-        .limit(_SHOWN)
-    )
+    late = undone().where(steps.c.deadline < now).add_columns(func.count().over().label("total"))
+    return late.order_by(steps.c.deadline, incidents.c.id).limit(_SHOWN)
 
 
 # Of each incident, when it happened and how many seconds that was after it was first seen.

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, select
 
-from monitor.store.figures import UNEXPOSED, real
+from monitor.store.checklist import real
+from monitor.store.figures import UNEXPOSED
 from monitor.store.schema import incidents, members
 from monitor.store.transaction import StoreRepository, read_only
 

@@ -28,6 +28,7 @@ from monitor.store.alerts import Alerts
 from monitor.store.bulk import BulkRequests
 from monitor.store.canaries import Canaries
 from monitor.store.cases import CaseRepository
+from monitor.store.checklist import Checklist
 from monitor.store.database import Database
 from monitor.store.drills import Drills, last_drill, last_success
 from monitor.store.errors import AwayError, Failure, Recovery, StoreError, classify, explain
@@ -108,6 +109,7 @@ class Store:
         self.undelivered = Undelivered(self)
         self.figures = FiguresRepository(self)
         self.noise = NoiseRepository(self)
+        self.checklist = Checklist(self)
         self.positions = Positions(self)
         self.retention = RetentionRepository(self)
         self.runs = Runs(self)

@@ -12,8 +12,9 @@ from tests.browser.harness import PHONE, SCREEN, Console, serious, unseen, walk,
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
 
 NARROW = ViewportSize(width=360, height=740)
-PAGES = """/ /incidents?severity=high&family=vcs&older=1s /incidents?q=nothing+of+it /overview /noise?rule=x /sources
-/sources/services /sinks /outbox /silences /routes /account /keys /runbooks/github-token""".split()
+PAGES = """/ /incidents?severity=high&family=vcs&older=1s /incidents?q=nothing+of+it /overview
+/noise?rule=x /sources /sources/services /sinks /outbox /silences /routes /account /keys /checklist /trail
+/inventory /rotation /drills /runbooks/github-token""".split()
 
 
 async def amiss(page: Page, size: ViewportSize) -> list[str]:

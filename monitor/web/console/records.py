@@ -138,7 +138,7 @@ def _secret(secret: Secret) -> Sequence[Cell]:
 def _due(row: DueRotation) -> Sequence[Cell]:
     return (
         Cell(row.secret),
-        Cell(at=row.at),
+        Cell(until=row.at, late=row.standing == "overdue"),
         Cell(row.standing, late=row.standing == "overdue"),
         Cell(row.severity),
         Cell(row.owner),

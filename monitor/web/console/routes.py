@@ -7,6 +7,7 @@ from aiohttp import web
 from monitor.web.console import (
     account,
     bulk,
+    checklist,
     incident,
     incidents,
     keys,
@@ -30,6 +31,6 @@ __all__ = ["routes"]
 
 def routes(console: ConsoleContext) -> list[web.RouteDef]:
     """Of the console. Order counts: what is named goes before what is any id."""
-    system = (sources, sinks, outbox, overview, noise, silences, routing, records, trail)
+    system = (sources, sinks, outbox, overview, checklist, noise, silences, routing, records, trail)
     files = (incidents, bulk, incident, *system, keys, sign_in, openid, account)
     return [*(route for file in files for route in file.routes(console)), *console.live.routes(), *static.routes()]

@@ -19,11 +19,12 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """`at`: a time (seconds since the epoch) instead of a text. `href`: within the pages. `late`: somebody has to look
-    at it."""
+    """`at`: a time (seconds since the epoch) instead of a text, `until`: one that is counted down to. `href`: within
+    the pages. `late`: somebody has to look at it."""
 
     text: object = ""
     at: float | None = None
+    until: float | None = None
     href: str = ""
     late: bool = False
 

@@ -1,0 +1,81 @@
+"""Steps of runbooks that are to be done, over all incidents that are not resolved; drills aside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, literal, select, tuple_
+
+from monitor.common.severity import Severity
+from monitor.store.rows import narrowed
+from monitor.store.schema import drills, incidents, runs, steps, unresolved
+from monitor.store.transaction import StoreRepository, read_only
+
+__all__ = ["Checklist", "DueStep", "real", "undone"]
+
+
+@dataclass(frozen=True, slots=True)
+class DueStep:
+    """A step that is not done. `deadline`: seconds since the epoch."""
+
+    incident: str
+    name: str
+    severity: Severity
+    step: str
+    title: str
+    owner: str | None
+    deadline: float
+
+    @property
+    def place(self) -> str:
+        """Behind which the next one comes."""
+        return f"{self.deadline!r}_{self.incident}_{self.step}"
+
+
+class Checklist(StoreRepository):
+    """The first to be done first."""
+
+    @read_only
+    def page(
+        self, connection: Connection, *, owner: str = "", after: str = "", limit: int = 50
+    ) -> tuple[int, list[DueStep]]:
+        """How many there are, and some of them. `owner`: those that somebody holds; `after`: the place behind which.
+        Raises ValueError where it is none."""
+        query = narrowed(undone(), steps.c.owner == owner if owner else None)
+        total = connection.execute(select(func.count()).select_from(query.subquery())).scalar_one()
+        listed = query.order_by(*_ORDER).limit(limit)
+        if after:
+            deadline, incident, step = _place(after)
+            listed = listed.where(tuple_(*_ORDER) > tuple_(literal(deadline), literal(incident), literal(step)))
+        return total, [DueStep(*row) for row in connection.execute(listed)]
+
+
+_ORDER = (steps.c.deadline, steps.c.incident, steps.c.step)
+
+
+def _place(text: str) -> tuple[float, str, str]:
+    try:
+        deadline, incident, step = text.split("_", 2)
+        return float(deadline), incident, step
+    except ValueError:
+        raise ValueError("it names no place in this list") from None
+
+
+def real() -> ColumnElement[bool]:
+    """No drill, nor one that counts for another since people took both for one."""
+    return and_(incidents.c.fingerprint.not_in(select(drills.c.fingerprint)), incidents.c.merged.is_(None))
+
+
+def undone() -> Select[Any]:
+    """The columns of `DueStep`."""
+    return (
+        select(
+            incidents.c.id.label("incident"),
+            *(incidents.c.name, incidents.c.severity, steps.c.step, steps.c.title, steps.c.owner, steps.c.deadline),
+        )
+        .join(runs, runs.c.incident == incidents.c.id)
+        .join(steps, steps.c.incident == incidents.c.id)
+        # In the words of the partial index: few are unresolved.
+        .where(unresolved(), real(), runs.c.ended.is_(None), steps.c.state.in_(("open", "claimed")))
+    )
