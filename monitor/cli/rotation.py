@@ -115,7 +115,7 @@ def start(
     fail_if((not refs) == (tag is None), "name secrets, or a tag with --tag", 2)
     settings = read_config(config, store_only="act", needs=_NEEDS)
     why = typed(settings, note) or (reason.words if reason else "somebody asked for it")
-    chosen, unknown = with_store(settings, lambda store: _named(store, refs or ()) if refs else _tagged(store, tag))
+    chosen, unknown = with_store(settings, lambda store: _named(store, refs) if refs else _tagged(store, tag))
     unknown = {redacted(settings, ref): redacted(settings, problem) for ref, problem in unknown.items()}
     if not chosen:
         none = f"no secret of the inventory has the tag {redacted(settings, tag or '')!r}"
@@ -292,21 +292,9 @@ async def _tagged(store: Store, tag: str | None) -> tuple[list[Managed], dict[st
 
 
 async def _named(store: Store, refs: Sequence[str]) -> tuple[list[Managed], dict[str, str]]:
-    """Those that there are, and why others are not."""
-    from monitor.rotation.work import managed
+    from monitor.rotation.work import named
 
-    named: dict[str, Managed] = {}
-    unknown: dict[str, str] = {}
-    for ref in refs:
-        try:
-            there = managed([await store.inventory.get(ref)], {})
-        except LookupError as error:
-            unknown[ref] = str(error.args[0])
-            continue
-        named |= {one.title: one for one in there}
-        if not there:
-            unknown[ref] = f"{ref} is gone from its manager"
-    return list(named.values()), unknown
+    return await named(store, refs)
 
 
 def _begin(

@@ -21,9 +21,11 @@ __all__ = ["ConsoleWork"]
 class ConsoleWork:
     """With the configuration in force."""
 
-    def __init__(self, store: Store, config: Callable[[], Config], issuers: Callable[[], Issuers | None]) -> None:
-        """`issuers`: None while the monitor begins."""
-        self._store, self._config, self._issuers = store, config, issuers
+    def __init__(
+        self, store: Store, config: Callable[[], Config], issuers: Callable[[], Issuers | None], key: bytes
+    ) -> None:
+        """`issuers`: None while the monitor begins; `key`: of fingerprints."""
+        self._store, self._config, self._issuers, self._key = store, config, issuers, key
 
     async def preview(self, incident: Incident, name: str) -> ActionPreview:
         """Raises StoreError."""
@@ -71,6 +73,16 @@ class ConsoleWork:
             )
             for due in listed
         ]
+
+    async def rotate(self, secret: str, why: str, actor: str) -> str:
+        """Raises LookupError, RunError and StoreError."""
+        from monitor.rotation.work import begin, named
+
+        found, unknown = await named(self._store, [secret])
+        if not found:
+            raise LookupError(unknown[secret])
+        incident, _ = await begin(self._store, self._key, found[0], why=why, actor=actor)
+        return incident.id
 
     async def people(self) -> list[str]:
         """Whom the configuration names, and who can sign in and act: by their names in the history. Raises

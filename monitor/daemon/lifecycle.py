@@ -257,7 +257,7 @@ class Daemon:
         tell = StatusDocument(site, health, lambda: self.config, lambda: self.phase)
         reception = console.Reception(site.store, lambda: self.config.console, http, self.snapshot.sign_ins)
         live = console.LiveUpdates(site.store, reception.still)
-        work = ConsoleWork(site.store, lambda: self.config, lambda: getattr(self, "issuers", None))
+        work = ConsoleWork(site.store, lambda: self.config, lambda: getattr(self, "issuers", None), site.scanner.key)
         pages = console.ConsoleContext(
             site.store,
             Links(console="", runbooks="/runbooks", program=invocation(config.path, sys.argv[0])),
@@ -271,7 +271,7 @@ class Daemon:
             ask=work.ask,
             people=work.people,
             work=keeper.kept.set,
-            rotations=work.rotations,
+            rotation=work,
         )
         application = web.build(
             Probes(live=health.live, ready=health.ready, registry=registry(lambda: self.snapshot)),

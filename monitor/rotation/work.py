@@ -28,6 +28,7 @@ __all__ = [
     "close",
     "look",
     "managed",
+    "named",
     "rotation_of",
     "shown",
     "sweep",
@@ -118,6 +119,22 @@ def shown(secret: Secret, old: Version) -> Shown:
 async def look(store: Store) -> list[Managed]:
     """All secrets of the inventory that are in use, with whether they are exposed."""
     return managed(await store.inventory.secrets(), await store.inventory.exposed())
+
+
+async def named(store: Store, refs: Sequence[str]) -> tuple[list[Managed], dict[str, str]]:
+    """Those that there are, and why others are not."""
+    by_title: dict[str, Managed] = {}
+    unknown: dict[str, str] = {}
+    for ref in refs:
+        try:
+            there = managed([await store.inventory.get(ref)], {})
+        except LookupError as error:
+            unknown[ref] = str(error.args[0])
+            continue
+        by_title |= {one.title: one for one in there}
+        if not there:
+            unknown[ref] = f"{ref} is gone from its manager"
+    return list(by_title.values()), unknown
 
 
 async def rotation_of(store: Store, key: bytes, secret: Managed) -> Incident | None:

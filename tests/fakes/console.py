@@ -84,9 +84,16 @@ class Pages:
         self.refusal: Exception | None = None  # of sinks that are tried
         self.tried: list[tuple[str, str]] = []
         self.due: list[DueRotation] = []
+        self.rotated: list[tuple[str, str, str]] = []
 
     async def rotations(self) -> Sequence[DueRotation]:
         return self.due
+
+    async def rotate(self, secret: str, why: str, actor: str) -> str:
+        if self.refusal is not None:
+            raise self.refusal
+        self.rotated.append((secret, why, actor))
+        return "ab" * 8
 
     async def try_sink(self, name: str, by: str) -> str:
         self.tried.append((name, by))

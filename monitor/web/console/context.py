@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from monitor.domain.incidents import Incident
 from monitor.report.view import Links, Offers
@@ -12,7 +12,7 @@ from monitor.store import Store
 from monitor.web.console.live import LiveUpdates
 from monitor.web.console.sessions import Reception
 
-__all__ = ["ActionPreview", "ConsoleContext", "DueRotation"]
+__all__ = ["ActionPreview", "ConsoleContext", "DueRotation", "Rotation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,16 @@ class DueRotation:
     why: str
     owner: str
     automatic: bool
+
+
+class Rotation(Protocol):
+    """What is due for another value, and how its rotation begins."""
+
+    async def rotations(self) -> Sequence[DueRotation]:
+        """The first first."""
+
+    async def rotate(self, secret: str, why: str, actor: str) -> str:
+        """As `monitor rotation start`; returns the id of its incident. Raises LookupError and RunError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,4 +77,4 @@ class ConsoleContext:
     people: Callable[[], Awaitable[Sequence[str]]] | None = None
     work: Callable[[], object] = lambda: None
     tried: dict[str, tuple[float, str]] = field(default_factory=dict)
-    rotations: Callable[[], Awaitable[Sequence[DueRotation]]] | None = None  # the first first
+    rotation: Rotation | None = None

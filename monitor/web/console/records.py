@@ -5,18 +5,24 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
+import structlog
 from aiohttp import web
 
 from monitor.common.wording import moment
+from monitor.runbook.progress import RunError
 from monitor.store.access import Use
 from monitor.store.drills import DrillRow
 from monitor.store.inventory import Secret
 from monitor.web.console.context import ConsoleContext, DueRotation
+from monitor.web.console.outcomes import ANSWER, FormAnswers, RefusedError
 from monitor.web.console.paging import asked_for, part
 from monitor.web.console.readable import within
 from monitor.web.console.tables import Cell, TablePage
+from monitor.web.console.visitor import posted
 
 __all__ = ["routes"]
+
+log = structlog.get_logger(__name__)
 
 _INVENTORY = TablePage(
     "/inventory",
@@ -52,6 +58,7 @@ _DRILLS = TablePage(
     "None was planted: `monitor drill` plants one and follows it to the alert.",
     "synthetic secrets, and how far each went",
 )
+_ASKED = "somebody asked for it"
 _MOST = 10_000  # readings that are listed
 
 
@@ -61,6 +68,7 @@ def routes(console: ConsoleContext) -> list[web.RouteDef]:
     return [
         web.get("/inventory", shown.inventory),
         web.get("/rotation", shown.rotation),
+        web.post("/rotation/start", shown.rotate),
         web.get("/access", shown.access),
         web.get("/drills", shown.drills),
     ]
@@ -68,7 +76,8 @@ def routes(console: ConsoleContext) -> list[web.RouteDef]:
 
 class _Records:
     def __init__(self, console: ConsoleContext) -> None:
-        self._store, self._rotations = console.store, console.rotations
+        self._store, self._rotation, self._redact = console.store, console.rotation, console.redact
+        self._answers = FormAnswers()
 
     async def inventory(self, request: web.Request) -> web.Response:
         asked = asked_for(request, "q", "entry", "environment", "after")
@@ -86,10 +95,29 @@ class _Records:
         return await _INVENTORY.show(request, listed, _secret, said=_but_after(asked), wrong=behind)
 
     async def rotation(self, request: web.Request) -> web.Response:
-        asked = asked_for(request, "after")
-        due = await within(self._rotations()) if self._rotations is not None else ()
+        asked = asked_for(request, "after", ANSWER)
+        due = await within(self._rotation.rotations()) if self._rotation is not None else ()
         listed = part(due, lambda row: f"{row.at:015.0f} {row.secret[:80]}", asked["after"])
-        return await _ROTATION.show(request, listed, _due)
+        return await _ROTATION.show(
+            request, listed, _due, answer=self._answers.shown(request), form="rotate.html" if listed.rows else None
+        )
+
+    async def rotate(self, request: web.Request) -> web.Response:
+        """The same as the command, at a press."""
+        form, rotation = await posted(request, "admin"), self._rotation
+        if rotation is None:
+            raise web.HTTPNotFound(text="no rotation is begun here\n")
+        why, actor = [await self._redact(text) for text in (form.get("note") or _ASKED, form.by.name)]
+
+        async def work() -> str:
+            try:
+                incident = await within(rotation.rotate(form.get("secret"), why, actor))
+            except (LookupError, RunError) as error:
+                raise RefusedError(await self._redact(str(error.args[0] if error.args else error))) from None
+            log.info("a rotation was begun", incident=incident, actor=actor)
+            return f"Its rotation is incident {incident}."
+
+        raise await self._answers.once(form, work, "/rotation")
 
     async def access(self, request: web.Request) -> web.Response:
         asked = asked_for(request, "secret", "principal", "after")

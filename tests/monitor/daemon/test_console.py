@@ -59,7 +59,7 @@ def work(store: Store, issuers: Operators | None, sinks: Sequence[Any] = ()) -> 
     config = SimpleNamespace(
         sinks=sinks, rotation=rotation, inventory=(), console=SignInConfig(sign_in=True, people=people)
     )
-    return ConsoleWork(store, lambda: config, lambda: issuers)  # type: ignore[arg-type,return-value]
+    return ConsoleWork(store, lambda: config, lambda: issuers, b"k" * 32)  # type: ignore[arg-type,return-value]
 
 
 async def test_an_action_is_shown_as_it_would_run_planned_or_not(known: tuple[Store, Incident]) -> None:
@@ -102,4 +102,13 @@ async def test_what_is_due_is_that_of_the_command(known: tuple[Store, Incident])
     await known[0].inventory.save("env", [held], whole=True)
     (due,) = await work(known[0], None).rotations()
     assert (due.secret, due.standing, due.owner, due.automatic) == ("env/KEY", "later", "ops", False)
+    desk = work(known[0], None)
+    opened = await desk.rotate("env/KEY", "a new vendor", "ada")
+    assert await desk.rotate("env/KEY", "again", "ada") == opened
+    history = await known[0].incidents.history(opened)
+    assert [(entry.action, entry.actor) for entry in history if entry.action == "run_started"] == [
+        ("run_started", "ada")
+    ]
+    with pytest.raises(LookupError):
+        await desk.rotate("env/NONE", "", "ada")
     assert 89 < (due.at - known[0].now()) / 86_400 < 91

@@ -27,7 +27,7 @@ async def pages(tmp_path: Path) -> AsyncIterator[Pages]:
         context = console.ConsoleContext(
             *(store, links, masked, shown.status, shown.live, shown.try_sink),
             work=shown.work,
-            rotations=shown.rotations,
+            rotation=shown,
         )
         application = web.build(Probes(live=dict, ready=dict), routes=console.routes(context))
         application.middlewares.append(shown.sign_in)

@@ -8,9 +8,11 @@ from dataclasses import replace
 import pytest
 
 from monitor.access.reading import Reading
+from monitor.runbook.progress import RunError
 from monitor.store.inventory import Print, SecretVersion
 from monitor.web.console.context import DueRotation
-from tests.fakes.console import Pages, finding
+from monitor.web.console.visitor import Visitor
+from tests.fakes.console import SPILLED, Pages, finding
 from tests.monitor.web.console.test_overview import words_of
 from tests.monitor.web.console.test_sources import EVIL
 
@@ -66,6 +68,24 @@ async def test_what_is_due_for_another_value(pages: Pages) -> None:
     assert text.index("vault/LATE") < text.index("vault/SOON")
     for words in ("2 secrets", "overdue high ops by the provider last changed <script>", "soon low no x"):
         assert words in text, words
+    assert EVIL not in page
+
+
+async def test_a_rotation_is_begun_by_an_admin_once(pages: Pages) -> None:
+    pages.due += [DueRotation("vault/LATE", time.time() - 60, "overdue", "high", "x", "ops", False)]
+    pages.who = Visitor("ada", "responder", form="f" * 32)
+    assert "Begin it" not in await pages.get("/rotation")
+    await pages.post("/rotation/start", 403, secret="vault/LATE")
+    pages.who = Visitor("root", "admin", form="f" * 32)
+    assert "<option>vault/LATE</option>" in await pages.get("/rotation")
+    await pages.post("/rotation/start", 403, form="g" * 32, secret="vault/LATE")
+    for _ in range(2):
+        page = await pages.post("/rotation/start", once="o" * 20, secret="vault/LATE", note=f"new vendor {SPILLED}")
+        assert f"Its rotation is incident {'ab' * 8}." in page
+    assert pages.rotated == [("vault/LATE", "new vendor [masked]", "root")]
+    pages.refusal = RunError(f"the rotation of this value is closed {EVIL}")
+    page = await pages.post("/rotation/start", secret="vault/LATE")
+    assert "the rotation of this value is closed" in page
     assert EVIL not in page
 
 
