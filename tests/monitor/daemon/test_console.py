@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from monitor import runbook
 from monitor.accounts.settings import PersonConfig, SignInConfig
 from monitor.actions.config import ActionConfig
 from monitor.daemon.console import ConsoleWork
 from monitor.domain.incidents import Incident
 from monitor.rotation.settings import RotationConfig
+from monitor.runbook.progress import Procedure
 from monitor.store import Store
 from monitor.store.actions import ActionError
 from monitor.store.inventory import Print, SecretVersion
@@ -103,12 +105,11 @@ async def test_what_is_due_is_that_of_the_command(known: tuple[Store, Incident])
     (due,) = await work(known[0], None).rotations()
     assert (due.secret, due.standing, due.owner, due.automatic) == ("env/KEY", "later", "ops", False)
     desk = work(known[0], None)
+    known[0].procedure = Procedure(None, book=runbook.load)
     opened = await desk.rotate("env/KEY", "a new vendor", "ada")
     assert await desk.rotate("env/KEY", "again", "ada") == opened
     history = await known[0].incidents.history(opened)
-    assert [(entry.action, entry.actor) for entry in history if entry.action == "run_started"] == [
-        ("run_started", "ada")
-    ]
+    assert [entry.actor for entry in history if entry.action == "run_started"] == ["ada"]
     with pytest.raises(LookupError):
         await desk.rotate("env/NONE", "", "ada")
     assert 89 < (due.at - known[0].now()) / 86_400 < 91
