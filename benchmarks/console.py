@@ -62,7 +62,7 @@ class Site:
 
     async def get(self, path: str) -> str:
         async with self.session.get(f"{self.url}{path}") as answer:
-            assert answer.status == 200, (path, answer.status)
+            assert answer.status == 200, (path, answer.status, (self.folder / "stderr").read_text()[-800:])
             return await answer.text()
 
     async def read(self) -> int:

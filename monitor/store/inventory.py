@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, tuple_, update
 
 from monitor.common.grouping import grouped
 from monitor.domain.model import OwnedSecret, Print, SecretVersion, Standing
@@ -157,6 +157,18 @@ class Inventory(StoreRepository):
         return told
 
     @read_only
+    def names(
+        self, connection: Connection, *, entry: str | None = None, environment: str | None = None
+    ) -> list[tuple[str, str]]:
+        """Entry and name of each, and nothing else of it."""
+        query = narrowed(
+            select(secrets.c.entry, secrets.c.name),
+            None if entry is None else secrets.c.entry == entry,
+            None if environment is None else secrets.c.environment == environment,
+        )
+        return [(row.entry, row.name) for row in connection.execute(query)]
+
+    @read_only
     def secrets(
         self,
         connection: Connection,
@@ -164,18 +176,21 @@ class Inventory(StoreRepository):
         entry: str | None = None,
         name: str | None = None,
         environment: str | None = None,
+        only: Sequence[tuple[str, str]] | None = None,
     ) -> list[Secret]:
-        """By entry and name, with all versions."""
+        """By entry and name, with all versions. `only`: few of these."""
         query = narrowed(
             select(secrets).order_by(secrets.c.entry, secrets.c.name),
             None if entry is None else secrets.c.entry == entry,
             None if name is None else secrets.c.name == name,
             None if environment is None else secrets.c.environment == environment,
+            None if only is None else tuple_(secrets.c.entry, secrets.c.name).in_(only),
         )
         history = narrowed(
             select(secret_versions).order_by(secret_versions.c.first_seen.desc(), secret_versions.c.id.desc()),
             None if entry is None else secret_versions.c.entry == entry,
             None if name is None else secret_versions.c.name == name,
+            None if only is None else tuple_(secret_versions.c.entry, secret_versions.c.name).in_(only),
         )
         ids = history.with_only_columns(secret_versions.c.id).order_by(None)
         prints = grouped(

@@ -15,7 +15,7 @@ from monitor.store.drills import DrillRow
 from monitor.store.inventory import Secret
 from monitor.web.console.context import ConsoleContext, DueRotation
 from monitor.web.console.outcomes import ANSWER, FormAnswers, RefusedError
-from monitor.web.console.paging import asked_for, part
+from monitor.web.console.paging import ListPart, asked_for, part
 from monitor.web.console.readable import within
 from monitor.web.console.tables import Cell, TablePage
 from monitor.web.console.visitor import posted
@@ -82,7 +82,7 @@ class _Records:
     async def inventory(self, request: web.Request) -> web.Response:
         asked = asked_for(request, "q", "entry", "environment", "after")
         known = self._store.inventory
-        secrets = await within(known.secrets(entry=asked["entry"] or None, environment=asked["environment"] or None))
+        names = await within(known.names(entry=asked["entry"] or None, environment=asked["environment"] or None))
         syncs = await within(known.syncs())
         behind = [
             f"{sync.entry} is not up to date: {sync.error}; read whole "
@@ -90,8 +90,10 @@ class _Records:
             for sync in syncs.values()
             if sync.error
         ]
-        fitting = [secret for secret in secrets if asked["q"].lower() in secret.name.lower()]
-        listed = part(fitting, _place, asked["after"])
+        fitting = [one for one in names if asked["q"].lower() in one[1].lower()]
+        shown = part(fitting, _place, asked["after"])
+        secrets = {(one.entry, one.name): one for one in await within(known.secrets(only=shown.rows))}
+        listed = ListPart([secrets[one] for one in shown.rows if one in secrets], shown.total, shown.next)
         return await _INVENTORY.show(request, listed, _secret, said=_but_after(asked), wrong=behind)
 
     async def rotation(self, request: web.Request) -> web.Response:
@@ -140,9 +142,12 @@ class _Records:
         return await _DRILLS.show(request, listed, _drill)
 
 
-def _place(secret: Secret) -> str:
+def _place(known: tuple[str, str]) -> str:
     """By name; names may be long, and no address is."""
-    return f"{secret.name[:80]} {hashlib.sha256(f'{secret.name} {secret.entry}'.encode()).hexdigest()[:12]}"
+    entry, name = known
+    return (
+        f"{name} {entry}" if len(name) < 80 else f"{name[:80]} {hashlib.sha256(f'{name} {entry}'.encode()).hexdigest()}"
+    )
 
 
 def _but_after(asked: dict[str, str]) -> dict[str, str]:
