@@ -145,9 +145,8 @@ class _Records:
 def _place(known: tuple[str, str]) -> str:
     """By name; names may be long, and no address is."""
     entry, name = known
-    return (
-        f"{name} {entry}" if len(name) < 80 else f"{name[:80]} {hashlib.sha256(f'{name} {entry}'.encode()).hexdigest()}"
-    )
+    whole = f"{name} {entry}"
+    return whole if len(name) < 80 else f"{name[:80]} {hashlib.sha256(whole.encode()).hexdigest()}"
 
 
 def _but_after(asked: dict[str, str]) -> dict[str, str]:
