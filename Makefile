@@ -124,7 +124,7 @@ systemd:  ## the packages in a live systemd: alert, watchdog, upgrade, kill, rem
 # Of the last commit.
 .PHONY: image
 image:  ## dist/*.oci.tar, the image for containers, for the processor of this machine (needs root)
-	$(if $(call have,buildah),,$(call packages,$@,buildah))
+	$(if $(and $(call have,buildah),$(call have,netavark,/usr/lib/podman/netavark)),,$(call packages,$@,buildah netavark))
 	$(PYTHON) packaging/image.py
 
 # Of dist/; it is made where there is none.

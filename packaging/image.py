@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--twice", action="store_true")
     given = parser.parse_args()
     if os.geteuid() or shutil.which("buildah") is None:
-        sys.exit("make image needs root and buildah: apt-get install buildah")
+        sys.exit("make image needs root and buildah: apt-get install buildah netavark")
     os.umask(0o022)  # what is made here gets into the image
     given.out.mkdir(parents=True, exist_ok=True)
     archive, digest = build(given.commit, given.out)
