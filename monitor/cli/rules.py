@@ -123,9 +123,10 @@ def _said(settings: Config, rules: Sequence[Rule]) -> dict[str, list[tuple[dict[
     if not quiet:
         return {}
     from monitor.report.silenced import rule_row
-    from monitor.store.lowering import about_rule
+    from monitor.store.lowering import about_rule, by_rule
 
-    known = {rule.id: about_rule(quiet, rule.id) for rule in rules}
+    by_id = by_rule(quiet)
+    known = {rule.id: about_rule(by_id, rule.id) for rule in rules}
     return {rule: [(rule_row(one), rule_in_words(one)) for one in said] for rule, said in known.items() if said}
 
 

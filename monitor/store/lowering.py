@@ -3,30 +3,36 @@ secret, and a canary, are no less severe for it, and incidents that were there k
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from detectors.rules.gone import names
+from monitor.common.grouping import grouped
 from monitor.common.severity import Severity, rank
 from monitor.common.wording import stamp
 from monitor.domain.model import Finding
-from monitor.routing.match import Matcher
 from monitor.store.silences import SilenceRule, in_force
 from monitor.store.transaction import Transaction
 
-__all__ = ["about_rule", "lower", "lowered", "lowered_severity"]
+__all__ = ["about_rule", "by_rule", "lower", "lowered", "lowered_severity"]
 
 _Found = Mapping[str, tuple[int, Finding]]
 
 
-def about_rule(rules: Iterable[SilenceRule], rule: str) -> list[SilenceRule]:
-    """Those that are of this rule (by an id that it has or had) and of nothing beside."""
-    return [one for one in rules if one.rule and Matcher.parse(one.matchers[0]).matches({"rule": rule})]
+def by_rule(rules: Iterable[SilenceRule]) -> Mapping[str, Sequence[SilenceRule]]:
+    """Those that are of one rule and of nothing beside, by the id that they name."""
+    return grouped((one.rule, one) for one in rules if one.rule)
+
+
+def about_rule(known: Mapping[str, Sequence[SilenceRule]], rule: str) -> list[SilenceRule]:
+    """Of `by_rule` those that mean this rule, by an id that it has or had."""
+    return [one for name in names(rule) for one in known.get(name, ())]
 
 
 def lowered(rules: Iterable[SilenceRule], rule: str, now: float) -> SilenceRule | None:
     """By which of them the rule is lowered now, the furthest; None: it is not."""
-    holding = [one for one in about_rule(rules, rule) if one.severity is not None and one.starts <= now < one.ends]
-    return min(holding, key=lambda one: rank(one.severity or "critical"), default=None)
+    holding = by_rule(one for one in rules if one.severity is not None and one.starts <= now < one.ends)
+    return min(about_rule(holding, rule), key=lambda one: rank(one.severity or "critical"), default=None)
 
 
 def lowered_severity(tx: Transaction, rule: str, severity: Severity) -> Severity:

@@ -12,10 +12,11 @@ from urllib.parse import urlencode
 import structlog
 from aiohttp import web
 
+from detectors.rules.gone import heir
 from monitor.common.severity import SEVERITIES, Severity
 from monitor.common.wording import moment
 from monitor.routing.match import Matcher
-from monitor.store.lowering import about_rule
+from monitor.store.lowering import about_rule, by_rule
 from monitor.store.noise import Noise, RuleNoise
 from monitor.store.silences import SilenceRule
 from monitor.web.console.context import ConsoleContext
@@ -107,8 +108,8 @@ class _Noise:
         rules, _ = await within(self._store.silences.list())
         noise = {one.rule: one for one in counted.rules}
         costs = {row["rule"]: row for row in (await self._status())["rules"]}
-        names = {*noise, *costs, *(one.rule for one in rules if one.rule)}
-        return [_row(name, noise.get(name), costs.get(name, {}), rules) for name in names]
+        said = by_rule(rules)
+        return [_row(name, noise.get(name), costs.get(name, {}), said) for name in {*noise, *costs, *map(heir, said)}]
 
     async def lower(self, request: web.Request) -> web.Response:
         form = await posted(request, "admin")
@@ -138,8 +139,10 @@ class _Noise:
         raise await self._answers.once(form, work, "/noise")
 
 
-def _row(rule: str, noise: RuleNoise | None, cost: Mapping[str, Any], rules: Sequence[SilenceRule]) -> NoiseRow:
-    return NoiseRow(noise or RuleNoise(rule), cost.get("looks"), cost.get("seconds"), about_rule(rules, rule))
+def _row(
+    rule: str, noise: RuleNoise | None, cost: Mapping[str, Any], said: Mapping[str, Sequence[SilenceRule]]
+) -> NoiseRow:
+    return NoiseRow(noise or RuleNoise(rule), cost.get("looks"), cost.get("seconds"), about_rule(said, rule))
 
 
 def _place(sort: str, row: NoiseRow) -> str:

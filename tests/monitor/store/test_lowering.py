@@ -8,7 +8,7 @@ from detectors.rules.gone import GONE
 from monitor.domain.incidents import Verified
 from monitor.routing.routes import Policy
 from monitor.store import Store
-from monitor.store.lowering import about_rule, lowered
+from monitor.store.lowering import about_rule, by_rule, lowered
 from monitor.store.records import AlertBatch
 from monitor.store.silences import SilenceRule
 from tests.monitor.store.helpers import NOW, Clock, deliver, finding, fingerprint, lease
@@ -34,8 +34,9 @@ def test_of_a_rule_is_what_names_it_alone_by_an_id_that_it_has_or_had() -> None:
     other = replace(SAID, matchers=('source="github-pat"',))
     by_old_name = replace(SAID, matchers=(f'rule="{old}"',))
     every = replace(SAID, matchers=('rule=~"github-.*"',))
-    assert about_rule([SAID, wider, other, by_old_name, every], "github-pat") == [SAID]
-    assert about_rule([SAID, by_old_name], gone.heir) == [by_old_name]
+    known = by_rule([SAID, wider, other, by_old_name, every])
+    assert about_rule(known, "github-pat") == [SAID]
+    assert about_rule(known, gone.heir) == [by_old_name]
 
 
 def test_the_furthest_that_holds_now_counts() -> None:
