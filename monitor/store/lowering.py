@@ -21,7 +21,7 @@ _Found = Mapping[str, tuple[int, Finding]]
 
 def by_rule(rules: Iterable[SilenceRule]) -> Mapping[str, Sequence[SilenceRule]]:
     """Those that are of one rule and of nothing beside, by the id that they name."""
-    return grouped((one.rule, one) for one in rules if one.rule)
+    return grouped((rule, one) for one in rules if (rule := one.rule))
 
 
 def about_rule(known: Mapping[str, Sequence[SilenceRule]], rule: str) -> list[SilenceRule]:
