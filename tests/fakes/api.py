@@ -64,6 +64,14 @@ class ApiProgram:
             self._fits(method, path, status, answer.content_type, body)
             return body
 
+    async def stream(self) -> bytes:
+        """The first event that says something."""
+        url = f"{self.pages.url}/api/v1/events"
+        async with self.session.get(url, headers={"Authorization": f"Bearer {self.token}"}) as answer:
+            assert (answer.status, answer.content_type) == (200, "text/event-stream")
+            self.seen.add(("events", answer.status))
+            return await answer.content.readuntil(b"}\n\n")
+
     def _fits(self, method: str, path: str, status: int, content: str, body: Any) -> None:
         described = document()
         bare = "/api/v1/" + path.partition("?")[0]
@@ -103,7 +111,10 @@ async def serving(folder: Path, *, people: Sequence[str] = ("bob",), **more: Any
         shown = Pages(store, session, console.LiveUpdates(store))
         links = Links(console="", runbooks="/runbooks")
         context = console.ConsoleContext(
-            *(store, links, masked, shown.status, shown.live, shown.try_sink), offers=offers, people=named
+            *(store, links, masked, shown.status, shown.live, shown.try_sink),
+            offers=offers,
+            people=named,
+            work=shown.work,
         )
         application = web.build(
             Probes(live=dict, ready=dict),
@@ -111,5 +122,5 @@ async def serving(folder: Path, *, people: Sequence[str] = ("bob",), **more: Any
             programs=api.TokenDoor(store),
             **more,
         )
-        async with serve(application, "127.0.0.1", 0) as shown.url:
+        async with serve(application, "127.0.0.1", 0) as shown.url, shown.live.running():
             yield ApiProgram(shown, session)

@@ -20,8 +20,20 @@ from monitor.runbook.progress import RunbookRun
 from monitor.store.cases import IncidentCase
 from monitor.store.records import AuditEntry, OutboxEntry
 
-__all__ = ["BODIES", "NoteBody", "SilenceRuleBody", "fields", "incident", "notification", "sink", "source"]
+__all__ = [
+    "BODIES",
+    "_MANY",
+    "BulkBody",
+    "NoteBody",
+    "SilenceRuleBody",
+    "fields",
+    "incident",
+    "notification",
+    "sink",
+    "source",
+]
 
+_MANY = 3000  # incidents: as many as a body of 64 KiB holds
 _Note = Annotated[str, Field(max_length=4000, description="In the history; secrets in it are masked first.")]
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 _Id = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
@@ -80,6 +92,16 @@ class ClaimBody(StepBody):
 
 class RunBody(NoteBody):
     action: _Name
+
+
+class BulkBody(NoteBody):
+    """Of `verb`: `to` of assign, `for` of silence, `as` of resolve."""
+
+    verb: Literal["ack", "assign", "silence", "resolve"]
+    ids: Annotated[list[_Id], Field(min_length=1, max_length=_MANY)]
+    to: Annotated[str | None, Field(min_length=1, max_length=64)] = None
+    for_: Annotated[str | None, Field(max_length=40, description='Such as "4h".', alias="for")] = None
+    as_: Annotated[Resolution | None, Field(alias="as")] = None
 
 
 class SilenceRuleBody(NoteBody):

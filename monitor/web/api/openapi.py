@@ -12,7 +12,7 @@ from monitor.common.severity import SEVERITIES
 from monitor.domain.model import Confidence, Resolution
 from monitor.runbook.book import Order
 from monitor.runbook.progress import TaskState
-from monitor.web.api.documents import BODIES, NoteBody, SilenceRuleBody
+from monitor.web.api.documents import BODIES, BulkBody, NoteBody, SilenceRuleBody
 from monitor.web.console.asking import needed_role
 from monitor.web.console.query import CHOICES, TEXTS
 
@@ -130,6 +130,11 @@ _SCHEMAS: dict[str, _Schema] = {
     "Notification": _NOTIFICATION,
     "Outcome": _object({"incident": _TEXT, "outcome": _TEXT}),
     "Ended": _object({"silence": _TEXT, "outcome": _TEXT}),
+    "Tried": _object({"sink": _TEXT, "outcome": _TEXT}),
+    "Bulk": _object(
+        {"verb": _TEXT, **dict.fromkeys(("total", "done", "left", "overtaken"), _COUNT)}
+        | {"refused": {"type": "object", "additionalProperties": _COUNT}}
+    ),
     "Delivery": _object({"notification": _TEXT, "outcome": _TEXT}),
     "Problem": _object({"type": _TEXT, "title": _TEXT, "status": {"type": "integer"}, "detail": _TEXT}),
 }
@@ -138,8 +143,8 @@ _READ_ERRORS = (400, 401, 403, 404, 405, 421, 500, 503)
 _CHANGE_ERRORS = (*_READ_ERRORS, 408, 409, 413, 415, 422)
 
 
-def _answers(schema: _Schema, errors: Sequence[int]) -> _Schema:
-    made = {"description": "It is so.", "content": {"application/json": {"schema": schema}}}
+def _answers(schema: _Schema, errors: Sequence[int], content: str = "application/json") -> _Schema:
+    made = {"description": "It is so.", "content": {content: {"schema": schema}}}
     return {"200": made} | {str(status): {"$ref": "#/components/responses/Problem"} for status in errors}
 
 
@@ -151,6 +156,9 @@ _PAGE = [
     _asked("limit", {"type": "integer", "minimum": 1, "maximum": LONGEST_LIST, "default": 50}),
     _asked("after", _TEXT, "`next` of the page before."),
 ]
+_STREAM = """Server-sent events, for five minutes at most: how many are unresolved by severity, and how far the trail
+is (`revision`); another revision says that something has changed."""
+_NAME = {"name": "name", "in": "path", "required": True, "schema": _TEXT}
 _ID = {"name": "id", "in": "path", "required": True, "schema": _TEXT}
 _FILTERS = [
     *(_asked(name, _one_of(values) | {"default": values[0]}) for name, values in CHOICES.items()),
@@ -158,8 +166,14 @@ _FILTERS = [
 ]
 
 
-def _read(id_: str, summary: str, schema: _Schema, parameters: Sequence[_Schema] = ()) -> _Schema:
-    answers = _answers(schema, _READ_ERRORS)
+def _read(
+    id_: str,
+    summary: str,
+    schema: _Schema,
+    parameters: Sequence[_Schema] = (),
+    content: str = "application/json",
+) -> _Schema:
+    answers = _answers(schema, _READ_ERRORS, content)
     return {"get": {"operationId": id_, "summary": summary, "parameters": [*parameters], "responses": answers}}
 
 
@@ -200,6 +214,9 @@ def document() -> Mapping[str, Any]:
         "paths": {
             "/api/v1/openapi.json": _read("openapi", "This document.", {"type": "object"}),
             "/api/v1/incidents": _list("incidents", "Record", "Incidents, as the list's page.", _FILTERS),
+            "/api/v1/incidents/bulk": _change(
+                "bulk", "Many at once; the same key again says how far it is.", BulkBody, "Bulk", ()
+            ),
             "/api/v1/incidents/{id}": _read("incident", "One incident.", _ref("Incident"), [_ID, _INCLUDE]),
             **{
                 f"/api/v1/incidents/{{id}}/{verb}": _change(
@@ -207,8 +224,10 @@ def document() -> Mapping[str, Any]:
                 )
                 for verb, body in BODIES.items()
             },
+            "/api/v1/events": _read("events", _STREAM, _TEXT, content="text/event-stream"),
             "/api/v1/sources": _list("sources", "Source", "Sources: how far each is, and what it lost."),
             "/api/v1/sinks": _list("sinks", "Sink", "Sinks: what each takes, and what waits for it."),
+            "/api/v1/sinks/{name}/test": _change("test", "Send it a test.", NoteBody, "Tried", (_NAME,)),
             "/api/v1/silences": _list("silences", "Silence", "Silences that are not over, and rules that are lowered.")
             | _change("add_silence", "Alert nobody to what matches, or lower a rule.", SilenceRuleBody, "Silence", ()),
             "/api/v1/silences/{id}/end": _change("end_silence", "It holds nothing back any more.", NoteBody, "Ended"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -26,13 +27,16 @@ from monitor.web.api import documents
 from monitor.web.api.door import body_of, changing
 from monitor.web.api.openapi import LONGEST_LIST, document
 from monitor.web.console.asking import asked, needed_role
+from monitor.web.console.bulk import bulk_detail, progressed
 from monitor.web.console.context import ConsoleContext
 from monitor.web.console.incidents import incident_page
+from monitor.web.console.outcomes import RefusedError
 from monitor.web.console.pages import now
 from monitor.web.console.paging import PAGE, part
 from monitor.web.console.query import ListQuery
 from monitor.web.console.readable import within
 from monitor.web.console.silences import draft_of
+from monitor.web.console.sinks import tried
 from monitor.web.console.visitor import Posted
 
 __all__ = ["routes"]
@@ -56,8 +60,11 @@ def routes(console: ConsoleContext) -> list[web.RouteDef]:
         web.get(f"{V1}/incidents", api.incidents),
         web.get(f"{V1}/incidents/{{id}}", api.incident),
         web.post(f"{V1}/incidents/{{id}}/{{verb:{verbs}}}", api.change),
+        web.post(f"{V1}/incidents/bulk", api.bulk),
+        web.get(f"{V1}/events", console.live.stream),
         web.get(f"{V1}/sources", api.sources),
         web.get(f"{V1}/sinks", api.sinks),
+        web.post(f"{V1}/sinks/{{name:[A-Za-z0-9_.-]+}}/test", api.test),
         web.get(f"{V1}/silences", api.silences),
         web.post(f"{V1}/silences", api.silence),
         web.post(f"{V1}/silences/{{id:[0-9a-f]{{8}}}}/end", api.end_silence),
@@ -158,6 +165,40 @@ class _Api:
             raise web.HTTPConflict(text=answer.text)
         return _json({"incident": answer.request.incident, "outcome": answer.text})
 
+    async def bulk(self, request: web.Request) -> web.Response:
+        """Kept at once, and done in pieces: a repeat by the same key says how far it is."""
+        form = await self._posted(request, documents.BulkBody)
+        try:
+            verb, detail = await bulk_detail(self._console, form)
+        except ValueError as error:
+            raise _unusable(await self._console.redact(str(error))) from None
+        ids, number = [*dict.fromkeys(form.get("ids").split("\n"))], hashlib.sha256(form.once.encode()).hexdigest()[:40]
+        actor, note = [await self._console.redact(text) for text in (form.by.name, form.get("note"))]
+        wanted = InboundRequest(number, _SINK, verb, actor, detail=detail, note=note)
+        async with asyncio.timeout(_PATIENCE):
+            if await self._store.bulk.keep(wanted, ids):
+                self._console.work()
+            done = await progressed(self._store, number, actor)
+        if (done.verb, done.detail, done.total) != (verb, clean(detail), len(ids)):
+            raise _unusable(_USED)
+        log.info("asked for many", verb=verb, sink=_SINK, actor=actor, incidents=len(ids))
+        return _json(
+            {
+                **{"verb": done.verb, "total": done.total, "done": done.done, "left": done.left},
+                **{"overtaken": done.overtaken, "refused": dict(done.refused)},
+            }
+        )
+
+    async def test(self, request: web.Request) -> web.Response:
+        form, name = await self._posted(request, documents.NoteBody), request.match_info["name"]
+        try:
+            outcome = await tried(self._console, name, form.by.name)
+        except LookupError:
+            raise web.HTTPNotFound(text="there is no such sink: /api/v1/sinks lists them") from None
+        except RefusedError as error:
+            raise web.HTTPConflict(text=str(error)) from None
+        return _json({"sink": name, "outcome": outcome})
+
     async def _posted(
         self, request: web.Request, body: type[documents.NoteBody], needed: Role = "responder", verb: str = ""
     ) -> Posted:
@@ -171,7 +212,7 @@ class _Api:
         except ValueError as error:
             raise _unusable(f"{error} (/api/v1/openapi.json says what fits)") from None
         # Of this token alone: what another has sent is none of its matter.
-        return Posted(who, f"{token.id} {key}", said | {"verb": verb})
+        return Posted(who, f"{token.id} {key}", {"verb": verb} | said)
 
     async def silence(self, request: web.Request) -> web.Response:
         form = await self._posted(request, documents.SilenceRuleBody)

@@ -20,13 +20,15 @@ from monitor.common.inbound import InboundRequest, Verb
 from monitor.common.notification import State
 from monitor.domain.incidents import RESOLUTIONS
 from monitor.report.view import view
+from monitor.store import Store
+from monitor.store.bulk import BulkProgress
 from monitor.store.incidents import Filter
 from monitor.web.console.context import ConsoleContext
 from monitor.web.console.pages import now, page
 from monitor.web.console.query import ListQuery
 from monitor.web.console.visitor import Posted, posted, visitor
 
-__all__ = ["MOST", "OFFERED", "VERBS", "BulkVerb", "routes"]
+__all__ = ["MOST", "OFFERED", "VERBS", "BulkVerb", "bulk_detail", "progressed", "routes"]
 
 MOST = 10_000  # incidents at once
 _SHOWN = 10  # of them, before they are changed
@@ -51,6 +53,7 @@ VERBS: Mapping[str, BulkVerb] = {
     "silence": BulkVerb("Silence", "silenced"),
     "resolve": BulkVerb("Resolve", "resolved"),
 }
+_TAKES = {"assign": {"to"}, "silence": {"for"}, "resolve": {"as"}}  # what goes with each, of a program
 _LENGTHS = ("1h", "4h", "8h", "1d", "3d", "7d")
 OFFERED: Mapping[str, Any] = {
     "verbs": VERBS,
@@ -113,10 +116,7 @@ class _Bulk:
         request = InboundRequest(form.once, _SINK, cast(Verb, asked.verb), actor, detail=detail, note=note)
         await self._store.bulk.keep(request, ids)
         self._console.work()
-        for pause in _WAITS:
-            if not (await self._store.bulk.progress(form.once, actor)).left:
-                return
-            await asyncio.sleep(pause)
+        await progressed(self._store, form.once, actor)
 
     async def _look(self, request: web.Request, asked: _Asked, note: str, *, again: bool = False) -> web.Response:
         """What would be changed, to be looked at before."""
@@ -166,6 +166,25 @@ class _Bulk:
         if progress.left:
             answer.headers["Refresh"] = "2"
         return answer
+
+
+async def progressed(store: Store, number: str, actor: str) -> BulkProgress:
+    """How far it is, by when all is done or somebody has waited for a moment. Raises LookupError."""
+    for pause in _WAITS:
+        if not (done := await store.bulk.progress(number, actor)).left:
+            return done
+        await asyncio.sleep(pause)
+    return await store.bulk.progress(number, actor)
+
+
+async def bulk_detail(console: ConsoleContext, form: Posted) -> tuple[Verb, str]:
+    """What a program asks for, in the words of the store. Raises ValueError."""
+    verb, given = cast(Verb, form.get("verb")), {name for name in ("to", "for", "as") if form.get(name)}
+    if given != _TAKES.get(verb, set()):
+        raise ValueError("to goes with assign, for with silence, as with resolve: each with its own, and with no other")
+    if verb == "assign" and form.get("to") not in (*(await console.people() if console.people else ()), form.by.name):
+        raise ValueError("to: one of the people that are known here")
+    return verb, form.get("to") or _asked(form).detail
 
 
 def _asked(form: Posted) -> _Asked:

@@ -85,28 +85,34 @@ class _Sinks:
     async def test(self, request: web.Request) -> web.Response:
         """To people it is a message like others: whoever answers at night may want to know that they get it."""
         form, name = await posted(request, "responder"), request.match_info["name"]
-        raise await self._answers.once(form, lambda: tried(self._console, name, form.by.name), "/sinks")
+
+        async def work() -> str:
+            try:
+                return await tried(self._console, name, form.by.name)
+            except LookupError as error:
+                raise RefusedError(f"{name} did not take it: {error}") from None
+
+        raise await self._answers.once(form, work, "/sinks")
 
 
 async def tried(console: ConsoleContext, name: str, by: str) -> str:
-    """Send a test to a sink; returns what came of it, which the trail has as well. Raises RefusedError."""
+    """Send a test to a sink; returns what came of it, which the trail has as well. Raises RefusedError and
+    LookupError."""
     at, who = console.tried.get(name, (float("-inf"), ""))
     if (passed := time.monotonic() - at) < _REST:
         raise RefusedError(f"{name} was tried {passed:.0f} s ago by {who}: wait a moment")
     console.tried[name] = (time.monotonic(), by)
-    wrong = ""
     try:
         ticket = await console.try_sink(name, by)
-        told = f"{name} took the test{f', as {ticket}' if ticket else ''}"
-    except LookupError as error:
-        raise RefusedError(f"{name} did not take it: {error}") from None
+        taken, told = True, f"{name} took the test{f', as {ticket}' if ticket else ''}"
     except RemoteError as error:
-        told = wrong = f"{name} did not take it: {error}"
+        taken, told = False, f"{name} did not take it: {error}"
     log.info("a sink was tried", sink=name, actor=by, outcome=told)
     try:  # alerts leave without the database, and so do tests
-        await within(console.store.trail.note("sink_tried", await console.redact(told), actor=by))
+        told = await console.redact(told)
+        await within(console.store.trail.note("sink_tried", told, actor=by))
     except StoreError:
         told += "; the database does not answer, so the trail does not say so"
-    if wrong:
+    if not taken:
         raise RefusedError(told)
     return told

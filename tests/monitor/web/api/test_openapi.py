@@ -51,6 +51,10 @@ async def test_the_document_is_one_and_what_it_says_is_answered(tmp_path: Path) 
             about = quiet if verb == "start" else first
             done = await program.post(f"incidents/{about.id}/{verb}", **body)
             assert done["incident"] == about.id
+        bulk = await program.post("incidents/bulk", verb="ack", ids=[first.id, other.id])
+        assert (bulk["total"], bulk["left"] + sum(bulk["refused"].values())) == (2, 2)
+        assert await program.post("sinks/chat/test") == {"sink": "chat", "outcome": "chat took the test, as ticket 7"}
+        assert b'"revision":' in await program.stream()
         made = await program.post("silences", matchers=["rule=x"], note="noise", **{"for": "1h"})
         for path in ("incidents?state=all", "sources", "sinks", "silences", "outbox"):
             page = await program.get(path)

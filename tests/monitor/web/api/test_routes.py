@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from monitor.common.credential import Credential
+from monitor.common.http import RemoteError
 from monitor.store import StoreError
 from tests.fakes.api import ApiProgram, serving
 from tests.fakes.console import SPILLED, finding
@@ -174,3 +177,75 @@ async def test_without_the_database_it_says_so(tmp_path: Path, monkeypatch: pyte
             patch.setattr(program.store.tokens, "find", fail)
             await program.get("sinks", 503)
         await program.post(f"incidents/{id_}/ack")
+
+
+async def test_many_are_changed_at_once_and_a_repeat_says_how_far_it_is(tmp_path: Path) -> None:
+    async with serving(tmp_path) as program:
+        known = await ids(program, 5)
+        await program.holds()
+        sent = {"verb": "resolve", "as": "revoked", "ids": [*known[:4], known[0]], "note": f"by {SPILLED}"}
+        done = await program.post("incidents/bulk", key="once", **sent)
+        while done["left"]:
+            done = await program.post("incidents/bulk", key="once", **sent)
+        assert (done["done"], done["total"], done["refused"]) == (4, 4, {})
+        assert (await program.get("incidents"))["total"] == 1
+        history = (await program.get(f"incidents/{known[0]}?include=history"))["history"]
+        (made,) = [entry for entry in history if entry["action"] == "resolved"]
+        assert (made["actor"], made["resolution"], made["note"]) == ("api/deploy", "revoked", "by [masked]")
+        for changed in ({"verb": "ack", "as": None}, {"as": "wont_fix"}, {"ids": known}):
+            other = {name: value for name, value in (sent | changed).items() if value is not None}
+            assert "take another" in (await program.post("incidents/bulk", 422, key="once", **other))["detail"]
+        again = await program.post("incidents/bulk", verb="ack", ids=known)
+        while again["left"]:
+            again = await program.post("incidents/bulk", key="other", verb="ack", ids=known)
+        assert (again["done"], again["overtaken"]) in {(1, 4), (0, 5)}
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"verb": "ack"},
+        {"verb": "ack", "ids": []},
+        {"verb": "ack", "ids": ["x"]},
+        {"verb": "ack", "ids": ["0" * 16] * 3001},
+        {"verb": "run", "ids": ["0" * 16]},
+        {"verb": "resolve", "ids": ["0" * 16]},
+        {"verb": "ack", "ids": ["0" * 16], "for": "1h"},
+        {"verb": "silence", "ids": ["0" * 16], "for": SPILLED},
+        {"verb": "assign", "ids": ["0" * 16], "to": SPILLED},
+    ],
+)
+async def test_a_change_of_many_that_does_not_fit_changes_nothing(tmp_path: Path, sent: dict[str, Any]) -> None:
+    async with serving(tmp_path) as program:
+        (id_,) = await ids(program)
+        await program.holds()
+        assert SPILLED not in (await program.post("incidents/bulk", 422, **sent))["detail"]
+        await program.holds(role="viewer", name="looks")
+        await program.post("incidents/bulk", 403, verb="ack", ids=[id_])
+        await program.holds(scope="read", name="reads")
+        await program.post("sinks/chat/test", 403)
+        assert (await program.get(f"incidents/{id_}"))["state"] == "open"
+
+
+async def test_a_sink_is_tried_and_the_trail_says_by_which_program(tmp_path: Path) -> None:
+    async with serving(tmp_path) as program:
+        await program.holds("responder")
+        await program.post("sinks/chat/test")
+        assert "wait a moment" in (await program.post("sinks/chat/test", 409))["detail"]
+        program.pages.refusal = LookupError("no sink is called pager")
+        await program.post("sinks/pager/test", 404)
+        program.pages.refusal = RemoteError(f"HTTP 401: {SPILLED}", retry=False)
+        await program.post("sinks/mail/test", 409)
+        _, rows = await program.store.trail.page(actor="api/deploy")
+        notes = ["mail did not take it: HTTP 401: [masked]", "chat took the test, as ticket 7"]
+        assert [row.entry.note for row in rows] == notes
+
+
+async def test_events_say_that_something_has_changed_and_nothing_of_what(tmp_path: Path) -> None:
+    async with serving(tmp_path, token=Credential("env:NONE")) as program:
+        await program.get("events", 503)  # who it is cannot be known
+        await program.holds(scope="read")
+        (id_,) = await ids(program)
+        heard = await program.stream()
+        assert b'"critical":1' in heard
+        assert id_.encode() not in heard
