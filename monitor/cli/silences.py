@@ -15,6 +15,7 @@ from monitor.cli.common import (
     command_app,
     fail,
     fail_if,
+    find_rule,
     lasting,
     person,
     printable,
@@ -110,7 +111,9 @@ def add(
             why = str(error)
         if why:
             fail(printable(redacted(settings, why)), 2)
-    fail_if(lower_to is not None and not rule_alone(matchers), f"--lower-to: {ONE_RULE}", 2)
+    if lower_to is not None:
+        fail_if(not (lowered := rule_alone(matchers)), f"--lower-to: {ONE_RULE}", 2)
+        matchers = [f'rule="{find_rule(settings, lowered).id}"']
     begin = None if starts is None else starts.replace(tzinfo=starts.tzinfo or UTC).timestamp()
     fail_if(
         begin is not None and begin + seconds <= time.time(),

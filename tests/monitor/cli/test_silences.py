@@ -75,6 +75,7 @@ def test_a_rule_is_lowered_and_every_command_about_rules_says_so(monitor: Comman
     [
         (["source=a", "--lower-to", "low", "--for", "1h", "--note", "x"], "one rule"),
         (["rule=a", "rule=b", "--lower-to", "low", "--for", "1h", "--note", "x"], "one rule"),
+        (["rule=github-pta", "--lower-to", "low", "--for", "1h", "--note", "x"], "did you mean github-pat"),
         (["severity", "--for", "1h", "--note", "x"], "not a matcher"),
         (['severity="low"', "--for", "1 fortnight", "--note", "x"], "--for"),
         (['severity="low"', "--for", "0s", "--note", "x"], "longer than nothing"),
