@@ -317,7 +317,8 @@ class Worker:
                 (first, last), (start, end) = spans[0], spans[1] if len(spans) > 1 else spans[0]
                 if start < 0:
                     start, end = first, last
-                if not explain and taken.get((start, end), priority) > priority:
+                better = taken.get((start, end), priority) > priority
+                if better and not explain:
                     at = _middle(start, end)
                     continue  # whatever is said of it, the better rule has this span
                 v = settled.get((judge, start, end))
@@ -327,10 +328,11 @@ class Worker:
                     if v.accepted:
                         settled[judge, start, end] = v
                 if v.accepted:
-                    taken.setdefault((start, end), priority)
+                    if rule.reads(text.decoders):
+                        taken.setdefault((start, end), priority)
                     match = Match(rule, start, end, v.secret, v.masked, v.severity, v.confidence, (), v.labels)
                     text.out.append((CandidateDecision(rule, start, end, True, v.stage, v.reason, match), last))
-                    at = max(end, at + 1)
+                    at = _middle(start, end) if better else max(end, at + 1)
                     row += row >= 0
                     continue
                 if row > 0:

@@ -291,6 +291,16 @@ def test_a_rule_that_is_not_for_a_decoder_takes_no_span_from_one_that_is() -> No
     assert [match.rule.id for match in subject.scan(data)] == ["second"]
 
 
+def test_what_begins_in_a_span_of_a_better_rule_is_explained_as_it_is_found() -> None:
+    better = rule(r"\b(?P<secret>tok_[a-z0-9]{12}-key)\b", id="better", priority=200)
+    named = rule(r"key[\"\] ]{0,3}= (?P<secret>[\w-]{16,20})", id="named")
+    subject = worker(better, named)
+    data = b'key = tok_4f1l7q9z2x8c-key"] = 9s8d7f6g5h4j3k2l'
+    found = [(match.rule.id, match.start) for match in subject.scan(data)]
+    assert found == [("better", 6), ("named", 31)]
+    assert [(d.rule.id, d.start) for d in subject.explain(data) if d.accepted] == found
+
+
 def test_percent_encoded_credentials_are_decoded() -> None:
     password = expand("{alnum:4}-{alnum:4}/{alnum:3}+{alnum:2}")
     uri = f"postgres://app:{quote(password, safe='')}@db.acme.io:5432/app"
