@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,22 +54,30 @@ def release(key: str, releases: Path) -> None:
     number, key = version(ROOT), fingerprint(key)
     if reasons := [*refusals(ROOT, releases, number, key)]:
         raise RefusedError("\nrelease: ".join(reasons))
-    with tempfile.TemporaryDirectory(prefix="release-") as folder:
-        dist = build(Path(folder) / "clone", ("test", *BUILT))
+    with aside() as folder:
+        dist = build(folder / "clone", ("test", *BUILT))
         print(f"{number} is in {publish(dist, releases, number, key)}, for apt in {releases / 'apt'}")
 
 
 def reproducible(targets: Sequence[str]) -> None:
     """Two builds of this commit, of unlike places, hours, languages and permissions."""
-    with tempfile.TemporaryDirectory(prefix="release-") as folder:
-        first = sums(build(Path(folder) / "one", targets))
+    with aside() as folder:
+        first = sums(build(folder / "one", targets))
         before = os.umask(0o002)
-        second = sums(build(Path(folder) / "another/of/a/longer/name", targets, OTHER))
+        second = sums(build(folder / "another/of/a/longer/name", targets, OTHER))
         os.umask(before)
     print(first, end="")
     if unlike := sorted({*first.splitlines()} ^ {*second.splitlines()}):
         raise RefusedError("two builds of one commit differ:\n" + "\n".join(unlike))
     print("Two builds of one commit are the same, byte for byte.")
+
+
+@contextmanager
+def aside() -> Iterator[Path]:
+    """A folder that others may read: tests run the program as other users."""
+    with tempfile.TemporaryDirectory(prefix="release-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
 
 
 def version(root: Path) -> str:

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs/release.md").read_text(encoding="utf-8")
 MAKEFILE = """
 test:
-	@test -e passes
+	@test -e passes && test $$(stat -c %a ..) = 755
 wheel:
 	@mkdir -p dist && cp monitor/__init__.py dist/exposure_monitor.whl
 sbom:
