@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from aiohttp import web
 
@@ -25,6 +27,9 @@ _TABLE = TablePage(
     filters=(("owner", "held by"),),
 )
 
+_MOST = 100  # pages that are remembered
+_Page: TypeAlias = tuple[int, list[DueStep]]
+
 
 def routes(console: ConsoleContext) -> list[web.RouteDef]:
     """`/checklist`."""
@@ -33,19 +38,31 @@ def routes(console: ConsoleContext) -> list[web.RouteDef]:
 
 class _Steps:
     def __init__(self, console: ConsoleContext) -> None:
-        self._store = console.store
+        self._store, self._live = console.store, console.live
+        self._known: OrderedDict[tuple[str, str], tuple[int, _Page]] = OrderedDict()  # at a revision of the trail
 
     async def show(self, request: web.Request) -> web.Response:
         asked = asked_for(request, "owner", "after")
         try:
-            total, due = await within(
-                self._store.checklist.page(owner=asked["owner"], after=asked["after"], limit=PAGE + 1)
-            )
+            total, due = await within(self._page(asked["owner"], asked["after"]))
         except ValueError as error:
             raise web.HTTPBadRequest(text=f"after: {error}\n") from None
         rows = due[:PAGE]
         listed = ListPart(rows, total, rows[-1].place if len(due) > PAGE else "")
         return await _TABLE.show(request, listed, _cells, said={"owner": asked["owner"]})
+
+    async def _page(self, owner: str, after: str) -> _Page:
+        """Looked for anew when the trail has gone on, as it does with each change: among very many it takes long.
+        Raises ValueError."""
+        now = await self._store.incidents.activity(self._live.activity)
+        self._live.learn(now)
+        revision, page = self._known.pop((owner, after), (-1, None))
+        if page is None or revision != now.revision:
+            page = await self._store.checklist.page(owner=owner, after=after, limit=PAGE + 1)
+        self._known[owner, after] = now.revision, page
+        while len(self._known) > _MOST:
+            self._known.popitem(last=False)
+        return page
 
 
 def _cells(row: DueStep) -> Sequence[Cell]:
