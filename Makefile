@@ -170,7 +170,7 @@ SITE := $(VENV)/site
 .PHONY: site
 site: $(SITE)/stamp  ## the documentation as a site in var/site/html: strict, without a network
 	@rm -rf var/site && mkdir -p var/site/pages/benchmarks
-	@ln -s $(addprefix $(CURDIR)/,README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE config.example.toml docs) var/site/pages
+	@ln -s $(addprefix $(CURDIR)/,README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE config.example.toml deploy docs) var/site/pages
 	@ln -s $(addprefix $(CURDIR)/,$(wildcard benchmarks/*.md)) var/site/pages/benchmarks
 	@NO_MKDOCS_2_WARNING=1 $(SITE_RUN) $(SITE)/bin/mkdocs build
 	@! grep -rlE '<(script|link|img|iframe)[^>]+(src|href)="?(https?:)?//' var/site/html --include='*.html' || { echo "These pages fetch something" >&2; exit 1; }

@@ -219,8 +219,19 @@ def test_what_belongs_to_an_item_of_a_list_is_indented_as_the_site_wants_it(path
     assert re.findall(r"(?m)^(?:[-*]|\d+\.) .*\n(?: +.*\n)*\n {4}(?: {2,}\S.*|.*\n(?:\d+\.|[-*]) .*)", text) == []
 
 
+def test_the_site_has_what_its_pages_link_to() -> None:
+    """Or `make site` finds links that lead nowhere."""
+    found = re.search(r"addprefix \$\(CURDIR\)/,(.*)\) var/site/pages$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert found
+    for path in DOCS:
+        for target in re.findall(r"\]\(([^)#]+)", path.read_text(encoding="utf-8")):
+            if not target.startswith(("http:", "https:")):
+                place = (path.parent / target).resolve().relative_to(ROOT)
+                assert place.parts[0] in (*found[1].split(), "benchmarks"), f"{path.name} links to {target}"
+
+
 def test_the_site_has_every_page() -> None:
-    """And no other; the build finds links that lead nowhere."""
+    """And no other."""
     named = set(re.findall(r"(?m)^ +- (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8")))
     assert named - {str(path.relative_to(ROOT)) for path in (ROOT / "benchmarks").glob("*.md")} == {
         str(path.relative_to(ROOT)) for path in {*DOCS, *PAGES} if path.name != "all-rules.md"
