@@ -132,7 +132,18 @@ async def site(folder: Path, count: int) -> AsyncIterator[Site]:
     connector = aiohttp.TCPConnector(limit=0)
     async with daemon(folder, CONFIG) as pid, aiohttp.ClientSession(connector=connector) as session:
         (url,) = re.findall(r'"http": "(http://[^"]+)"', (folder / "stderr").read_text())
+        await settled(pid)
         yield Site(folder, url, pid, session)
+
+
+async def settled(pid: int) -> None:
+    """After its start it looks at the deadlines of all runbooks once."""
+    for _ in range(600):
+        before = spent(pid)
+        await asyncio.sleep(1)
+        if spent(pid) - before < 0.1:
+            return
+    raise TimeoutError("monitor run does not come to rest")
 
 
 def counted(page: str, path: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, exists, func, insert, select
+from sqlalchemy import Connection, delete, exists, insert, select
 
 from monitor.common.grouping import grouped
 from monitor.store.rows import any_of, rows_among
@@ -88,9 +88,10 @@ class Drills(StoreRepository):
 
 def last_success(connection: Connection) -> float | None:
     """When the newest drill that went all the way was planted."""
-    done = exists().where(audit.c.incident == incidents.c.id, audit.c.action == "acknowledged")
-    query = select(func.max(drills.c.at)).join(incidents, incidents.c.fingerprint == drills.c.fingerprint)
-    return connection.execute(query.where(incidents.c.state == "resolved", done)).scalar()
+    seen = exists().where(audit.c.incident == incidents.c.id, audit.c.action == "acknowledged")
+    done = exists().where(incidents.c.fingerprint == drills.c.fingerprint, incidents.c.state == "resolved", seen)
+    # From drills to incidents: the other way round, all that are resolved are looked at.
+    return connection.execute(select(drills.c.at).where(done).order_by(drills.c.at.desc()).limit(1)).scalar()
 
 
 def last_drill(connection: Connection) -> Drilled | None:
