@@ -156,6 +156,25 @@ async def test_of_two_who_press_at_once_the_second_is_told_who_was_first(console
         await expect(his.locator("main")).to_contain_text("already acknowledged (ada,")
 
 
+async def test_a_key_with_a_ready_made_action_is_revoked_by_phone_in_six_presses(console: Console) -> None:
+    """From the link in an alert; evidence for the step is typed besides."""
+    async with console.visit("root", size=PHONE, script=False) as page:
+        await page.goto(await first(page))
+        for name, said in (
+            ("Acknowledge", "is acknowledged"),
+            ("Look at revoke, then run it", "run /bin/sh"),
+            ("Run revoke now", "revoke runs now"),
+            ("Claim: Revoke the exposed secret", "step revoke is claimed"),
+            ("Done? Revoke the exposed secret", "What was done, and what shows it?"),
+        ):
+            await page.locator("a.main, button").filter(has_text=name).first.click()
+            await expect(page.locator("main")).to_contain_text(said)
+        step = page.locator("#step-revoke")
+        await step.locator("textarea").first.fill("it answers 401")
+        await step.get_by_role("button", name="Done", exact=True).click()
+        await expect(page.locator("main")).to_contain_text("step revoke is done")
+
+
 async def test_who_may_only_look_sees_no_button_and_times_are_in_their_zone(console: Console) -> None:
     async with console.visit("eve", zone="Asia/Tokyo") as page:
         await page.goto(await first(page, "state=all"))
