@@ -15,6 +15,7 @@ import structlog
 from monitor.actions.actor import Actor
 from monitor.actions.command import ActionOutcome
 from monitor.actions.config import ActionConfig
+from monitor.common.failure import failure
 from monitor.common.tasks import whenever
 from monitor.domain.incidents import Incident
 from monitor.store import Store, StoreError
@@ -274,7 +275,7 @@ class Operator:
         except StoreError:
             raise
         except Exception as error:  # noqa: BLE001 - a boundary: a mistake of ours, which the next round may not make
-            log.error("an action failed", action=run.action, run=run.id, error_type=type(error).__name__)
+            log.error("an action failed", action=run.action, run=run.id, **failure(error))
 
     async def _together(self, action: ActionConfig, runs: Sequence[ActionRun]) -> None:
         charges = []
@@ -322,7 +323,7 @@ def _parts(action: ActionConfig, incident: Incident, run: ActionRun) -> dict[str
 
 def _failed(error: Exception) -> None:
     if not isinstance(error, StoreError):  # which the store itself reports
-        log.error("an action failed", error_type=type(error).__name__, exc_info=False)
+        log.error("an action failed", **failure(error))
 
 
 def _still_open(incident: Incident) -> None:

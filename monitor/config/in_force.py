@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import orjson
 import structlog
 
+from monitor.common.failure import failure
 from monitor.config.config import Config, read
 from monitor.config.locate import ConfigError, default_state_dir
 from monitor.config.state import DATABASE_FILE
@@ -57,7 +58,7 @@ def keep(config: Config, redact: Callable[[str], str]) -> None:
             file.write(orjson.dumps({"path": str(config.path), "tables": masked(tables)}))
         fresh.replace(path)
     except (OSError, TypeError) as error:
-        log.warning("the configuration in force could not be kept for commands", error_type=type(error).__name__)
+        log.warning("the configuration in force could not be kept for commands", **failure(error))
         with contextlib.suppress(OSError):
             fresh.unlink()
 

@@ -9,6 +9,7 @@ import structlog
 
 from monitor.actions.actor import Actor
 from monitor.actions.operator import Operator
+from monitor.common.failure import failure
 from monitor.daemon.reload import Running
 from monitor.store import StoreError
 from monitor.verify.asker import Asker
@@ -64,4 +65,4 @@ class Issuers:
         except (StoreError, TimeoutError):
             log.warning("issuers: not everything was asked or done in time; it is stored for the next run")
         except Exception as error:  # noqa: BLE001 - a supervision boundary: what was found is told all the same
-            log.error("asking issuers failed", error_type=type(error).__name__, exc_info=False)
+            log.error("asking issuers failed", **failure(error))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 import structlog
 
+from monitor.common.failure import failure
 from monitor.common.scheduler import Scheduler
 from monitor.common.tasks import LONGEST, cancel, keep_up
 from monitor.site import Site
@@ -132,7 +133,7 @@ class Jobs:
         problem = f"part:{job.name}"
 
         def failed(error: BaseException, failures: int) -> bool:
-            log.error("a part of the monitor failed", part=job.name, error_type=type(error).__name__, exc_info=False)
+            log.error("a part of the monitor failed", part=job.name, **failure(error))
             if job.policy == "ends":
                 raise EndedError(job.name)
             text = f"{type(error).__name__}. It is begun anew, after pauses of up to {LONGEST:.0f} s."

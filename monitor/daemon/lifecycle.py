@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
+from monitor.common.failure import failure
 from monitor.common.hardening import harden
 from monitor.common.http import Http
 from monitor.common.invocation import invocation
@@ -431,7 +432,7 @@ class Daemon:
 def _unhandled(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """asyncio's own handler prints the exception, whose text may quote what was being worked on."""
     error = context.get("exception")
-    log.error("unhandled", detail=context["message"], error_type=type(error).__name__ if error else None)
+    log.error("unhandled", detail=context["message"], **(failure(error) if error else {}))
 
 
 def _wait_for_store(why: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 
+from monitor.common.failure import failure
 from monitor.common.inbound import InboundRequest
 from monitor.common.tasks import cancel, keep_up
 from monitor.store import StoreError
@@ -42,7 +43,7 @@ class Listeners:
 
     async def _supervise(self, name: str, sink: Listens, configs: Sequence[SinkConfig]) -> None:
         def failed(error: BaseException, failures: int) -> bool:
-            log.error("listening failed", sink=name, error_type=type(error).__name__, exc_info=False)
+            log.error("listening failed", sink=name, **failure(error))
             return True
 
         await keep_up(lambda: sink.listen(self._ask, lambda why: self._problem(name, why), configs), failed)

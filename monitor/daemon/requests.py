@@ -11,6 +11,7 @@ from typing import NoReturn
 import structlog
 
 from monitor.common.backoff import backoff
+from monitor.common.failure import failure
 from monitor.common.http import RemoteError
 from monitor.common.inbound import Announced, InboundRequest
 from monitor.common.tasks import cancel, whenever
@@ -173,4 +174,4 @@ def _failed(error: Exception) -> None:
     if isinstance(error, StoreError):  # the database reports its trouble itself
         log.debug("requests wait for the state database", reason=str(error))
     else:
-        log.error("requests failed", error_type=type(error).__name__, exc_info=False)
+        log.error("requests failed", **failure(error))

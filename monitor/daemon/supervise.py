@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import structlog
 
 from monitor.common.backoff import backoff
+from monitor.common.failure import failure
 from monitor.common.scheduler import Scheduler
 from monitor.common.tasks import FIRST, LONGEST, cancel, keep_up
 from monitor.host import SourceIntake
@@ -100,7 +101,7 @@ class Sources:
                 break
             except StoreError as error:
                 failures += 1
-                log.warning("positions could not be looked through", error_type=type(error).__name__)
+                log.warning("positions could not be looked through", **failure(error))
                 await asyncio.sleep(backoff(failures, FIRST, LONGEST))
                 asked = self._names_over(configs)
         for old, new in renamed.moves.items():
@@ -229,7 +230,7 @@ class Sources:
         name, problem = config.name, _problem(config.name)
 
         def failed(error: BaseException, failures: int) -> bool:
-            log.error("source failed", source=name, error_type=type(error).__name__, exc_info=False)
+            log.error("source failed", source=name, **failure(error))
             self._beginning.discard(name)
             self._site.snapshot.restarts[name] += 1
             self._site.snapshot.failures[name] = (time.time(), type(error).__name__)

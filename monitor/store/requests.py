@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy import Connection, Row, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
+from monitor.common.failure import failure
 from monitor.common.inbound import InboundRequest
 from monitor.common.severity import worst
 from monitor.common.wording import moment
@@ -179,7 +180,7 @@ def _settle(tx: Transaction, row: Row[Any], needed: Needed) -> RequestAnswer:
     except SQLAlchemyError:
         raise
     except Exception as error:  # noqa: BLE001 - a boundary: what others ask for behind it is done all the same
-        log.error("a request could not be done", verb=asked.verb, error_type=type(error).__name__)
+        log.error("a request could not be done", verb=asked.verb, **failure(error))
         done, text = False, f"the monitor stumbled over it ({type(error).__name__}); please report it"
     # Without anybody to tell, it is told.
     told = None if asked.answer else tx.now

@@ -13,6 +13,7 @@ import structlog
 from detectors.fingerprint import fingerprint
 from detectors.match.engine import Engine
 from monitor.common.backoff import backoff
+from monitor.common.failure import failure
 from monitor.common.tasks import whenever
 from monitor.domain.incidents import Incident
 from monitor.domain.model import CANARY
@@ -41,7 +42,7 @@ _READS = ("file", "container")  # types of sources whose files a secret can be t
 
 def _failed(error: Exception) -> None:
     if not isinstance(error, StoreError):  # which the store itself reports; the queue is as it was
-        log.error("asking issuers failed", error_type=type(error).__name__, exc_info=False)
+        log.error("asking issuers failed", **failure(error))
 
 
 @runtime_checkable
@@ -223,7 +224,7 @@ class Asker:
                 except StoreError:
                     raise
                 except Exception as error:  # noqa: BLE001 - a boundary: whoever waits behind it is asked about
-                    log.error("asking about a secret failed", incident=one.incident.id, error_type=type(error).__name__)
+                    log.error("asking about a secret failed", incident=one.incident.id, **failure(error))
                     await verdicts.postpone(one.incident.id, backoff(one.attempts + 1, _FIRST, _LONGEST))
         due = await verdicts.next_due()
         return _LOOK if due is None else min(max(due - self._store.now(), 0.1), _LOOK)

@@ -11,6 +11,7 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from monitor.common.failure import failure
 from monitor.common.text import printable
 from monitor.store import StoreError
 from monitor.web.api import problems
@@ -83,12 +84,12 @@ def failures(redact: Redact) -> Middleware:
         except Exception as error:
             if request.writer.output_size:  # of an answer that has begun the rest cannot be another one
                 raise
-            log.error("a page could not be answered", error_type=type(error).__name__, exc_info=False)
+            log.error("a page could not be answered", **failure(error))
             return await _Failure(request, redact, 500).shown()
         if answer.status < 400 or answer.content_type not in ("text/plain", "application/octet-stream"):
             return answer
-        failure = _Failure(request, redact, answer.status, await _masked(redact, _said(answer)))
-        made = await failure.shown({name: answer.headers[name] for name in problems.KEPT if name in answer.headers})
+        refusal = _Failure(request, redact, answer.status, await _masked(redact, _said(answer)))
+        made = await refusal.shown({name: answer.headers[name] for name in problems.KEPT if name in answer.headers})
         if answer.keep_alive is False:
             made.force_close()
         return made

@@ -10,6 +10,7 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from monitor.common.failure import failure
 from monitor.store import StoreError
 
 __all__ = ["API", "KEPT", "answer", "problems"]
@@ -48,7 +49,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except (StoreError, TimeoutError):
         return answer(503, _NEXT[503], {"Retry-After": "30"})
     except Exception as error:  # noqa: BLE001 - a boundary: what it says may hold what was sent
-        log.error("a request to the API could not be answered", error_type=type(error).__name__)
+        log.error("a request to the API could not be answered", **failure(error))
         return answer(500, _NEXT[500])
     if raised.status < 400 or raised.content_type == "application/problem+json":
         return raised

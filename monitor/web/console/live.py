@@ -16,6 +16,7 @@ import orjson
 import structlog
 from aiohttp import web
 
+from monitor.common.failure import failure
 from monitor.common.severity import SEVERITIES, Severity
 from monitor.common.tasks import cancel, whenever
 from monitor.store import Store, StoreError
@@ -173,4 +174,4 @@ def _failed(error: Exception) -> None:
     if isinstance(error, StoreError):  # the database reports its trouble itself
         log.debug("live counts wait for the state database", reason=str(error))
     else:
-        log.error("live counts failed", error_type=type(error).__name__, exc_info=False)
+        log.error("live counts failed", **failure(error))
