@@ -9,7 +9,7 @@ SPILLED = "what nobody may see"
 
 
 def test_it_says_what_and_where_and_no_value() -> None:
-    with pytest.raises(ValueError) as caught:  # noqa: PT011 - it is about no message
+    with pytest.raises(ValueError) as caught:
         parse_duration(SPILLED)
     said = failure(caught.value)
     assert said["error_type"] == "ValueError"
