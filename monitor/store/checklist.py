@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, literal, s
 
 from monitor.common.severity import Severity
 from monitor.store.rows import narrowed
-from monitor.store.schema import drills, incidents, runs, steps, unresolved
+from monitor.store.schema import drills, incidents, open_steps, runs, steps, unresolved
 from monitor.store.transaction import StoreRepository, read_only
 
 __all__ = ["Checklist", "DueStep", "real", "undone"]
@@ -42,17 +42,20 @@ class Checklist(StoreRepository):
     ) -> tuple[int, list[DueStep]]:
         """How many there are, and some of them. `owner`: those that somebody holds; `after`: the place behind which.
         Raises ValueError where it is none."""
-        # Counted in the same pass: to look for each step is what takes long.
-        counted = narrowed(undone(), steps.c.owner == owner if owner else None).add_columns(func.count().over())
-        left = counted.subquery()
-        order = (left.c.deadline, left.c.incident, left.c.step)
-        listed = select(left).order_by(*order).limit(limit)
+        # Counted in the same pass, and by what the index has: to look for each step is what takes long.
+        keys = (steps.c.deadline, steps.c.incident, steps.c.step)
+        every = narrowed(undone().with_only_columns(*keys), steps.c.owner == owner if owner else None)
+        counted = every.add_columns(func.count().over().label("total")).subquery()
+        order = (counted.c.deadline, counted.c.incident, counted.c.step)
+        listed = select(counted).order_by(*order).limit(limit)
         if after:
             listed = listed.where(tuple_(*order) > tuple_(*map(literal, _place(after))))
         rows = connection.execute(listed).all()
-        if not rows and after:
-            return connection.execute(select(func.count()).select_from(left)).scalar_one(), []
-        return rows[0][-1] if rows else 0, [DueStep(*row[:-1]) for row in rows]
+        if not rows:
+            return connection.execute(select(func.count()).select_from(every.subquery())).scalar_one(), []
+        shown = tuple_(steps.c.incident, steps.c.step).in_([(row.incident, row.step) for row in rows])
+        due = connection.execute(undone().where(shown).order_by(*keys)).all()
+        return rows[0].total, [DueStep(*row) for row in due]
 
 
 def _place(text: str) -> tuple[float, str, str]:
@@ -78,5 +81,5 @@ def undone() -> Select[Any]:
         .join(runs, runs.c.incident == incidents.c.id)
         .join(steps, steps.c.incident == incidents.c.id)
         # In the words of the partial index: few are unresolved.
-        .where(unresolved(), real(), runs.c.ended.is_(None), steps.c.state.in_(("open", "claimed")))
+        .where(unresolved(), real(), runs.c.ended.is_(None), open_steps())
     )

@@ -56,7 +56,9 @@ __all__ = [
     "merges",
     "meta",
     "metadata",
+    "open_steps",
     "outbox",
+    "partial",
     "positions",
     "read_ids",
     "reads",
@@ -70,6 +72,7 @@ __all__ = [
     "silence_rules",
     "silences",
     "steps",
+    "steps_open",
     "suppressions",
     "syncs",
     "tokens",
@@ -324,7 +327,7 @@ def unresolved() -> ColumnElement[bool]:
 
 
 _UNSENT = outbox.c.state.in_(("pending", "leased"))
-# Partial: `create` says so in the dialect at hand. Named here, it would import both, which takes a while.
+# Partial: `partial` says so in the dialect at hand. Named here, it would import both, which takes a while.
 _PARTIAL = {
     Index("outbox_unsent", outbox.c.sink, outbox.c.key, outbox.c.seq): _UNSENT,
     Index("outbox_next", outbox.c.sink, outbox.c.severity, outbox.c.next_at, outbox.c.seq): _UNSENT,
@@ -428,6 +431,15 @@ steps = Table(
     _among("state", get_args(TaskState)),
     comment="the steps of a run as they were when it began",
 )
+
+
+def open_steps() -> ColumnElement[bool]:
+    """Steps that are to be done. In the words of the partial index."""
+    return steps.c.state.in_([literal_column("'open'"), literal_column("'claimed'")])
+
+
+steps_open = Index("steps_open", steps.c.incident, steps.c.deadline, steps.c.step)
+_PARTIAL[steps_open] = steps.c.state.in_(("open", "claimed"))
 
 silences = Table(
     "silences",
@@ -759,6 +771,12 @@ ASIDE = (
 
 def create(connection: Connection) -> None:
     """Make all of it, in the caller's transaction."""
-    for index, condition in _PARTIAL.items():
-        index.dialect_options[connection.dialect.name]["where"] = condition
+    for index in _PARTIAL:
+        partial(connection, index)
     metadata.create_all(connection)
+
+
+def partial(connection: Connection, index: Index) -> Index:
+    """The same, of the rows alone that it is for."""
+    index.dialect_options[connection.dialect.name]["where"] = _PARTIAL[index]
+    return index

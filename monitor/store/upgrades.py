@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import Connection, insert, inspect, select, text, update
 
 from monitor.store.errors import StoreError
-from monitor.store.schema import create, meta, sessions, tokens, users
+from monitor.store.schema import create, meta, partial, sessions, steps_open, tokens, users
 
 __all__ = ["FIRST", "STEPS", "VERSION", "SchemaError", "known", "migrate", "usable"]
 
@@ -29,9 +29,13 @@ def _lowered(connection: Connection) -> None:
     connection.execute(text(f"ALTER TABLE silence_rules ADD COLUMN severity TEXT {check}"))
 
 
+def _open_steps(connection: Connection) -> None:
+    partial(connection, steps_open).create(connection)
+
+
 FIRST = 23  # the oldest form that is upgraded: no release made one before it
 # To FIRST + 1, and so on. A change of the tables goes with a step here; tests/monitor/store/schema_23.sql starts there.
-STEPS: Sequence[Step] = (_accounts, _tokens, _lowered)
+STEPS: Sequence[Step] = (_accounts, _tokens, _lowered, _open_steps)
 VERSION = FIRST + len(STEPS)
 
 
