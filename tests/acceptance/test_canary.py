@@ -14,15 +14,19 @@ import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from unittest.mock import MagicMock
 from urllib.parse import quote
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from detectors.fingerprint import fingerprint
 from detectors.match.engine import Engine
 from monitor.github.hook import signature
 from monitor.sources import SOURCES
+from monitor.web.api import routes as api_routes
+from monitor.web.console import routes as console_routes
 from tests.acceptance.canary import WRAPS, Canary, Search, choose, generate, plant
 from tests.acceptance.harness import KEY, Monitor, fingerprints, until
 from tests.acceptance.invocations import LEFT_OUT, invocations, leaves
@@ -130,12 +134,14 @@ async def test_no_secret_leaves_the_process(tmp_path: Path, search: Search, fork
             arguments = ["users", "add", "ada", "--role", "admin"]
             code, made = await command(tmp_path, monitor, forks, arguments, passwords(canaries)[0])
             assert code == 0, made
-            outputs = await http(monitor, session, canaries, receivers) | {"users": made}
+            asked: set[tuple[str, str]] = set()
+            outputs = await http(monitor, session, canaries, receivers, asked) | {"users": made}
             arguments = ["users", "token", "add", "probe", "--role", "admin", "--scope", "act"]
             code, made = await command(tmp_path, monitor, forks, arguments, b"")
             assert code == 0, made
             probe = made.partition(b"\n")[0].decode()
-            outputs |= await programs(monitor, session, canaries, probe)
+            outputs |= await programs(monitor, session, canaries, probe, asked)
+            assert not unasked(asked), "ask for each page and address: what it answers is searched, too"
             await until(lambda: len(acted(tmp_path)) > len(canaries) // 4, 120, lambda: str(acted(tmp_path)))
             one = next(incident["id"] for payload in receivers.hook.payloads for incident in payload["incidents"])
             for path, calls in invocations(canaries, lambda: one).items():
@@ -227,14 +233,31 @@ def test_no_generated_line_of_fifty_thousand_is_printed(tmp_path: Path) -> None:
         assert not found, f"seed {1000 + 10 * batch}: {json.dumps(found, indent=1)[:4000]}"
 
 
+def unasked(asked: set[tuple[str, str]]) -> list[str]:
+    """Addresses of the console and the API that nobody has asked for, with what is done there."""
+    left = []
+    for route in (*console_routes(MagicMock()), *api_routes(MagicMock())):
+        at = web.UrlDispatcher().add_resource(route.path).get_info()
+        pattern = at["pattern"] if "pattern" in at else re.compile(re.escape(at["path"]))
+        if not any(method == route.method and pattern.fullmatch(path) for method, path in asked):
+            left.append(f"{route.method} {route.path}")
+    return left
+
+
 async def http(
-    monitor: Monitor, session: aiohttp.ClientSession, canaries: list[Canary], receivers: Receivers
+    monitor: Monitor,
+    session: aiohttp.ClientSession,
+    canaries: list[Canary],
+    receivers: Receivers,
+    asked: set[tuple[str, str]],
 ) -> dict[str, bytes]:
-    """Every answer of the daemon's own server, with headers; also to questions that quote a secret."""
+    """Every answer of the daemon's own server, with headers; also to questions that quote a secret. `asked`: method and
+    path of each are added."""
     answers: dict[str, bytes] = {}
     signed_in: dict[str, str] = {}
 
     async def get(path: str, status: int = 200) -> str:
+        asked.add(("GET", path.partition("?")[0]))
         async with session.get(f"{monitor.address}{path}", headers={"Accept": "text/html", **signed_in}) as answer:
             body = await answer.read()
             answers[f"GET {path[:24]} {len(answers)}"] = str(answer.headers).encode() + body
@@ -242,6 +265,7 @@ async def http(
             return body.decode()
 
     async def post(path: str, status: int, **fields: str) -> str:
+        asked.add(("POST", path))
         headers = {"Origin": str(monitor.address), "Accept": "text/html", **signed_in}
         url = f"{monitor.address}{path}"
         async with session.post(url, data=fields, headers=headers, allow_redirects=False) as answer:
@@ -260,6 +284,9 @@ async def http(
         "/overview",
         "/silences",
         "/noise",
+        "/checklist",
+        "/keys",
+        "/incidents/new?since=0",
         "/routes",
         "/inventory",
         "/rotation",
@@ -285,16 +312,22 @@ async def http(
         for book in set(re.findall(r'href="(/runbooks/[\w-]+)"', page)):
             await get(book)
     async with session.get(f"{monitor.address}/events", headers=signed_in) as stream:
+        asked.add(("GET", "/events"))
         answers["GET /events"] = str(stream.headers).encode() + await stream.content.readuntil(b"}\n\n")
     await many(canaries, ids, get, post)
     for name in ids[:9]:
-        for below in ("report", "report.md", "report.svg", f"merge?other={ids[-1]}"):
+        for below in ("report", "report.md", "report.svg", "turn", "actions/revoke", f"merge?other={ids[-1]}"):
             await get(f"/incidents/{name}/{below}")
+    for path in set(re.findall(r'(?:href|src)="(/static/[^"]+)"', listing + page)):
+        await get(path)
+    await act(canaries, ids, get, post)
     value = next(value for canary in canaries for value in canary.secrets if value.isalnum()).decode()
     # The answer may say what was asked, so only what is logged of these is searched, with the rest of stderr.
     for path in (f"/incidents/{value}", f"/runbooks/{value}", f"/{value}", f"/metrics?token={value}"):
         async with session.get(f"{monitor.address}{path}", headers={"Authorization": f"Bearer {value}"}) as answer:
             answers[f"asked {len(answers)}"] = await answer.read()
+    form = form_in(await get("/account"))
+    await post("/sign-out", 303, **form)
     body = json.dumps(
         {"action": "created", "alert": {"number": 1, "secret": value}, "repository": {"full_name": "acme/web"}}
     ).encode()
@@ -314,6 +347,7 @@ async def sign_in(
 ) -> None:
     """As ada, whose password is a secret like others, and after all that can be mistyped."""
     password, *others = (value.decode() for value in passwords(canaries))
+    await get(f"/sign-in?next={others[0]}&ended={others[1]}")
     for name in ("ada", password, f"{others[0]} x"):
         await post("/sign-in", 401, name=name, password=others[0], next=f"https://{others[0]}.example/")
     await post("/sign-in", 400, name="ada", password=f"{others[0]}{'x' * 4000}")
@@ -323,6 +357,24 @@ async def sign_in(
         await post("/account/password", 400, password=given, fresh=fresh, again=others[1], **form)
     await post("/account/sessions", 403, form=others[0], once=others[0])
     await get(f"/sign-in/openid?next={others[0]}", 404)
+    await get(f"/sign-in/openid/return?state={others[0]}&code={others[1]}", 404)
+
+
+async def act(
+    canaries: list[Canary], ids: list[str], get: Callable[..., Awaitable[str]], post: Callable[..., Awaitable[str]]
+) -> None:
+    """What else is pressed on pages, with a secret where something is written."""
+    value, said = passwords(canaries)[0].decode(), {"note": f"seen {canaries[1].text}"}
+    for path, status, fields in (
+        (f"/incidents/{ids[0]}", 303, {"verb": "note", **said}),
+        (f"/incidents/{ids[0]}/ask", 303, {}),
+        (f"/sinks/{value[:64]}/test", 303, {}),
+        (f"/outbox/{'0' * 32}/retry", 303, said),
+        (f"/silences/{'0' * 8}/end", 303, said),
+        ("/rotation/start", 303, {"name": value, **said}),
+        ("/trail/verify", 303, {}),
+    ):
+        await post(path, status, **form_in(await get("/account")), **fields)
 
 
 async def many(
@@ -355,22 +407,28 @@ async def silence(
 
 
 async def programs(
-    monitor: Monitor, session: aiohttp.ClientSession, canaries: list[Canary], token: str
+    monitor: Monitor,
+    session: aiohttp.ClientSession,
+    canaries: list[Canary],
+    token: str,
+    asked: set[tuple[str, str]],
 ) -> dict[str, bytes]:
-    """Every answer of the API, also to bodies, keys and addresses that hold a secret."""
+    """Every answer of the API, also to bodies, keys and addresses that hold a secret. `asked`: as for `http`."""
     answers: dict[str, bytes] = {}
     value = passwords(canaries)[0].decode()
 
     async def ask(method: str, path: str, *statuses: int, body: object = None) -> bytes:
         headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": f"{value} {len(answers)}"}
+        asked.add((method, f"/api/v1/{path.partition('?')[0]}"))
         url = f"{monitor.address}/api/v1/{path}"
         async with session.request(method, url, json=body, headers=headers) as answer:
-            said = await answer.read()
+            stream = answer.content_type == "text/event-stream"
+            said = await (answer.content.readuntil(b"}\n\n") if stream else answer.read())
             answers[f"API {method} {path[:24]} {len(answers)}"] = str(answer.headers).encode() + said
             assert answer.status in statuses, (path[:24], answer.status)
             return said
 
-    for path in ("openapi.json", "sources", "sinks", "silences", "outbox?limit=500"):
+    for path in ("openapi.json", "sources", "sinks", "silences", "outbox?limit=500", "events"):
         await ask("GET", path, 200)
     rows = json.loads(await ask("GET", "incidents?state=all&limit=500", 200))["incidents"]
     for row in rows[:9]:
@@ -385,6 +443,8 @@ async def programs(
         ("silences", {"matchers": [f"path={value}"], "for": "1h", "note": value}),
         ("silences", {"matchers": [value], "for": value[:40], "note": value}),
         *((f"incidents/{value}/ack", {}), (f"{one}/{value}", {}), (f"outbox/{value}/retry", {})),
+        *((f"outbox/{'0' * 32}/retry", {"note": value}), (f"silences/{'0' * 8}/end", {"note": value})),
+        *((f"sinks/{value[:64]}/test", {}), ("incidents/bulk", {"verb": value, "ids": [value], "note": value})),
     ):
         await ask("POST", path, 400, 404, 409, 422, body=body)
     for path in (

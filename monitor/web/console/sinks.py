@@ -89,8 +89,8 @@ class _Sinks:
         async def work() -> str:
             try:
                 return await tried(self._console, name, form.by.name)
-            except LookupError as error:
-                raise RefusedError(f"{name} did not take it: {error}") from None
+            except LookupError:
+                raise RefusedError("there is no sink of this name any more: load the page again") from None
 
         raise await self._answers.once(form, work, "/sinks")
 
@@ -105,6 +105,9 @@ async def tried(console: ConsoleContext, name: str, by: str) -> str:
     try:
         ticket = await console.try_sink(name, by)
         taken, told = True, f"{name} took the test{f', as {ticket}' if ticket else ''}"
+    except LookupError:
+        del console.tried[name]  # it may be anything
+        raise
     except RemoteError as error:
         taken, told = False, f"{name} did not take it: {error}"
     log.info("a sink was tried", sink=name, actor=by, outcome=told)

@@ -78,8 +78,15 @@ async def test_a_sink_is_tried_by_who_may_and_its_answer_is_shown(
     assert pages.tried == [("chat", "ada")]
     assert "s ago by ada: wait a moment" in await pages.post("/sinks/chat/test"), "nobody is woken in vain"
     monkeypatch.setattr(sinks, "_REST", 0.0)
-    for error in (RemoteError("HTTP 401: <b>who?</b>", retry=False), LookupError("no sink is called chat")):
-        pages.refusal = error
-        page = await pages.post("/sinks/chat/test")
-        assert f"chat did not take it: {error}" in html.unescape(page)
-        assert "<b>who" not in page
+    pages.refusal = RemoteError("HTTP 401: <b>who?</b>", retry=False)
+    page = await pages.post("/sinks/chat/test")
+    assert "chat did not take it: HTTP 401: <b>who?</b>" in html.unescape(page)
+    assert "<b>who" not in page
+
+
+async def test_a_sink_that_is_none_is_not_repeated_and_not_remembered(pages: Pages) -> None:
+    pages.who, pages.refusal = Visitor("ada", "responder", form="f" * 32), LookupError("no sink is called nosuch")
+    for _ in range(2):
+        page = await pages.post("/sinks/nosuch/test")
+        assert "there is no sink of this name any more" in page
+        assert "nosuch" not in page
