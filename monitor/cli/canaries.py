@@ -18,8 +18,8 @@ from monitor.drill.append import append
 from monitor.sources.file.globs import Globs
 
 if TYPE_CHECKING:
-    from monitor.cli.sample import Ammunition
     from monitor.config.config import Config
+    from monitor.drill.ammunition import Ammunition
     from monitor.store import Store
 
 __all__ = ["forget", "plant", "show"]

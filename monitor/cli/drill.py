@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
-from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,12 +25,14 @@ from monitor.cli.common import (
     with_store,
 )
 from monitor.cli.kit import FormatOption, emit_one
-from monitor.cli.sample import Ammunition, ammunition
-from monitor.drill.plant import KINDS, DrillError, spot
+from monitor.drill.ammunition import Ammunition, NoSampleError, ammunition
+from monitor.drill.plant import KINDS, DrillError
 
 if TYPE_CHECKING:
+    from detectors.rules.rule import Rule
     from monitor.config.config import Config
     from monitor.drill.follow import Hop
+    from monitor.drill.run import FireDrill
     from monitor.sources.base import SourceConfig
     from monitor.store import Store
 
@@ -83,18 +85,24 @@ def drill(
         birds.forget(settings, forget)
     if canary is not None:
         known = find_rule(settings, rule)
-        birds.plant(settings, canary, ammunition(settings, known), known.id, at=at, note=note)
+        birds.plant(settings, canary, _ammunition(settings, known), known.id, at=at, note=note)
     if canaries or forget is not None or canary is not None:
         return
+    from monitor.drill.follow import Hop
+    from monitor.drill.run import FireDrill
+
     patience, chosen = lasting("--timeout", timeout), _source(settings, source)
-    shot, hops = ammunition(settings, find_rule(settings, rule)), []
+    shot, hops = _ammunition(settings, find_rule(settings, rule)), list[Hop]()
 
     def came(hop: Hop) -> None:
         hops.append(hop)
         if form == "text":
             typer.echo(f"{hop.seconds:9.3f} s  {hop.name.ljust(14)} {printable(hop.detail)}".rstrip())
 
-    broken = _follow(settings, chosen, at, shot, page=page, patience=patience, came=came)
+    pagers = tuple(sink.name for sink in settings.sinks if sink.pages)
+    masked = partial(redacted, settings)
+    planned = FireDrill(chosen, at, shot, page, pagers, person(), patience, masked)
+    broken = _follow(settings, planned, came)
     why = None if broken is None else redacted(settings, str(broken))  # it may quote what was typed
     row = {
         "source": chosen.name,
@@ -109,34 +117,24 @@ def drill(
         fail(printable(f"drill: {broken.hop}: {why}"))
 
 
-def _follow(
-    settings: Config,
-    source: SourceConfig,
-    at: str | None,
-    shot: Ammunition,
-    *,
-    page: bool,
-    patience: float,
-    came: Callable[[Hop], None],
-) -> DrillError | None:
-    """Plant it, which is the first hop, and follow it; what is returned says which one did not come."""
-    from monitor.drill.follow import Follower, Hop
+def _ammunition(settings: Config, rule: Rule) -> Ammunition:
+    """A new one. Ends the command with exit code 2 where it would be no drill."""
+    from monitor.config.state import key
+    from monitor.site import build_engine, read_rules
 
-    pagers = () if page else tuple(sink.name for sink in settings.sinks if sink.pages)
+    try:
+        return ammunition(rule, read_rules(settings), lambda: build_engine(settings), key(settings))
+    except NoSampleError as error:
+        fail(str(error), 2)
+
+
+def _follow(settings: Config, planned: FireDrill, came: Callable[[Hop], None]) -> DrillError | None:
+    """See it through; what is returned says which hop did not come."""
 
     async def run(store: Store) -> None:
         if (task := asyncio.current_task()) is not None:  # it takes back what it planted, as after Ctrl-C
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        place = spot(source, at)
-        await store.drills.plan(shot.logged, pages=page)
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        try:
-            planted = await place.plant(f"{now} INFO exposure-monitor drill, nothing leaked: {shot.value}")
-            came(Hop("planted", 0.0, redacted(settings, place.place)))
-            follower = Follower(store, f"{person()} (drill)", patience, came, source.name, place.look, pagers)
-            await follower.follow(shot.logged[0], planted)
-        finally:
-            place.remove()
+        await planned.run(store, came)
 
     def unborn() -> None:
         raise DrillError("detected", "no monitor has run on this state yet")

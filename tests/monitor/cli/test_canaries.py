@@ -6,10 +6,15 @@ import stat
 from pathlib import Path
 from typing import Any
 
+import pytest
+import typer
+
+from monitor.cli.canaries import plant
 from tests.acceptance.harness import Monitor, until
 from tests.fakes.webhook import FakeWebhook
 from tests.monitor.cli.conftest import Command
 from tests.monitor.cli.test_drill import CONFIG, drill
+from tests.monitor.drill.test_ammunition import acme, shot
 
 
 async def test_a_canary_is_quiet_where_it_lies_and_alarms_anywhere_else(tmp_path: Path) -> None:
@@ -76,3 +81,17 @@ def test_what_cannot_be_a_canary_is_refused(monitor: Command, config: Path) -> N
     }
     assert monitor("drill", "--forget", "bird").returncode == 0
     assert "no canary 'bird'" in monitor("drill", "--forget", "bird").stderr
+
+
+def test_what_no_file_would_show_is_for_drills_and_no_canary(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It wants a space before it: it is found in a log, and not in a setting."""
+    config = acme(tmp_path, r"(?:^|[ ])(?P<secret>acme_[a-z0-9]{20})\b")
+    new = shot(config, "acme-key")
+    assert new.logged
+    assert not new.written
+    with pytest.raises(typer.Exit) as ended:
+        plant(config, "bird", new, "acme-key", at="-", note="")
+    assert ended.value.exit_code == 2
+    assert "no rule finds a secret of acme-key in a line of settings" in capsys.readouterr().err
