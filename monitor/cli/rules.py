@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -28,10 +28,7 @@ from monitor.cli.common import (
 from monitor.cli.kit import Format, FormatOption, emit, emit_list, emit_one, tracked
 from monitor.cli.rule_files import imports, new
 from monitor.cli.rule_history import diff
-from monitor.cli.silences import quiet_rules, rule_in_words
-
-if TYPE_CHECKING:
-    from monitor.config.config import Config
+from monitor.cli.silences import about_rules
 
 app = command_app(
     no_args_is_help=True,
@@ -103,7 +100,7 @@ def list_rules(
         typer.echo("\n".join(_markdown(rules)))
         return
     keys = ("id", "severity", "confidence", "pack", "family", "vendor", "name")
-    said = _said(settings, rules)
+    said = about_rules(settings, rules)
     rows = [
         {key: _pack(rule) if key == "pack" else getattr(rule, key) for key in keys}
         | {"silences": [row for row, _ in said.get(rule.id, ())]}
@@ -113,21 +110,6 @@ def list_rules(
     columns = (*keys, now) if said else keys
     spare = ("family", "vendor", "confidence", "pack")
     emit_list(rows, form, columns, nothing="no rule is like that", spare=spare, notes=[f"{len(rows):,} rules"])
-
-
-def _said(settings: Config, rules: Sequence[Rule]) -> dict[str, list[tuple[dict[str, Any], str]]]:
-    """Of each rule that people have lowered or silenced, how: as `monitor silences list` has it, and in words."""
-    quiet, why = quiet_rules(settings)
-    if why:
-        typer.echo(f"note: which rules are lowered or silent is not known: {printable(why)}", err=True)
-    if not quiet:
-        return {}
-    from monitor.report.silenced import rule_row
-    from monitor.store.lowering import about_rule, by_rule
-
-    by_id = by_rule(quiet)
-    known = {rule.id: about_rule(by_id, rule.id) for rule in rules}
-    return {rule: [(rule_row(one), rule_in_words(one)) for one in said] for rule, said in known.items() if said}
 
 
 def _pack(rule: Rule) -> str:
@@ -157,12 +139,16 @@ def show(
     form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
-    def text(row: Mapping[str, Any]) -> Iterable[str]:
-        for key, value in row.items():
+    settings = read_config(config, rules_only=True)
+    rule = find_rule(settings, rule_id)
+    said = about_rules(settings, [rule]).get(rule.id, ())
+
+    def text(_row: Mapping[str, Any]) -> Iterable[str]:
+        for key, value in {**as_dict(rule), "now": [words for _, words in said]}.items():
             for item in value if isinstance(value, list | tuple) else [value]:
                 yield f"{paint(key.ljust(18), dim=True)} {printable(str(item))}"
 
-    emit_one(as_dict(find_rule(read_config(config, rules_only=True), rule_id)), form, text)
+    emit_one({**as_dict(rule), "silences": [row for row, _ in said]}, form, text)
 
 
 @app.command(

@@ -29,6 +29,7 @@ from monitor.common.severity import Severity
 from monitor.common.wording import moment
 
 if TYPE_CHECKING:
+    from detectors.rules.rule import Rule
     from monitor.config.config import Config
     from monitor.domain.incidents import Incident
     from monitor.routing.routes import Silence
@@ -209,6 +210,21 @@ def quiet_rules(settings: Config) -> tuple[list[SilenceRule], str]:
         return asyncio.run(read())
     except StoreError as error:
         return [], str(error)
+
+
+def about_rules(settings: Config, rules: Sequence[Rule]) -> dict[str, list[tuple[dict[str, Any], str]]]:
+    """Of each rule that people have lowered or silenced, how: as `monitor silences list` has it, and in words."""
+    quiet, why = quiet_rules(settings)
+    if why:
+        typer.echo(f"note: which rules are lowered or silent is not known: {printable(why)}", err=True)
+    if not quiet:
+        return {}
+    from monitor.report.silenced import rule_row
+    from monitor.store.lowering import about_rule, by_rule
+
+    by_id = by_rule(quiet)
+    known = {rule.id: about_rule(by_id, rule.id) for rule in rules}
+    return {rule: [(rule_row(one), rule_in_words(one)) for one in said] for rule, said in known.items() if said}
 
 
 def rule_in_words(rule: SilenceRule) -> str:

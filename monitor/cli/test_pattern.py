@@ -28,6 +28,7 @@ from monitor.cli.common import (
     usage,
 )
 from monitor.cli.kit import Format, FormatOption, emit, emit_one
+from monitor.cli.silences import about_rules
 from monitor.common.field_names import identifier
 from monitor.routing.fold import field_of
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 app = command_app()
 
+_TRIAL = "pattern"  # id of what is a rule for this command alone
 LARGE = 32 << 20  # a sample from here on gets a progress bar
 # How compressed files begin, and what unpacks them.
 _COMPRESSED = {b"\x1f\x8b": "zcat", b"BZh": "bzcat", b"\xfd7zXZ\0": "xzcat", b"\x28\xb5\x2f\xfd": "zstdcat"}
@@ -192,9 +194,9 @@ def _rule(pattern: str | None, rule_id: str | None, config: Path | None) -> Rule
                 pattern = path.read_text(encoding="utf-8").strip("\n")
             except (OSError, UnicodeDecodeError) as error:
                 fail(f"{path}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}", 2)
-            rule = Rule(id="pattern", name="Pattern on trial", pattern=pattern, severity="high")
+            rule = Rule(id=_TRIAL, name="Pattern on trial", pattern=pattern, severity="high")
     elif pattern is not None:
-        rule = Rule(id="pattern", name="Pattern on trial", pattern=pattern, severity="high")
+        rule = Rule(id=_TRIAL, name="Pattern on trial", pattern=pattern, severity="high")
     else:
         rule = find_rule(read_config(config, rules_only=True), rule_id or "")
     problem = diagnose(rule.pattern, rule.trigger)
@@ -279,7 +281,9 @@ def _run(
             typer.echo("no example could be made that the pattern and its filters accept: write one by hand", err=True)
         typer.echo(entry, nl=False)
         return 0 if report.accepted else 1
+    said = about_rules(settings, [rule]).get(rule.id, ()) if rule.id != _TRIAL else ()
     facts = summary(rule, report, alone, pack, samples, cost=cost, cache=folder)
+    facts = {**facts, "silences": [row for row, _ in said], "now": [words for _, words in said]}
     if form == "jsonl":
         emit(report.hits, form, lambda _: ())
     else:
@@ -319,6 +323,7 @@ def _text(report: Report, summary: Mapping[str, Any], *, by_name: bool) -> Itera
         yield f"  rejected by {stage:<12} {count}"
     for rule_id, count in sorted(summary["overlaps"].items(), key=lambda item: -item[1])[:8]:
         yield f"  also found by {rule_id} ({count} of {summary['accepted']})"
+    yield from (f"now: {words}" for words in summary["now"])
     yield f"anchor: {printable(summary['anchor'])}"
     if "mb_s_alone" in summary:
         yield (

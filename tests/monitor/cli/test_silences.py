@@ -63,6 +63,15 @@ def test_a_rule_is_lowered_and_every_command_about_rules_says_so(monitor: Comman
     assert "note: rule github-pat is lowered to low until" in checked.stdout
     assert f"`monitor silences end {id_}` ends it" in checked.stdout
     assert "lowered to" not in monitor("check", "--no-environment").stdout
+    shown = monitor("rules", "show", "github-pat")
+    assert (shown.stdout.count("lowered to low until 20"), shown.stderr) == (1, "")
+    (one,) = json.loads(monitor("rules", "show", "github-pat", "--format", "json").stdout)["silences"]
+    assert (one["id"], one["severity"], one["reason"]) == (id_, "low", "test data")
+    trial = ("test-pattern", "--rule", "github-pat", "--text", "x", "--no-cost")
+    tried = monitor(*trial)
+    assert [line for line in tried.stdout.splitlines() if line.startswith("now: lowered to low until 20")]
+    assert json.loads(monitor(*trial, "--format", "json").stdout)["summary"]["silences"] == [one]
+    assert "lowered" not in monitor("test-pattern", "x{9}", "--text", "x", "--no-cost").stdout
     assert "silenced" not in monitor("routes", "test", "rule=github-pat").stdout
     assert config.read_bytes() == before
     assert monitor("silences", "end", id_).stdout == f"{id_} lowers nothing any more\n"
