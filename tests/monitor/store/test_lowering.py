@@ -148,3 +148,20 @@ async def test_a_silence_of_the_rule_holds_back_what_is_lowered_too(url: str, cl
         await store.groups.tick()
         assert await deliver(store) == ["new"]
         assert await severity(store, "a") == "low"
+
+
+async def test_what_one_host_lowers_and_another_ends_holds_on_both_at_once(postgres_url: str, clock: Clock) -> None:
+    one, two = [await Store.open(postgres_url, clock=clock, node=node) for node in ("one", "two")]
+    async with one, two:
+        await two.commit([finding("before")])  # it knows that nothing is lowered
+        rule = await lower(one)
+        await two.commit([finding("new", 1)])
+        assert [await severity(two, name) for name in ("before", "new")] == ["high", "low"]
+        assert (await two.silences.list())[0] == [rule]
+        assert (await two.cases.get(fingerprint("new"), entries=1)).lowered == rule
+        await one.commit([finding("own", 2)])
+        await two.silences.end(rule.id, actor="bob", note="mended")
+        assert (await one.silences.list())[0] == []
+        await one.commit([finding("after", 3)])
+        assert [await severity(one, name) for name in ("new", "own", "after")] == ["low", "low", "high"]
+        assert (await one.silences.over())[0].ended_by == "bob"
