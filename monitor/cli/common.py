@@ -8,13 +8,11 @@ import re
 import sys
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeVar, get_args
 
 import typer
 
-from detectors.rules.gone import GONE, heir
 from monitor.common.severity import SEVERITIES, Severity
 from monitor.common.text import printable
 from monitor.config.locate import LOCAL_PATH, ConfigError, default_state_dir, find
@@ -42,7 +40,6 @@ __all__ = [
     "json_text",
     "known_rule",
     "lasting",
-    "no_rule",
     "nothing",
     "paint",
     "person",
@@ -237,26 +234,15 @@ def find_rule(config: Config, rule_id: str) -> Rule:
 
 def known_rule(rule_id: str, known: Collection[str]) -> str:
     """The id as it is now, with a note where it was another; ends the command with exit code 2 when there is none."""
+    from detectors.rules.known import known_id
 
-    if rule_id in known:
-        return rule_id
-    if (now := heir(rule_id)) not in known:
-        no_rule(rule_id, known)
-    typer.echo(f"note: the rule {rule_id} is named {now} now", err=True)
+    try:
+        now = known_id(rule_id, known)
+    except LookupError as error:
+        fail(f"{error}\n`monitor rules list` shows all of them", 2)
+    if now != rule_id:
+        typer.echo(f"note: the rule {rule_id} is named {now} now", err=True)
     return now
-
-
-def no_rule(rule_id: str, known: Iterable[str]) -> NoReturn:
-    """End the command with exit code 2 and what may have been meant."""
-    from detectors.rules.load import elsewhere
-
-    close = get_close_matches(rule_id, [*known], n=3)
-    if (gone := GONE.get(rule_id)) is not None:
-        now = gone.heir or gone.instead
-        meant = f"; it went, and {now} finds what it found" if now else "; it went, and no other finds what it found"
-    else:
-        meant = elsewhere(rule_id) or (f"; did you mean {' or '.join(close)}?" if close else "")
-    fail(f"no rule is called {printable(rule_id)!r}{meant}\n`monitor rules list` shows all of them", 2)
 
 
 def sure(least: Confidence) -> frozenset[str]:

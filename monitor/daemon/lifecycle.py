@@ -273,6 +273,7 @@ class Daemon:
             people=work.people,
             work=keeper.kept.set,
             rotation=work,
+            rules=lambda: {rule.id for rule in site.scanner.engine.rules},
         )
         application = web.build(
             Probes(live=health.live, ready=health.ready, registry=registry(lambda: self.snapshot)),
@@ -284,19 +285,24 @@ class Daemon:
             base_url=config.http.base_url,
             redact=keeper.masked,
         )
-        try:
-            server = serve(application, host, port)
-            self.address = await server.__aenter__()
-        except OSError as error:
-            why = os.strerror(error.errno) if error.errno else str(error)
-            hint = '; is a monitor running already? Otherwise set another port, or "" for no HTTP'
-            message = f"{config.http.listen}: {why}{hint if error.errno == errno.EADDRINUSE else ''}"
-            raise ConfigError(config.path, [Problem("http.listen", message)]) from None
+        server = serve(application, host, port)
+        await self._listen(server)
         try:
             async with live.running():  # open requests are waited for, and a stream is one
                 yield
         finally:
             await server.__aexit__(None, None, None)
+
+    async def _listen(self, server: contextlib.AbstractAsyncContextManager[str]) -> None:
+        """Raises ConfigError where its address cannot be had."""
+        try:
+            self.address = await server.__aenter__()
+        except OSError as error:
+            config = self._config
+            why = os.strerror(error.errno) if error.errno else str(error)
+            hint = '; is a monitor running already? Otherwise set another port, or "" for no HTTP'
+            message = f"{config.http.listen}: {why}{hint if error.errno == errno.EADDRINUSE else ''}"
+            raise ConfigError(config.path, [Problem("http.listen", message)]) from None
 
     def _links(self) -> Links:
         base = self._config.http.base_url or self.address or ""

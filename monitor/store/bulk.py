@@ -24,10 +24,11 @@ _OVER = (" already", "is resolved")  # what a refusal says when somebody else wa
 
 @dataclass(frozen=True, slots=True)
 class BulkProgress:
-    """`refused`: how many for which reason."""
+    """`place`: what the incidents were asked for by. `refused`: how many for which reason."""
 
     verb: str
     detail: str
+    place: str
     done: int
     left: int
     refused: Mapping[str, int]
@@ -61,11 +62,8 @@ class BulkRequests(StoreRepository):
         """Raises LookupError: this person has asked for nothing by that number, or it is long ago."""
         columns = requests.c
         reason = case((columns.refused == 1, func.replace(columns.outcome, columns.incident, "it")), else_="")
-        query = (
-            select(columns.verb, columns.detail, columns.done_at.is_not(None), columns.refused, reason, func.count())
-            .where(_of(number), columns.actor == clean(actor))
-            .group_by(columns.verb, columns.detail, columns.done_at.is_not(None), columns.refused, reason)
-        )
+        alike = (columns.verb, columns.detail, columns.place, columns.done_at.is_not(None), columns.refused, reason)
+        query = select(*alike, func.count()).where(_of(number), columns.actor == clean(actor)).group_by(*alike)
         rows = connection.execute(query).all()
         if not rows:
             raise LookupError("nothing is known of this here any more")
@@ -75,7 +73,7 @@ class BulkRequests(StoreRepository):
                 refused[_WHEN.sub(")", text).removeprefix("incident ")] += count
         done = sum(count for *_, over, no, _text, count in rows if over and not no)
         left = sum(count for *_, over, _no, _text, count in rows if not over)
-        return BulkProgress(rows[0].verb, rows[0].detail, done, left, refused)
+        return BulkProgress(rows[0].verb, rows[0].detail, rows[0].place, done, left, refused)
 
 
 def _of(number: str) -> ColumnElement[bool]:

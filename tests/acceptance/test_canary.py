@@ -428,7 +428,7 @@ async def programs(
             assert answer.status in statuses, (path[:24], answer.status)
             return said
 
-    for path in ("openapi.json", "sources", "sinks", "silences", "outbox?limit=500", "events"):
+    for path in ("openapi.json", "sources", "sinks", "silences", "noise", "outbox?limit=500", "events"):
         await ask("GET", path, 200)
     rows = json.loads(await ask("GET", "incidents?state=all&limit=500", 200))["incidents"]
     for row in rows[:9]:
@@ -445,12 +445,15 @@ async def programs(
         *((f"incidents/{value}/ack", {}), (f"{one}/{value}", {}), (f"outbox/{value}/retry", {})),
         *((f"outbox/{'0' * 32}/retry", {"note": value}), (f"silences/{'0' * 8}/end", {"note": value})),
         *((f"sinks/{value[:64]}/test", {}), ("incidents/bulk", {"verb": value, "ids": [value], "note": value})),
+        ("incidents/bulk", {"verb": "ack", "filter": {"q": value}, "expected": 10**6, "note": value}),
+        ("incidents/bulk", {"verb": "ack", "filter": {value: value}, "expected": 1}),
     ):
         await ask("POST", path, 400, 404, 409, 422, body=body)
     for path in (
         f"incidents?{value}=x",
         f"incidents?severity={value}",
         f"outbox?after={value}",
+        f"noise?sort={value}",
         value,
         f"{one}?x={value}",
     ):

@@ -115,6 +115,7 @@ async def serving(folder: Path, *, people: Sequence[str] = ("bob",), **more: Any
             offers=offers,
             people=named,
             work=shown.work,
+            rules=lambda: shown.rules,
         )
         application = web.build(
             Probes(live=dict, ready=dict),

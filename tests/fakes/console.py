@@ -85,6 +85,7 @@ class Pages:
         self.tried: list[tuple[str, str]] = []
         self.due: list[DueRotation] = []
         self.rotated: list[tuple[str, str, str]] = []
+        self.rules = {"github-pat", "jwt"}
 
     async def rotations(self) -> Sequence[DueRotation]:
         return self.due

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -15,10 +16,12 @@ from monitor.common.severity import Severity
 from monitor.common.text import clean
 from monitor.common.wording import stamp
 from monitor.domain.model import Resolution
+from monitor.report.silenced import rule_row
 from monitor.runbook.book import Order
 from monitor.runbook.progress import RunbookRun
 from monitor.store.cases import IncidentCase
 from monitor.store.records import AuditEntry, OutboxEntry
+from monitor.web.console.noise import NoiseRow
 
 __all__ = [
     "BODIES",
@@ -28,6 +31,7 @@ __all__ = [
     "SilenceRuleBody",
     "fields",
     "incident",
+    "noise",
     "notification",
     "sink",
     "source",
@@ -95,10 +99,17 @@ class RunBody(NoteBody):
 
 
 class BulkBody(NoteBody):
-    """Of `verb`: `to` of assign, `for` of silence, `as` of resolve."""
+    """Of `verb`: `to` of assign, `for` of silence, `as` of resolve. Either `ids`, or `filter` and `expected`."""
 
     verb: Literal["ack", "assign", "silence", "resolve"]
-    ids: Annotated[list[_Id], Field(min_length=1, max_length=_MANY)]
+    ids: Annotated[list[_Id] | None, Field(min_length=1, max_length=_MANY)] = None
+    filter: Annotated[
+        dict[str, str] | None,
+        Field(description="Parameters of the list of incidents: all that it has and that this can be done to."),
+    ] = None
+    expected: Annotated[
+        int | None, Field(ge=0, description="How many that is; where it is another number nothing is done.")
+    ] = None
     to: Annotated[str | None, Field(min_length=1, max_length=64)] = None
     for_: Annotated[str | None, Field(max_length=40, description='Such as "4h".', alias="for")] = None
     as_: Annotated[Resolution | None, Field(alias="as")] = None
@@ -139,6 +150,8 @@ def fields(body: type[NoteBody], sent: Mapping[str, Any]) -> dict[str, str]:
         raise ValueError("; ".join(_wrong(one, body) for one in error.errors(include_input=False))) from None
     if said.pop("into", False):
         said["way"] = "into"
+    if "filter" in said:
+        said["list"] = f"?{urlencode(said.pop('filter'))}"
     return {name: _field(value) for name, value in said.items() if value is not False}
 
 
@@ -210,6 +223,23 @@ def notification(entry: OutboxEntry) -> dict[str, Any]:
         "attempts": entry.attempts,
         "error": None if entry.error is None else clean(entry.error),
         "finished_at": stamp(entry.finished_at, "milliseconds"),
+    }
+
+
+def noise(row: NoiseRow) -> dict[str, Any]:
+    counted = row.noise
+    return {
+        "rule": clean(counted.rule),
+        "name": clean(counted.name),
+        "alerts": counted.alerts,
+        "incidents": counted.incidents,
+        "unresolved": counted.unresolved,
+        "resolved": counted.resolved,
+        "no_secret": counted.harmless,
+        "sightings": counted.sightings,
+        "looks": row.looks,
+        "seconds": row.seconds,
+        "silences": [rule_row(one) for one in row.said],
     }
 
 

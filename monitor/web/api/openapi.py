@@ -14,6 +14,7 @@ from monitor.runbook.book import Order
 from monitor.runbook.progress import TaskState
 from monitor.web.api.documents import BODIES, BulkBody, NoteBody, SilenceRuleBody
 from monitor.web.console.asking import needed_role
+from monitor.web.console.noise import DAYS, SORTS
 from monitor.web.console.query import CHOICES, TEXTS
 
 __all__ = ["LONGEST_LIST", "document"]
@@ -116,6 +117,11 @@ _NOTIFICATION = _object(
     | {"title": _TEXT, "created_at": _TIME, "error": _or_null(_TEXT)}
     | dict.fromkeys(("next_at", "finished_at"), _or_null(_TIME))
 )
+_NOISE = _object(
+    {"rule": _TEXT, "name": _TEXT}
+    | dict.fromkeys(("alerts", "incidents", "unresolved", "resolved", "no_secret", "sightings"), _COUNT)
+    | {"looks": _or_null(_COUNT), "seconds": _or_null(_NUMBER), "silences": _array(_ref("Silence"))}
+)
 _SCHEMAS: dict[str, _Schema] = {
     "Record": _object(_RECORD),
     "Incident": _INCIDENT,
@@ -127,6 +133,7 @@ _SCHEMAS: dict[str, _Schema] = {
     "Loss": _LOSS,
     "Sink": _SINK,
     "Silence": _SILENCE,
+    "Noise": _NOISE,
     "Notification": _NOTIFICATION,
     "Outcome": _object({"incident": _TEXT, "outcome": _TEXT}),
     "Ended": _object({"silence": _TEXT, "outcome": _TEXT}),
@@ -136,7 +143,9 @@ _SCHEMAS: dict[str, _Schema] = {
         | {"refused": {"type": "object", "additionalProperties": _COUNT}}
     ),
     "Delivery": _object({"notification": _TEXT, "outcome": _TEXT}),
-    "Problem": _object({"type": _TEXT, "title": _TEXT, "status": {"type": "integer"}, "detail": _TEXT}),
+    "Problem": _object(
+        {"type": _TEXT, "title": _TEXT, "status": {"type": "integer"}, "detail": _TEXT}, {"expected": _COUNT}
+    ),
 }
 
 _READ_ERRORS = (400, 401, 403, 404, 405, 421, 500, 503)
@@ -177,8 +186,10 @@ def _read(
     return {"get": {"operationId": id_, "summary": summary, "parameters": [*parameters], "responses": answers}}
 
 
-def _list(what: str, row: str, summary: str, parameters: Sequence[_Schema] = ()) -> _Schema:
-    page = _object({what: _array(_ref(row)), "total": _COUNT, "next": _or_null(_TEXT)})
+def _list(
+    what: str, row: str, summary: str, parameters: Sequence[_Schema] = (), more: Mapping[str, _Schema] | None = None
+) -> _Schema:
+    page = _object({what: _array(_ref(row)), "total": _COUNT, "next": _or_null(_TEXT), **(more or {})})
     return _read(f"list_{what}", summary, page, [*parameters, *_PAGE])
 
 
@@ -198,6 +209,16 @@ def _change(id_: str, summary: str, body: type[NoteBody], answer: str, about: Se
     }
 
 
+_COMPONENTS: _Schema = {
+    "schemas": _SCHEMAS,
+    "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+    "responses": {
+        "Problem": {
+            "description": "It is not so; `detail` says what to do next.",
+            "content": {"application/problem+json": {"schema": _ref("Problem")}},
+        }
+    },
+}
 _INCLUDE = _asked("include", _TEXT, "`steps`, `history` (of which the newest 1,000), with a comma between them.")
 
 
@@ -215,7 +236,11 @@ def document() -> Mapping[str, Any]:
             "/api/v1/openapi.json": _read("openapi", "This document.", {"type": "object"}),
             "/api/v1/incidents": _list("incidents", "Record", "Incidents, as the list's page.", _FILTERS),
             "/api/v1/incidents/bulk": _change(
-                "bulk", "Many at once; the same key again says how far it is.", BulkBody, "Bulk", ()
+                "bulk",
+                "Many at once; the same key again says how far it is. `expected` of a 409: how many it would be.",
+                BulkBody,
+                "Bulk",
+                (),
             ),
             "/api/v1/incidents/{id}": _read("incident", "One incident.", _ref("Incident"), [_ID, _INCLUDE]),
             **{
@@ -231,6 +256,16 @@ def document() -> Mapping[str, Any]:
             "/api/v1/silences": _list("silences", "Silence", "Silences that are not over, and rules that are lowered.")
             | _change("add_silence", "Alert nobody to what matches, or lower a rule.", SilenceRuleBody, "Silence", ()),
             "/api/v1/silences/{id}/end": _change("end_silence", "It holds nothing back any more.", NoteBody, "Ended"),
+            "/api/v1/noise": _list(
+                "noise",
+                "Noise",
+                "Rules: alerts, incidents first seen within so many days, cost since the start.",
+                [
+                    _asked("days", {"type": "integer", "enum": [*DAYS], "default": DAYS[0]}),
+                    _asked("sort", _one_of([*SORTS]), "The most first."),
+                ],
+                {"counted_at": _TIME},
+            ),
             "/api/v1/outbox": _list(
                 "outbox",
                 "Notification",
@@ -240,14 +275,5 @@ def document() -> Mapping[str, Any]:
             "/api/v1/outbox/{id}/retry": _change("retry", "Try it at once.", NoteBody, "Delivery"),
             "/api/v1/outbox/{id}/discard": _change("discard", "Forget it, unsent.", NoteBody, "Delivery"),
         },
-        "components": {
-            "schemas": _SCHEMAS,
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
-            "responses": {
-                "Problem": {
-                    "description": "It is not so; `detail` says what to do next.",
-                    "content": {"application/problem+json": {"schema": _ref("Problem")}},
-                }
-            },
-        },
+        "components": _COMPONENTS,
     }

@@ -28,9 +28,9 @@ _NEXT: Mapping[int, str] = {
 KEPT = ("Allow", "Retry-After", "WWW-Authenticate")  # headers that go with what is answered instead
 
 
-def answer(status: int, detail: str, headers: Mapping[str, str] | None = None) -> web.Response:
+def answer(status: int, detail: str, headers: Mapping[str, str] | None = None, **more: object) -> web.Response:
     title = HTTPStatus(status).phrase
-    body = {"type": "about:blank", "title": title, "status": status, "detail": detail.strip()}
+    body = {"type": "about:blank", "title": title, "status": status, "detail": detail.strip(), **more}
     return web.Response(
         status=status, body=orjson.dumps(body), content_type="application/problem+json", headers=headers
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
@@ -17,17 +18,19 @@ from monitor.accounts.people import Role
 from monitor.common import payload
 from monitor.common.inbound import InboundRequest
 from monitor.common.severity import Severity
+from monitor.common.wording import stamp
 from monitor.report.silenced import rule_row, silence_rows
 from monitor.report.view import view
 from monitor.routing.match import Matcher
+from monitor.store.bulk import BulkProgress
 from monitor.store.rows import clean
-from monitor.store.silences import ONE_RULE, rule_alone
 from monitor.store.undelivered import UndeliveredState
-from monitor.web.api import documents
+from monitor.web.api import documents, problems
 from monitor.web.api.door import body_of, changing
 from monitor.web.api.openapi import LONGEST_LIST, document
+from monitor.web.console import noise
 from monitor.web.console.asking import asked, needed_role
-from monitor.web.console.bulk import bulk_detail, progressed
+from monitor.web.console.bulk import bulk_asked, matching, progressed
 from monitor.web.console.context import ConsoleContext
 from monitor.web.console.incidents import incident_page
 from monitor.web.console.outcomes import RefusedError
@@ -35,7 +38,7 @@ from monitor.web.console.pages import now
 from monitor.web.console.paging import PAGE, part
 from monitor.web.console.query import ListQuery
 from monitor.web.console.readable import within
-from monitor.web.console.silences import draft_of
+from monitor.web.console.silences import draft_of, kept_silence
 from monitor.web.console.sinks import tried
 from monitor.web.console.visitor import Posted
 
@@ -68,6 +71,7 @@ def routes(console: ConsoleContext) -> list[web.RouteDef]:
         web.get(f"{V1}/silences", api.silences),
         web.post(f"{V1}/silences", api.silence),
         web.post(f"{V1}/silences/{{id:[0-9a-f]{{8}}}}/end", api.end_silence),
+        web.get(f"{V1}/noise", api.noise),
         web.get(f"{V1}/outbox", api.outbox),
         web.post(f"{V1}/outbox/{{id:[0-9a-f]{{32}}}}/{{verb:retry|discard}}", api.deliver),
     ]
@@ -114,6 +118,18 @@ class _Api:
     async def _of_status(self, request: web.Request, what: str, row: Any) -> web.Response:
         status = await self._console.status()
         return _listed(request, what, [row(one, status["time"]) for one in status[what]], lambda one: str(one["name"]))
+
+    async def noise(self, request: web.Request) -> web.Response:
+        said = _asked(request, "days", "sort", "after", "limit")
+        if not noise.known(said):
+            raise web.HTTPBadRequest(text=noise.KNOWN)
+        figures = await noise.figures(self._console, said["days"])
+        if figures.at is None:
+            raise web.HTTPServiceUnavailable(text=f"there are no figures: {figures.why}", headers={"Retry-After": "30"})
+        page = figures.part(said["sort"], said["after"], _limit(said["limit"]))
+        rows = [documents.noise(row) for row in page.rows]
+        counted = stamp(figures.at, "milliseconds")
+        return _json({"noise": rows, "total": page.total, "next": page.next or None, "counted_at": counted})
 
     async def silences(self, request: web.Request) -> web.Response:
         rules, single = await within(self._store.silences.list())
@@ -169,25 +185,41 @@ class _Api:
         """Kept at once, and done in pieces: a repeat by the same key says how far it is."""
         form = await self._posted(request, documents.BulkBody)
         try:
-            verb, detail = await bulk_detail(self._console, form)
+            asked = await bulk_asked(self._console, form)
         except ValueError as error:
             raise _unusable(await self._console.redact(str(error))) from None
-        ids, number = [*dict.fromkeys(form.get("ids").split("\n"))], hashlib.sha256(form.once.encode()).hexdigest()[:40]
+        number, about = _hash(form.once)[:40], _hash(form.get("ids") or asked.query.address())[:16]
         actor, note = [await self._console.redact(text) for text in (form.by.name, form.get("note"))]
-        wanted = InboundRequest(number, _SINK, verb, actor, detail=detail, note=note)
+        wanted = InboundRequest(number, _SINK, asked.verb, actor, detail=asked.detail, note=note, place=about)
+        ids, total = [*dict.fromkeys(form.get("ids").split())], int(form.get("expected") or 0)
         async with asyncio.timeout(_PATIENCE):
-            if await self._store.bulk.keep(wanted, ids):
+            if not ids and not await self._begun(wanted):
+                ids, found = await matching(self._store, asked)
+                if found != total and not await self._begun(wanted):
+                    detail = f"expected: the filter has {found:,} incidents that this can be done to: nothing was done"
+                    return problems.answer(409, detail, expected=found)
+                if found > len(ids):
+                    raise _unusable(f"filter: it has {found:,} incidents, {len(ids):,} are changed at once: narrow it")
+            if not (ids or total):
+                return _json(_progress(BulkProgress(asked.verb, asked.detail, about, 0, 0, {})))
+            if ids and await self._store.bulk.keep(wanted, ids):
                 self._console.work()
             done = await progressed(self._store, number, actor)
-        if (done.verb, done.detail, done.total) != (verb, clean(detail), len(ids)):
+        if (done.verb, done.detail, done.place, done.total) != (
+            asked.verb,
+            clean(asked.detail),
+            about,
+            total or len(ids),
+        ):
             raise _unusable(_USED)
-        log.info("asked for many", verb=verb, sink=_SINK, actor=actor, incidents=len(ids))
-        return _json(
-            {
-                **{"verb": done.verb, "total": done.total, "done": done.done, "left": done.left},
-                **{"overtaken": done.overtaken, "refused": dict(done.refused)},
-            }
-        )
+        log.info("asked for many", verb=asked.verb, sink=_SINK, actor=actor, incidents=done.total)
+        return _json(_progress(done))
+
+    async def _begun(self, asked: InboundRequest) -> bool:
+        """Whether it came before."""
+        with contextlib.suppress(LookupError):
+            return bool(await self._store.bulk.progress(asked.id, asked.actor))
+        return False
 
     async def test(self, request: web.Request) -> web.Response:
         form, name = await self._posted(request, documents.NoteBody), request.match_info["name"]
@@ -219,23 +251,13 @@ class _Api:
         severity = cast(Severity | None, form.get("severity") or None)
         if severity is not None and not form.by.may("admin"):
             raise web.HTTPForbidden(text="to lower a rule takes the token of an admin; without `severity` it is silent")
-        draft = await draft_of(self._console.redact, form)
-        if not draft.wrong and severity is not None and not rule_alone(draft.matchers):
-            draft = replace(draft, wrong=ONE_RULE)
+        draft = await draft_of(self._console, form, severity)
         if draft.wrong:
-            raise _unusable(draft.wrong)
+            raise _unusable(f"{draft.field}: {draft.wrong}")
         async with asyncio.timeout(_PATIENCE):
-            rule = await self._store.silences.add(
-                draft.matchers,
-                draft.seconds,
-                actor=form.by.name,
-                reason=draft.note,
-                severity=severity,
-                once=f"{_SINK}:{form.once}",
-            )
+            rule = await kept_silence(self._store, draft, form, _SINK)
         if ([*rule.matchers], rule.severity) != ([str(Matcher.parse(one)) for one in draft.matchers], severity):
             raise _unusable(_USED)
-        log.info("silenced", silence=rule.id, actor=form.by.name)
         return _json(rule_row(rule))
 
     async def end_silence(self, request: web.Request) -> web.Response:
@@ -270,6 +292,17 @@ class _Api:
 
 def _json(document: Any) -> web.Response:
     return web.Response(body=orjson.dumps(document), content_type="application/json")
+
+
+def _progress(done: BulkProgress) -> dict[str, Any]:
+    return {
+        **{"verb": done.verb, "total": done.total, "done": done.done, "left": done.left},
+        **{"overtaken": done.overtaken, "refused": dict(done.refused)},
+    }
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _no_incident() -> web.HTTPNotFound:

@@ -28,7 +28,17 @@ from monitor.web.console.pages import now, page
 from monitor.web.console.query import ListQuery
 from monitor.web.console.visitor import Posted, posted, visitor
 
-__all__ = ["MOST", "OFFERED", "VERBS", "BulkVerb", "bulk_detail", "progressed", "routes"]
+__all__ = [
+    "MOST",
+    "OFFERED",
+    "VERBS",
+    "BulkAsked",
+    "BulkVerb",
+    "bulk_asked",
+    "matching",
+    "progressed",
+    "routes",
+]
 
 MOST = 10_000  # incidents at once
 _SHOWN = 10  # of them, before they are changed
@@ -69,10 +79,10 @@ def routes(console: ConsoleContext) -> list[web.RouteDef]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class BulkAsked:
     """What a form asks for. `detail`: as the store has it (monitor.common.inbound)."""
 
-    verb: str
+    verb: Verb
     detail: str
     query: ListQuery
     fields: Mapping[str, str]  # those that say so, for the next form
@@ -110,19 +120,18 @@ class _Bulk:
             return bool(await self._store.bulk.progress(form.once, await self._console.redact(form.by.name)))
         return False
 
-    async def _do(self, form: Posted, asked: _Asked, ids: Sequence[str]) -> None:
+    async def _do(self, form: Posted, asked: BulkAsked, ids: Sequence[str]) -> None:
         note, actor = await self._console.redact(form.get("note")), await self._console.redact(form.by.name)
         detail = actor if asked.verb == "assign" else asked.detail
-        request = InboundRequest(form.once, _SINK, cast(Verb, asked.verb), actor, detail=detail, note=note)
+        request = InboundRequest(form.once, _SINK, asked.verb, actor, detail=detail, note=note)
         await self._store.bulk.keep(request, ids)
         self._console.work()
         await progressed(self._store, form.once, actor)
 
-    async def _look(self, request: web.Request, asked: _Asked, note: str, *, again: bool = False) -> web.Response:
+    async def _look(self, request: web.Request, asked: BulkAsked, note: str, *, again: bool = False) -> web.Response:
         """What would be changed, to be looked at before."""
         filters = _filters(asked)
-        ids = await self._ids(asked, filters)
-        total = await self._store.incidents.count(**filters) if len(ids) == MOST else len(ids)
+        ids, total = await matching(self._store, asked)
         shown = await self._store.incidents.page(limit=_SHOWN, order=asked.query.order, **filters)
         digest = _digest(ids)
         self._looks[digest] = "\n".join(ids)
@@ -143,17 +152,12 @@ class _Bulk:
             first=[view(incident, shown.joined, links=self._console.links) for incident in shown.incidents],
         )
 
-    async def _seen(self, asked: _Asked, digest: str) -> list[str]:
+    async def _seen(self, asked: BulkAsked, digest: str) -> list[str]:
         """The incidents that somebody was shown; none: they are not known any more, and others would be meant."""
         if known := self._looks.get(digest):
             return known.split("\n")
-        ids = await self._ids(asked, _filters(asked))  # the monitor may have been started anew meanwhile
+        ids, _ = await matching(self._store, asked)  # the monitor may have been started anew meanwhile
         return ids if digest == _digest(ids) else []
-
-    async def _ids(self, asked: _Asked, filters: Filter) -> list[str]:
-        if not filters["states"]:
-            return []
-        return await self._store.incidents.ids(limit=MOST, order=asked.query.order, **filters)
 
     async def outcome(self, request: web.Request) -> web.Response:
         actor = await self._console.redact(visitor(request).name)
@@ -161,7 +165,10 @@ class _Bulk:
             progress = await self._store.bulk.progress(request.match_info["number"], actor)
         except LookupError as error:
             raise web.HTTPNotFound(text=f"{error}\n") from None
-        back = _query(request.query.get("list", "")).address()
+        try:
+            back = _query(request.query.get("list", "")).address()
+        except ValueError as error:
+            raise web.HTTPBadRequest(text=f"{error}\n") from None
         answer = await page(request, "bulk_outcome.html", progress=progress, verb=VERBS[progress.verb], back=back)
         if progress.left:
             answer.headers["Refresh"] = "2"
@@ -177,22 +184,33 @@ async def progressed(store: Store, number: str, actor: str) -> BulkProgress:
     return await store.bulk.progress(number, actor)
 
 
-async def bulk_detail(console: ConsoleContext, form: Posted) -> tuple[Verb, str]:
-    """What a program asks for, in the words of the store. Raises ValueError."""
-    verb, given = cast(Verb, form.get("verb")), {name for name in ("to", "for", "as") if form.get(name)}
+async def matching(store: Store, asked: BulkAsked) -> tuple[list[str], int]:
+    """Incidents of a list that this can be done to, the first `MOST` of them, and how many there are."""
+    filters = _filters(asked)
+    if not filters["states"]:
+        return [], 0
+    ids = await store.incidents.ids(limit=MOST, order=asked.query.order, **filters)
+    return ids, await store.incidents.count(**filters) if len(ids) == MOST else len(ids)
+
+
+async def bulk_asked(console: ConsoleContext, form: Posted) -> BulkAsked:
+    """What a program asks for. Raises ValueError."""
+    verb, given = form.get("verb"), {name for name in ("to", "for", "as") if form.get(name)}
     if given != _TAKES.get(verb, set()):
         raise ValueError("to goes with assign, for with silence, as with resolve: each with its own, and with no other")
     if verb == "assign" and form.get("to") not in (*(await console.people() if console.people else ()), form.by.name):
         raise ValueError("to: one of the people that are known here")
-    return verb, form.get("to") or _asked(form).detail
+    if {"ids", "list", "expected"} & form.fields.keys() not in ({"ids"}, {"list", "expected"}):
+        raise ValueError("give either ids, or filter and expected: how many incidents it is to have")
+    return _asked(form)
 
 
-def _asked(form: Posted) -> _Asked:
+def _asked(form: Posted) -> BulkAsked:
     """Raises ValueError."""
     verb, fields = form.get("verb"), {"verb": form.get("verb"), "list": form.get("list")}
     if verb not in VERBS:
         raise ValueError("the form does not say what is to be done")
-    detail = ""
+    detail = form.get("to") if verb == "assign" else ""  # of a program: a page has its visitor in mind
     if verb == "silence":
         seconds = parse_duration(form.get("for"))
         if seconds <= 0:
@@ -202,18 +220,15 @@ def _asked(form: Posted) -> _Asked:
         if form.get("as") not in RESOLUTIONS:
             raise ValueError(f"as: has to be one of {', '.join(RESOLUTIONS)}")
         fields["as"] = detail = form.get("as")
-    return _Asked(verb, detail, _query(form.get("list")), fields)
+    return BulkAsked(cast(Verb, verb), detail, _query(form.get("list")), fields)
 
 
 def _query(text: str) -> ListQuery:
-    """Of the address of a list. Raises HTTPBadRequest."""
-    try:
-        return ListQuery.parse(dict(parse_qsl(text.partition("?")[2]))).behind("")
-    except ValueError as error:
-        raise web.HTTPBadRequest(text=f"{error}\n") from None
+    """Of the address of a list. Raises ValueError."""
+    return ListQuery.parse(dict(parse_qsl(text.partition("?")[2]))).behind("")
 
 
-def _filters(asked: _Asked) -> Filter:
+def _filters(asked: BulkAsked) -> Filter:
     from detectors.rules.gone import names
 
     filters: dict[str, Any] = {**asked.query.filters(now().timestamp(), names)}

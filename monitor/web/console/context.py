@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from monitor.domain.incidents import Incident
 from monitor.report.view import Links, Offers
 from monitor.store import Store
+from monitor.store.noise import Noise
+from monitor.web.console.kept import KeptAnswer
 from monitor.web.console.live import LiveUpdates
 from monitor.web.console.sessions import Reception
 
@@ -55,13 +57,14 @@ class ConsoleContext:
     `status`: how the monitor is (monitor.status); `live`: what pages that are open are told. `try_sink`: sends a test
     to a sink, by somebody; returns what it is called there, if anything. Raises LookupError and RemoteError. `tried`:
     when each was (monotonic), and by whom.
+    `counted`: of how many days → the noise of each rule, for all who look.
     `reception`: knows who is signed in; None: nobody can.
 
     `offers`: the actions for an incident, and how many have to approve each; `preview`: of one of them, by its name;
     None: none is run here.
     `ask`: asks the issuer whether the secret works, for this person, and keeps the answer, which is returned in words;
     None: nobody can be asked here. `people`: to whom incidents are handed over; None: to nobody but who does it.
-    `work`: is told that there are requests to be done.
+    `work`: is told that there are requests to be done. `rules`: ids of those in force.
     """
 
     store: Store
@@ -77,4 +80,6 @@ class ConsoleContext:
     people: Callable[[], Awaitable[Sequence[str]]] | None = None
     work: Callable[[], object] = lambda: None
     tried: dict[str, tuple[float, str]] = field(default_factory=dict)
+    counted: dict[int, KeptAnswer[Noise]] = field(default_factory=dict)
     rotation: Rotation | None = None
+    rules: Callable[[], Collection[str]] = frozenset

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any, cast
 from urllib.parse import urlencode
 
-import structlog
 from aiohttp import web
 
 from detectors.rules.gone import heir
@@ -17,20 +16,18 @@ from monitor.common.severity import SEVERITIES, Severity
 from monitor.common.wording import moment
 from monitor.routing.match import Matcher
 from monitor.store.lowering import about_rule, by_rule
-from monitor.store.noise import Noise, RuleNoise
+from monitor.store.noise import RuleNoise
 from monitor.store.silences import SilenceRule
 from monitor.web.console.context import ConsoleContext
 from monitor.web.console.kept import KeptAnswer
 from monitor.web.console.outcomes import ANSWER, FormAnswers
 from monitor.web.console.pages import page
-from monitor.web.console.paging import asked_for, part
+from monitor.web.console.paging import PAGE, ListPart, asked_for, part
 from monitor.web.console.readable import within
-from monitor.web.console.silences import SilenceDraft, draft_of
+from monitor.web.console.silences import SilenceDraft, draft_of, kept_silence
 from monitor.web.console.visitor import posted
 
-__all__ = ["routes"]
-
-log = structlog.get_logger(__name__)
+__all__ = ["DAYS", "KNOWN", "SORTS", "NoiseFigures", "NoiseRow", "figures", "known", "routes"]
 
 DAYS = (7, 30)
 SILENT = "silent"  # instead of a severity: nobody is alerted
@@ -50,12 +47,49 @@ class NoiseRow:
 
 
 # What the list is sorted by, the most first → what that is of a row.
-_SORTS: Mapping[str, Callable[[NoiseRow], float]] = {
+SORTS: Mapping[str, Callable[[NoiseRow], float]] = {
     "alerts": lambda row: row.noise.alerts,
     "no secret": lambda row: -1.0 if row.noise.share is None else row.noise.share,
     "cost": lambda row: row.seconds or 0.0,
     "incidents": lambda row: row.noise.incidents,
 }
+
+
+KNOWN = f"days: one of {', '.join(map(str, DAYS))}; sort: one of {', '.join(SORTS)}\n"
+
+
+def known(asked: Mapping[str, str]) -> bool:
+    """Whether there is such a list, as `KNOWN` says."""
+    return asked["days"] in ("", *map(str, DAYS)) and asked["sort"] in ("", *SORTS)
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseFigures:
+    """As they were `at` (seconds since the epoch); None: there are none. `why`: they are not of now."""
+
+    rows: Sequence[NoiseRow]
+    at: float | None
+    why: str
+
+    def part(self, sort: str, after: str, most: int = PAGE) -> ListPart[NoiseRow]:
+        """`sort`: empty: as it is without."""
+        return part(self.rows, partial(_place, sort or next(iter(SORTS))), after, most)
+
+
+async def figures(console: ConsoleContext, days: str) -> NoiseFigures:
+    """Of so many days; empty: as it is without. Also of rules that found nothing, but cost something, or of which
+    something is said."""
+    within_days = int(days or DAYS[0])
+    count = partial(console.store.noise.within, within_days)
+    counted, why = await console.counted.setdefault(within_days, KeptAnswer(count)).now()
+    if counted is None:
+        return NoiseFigures((), None, why)
+    rules, _ = await within(console.store.silences.list())
+    noise = {one.rule: one for one in counted.rules}
+    costs = {row["rule"]: row for row in (await console.status())["rules"]}
+    said = by_rule(rules)
+    rows = [_row(name, noise.get(name), costs.get(name, {}), said) for name in {*noise, *costs, *map(heir, said)}]
+    return NoiseFigures(rows, counted.at, why)
 
 
 def routes(console: ConsoleContext) -> list[web.RouteDef]:
@@ -66,74 +100,54 @@ def routes(console: ConsoleContext) -> list[web.RouteDef]:
 
 class _Noise:
     def __init__(self, console: ConsoleContext) -> None:
-        self._store, self._redact, self._status = console.store, console.redact, console.status
-        self._counted = {days: KeptAnswer(partial(console.store.noise.within, days)) for days in DAYS}
-        self._answers = FormAnswers()
+        self._console, self._answers = console, FormAnswers()
 
     async def show(self, request: web.Request) -> web.Response:
         asked = asked_for(request, "days", "sort", "rule", "after", ANSWER)
-        if asked["days"] not in ("", *map(str, DAYS)) or asked["sort"] not in ("", *_SORTS):
-            known = f"days: one of {', '.join(map(str, DAYS))}; sort: one of {', '.join(_SORTS)}\n"
-            raise web.HTTPBadRequest(text=known)
+        if not known(asked):
+            raise web.HTTPBadRequest(text=KNOWN)
         return await self._page(request, asked, SilenceDraft(length="30d"))
 
     async def _page(
         self, request: web.Request, asked: Mapping[str, str], draft: SilenceDraft, status: int = 200
     ) -> web.Response:
-        days, sort = int(asked["days"] or DAYS[0]), asked["sort"] or next(iter(_SORTS))
-        counted, why = await self._counted[days].now()
-        rows = [] if counted is None else await self._rows(counted)
-        stale = "There are no figures" if counted is None else "These figures are not of now"
+        days, sort = int(asked["days"] or DAYS[0]), asked["sort"] or next(iter(SORTS))
+        counted = await figures(self._console, asked["days"])
+        stale = "There are no figures" if counted.at is None else "These figures are not of now"
         return await page(
             request,
             "noise.html",
             status=status,
-            part=part(rows, partial(_place, sort), asked["after"]),
+            part=counted.part(sort, asked["after"]),
             days=days,
             sort=sort,
             windows=DAYS,
-            sorts=tuple(_SORTS),
+            sorts=tuple(SORTS),
             address=f"/noise?{urlencode({'days': days, 'sort': sort})}",
             listed=_listed,
             rule=asked["rule"],
-            choices=_TO,
+            choices=_TO if heir(asked["rule"]) in self._console.rules() else (SILENT,),
             draft=draft,
-            why=f"{stale}: {why}" if why else "",
-            counted_at=None if counted is None else counted.at,
+            why=f"{stale}: {counted.why}" if counted.why else "",
+            counted_at=counted.at,
             answer=self._answers.shown(request),
         )
 
-    async def _rows(self, counted: Noise) -> list[NoiseRow]:
-        """Also of rules that found nothing, but cost something, or of which something is said."""
-        rules, _ = await within(self._store.silences.list())
-        noise = {one.rule: one for one in counted.rules}
-        costs = {row["rule"]: row for row in (await self._status())["rules"]}
-        said = by_rule(rules)
-        return [_row(name, noise.get(name), costs.get(name, {}), said) for name in {*noise, *costs, *map(heir, said)}]
-
     async def lower(self, request: web.Request) -> web.Response:
         form = await posted(request, "admin")
-        rule, to = await self._redact(form.get("rule")), form.get("to")
+        rule, to = await self._console.redact(form.get("rule")), form.get("to")
         fields = {**form.fields, "matchers": str(Matcher("rule", "=", form.get("rule")))}
-        draft = await draft_of(self._redact, replace(form, fields=fields))
+        severity = cast(Severity, to) if to in _TO[1:] else None
+        draft = await draft_of(self._console, replace(form, fields=fields), severity)
         if not rule:
             draft = replace(draft, wrong="Say which rule is meant: each in the list has a way to it.")
         elif not draft.wrong and to not in _TO:
             draft = replace(draft, wrong=f"To what: one of {', '.join(_TO)}.")
         if draft.wrong:
             return await self._page(request, dict.fromkeys(("days", "sort", "after"), "") | {"rule": rule}, draft, 400)
-        severity = None if to == SILENT else cast(Severity, to)
 
         async def work() -> str:
-            made = await self._store.silences.add(
-                draft.matchers,
-                draft.seconds,
-                actor=form.by.name,
-                reason=draft.note,
-                severity=severity,
-                once=f"console:{form.once}",
-            )
-            log.info("a rule alerts less", silence=made.id, severity=to, actor=form.by.name)
+            made = await kept_silence(self._console.store, draft, form, "console")
             return f"{made.rule} is {f'lowered to {severity}' if severity else SILENT} until {moment(made.ends)}."
 
         raise await self._answers.once(form, work, "/noise")
@@ -146,7 +160,7 @@ def _row(
 
 
 def _place(sort: str, row: NoiseRow) -> str:
-    return f"{_HIGHEST - _SORTS[sort](row):020.6f} {row.noise.rule}"
+    return f"{_HIGHEST - SORTS[sort](row):020.6f} {row.noise.rule}"
 
 
 def _listed(row: NoiseRow, days: int) -> str:

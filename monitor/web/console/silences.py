@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
 from aiohttp import web
 
+from detectors.rules.known import known_id
 from monitor.common.duration import parse_duration
+from monitor.common.severity import Severity
 from monitor.common.wording import moment
 from monitor.domain.incidents import Incident
 from monitor.report.routed import places_of
 from monitor.report.silenced import rule_row, silence_rows
 from monitor.routing.match import Matcher
 from monitor.routing.routes import Silence
+from monitor.store import Store
+from monitor.store.silences import ONE_RULE, SilenceRule, rule_alone
 from monitor.web.console.context import ConsoleContext
 from monitor.web.console.outcomes import ANSWER, FormAnswers, RefusedError
 from monitor.web.console.pages import now, page
@@ -25,7 +29,7 @@ from monitor.web.console.paging import asked_for, part
 from monitor.web.console.readable import within
 from monitor.web.console.visitor import Posted, posted
 
-__all__ = ["SilenceDraft", "draft_of", "routes"]
+__all__ = ["SilenceDraft", "draft_of", "kept_silence", "routes"]
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +37,7 @@ _LOOKED_AT = 1000  # unresolved incidents that a preview tries, the most urgent 
 _SHOWN = 10  # of those that it would take
 _MATCHERS = 20  # of a silence
 _LONGEST = 366 * 86_400.0  # seconds
+_HIDDEN = "A matcher holds a secret, which would be stored: match by rule, source or name instead."
 
 
 def routes(console: ConsoleContext) -> list[web.RouteDef]:
@@ -48,11 +53,14 @@ def routes(console: ConsoleContext) -> list[web.RouteDef]:
 
 @dataclass(frozen=True, slots=True)
 class SilenceDraft:
-    """As a form says it. `wrong`: why it is none."""
+    """As a form says it. `severity`: nobody is silenced, and the rule is lowered to this. `wrong`: why it is none;
+    `field`: which one is to be changed."""
 
     matchers: Sequence[str] = ()
     length: str = "4h"
     note: str = ""
+    severity: Severity | None = None
+    field: str = ""
     wrong: str = ""
 
     @property
@@ -72,7 +80,7 @@ class SilencePreview:
 
 class _Silences:
     def __init__(self, console: ConsoleContext) -> None:
-        self._store, self._redact = console.store, console.redact
+        self._console, self._store, self._redact = console, console.store, console.redact
         self._answers = FormAnswers()
 
     async def show(self, request: web.Request) -> web.Response:
@@ -100,7 +108,7 @@ class _Silences:
         )
 
     async def preview(self, request: web.Request) -> web.Response:
-        draft = await draft_of(self._redact, await posted(request, "responder"))
+        draft = await draft_of(self._console, await posted(request, "responder"))
         if draft.wrong:
             return await self._page(request, draft, status=400)
         incidents = self._store.incidents
@@ -113,15 +121,12 @@ class _Silences:
 
     async def add(self, request: web.Request) -> web.Response:
         form = await posted(request, "responder")
-        draft = await draft_of(self._redact, form)
+        draft = await draft_of(self._console, form)
         if draft.wrong:
             return await self._page(request, draft, status=400)
 
         async def work() -> str:
-            rule = await self._store.silences.add(
-                draft.matchers, draft.seconds, actor=form.by.name, reason=draft.note, once=f"console:{form.once}"
-            )
-            log.info("silenced", silence=rule.id, actor=form.by.name)
+            rule = await kept_silence(self._store, draft, form, "console")
             return f"{', '.join(rule.matchers)}: silent until {moment(rule.ends)}."
 
         raise await self._answers.once(form, work, "/silences")
@@ -141,34 +146,55 @@ class _Silences:
         raise await self._answers.once(form, work, "/silences")
 
 
-async def draft_of(redact: Callable[[str], Awaitable[str]], form: Posted) -> SilenceDraft:
-    """With what people wrote masked."""
+async def draft_of(console: ConsoleContext, form: Posted, severity: Severity | None = None) -> SilenceDraft:
+    """With what people wrote masked. A rule that is to be lowered is named as it is now."""
     said = [line.strip() for line in form.get("matchers").splitlines() if line.strip()]
-    matchers, note = [await redact(line) for line in said], await redact(form.get("note"))
-    length = await redact(form.get("for"))
-    wrong = _wrong(matchers, length, note)
-    if matchers != said:
-        wrong = "A matcher holds a secret, which would be stored: match by rule, source or name instead."
-    return SilenceDraft(matchers, length, note, wrong)
+    matchers, note = [await console.redact(line) for line in said], await console.redact(form.get("note"))
+    draft = SilenceDraft(matchers, await console.redact(form.get("for")), note, severity)
+    field, wrong = _wrong(draft) if matchers == said else ("matchers", _HIDDEN)
+    if wrong or severity is None:
+        return replace(draft, field=field, wrong=wrong)
+    try:
+        rule = await asyncio.to_thread(known_id, rule_alone(matchers), console.rules())
+    except LookupError as error:
+        return replace(draft, field="matchers", wrong=str(error))
+    return replace(draft, matchers=[str(Matcher("rule", "=", rule))])
 
 
-def _wrong(matchers: Sequence[str], length: str, note: str) -> str:
-    """Why it is no silence; empty: it is one."""
-    if not 0 < len(matchers) <= _MATCHERS:
-        return f"Say what is meant: one matcher a line, {_MATCHERS} at most."
-    for text in matchers:
+async def kept_silence(store: Store, draft: SilenceDraft, form: Posted, where: str) -> SilenceRule:
+    """What it is from now on; of a form that came before what that one made. `where` it was sent to. Raises
+    StoreError."""
+    rule = await store.silences.add(
+        draft.matchers,
+        draft.seconds,
+        actor=form.by.name,
+        reason=draft.note,
+        severity=draft.severity,
+        once=f"{where}:{form.once}",
+    )
+    log.info("silenced", silence=rule.id, severity=rule.severity, actor=form.by.name)
+    return rule
+
+
+def _wrong(draft: SilenceDraft) -> tuple[str, str]:
+    """The field by which it is no silence, and why; empty: it is one."""
+    if not 0 < len(draft.matchers) <= _MATCHERS:
+        return "matchers", f"Say what is meant: one matcher a line, {_MATCHERS} at most."
+    for text in draft.matchers:
         try:
             why = Matcher.parse(text).impossible()
         except ValueError as error:
             why = str(error)
         if why:
-            return f"{text}: {why}"
+            return "matchers", f"{text}: {why}"
+    if draft.severity is not None and not rule_alone(draft.matchers):
+        return "matchers", ONE_RULE
     try:
-        if not 0 < parse_duration(length) <= _LONGEST:
-            return "How long: longer than nothing, a year at most."
+        if not 0 < draft.seconds <= _LONGEST:
+            return "for", "How long: longer than nothing, a year at most."
     except ValueError as error:
-        return f"How long: {error}"
-    return "" if note else "Say why: whoever wonders tomorrow reads it."
+        return "for", f"How long: {error}"
+    return ("", "") if draft.note else ("note", "Say why: whoever wonders tomorrow reads it.")
 
 
 def _taken(draft: SilenceDraft, incidents: Sequence[Incident]) -> list[Incident]:

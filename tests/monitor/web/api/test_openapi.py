@@ -56,7 +56,7 @@ async def test_the_document_is_one_and_what_it_says_is_answered(tmp_path: Path) 
         assert await program.post("sinks/chat/test") == {"sink": "chat", "outcome": "chat took the test, as ticket 7"}
         assert b'"revision":' in await program.stream()
         made = await program.post("silences", matchers=["rule=x"], note="noise", **{"for": "1h"})
-        for path in ("incidents?state=all", "sources", "sinks", "silences", "outbox"):
+        for path in ("incidents?state=all", "sources", "sinks", "silences", "noise?days=30", "outbox"):
             page = await program.get(path)
             assert page[path.partition("?")[0]]
         await program.post(f"silences/{made['id']}/end")

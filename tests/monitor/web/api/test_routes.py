@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from monitor.common.credential import Credential
 from monitor.common.http import RemoteError
+from monitor.scanning.scanner import RuleStats
 from monitor.store import StoreError
+from monitor.web.console import bulk
 from tests.fakes.api import ApiProgram, serving
 from tests.fakes.console import SPILLED, finding
 
@@ -127,6 +131,10 @@ async def test_an_admin_lowers_one_rule(tmp_path: Path) -> None:
         await program.holds("admin", name="chief")
         for wrong in ({"severity": "lowest"}, {"matchers": ["source=a"]}, {"matchers": ["rule=a", "source=a"]}):
             await program.post("silences", 422, **said | wrong)
+        wrong = said | {"matchers": ["rule=github-patt"]}
+        no_rule = "matchers: no rule is called 'github-patt'; did you mean github-pat?"
+        assert (await program.post("silences", 422, **wrong))["detail"] == no_rule
+        assert (await program.get("silences"))["total"] == 0
         made = await program.post("silences", key="once", **said)
         assert (made["severity"], made["by"]) == ("low", "api/chief")
         await program.post("silences", 422, key="once", **said | {"severity": "info"})
@@ -207,6 +215,13 @@ async def test_many_are_changed_at_once_and_a_repeat_says_how_far_it_is(tmp_path
         {"verb": "ack"},
         {"verb": "ack", "ids": []},
         {"verb": "ack", "ids": ["x"]},
+        {"verb": "ack", "filter": {}},
+        {"verb": "ack", "expected": 1},
+        {"verb": "ack", "ids": ["0" * 16], "filter": {}, "expected": 1},
+        {"verb": "ack", "filter": {SPILLED: "x"}, "expected": 1},
+        {"verb": "ack", "filter": {"severity": SPILLED}, "expected": 1},
+        {"verb": "ack", "filter": {"q": 1}, "expected": 1},
+        {"verb": "ack", "filter": {}, "expected": -1},
         {"verb": "ack", "ids": ["0" * 16] * 3001},
         {"verb": "run", "ids": ["0" * 16]},
         {"verb": "resolve", "ids": ["0" * 16]},
@@ -225,6 +240,79 @@ async def test_a_change_of_many_that_does_not_fit_changes_nothing(tmp_path: Path
         await program.holds(scope="read", name="reads")
         await program.post("sinks/chat/test", 403)
         assert (await program.get(f"incidents/{id_}"))["state"] == "open"
+
+
+async def test_all_that_a_filter_has_is_changed_where_it_is_as_many_as_expected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(tmp_path) as program:
+        await ids(program, 3)
+        await program.store.commit([finding(n, severity="low", path="/srv/test.log") for n in (7, 8)])
+        await program.holds("responder")
+        sent = {"verb": "resolve", "as": "used_in_tests", "filter": {"q": "/srv/test"}}
+        for wrong in (0, 1, 5):
+            refused = await program.post("incidents/bulk", 409, key="once", **sent, expected=wrong)
+            assert (refused["expected"], "has 2 incidents" in refused["detail"]) == (2, True)
+        assert (await program.get("incidents"))["total"] == 5
+        done = {"left": 2}
+        while done["left"]:
+            done = await program.post("incidents/bulk", key="once", **sent, expected=2)
+        assert (done["done"], done["total"], done["refused"]) == (2, 2, {})
+        assert (await program.get("incidents?q=/srv/test"))["total"] == 0, "and a repeat says what came of it"
+        for other in ({"filter": {"q": "/srv"}}, {"expected": 3}, {"as": "revoked"}):
+            again = await program.post("incidents/bulk", 422, key="once", **{**sent, "expected": 2} | other)
+            assert "take another" in again["detail"]
+        none = await program.post("incidents/bulk", **sent, expected=0)
+        assert (none["total"], none["left"]) == (0, 0)
+        only = {"verb": "ack", "filter": {"state": "acknowledged"}}
+        assert (await program.post("incidents/bulk", 409, **only, expected=3))["expected"] == 0, "ack is for open ones"
+        monkeypatch.setattr(bulk, "MOST", 2)
+        too_many = await program.post("incidents/bulk", 422, verb="ack", filter={}, expected=3)
+        assert "2 are changed at once" in too_many["detail"]
+
+
+async def test_two_that_ask_by_one_key_act_once(tmp_path: Path) -> None:
+    async with serving(tmp_path) as program:
+        await ids(program, 5)
+        await program.holds("responder")
+        sent: dict[str, Any] = {"verb": "ack", "filter": {"rule": "github-pat"}, "expected": 5}
+        both = await asyncio.gather(*(program.post("incidents/bulk", key="once", **sent) for _ in range(2)))
+        while both[0]["left"]:
+            both = [await program.post("incidents/bulk", key="once", **sent)]
+        assert (both[0]["done"], both[0]["refused"]) == (5, {})
+
+
+async def test_noise_is_that_of_the_page(tmp_path: Path) -> None:
+    async with serving(tmp_path) as program:
+        now = time.time()
+        found = [finding(n, time=now - 60, rule="jwt" if n < 3 else "github-pat") for n in range(8)]
+        await program.store.commit([*found, finding(9, time=now - 9 * 86_400)])
+        (jwt, *_) = await program.store.incidents.find(rules=["jwt"])
+        await program.store.incidents.transition(jwt.id, "resolve", actor="ada", resolution="false_positive")
+        program.pages.snapshot.scanner.rules |= {"jwt": RuleStats(4, 2.5), "slow": RuleStats(9, 7.5)}
+        await program.store.silences.add(["rule=jwt"], 60, actor="ada", reason="x", severity="low")
+        page = await program.get("noise?sort=cost&limit=2")
+        assert (page["total"], [row["rule"] for row in page["noise"]]) == (3, ["slow", "jwt"])
+        row = page["noise"][1]
+        figures = {"incidents": 3, "unresolved": 2, "resolved": 1, "no_secret": 1, "sightings": 3, "alerts": 0}
+        assert row | figures | {"looks": 4, "seconds": 2.5} == row
+        assert [one["severity"] for one in row["silences"]] == ["low"]
+        (last,) = (await program.get(f"noise?sort=cost&limit=2&after={quote(page['next'])}"))["noise"]
+        assert (last["rule"], last["incidents"], last["seconds"]) == ("github-pat", 5, None)
+        rows = (await program.get("noise?days=30&sort=no+secret"))["noise"]
+        assert {row["rule"]: row["incidents"] for row in rows} == {"jwt": 3, "github-pat": 6, "slow": 0}
+        for wrong in ("days=3", f"sort={quote(SPILLED)}", "x=y"):
+            assert SPILLED not in (await program.get(f"noise?{wrong}", 400))["detail"]
+
+
+async def test_noise_without_a_database_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(tmp_path) as program:
+
+        async def fail(*_: object) -> None:
+            raise StoreError("database is locked")
+
+        monkeypatch.setattr(program.store, "read", fail)
+        assert "there are no figures" in (await program.get("noise", 503))["detail"]
 
 
 async def test_a_sink_is_tried_and_the_trail_says_by_which_program(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ async def pages(tmp_path: Path) -> AsyncIterator[Pages]:
         context = console.ConsoleContext(
             *(store, links, masked, shown.status, shown.live, shown.try_sink),
             work=shown.work,
+            rules=lambda: shown.rules,
             rotation=shown,
         )
         application = web.build(Probes(live=dict, ready=dict), routes=console.routes(context))

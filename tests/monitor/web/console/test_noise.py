@@ -69,6 +69,7 @@ async def test_what_is_no_window_and_no_order_is_refused(pages: Pages) -> None:
 
 async def test_a_rule_of_any_name_is_text(noisy: Pages) -> None:
     noisy.who = ADA
+    noisy.rules.add(EVIL)
     await noisy.store.silences.add(["rule=x"], 60, actor=EVIL, reason=EVIL, severity="low")
     page = await noisy.get("/noise?days=30")
     assert EVIL in order(page)
@@ -114,6 +115,18 @@ async def test_nobody_is_alerted_of_a_rule_that_is_silent(noisy: Pages) -> None:
     assert (rule.matchers, rule.severity) == (('rule="github-pat"',), None)
 
 
+async def test_what_is_no_rule_any_more_can_be_silenced_and_not_lowered(noisy: Pages) -> None:
+    noisy.who = ADA
+    assert 'value="low"' in await noisy.get("/noise?rule=github-pat")
+    page = await noisy.get("/noise?rule=old-rule")
+    assert 'value="silent"' in page
+    assert 'value="low"' not in page
+    assert "old-rule is silent" in words_of(await noisy.post("/noise", **LOWER | {"rule": "old-rule", "to": "silent"}))
+    noisy.rules.add("apify-api-token")
+    page = await noisy.post("/noise", **LOWER | {"rule": "apify-token"})
+    assert "apify-api-token is lowered to low" in words_of(page), "as it is named now"
+
+
 async def test_who_is_no_admin_is_refused_and_shown_no_form(noisy: Pages) -> None:
     for who in (Visitor(), Visitor("eve", "viewer", form="f" * 32), BOB):
         noisy.who = who
@@ -133,6 +146,7 @@ async def test_who_is_no_admin_is_refused_and_shown_no_form(noisy: Pages) -> Non
         ({"note": ""}, "Say why"),
         ({"rule": SPILLED}, "holds a secret"),
         ({"rule": ""}, "Say which rule"),
+        ({"rule": "github-patt"}, "no rule is called 'github-patt'; did you mean github-pat?"),
     ],
 )
 async def test_what_cannot_be_is_said_in_words(noisy: Pages, changes: dict[str, str], said: str) -> None:
