@@ -15,9 +15,10 @@ import sys
 import tempfile
 from collections.abc import Iterable
 from functools import cache
+from importlib.util import source_hash
 from pathlib import Path
 
-__all__ = ["SHIPPED", "code", "contents", "digest", "put", "read", "shipped", "write"]
+__all__ = ["SHIPPED", "code", "digest", "put", "read", "shipped", "write"]
 
 SHIPPED = Path(__file__).parent / "compiled"
 _MAGIC = b"exposure-monitor cache 5\n"
@@ -35,18 +36,23 @@ def digest(texts: Iterable[tuple[str, bytes]]) -> bytes:
     return whole.digest()
 
 
-def contents(root: Path | str, files: Iterable[str]) -> bytes:
-    """A digest of these files below `root`. Raises OSError."""
-    return digest((name, (Path(root) / name).read_bytes()) for name in files)
-
-
 @cache
 def code() -> bytes:
-    """A digest of the code that decides what is put into a cache, and of the Python that reads patterns for it."""
+    """A digest of the code that decides what is put into a cache, and of the Python that reads patterns for it.
+
+    The packages have bytecode in place of sources, with the hash of the source that it was made from (PEP 552).
+    """
     root = Path(__file__).parent
-    inside = (path for room in (".", "rules", "compile") for path in (root / room).iterdir())
-    files = [str(path.relative_to(root)) for path in inside if path.suffix in (".py", ".json")]
-    return contents(root, files) + str(sys.implementation.cache_tag).encode()
+    texts = {}
+    for path in (path for room in (".", "rules", "compile") for path in (root / room).iterdir()):
+        name = str(path.relative_to(root).with_suffix(""))
+        if path.suffix == ".py":
+            texts[name] = source_hash(path.read_bytes())
+        elif path.suffix == ".pyc":
+            texts.setdefault(name, path.read_bytes()[8:16])
+        elif path.suffix == ".json":
+            texts[f"{name}.json"] = path.read_bytes()
+    return digest(texts.items()) + str(sys.implementation.cache_tag).encode()
 
 
 def shipped(name: str, folder: Path | None = None) -> bytes | None:

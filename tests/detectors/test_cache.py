@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import compileall
 import os
-import sys
+import py_compile
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -133,27 +135,35 @@ def test_what_is_shipped_by_somebody_else_is_not_read(tmp_path: Path, monkeypatc
         assert cache.shipped("x.kind", tmp_path) == b"body"
 
 
-def test_contents_tell_files_apart_by_name_and_text_and_not_by_when_or_where(tmp_path: Path) -> None:
-    seen = set()
-    for place, files in (("a", {"x": "1", "y": "2"}), ("b", {"x": "12", "y": ""}), ("c", {"x": "1", "z": "2"})):
-        for twin in (place, f"{place}-again"):
-            (tmp_path / twin).mkdir()
-            for name, text in files.items():
-                (tmp_path / twin / name).write_text(text)
-                os.utime(tmp_path / twin / name, ns=(len(twin), 1))
-        one, other = (cache.contents(tmp_path / twin, files) for twin in (place, f"{place}-again"))
-        assert one == other
-        seen.add(one)
-    assert len(seen) == 3
+def test_digests_tell_texts_apart_by_name_and_text_and_not_by_their_order() -> None:
+    same = {cache.digest(texts) for texts in ([("x", b"1"), ("y", b"2")], [("y", b"2"), ("x", b"1")])}
+    assert len(same) == 1
+    assert len(same | {cache.digest([("x", b"12"), ("y", b"")]), cache.digest([("x", b"1"), ("z", b"2")])}) == 3
 
 
-def test_code_that_decides_what_is_compiled_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All that it imports of ours lies in these rooms, which tests/test_layout.py holds."""
-    monkeypatch.setattr(cache, "contents", lambda _root, files: "\n".join(files).encode())
-    counted = cache.code.__wrapped__().decode()
+def test_code_that_decides_what_is_compiled_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that it imports of ours lies in these rooms, which tests/test_layout.py holds. Bytecode may stand for it."""
+    rooms = tmp_path / "detectors"
+    shutil.copytree(
+        Path(cache.__file__).parent, rooms, ignore=shutil.ignore_patterns("__pycache__", "compiled", "packs")
+    )
+    monkeypatch.setattr(cache, "__file__", str(rooms / "cache.py"))
+    counted = cache.code.__wrapped__()
+    assert counted == cache.code()
     for name in ("cache.py", "rules/packfile.py", "compile/anchors.json", "compile/plan.py"):
-        assert name in counted
-    assert counted.endswith(sys.implementation.cache_tag or "")
+        before = (rooms / name).read_bytes()
+        (rooms / name).write_bytes(before + b" ")
+        assert cache.code.__wrapped__() != counted
+        (rooms / name).write_bytes(before)
+    (rooms / "match" / "text.py").write_bytes(b"")  # decides nothing of it
+    assert cache.code.__wrapped__() == counted
+
+    compileall.compile_dir(rooms, quiet=1, legacy=True, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+    for path in rooms.rglob("*.py"):
+        path.unlink()
+    assert cache.code.__wrapped__() == counted
+    (rooms / "rules" / "packfile.pyc").unlink()
+    assert cache.code.__wrapped__() != counted
 
 
 def test_nobody_who_scans_it_sees_what_is_in_it(tmp_path: Path) -> None:
