@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from monitor.cli.common import ConfigOption, command_app, complete_rules, fail, find_rule, read_config
+from monitor.cli.common import ConfigOption, command_app, complete_rules, fail, known_rule, read_config
 from monitor.cli.kit import FormatOption, emit
 from monitor.drill.ammunition import NoSampleError, synthetic, worker_for
 
@@ -34,8 +34,9 @@ def sample(
     from monitor.site import read_rules
 
     settings = read_config(config, rules_only=True)
-    rule = find_rule(settings, rule_id)
-    worker = worker_for(rule, read_rules(settings))
+    known = {rule.id: rule for rule in read_rules(settings)}
+    rule = known[known_rule(rule_id, known)]
+    worker = worker_for(rule, known.values())
     start = secrets.token_hex(16) if seed is None else seed
     rows = ({"rule": rule.id, "sample": synthetic(worker, rule, f"{start}/{n}", line=line)} for n in range(count))
     try:
