@@ -29,7 +29,7 @@ EPOCH = int(os.environ["SOURCE_DATE_EPOCH"])
 SITE = PREFIX / f"lib/python{PYTHON}/site-packages"
 SOURCES = SITE.with_name("sources.zip")
 # What a package may have: a hundred files cost a host 10 to 20 ms of processor time, ten megabytes 30 ms.
-FILES, MEGABYTES = 4_300, 110
+FILES, MEGABYTES = 2_250, 90
 # What nobody asks for at run time: where it was built and what only pip asks for, what only compilers and type checkers
 # read, tests, another build of the same, databases that the store cannot be, languages that nothing here is in.
 WITHOUT = """

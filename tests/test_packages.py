@@ -83,5 +83,5 @@ def test_a_tree_that_costs_too_much_is_refused(tmp_path: Path, monkeypatch: pyte
     for limits in ({"files": 0}, {"megabytes": 1}):
         with pytest.raises(SystemExit, match="1 files with 1000001 bytes"):
             tree.weighed(tmp_path, **limits)
-    assert tree.FILES <= 4_300
-    assert tree.MEGABYTES <= 110
+    assert tree.FILES <= 2_250
+    assert tree.MEGABYTES <= 90
