@@ -770,10 +770,10 @@ ASIDE = (
 
 
 def create(connection: Connection) -> None:
-    """Make all of it, in the caller's transaction."""
+    """Make all of it, in the caller's transaction, where nothing of it is yet."""
     for index in _PARTIAL:
         partial(connection, index)
-    metadata.create_all(connection)
+    metadata.create_all(connection, checkfirst=False)
 
 
 def partial(connection: Connection, index: Index) -> Index:

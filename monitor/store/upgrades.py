@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import Connection, insert, inspect, select, text, update
 
 from monitor.store.errors import StoreError
-from monitor.store.schema import create, meta, partial, sessions, steps_open, tokens, users
+from monitor.store.schema import create, meta, metadata, partial, sessions, steps_open, tokens, users
 
 __all__ = ["FIRST", "STEPS", "VERSION", "SchemaError", "known", "migrate", "usable"]
 
@@ -50,8 +50,11 @@ def migrate(connection: Connection, steps: Sequence[Step] = STEPS, *, upgrades: 
     could not be started again afterwards.
     """
     target = FIRST + len(steps)
-    stored = known(connection, target) if inspect(connection).has_table("meta") else None
+    named = inspect(connection).get_table_names()
+    stored = known(connection, target) if "meta" in named else None
     if stored is None:
+        if taken := sorted(metadata.tables.keys() & named):
+            raise SchemaError(f"{', '.join(taken)}: somebody else's tables have these names; give it another database")
         create(connection)
         connection.execute(insert(meta), {"key": "schema", "value": str(target)})
         return None, target

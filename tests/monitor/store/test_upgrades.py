@@ -190,6 +190,19 @@ async def test_killed_within_an_upgrade_it_is_as_it_was(empty_url: str, forks: F
         assert (await store.incidents.get("old")).state == "open"
 
 
+async def test_a_database_with_tables_of_somebody_else_is_left_alone(empty_url: str) -> None:
+    base = empty(empty_url)
+    with base.transaction(durable=True) as connection:
+        connection.exec_driver_sql("CREATE TABLE incidents (theirs INTEGER)")
+    base.dispose()
+    with pytest.raises(StoreError, match=r"incidents: somebody else's tables .* another database"):
+        await Store.open(empty_url)
+    base = empty(empty_url)
+    with base.transaction(durable=True) as connection:
+        assert inspect(connection).get_table_names() == ["incidents"]
+    base.dispose()
+
+
 async def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     await (await Store.open(path)).close()
