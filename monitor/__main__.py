@@ -43,7 +43,9 @@ def main() -> None:
         _leave(end.code)
         raise
     except Exception as error:  # noqa: BLE001 - the last boundary; decides what may be shown
-        sys.exit(_report(error))
+        code = _report(error)
+        _leave(code)
+        sys.exit(code)
 
 
 def _leave(code: object) -> None:

@@ -28,9 +28,9 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, Any, Self
 
 from tests.fakes import fork_client
 
@@ -322,6 +322,7 @@ def _import_all() -> None:
     for name in _LAZY:
         importlib.import_module(name)
     _judge_once()
+    _read_once()
     # What does not work says so where it is tested.
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(Exception):
         asyncio.run(_store_once(Path(folder)))
@@ -340,6 +341,42 @@ def _judge_once() -> None:
         judge, data = Judge(kind), before + value + b"\n"
         verdict = judge.verdict(value, before, b"\n")
         judge.doubted(verdict, data, len(before), len(data) - 1)
+
+
+def _read_once() -> None:
+    """The options of each command, and what is read of our own files: no command changes either, and the two are half
+    of what most of them take."""
+    import typer
+
+    from detectors import cache
+    from detectors.match.engine import Engine
+    from detectors.rules import load, packs, snapshot
+    from monitor.actions.config import load_ready
+    from monitor.cli import COMMANDS, app
+    from monitor.runbook import runbook_store
+    from monitor.verify.probe import load_probes
+
+    packs.texts, packs.names = functools.cache(packs.texts), functools.cache(packs.names)
+    snapshot.digest = functools.cache(snapshot.digest)
+    load.rule_families()
+    if load.shipped_rules(load.builtin_families()) is not None:  # they are made by then
+        cache.shipped, load.shipped_rules = functools.cache(cache.shipped), _by_values(load.shipped_rules)
+        load.load_rules(("vcs/github",))
+        Engine.build(load.load_rules())
+    load_probes()
+    load_ready()
+    for name in runbook_store.names():
+        runbook_store.load(name)
+    typer.main.get_command = made = functools.cache(typer.main.get_command)
+    group = made(app)
+    for name in COMMANDS:
+        group.get_command(typer.Context(group), name)
+
+
+def _by_values(function: Callable[..., Any]) -> Callable[..., Any]:
+    """That remembers what it gave for a list as well."""
+    remembered = functools.cache(function)
+    return lambda values, *more: remembered(tuple(values), *more)
 
 
 async def _store_once(folder: Path) -> None:
