@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, NoReturn
+from typing import Any
 
 import orjson
 import structlog
@@ -11,11 +11,10 @@ from aiohttp import web
 
 from monitor.accounts.people import PROGRAM, Role
 from monitor.accounts.tokens import PREFIX, stored
-from monitor.common.httpd import BODY_WITHIN
 from monitor.store import Store, StoreError
 from monitor.store.tokens import ApiToken
 from monitor.web.api.problems import API
-from monitor.web.console.visitor import VISITOR, Visitor, visitor
+from monitor.web.console.visitor import VISITOR, Visitor, received, refuse, visitor
 
 __all__ = ["TOKEN", "TokenDoor", "body_of", "changing"]
 
@@ -70,11 +69,11 @@ def changing(request: web.Request, needed: Role) -> tuple[ApiToken, Visitor]:
     """The token by which something is to be changed. Raises HTTPForbidden, before the body is read."""
     token, who = request.get(TOKEN), visitor(request)
     if token is None:
-        _refuse(web.HTTPForbidden(text="only a token changes anything here: send `Authorization: Bearer …`"))
+        refuse(web.HTTPForbidden(text="only a token changes anything here: send `Authorization: Bearer …`"))
     if token.scope != "act":
-        _refuse(web.HTTPForbidden(text="this token reads only: make one with `--scope act`"))
+        refuse(web.HTTPForbidden(text="this token reads only: make one with `--scope act`"))
     if not who.may(needed):
-        _refuse(web.HTTPForbidden(text=f"this takes a token with `--role {needed}`"))
+        refuse(web.HTTPForbidden(text=f"this takes a token with `--role {needed}`"))
     return token, who
 
 
@@ -84,14 +83,8 @@ async def body_of(request: web.Request) -> dict[str, Any]:
     if not request.can_read_body:
         return {}
     if request.content_type != "application/json":
-        _refuse(web.HTTPUnsupportedMediaType(text="send a JSON object as application/json"))
-    try:
-        async with asyncio.timeout(BODY_WITHIN):
-            data = await request.read()
-    except TimeoutError:
-        _refuse(web.HTTPRequestTimeout(text="the body took too long to arrive: send it again"))
-    except web.HTTPRequestEntityTooLarge as error:
-        _refuse(error)
+        refuse(web.HTTPUnsupportedMediaType(text="send a JSON object as application/json"))
+    data = await received(request.read(), "body")
     try:
         sent = orjson.loads(data or b"{}")
     except ValueError:
@@ -99,8 +92,3 @@ async def body_of(request: web.Request) -> dict[str, Any]:
     if not isinstance(sent, dict):
         raise web.HTTPBadRequest(text="the body is no JSON object")
     return sent
-
-
-def _refuse(error: web.HTTPException) -> NoReturn:
-    error.force_close()  # or the rest of the body would be read, to be thrown away
-    raise error

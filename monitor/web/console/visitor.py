@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from aiohttp import web
 
@@ -15,7 +15,9 @@ from monitor.common.httpd import BODY_WITHIN
 from monitor.common.inbound import same
 from monitor.web.console.origin import ours
 
-__all__ = ["VISITOR", "Posted", "Role", "Visitor", "form_of", "posted", "visitor"]
+__all__ = ["VISITOR", "Posted", "Role", "Visitor", "form_of", "posted", "received", "refuse", "visitor"]
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,24 +85,29 @@ async def form_of(request: web.Request) -> Mapping[str, str]:
     """What a form of a page of ours holds, whoever sends it. Raises HTTPForbidden (it is from elsewhere),
     HTTPUnsupportedMediaType, HTTPRequestEntityTooLarge, HTTPRequestTimeout and HTTPBadRequest."""
     if not visitor(request).beside and (why := ours(request)):
-        _refuse(web.HTTPForbidden(text=f"this form is refused, as {why}: load the page here, then send it\n"))
+        refuse(web.HTTPForbidden(text=f"this form is refused, as {why}: load the page here, then send it\n"))
     if request.content_type != "application/x-www-form-urlencoded":
-        _refuse(web.HTTPUnsupportedMediaType(text="this is no form of a page here\n"))
-    try:
-        async with asyncio.timeout(BODY_WITHIN):
-            data = await request.post()
-    except TimeoutError:
-        _refuse(web.HTTPRequestTimeout(text="the form took too long to arrive: send it again\n"))
-    except web.HTTPRequestEntityTooLarge as error:
-        error.text = "the form is too large\n"
-        _refuse(error)
+        refuse(web.HTTPUnsupportedMediaType(text="this is no form of a page here\n"))
+    data = await received(request.post(), "form")
     fields = {name: text.strip() for name, text in data.items() if isinstance(text, str)}
     if any(len(text) > _LONGEST for text in fields.values()):
         raise web.HTTPBadRequest(text=f"a field holds {_LONGEST} characters at most\n")
     return fields
 
 
-def _refuse(answer: web.HTTPException) -> NoReturn:
-    # Or the rest of the body would be read, to be thrown away.
+async def received(reading: Awaitable[_T], what: str) -> _T:
+    """All of a body, once it has come. Raises HTTPRequestTimeout and HTTPRequestEntityTooLarge, which say of `what`."""
+    try:
+        async with asyncio.timeout(BODY_WITHIN):
+            return await reading
+    except TimeoutError:
+        refuse(web.HTTPRequestTimeout(text=f"the {what} took too long to arrive: send it again\n"))
+    except web.HTTPRequestEntityTooLarge as error:
+        error.text = f"the {what} is too large\n"
+        refuse(error)
+
+
+def refuse(answer: web.HTTPException) -> NoReturn:
+    """Raise it, and read no more: the rest of the body would only be thrown away."""
     answer.force_close()
     raise answer
