@@ -92,7 +92,8 @@ def drill(
     from monitor.drill.run import FireDrill
 
     patience, chosen = lasting("--timeout", timeout), _source(settings, source)
-    shot, hops = _ammunition(settings, find_rule(settings, rule)), list[Hop]()
+    kind, hops = find_rule(settings, rule), list[Hop]()
+    shot = _ammunition(settings, kind)
 
     def came(hop: Hop) -> None:
         hops.append(hop)
@@ -101,7 +102,7 @@ def drill(
 
     pagers = tuple(sink.name for sink in settings.sinks if sink.pages)
     masked = partial(redacted, settings)
-    planned = FireDrill(chosen, at, shot, page, pagers, person(), patience, masked)
+    planned = FireDrill(chosen, at, kind.id, shot, page, pagers, person(), patience, masked)
     broken = _follow(settings, planned, came)
     why = None if broken is None else redacted(settings, str(broken))  # it may quote what was typed
     row = {

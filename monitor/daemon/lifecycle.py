@@ -242,6 +242,7 @@ class Daemon:
         # These bring aiohttp and cryptography along, which `--once` has no use for.
         from monitor.common.httpd import serve
         from monitor.daemon.console import ConsoleWork
+        from monitor.daemon.drills import DrillWork
         from monitor.daemon.metrics import registry
         from monitor.web import api, console, hooks, status
         from monitor.web import app as web
@@ -259,6 +260,7 @@ class Daemon:
         reception = console.Reception(site.store, lambda: self.config.console, http, self.snapshot.sign_ins)
         live = console.LiveUpdates(site.store, reception.still)
         work = ConsoleWork(site.store, lambda: self.config, lambda: getattr(self, "issuers", None), site.scanner.key)
+        drills = DrillWork(site, lambda: self.config)
         pages = console.ConsoleContext(
             site.store,
             Links(console="", runbooks="/runbooks", program=invocation(config.path, sys.argv[0])),
@@ -274,6 +276,7 @@ class Daemon:
             work=keeper.kept.set,
             rotation=work,
             rules=lambda: {rule.id for rule in site.scanner.engine.rules},
+            drills=drills,
         )
         application = web.build(
             Probes(live=health.live, ready=health.ready, registry=registry(lambda: self.snapshot)),
@@ -292,6 +295,7 @@ class Daemon:
                 yield
         finally:
             await server.__aexit__(None, None, None)
+            await drills.close()
 
     async def _listen(self, server: contextlib.AbstractAsyncContextManager[str]) -> None:
         """Raises ConfigError where its address cannot be had."""

@@ -45,6 +45,7 @@ __all__ = [
     "batches",
     "canaries",
     "create",
+    "drill_runs",
     "drills",
     "findings",
     "groups",
@@ -489,6 +490,21 @@ drills = Table(
     Column("pages", Integer, nullable=False, comment="1: pagers are told, too"),
     Column("at", Double, nullable=False),
     comment="synthetic secrets that were planted on purpose, written before they were",
+)
+
+drill_runs = Table(
+    "drill_runs",
+    metadata,
+    Column("id", Text, primary_key=True, comment="what a repeat of the same form is known by"),
+    Column("at", Double, nullable=False, comment="as of its secrets in drills"),
+    Column("by", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("alive", Double, nullable=False, comment="when who follows it said so last"),
+    Column("hops", Text, nullable=False, comment="JSON array of those that came: name, seconds after it, detail"),
+    Column("ended", Double, comment="null: it is under way, or nobody could say that it is not"),
+    Column("broken", Text, nullable=False, comment="which hop did not come, and why; empty: none of these"),
+    comment="drills that somebody followed, and how far each came",
 )
 
 suppressions = Table(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import Connection, insert, inspect, select, text, update
 
 from monitor.store.errors import StoreError
-from monitor.store.schema import create, meta, metadata, partial, sessions, steps_open, tokens, users
+from monitor.store.schema import create, drill_runs, meta, metadata, partial, sessions, steps_open, tokens, users
 
 __all__ = ["FIRST", "STEPS", "VERSION", "SchemaError", "known", "migrate", "usable"]
 
@@ -33,9 +33,13 @@ def _open_steps(connection: Connection) -> None:
     partial(connection, steps_open).create(connection)
 
 
+def _drill_runs(connection: Connection) -> None:
+    drill_runs.create(connection)
+
+
 FIRST = 23  # the oldest form that is upgraded: no release made one before it
 # To FIRST + 1, and so on. A change of the tables goes with a step here; tests/monitor/store/schema_23.sql starts there.
-STEPS: Sequence[Step] = (_accounts, _tokens, _lowered, _open_steps)
+STEPS: Sequence[Step] = (_accounts, _tokens, _lowered, _open_steps, _drill_runs)
 VERSION = FIRST + len(STEPS)
 
 

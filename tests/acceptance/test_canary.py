@@ -373,6 +373,8 @@ async def act(
         (f"/silences/{'0' * 8}/end", 303, said),
         ("/rotation/start", 303, {"name": value, **said}),
         ("/trail/verify", 303, {}),
+        ("/drills/preview", 400, {"source": value, "rule": "github-pat"}),
+        ("/drills", 400, {"source": value, "rule": value}),
     ):
         await post(path, status, **form_in(await get("/account")), **fields)
 

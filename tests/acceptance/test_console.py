@@ -87,6 +87,49 @@ async def test_many_are_changed_once_each_though_the_monitor_is_killed_meanwhile
         assert database.execute(entries).fetchone() == (leaks, leaks)
 
 
+SILENT = """
+[[sinks]]
+name = "nobody"
+type = "webhook"
+url = "http://127.0.0.1:1/"
+"""
+
+
+async def test_a_drill_that_the_monitor_is_killed_under_is_half_done_and_another_may_follow(tmp_path: Path) -> None:
+    monitor = daemon(tmp_path, 1, f"[console]\nsign_in = true\n{SILENT}")
+    command = ("users", "add", "ana", "--role", "admin", "--config", str(monitor.config))
+    done = Forks.shared().run(*command, cwd=tmp_path, env=monitor.environment, stdin=f"{PASSWORD}\n")
+    assert done.returncode == 0, done.stderr
+    await monitor.start()
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+        browser = Browser(monitor.address, session)
+        await browser.sign_in("ana")
+        drill = {"source": "services", "rule": "github-pat"}
+        await browser.form("/drills", "/drills", drill)
+        while "under way: routed" not in await browser.get("/drills"):  # on to a sink that takes nothing
+            await asyncio.sleep(0.05)
+        await monitor.kill()
+        with contextlib.closing(sqlite3.connect(tmp_path / "state" / "state.db")) as database:
+            database.execute("UPDATE drill_runs SET alive = alive - 61")  # as a minute later
+            database.commit()
+        await monitor.start()
+        page = await browser.get("/drills")
+        assert "half done: nobody follows it any more, the last that came is routed" in page
+        answer = await browser.form("/drills", "/drills", drill)
+        assert "Planted in" in (page := await browser.get(answer))
+        assert "half done" in page
+        assert "under way" in page
+        assert "is under way since" in await browser.get(await browser.form("/drills", "/drills", drill))
+        assert await monitor.terminate() == 0
+    with contextlib.closing(sqlite3.connect(tmp_path / "state" / "state.db")) as database:
+        runs = database.execute("SELECT broken, ended IS NULL FROM drill_runs ORDER BY at").fetchall()
+        assert runs == [("", 1), ("it was cut short", 0)]
+        said = "SELECT action FROM audit WHERE actor = 'ana' AND action LIKE 'drill%' ORDER BY seq"
+        assert [row[0] for row in database.execute(said)] == ["drill_begun", "drill_begun", "drill_over"]
+    (left,) = (tmp_path / "log").glob("exposure-drill-*")
+    assert left.is_file(), "of the one that was killed; the page says so"
+
+
 def hidden(page: str) -> dict[str, str]:
     (form,) = re.findall(r'(?s)<form[^>]* method="post" action="/incidents/bulk">(.*?)</form>', page)
     found = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', form)

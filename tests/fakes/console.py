@@ -23,10 +23,12 @@ from monitor.sources.standing import SourceStanding
 from monitor.status import document
 from monitor.store import Joined, Store
 from monitor.store.cases import IncidentCase
+from monitor.store.drills import UnderWayError
 from monitor.web.console import pages
 from monitor.web.console.case import fields
 from monitor.web.console.context import DueRotation
 from monitor.web.console.live import LiveUpdates
+from monitor.web.console.outcomes import RefusedError
 from monitor.web.console.visitor import VISITOR, Visitor
 from tests.fakes.notifications import NOW
 
@@ -73,6 +75,35 @@ async def masked(text: str) -> str:
     return text.replace(SPILLED, "[masked]")
 
 
+class Drilling:
+    """As the daemon begins drills; nobody follows them."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.known, self.paging, self.refusal = ["app", "bus"], ["pager"], ""
+
+    def sources(self) -> Sequence[str]:
+        return self.known
+
+    def pagers(self) -> Sequence[str]:
+        return self.paging
+
+    async def place(self, source: str) -> str:
+        if source not in self.known:
+            raise LookupError(source)
+        if self.refusal:
+            raise RefusedError(self.refusal)
+        return "/var/log/drill.log"
+
+    async def begin(self, source: str, rule: str, *, pages: bool, actor: str, once: str) -> str:
+        facts: dict[str, Any] = {"pages": pages, "by": actor, "source": source, "rule": rule, "alone": True}
+        try:
+            await self.store.drills.begin(once, [fingerprint(KEY, once.encode())], **facts)
+        except UnderWayError as error:
+            raise RefusedError(str(error)) from None
+        return await self.place(source)
+
+
 class Pages:
     def __init__(self, store: Store, session: aiohttp.ClientSession, live: LiveUpdates) -> None:
         self.store, self._session, self.live = store, session, live
@@ -86,6 +117,7 @@ class Pages:
         self.due: list[DueRotation] = []
         self.rotated: list[tuple[str, str, str]] = []
         self.rules = {"github-pat", "jwt"}
+        self.drilling = Drilling(store)
 
     async def rotations(self) -> Sequence[DueRotation]:
         return self.due

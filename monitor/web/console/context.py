@@ -14,7 +14,7 @@ from monitor.web.console.kept import KeptAnswer
 from monitor.web.console.live import LiveUpdates
 from monitor.web.console.sessions import Reception
 
-__all__ = ["ActionPreview", "ConsoleContext", "DueRotation", "Rotation"]
+__all__ = ["ActionPreview", "ConsoleContext", "Drilling", "DueRotation", "Rotation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,23 @@ class Rotation(Protocol):
         """As `monitor rotation start`; returns the id of its incident. Raises LookupError and RunError."""
 
 
+class Drilling(Protocol):
+    """Drills that are begun here, and followed by the daemon. A source is named as it is configured."""
+
+    def sources(self) -> Sequence[str]:
+        """In which something can be planted."""
+
+    def pagers(self) -> Sequence[str]:
+        """Sinks that are left out, unless a drill pages."""
+
+    async def place(self, source: str) -> str:
+        """Where it would be planted, for people. Raises LookupError, and RefusedError with why it cannot be."""
+
+    async def begin(self, source: str, rule: str, *, pages: bool, actor: str, once: str) -> str:
+        """Returns where it was planted; it is followed from then on. `once`: what a repeat is known by. Raises
+        LookupError, RefusedError and StoreError."""
+
+
 @dataclass(frozen=True, slots=True)
 class ConsoleContext:
     """`links`: within the pages. `redact`: what somebody wrote, masked and cut, before anything is done with it.
@@ -65,6 +82,7 @@ class ConsoleContext:
     `ask`: asks the issuer whether the secret works, for this person, and keeps the answer, which is returned in words;
     None: nobody can be asked here. `people`: to whom incidents are handed over; None: to nobody but who does it.
     `work`: is told that there are requests to be done. `rules`: ids of those in force.
+    `drills`: None: none is begun here.
     """
 
     store: Store
@@ -83,3 +101,4 @@ class ConsoleContext:
     counted: dict[int, KeptAnswer[Noise]] = field(default_factory=dict)
     rotation: Rotation | None = None
     rules: Callable[[], Collection[str]] = frozenset
+    drills: Drilling | None = None

@@ -1,4 +1,4 @@
-"""What is known beside incidents: our own secrets, when they are due for another value, who reads them, and drills."""
+"""What is known beside incidents: our own secrets, when they are due for another value, and who reads them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from aiohttp import web
 from monitor.common.wording import moment
 from monitor.runbook.progress import RunError
 from monitor.store.access import Use
-from monitor.store.drills import DrillRow
 from monitor.store.inventory import Secret
 from monitor.web.console.context import ConsoleContext, DueRotation
 from monitor.web.console.outcomes import ANSWER, FormAnswers, RefusedError
@@ -50,27 +49,18 @@ _ACCESS = TablePage(
     "who read which secret, by the hour, the last first",
     filters=(("secret", "secret, exactly"), ("principal", "by, exactly")),
 )
-_DRILLS = TablePage(
-    "/drills",
-    "Drills",
-    "drill",
-    ("planted", "found", "acknowledged", "resolved", "incident"),
-    "None was planted: `monitor drill` plants one and follows it to the alert.",
-    "synthetic secrets, and how far each went",
-)
 _ASKED = "somebody asked for it"
 _MOST = 10_000  # readings that are listed
 
 
 def routes(console: ConsoleContext) -> list[web.RouteDef]:
-    """`/inventory`, `/rotation`, `/access` and `/drills`."""
+    """`/inventory`, `/rotation` and `/access`."""
     shown = _Records(console)
     return [
         web.get("/inventory", shown.inventory),
         web.get("/rotation", shown.rotation),
         web.post("/rotation/start", shown.rotate),
         web.get("/access", shown.access),
-        web.get("/drills", shown.drills),
     ]
 
 
@@ -135,12 +125,6 @@ class _Records:
         wrong = [f"These are the newest {_MOST:,}: `monitor access list` takes --since."] if len(uses) == _MOST else []
         return await _ACCESS.show(request, listed, lambda row: _use(row[1]), said=_but_after(asked), wrong=wrong)
 
-    async def drills(self, request: web.Request) -> web.Response:
-        asked = asked_for(request, "after")
-        drills = await within(self._store.drills.all())
-        listed = part(drills, lambda drill: f"{1e12 - drill.at:020.6f}", asked["after"])
-        return await _DRILLS.show(request, listed, _drill)
-
 
 def _place(known: tuple[str, str]) -> str:
     """By name; names may be long, and no address is."""
@@ -189,9 +173,3 @@ def _use(use: Use) -> Sequence[Cell]:
         Cell(at=use.last),
         Cell(use.source),
     )
-
-
-def _drill(drill: DrillRow) -> Sequence[Cell]:
-    known = Cell(drill.incident, href=f"/incidents/{drill.incident}") if drill.incident else Cell("none")
-    steps = (drill.incident != "", drill.acknowledged, drill.resolved)
-    return (Cell(at=drill.at), *(Cell("yes" if came else "not yet", late=not came) for came in steps), known)

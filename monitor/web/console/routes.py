@@ -8,6 +8,7 @@ from monitor.web.console import (
     account,
     bulk,
     checklist,
+    drills,
     incident,
     incidents,
     keys,
@@ -31,6 +32,6 @@ __all__ = ["routes"]
 
 def routes(console: ConsoleContext) -> list[web.RouteDef]:
     """Of the console. Order counts: what is named goes before what is any id."""
-    system = (sources, sinks, outbox, overview, checklist, noise, silences, routing, records, trail)
+    system = (sources, sinks, outbox, overview, checklist, noise, silences, routing, records, drills, trail)
     files = (incidents, bulk, incident, *system, keys, sign_in, openid, account)
     return [*(route for file in files for route in file.routes(console)), *console.live.routes(), *static.routes()]

@@ -52,7 +52,7 @@ class TablePage:
         wrong: Sequence[str] = (),
         **what: Any,
     ) -> web.Response:
-        """`said`: what each filter holds; `form`: a template with what an admin does there."""
+        """`said`: what each filter holds; `above`: a template before the rows, `form`: one with what an admin does."""
         said = said or {}
         given = urlencode({name: text for name, text in said.items() if text})
         return await page(
@@ -64,5 +64,5 @@ class TablePage:
             said=said,
             wrong=wrong,
             address=f"{self.path}?{given}&" if given else f"{self.path}?",
-            **({"answer": None, "button": None, "form": None} | what),
+            **({"answer": None, "button": None, "above": None, "form": None} | what),
         )

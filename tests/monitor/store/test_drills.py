@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
+import pytest
+
 from monitor import runbook
 from monitor.routing.routes import Policy
 from monitor.runbook.progress import Procedure, Rung
 from monitor.store import Store
-from monitor.store.drills import Drilled, DrillRow
+from monitor.store.drills import Drilled, DrillRow, DrillRun, UnderWayError
 from tests.monitor.store.helpers import NOW, Clock, finding, fingerprint, lease
 
 POLICY = Policy(sinks=("chat", "pager"), pagers=frozenset({"pager"}))
@@ -73,3 +78,59 @@ async def test_all_of_them_with_how_far_each_went(url: str, clock: Clock) -> Non
             DrillRow(NOW + 60, "", False, False),
             DrillRow(NOW, id_, True, False),
         ]
+
+
+WHAT: dict[str, Any] = {"pages": False, "by": "ada", "source": "services", "rule": "github-pat", "alone": True}
+
+
+async def test_who_follows_one_is_known_and_two_are_not_begun_at_once(url: str, clock: Clock) -> None:
+    hops = [("planted", 0.0, "/logs/a.log"), ("detected", 1.25, "in it")]
+    async with await Store.open(url, POLICY, clock=clock) as store:
+        await store.drills.begin("one", [fingerprint("first")], **WHAT)
+        with pytest.raises(UnderWayError, match="of ada in services is under way since 2027-01-15 08:00:00 UTC"):
+            await store.drills.begin("two", [fingerprint("second")], **WHAT)
+        await store.drills.begin("beside", [fingerprint("third")], **WHAT | {"alone": False})
+        await store.drills.end("beside", hops[:1], "detected: nothing found it")
+        clock.now = NOW + 50
+        await store.drills.goes_on("one", hops)
+        clock.now = NOW + 100
+        with pytest.raises(UnderWayError):
+            await store.drills.begin("two", [fingerprint("second")], **WHAT)
+        clock.now = NOW + 111
+        await store.drills.begin("two", [fingerprint("second")], **WHAT)
+        with pytest.raises(UnderWayError, match="begun already"):
+            await store.drills.begin("two", [fingerprint("again")], **WHAT)
+        await store.drills.end("two", hops)
+        await store.drills.end("gone", hops)
+        last, *_ = await store.drills.all()
+        assert last.run == DrillRun("ada", "services", "github-pat", [(*one,) for one in hops], "whole")
+        assert await store.drills.among([fingerprint("again")]) == frozenset()
+        _, rows = await store.trail.page(incident="monitor")
+        assert [(row.entry.action, row.entry.actor, row.entry.note) for row in rows] == [
+            ("drill_over", "ada", "source services, rule github-pat: every hop came"),
+            ("drill_begun", "ada", "source services, rule github-pat"),
+            ("drill_over", "ada", "source services, rule github-pat: detected: nothing found it"),
+            ("drill_begun", "ada", "source services, rule github-pat"),
+            ("drill_begun", "ada", "source services, rule github-pat"),
+        ]
+        assert (await store.trail.verify()).problems == ()
+
+
+async def test_of_one_that_nobody_follows_any_more_it_is_said_how_far_it_came(url: str, clock: Clock) -> None:
+    async with await Store.open(url, POLICY, clock=clock) as store:
+        await store.drills.begin("one", [fingerprint("first")], **WHAT)
+        await store.drills.goes_on("one", [("planted", 0.0, "")])
+        assert [row.run and row.run.standing for row in await store.drills.all()] == ["under way"]
+        clock.now = NOW + 61
+        (row,) = await store.drills.all()
+        assert row.run == DrillRun("ada", "services", "github-pat", [("planted", 0.0, "")], "left")
+        await store.drills.end("one", [], "detected: nothing found it")
+        assert [row.run and row.run.standing for row in await store.drills.all()] == ["broken"]
+
+
+async def test_of_two_hosts_that_begin_at_once_one_does(postgres_url: str) -> None:
+    one, two = [await Store.open(postgres_url, POLICY, node=node) for node in ("one", "two")]
+    async with one, two:
+        begun = (store.drills.begin(store.node, [fingerprint(store.node)], **WHAT) for store in (one, two))
+        answers = await asyncio.gather(*begun, return_exceptions=True)
+        assert sorted(type(answer).__name__ for answer in answers) == ["NoneType", "UnderWayError"]

@@ -28,6 +28,7 @@ async def pages(tmp_path: Path) -> AsyncIterator[Pages]:
             *(store, links, masked, shown.status, shown.live, shown.try_sink),
             work=shown.work,
             rules=lambda: shown.rules,
+            drills=shown.drilling,
             rotation=shown,
         )
         application = web.build(Probes(live=dict, ready=dict), routes=console.routes(context))

@@ -12,7 +12,7 @@ from monitor.runbook.progress import RunError
 from monitor.store.inventory import Print, SecretVersion
 from monitor.web.console.context import DueRotation
 from monitor.web.console.visitor import Visitor
-from tests.fakes.console import SPILLED, Pages, finding
+from tests.fakes.console import SPILLED, Pages
 from tests.monitor.web.console.test_overview import words_of
 from tests.monitor.web.console.test_sources import EVIL
 
@@ -100,15 +100,3 @@ async def test_who_read_what(pages: Pages) -> None:
     assert "60 readings: 50 on this page, 10 more" in page
     assert EVIL not in page
     assert "1 reading " in words_of(await pages.get("/access?principal=ada&secret=prod%2Fdb"))
-
-
-async def test_drills_and_how_far_each_went(pages: Pages) -> None:
-    await pages.store.drills.plan([finding(1).fingerprint, finding(2).fingerprint], pages=False)
-    assert "1 drill " in (text := words_of(await pages.get("/drills")))
-    assert "ago not yet not yet not yet none" in text
-    await pages.store.commit([finding(1)])
-    (incident,) = await pages.store.incidents.find()
-    await pages.store.incidents.transition(incident.id, "ack", actor="ada")
-    page = await pages.get("/drills")
-    assert "ago yes yes not yet" in words_of(page)
-    assert f'<a href="/incidents/{incident.id}">' in page
