@@ -214,7 +214,7 @@ class Life:
         reading = self.seconds(f"{install} --simulate")
         unpacked = self.seconds(install)
         self.running()
-        sampled = self.seconds('logger -t shop "deploy token=$(monitor sample github-pat)"')
+        leaked = self.seconds('logger "postgres://shop:$(tr -dc a-z0-9 </dev/urandom | head -c 20)@db/shop"')
         self.machine.until("journalctl -u exposure-monitor -o cat --no-pager", "CRITICAL", "monitor incidents ack")
         usage = run("cat /sys/fs/cgroup/system.slice/exposure-monitor.service/cpu.stat").split()[1]
         service = int(usage) / 1e6
@@ -223,8 +223,8 @@ class Life:
         if service > LEAST:
             raise Failure(f"the first alert took {service:.2f} s of processor time")
         files = len(run("dpkg -L exposure-monitor").splitlines())
-        whole = f"{unpacked + sampled + service:.2f} s of processor time"
-        parts = f"{unpacked:.2f} of apt and dpkg ({reading:.2f} to read its lists), {sampled:.2f} of the second command"
+        whole = f"{unpacked + leaked + service:.2f} s of processor time"
+        parts = f"{unpacked:.2f} of apt and dpkg ({reading:.2f} to read its lists), {leaked:.2f} of the second command"
         return f"{whole}: {parts}, {service:.2f} of the service; {files} paths"
 
     def as_installed(self) -> str:
