@@ -18,7 +18,7 @@ from aiohttp import web
 
 from monitor.common.failure import failure
 from monitor.common.severity import SEVERITIES, Severity
-from monitor.common.tasks import cancel, whenever
+from monitor.common.tasks import cancel, whenever, within
 from monitor.store import Store, StoreError
 from monitor.store.records import Activity
 from monitor.web.console.visitor import visitor
@@ -145,8 +145,7 @@ class LiveUpdates:
                 await out.write(self.counts.event())
             else:
                 await out.write(b"event: beat\ndata:\n\n")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(heard.wait(), BEAT)
+            await within(BEAT, heard.wait())  # wait_for may lose the end that comes with a word
 
     @contextlib.contextmanager
     def _place(self, request: web.Request) -> Iterator[asyncio.Event]:
