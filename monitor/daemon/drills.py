@@ -49,7 +49,8 @@ class DrillWork:
         from monitor.drill.plant import DrillError, spot
 
         try:
-            return self._site.scanner.redact(spot(self._source(source)).place)
+            found = await asyncio.to_thread(spot, self._source(source))  # it may look into many folders
+            return self._site.scanner.redact(found.place)
         except DrillError as error:
             raise RefusedError(self._site.scanner.redact(str(error))) from None
 

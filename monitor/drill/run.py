@@ -41,7 +41,7 @@ class FireDrill:
     async def run(self, store: Store, came: Callable[[Hop], None]) -> None:
         """`came` hears of each hop, of which to plant it is the first. Raises DrillError for the one that did not come,
         and UnderWayError."""
-        place = spot(self.source, self.at)
+        place = await asyncio.to_thread(spot, self.source, self.at)  # it may look into many folders
         facts = {"by": self.actor, "source": self.source.name, "rule": self.rule}
         await store.drills.begin(self.id, self.shot.logged, pages=self.pages, alone=self.alone, **facts)
         now = datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
 
 NARROW = ViewportSize(width=360, height=740)
 PAGES = """/ /incidents?severity=high&family=vcs&older=1s /incidents?q=nothing+of+it /overview
-/noise?rule=x /sources /sources/services /sinks /outbox /silences /routes /account /keys /checklist /trail
+/noise?rule=github-pat /sources /sources/services /sinks /outbox /silences /routes /account /keys /checklist /trail
 /inventory /rotation /drills /runbooks/github-token""".split()
 
 
@@ -43,6 +43,10 @@ async def test_every_page_fits_and_can_be_used_by_anybody(console: Console, size
                 if await closed.is_visible():
                     await closed.click()
             wrong += await amiss(page, size)
+        await page.goto("/drills")
+        await page.get_by_role("button", name="Show what it would do").click()
+        await expect(page.locator("main")).to_contain_text("would be planted in source services")
+        wrong += await amiss(page, size)
         await page.goto("/incidents?state=open")
         await page.keyboard.press("?")
         wrong += await amiss(page, size)

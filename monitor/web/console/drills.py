@@ -99,7 +99,7 @@ class _DrillPages:
                     draft.source, draft.rule, pages=draft.pages, actor=form.by.name, once=f"console:{form.once}"
                 )
             except LookupError:
-                raise RefusedError("This source is not configured any more: nothing was done.") from None
+                raise RefusedError("This source or this rule is not there any more: nothing was done.") from None
             return f"Planted in {place}. Hops come below as they come; nobody has to wait here."
 
         raise await self._answers.once(form, begun, "/drills")

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from monitor import runbook
+from monitor.domain.retention import RetentionConfig
 from monitor.routing.routes import Policy
 from monitor.runbook.progress import Procedure, Rung
 from monitor.store import Store
 from monitor.store.drills import Drilled, DrillRow, DrillRun, UnderWayError
-from tests.monitor.store.helpers import NOW, Clock, finding, fingerprint, lease
+from tests.monitor.store.helpers import NOW, Clock, deliver, finding, fingerprint, lease
 
 POLICY = Policy(sinks=("chat", "pager"), pagers=frozenset({"pager"}))
 
@@ -126,6 +127,23 @@ async def test_of_one_that_nobody_follows_any_more_it_is_said_how_far_it_came(ur
         assert row.run == DrillRun("ada", "services", "github-pat", [("planted", 0.0, "")], "left")
         await store.drills.end("one", [], "detected: nothing found it")
         assert [row.run and row.run.standing for row in await store.drills.all()] == ["broken"]
+
+
+async def test_what_is_known_of_one_goes_with_its_incident(store: Store, clock: Clock) -> None:
+    await store.drills.begin("one", [fingerprint("first")], **WHAT)
+    await store.commit([finding("first")])
+    await store.incidents.transition(fingerprint("first"), "resolve", actor="ada", resolution="used_in_tests")
+    await store.drills.end("one", [])
+    clock.now += 86_400
+    await store.drills.begin("two", [fingerprint("second")], **WHAT)
+    for years in (1.1, 5):
+        clock.now += years * 366 * 86_400
+        await deliver(store)
+        await store.retention.sweep(RetentionConfig())
+    (row,) = await store.drills.all()
+    assert (row.at, row.run and row.run.standing) == (NOW + 86_400, "left")
+    await store.drills.end("one", [])
+    await store.drills.begin("one", [fingerprint("third")], **WHAT)  # nothing is known of it
 
 
 async def test_of_two_hosts_that_begin_at_once_one_does(postgres_url: str) -> None:
