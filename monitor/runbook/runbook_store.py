@@ -176,7 +176,10 @@ def _issuer(name: str) -> Mapping[str, Any] | None:
     family, _, key = name.rpartition("/")
     if not family:
         return None
-    own = _pack(name) if name in packs.names() else {}  # of most names, and an alert waits for it
+    try:
+        own = _pack(name)
+    except FileNotFoundError:  # of most names; to list all packs for each would take a millisecond, and an alert waits
+        own = {}
     return own.get(key) or _family(family).get(key)
 
 
