@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, get_args
 
 from sqlalchemy import (
     BigInteger,
@@ -10,6 +12,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    Dialect,
     Double,
     ForeignKey,
     FromClause,
@@ -21,6 +24,7 @@ from sqlalchemy import (
     UniqueConstraint,
     literal_column,
 )
+from sqlalchemy.engine.mock import MockConnection
 
 from monitor.access.reading import Outcome
 from monitor.accounts.people import Role
@@ -787,9 +791,19 @@ ASIDE = (
 
 def create(connection: Connection) -> None:
     """Make all of it, in the caller's transaction, where nothing of it is yet."""
+    for statement in _written(connection.dialect):
+        connection.exec_driver_sql(statement)
+
+
+@cache
+def _written(dialect: Dialect) -> Sequence[str]:
+    """The statements, which take longer to write than to carry out."""
+    statements: list[str] = []
+    connection: Any = MockConnection(dialect, lambda made, *_: statements.append(str(made.compile(dialect=dialect))))
     for index in _PARTIAL:
         partial(connection, index)
     metadata.create_all(connection, checkfirst=False)
+    return statements
 
 
 def partial(connection: Connection, index: Index) -> Index:

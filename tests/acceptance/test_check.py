@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -57,9 +56,13 @@ def started_before(tmp_path: Path) -> None:
     texts.lend(tmp_path / "state" / "cache")
 
 
-def check(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
-    return Forks.shared().run("check", *arguments, cwd=folder, env=environment)
+    return Forks.shared().run(*arguments, cwd=folder, env=environment)
+
+
+def check(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return command(folder, "check", *arguments)
 
 
 def test_five_mistakes_are_five_problems_with_their_key_paths(tmp_path: Path) -> None:
@@ -79,15 +82,7 @@ def test_five_mistakes_are_five_problems_with_their_key_paths(tmp_path: Path) ->
         assert literal not in shown
         assert "a1B2" not in shown
     # `run` refuses the same file for the same reasons.
-    run = subprocess.run(
-        [sys.executable, "-m", "monitor", "run", "--once"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-        cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)},
-    )
+    run = command(tmp_path, "run", "--once")
     assert run.returncode == 78
     assert all(key in run.stderr for key in KEYS)
     assert literal not in run.stderr

@@ -39,8 +39,8 @@ __all__ = ["Forks", "serve"]
 _ROOT = Path(__file__).parents[2]
 _MOST = 100_000  # bytes of a request
 # What is imported where it is needed.
-_LAZY = """hyperscan rich.console rich.table typer.rich_utils sqlalchemy.dialects.sqlite apscheduler.schedulers.asyncio
-apscheduler.triggers.date""".split()
+_LAZY = """hyperscan rich.console rich.progress rich.table typer.rich_utils sqlalchemy.dialects.sqlite
+apscheduler.schedulers.asyncio apscheduler.triggers.date""".split()
 _READ_AT_START = ("PYTHON", "LC_", "LANG", "LD_", "FORCE_COLOR", "TERMINAL_WIDTH", "PY_COLORS")  # heads of variables
 # What is there anyway, and what `_become` sees to.
 _NOT_SO = (("PYTHONPATH", str(_ROOT)), ("PYTHONWARNINGS", "error"))
