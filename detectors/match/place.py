@@ -102,8 +102,9 @@ def place(before: bytes, after: bytes) -> Place:
 
 @lru_cache(maxsize=1024)
 def _place(before: bytes, after: bytes) -> Place:
-    # What stands before `'…' === req.apiKey` names something else.
-    name = b"" if _REVERSED.match(after) else named(before[-NAME:])
+    # What stands before `'…' === req.apiKey` names something else, and a line before it says nothing.
+    turned = _REVERSED.match(after)
+    name = b"" if turned else named(before[-NAME:])
     for _ in range(2):
         last = name[name.rfind(b".") + 1 :]
         if last not in _FURTHER:
@@ -119,7 +120,7 @@ def _place(before: bytes, after: bytes) -> Place:
         name = further or name
     name = b"Password" if name == b"PasswordText" and b" Type=" in before else name  # in a header of SOAP
     left = before[before.rfind(b"\n") + 1 :][-_TAIL:]
-    tail = left if name and name in left else before[-_TAIL:]
+    tail = left if turned or (name and name in left) else before[-_TAIL:]
     return _of_place(name, tail, after[:2] if after[:1] in (b".", b"<") else after[:1])
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from detectors.match import place as module
@@ -14,6 +14,7 @@ parts = st.sampled_from(
 sides = st.lists(parts, max_size=8).map(b" ".join)
 
 
+@example(b"==\nb", b'" ==\nb')
 @given(sides, sides)
 def test_what_its_line_tells_is_what_all_before_it_tells(before: bytes, after: bytes) -> None:
     assert place(before, after) == module._place.__wrapped__(before, after)
