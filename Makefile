@@ -34,6 +34,7 @@ TEST_PACKAGES := $(if $(call have,git),,git) \
 	$(if $(call have,systemd-analyze),,systemd) \
 	$(if $(call have,promtool),,prometheus) \
 	$(if $(call have,chromium),,chromium) \
+	$(if $(call have,libatomic.so.1,/usr/lib/*/libatomic.so.1),,libatomic1) \
 	$(if $(call have,gpg),,gpg gpg-agent) $(if $(call have,gpgv),,gpgv) $(if $(call have,apt-ftparchive),,apt-utils) \
 	$(if $(call have,strace),,strace) \
 	$(if $(call have,systemd-journal-remote,/usr/lib/systemd/systemd-journal-remote),,systemd-journal-remote)
