@@ -177,7 +177,8 @@ def archived() -> None:
 def compiled(folder: Path, root: Path, *how: str) -> None:
     """By content, not by time: nothing is compiled or compared at a start, for which nothing may be written there."""
     fixed = ("-q", "-j1", "--invalidation-mode", "unchecked-hash", "-s", str(root), "-p", "/")
-    run(sys.executable, "-m", "compileall", *fixed, *how, str(folder))
+    # Columns are for marks below lines of sources, which no traceback prints here.
+    run(sys.executable, "-X", "no_debug_ranges", "-m", "compileall", *fixed, *how, str(folder))
 
 
 def weighed(tree: Path, files: int = FILES, megabytes: int = MEGABYTES) -> None:
