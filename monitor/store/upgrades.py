@@ -54,10 +54,11 @@ def migrate(connection: Connection, steps: Sequence[Step] = STEPS, *, upgrades: 
     could not be started again afterwards.
     """
     target = FIRST + len(steps)
-    named = inspect(connection).get_table_names()
-    stored = known(connection, target) if "meta" in named else None
+    inspector = inspect(connection)
+    # On PostgreSQL ours may lie in any schema of the path; new ones come into the first, and go before others there.
+    stored = known(connection, target) if inspector.has_table("meta") else None
     if stored is None:
-        if taken := sorted(metadata.tables.keys() & named):
+        if taken := sorted(metadata.tables.keys() & inspector.get_table_names(inspector.default_schema_name)):
             raise SchemaError(f"{', '.join(taken)}: somebody else's tables have these names; give it another database")
         create(connection)
         connection.execute(insert(meta), {"key": "schema", "value": str(target)})

@@ -203,6 +203,32 @@ async def test_a_database_with_tables_of_somebody_else_is_left_alone(empty_url: 
     base.dispose()
 
 
+async def test_tables_of_somebody_else_in_another_schema_are_no_hindrance(empty_postgres_url: str) -> None:
+    base = empty(empty_postgres_url)
+    with base.transaction(durable=True) as connection:
+        connection.exec_driver_sql("CREATE TABLE users (theirs INTEGER)")
+        connection.exec_driver_sql("CREATE SCHEMA AUTHORIZATION CURRENT_USER")
+    base.dispose()
+    async with await Store.open(empty_postgres_url, node="one") as store:
+        assert await store.users.find("ana") is None
+    base = empty(empty_postgres_url)
+    with base.transaction(durable=True) as connection:
+        assert inspect(connection).get_table_names("public") == ["users"]
+    base.dispose()
+
+
+async def test_a_schema_of_the_roles_own_that_comes_later_hides_nothing(empty_postgres_url: str) -> None:
+    """It goes before "public" in the path of PostgreSQL."""
+    async with await Store.open(empty_postgres_url, node="one") as store:
+        await store.commit([finding("one")])
+    base = empty(empty_postgres_url)
+    with base.transaction(durable=True) as connection:
+        connection.exec_driver_sql("CREATE SCHEMA AUTHORIZATION CURRENT_USER")
+    base.dispose()
+    async with await Store.open(empty_postgres_url, node="one") as store:
+        assert await store.incidents.count() == 1
+
+
 async def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     await (await Store.open(path)).close()
