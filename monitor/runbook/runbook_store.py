@@ -19,7 +19,7 @@ __all__ = ["GENERAL", "RunbookStore", "load", "names", "of"]
 
 _FOLDER = Path(__file__).parents[1] / "runbooks"
 _PARTNER = "partner"  # issuers whose secrets GitHub reports and no rule of ours finds: they have no pack
-_NAME = re.compile(r"(?:[a-z0-9-]+/)?[a-z0-9-]+")
+_NAME = re.compile(r"(?:[a-z0-9-]{1,200}/)?[a-z0-9-]{1,200}")  # as names of files may be
 # A pack is read with the first finding of its rules, perhaps in the midst of an upgrade, or where no more files may be
 # open: then neither finding nor alert waits for its advice, and the next one looks again.
 _UNREADABLE = (OSError, ValueError)

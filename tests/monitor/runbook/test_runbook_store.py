@@ -447,7 +447,13 @@ def test_a_wrong_book_is_told_with_its_keys_and_the_shipped_one_stays(tmp_path: 
     assert runbook_store.check("absent") == (None, [])
 
 
-@pytest.mark.parametrize("name", [None, "", "nobody", "../runbook", "../runbooks/github-token", "github-token.toml"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(None, "", "nobody", "../runbook", "../runbooks/github-token", "github-token.toml"),
+        *("a" * 300, f"{'a' * 300}/b", f"ai/{'b' * 5000}", "nobody/else", "ai/nobody"),
+    ],
+)
 def test_only_names_of_the_folder_are_opened(name: str | None) -> None:
     assert runbook.load(name) is None
 
