@@ -193,14 +193,15 @@ class _Api:
         wanted = InboundRequest(number, _SINK, asked.verb, actor, detail=asked.detail, note=note, place=about)
         ids, total = [*dict.fromkeys(form.get("ids").split())], int(form.get("expected") or 0)
         async with asyncio.timeout(_PATIENCE):
-            if not ids and not await self._begun(wanted):
+            begun = not ids and await self._begun(wanted)
+            if not (ids or begun):
                 ids, found = await matching(self._store, asked)
                 if found != total and not await self._begun(wanted):
                     detail = f"expected: the filter has {found:,} incidents that this can be done to: nothing was done"
                     return problems.answer(409, detail, expected=found)
                 if found > len(ids):
                     raise _unusable(f"filter: it has {found:,} incidents, {len(ids):,} are changed at once: narrow it")
-            if not (ids or total):
+            if not (ids or total or begun):
                 return _json(_progress(BulkProgress(asked.verb, asked.detail, about, 0, 0, {})))
             if ids and await self._store.bulk.keep(wanted, ids):
                 self._console.work()
