@@ -85,6 +85,8 @@ class Block:
     # side alone counts, too, unless something that was found in the whole covers it.
     seam: int = 0
     head: bytes = field(default=b"", repr=False)  # first line of the stream, if it stands before `data`
+    # Absolute offsets from and up to which it settles, where `data` are not the stream's own bytes but unwrapped.
+    raw: tuple[int, int] | None = None
 
     def place(self, offset: int) -> tuple[str, str, int]:
         """Path, generation and offset in that of an absolute offset."""
@@ -94,6 +96,12 @@ class Block:
     def end(self) -> int:
         """Place in `data` up to which it settles."""
         return len(self.data) if self.limit is None else self.limit
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Offsets in the stream from and up to which it settles. What lies in a predecessor is of another stream."""
+        start, end = self.raw or (self.offset + self.fresh, self.offset + self.end)
+        return max(0, start), max(0, end)
 
 
 @dataclass(frozen=True, slots=True)

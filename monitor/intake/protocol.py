@@ -15,11 +15,12 @@ __all__ = ["AlertIntake", "Behind", "Intake", "RequestQuota", "ScanError"]
 
 
 class ScanError(Exception):
-    """The engine failed on a block that settles bytes up to `end` (absolute). Names the place, shows no content."""
+    """The engine failed on a block that settles these bytes (offsets in the stream, which is one `generation`). Names
+    the place, shows no content."""
 
-    def __init__(self, message: str, end: int) -> None:
+    def __init__(self, message: str, start: int, end: int, generation: str = "") -> None:
         super().__init__(message)
-        self.end = end
+        self.start, self.end, self.generation = start, end, generation
 
 
 @dataclass(frozen=True, slots=True)

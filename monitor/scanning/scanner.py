@@ -299,9 +299,9 @@ class Scanner:
         except Exception as error:  # noqa: BLE001 - a message may quote the text: only the type leaves here
             self.stats.failures += 1
             what = _FAILURES.get(type(error), type(error).__name__)
-            failure = f"{self.redact(block.path)}: the engine failed at offset {block.offset}: {what}"
+            failure = f"{self.redact(block.path)}: the engine failed at offset {block.span[0]}: {what}"
         # Outside of the handler, so that the error does not carry the original one along.
-        raise ScanError(failure, block.offset + block.end)
+        raise ScanError(failure, *block.span, block.generation)
 
     def _apart(
         self, worker: Worker, block: Block, result: ScanResult, gaps: list[Gap]

@@ -156,6 +156,7 @@ def unwrapped(block: Block) -> Block:
         limit=inside(limit),
         line_at=None if line_at is None else lambda absolute: line_at(offset_at(absolute - block.offset)),
         offset_at=offset_at,
+        raw=block.span,
     )
 
 

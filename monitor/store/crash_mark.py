@@ -147,4 +147,5 @@ def _mapped(path: Path) -> mmap.mmap:
 def _place(block: Block) -> tuple[bytes, int, int]:
     name = f"{block.source}\0{block.path}\0{block.generation}".encode("utf-8", "surrogatepass")
     stream = hashlib.blake2b(name, digest_size=16).digest()
-    return stream, max(0, block.offset + block.fresh), block.offset + max(len(block.data), block.fresh + 1)
+    start, end = block.span
+    return stream, start, max(end, start + 1)

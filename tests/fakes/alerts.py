@@ -150,7 +150,7 @@ class MemoryIntake:
 
     def _engine(self, text: bytes) -> None:
         if self.broken is not None and self.broken in text:
-            raise ScanError("engine failed", len(text))
+            raise ScanError("engine failed", 0, len(text))
 
     async def identify(self, text: bytes) -> Sequence[Finding]:
         self._engine(text)

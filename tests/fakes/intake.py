@@ -18,6 +18,7 @@ from monitor.common.scheduler import Scheduler
 from monitor.domain.model import Block, Finding, Position
 from monitor.intake.protocol import Behind, RequestQuota, ScanError
 from monitor.sources.base import Source
+from monitor.store.crash_mark import BlockMarks
 
 # A mark stands for a secret; the long one spans lines as a PEM does.
 MARK = re.compile(rb"<(\d+)>|BEGIN (\d+)\n[a-z\n]*?END\n")
@@ -60,6 +61,7 @@ class FakeIntake:
         self.gate = asyncio.Event()  # cleared: the store cannot write
         self.gate.set()
         self._pool = ThreadPoolExecutor(2)
+        self._crash_marks = BlockMarks(None)
 
     def _pull(self, blocks: Iterable[Block]) -> list[tuple[tuple[str, int, int], Seen]]:
         hits = []
@@ -69,7 +71,8 @@ class FakeIntake:
                 limit = len(data) if block.limit is None else block.limit
                 assert 0 <= block.fresh <= limit <= len(data)
                 if self.broken is not None and self.broken in data[block.fresh :]:
-                    raise ScanError(f"{block.path}: engine failed", block.offset + limit)
+                    raise ScanError(f"{block.path}: engine failed", *block.span, block.generation)
+                self._crash_marks.end(self._crash_marks.begin(block))
                 self.scanned += limit - block.fresh
                 self.blocks.append((block.offset, len(data), block.fresh, block.limit))
                 for match in MARK.finditer(data):

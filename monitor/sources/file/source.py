@@ -388,7 +388,9 @@ class FileSource:
         on at once.
         """
         tracked.failures += 1
-        tracked.suspect = error.end
+        # The open end of its predecessor is a block of that one's: what is passed over then is what is carried.
+        carried = error.generation not in ("", tracked.generation) or error.end <= tracked.offset
+        tracked.suspect = max(tracked.suspect, 0 if carried else error.end)
         self._intake.degraded(text(tracked.path), str(error))
         if tracked.failures < UNSCANNABLE or tracked.archive or tracked.fd < 0:
             if self._once:  # there is no later
@@ -397,7 +399,10 @@ class FileSource:
                 return tracked.fd >= 0 and not tracked.archive
             self._schedule.later(tracked, 0.5 * 2.0**tracked.failures)
             return False
-        self._intake.missed("unscannable", max(0, error.end - tracked.offset), text(tracked.path))
+        self._intake.missed("unscannable", error.end - error.start, text(tracked.path))
+        if carried:
+            tracked.before = None
+            return True
         await self._thread(self._hasher.settle, tracked.fd, tracked, error.end)
         tracked.record = StoredState.SAVED
         await self._intake.record((), [tracked.position(self.config.name)])

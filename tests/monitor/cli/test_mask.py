@@ -69,7 +69,7 @@ def test_what_cannot_be_looked_at_for_the_record_is_counted_and_masked_all_the_s
     (tmp_path / "log").write_text(f"token {secret}\n")
 
     async def failing(*_: object) -> None:
-        raise ScanError("the engine failed", 0)
+        raise ScanError("the engine failed", 0, 0)
 
     monkeypatch.setattr(Scanner, "scan", failing)
     answer = in_process(tmp_path, monkeypatch)("mask", "--report", "--in-place", "log")

@@ -12,6 +12,7 @@ import pytest
 
 from monitor.domain.model import Block
 from monitor.sources.container import ContainerConfig, ContainerSource
+from monitor.sources.file import source as file_source
 from tests.fakes.intake import FakeIntake, running, until
 from tests.fakes.peer import Way
 from tests.monitor.sources.test_unwrap import cri, docker
@@ -94,6 +95,45 @@ async def test_kills_rotation_and_an_archive(tmp_path: Path, form: str) -> None:
     async with running(source(intake, path)):
         await until(lambda: intake.marks == [1, 2, 3, 4, 5, 6])
     assert not intake.lost
+
+
+@pytest.mark.parametrize("form", ["docker", "cri"])
+@pytest.mark.parametrize("count", [5, 300, 3000])
+@pytest.mark.parametrize("words", [1, 10, 400])
+async def test_a_log_of_lines_of_any_length_rotates(tmp_path: Path, form: str, count: int, words: int) -> None:
+    """What a block carries of its predecessor is longer as it stands in the file than as the container wrote it."""
+    wrapped = long(b"ten " * words + b"words", form)
+    intake, path = FakeIntake(), tmp_path / "0.log"
+    path.write_bytes(wrapped * count + long(b"<1>", form))
+    async with running(source(intake, path)):
+        await until(lambda: intake.marks == [1])
+        for number in (2, 3):
+            os.replace(path, tmp_path / f"0.log.2026010{number}-030405")
+            path.write_bytes(long(b"<%d>" % number, form))
+            await until(lambda number=number: intake.marks == [*range(1, number + 1)])  # type: ignore[misc]
+    async with running(source(intake, path)):
+        with path.open("ab") as file:
+            file.write(long(b"<4>", form))
+        await until(lambda: intake.marks == [1, 2, 3, 4])
+    assert not intake.lost
+
+
+async def test_a_block_that_fails_in_what_is_carried_over_a_rotation_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_source, "UNSCANNABLE", 2)
+    intake, path = FakeIntake(), tmp_path / "0.log"
+    intake.broken = b"poison"
+    path.write_bytes(cri(b"<1>") + cri(b"half of a poi", tag="P"))
+    async with running(source(intake, path)):
+        await until(lambda: intake.marks == [1])
+        os.replace(path, tmp_path / "0.log.20260102-030405")
+        path.write_bytes(cri(b"son <2>"))
+        await until(lambda: bool(intake.lost))
+        with path.open("ab") as file:
+            file.write(cri(b"<3>"))
+        await until(lambda: intake.marks == [1, 3])
+    assert [reason for reason, _, _ in intake.lost] == ["unscannable"]
 
 
 async def test_a_link_that_turns_to_another_file(tmp_path: Path) -> None:
