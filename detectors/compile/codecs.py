@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from detectors.rules.rule import Rule
 from detectors.rules.triggers import TRIGGERS
+from monitor.common import terminal
 
 __all__ = ["COLUMN", "VALUE", "Codec", "codecs", "ends_here"]
 
@@ -259,6 +260,8 @@ _ALWAYS = (
     *((Codec("utf16", once=True), trigger) for trigger in _WIDE),
     *((Codec("percent"), trigger) for trigger in _PERCENT),
     # Quoted-printable: a sign of an assignment, and a line that goes on in the next one.
+    *((Codec("terminal"), opening) for opening in terminal.OPENS),
+    (Codec("percent"), rb"%1[Bb](?:\[|%5[Bb])"),
     (Codec("quoted"), rb"[\w\"']=3D[!-~]"),
     (Codec("quoted"), rb"[!-<>-~]=\r?\n[!-~]"),
     (Codec("lines"), rb"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"),

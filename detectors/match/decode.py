@@ -12,6 +12,7 @@ from urllib.parse import unquote_to_bytes
 
 from detectors.compile.codecs import Codec, ends_here
 from detectors.match.chance import by_chance
+from detectors.match.coloured import coloured
 from detectors.match.cost import DecodeBudget
 from detectors.match.quick import span
 from detectors.match.records import RecordText, around, text_of, unescaped
@@ -426,6 +427,7 @@ _REGIONS: dict[str, Callable[[Buffer, Sequence[tuple[Codec, int]], DecodeBudget]
     "escape": _escapes(_NOT_NEWLINE, _JSON_ESCAPE, _unescape),
     "lines": _lines,
     "table": _table,
+    "terminal": coloured,
     "utf16": _utf16,
     "html": _escapes(_NOT_NEWLINE, _ENTITY, lambda m: _entity(m[0])[0], stays=lambda m: _entity(m[0])[1]),
 }

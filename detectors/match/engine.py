@@ -61,7 +61,7 @@ __all__ = [
 
 MAX_DEPTH = 3  # of decoding
 # What can be read as it stands: only what is found in it has to be hidden.
-_READABLE = ("lines", "quoted", "table", "utf16")
+_READABLE = ("lines", "quoted", "table", "terminal", "utf16")
 _ROW, _BATCH = 2, 512  # so many accepted in a row that so many more are judged at once
 _GAP = b"\n" + bytes(256) + b"\n"  # between decoded texts
 _SEPARATOR = re.compile(rb"[^A-Za-z0-9+/]")

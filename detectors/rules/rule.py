@@ -28,7 +28,7 @@ HINT_BACK, HINT_AHEAD = 256, 128  # bytes around the end of an assignment that k
 LONGEST = 48  # characters of a keyword that are looked for, without what parts its words
 NAMED = "named-credential"  # the rule of the names that a configuration says hold secrets
 Confidence = Literal["high", "medium", "low"]
-Decoder = Literal["base64", "escape", "gzip", "hex", "html", "lines", "percent", "quoted", "table", "utf16"]
+Decoder = Literal["base64", "escape", "gzip", "hex", "html", "lines", "percent", "quoted", "table", "terminal", "utf16"]
 
 # What may stand left of a token besides a non-word character: the tail of an escape, as logs are full of text inside
 # JSON, URLs and terminals. `%3Dghp_…`: the D would hide the token from a plain \b.

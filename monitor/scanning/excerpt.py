@@ -8,22 +8,29 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from detectors.match.place import PASSWORD
+from monitor.common.terminal import SEQUENCE
 
 __all__ = ["NEAR", "around", "narrowed"]
 
 Data = bytes | bytearray | memoryview
-NEAR = 80  # bytes shown on either side
+NEAR = 80  # characters shown on either side
+_LINE = 4096  # bytes of the line on either side in which names are looked for
 
 _BEFORE = re.compile(r"[\w+%\\-]+$")
 _AFTER = re.compile(r"^[\w+%./=\\-]+")
 # No rule knows it, yet it looks like nothing that people write: a run of letters and digits.
 _RANDOM = re.compile(r"(?=[A-Za-z_]*\d)(?=\d*[A-Za-z_])\w{20,}")
-# What a password is called, up to where it begins, and it: of words no rule tells whether they are one.
-_PASSWORD = re.compile(
-    rb"((?:--?[\w-]{0,16}(?:NAME)[\w-]{0,8}\s{1,3}|(?:NAME)[\w-]{0,16}[\"'`\\\]]{0,3}\s{0,3}(?:=>|:=|[:=>])\s{0,3}))"
-    rb"(?:(\\{0,3}[\"'`])[^\"'`]+?(?=\\{0,3}[\"'`]|\Z)|[^\s\"'`,;&)}\]<]+)".replace(b"NAME", PASSWORD)
+# What a credential is called, up to where it begins, and it: of words no rule tells whether they are one.
+_NAME = PASSWORD + rb"|(?i:secret|token|api[_ -]?key|access[_ -]?key|private[_ -]?key|credential|passcode)"
+_QUOTE = rb"(?:\\{0,4}[\"'`]|%(?:25){0,3}2[27]|&quot;|&#(?:3[49]|x2[27]);|\\{1,4}u002[27])"
+_SIGN = rb"(?:=>|:=|[:=>]|\xef\xbc(?:\x9a|\x9d)|%(?:25){0,3}3[AaDd]|\\{1,4}u003[AaDd]|&#(?:58|61|x3[AaDd]);)"
+_SAID = re.compile(
+    rb"((?:--?[\w-]{0,16}(?:NAME)[\w-]{0,8}\s{1,3}|(?:NAME)[\w-]{0,16}(?:[\\\]]|QUOTE){0,3}\s{0,3}SIGN\s{0,3}))"
+    rb"(?:(QUOTE)(?:(?!QUOTE).)+(?=QUOTE|\Z)|[^\s\"'`,;&)}\]<]+)".replace(b"NAME", _NAME)
+    .replace(b"QUOTE", _QUOTE)
+    .replace(b"SIGN", _SIGN)
 )
-_WORD = re.compile(rb"[\w\x80-\xff]")
+_WORD = re.compile(r"\w")
 _CUT_BEFORE = re.compile(r"^\w+")
 _CUT_AFTER = re.compile(r"\w+$")
 
@@ -31,35 +38,42 @@ _CUT_AFTER = re.compile(r"\w+$")
 def around(
     data: Data, span: tuple[int, int], hidden: Sequence[tuple[int, int]], line_start: int, near: int = NEAR
 ) -> tuple[str, str]:
-    """The text before and after the secret at `span`, from its line, up to `near` bytes of either.
+    """The text before and after the secret at `span`, from its line, up to `near` characters of either.
 
     `hidden` are spans of `data`, disjoint and by position (`Found.hidden` of the engine): each, with what is glued
     to it, becomes `…`; so does a long run of letters and digits, what stands behind the name of a password, and a
     word of which only a part would show.
     """
     start, end = span
-    low = max(line_start, start - near)
-    newline = bytes(data[start : end + near]).find(b"\n")
-    high = start + newline if newline >= 0 else min(len(data), end + near)
+    low = max(line_start, start - _LINE)
+    newline = bytes(data[start : end + _LINE]).find(b"\n")
+    high = start + newline if newline >= 0 else min(len(data), end + _LINE)
     first = bisect_right(hidden, low, key=lambda span: span[1])
     spans = hidden[first : bisect_left(hidden, high, key=lambda span: span[0])]
-    before = _BEFORE.sub("…", _shown(data, low, start, spans))
-    after = _AFTER.sub("…", _shown(data, end, high, spans))
-    if low > line_start and _WORD.match(bytes(data[low - 1 : low])):
+    before = _unsaid(_BEFORE.sub("…", _shown(data, low, start, spans)))
+    after = _unsaid(_AFTER.sub("…", _shown(data, end, high, spans)))
+    if low > line_start:
         before = _CUT_BEFORE.sub("…", before)
-    if _WORD.match(bytes(data[high : high + 1])):
+    if newline < 0 and high < len(data):
         after = _CUT_AFTER.sub("…", after)
-    return _unsaid(before), _unsaid(after)
+    # Cut last: a name beyond the edge tells what its value is.
+    if len(before) > near:
+        before, cut = before[-near:], before[-near - 1]
+        before = _CUT_BEFORE.sub("…", before) if _WORD.match(cut) else before
+    if len(after) > near:
+        after, cut = after[:near], after[near]
+        after = _CUT_AFTER.sub("…", after) if _WORD.match(cut) else after
+    return before, after
 
 
 def _unsaid(text: str) -> str:
-    """Without what no rule knows and may be a secret all the same."""
-    left = _PASSWORD.sub(lambda found: found[1] + (found[2] or b"") + "…".encode(), text.encode("utf-8", "replace"))
-    return _RANDOM.sub("…", left.decode())
+    """Without what no rule knows and may be a secret all the same, and without what colours it on a terminal."""
+    plain = SEQUENCE.sub(b"", text.encode("utf-8", "replace"))
+    return _RANDOM.sub("…", _SAID.sub(lambda found: found[1] + (found[2] or b"") + "…".encode(), plain).decode())
 
 
 def narrowed(
-    data: Data, span: tuple[int, int], hidden: Sequence[tuple[int, int]], near: int = NEAR
+    data: Data, span: tuple[int, int], hidden: Sequence[tuple[int, int]], near: int = _LINE // 4
 ) -> tuple[bytes, tuple[int, int], list[tuple[int, int]]]:
     """Text in UTF-16 around `span` as UTF-8, more than `near` bytes of either side, with the places of all in it."""
     start, end = span

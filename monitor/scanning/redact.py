@@ -5,6 +5,7 @@ They go into the database, to sinks and into logs, so each passes here where a f
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -97,11 +98,15 @@ class Redactor:
         return masked.decode("utf-8", "surrogateescape")
 
     def _covers(self, raw: bytes, previews: Set[bytes]) -> Sequence[Cover]:
-        """What is found, also what lost to another rule on its span. Raises ValueError where not all was searched."""
+        """What is found outside of `previews`, also what lost to another rule on its span.
+
+        Raises ValueError where not all was searched.
+        """
         found = self._worker.search(raw, 0, len(raw), UNHURRIED)
         if found.unsearched:
             raise ValueError("not searched to its end")
-        return [cover for cover in found.covers if cover.match.secret not in previews]
+        shown = [at.span() for one in previews if one for at in re.finditer(re.escape(one), raw)]
+        return [cover for cover in found.covers if not any(s <= cover.start and cover.end <= e for s, e in shown)]
 
 
 def _masked(raw: bytes, covers: Sequence[Cover]) -> bytes:

@@ -42,6 +42,16 @@ def test_what_no_rule_knows_and_nobody_would_write_is_hidden() -> None:
         ("backup --db-password Orchid --fast", "backup --db-password … --fast"),
         ("пароль: ромашка ok", "пароль: … ok"),
         ("password='Orchid", "password='…"),
+        ("token=sunflower ok", "token=… ok"),
+        ("{'api_key': 'correct horse battery'}", "{'api_key': '…'}"),
+        ("密码：向日葵 ok", "密码：… ok"),
+        ("a=1&password%3Dmy+cat+sleeps&b=2", "a=1&password%3D…&b=2"),
+        ("password%253Dorchids ok", "password%253D… ok"),
+        (r"password\u003d\u0022my orchids\u0022 ok", r"password\u003d\u0022…\u0022 ok"),
+        ("password=&quot;my orchids&quot; ok", "password=&quot;…&quot; ok"),
+        ("\x1b[36mpassword\x1b[0m=\x1b[33morchids\x1b[0m ok", "password=… ok"),
+        (r"\u001b[36mpassword\u001b[0m=\u001b[33morchids\u001b[0m ok", "password=… ok"),
+        ("#033[36mpassword#033[0m: #033[33m'my orchids'#033[0m ok", "password: '…' ok"),
         ("password authentication failed for user bob", "password authentication failed for user bob"),
         ("Enter password:", "Enter password:"),
     ],
@@ -51,11 +61,23 @@ def test_what_stands_behind_the_name_of_a_password_is_hidden_though_no_rule_find
         assert shown(line, "SECRET")[place].strip() == left
 
 
+@pytest.mark.parametrize("words", ["Orchid", "my cat sleeps all day", "orchids-and-roses"])
+@pytest.mark.parametrize("name", ["password=", "passphrase: ", "secret => ", "API_KEY="])
+def test_a_name_beyond_the_edge_still_tells_what_its_value_is(name: str, words: str) -> None:
+    for quote in ('"', "'"):
+        text = f"{name}{quote}{words}{quote} "
+        for near in range(4, len(text) + 12):
+            before, _ = shown(f"{text}SECRET", "SECRET", near=near)
+            _, after = shown(f"SECRET {text}", "SECRET", near=near)
+            assert not {*words.split()} & {*before.split(), *after.split()}
+            assert not any(word in before + after for word in words.split("-") if len(word) > 4)
+
+
 def test_what_is_or_may_be_a_secret_is_hidden_with_what_is_glued_to_it() -> None:
     assert shown("a=OTHER b=SECRET c=xOTHER2y d", "SECRET", "OTHER", "OTHER2") == ("a=… b=", " c=… d")
     assert shown("a=OTHER b=SECRET tail", "SECRET", "OTHER", "SECRET") == ("a=… b=", " tail")
     assert shown("abcSECRETdef ok", "SECRET") == ("…", "… ok")
-    assert shown("key=SECRET\\nOTHER more", "SECRET", near=9)[1] == "… …"
+    assert shown("key=SECRET\\nOTHER more", "SECRET", near=9)[1] == "… more"
 
 
 @pytest.mark.parametrize("order", ["le", "be"])

@@ -49,6 +49,17 @@ def test_the_path_around_it_can_still_be_read(redact: Redactor) -> None:
     assert redact(f"/srv/\udcff/{TOKEN}").startswith("/srv/\udcff/ghp_")
 
 
+def test_what_looks_like_a_secret_inside_of_a_preview_is_not_masked_again(redact: Redactor) -> None:
+    for seed in range(20):
+        preview = f"{expand('{alnum:4}', seed)}…[20]"
+        for line in (
+            f'password="{preview}" ok',
+            f'{{"user":"app","password":"{preview}","host":"db"}}',
+            f"pass='{preview}'",
+        ):
+            assert redact(line, preview) == line
+
+
 def test_a_preview_in_the_place_of_a_password_is_none(redact: Redactor) -> None:
     first, second = (expand("{alnum:24}", seed) for seed in (8, 9))
     dsn = "postgres://shop:%s@db-1.example:5432/orders"
