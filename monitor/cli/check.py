@@ -27,7 +27,6 @@ from monitor.sources.file.globs import Globs, literal
 from monitor.sources.file.rights import entered, mend, remedy
 
 if TYPE_CHECKING:
-    from monitor.common.credential import Credential
     from monitor.common.inbound import Owner
     from monitor.config.config import Config
 
@@ -78,7 +77,7 @@ def check(
             findings += _key(settings)
             findings += _quiet(settings)
             findings += _environment(settings)
-            findings += _places(settings) if environment is None else _host(settings)
+            findings += [*_places(settings), *_unloaded(settings)] if environment is None else _host(settings)
         findings += _rules(settings)
     except ConfigError as error:
         name = str(error.path or "configuration")
@@ -298,9 +297,10 @@ def _labels(config: Config) -> Iterator[CheckFinding]:
 
 def _environment(config: Config) -> Iterator[CheckFinding]:
     from monitor.common.credential import CredentialError
+    from monitor.config.credentials import credentials
     from monitor.sources.tls import TlsConfig, TlsError, TlsIdentity
 
-    for key, credential in _credentials(config):
+    for key, credential in credentials(config):
         if problem := _why(credential.resolve, CredentialError):
             yield CheckFinding("environment", key, problem)
     yield from _in_the_clear(config)
@@ -344,7 +344,18 @@ def _host_alone() -> Iterator[CheckFinding]:
 def _host(config: Config) -> Iterator[CheckFinding]:
     from monitor.cli.check_host import host
 
-    return host(config, [credential for _, credential in _credentials(config)], partial(_places, config))
+    return host(config, partial(_places, config))
+
+
+def _unloaded(config: Config) -> Iterator[CheckFinding]:
+    """What this shell has and the service that goes by this file does not get."""
+    from monitor.config.credentials import credentials
+    from monitor.machine.service import reads, unloaded
+    from monitor.machine.unit import find_unit
+
+    unit = find_unit()
+    if unit is not None and not unit.masked and reads(unit) == config.path:
+        yield from unloaded(unit, credentials(config))
 
 
 def _actions(config: Config) -> Iterator[CheckFinding]:
@@ -366,29 +377,6 @@ def _probed(config: Config, rules: Iterable[str]) -> bool:
 
     probes = [probe for probe in map(probe_of, rules) if probe is not None]
     return not probes or any(config.verify.allows(probe.provider) for probe in probes)
-
-
-def _credentials(config: Config) -> Iterator[tuple[str, Credential]]:
-    """Every credential reference with its key path."""
-    from pydantic import BaseModel
-
-    from monitor.common.credential import Credential
-
-    def walk(path: str, value: object) -> Iterator[tuple[str, Credential]]:
-        if isinstance(value, Credential):
-            yield path, value
-        elif isinstance(value, BaseModel):
-            for name, inner in value:
-                yield from walk(f"{path}.{name.rstrip('_')}", inner)
-        elif isinstance(value, Mapping):
-            for name, inner in value.items():
-                yield from walk(f"{path}.{name}", inner)
-        elif isinstance(value, tuple):
-            for index, inner in enumerate(value):
-                yield from walk(f"{path}[{index}]", inner)
-
-    for table in ("monitor", "http", "console", "sources", "sinks", "verify", "actions", "inventory"):
-        yield from walk(table, getattr(config, table))
 
 
 def _in_the_clear(config: Config) -> Iterator[CheckFinding]:

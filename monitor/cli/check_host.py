@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monitor.cli.common import person
+from monitor.config.credentials import credentials
 from monitor.machine.clock import clock
 from monitor.machine.disk import disk, writable
 from monitor.machine.finding import CheckFinding, host_error, host_notice
@@ -24,7 +25,6 @@ from monitor.sources.file.globs import Globs
 from monitor.sources.journal.files import Catalogue
 
 if TYPE_CHECKING:
-    from monitor.common.credential import Credential
     from monitor.config.config import Config
 
 __all__ = ["host", "host_alone"]
@@ -33,12 +33,10 @@ _PROXY = re.compile(r"(?i)(?:all|http|https|no)_proxy")
 _TIMEOUT = 60.0  # seconds for a program to say its version
 
 
-def host(
-    config: Config, credentials: Sequence[Credential], places: Callable[..., Iterator[CheckFinding]]
-) -> Iterator[CheckFinding]:
-    """`credentials`: of the configuration. `places(who, state=…)`: whether this process may use its paths."""
+def host(config: Config, places: Callable[..., Iterator[CheckFinding]]) -> Iterator[CheckFinding]:
+    """`places(who, state=…)`: whether this process may use its paths."""
     unit = find_unit()
-    yield from service(config, unit, credentials)
+    yield from service(config, unit, credentials(config))
     yield from running()
     identity: Identity | None = None
     if unit is not None and not unit.masked:

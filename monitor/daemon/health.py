@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from monitor.common.process import notify, watchdog_interval
 from monitor.common.tasks import cancel
+from monitor.config.credentials import unresolved
 from monitor.domain.model import Position
 from monitor.intake.ledger import STATE, place
 from monitor.site import Site
 from monitor.status import Rates
 from monitor.store import StoreError
+from sinks.base import SinkConfig
 
 __all__ = ["Health"]
 
@@ -23,6 +25,7 @@ _WRONG = 30.0  # seconds by which the clock may differ from the database server'
 _SHOWN = 20  # parts of a source that cannot work, of which it is noted
 _BEAT = 2.0  # seconds between looks at ourselves
 _MANY, _LATELY = 60, 900.0  # wrong passwords within so many seconds are no mistyping
+_LOOK = 2.0  # seconds between looks at credentials that are missing
 _COUNT = 10.0  # seconds between counts of what is stored, when only other processes can have changed it
 
 
@@ -62,6 +65,8 @@ class Health:
         self._states: dict[str, dict[str, object]] = {}  # source → what is noted of it
         self._kept = float("-inf")
         self._guesses = _Lately()
+        self._sinks: Sequence[SinkConfig] = ()
+        self._missing: Mapping[str, str] = {}  # credentials of sinks: key → why
         self.lag = 0.0  # seconds the event loop was late at its last beat
         self.pace = Rates()  # of what each source reads
 
@@ -89,12 +94,26 @@ class Health:
             "store": self._site.store.degraded or self._stalled(_SLOW),
             "sinks": self._deaf() if phase is None else None,
             "inventory": self._stale(),
+            **self._missing,
         }
+
+    async def resolve(self, sinks: Sequence[SinkConfig]) -> None:
+        """Look at the credentials of these sinks, which are those in force: at a start or a reload, as the first alert
+        would be too late to learn that nobody gets it."""
+        self._sinks = sinks
+        await self._look_again()
+
+    async def _look_again(self) -> None:
+        sinks = self._sinks
+        missing = await asyncio.to_thread(unresolved, sinks)
+        if sinks is self._sinks:
+            self._missing = missing
 
     async def beat(self) -> None:
         """Look at ourselves, and feed the watchdog while there is progress to vouch for."""
         interval = min(_BEAT, watchdog_interval() or _BEAT)
         due = time.monotonic()
+        looked = due  # at what sinks are missing
         counting: asyncio.Task[None] | None = None
         counted = (-1, float("-inf"))  # the store's transactions and the time of the last count
         try:
@@ -107,6 +126,9 @@ class Health:
                     notify("WATCHDOG=1")
 
                 self._report()
+                if self._missing and due >= looked + _LOOK:
+                    looked = due
+                    await self._look_again()
                 written = self._site.store.transactions
                 changes = written != counted[0] or due >= counted[1] + _COUNT
                 if changes and (counting is None or counting.done()):
@@ -134,6 +156,13 @@ class Health:
             and f"{guessed} were refused within {_LATELY / 60:.0f} minutes. Who guesses waits longer each time, and "
             'nobody else is locked out. The log names addresses ("a sign-in was refused"): keep those out.',
             "Hardly any are refused any more.",
+        )
+        missing = "; ".join(f"{key}: {why}" for key, why in self._missing.items())
+        self._problem(
+            "credentials",
+            "A sink's credentials cannot be read",
+            missing and f"{missing}. Nobody gets its alerts until they can; they wait for it.",
+            "They can be read again.",
         )
         ahead = self._site.store.ahead
         wrong = abs(ahead) > _WRONG and f"It is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the clock"

@@ -225,6 +225,7 @@ class Daemon:
         listeners = Listeners(keeper.ask, self._hears)
         deadlines = Deadlines(store, Watched(lambda: sources.names.difference(sources.failed), self.snapshot))
         self._running = Running(config, site, http, sinks, delivery, sources, health, deadlines, listeners)
+        await health.resolve(config.sinks)
 
         store.on_degraded(self._store_degraded)
         store.on_recovery(self._recovered)

@@ -141,6 +141,7 @@ class Reload:
                 if isinstance(sink, Closes):
                     await sink.close()
 
+        await running.health.resolve(new.sinks)  # also where only what a reference leads to has changed
         await asyncio.to_thread(in_force.keep, new, site.scanner.redact)
 
         warn_of_old_names(new, engine)

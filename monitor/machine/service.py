@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from monitor.common.credential import Credential
     from monitor.config.config import Config
 
-__all__ = ["daemons", "running", "service"]
+__all__ = ["daemons", "reads", "running", "service", "unloaded"]
 
 # Heads of keys by which it keeps to itself
 _HARDENING = (
@@ -46,9 +46,10 @@ _RUNNING = Path("/run/systemd/system")
 
 
 def service(
-    config: Config | None, unit: ServiceUnit | None, credentials: Iterable[Credential]
+    config: Config | None, unit: ServiceUnit | None, credentials: Iterable[tuple[str, Credential]]
 ) -> Iterator[CheckFinding]:
-    """Blocking. `config`: None: it cannot be read. `credentials`: those that it names."""
+    """Blocking. `config`: None: it cannot be read. `credentials`: those that it names, with
+    their keys."""
     if unit is None:
         if _RUNNING.is_dir():
             yield host_notice("unit", "the service is not installed on this host", "monitor init --install")
@@ -63,7 +64,8 @@ def service(
         yield host_notice("unit", f"{unit.path} is not enabled: it does not start at boot", f"systemctl enable {NAME}")
     yield from _weaker(unit)
     yield from _command(config, unit)
-    yield from _credentials(unit, credentials)
+    yield from _loaded(unit)
+    yield from unloaded(unit, credentials)
     if config is not None:
         yield from _state(config, unit)
         yield from _low_ports(config, unit)
@@ -88,7 +90,7 @@ def _weaker(unit: ServiceUnit) -> Iterator[CheckFinding]:
 
 
 def _command(config: Config | None, unit: ServiceUnit) -> Iterator[CheckFinding]:
-    words, program = unit.command, unit.program
+    program = unit.program
     if program is None:
         yield host_error("unit", f"{unit.path} starts nothing: it has no ExecStart", "monitor init --install")
         return
@@ -97,10 +99,17 @@ def _command(config: Config | None, unit: ServiceUnit) -> Iterator[CheckFinding]
         yield host_error("unit", f"{program}, which {unit.path} starts, {why}", "monitor init --install")
     elif hides := hidden_from(unit, Path(os.path.realpath(program))):
         yield host_error("unit", f"{program} is out of the service's sight by {hides}: install it below /opt")
-    named = [Path(words[place + 1]) for place, word in enumerate(words[:-1]) if word in ("--config", "-c")]
-    if named and config is not None and config.path is not None and named[-1].absolute() != config.path.absolute():
-        mend = f"monitor check --environment --config {shlex.quote(str(named[-1]))}"
-        yield host_notice("unit", f"the service reads {named[-1]}, which is not what is checked here", mend)
+    named = reads(unit)
+    if config is not None and config.path is not None and named != config.path.absolute():
+        mend = f"monitor check --environment --config {shlex.quote(str(named))}"
+        yield host_notice("unit", f"the service reads {named}, which is not what is checked here", mend)
+
+
+def reads(unit: ServiceUnit) -> Path:
+    """The configuration that the service goes by."""
+    words = unit.command
+    named = [words[place + 1] for place, word in enumerate(words[:-1]) if word in ("--config", "-c")]
+    return Path(named[-1] if named else unit.environment.get("MONITOR_CONFIG", f"/etc/{NAME}/config.toml")).absolute()
 
 
 def _state(config: Config, unit: ServiceUnit) -> Iterator[CheckFinding]:
@@ -126,13 +135,18 @@ def _state(config: Config, unit: ServiceUnit) -> Iterator[CheckFinding]:
         yield host_error("state", message, f"chown -hR --reference={state} {state}/")
 
 
-def _credentials(unit: ServiceUnit, credentials: Iterable[Credential]) -> Iterator[CheckFinding]:
+def _loads(unit: ServiceUnit) -> dict[str, Path | None]:
+    """Names of credentials that the service gets, and the file of each that is one."""
     loads: dict[str, Path | None] = {}
     for key in ("LoadCredential", "LoadCredentialEncrypted", "SetCredential", "SetCredentialEncrypted"):
         for value in unit.settings.get(key, ()):
             name, _, place = value.partition(":")
             loads[name] = Path(place) if place.startswith("/") and key.startswith("Load") else None
-    for name, path in loads.items():
+    return loads
+
+
+def _loaded(unit: ServiceUnit) -> Iterator[CheckFinding]:
+    for name, path in _loads(unit).items():
         if path is None:
             continue
         make = f"(umask 077; openssl rand -hex 32 > {path})" if name == "fingerprint-key" else None
@@ -147,12 +161,22 @@ def _credentials(unit: ServiceUnit, credentials: Iterable[Credential]) -> Iterat
         else:
             if mode & (stat.S_IRWXG | stat.S_IRWXO):
                 yield host_error("credentials", f"{path} may be read by others than root", f"chmod 600 {path}")
-    named = {reference.reference.partition(":")[2] for reference in credentials if _systemds(reference)}
-    imports = unit.words("ImportCredential")
-    for name in sorted(named - loads.keys()) if not imports else ():
-        file = Path("/etc", NAME, "credentials", name)
-        message = f"the configuration names credential:{name}, which {unit.path} does not load"
-        yield host_error("credentials", message, drop_in(name, f"LoadCredential={name}:{file}"))
+
+
+def unloaded(unit: ServiceUnit, credentials: Iterable[tuple[str, Credential]]) -> Iterator[CheckFinding]:
+    """References that lead the service nowhere, whatever they lead to in this shell."""
+    loads, imports = _loads(unit), unit.words("ImportCredential")
+    files = (file.removeprefix("-") for file in unit.words("EnvironmentFile"))
+    sets, known = {*unit.environment, *unit.words("PassEnvironment")}, all(os.access(file, os.R_OK) for file in files)
+    for key, credential in credentials:
+        scheme, _, name = credential.reference.partition(":")
+        if scheme == "credential" and name not in loads and not imports:
+            file = Path("/etc", NAME, "credentials", name)
+            message = f"{unit.path} does not load {credential.shown}, so the service does not have it"
+            yield CheckFinding("environment", key, message, mend=drop_in(name, f"LoadCredential={name}:{file}"))
+        elif scheme == "env" and known and name not in sets:
+            message = f"{unit.path} does not set {credential.shown}, so the service does not have it"
+            yield CheckFinding("environment", key, f"{message}: set it in an EnvironmentFile=, or use credential:NAME")
 
 
 def _low_ports(config: Config, unit: ServiceUnit) -> Iterator[CheckFinding]:
@@ -169,10 +193,6 @@ def _low_ports(config: Config, unit: ServiceUnit) -> Iterator[CheckFinding]:
                 file = "/etc/sysctl.d/60-exposure-monitor-ports.conf"
                 mend = f"echo 'net.ipv4.ip_unprivileged_port_start = {port}' > {file} && sysctl --system"
                 yield CheckFinding("environment", f"sources[{index}].listen", message, mend=mend)
-
-
-def _systemds(credential: Credential) -> bool:
-    return credential.reference.startswith("credential:")
 
 
 def running() -> Iterator[CheckFinding]:

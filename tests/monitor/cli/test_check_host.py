@@ -212,3 +212,16 @@ def test_without_a_valid_configuration_the_host_is_looked_at_all_the_same(instal
         assert "environment" not in {row["kind"] for row in checked(monitor, installed, "--no-environment")}
     config.unlink()
     assert "host.credentials" in {row["key"] for row in checked(monitor, installed)}
+
+
+@ROOT_ONLY
+def test_a_credential_that_the_service_does_not_get_is_told_by_the_plain_check(
+    installed: Path, monitor: Command
+) -> None:
+    (installed / "etc/exposure-monitor/credentials/chat").write_text("https://hook.example.org/x")
+    with (installed / "etc/exposure-monitor/config.toml").open("a") as made:
+        made.write('[[sinks]]\nname = "chat"\ntype = "webhook"\nurl = "credential:chat"\n')
+    rows = checked(monitor, installed, "--config", "/etc/exposure-monitor/config.toml")
+    [row] = [row for row in rows if row["kind"] == "environment"]
+    assert row["key"] == "sinks[1].url"
+    assert "does not load credential:chat" in row["message"]

@@ -153,3 +153,26 @@ async def test_a_list_of_secrets_that_is_out_of_date_is_not_ready(site: Setup, h
         assert daemon.running.health.ready()["inventory"] is None
         daemon.snapshot.inventory["vault"] = Known(time.time() - 100, 60.0)
         assert str(daemon.running.health.ready()["inventory"]).startswith("not read to its end for long: vault (100 s")
+
+
+async def test_a_credential_of_a_sink_that_cannot_be_had_is_not_ready(site: Setup, hook: FakeWebhook) -> None:
+    headers = 'headers = {{ Authorization = "Bearer {{env:{name}}}" }}\n'
+    url = site.url.read_text()
+    site.url.unlink()
+    daemon = site.daemon()
+    async with running(daemon), aiohttp.ClientSession() as session:
+
+        async def missing() -> dict[str, str]:
+            async with session.get(f"{daemon.address}/readyz") as answer:
+                checks = (await answer.json())["checks"]
+                assert answer.status == (200 if set(checks.values()) == {"ok"} else 503)
+                return {key: text for key, text in checks.items() if text != "ok"}
+
+        assert await missing() == {"sinks[0].url": f'sink "hook": file:{site.url}: No such file or directory'}
+        site.url.write_text(url)
+        await until(lambda: not any(daemon.running.health.ready().values()))
+        site.configure(headers.format(name="NOT_SET_ANYWHERE"))
+        await until(lambda: any(daemon.running.health.ready().values()))
+        said = 'sink "hook": environment variable NOT_SET_ANYWHERE is not set'
+        assert await missing() == {"sinks[0].headers.Authorization[1]": said}
+        await told(hook, "credentials cannot be read")

@@ -46,7 +46,13 @@ def config(text: str = STATE) -> Config:
 
 
 def wrong(root: Path, *lines: str, settings: Config | None = None, names: tuple[str, ...] = ()) -> list[CheckFinding]:
-    return list(service(settings or config(), unit(root, *lines), [Credential(name) for name in names]))
+    return list(
+        service(
+            settings or config(),
+            unit(root, *lines),
+            [(f"sinks[{n}].url", Credential(name)) for n, name in enumerate(names)],
+        )
+    )
 
 
 def test_our_own_unit_has_no_fault(root: Path) -> None:
@@ -139,8 +145,15 @@ def test_files_that_root_left_in_the_state_folder_are_given_back(root: Path, tmp
 
 def test_credentials_that_the_unit_loads_and_those_that_the_configuration_names(root: Path) -> None:
     names = ("credential:fingerprint-key", "credential:slack", "env:OTHER")
-    [unloaded] = wrong(root, names=names)
+    unloaded, unset = wrong(root, names=names)
+    assert (unloaded.key, unset.key) == ("sinks[1].url", "sinks[2].url")
     assert "credential:slack" in unloaded.message
+    assert "env:OTHER" in unset.message
+    assert wrong(root, "Environment=OTHER=1", "SetCredential=slack:x", names=names) == []
+    (root / "env").write_text("OTHER=1\n")
+    assert wrong(root, f"EnvironmentFile={root}/env", "SetCredential=slack:x", names=names) == []
+    assert wrong(root, "PassEnvironment=OTHER", "SetCredential=slack:x", names=names) == []
+    names = names[:2]
     assert "LoadCredential=slack:/etc/exposure-monitor/credentials/slack" in str(unloaded.mend)
     assert wrong(root, "SetCredential=slack:x", names=names) == []
     assert wrong(root, "ImportCredential=*", names=names) == []
