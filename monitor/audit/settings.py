@@ -12,7 +12,7 @@ from monitor.common.duration import Duration
 from monitor.common.fields import LocalPath
 from monitor.common.problems import refuse, suggest
 from monitor.common.table import Table
-from monitor.common.text import token_like
+from monitor.common.text import legible, token_like
 
 __all__ = ["AuditConfig", "Waiver", "fits"]
 
@@ -84,4 +84,4 @@ def fits(patterns: tuple[str, ...], path: str) -> bool:
     """Whether a relative path, or a name, is matched by one of the patterns as a .gitignore would."""
     from pathspec import GitIgnoreSpec
 
-    return GitIgnoreSpec.from_lines(patterns).match_file(path.replace("\\", "/").lstrip("/"))
+    return GitIgnoreSpec.from_lines(patterns).match_file(legible(path).replace("\\", "/").lstrip("/"))

@@ -8,6 +8,7 @@ from urllib.parse import quote, urlsplit
 __all__ = [
     "clean",
     "clip",
+    "legible",
     "one_line",
     "printable",
     "prose",
@@ -29,6 +30,11 @@ SHARED = 8  # a text that repeats so many characters of a credential is not quot
 def clean(text: str) -> str:
     """Encodable text: the lone surrogates of an undecodable file name become `\\udcff`; all else is untouched."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def legible(path: str) -> str:
+    """A path with U+FFFD for what of it is no UTF-8, as files of patterns are read: RE2 takes no lone surrogates."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def printable(text: str) -> str:

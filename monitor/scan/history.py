@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from monitor.clients.git import DIFF, Git, GitError
+from monitor.common.text import legible
 from monitor.scan.changes import FORMAT, FileChange, GitCommit, changes
 from monitor.scan.commits import CommitFinding, CommitSearch
 from monitor.scanning.occurrence import finding_id
@@ -353,4 +354,5 @@ class _Owners:
                 self._rows.append((GitIgnoreSpec.from_lines([pattern]), " ".join(owners)))
 
     def of(self, path: str) -> str | None:
-        return next((owners or None for spec, owners in reversed(self._rows) if spec.match_file(path)), None)
+        name = legible(path)
+        return next((owners or None for spec, owners in reversed(self._rows) if spec.match_file(name)), None)

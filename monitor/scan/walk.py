@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from monitor.common.text import legible
+
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
@@ -138,10 +140,8 @@ class _Ignore:
             spec = self._specs.get(folder)
             if spec is None:
                 continue
-            # As `_read` reads the patterns: what is not UTF-8 becomes U+FFFD on both sides.
-            name = os.fsencode(place.relative_to(folder).as_posix()).decode("utf-8", "replace")
-            name += "/" if is_folder else ""
-            verdict = spec.check_file(name).include
+            name = legible(place.relative_to(folder).as_posix())
+            verdict = spec.check_file(name + "/" if is_folder else name).include
             if verdict is not None:
                 return verdict
         return False

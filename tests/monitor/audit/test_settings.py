@@ -18,6 +18,7 @@ def test_patterns_are_those_of_gitignore() -> None:
     assert not fits(("services/gateway/",), "services/web/main.py")
     assert fits(("*", "!web"), "gateway")
     assert not fits(("*", "!web"), "web")
+    assert fits(("caf\ufffd",), "caf\udce9")
 
 
 def test_a_waiver_with_paths_covers_only_there() -> None:

@@ -11,6 +11,7 @@ from detectors.rules.template import expand
 from monitor.common.text import (
     clean,
     clip,
+    legible,
     one_line,
     printable,
     prose,
@@ -33,6 +34,10 @@ def test_clean_and_printable_can_be_encoded_and_shown(text: str) -> None:
     assert shown.isprintable()
     if text.isprintable():
         assert shown == text
+
+
+def test_a_path_is_read_as_a_file_of_patterns_is() -> None:
+    assert legible("café/\udce9\udce9") == "café/\ufffd\ufffd"
 
 
 def test_hostile_paths_are_made_visible() -> None:

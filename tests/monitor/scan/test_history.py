@@ -77,6 +77,18 @@ def test_where_a_secret_is_and_whose_it_may_be(engine: Engine, source: Repositor
     assert old["first"]["date"] == "2026-01-02T01:04:05Z"
 
 
+def test_owners_of_a_file_whose_name_is_no_utf_8(engine: Engine, token: Token, tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "r")
+    name = os.fsdecode("caf\xe9".encode("latin-1"))
+    owners = os.fsencode(f"* @all\n/{name}.py @team\n")
+    repository.commit({"CODEOWNERS": owners, f"{name}.py": token(1), f"src/{name}.py": token(2)})
+    hits, problems = look(engine, repository.folder)
+    assert problems == []
+    assert {hit.finding.path: (hit.git or {})["owner"] for hit in hits} == {
+        f"{name}.py": "@team", f"src/{name}.py": "@all"
+    }  # fmt: skip
+
+
 def test_ranges(engine: Engine, source: Repository) -> None:
     assert paths(look(engine, source.folder, Range((), ("main..topic",)))[0]) == ["src/free"]
     assert paths(look(engine, source.folder, Range(("--not", "--all"), ("main",)))[0]) == []
