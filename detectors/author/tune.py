@@ -105,15 +105,16 @@ def passing(rule: Rule, count: int = 60) -> float:
     `count` values of each of the first three examples, as chance gives them, so some have few digits or repeat.
     """
     regex, judge = compile_re2(rule.confirm), Judge(rule)
+    group = min(1, regex.groups)  # without one, the value is the whole
     passed = seen = 0
     for template in rule.examples[:3]:
         for seed in range(count):
             text = expand(template, seed, typical=False).encode()
             if (found := regex.search(text)) is not None:
                 seen += 1
-                start, end = found.span(1)
+                start, end = found.span(group)
                 beside = text[max(0, start - judge.back) : start], text[end : end + judge.ahead]
-                passed += judge.verdict(found[1], *beside, explain=False).stage not in _BY_CHANCE
+                passed += judge.verdict(found[group], *beside, explain=False).stage not in _BY_CHANCE
     return passed / max(1, seen)
 
 
@@ -146,7 +147,10 @@ def warnings(rule: Rule, data: bytes | None = None) -> list[str]:
         if measured.alone < SLOW:
             out.append(f"speed: {measured.alone:.0f} MB/s alone, below {SLOW:.0f}: it would hold the whole pack back")
         if measured.hits > len(data) / 20_000:
-            out.append(f"hits: its trigger fires {measured.hits * 1e6 / len(data):.0f} times a megabyte of plain logs")
+            out.insert(
+                0,
+                f"hits: too broad: its trigger fires {measured.hits * 1e6 / len(data):.0f} times a megabyte of plain logs",
+            )
     return out
 
 

@@ -31,7 +31,7 @@ class SyntaxProblem:
 
 
 _TOKEN = re.compile(
-    r"\\Q.*?(?:\\E|$)|\\(?:x\{[0-9A-Fa-f]+\}|.)|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\(\?<?[=!]|\(\?<[A-Za-z_]|\(\?'|\(\?>|\(\?P=|\(\?\(|\{,\d+\}|[*+?}]\+",
+    r"\\Q.*?(?:\\E|$)|\\(?:x\{[0-9A-Fa-f]+\}|.)|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\(\?<?[=!]|\(\?<[A-Za-z_]|\(\?'|\(\?>|\(\?P=|\(\?\(|\{,\d+\}|\{\d+(?:,\d*)?(?![\d,}])|[*+?}]\+",
     re.DOTALL,
 )
 _CONTEXT = "match the context as well and put the value in (?P<secret>…): only that group is reported"
@@ -68,6 +68,11 @@ _REFUSED: tuple[tuple[re.Pattern[str], str, str], ...] = tuple(
             r"\A(?=\[).*?(\[:\^?\w+:\])",
             "POSIX class: our parser reads it as single characters",
             "write its ranges, such as A-Za-z",
+        ),
+        (
+            r"\A\{\d",
+            "a repeat that is not closed is literal text to the engines",
+            r"write {n} or {n,m}; \{ for the sign",
         ),
         (r"\A\{,", "a repeat without a lower bound is literal text to the engines", "write {0,n}"),
         (r"\A[*+?}](\+)\Z", f"possessive quantifier: {_NEITHER}", "drop the second +"),

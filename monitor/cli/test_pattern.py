@@ -292,6 +292,8 @@ def _run(
 
 
 def _text(report: Report, summary: Mapping[str, Any], *, by_name: bool) -> Iterator[str]:
+    for warning in summary["warnings"]:  # first: of a pattern that is too broad nothing else matters
+        yield paint(f"warning: {printable(warning)}", "yellow")
     for hit in report.hits:
         colour = "green" if hit["accepted"] else "yellow"
         verdict = paint("found" if hit["accepted"] else f"rejected by {hit['stage']}", colour, bold=True)
@@ -330,5 +332,3 @@ def _text(report: Report, summary: Mapping[str, Any], *, by_name: bool) -> Itera
             f"speed on {summary['measured_on']}: {summary['mb_s_alone']:,} MB/s alone; "
             f"the pack {summary['mb_s_pack_without']:,} MB/s without it, {summary['mb_s_pack_with']:,} MB/s with it"
         )
-    for warning in summary["warnings"]:
-        yield paint(f"warning: {printable(warning)}", "yellow")

@@ -141,6 +141,7 @@ def test_the_cost_for_the_pack_is_measured(monitor: Command, sample: Path) -> No
     assert summary["measured_on"] == "plain log lines"
     assert min(summary["mb_s_alone"], summary["mb_s_pack_without"], summary["mb_s_pack_with"]) > 0
     slow = monitor("test-pattern", r"(?P<secret>[a-z0-9]{8}-[a-z0-9]{4})", "sample.log")
+    assert slow.stdout.startswith("warning: "), "before all hits"
     assert "warning: anchor: " in slow.stdout
 
 
@@ -217,6 +218,8 @@ def test_exit_codes(monitor: Command, sample: Path, arguments: tuple[str, ...], 
         (r"acme_(?P<secret>a)\1", 18, "back-reference"),
         ("acme_[a-z]++", 11, "possessive"),
         ("acme{1,5000}", 4, "RE2 counts to 1000"),
+        ("acme_[a-z]{32", 10, "a repeat that is not closed"),
+        ("acme_[a-z]{3,", 10, "a repeat that is not closed"),
     ],
 )
 def test_a_caret_stands_under_the_place_that_is_wrong(
