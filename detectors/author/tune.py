@@ -147,10 +147,8 @@ def warnings(rule: Rule, data: bytes | None = None) -> list[str]:
         if measured.alone < SLOW:
             out.append(f"speed: {measured.alone:.0f} MB/s alone, below {SLOW:.0f}: it would hold the whole pack back")
         if measured.hits > len(data) / 20_000:
-            out.insert(
-                0,
-                f"hits: too broad: its trigger fires {measured.hits * 1e6 / len(data):.0f} times a megabyte of plain logs",
-            )
+            rate = measured.hits * 1e6 / len(data)
+            out.insert(0, f"hits: too broad: its trigger fires {rate:.0f} times a megabyte of plain logs")
     return out
 
 
