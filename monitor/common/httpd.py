@@ -234,7 +234,7 @@ class Bodies:
         """The body; what it takes is given back at the end of the block. Raises web.HTTPException with the answer."""
         if (request.content_length or 0) > self.most:
             raise _refused(web.HTTPRequestEntityTooLarge(self.most, request.content_length or 0, text="too large\n"))
-        body, taken = bytearray(), 0
+        body, taken, whole = bytearray(), 0, False
         try:
             try:
                 async with asyncio.timeout(self.within):
@@ -251,9 +251,12 @@ class Bodies:
                         body += part
             except TimeoutError:
                 raise _refused(web.HTTPRequestTimeout(text="the body took too long\n")) from None
+            whole = True
             yield body
         finally:
             self.left += taken
+            if not whole:
+                body.clear()  # aiohttp keeps what was raised, and this frame with it, until the sender has gone
 
 
 def _refused(answer: web.HTTPException) -> web.HTTPException:
