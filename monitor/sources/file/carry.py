@@ -134,13 +134,16 @@ def chain(tracked: TrackedFile, given: Carry) -> Iterator[tuple[TrackedFile, int
 
 
 def _skipped(before: TrackedFile, tracked: TrackedFile) -> bool:
-    """Whether their numbers say that there was another one between them."""
-    found, own = _NUMBERED.fullmatch(before.path), _NUMBERED.fullmatch(tracked.path)
-    if found is None or tracked.loose:
-        return False
-    if found[1] == tracked.path:
-        return int(found[2]) > 1
-    return own is not None and own[1] == found[1] and int(found[2]) > int(own[2]) + 1
+    """Whether their numbers say that there was another one between them: only where an older one with a higher number
+    says that they shift, as others rise."""
+    number, own = _number(before, tracked), _number(tracked, tracked)
+    return not tracked.loose and number > own + 1 and (own > 0 or _number(before.before, tracked) > number)
+
+
+def _number(old: TrackedFile | None, log: TrackedFile) -> int:
+    """Of an old file of the same log; 0: it has none."""
+    found, own = _NUMBERED.fullmatch(old.path) if old is not None else None, _NUMBERED.fullmatch(log.path)
+    return int(found[2]) if found is not None and found[1] in (log.path, own and own[1]) else 0
 
 
 # In a worker thread

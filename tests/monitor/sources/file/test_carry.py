@@ -242,12 +242,59 @@ async def test_read_once_after_a_rotation(log: Path, intake: FakeIntake) -> None
     assert intake.marks == [1, 12345678]
 
 
+def rename(log: Path, number: int, names: str) -> None:
+    """The log becomes its `number`th old file."""
+    if names == "shifting":
+        for old in range(number - 1, 0, -1):
+            os.rename(log.with_name(f"app.log.{old}"), log.with_name(f"app.log.{old + 1}"))
+        number = 1
+    elif names == "the newest of three":  # log4j's fileIndex="max"
+        if number > 3:
+            log.with_name("app.log.1").unlink()
+            for old in (2, 3):
+                os.rename(log.with_name(f"app.log.{old}"), log.with_name(f"app.log.{old - 1}"))
+        number = min(number, 3)
+    name = f"app-2026-01-{number:02d}.log" if names == "dates" else f"app.log.{number}"
+    os.rename(log, log.with_name(name))
+    if names == "the last alone" and number > 1:
+        log.with_name(f"app.log.{number - 1}").unlink()
+
+
+@pytest.mark.parametrize("down", [False, True])
+@pytest.mark.parametrize("names", ["shifting", "rising", "the newest of three", "the last alone", "dates"])
+async def test_a_value_goes_on_whatever_number_the_rotated_file_gets(
+    log: Path, intake: FakeIntake, names: str, down: bool
+) -> None:
+    """Which file came before is known by what was followed."""
+    log.write_bytes(b"one <1>\nsent with #1234")
+    for number in range(1, 5):
+        rest = b"567%d%s at step 3\nsent with #1234" % (number, b"-" * number)  # like no line before it
+        source = files(intake, log)
+        async with running(source):
+            await read(source, log)
+            if not down:
+                rename(log, number, names)
+                log.write_bytes(rest)
+                await until(lambda number=number: 12345670 + number in intake.marks)  # type: ignore[misc]
+        if down:
+            rename(log, number, names)
+            log.write_bytes(rest)
+    async with running(files(intake, log)):
+        await until(lambda: 12345674 in intake.marks)
+    assert intake.marks == [1, *range(12345671, 12345675)]
+
+
 @pytest.mark.usefixtures("short")
 async def test_where_a_rotation_was_missed_nothing_is_joined(log: Path, intake: FakeIntake) -> None:
-    """By its number the old file is not the one before: what came between is gone."""
-    log.write_bytes(b"one <1>\nsent with #1234")
-    async with running(files(intake, log)):
+    """Numbers shift, as an older file shows: by its own the old file is not the one before; that is gone."""
+    log.write_bytes(b"none\n")
+    source = files(intake, log)
+    async with running(source):
+        await read(source, log)
+        os.rename(log, log.with_name("app.log.1"))
+        log.write_bytes(b"one <1>\nsent with #1234")
         await caught_up(intake, 1)
+    os.rename(log.with_name("app.log.1"), log.with_name("app.log.3"))
     os.rename(log, log.with_name("app.log.2"))
     log.write_bytes(b"5678 at step 3\ntwo <2>\n")
     async with running(files(intake, log)):
