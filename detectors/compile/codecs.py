@@ -124,12 +124,13 @@ def _record_triggers() -> Iterable[bytes]:
 # or its cell, words of commands, names in other languages; and what tells a value without one.
 _ENCODED_NAMES = rb"password passwd passphrase secret token apikey [_-]key %20key".split()
 _ENCODED_WORDS = (b"identified by", b"[_-]key", b"senha", b"passe")
+_GAP = rb"(?:%20|\+|%2[Bb])"  # a blank, also of a form
 _BLANK = rb"%(?:0[9AaDd]|2[AaCc]|3[Bb]|60|7[Cc])"
 _SAID_ENCODED = (
     *(rb"(?i:%b)(?:%%3[Aa])?%b" % (name, _BLANK) for name in _ENCODED_NAMES),
-    *(rb"(?i:%b)%%20" % words.replace(b" ", b"%20") for words in _ENCODED_WORDS),
+    *(rb"(?i:%b)" % words.replace(b" ", _GAP) + _GAP for words in _ENCODED_WORDS),
     *(rb"(?i:%b)" % quote(word).encode() for word in "ароль 密码 密碼 口令 밀번호 ワード contraseña".split()),
-    rb"%0[Aa](?i:pass)%20",
+    rb"%0[Aa](?i:pass)" + _GAP,
     rb"%3[Aa]%242[aby]%24",  # bcrypt's hash behind a user
     rb"(?:%3[Aa]|:)(?i:x|x-oauth-basic|unused|none)?%40[A-Za-z0-9]",  # a key as the user of a URL
     rb"%2[Ff]%2[Ff][A-Za-z0-9_~-]{20,100}%40[A-Za-z0-9]",
@@ -206,6 +207,22 @@ def _percent_triggers(rule: Rule) -> Iterable[tuple[Codec, bytes]]:
             yield Codec("percent", open=True), case + re.escape(word.encode("latin-1"))
 
 
+# A host with a slash, or a slash with what stands beside it: its last characters will do.
+_SLASH = re.compile(r"(?:[\w-]+\.){1,2}[a-z]{2,5}/(?!/)|://[a-z]{4}|\w{3,8}/[a-z]{3}")
+
+
+def _slash_triggers(rules: Sequence[Rule]) -> Iterable[bytes]:
+    """What the rules' literals look like where JSON escapes slashes, as PHP writes it: all as one, as few logs do."""
+    words = set()
+    for rule in rules:
+        if not rule.keywords and rule.trigger not in TRIGGERS and "escape" in (rule.decode or ("escape",)):
+            for word in rule.shape.literals:
+                if part := _SLASH.search(word + "/" if _HOST.fullmatch(word) else word):
+                    words.add(re.escape(part[0][-9:]).replace("/", r"\\{1,3}/"))
+    if words:
+        yield f"(?:{'|'.join(sorted(words))})".encode()
+
+
 def _base64_codecs(rules: Sequence[Rule]) -> Iterable[tuple[Codec, bytes]]:
     """Literals in base64, those of critical rules in hex as well."""
     literals: dict[bytes, bool] = {}  # the start of it → whether losing it is critical
@@ -236,21 +253,22 @@ def _base64_codecs(rules: Sequence[Rule]) -> Iterable[tuple[Codec, bytes]]:
 # What an assignment, a quoted value, an option or a URL with credentials turns into in percent-encoding, but not what
 # every redirect has in it (`https%3A%2F%2Fhost%2Fpath`). Of an encoded value alone `encoded_values` takes care.
 _PERCENT = (
-    rb"%3[Dd](?:%2[027]|%3[CEce]|\w)",
-    rb"\D%3[Aa](?:%2[0127]|%5[Cc]|[A-Za-z0-9])",
-    rb"\d%3[Aa](?:%2[0127]|%5[Cc]|[A-Za-z]|\d(?:\D|\d\w))",  # not the time of a day
+    rb"%3[Dd](?:\+|%2[027Bb]|%3[CEce]|\w)",
+    rb"\D%3[Aa](?:\+|%2[0127Bb]|%5[Cc]|[A-Za-z0-9])",
+    rb"\d%3[Aa](?:\+|%2[0127Bb]|%5[Cc]|[A-Za-z]|\d(?:\D|\d\w))",  # not the time of a day
     rb"%(?:2[278]|3[Ee](?:%7[Bb])?)[A-Za-z0-9]",
-    rb"(?:%20|\+)-{1,2}[A-Za-z]",
+    _GAP + rb"-{1,2}[A-Za-z]",
     # A password, but not the `//` of a URL, between a colon and an at sign.
     rb"(?:%3[Aa]|:)(?:%2[Ff])?(?:[^\s&%/@]|%(?:2[0-9A-Ea-e]|[013-9A-Fa-f]))[^\s&/@]{0,96}%40[A-Za-z0-9]",
-    rb"(?i:password|passwd|secret|token|auth%20plain|masterauth|requirepass|bindpw"
+    rb"(?i:password|passwd|secret|token|auth" + _GAP + rb"plain|masterauth|requirepass|bindpw"
     rb"|(?:[^a-z]|%20)(?:pass|pwd|pw|psk|auth|creds|bearer|basic|seed|rootpw|md5|sha|oper|authenticate|identify)"
     rb"|passphrase|passwort|kennwort|passe|credentials|apikey|api_key|auth_pass|community|radtest"
-    rb"|%20(?:key|login|set|add|with|as))%20",
-    rb"----(?:-|%20|\+)BEGIN(?:%20|\+)",
+    rb"|" + _GAP + rb"(?:key|login|set|add|with|as))" + _GAP,
+    rb"----(?:-|%20|\+)BEGIN" + _GAP,
     rb"(?i:passw(?:or)?d|pwd|secret)=[^\s&%]{0,60}%(?:2[134ABFabf]|40)",
     *_SAID_ENCODED,
 )
+_SIGN, _AGAIN = re.compile(rb"%(?=[(\[0-9])"), rb"%(?:25){0,2}"
 # The same for any rules.
 _ALWAYS = (
     (Codec("gzip", 28), rb"H4sI[A-Za-z0-9+/_-]{24}"),
@@ -269,13 +287,20 @@ _ALWAYS = (
     (Codec("escape"), rb"\\u00(?:3[AaDd]|2[27BbFf])"),
     (Codec("escape"), rb"\\x(?:3[AaDd]|2[27])[A-Za-z0-9]"),
     (Codec("escape"), rb":(?:\\+/){2}[^\s/]{1,96}@"),
+    # Slashes that PHP escapes: in a value that is no path, in the closing tag of a name.
+    (Codec("escape"), rb"[a-z][A-Z0-9+][A-Za-z0-9+]{8,}\\{1,3}/"),
+    (Codec("escape"), rb"\\{1,3}/[A-Za-z0-9+]{8,}[a-z][A-Z0-9+]"),
+    (Codec("escape"), rb"<\\{1,3}/[\w.-]{0,24}(?i:password|passphrase|token|secret|key)>"),
     (Codec("html"), _NAMES + rb"[^\n&]{0,24}&(?:quot|apos|#3[49]|#x2[27]|#61|#x3[Dd]);"),
 )
 
 
 def codecs(rules: Sequence[Rule]) -> list[tuple[Codec, bytes]]:
     """The decode triggers for these rules, each with what it means."""
-    out = [*_base64_codecs(rules), *_ALWAYS, *dict.fromkeys(one for rule in rules for one in _percent_triggers(rule))]
+    out = [*_base64_codecs(rules), *_ALWAYS, *((Codec("escape"), trigger) for trigger in _slash_triggers(rules))]
+    out += dict.fromkeys(one for rule in rules for one in _percent_triggers(rule))
+    # What is encoded twice, as what a redirect hands on, shows in the next pass.
+    out = [(c, _SIGN.sub(_AGAIN, trigger) if c.name == "percent" else trigger) for c, trigger in out]
     if any(rule.trigger in TRIGGERS for rule in rules):  # these look behind names that speak of a credential
         out += [(Codec("lines"), trigger) for trigger in _record_triggers()]
         out += [(Codec("table"), trigger) for trigger in _column_triggers()]

@@ -154,14 +154,15 @@ def _escapes(
     escape: re.Pattern[bytes],
     decode: Callable[[re.Match[bytes]], bytes],
     *,
-    whole: Callable[[bytes], bytes] | None = None,
+    readings: Callable[[bytes], Iterable[bytes]] | None = None,
     stays: Callable[[re.Match[bytes]], int] = lambda m: 0,
     holder: re.Pattern[bytes] | None = None,
     back: re.Pattern[bytes] | None = None,
 ) -> Callable[..., Iterable[Region]]:
     """Regions in which each match of `escape` becomes what `decode` makes of it; its last `stays` bytes stay.
 
-    `whole` does the same to a whole text, faster. What `holder` matches at its beginning is no part of a region.
+    `readings` does the same to a whole text, in each way that it may be meant. What `holder` matches at its beginning
+    is no part of a region.
     `back`: `run` as it is read backwards, where that makes a difference.
     """
 
@@ -178,9 +179,9 @@ def _escapes(
             raw = bytes(data[low:high])
             if holder is not None and (held := holder.match(raw)):
                 low, raw = low + held.end(), raw[held.end() :]
-            text = whole(raw) if whole is not None else escape.sub(decode, raw)
-            if text != raw:
-                yield Region(low, high, text, marks=partial(marks, raw, low))
+            for text in (escape.sub(decode, raw),) if readings is None else readings(raw):
+                if text != raw:
+                    yield Region(low, high, text, marks=partial(marks, raw, low))
 
     def marks(raw: bytes, low: int) -> Marks:
         out: Marks = [(0, low)]
@@ -209,6 +210,15 @@ _PERCENT = re.compile(rb"%[0-9A-Fa-f]{2}")
 
 def _unquote(m: re.Match[bytes]) -> bytes:
     return _BYTES[int(m[0][1:], 16)]
+
+
+def _unquoted(raw: bytes) -> Iterable[bytes]:
+    """As a URL has it, and as a form, where a plus sign is a blank: both, unless an encoded one of them tells."""
+    form = b"+" in raw and b"%20" not in raw
+    if not (form and (b"%2B" in raw or b"%2b" in raw)):
+        yield unquote_to_bytes(raw)
+    if form:
+        yield unquote_to_bytes(raw.replace(b"+", b" "))
 
 
 _BYTES = [bytes([code]) for code in range(256)]
@@ -423,7 +433,7 @@ _REGIONS: dict[str, Callable[[Buffer, Sequence[tuple[Codec, int]], DecodeBudget]
     "gzip": _gzip,
     "hex": _hex,
     "quoted": _quoted,
-    "percent": _escapes(_URL_PART, _PERCENT, _unquote, whole=unquote_to_bytes, holder=_HOLDER),
+    "percent": _escapes(_URL_PART, _PERCENT, _unquote, readings=_unquoted, holder=_HOLDER),
     "escape": _escapes(_NOT_NEWLINE, _JSON_ESCAPE, _unescape),
     "lines": _lines,
     "table": _table,

@@ -2,14 +2,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import pytest
 
 from detectors.compile.codecs import codecs, ends_here
 from detectors.rules.rule import Rule
-from tests.detectors.texts import rules
+from tests.detectors.texts import engine, examples, rules
 from tests.detectors.texts import worker as worker_of
 
 
@@ -142,3 +143,27 @@ def test_what_a_value_follows_is_seen_percent_encoded(text: str) -> None:
 def test_ordinary_text_has_nothing_of_it_percent_encoded(text: str) -> None:
     known = [re.compile(trigger) for codec, trigger in codecs([]) if codec.name == "percent"]
     assert not any(one.search(quote(text, safe="").encode()) for one in known)
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe="")
+
+
+_WRITTEN: dict[str, Callable[[str], str]] = {
+    "twice": lambda text: "/x?log=" + _quoted(_quoted(text)),
+    "three times": lambda text: "/x?log=" + _quoted(_quoted(_quoted(text))),
+    "a form": lambda text: "id=5&body=" + quote_plus(text) + "&n=1",
+    "a form in a URL": lambda text: "/x?log=" + _quoted(quote_plus(text)),
+    "PHP": lambda text: json.dumps({"message": text}).replace("/", "\\/"),
+    "PHP in PHP": lambda text: json.dumps({"log": json.dumps({"m": text}).replace("/", "\\/")}).replace("/", "\\/"),
+}
+
+
+@pytest.mark.parametrize("written", _WRITTEN)
+def test_of_what_rules_look_for_little_is_hidden_by(written: str) -> None:
+    worker = engine().worker()
+    plain = [(text, {match.rule.id for match in worker.scan(text)}) for text in examples(312)]
+    lines = [(f"at 10:00 {_WRITTEN[written](text.decode())} done\n".encode(), ids) for text, ids in plain if ids]
+    hidden = [ids for line, ids in lines if not ids & {match.rule.id for match in worker.scan(line)}]
+    assert len(lines) > 300
+    assert len(hidden) <= len(lines) // 50, hidden

@@ -236,6 +236,18 @@ def test_percent_encoding_is_undone(value: str) -> None:
     assert any(("https://u:" + value + "@host/").encode() in r.text for r in regions(data, "percent"))
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("a%3D1+2%20", {b"a=1+2 "}),
+        ("a+%3D+1%2B2", {b"a = 1+2"}),
+        ("a%3D1+2", {b"a=1+2", b"a=1 2"}),
+    ],
+)
+def test_a_plus_sign_is_a_blank_in_forms(written: str, meant: set[bytes]) -> None:
+    assert {region.text for region in regions(f"/x {written}".encode(), "percent")} == meant
+
+
 @pytest.mark.parametrize("before", ["/x?q=", "/x?n=1&text=", "POST body=", "/x?a=b&Message="])
 def test_the_text_that_a_parameter_holds_begins_with_its_value(before: str) -> None:
     (found, *_) = regions(f"{before}token%3Dacme_k3j9%0Ax&n=1".encode(), "percent")

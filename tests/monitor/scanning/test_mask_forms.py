@@ -191,7 +191,7 @@ def test_a_token_by_itself_is_masked_as_the_name_of_a_field(every: int) -> None:
     ("form", "missed", "halves"),  # missed: of each third rule, of all
     [
         # Of those missed no literal tells where to decode. Of an address of Google's chat the key is found by itself.
-        (in_base64, (58, 179), {"calendly-token", "google-chat-webhook-url", "private-key-ssh2"}),
+        (in_base64, (59, 180), {"calendly-token", "google-chat-webhook-url", "private-key-ssh2"}),
         (in_quoted_printable, (5, 60), {"private-key-ssh2"}),
         (in_percents, (1, 5), set()),
         (in_entities, (14, 110), set()),
