@@ -19,7 +19,7 @@ from monitor.common.failure import failure
 from monitor.common.tasks import whenever
 from monitor.domain.incidents import Incident
 from monitor.store import Store, StoreError
-from monitor.store.actions import ActionError, UnsealedError
+from monitor.store.actions import ActionError, UnsealedError, refuse_resolved
 from monitor.store.records import ActionRun
 from monitor.verify.asker import Asker, surroundings
 from monitor.verify.config import VerifyConfig
@@ -97,8 +97,7 @@ class Operator:
         Raises ActionError (not approved, run before, no secret to be had), WrongValueError, LookupError and StoreError.
         """
         action, incident = self.action(run.action), await self._store.incidents.get(run.incident)
-        if actor == ACTOR:
-            _still_open(incident)
+        refuse_resolved(incident)
         charge = await self._charge(action, run, incident, value)
         await self._store.actions.begin(run.id, actor)
         await self._fire(action, [charge], actor)
@@ -282,7 +281,7 @@ class Operator:
         for run in runs:
             async with self._apart(run):
                 incident = await self._store.incidents.get(run.incident)
-                _still_open(incident)
+                refuse_resolved(incident)
                 charges.append(await self._charge(action, run, incident))
         begun = []
         for one in charges:
@@ -311,8 +310,7 @@ class Operator:
         """It cannot be run here: said once, instead of being tried again and again."""
         outcome = ActionOutcome("failed", f"{why}: nothing was sent")
         with contextlib.suppress(ActionError, LookupError):
-            await self._store.actions.begin(run.id, ACTOR)
-            await self._store.actions.finish(run.id, outcome.state, outcome.reason, actor=ACTOR)
+            await self._store.actions.refuse(run.id, outcome.reason, actor=ACTOR)
             self._count(run.action, outcome.state)
 
 
@@ -324,10 +322,3 @@ def _parts(action: ActionConfig, incident: Incident, run: ActionRun) -> dict[str
 def _failed(error: Exception) -> None:
     if not isinstance(error, StoreError):  # which the store itself reports
         log.error("an action failed", **failure(error))
-
-
-def _still_open(incident: Incident) -> None:
-    """Nothing is taken back by itself that somebody has found to be no secret, or dead, while it waited. Raises
-    ActionError."""
-    if incident.state == "resolved":
-        raise ActionError(f"the incident was resolved as {incident.resolution} meanwhile")

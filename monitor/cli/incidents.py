@@ -248,7 +248,7 @@ def silence(
             for id_ in tracked(incidents, "silenced")
         ]
 
-    rows = with_store(settings, hush)
+    rows = with_store(settings, hush, refused=(TransitionError,))
     ends = [{"incident": id_, "silenced_until": stamp(at, "milliseconds") if seconds else None} for id_, at in rows]
     said = [f"{id_} silenced until {moment(at)}" if seconds else f"{id_} is not silenced any more" for id_, at in rows]
     if len(ends) == 1 and not match:

@@ -12,17 +12,18 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, insert, or_, select, update
 
 from monitor.accounts.people import PROGRAM
+from monitor.domain.incidents import Incident
 from monitor.store.changes import gather, labels_of, newest_place
 from monitor.store.drills import drills_among
 from monitor.store.leases import lost_owners, owner_name
 from monitor.store.records import ActionRun
 from monitor.store.rows import action_from, chunks, clean, incident_by_id, narrowed
-from monitor.store.schema import actions, incidents
+from monitor.store.schema import actions
 from monitor.store.sealing import outdated, touch
 from monitor.store.trail import append, entry
 from monitor.store.transaction import StoreRepository, StoreSession, Transaction, durably, read_only
 
-__all__ = ["ActionError", "Actions", "UnsealedError", "abort", "ask", "complete"]
+__all__ = ["ActionError", "Actions", "UnsealedError", "abort", "ask", "complete", "refuse_resolved"]
 
 _UNDONE = ("planned", "approved", "running", "accepted")
 _LOST = "ended while it ran: whether it took effect cannot be known; verify the secret before you try again"
@@ -136,6 +137,15 @@ class Actions(StoreRepository):
         return _finish(tx, _touched(tx, id_), state, outcome, actor)
 
     @durably
+    def refuse(self, tx: Transaction, id_: str, why: str, *, actor: str) -> ActionRun:
+        """What is approved cannot be run, and nothing was done: it has failed. Raises LookupError and ActionError."""
+        row = _touched(tx, id_)
+        _refuse_unsealed(tx, row)
+        if row.state != "approved":
+            raise ActionError(f"{row.action} is {row.state}")
+        return _finish(tx, row, "failed", why, actor)
+
+    @durably
     def put_back(self, tx: Transaction, id_: str, why: str) -> ActionRun:
         """Nothing was done: it may be begun again, as if it had not been."""
         row = _touched(tx, id_)
@@ -210,7 +220,7 @@ def _plan(
     )
     if before := tx.connection.execute(same).first():
         raise ActionError(f"{action} is {before.state} for this incident already: {before.id}")
-    _refuse_drill(tx.connection, incident)
+    _refuse_incident(tx.connection, incident)
     row = {
         "id": secrets.token_hex(6),
         "incident": incident,
@@ -235,6 +245,7 @@ def _plan(
 
 def _approve(tx: Transaction, id_: str, actor: str) -> ActionRun:
     row = _touched(tx, id_)
+    _refuse_incident(tx.connection, row.incident)
     if row.state != "planned":
         raise ActionError(f"{row.action} is {row.state}: there is nothing to approve")
     people, actor = json.loads(row.approvals), clean(actor)
@@ -256,7 +267,7 @@ def _begin(tx: Transaction, id_: str, actor: str, owner: str) -> ActionRun:
         raise ActionError(f"{row.action} waits for {left} more to approve it: monitor action approve {id_}")
     if row.state != "approved":
         raise ActionError(f"{row.action} is {row.state}, and runs once only; plan it again if that is meant")
-    _refuse_drill(tx.connection, row.incident)
+    _refuse_incident(tx.connection, row.incident)
     begun = {"state": "running", "owner": owner, "started_at": tx.now}
     return _change(tx, row, begun, f"{row.action} begun ({id_})", actor)
 
@@ -274,11 +285,18 @@ def _refuse_unsealed(tx: Transaction, row: Row[Any]) -> None:
     raise UnsealedError(f"{row.action} ({row.id}) is not run: {wrong}; see `monitor incidents verify`, {then}")
 
 
-def _refuse_drill(connection: Connection, incident: str) -> None:
-    """A drill is followed to the alert, and takes nothing back: not when it is planned, nor what was planned of one
-    before, whoever asks. Raises ActionError."""
-    about = connection.execute(select(incidents.c.fingerprint).where(incidents.c.id == incident)).scalar()
-    if about is not None and drills_among(connection, [about]):
+def refuse_resolved(incident: Incident) -> None:
+    """Nothing is taken back that somebody has found to be no secret, or dead. Raises ActionError."""
+    if incident.state == "resolved":
+        raise ActionError(f"incident {incident.id} is resolved: reopen it before an action runs")
+
+
+def _refuse_incident(connection: Connection, incident: str) -> None:
+    """Not when it is planned, nor what was planned before, whoever asks. Raises LookupError and ActionError."""
+    about, _ = incident_by_id(connection, incident)
+    refuse_resolved(about)
+    # It is followed to the alert, and takes nothing back.
+    if drills_among(connection, [about.fingerprint]):
         raise ActionError("a drill: nothing is sent to an issuer and no command is run, as no secret has leaked")
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select,
 
 from monitor.common.severity import Severity
 from monitor.common.wording import moment
+from monitor.domain.incidents import TransitionError
 from monitor.routing.match import Matcher
 from monitor.routing.routes import Policy, Silence
 from monitor.store.rows import any_of, chunks, clean, incident_by_id, rows_among
@@ -255,9 +256,12 @@ def later(first: float | None, second: float | None) -> float | None:
 
 
 def hush(tx: Transaction, id_: str, seconds: float, *, actor: str, note: str) -> float:
-    """Until so many seconds from now; returns when it ends. Raises LookupError."""
+    """Until so many seconds from now; returns when it ends. Raises LookupError, and TransitionError where it is
+    resolved."""
     connection, until = tx.connection, min(tx.now + seconds, _NO_LATER)
     known, _ = incident_by_id(connection, id_)
+    if seconds > 0 and known.state == "resolved":
+        raise TransitionError(f"incident {id_} is resolved: there is nothing to silence")
     connection.execute(delete(silences).where(silences.c.incident == id_))
     if seconds > 0:
         connection.execute(insert(silences).values(incident=id_, until=until))

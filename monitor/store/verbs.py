@@ -71,9 +71,6 @@ def _assign(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) ->
 
 
 def _silence(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> str:
-    known, _ = incident_by_id(tx.connection, id_)
-    if known.state == "resolved":
-        raise TransitionError(f"incident {id_} is resolved: there is nothing to silence")
     seconds = float(asked.detail)
     if not 0 <= seconds <= LONGEST:
         raise ValueError(f"an incident is silenced for {LONGEST / 86400:.0f} days at most")
@@ -140,8 +137,7 @@ def _run(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> st
     """Planned by the first who asks for it, approved by each; what has enough of them is run by the monitor."""
     about, _ = incident_by_id(tx.connection, id_)
     name = asked.detail
-    if about.state == "resolved":
-        raise TransitionError(f"incident {id_} is resolved: reopen it before an action runs")
+    actions.refuse_resolved(about)
     approvals = needed(about, name)
     if approvals is None:
         raise ActionError(f"no action {name!r} is configured for {about.rule}")

@@ -447,7 +447,7 @@ async def test_nothing_is_done_by_itself_about_what_was_resolved_meanwhile(tmp_p
         assert ran == []
         assert set(done) == {(waiting, kind) for kind, _ in kinds}
         assert {one.state for one in done.values()} == {"failed"}
-        why = "the incident was resolved as false_positive meanwhile: nothing was sent"
+        why = f"incident {waiting} is resolved: reopen it before an action runs: nothing was sent"
         assert {one.outcome for one in done.values()} == {why}
 
 

@@ -65,6 +65,10 @@ def test_one_incident_is_silenced_for_a_while(monitor: Command, stored: Path) ->
     assert monitor("incidents", "silence", "1111", "--for", "long").returncode == 2
     said = [row["what"] for row in json.loads(monitor("incidents", "timeline", "1111", "--format", "json").stdout)]
     assert said[-2:] == ["silenced", "silence ended"]
+    assert monitor("incidents", "resolve", "1111", "--as", "false_positive").returncode == 0
+    refused = monitor("incidents", "silence", "1111", "--for", "1h")
+    assert refused.returncode == 1
+    assert "is resolved: there is nothing to silence" in refused.stderr
 
 
 def test_two_become_one(monitor: Command, stored: Path) -> None:

@@ -140,3 +140,23 @@ async def test_a_drill_takes_nothing_back_whoever_plans_it_and_whenever(store: S
     while await store.actions.gather(lambda labels: [("revoke", 0)]):
         pass
     assert [run.id for run in await store.actions.find()] == [before.id]
+
+
+async def test_nothing_is_taken_back_of_what_is_resolved_whoever_asks(store: Store) -> None:
+    one = await opened(store)
+    planned = await store.actions.plan(one, "revoke", actor="ada", needed=1)
+    approved = await store.actions.plan(one, "replace", actor="ada", needed=0)
+    await store.incidents.transition(one, "resolve", actor="ada", resolution="false_positive")
+    for refused in (
+        store.actions.plan(one, "notify", actor="bob", needed=0),
+        store.actions.approve(planned.id, "bob"),
+        store.actions.begin(approved.id, "bob"),
+        store.actions.start(one, "notify", actor="bob", automatic=False),
+    ):
+        with pytest.raises(ActionError, match="is resolved: reopen it before an action runs"):
+            await refused
+    assert (await store.actions.refuse(approved.id, "nothing was sent", actor="monitor")).state == "failed"
+    with pytest.raises(ActionError, match="replace is failed"):
+        await store.actions.refuse(approved.id, "nothing was sent", actor="monitor")
+    await store.incidents.transition(one, "reopen", actor="ada")
+    assert (await store.actions.approve(planned.id, "bob")).state == "approved"

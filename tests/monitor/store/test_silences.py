@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from monitor import runbook
+from monitor.domain.incidents import TransitionError
 from monitor.routing.routes import Policy
 from monitor.runbook.progress import Procedure
 from monitor.store import Store
@@ -56,6 +57,17 @@ async def test_a_silence_can_be_ended_and_is_no_change_of_state(url: str, clock:
         assert await deliver(store) == ["escalated"]
         with pytest.raises(LookupError):
             await store.silences.set("nobody", 1, actor="ada", note="")
+
+
+async def test_what_is_resolved_is_not_silenced_whoever_asks(url: str, clock: Clock) -> None:
+    async with await Store.open(url, Policy(sinks=("chat",)), clock=clock) as store:
+        await store.commit([finding("a")])
+        await store.silences.set(ID, 60, actor="bob", note="")
+        await store.incidents.transition(ID, "resolve", actor="ada", resolution="false_positive")
+        with pytest.raises(TransitionError, match="there is nothing to silence"):
+            await store.silences.set(ID, 60, actor="bob", note="")
+        await store.silences.set(ID, 0, actor="bob", note="")
+        assert await store.silences.list() == ([], [])
 
 
 async def test_all_that_match_are_silent_until_the_end_or_until_it_is_taken_back(url: str, clock: Clock) -> None:
