@@ -21,9 +21,11 @@ else:
 
 __all__ = ["ForbiddenError", "Guard", "addresses", "permitted"]
 
-# Where clouds give credentials away beside link-local addresses: AWS by IPv6, Oracle in the block for protocols.
-_METADATA = (ipaddress.ip_network("fd00:ec2::/32"), ipaddress.ip_network("192.0.0.0/24"))
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# Where clouds give credentials away beside link-local addresses: AWS by IPv6, Oracle in the block for protocols, Azure
+# at a public address. The last may be translated to any of these, each network in a way of its own (RFC 8215).
+_NEVER = tuple(map(ipaddress.ip_network, ("fd00:ec2::/32", "192.0.0.0/24", "168.63.129.16/32", "64:ff9b:1::/48")))
+# What has an IPv4 address at its end: NAT64's, and "IPv4-compatible" ones, which nobody gives out any more.
+_AT_END = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("::/96"))
 _REMEMBERED = 1000  # hosts; each is asked for again before it is connected to
 
 
@@ -35,13 +37,16 @@ def permitted(address: IPv4Address | IPv6Address, *, private: bool) -> bool:
     """Whether an address may be connected to. `private`: this machine and private networks, too; where clouds give
     away credentials never is."""
     if isinstance(address, IPv6Address):
-        translated = IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None
-        inner = translated or address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
+        at_end = not (address.is_loopback or address.is_unspecified) and any(address in one for one in _AT_END)
+        ended = IPv4Address(int(address) & 0xFFFFFFFF) if at_end else None
+        inner = ended or address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
         if inner is not None:
             return permitted(inner, private=private)
     special = address.is_link_local or address.is_multicast or address.is_unspecified
-    if special or any(address in network for network in _METADATA):
+    if special or any(address in network for network in _NEVER):
         return False
+    if isinstance(address, IPv6Address) and address.is_site_local:  # Python calls them global
+        return private
     return address.is_global or (private and (address.is_private or address.is_loopback))
 
 

@@ -31,6 +31,17 @@ from monitor.common.guard import ForbiddenError, Guard, addresses, permitted
         ("::ffff:169.254.169.254", False, False),
         ("64:ff9b::a9fe:a9fe", False, False),
         ("64:ff9b::808:808", True, True),
+        ("64:ff9b:1::a9fe:a9fe", False, False),
+        ("64:ff9b:1:a9fe:a9:fe00::", False, False),
+        ("64:ff9b:1::808:808", False, False),  # where in it an address stands is each network's own affair
+        ("168.63.129.16", False, False),  # public by its number, of Azure's hosts alone
+        ("::ffff:168.63.129.16", False, False),
+        ("fec0::1", False, True),
+        ("feff::1", False, True),
+        ("::169.254.169.254", False, False),
+        ("::127.0.0.1", False, True),
+        ("::10.0.0.1", False, True),
+        ("::8.8.8.8", True, True),
         ("2002:a00:1::", False, True),
         ("2002:a9fe:a9fe::", False, False),
     ],
