@@ -14,7 +14,7 @@ from monitor.common.inbound import InboundRequest
 from monitor.common.notification import Notification, Receipt
 from monitor.common.problems import refuse
 from monitor.common.table import Component
-from monitor.common.text import token_like
+from monitor.common.user_name import user_name
 
 __all__ = ["Answers", "Asks", "Closes", "Limits", "Listens", "Sink", "SinkConfig", "TooLargeError", "people_by"]
 
@@ -60,12 +60,8 @@ def people_by(ids: str, example: str) -> AfterValidator:
     """Of the type of a key: the id of a user (a pattern; `example` says what one is) → their name in the history."""
 
     def check(names: Mapping[str, str]) -> Mapping[str, str]:
-        good = [re.fullmatch(r"[\w.@-]{1,64}", name) and not token_like(name) for name in names.values()]
-        refuse(
-            (not all(re.fullmatch(ids, user) for user in names), f"a key is {example}"),
-            (not all(good), "a name is 1 to 64 letters, digits and . _ @ -: it stands in the history"),
-        )
-        return names
+        refuse((not all(re.fullmatch(ids, user) for user in names), f"a key is {example}"))
+        return {user: user_name(name) for user, name in names.items()}
 
     return AfterValidator(check)
 

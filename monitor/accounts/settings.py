@@ -8,13 +8,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from monitor.accounts.people import Person, Role, higher, named
+from monitor.accounts.people import Person, Role, higher
 from monitor.common.credential import Credential
 from monitor.common.duration import Duration
 from monitor.common.fields import ServerUrl
 from monitor.common.problems import refuse
 from monitor.common.table import Table
 from monitor.common.text import token_like
+from monitor.common.user_name import folded, user_name
 
 __all__ = ["OpenIdConfig", "PersonConfig", "ProxyConfig", "SignInConfig", "within"]
 
@@ -35,18 +36,12 @@ def _network(text: object) -> IPv4Network | IPv6Network | Literal["unix"]:
     return network
 
 
-def _usable(name: str) -> str:
-    refuse((not named(name), "is 1 to 64 letters, digits and . _ @ + -: it stands in the history"))
-    return name
-
-
 def _listed(people: Mapping[str, PersonConfig]) -> Mapping[str, PersonConfig]:
-    folded = [user.casefold() for user in people]
     refuse(
         (not all(user.strip() == user and user.isprintable() and 0 < len(user) <= 128 for user in people),
          "a key is the name that somebody signs in by"),
         (any(token_like(user) for user in people), "a key looks like a secret, and is the name somebody signs in by"),
-        (len(set(folded)) < len(folded), "two keys differ in capital letters only"),
+        (len({folded(user) for user in people}) < len(people), "two keys differ in capital letters only"),
     )  # fmt: skip
     return people
 
@@ -60,7 +55,7 @@ _Header = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")]
 class PersonConfig(Table):
     """One of `[console.people]`. `name`: in the history; `role`: whatever else gives them one."""
 
-    name: Annotated[str, AfterValidator(_usable)]
+    name: Annotated[str, AfterValidator(user_name)]
     role: Role | None = None
 
 
@@ -124,13 +119,15 @@ class SignInConfig(Table):
         return self.sign_in or self.proxy is not None or self.openid is not None
 
     def person(self, user: str, role: Role | None) -> Person | None:
-        """Who signs in by this name. `role`: as it is known from elsewhere. None: nobody who may look."""
-        entry = self.people.get(user) or next(
-            (one for name, one in self.people.items() if name.casefold() == user.casefold()), None
-        )
-        role = (entry and entry.role) or role
-        name = entry.name if entry else user
-        return Person(name, role) if role and named(name) else None
+        """Who signs in by this name. `role`: as it is known from elsewhere. None: nobody who may look. Raises
+        ValueError for a name that has to be listed, as it is no plain one."""
+        entry = next((one for name, one in self.people.items() if folded(name) == folded(user)), None)
+        if (role := (entry and entry.role) or role) is None:
+            return None
+        try:
+            return Person(entry.name if entry else user_name(user), role)
+        except ValueError as error:
+            raise ValueError(f"{error}: give who signs in by another one theirs in [console.people]") from None
 
     def role_of(self, groups: Iterable[str], others: Role | None) -> Role | None:
         """By the groups that somebody is in the one that may most."""

@@ -296,6 +296,8 @@ def person() -> str:
     that [console.people] of the configuration gives them, as all ways are to agree on who did what."""
     import pwd
 
+    from monitor.accounts.settings import SignInConfig
+
     number = os.getuid()
     try:
         name = pwd.getpwuid(number).pw_name
@@ -303,7 +305,10 @@ def person() -> str:
         name = str(number)
     trusted = number == 0 or name == "exposure-monitor"  # whom packages and the unit make
     name = os.environ.get("SUDO_USER", name) if trusted else name
-    known = _went_by.console.person(name, "viewer") if _went_by is not None else None
+    try:
+        known = (_went_by.console if _went_by is not None else SignInConfig()).person(name, "viewer")
+    except ValueError as error:
+        fail(f"your account cannot act: {error}", 78)
     return known.name if known is not None else name
 
 

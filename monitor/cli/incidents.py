@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -36,7 +35,7 @@ from monitor.cli.incident_papers import report, timeline, verify
 from monitor.cli.kit import Format, FormatOption, LimitOption, emit, emit_list, emit_one, tracked
 from monitor.common.invocation import invocation
 from monitor.common.notification import IncidentView, State
-from monitor.common.text import token_like
+from monitor.common.user_name import user_name
 from monitor.common.wording import moment, stamp, stands
 from monitor.domain.incidents import Action, Incident, TransitionError
 from monitor.domain.model import Resolution
@@ -51,7 +50,6 @@ app = command_app(
     epilog="Example: monitor incidents list --severity critical",
 )
 
-_PERSON = re.compile(r"[\w.@-]{1,64}")
 
 IdsArgument = Annotated[
     list[str] | None, typer.Argument(metavar="ID…", help="Ids, fingerprints, or unique starts.", show_default=False)
@@ -168,11 +166,10 @@ def assign(
     config: ConfigOption = None,
 ) -> None:
     *refs, whose = names
-    fail_if(
-        not _PERSON.fullmatch(whose) or token_like(whose),
-        "a person is 1 to 64 letters, digits and . _ @ -: it is in the history",
-        2,
-    )
+    try:
+        whose = user_name(whose)
+    except ValueError as error:
+        fail(str(error), 2)
     settings = read_config(config, store_only="act")
     ids = chosen(settings, refs, match, ("open", "acknowledged"), yes=yes, verb=f"To {whose}: assign")
     actor, kept = person(), noted(settings, note)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.accounts.people import ROLES, Role, user_name
+from monitor.accounts.people import ROLES, Role
 from monitor.accounts.tokens import Scope
 from monitor.cli.common import ConfigOption, command_app, fail, fail_if, lasting, person, read_config, with_store
 from monitor.cli.kit import FormatOption, emit_list, spoken
+from monitor.common.user_name import user_name
 from monitor.common.wording import stamp
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.accounts.people import Role, user_name
+from monitor.accounts.people import Role
 from monitor.cli.common import (
     ConfigOption,
     command_app,
@@ -22,6 +22,7 @@ from monitor.cli.common import (
 )
 from monitor.cli.kit import FormatOption, emit_list, spoken
 from monitor.cli.user_tokens import tokens
+from monitor.common.user_name import user_name
 from monitor.common.wording import stamp
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, insert, or_, select, update
 
 from monitor.accounts.people import PROGRAM
+from monitor.common.user_name import folded, named
 from monitor.domain.incidents import Incident
 from monitor.store.changes import gather, labels_of, newest_place
 from monitor.store.drills import drills_among
@@ -249,10 +250,11 @@ def _approve(tx: Transaction, id_: str, actor: str) -> ActionRun:
     if row.state != "planned":
         raise ActionError(f"{row.action} is {row.state}: there is nothing to approve")
     people, actor = json.loads(row.approvals), clean(actor)
-    if row.needed > 1 and actor.startswith(PROGRAM):
-        # Or whoever makes a token would be the second of two.
-        raise ActionError(f"{row.action} takes {row.needed} people, and a token is none of them: approve it as one")
-    if actor in people:
+    if row.needed > 1 and not named(actor):
+        # Or whoever makes a token, or a name that looks like theirs, would be the second of two.
+        what = "a token" if actor.startswith(PROGRAM) else "who has no plain name"
+        raise ActionError(f"{row.action} takes {row.needed} people, and {what} is none of them: approve it as one")
+    if actor in map(folded, people):  # capitals are from before names had none
         raise ActionError(f"{actor} has approved it already: it takes {row.needed} different people")
     people.append(actor)
     changed = {"approvals": json.dumps(people), "state": "approved" if len(people) >= row.needed else "planned"}

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from monitor.accounts.people import Role
+from monitor.common.user_name import folded
 from monitor.store.rows import clean
 from monitor.store.schema import sessions, users
 from monitor.store.trail import noted
@@ -108,7 +109,8 @@ class Sessions(StoreRepository):
     @durably
     def sign_out(self, tx: Transaction, user: str, *, actor: str) -> int:
         """All of one user, whichever way they signed in. Returns how many ended."""
-        ended = tx.connection.execute(delete(sessions).where(sessions.c.user == clean(user))).rowcount
+        theirs = sessions.c.user.in_({clean(user), folded(clean(user))})
+        ended = tx.connection.execute(delete(sessions).where(theirs)).rowcount
         if ended:
             noted(tx, "sessions_ended", f"{user}: {ended}", actor=actor)
         return ended

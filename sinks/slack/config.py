@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from monitor.common.credential import Credential
 from monitor.common.fields import http_url
 from monitor.common.http import CLEAR, in_the_clear
 from monitor.common.inbound import Verb
 from monitor.common.problems import refuse, short
+from monitor.common.user_name import folded
 from sinks.base import SinkConfig, people_by
 
 __all__ = ["SlackConfig"]
@@ -68,7 +69,7 @@ class SlackConfig(SinkConfig):
     app_token: Credential | None = None
     signing_secret: Credential | None = None
     people: Annotated[Mapping[str, str], _BY_MEMBER] = {}
-    allow: Mapping[Verb, tuple[str, ...]] = {}
+    allow: Mapping[Verb, tuple[Annotated[str, AfterValidator(folded)], ...]] = {}
 
     def servers(self) -> Sequence[str]:
         return (self.webhook_url.resolve() if self.webhook_url else self.api_url,)

@@ -17,6 +17,7 @@ from monitor.accounts.openid import Attempt, OpenIdClient, OpenIdError
 from monitor.accounts.settings import OpenIdConfig
 from monitor.common.credential import CredentialError
 from monitor.common.http import RemoteError
+from monitor.common.user_name import folded
 from monitor.web.console.context import ConsoleContext
 from monitor.web.console.origin import BASE, address_of, local_path, secure
 from monitor.web.console.pages import page
@@ -103,11 +104,15 @@ class _OpenId:
         groups = told.get(config.groups, ()) if config.groups else ()
         names = [groups] if isinstance(groups, str) else [one for one in groups if isinstance(one, str)]
         role = self._reception.settings.role_of(names, config.others)
-        if (who := self._reception.person(user, role)) is None:
+        try:
+            who = self._reception.person(user, role)
+        except ValueError as error:
+            return await self._refused(request, str(error), 403)
+        if who is None:
             return await self._refused(request, "whom the issuer signed in is in no list of [console]", 403)
         answer = web.Response(status=303, headers={"Location": back})
         self._forget(request, answer)
-        await self._reception.begin(request, answer, user, "openid", role=role)
+        await self._reception.begin(request, answer, folded(user), "openid", role=role)
         log.info("signed in", user=who.name, way="openid", address=self._address(request))
         return answer
 

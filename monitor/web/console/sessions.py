@@ -126,7 +126,10 @@ class Reception:
         return who is not None
 
     async def _who(self, request: web.Request) -> Visitor | None:
-        return self._peer(request) or await self._by_proxy(request) or await self._by_session(request)
+        try:
+            return self._peer(request) or await self._by_proxy(request) or await self._by_session(request)
+        except ValueError as error:  # the name is no plain one
+            raise web.HTTPForbidden(text=f"{error}\n") from None
 
     async def ask(self, request: web.Request) -> web.StreamResponse:
         if "text/html" not in request.headers.get("Accept", ""):
@@ -193,7 +196,10 @@ class Reception:
         known = await self._find(_stored(held), settings.idle)
         if known is None or not (settings.sign_in if known.way == "password" else settings.openid):
             return None
-        who = settings.person(known.user, known.role)
+        try:
+            who = settings.person(known.user, known.role)
+        except ValueError:  # whoever it was is in no list any more
+            who = None
         if who is None:
             return None
         request[SESSION] = OpenSession(known, held)

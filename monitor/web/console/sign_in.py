@@ -10,7 +10,7 @@ import structlog
 from aiohttp import web
 
 from monitor.accounts.passwords import LONGEST, check, hashed, outdated
-from monitor.accounts.people import user_name
+from monitor.common.user_name import user_name
 from monitor.store.users import User
 from monitor.web.console.context import ConsoleContext
 from monitor.web.console.origin import address_of, local_path

@@ -33,15 +33,30 @@ def test_people_have_one_name_and_role_whichever_way_they_come() -> None:
         '[console.people]\nada = {name = "Ada", role = "admin"}\n"bob@example.org" = {name = "bob"}\n'
         '[console.groups]\noncall = "responder"\nsec = "admin"\n'
     )
-    assert settings.person("ada", "viewer") == Person("Ada", "admin")
-    assert settings.person("ADA", None) == Person("Ada", "admin")
+    assert settings.person("ada", "viewer") == Person("ada", "admin")
+    assert settings.person("ADA", None) == Person("ada", "admin")
+    assert settings.person("ADA", "viewer") == settings.person("ada", "viewer")
+    assert settings.person("Eve", "viewer") == Person("eve", "viewer")
     assert settings.person("bob@example.org", None) is None
     assert settings.person("Bob@Example.org", "viewer") == Person("bob", "viewer")
     assert settings.person("eve", "viewer") == Person("eve", "viewer")
-    assert settings.person("<script>", "viewer") is None
+    with pytest.raises(ValueError, match=r"letters a-z.*\[console.people\]"):
+        settings.person("<script>", "viewer")
     assert settings.role_of(["x", "oncall", "sec"], "viewer") == "admin"
     assert settings.role_of(["x"], "viewer") == "viewer"
     assert settings.role_of(["x"], None) is None
+
+
+@pytest.mark.parametrize("alike", ["mar\u212a@example.org", "mo\u017fe@example.org", "\u0430da@example.org"])
+def test_a_letter_that_unicode_folds_into_another_is_nobody_elses(alike: str) -> None:
+    settings = of("".join(
+        f'[console.people."{one}@example.org"]\nname = "{one}"\nrole = "admin"\n' for one in ("mark", "mose", "ada")
+    ))  # fmt: skip
+    assert settings.person(alike, None) is None
+    with pytest.raises(ValueError, match="letters a-z"):
+        settings.person(alike, "viewer")
+    listed = of(f'[console.people."{alike}"]\nname = "Lee"\nrole = "viewer"\n')  # who really is called so
+    assert listed.person(alike, None) == Person("lee", "viewer")
 
 
 @pytest.mark.parametrize(

@@ -193,9 +193,23 @@ def test_behind_sudo_acts_who_called_it_where_that_can_be_known(monkeypatch: pyt
         monkeypatch.setenv("SUDO_USER", "alice")
         acted[number] = common.person()
     assert acted == {0: "alice", 997: "alice", 1000: "bob", 4242: "4242"}
+    users[1000] = "Bob"
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    assert common.person() == "bob"
     monkeypatch.setattr(os, "getuid", lambda: 997)
     monkeypatch.delenv("SUDO_USER")
     assert common.person() == "exposure-monitor"
+
+
+def test_an_account_without_a_plain_name_acts_under_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    monkeypatch.setenv("SUDO_USER", "mar\u212a")
+    with pytest.raises(typer.Exit) as ended:
+        common.person()
+    assert ended.value.exit_code == 78
+    assert "[console.people]" in capsys.readouterr().err
 
 
 def test_who_acts_goes_by_the_name_that_the_configuration_gives_them(monitor: Command, config: Path) -> None:

@@ -433,13 +433,14 @@ def test_assign(monitor: Command, stored: Path) -> None:
     said = [(one["action"], one["note"]) for one in shown["history"]]
     assert (shown["owner"], said[-1]) == ("bob", ("assigned", "to bob: knows the gateway"))
     monitor("incidents", "assign", "1111", "ada")
-    again = monitor("incidents", "assign", "1111", "ada")
+    again = monitor("incidents", "assign", "1111", "ADA")
     assert (again.returncode, again.stderr) == (1, f"incident {'1' * 16} is ada's already\n")
     shown = json.loads(monitor("incidents", "show", "1111", "--format", "json").stdout)
     assert shown["history"][-1]["note"] == "to ada, from bob"
     monitor("incidents", "resolve", "1111", "--as", "revoked")
     assert "is already resolved; reopen it first" in monitor("incidents", "assign", "1111", "bob").stderr
     assert monitor("incidents", "assign", "1111", "a b\x1b").returncode == 2
+    assert monitor("incidents", "assign", "1111", "\u0430da").returncode == 2
 
 
 def test_many_by_what_they_are(monitor: Command, stored: Path) -> None:

@@ -49,11 +49,25 @@ async def test_from_a_plan_to_its_completion(store: Store, clock: Clock) -> None
     ]
 
 
-async def test_one_person_is_one_however_the_database_writes_the_name(store: Store) -> None:
+async def test_a_name_that_looks_like_another_approves_nothing_beside_it(store: Store) -> None:
     run = await store.actions.plan(await opened(store), "revoke", actor="ada", needed=2)
-    await store.actions.approve(run.id, "bob\udcff")
+    for alike in ("Mark", "mar\u212a", "m\u0430rk", "mark\udcff"):  # no door lets one in
+        with pytest.raises(ActionError, match="plain name"):
+            await store.actions.approve(run.id, alike)
+    await store.actions.approve(run.id, "mark")
     with pytest.raises(ActionError, match="has approved it already"):
-        await store.actions.approve(run.id, "bob\udcff")
+        await store.actions.approve(run.id, "mark")
+
+
+async def test_an_approval_in_capitals_from_before_names_were_one_is_not_a_second(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await store.actions.plan(await opened(store), "revoke", actor="ada", needed=2)
+    with monkeypatch.context() as before:
+        before.setattr("monitor.store.actions.named", lambda name: True)
+        await store.actions.approve(run.id, "Mark")
+    with pytest.raises(ActionError, match="has approved it already"):
+        await store.actions.approve(run.id, "mark")
 
 
 async def test_the_same_is_not_planned_twice_unless_it_came_to_nothing(store: Store) -> None:

@@ -25,6 +25,7 @@ TWO_WAY: dict[str, Any] = BOT | {"app_token": "env:A", "people": {"U0ADA": "ada"
         (BOT | {"people": {"U0ADA": "ada"}}, "go with app_token or signing_secret"),
         (TWO_WAY | {"people": {"ada": "U0ADA"}}, "a key is a member id"),
         (TWO_WAY | {"people": {"U0ADA": "ada lovelace"}}, "a name is 1 to 64"),
+        (TWO_WAY | {"people": {"U0ADA": "\u0430da"}}, "a name is 1 to 64"),
         (TWO_WAY | {"allow": {"run": ["bob"]}}, 'allow.run names "bob", who is not among people'),
         (TWO_WAY | {"allow": {"runn": ["ada"]}}, "Input should be 'ack'"),
         (TWO_WAY | {"api_url": "http://slack.example.org/api"}, "would go over the network unencrypted"),
@@ -44,4 +45,6 @@ def test_two_way_needs_people_and_says_who_may() -> None:
     assert config.person("U0ADA", "run") == ("ada", "")
     assert config.person("U0BOB", "ack") == ("bob.b", "")
     assert config.person("U0BOB", "run")[1].startswith("bob.b may not do this")
+    spoken = SlackConfig(name="chat", type="slack", **TWO_WAY | {"people": {"U0ADA": "Ada"}}, allow={"run": ["ADA"]})
+    assert spoken.person("U0ADA", "run") == ("ada", "")
     assert config.person("U0EVE", "ack")[1].startswith("U0EVE is not among the people")

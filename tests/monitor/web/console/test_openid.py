@@ -86,10 +86,12 @@ async def test_who_is_in_no_list_is_refused_and_groups_give_a_role(tmp_path: Pat
         ({"email": 17}, "does not say the email"),
         ({"email": "eve@example.org"}, "in no list"),
         ({"email": "<img src=x>"}, "in no list"),
+        ({"email": "\u0430da@example.org", "groups": ["oncall"]}, "letters a-z"),
     ],
 )
 async def test_whom_the_issuer_does_not_name_well_is_refused(tmp_path: Path, claims: dict[str, Any], why: str) -> None:
-    async with beside(tmp_path, **PEOPLE) as (there, _made, browser):
+    groups: dict[str, Any] = {"openid": {"groups": "groups"}, "groups": {"oncall": "admin"}}
+    async with beside(tmp_path, **PEOPLE, **groups) as (there, _made, browser):
         there.claims |= claims
         there.userinfo = {"sub": "17"}
         page = await browser.get(await begun(there, browser), 403)

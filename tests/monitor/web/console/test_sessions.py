@@ -94,7 +94,7 @@ async def test_another_role_ends_the_sessions_and_a_reload_of_people_counts_at_o
         made.settings = SignInConfig.model_validate(
             {"sign_in": True, "people": {"ana": {"name": "Ana.K", "role": "admin"}}}
         )
-        assert await who(browser) == "Ana.K · admin"
+        assert await who(browser) == "ana.k · admin"
         made.settings = SignInConfig(sign_in=True)
         assert await who(browser) == "ana · responder"
         await made.store.users.set_role("ana", "viewer", actor="root")
@@ -140,8 +140,9 @@ async def test_a_listed_proxy_with_the_secret_says_who_it_is(tmp_path: Path) -> 
     groups = {"oncall": "responder"}
     async with signing(tmp_path, sign_in=False, proxy=PROXY, people=people, groups=groups) as made:
         async with made.browser() as browser:
-            assert await who(browser, **SENT) == "Ada.L · admin"
+            assert await who(browser, **SENT) == "ada.l · admin"
             assert await who(browser, **SENT | {"X-User": "bob"}) == "bob · viewer"
+            assert await who(browser, **SENT | {"X-User": "BOB"}) == "bob · viewer"
             assert await who(browser, **SENT | {"X-User": "bob", "X-Groups": "a, oncall"}) == "bob · responder"
 
 
@@ -161,6 +162,15 @@ async def test_header_spoofing(tmp_path: Path, sent: dict[str, str], listed: lis
     """From elsewhere, or without the secret."""
     async with signing(tmp_path, sign_in=False, proxy=PROXY | {"from": listed}) as made, made.browser() as browser:
         assert await who(browser, **sent) == ""
+
+
+@pytest.mark.parametrize("alike", ["mar\u212a", "\u0430da", "ada lovelace"])
+async def test_a_name_of_the_proxy_that_is_no_plain_one_is_refused(tmp_path: Path, alike: str) -> None:
+    async with signing(tmp_path, sign_in=False, proxy=PROXY) as made, made.browser() as browser:
+        text = await browser.get("/account", 403, **SENT | {"X-User": alike})
+        assert "letters a-z" in text
+        assert "[console.people]" in text
+        assert alike not in text
 
 
 async def test_header_spoofing_a_header_that_stands_twice_names_nobody(tmp_path: Path) -> None:
