@@ -167,7 +167,9 @@ class OpenIdClient:
         more = await self._asked(url, "about somebody", {"Authorization": f"Bearer {token}"})
         if more.get("sub") != told["sub"]:
             raise OpenIdError("the issuer says something about somebody else")
-        return {**more, **told}
+        # What one document says of an address is not about that of the other.
+        verified = (told if "email" in told else more).get("email_verified")
+        return {**more, **told, "email_verified": verified}
 
 
 class _UnknownKeyError(Exception):

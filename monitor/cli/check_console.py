@@ -41,6 +41,12 @@ def pages(config: Config) -> Iterator[CheckFinding]:
             "passwords would go over the network unencrypted: put a proxy with TLS in front, and say https",
         ),
         (
+            (console.sign_in or console.openid) and base.startswith("https:") and not console.proxies,
+            "console.proxies",
+            "wrong passwords of all that come through a proxy count as those of one address; name it here, such as "
+            '["127.0.0.1"]',
+        ),
+        (
             console.openid is not None and console.openid.others is not None and not console.groups,
             "console.openid.others",
             f"whoever has an account at the issuer comes in as {console.openid and console.openid.others}",

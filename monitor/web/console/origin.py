@@ -72,10 +72,10 @@ def peer_of(request: web.Request) -> str | None:
 
 
 def address_of(request: web.Request, proxies: Iterable[Network]) -> str:
-    """Who counts as one for limits. A proxy on this host, and those that are listed, say for whom they ask."""
+    """Who counts as one for limits. The proxies that are listed say for whom they ask: on this host anybody can."""
     proxies, at = tuple(proxies), peer_of(request)
     named = ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")
-    while named and (at is None or loopback(at) or within(at, proxies)):
+    while named and within(at, proxies):
         try:
             last = named.pop().strip().strip("[]")
             neighbourhood(last)

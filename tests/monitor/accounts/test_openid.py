@@ -177,6 +177,18 @@ async def test_what_the_token_lacks_is_asked_for_and_must_be_about_the_same(sign
         await signing.sign_in(groups="groups")
 
 
+async def test_an_address_is_verified_by_the_document_that_says_it(signing: Signing) -> None:
+    there = signing.there
+    there.claims = {"sub": "17", "email": "ada@example.org"}
+    there.userinfo = {"sub": "17", "groups": [], "email": "eve@example.org", "email_verified": True}
+    told = await signing.sign_in(groups="groups")
+    assert (told["email"], told["email_verified"]) == ("ada@example.org", None)
+    there.claims = {"sub": "17", "email_verified": True}
+    there.userinfo = {"sub": "17", "email": "ada@example.org", "email_verified": False}
+    told = await signing.sign_in()
+    assert (told["email"], told["email_verified"]) == ("ada@example.org", False)
+
+
 @pytest.mark.parametrize(
     ("metadata", "why"),
     [

@@ -13,6 +13,7 @@ from monitor.config.config import parse
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 BASE = '[http]\nbase_url = "https://monitor.example.org"\n'
+LISTED = '[console]\nproxies = ["127.0.0.1"]\n'
 OPENID = '[console.openid]\nissuer = "https://id.example.org"\nclient_id = "m"\nclient_secret = "env:OPENID_SECRET"\n'
 PROXY = """[http]
 base_url = "https://monitor.example.org"
@@ -38,12 +39,13 @@ secret = "env:PROXY_SECRET"
             {"http": "the alerts of hook have no links; set http.base_url"},
         ),
         (BASE, {"http.base_url": "set http.token, or let people sign in"}),
-        (BASE + "[console]\nsign_in = true\n", {}),
+        (BASE + LISTED + "sign_in = true\n", {}),
+        (BASE + "[console]\nsign_in = true\n", {"console.proxies": "count as those of one address"}),
         (BASE.replace("https", "http") + "[console]\nsign_in = true\n", {"http.base_url": "unencrypted"}),
         ('[http]\nlisten = ""\n[console]\nsign_in = true\n', {"console": "nobody can sign in"}),
         ('[console.people]\nada = {name = "ada"}\n', {"console": "set sign_in, proxy or openid"}),
         ('[http]\nlisten = "unix:/run/x"\n[console.people]\nada = {name = "ada"}\n', {}),
-        (BASE + OPENID, {}),
+        (BASE + LISTED + OPENID, {}),
         (PROXY.format("127.0.0.1:9321", "127.0.0.1"), {}),
         (PROXY.format("unix:/run/x", "unix"), {}),
         (PROXY.format("127.0.0.1:9321", "10.0.0.5"), {"console.proxy.from": "signs nobody in"}),
@@ -56,8 +58,8 @@ secret = "env:PROXY_SECRET"
         (PROXY.format("0.0.0.0:9321", "127.0.0.1"), {}),
         (PROXY.format("0.0.0.0:443", "127.0.0.1"), {"http.base_url": "on port 443 without TLS"}),
         (PROXY.format("127.0.0.1:443", "127.0.0.1"), {}),
-        (BASE + OPENID + 'others = "admin"\n', {"console.openid.others": "comes in as admin"}),
-        (BASE + OPENID + 'others = "viewer"\n[console.groups]\nx = "admin"\n', {}),
+        (BASE + LISTED + OPENID + 'others = "admin"\n', {"console.openid.others": "comes in as admin"}),
+        (BASE + LISTED + OPENID + 'others = "viewer"\n[console.groups]\nx = "admin"\n', {}),
     ],
 )
 def test_what_is_noted_of_the_pages(text: str, said: dict[str, str]) -> None:
