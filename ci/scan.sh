@@ -6,6 +6,8 @@
 #   EXPOSURE_MONITOR                the program; default: that on PATH
 # Exit code: 0 nothing found, 1 findings, 2 not everything could be read.
 set -eu
+unset PYTHONPATH PYTHONHOME # which may lead into the checkout
+export PYTHONSAFEPATH=1
 
 monitor=${EXPOSURE_MONITOR:-monitor}
 head=${EXPOSURE_HEAD:-} base=${EXPOSURE_BASE:-} ref=${EXPOSURE_REF:-} default=${EXPOSURE_DEFAULT:-}

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -46,8 +49,8 @@ class World:
         forks.shim(folder / "monitor", self.env)
         python = folder / "python"
         python.write_text(
-            f'#!/bin/sh\necho "$@" >>{folder}/installed\n[ "$2" = venv ] || exit 0\nmkdir -p "$3/bin"\n'
-            f'cp {python} "$3/bin/python"\ncp {folder}/monitor "$3/bin/monitor"\n'
+            f'#!/bin/sh\necho "$@" >>{folder}/installed\n[ "$3" = venv ] || exit 0\nmkdir -p "$4/bin"\n'
+            f'cp {python} "$4/bin/python"\ncp {folder}/monitor "$4/bin/monitor"\n'
         )
         python.chmod(0o755)
         self.runs = 0
@@ -160,10 +163,48 @@ def test_what_is_installed_is_what_was_looked_at(world: World) -> None:
     world.push(NONE, world.commit({"a": "x\n"}, push="main"))
     asked = (world.folder / "installed").read_text().splitlines()
     assert [line for line in asked if " install " in line] == [
-        "-m pip --disable-pip-version-check --no-input install --quiet "
+        "-I -m pip --disable-pip-version-check --no-input install --quiet "
         f"--require-hashes --requirement {ROOT}/requirements.lock",
-        f"-m pip --disable-pip-version-check --no-input install --quiet --no-deps --no-build-isolation {ROOT}",
+        f"-I -m pip --disable-pip-version-check --no-input install --quiet --no-deps --no-build-isolation {ROOT}",
     ]
+
+
+PLANTED = ("venv", "pip", "ensurepip", "sitecustomize", "usercustomize", "hatchling", "json", "monitor", "backend")
+BACKEND = """import zipfile
+
+
+def build_wheel(folder, settings=None, metadata=None):
+    with zipfile.ZipFile(f"{folder}/ours-1-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("ours.py", "def main(): print('ours')")
+        wheel.writestr("ours-1.dist-info/METADATA", "Metadata-Version: 2.1\\nName: ours\\nVersion: 1\\n")
+        wheel.writestr("ours-1.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr("ours-1.dist-info/entry_points.txt", "[console_scripts]\\nmonitor = ours:main\\n")
+        wheel.writestr("ours-1.dist-info/RECORD", "")
+    return "ours-1-py3-none-any.whl"
+"""
+
+
+def test_nothing_of_what_is_scanned_runs_while_we_are_installed(tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    (ours / "ci").mkdir(parents=True)
+    shutil.copy(ROOT / "ci/install.sh", ours / "ci/install.sh")
+    (ours / "requirements.lock").write_text("")
+    (ours / "backend.py").write_text(BACKEND)
+    (ours / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    )
+    theirs.mkdir()
+    for name in PLANTED:
+        (theirs / f"{name}.py").write_text(
+            f"open({str(tmp_path / 'ran')!r}, 'a').write({name!r})\nraise SystemExit(0)\n"
+        )
+    (theirs / "python").symlink_to(sys.executable)
+    for number, python in enumerate((sys.executable, "./python")):
+        env = os.environ | {"PYTHON": python, "PYTHONPATH": ".", "PIP_NO_INDEX": "1"}
+        made = [str(ours / "ci/install.sh"), f"../made-{number}"]
+        done = subprocess.run(made, cwd=theirs, env=env, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (0, "ours\n"), done.stderr
+        assert not (tmp_path / "ran").exists(), (tmp_path / "ran").read_text()
 
 
 # What GitLab's schema of this report (15.0.6) asks of what we write, in our own words.
