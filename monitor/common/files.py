@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import os
 import stat
@@ -13,7 +14,19 @@ from typing import Any, BinaryIO, Protocol
 
 import zstandard
 
-__all__ = ["ARCHIVES", "ByteReader", "open_archive", "open_file", "open_same", "opened", "read_exactly", "shut"]
+__all__ = [
+    "ARCHIVES",
+    "UNPACKING",
+    "ByteReader",
+    "open_archive",
+    "open_file",
+    "open_same",
+    "opened",
+    "read_exactly",
+    "shut",
+]
+
+UNPACKING = 128 << 20  # bytes of memory that one archive may take: xz -9 needs 65 MiB, zstd --long 128
 
 
 def open_file(path: str) -> int:
@@ -50,12 +63,47 @@ def shut(fd: int) -> None:
 
 
 def _zstd(path: str) -> BinaryIO:
-    return zstandard.ZstdDecompressor(max_window_size=2**31).stream_reader(
+    return zstandard.ZstdDecompressor(max_window_size=UNPACKING).stream_reader(
         open(path, "rb"), read_across_frames=True, closefd=True
     )
 
 
-ARCHIVES = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".zst": _zstd}
+class _Xz(io.RawIOBase):
+    """As lzma.LZMAFile, which has no bound. Raises LZMAError, also at one that needs more, and EOFError."""
+
+    def __init__(self, path: str) -> None:
+        self._file, self._decoder = io.FileIO(path), _xz_decoder()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, view: Any) -> int:
+        size = len(view)
+        while True:
+            data = b""
+            if self._decoder.eof:  # another one may follow, behind zeros
+                data = self._decoder.unused_data.lstrip(b"\0")
+                while not data and (piece := self._file.read(io.DEFAULT_BUFFER_SIZE)):
+                    data = piece.lstrip(b"\0")
+                if not data:
+                    return 0
+                self._decoder = _xz_decoder()
+            elif self._decoder.needs_input and not (data := self._file.read(io.DEFAULT_BUFFER_SIZE)):
+                raise EOFError("ends in the middle")
+            if out := self._decoder.decompress(data, size):
+                view[: len(out)] = out
+                return len(out)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _xz_decoder() -> lzma.LZMADecompressor:
+    return lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=UNPACKING)
+
+
+ARCHIVES = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lambda path: io.BufferedReader(_Xz(path)), ".zst": _zstd}
 
 
 def open_archive(path: str) -> BinaryIO | None:

@@ -113,7 +113,8 @@ def _read(path: str, offset: int, size: int) -> bytes:
         packed = open_archive(path)
         if packed is not None:
             with packed:
-                packed.seek(offset)
+                while offset and (piece := packed.read(min(offset, _PIECE))):
+                    offset -= len(piece)
                 return packed.read(size)
         with opened(path) as descriptor:
             return os.pread(descriptor, size, offset) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""

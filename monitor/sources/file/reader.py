@@ -14,7 +14,7 @@ from typing import Literal
 import zstandard
 
 from monitor.common.cuts import CONTEXT, last_word, settled
-from monitor.common.files import open_archive, open_file, read_exactly
+from monitor.common.files import UNPACKING, open_archive, open_file, read_exactly
 from monitor.domain.model import Block, Position
 from monitor.scanning.blocks import Window
 from monitor.sources import unwrap
@@ -109,7 +109,9 @@ class FileReader:
         except _DAMAGE as error:
             # What was read before it stands.
             self.verdict = "failed"
-            self.error = error if isinstance(error, OSError) else OSError(f"damaged: {type(error).__name__}")
+            kind = type(error).__name__
+            more = f"damaged, or unpacking it takes more than {UNPACKING >> 20} MiB: {kind}"
+            self.error = error if isinstance(error, OSError) else OSError(more)
         finally:
             _BUFFERS.append(buffer)
             close(self._before)
