@@ -43,7 +43,7 @@ _OF_HOOKS = (
 )  # fmt: skip
 _FIXED = {
     "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_NO_REPLACE_OBJECTS": "1",
-    "GIT_GRAFT_FILE": "/dev/null", "LC_ALL": "C",
+    "GIT_GRAFT_FILE": "/dev/null", "GIT_ALLOW_PROTOCOL": "none", "LC_ALL": "C",
 }  # fmt: skip
 _FOREIGN = re.compile(r"dubious ownership in repository at '(.*)'")
 

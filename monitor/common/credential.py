@@ -15,7 +15,7 @@ from monitor.common.fields import anchored
 from monitor.common.http import RemoteError
 from monitor.common.text import printable, veiled
 
-__all__ = ["AS_ROOT", "Credential", "CredentialError"]
+__all__ = ["AS_ROOT", "Credential", "CredentialError", "LongCredential"]
 
 
 AS_ROOT = "run it as root (sudo), or as the user that the monitor runs as"
@@ -110,3 +110,19 @@ class Credential:
 
         written = core_schema.plain_serializer_function_ser_schema(lambda one: one.reference, when_used="json")
         return core_schema.with_info_plain_validator_function(parse, serialization=written)
+
+
+class LongCredential(Credential):
+    """One at which whoever reaches us may guess: what is short is refused."""
+
+    __slots__ = ()
+    LEAST: ClassVar[int] = 16
+
+    def _value(self) -> str:
+        value = super()._value()
+        if len(value) < self.LEAST:
+            raise CredentialError(
+                f"{self.shown}: shorter than {self.LEAST} characters, and could be guessed; make one with: "
+                "openssl rand -hex 32"
+            )
+        return value

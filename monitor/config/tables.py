@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from monitor.common.credential import Credential
+from monitor.common.credential import Credential, LongCredential
 from monitor.common.field_names import holds_secrets, is_field
 from monitor.common.fields import LocalGlob, LocalPath, http_url
 from monitor.common.listen import split_listen
@@ -51,7 +51,7 @@ class HttpConfig(Table):
     listen: str = "127.0.0.1:9321"
     base_url: Annotated[str, http_url("https://monitor.example.org")] | None = None
     hosts: tuple[str, ...] = ()
-    token: Credential | None = None
+    token: LongCredential | None = None
 
     @property
     def address(self) -> str | None:

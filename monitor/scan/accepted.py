@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FILE",
+    "SLOW",
     "AcceptedEntry",
     "AcceptedError",
     "Accepting",
@@ -47,6 +48,7 @@ __all__ = [
 FILE = ".exposure-suppressions"
 LEAST = 80  # bits that are not found by trying
 LARGEST = 1 << 20
+SLOW = 1000  # values that one process hashes slowly, in some 40 s; what comes behind them is accepted by path alone
 _HEAD = """# What is found in this repository, known and accepted for a while: values by a slow hash, or by rule
 # and path where they could be guessed. `monitor scan --accept` writes here (docs/git.md of the exposure monitor).
 version = 1
@@ -89,6 +91,7 @@ class Book:
     _tags: frozenset[str] = frozenset()
     _values: frozenset[str] = frozenset()
     _places: frozenset[tuple[str, str]] = frozenset()
+    _left: int = SLOW
     _known: dict[bytes, bool] = field(default_factory=dict, repr=False)  # by a digest of the value
 
     def __post_init__(self) -> None:
@@ -104,8 +107,13 @@ class Book:
         value = normalise(secret)
         key = hashlib.sha256(value).digest()
         if key not in self._known:
-            self._known[key] = _tag(self.salt, value) in self._tags and hashed(self.salt, value) in self._values
+            self._known[key] = _tag(self.salt, value) in self._tags and self._slowly(value)
         return self._known[key]
+
+    def _slowly(self, value: bytes) -> bool:
+        """Who brings both the file and the values could have each of them hashed."""
+        self._left -= 1
+        return self._left >= 0 and hashed(self.salt, value) in self._values
 
     def place(self, path: str) -> str:
         """A path of a finding as it stands in the file."""

@@ -80,6 +80,7 @@ def plant(repository: Repository, ran: Path) -> None:
         hook.chmod(0o755)
     repository.git("config", "log.showSignature", "true")
     repository.git("config", "diff.submodule", "log")
+    repository.git("config", "protocol.ext.allow", "always")
     repository.git("config", "remote.origin.promisor", "true")
     repository.git("config", "remote.origin.url", f"ext::sh -c touch% {ran}")
     (repository.folder / ".gitattributes").write_text("* diff=evil filter=evil merge=evil\n")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from monitor.clients import git as git_module
 from monitor.clients.git import DIFF, Git, GitError, command
 from tests.fakes.repository import Repository, plant
 
@@ -46,6 +47,16 @@ def test_nothing_that_a_repository_brings_along_is_run(hostile: Repository, tmp_
         assert (blob := blobs.get(git.line("rev-parse", "HEAD:a"))) is not None
         assert blob.whole() == b"y\n"
         assert blobs.get("1" * 40) is None  # of a promisor: it would be fetched
+    assert not (tmp_path / "ran").exists()
+
+
+def test_what_is_missing_is_fetched_by_no_program_of_the_repository_where_git_knows_no_other_way(
+    hostile: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Git before 2.45 does not know GIT_NO_LAZY_FETCH."""
+    monkeypatch.delitem(git_module._FIXED, "GIT_NO_LAZY_FETCH")
+    with Git(hostile.folder).blobs() as blobs:
+        assert blobs.get("1" * 40) is None
     assert not (tmp_path / "ran").exists()
 
 

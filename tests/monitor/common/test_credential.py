@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from detectors.rules.template import expand
-from monitor.common.credential import Credential, CredentialError
+from monitor.common.credential import Credential, CredentialError, LongCredential
 
 
 class _Config(BaseModel):
@@ -93,3 +93,12 @@ def test_a_token_that_passes_for_a_name_is_never_shown_whole(
             Credential(reference).resolve("token")
         assert token[5:] not in f"{caught.value} {Credential(reference)!r} {[Credential(reference)]}"
         assert "token: " in str(caught.value)
+
+
+def test_what_could_be_guessed_from_outside_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAGES", "abc123")
+    with pytest.raises(CredentialError, match=r"http\.token: env:PAGES: shorter than 16 .* openssl rand") as refused:
+        LongCredential("env:PAGES").resolve("http.token")
+    assert "abc123" not in str(refused.value)
+    monkeypatch.setenv("PAGES", "0123456789abcdef")
+    assert LongCredential("env:PAGES").resolve() == "0123456789abcdef"

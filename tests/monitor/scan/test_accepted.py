@@ -93,6 +93,21 @@ def test_another_salt_is_another_hash_and_a_hash_is_slow() -> None:
     assert hashed(one.salt, b"x") == hashed(one.salt, b"x")
 
 
+def test_a_file_that_names_all_quick_hashes_costs_no_more_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow: list[bytes] = []
+    monkeypatch.setattr("monitor.scan.accepted.hashlib.scrypt", lambda value, **_: slow.append(value) or b"\1" * 16)
+    names = [f"{n:03x}-{'0' * 32}" for n in range(4096)]
+    mine = hashed("0" * 32, b"mine")
+    book = Book("0" * 32, tuple(AcceptedEntry("r", one, "", "r", "a", NOW) for one in [*names, mine]), _left=20)
+    slow.clear()
+    assert book.accepts("r", "p", b"mine")
+    assert not any(book.accepts("r", "p", str(n).encode()) for n in range(1000))
+    assert len(slow) == 20
+    assert book.accepts("r", "p", b"mine")
+    late = expand("ghp_{alnum:30}{crc32}", 9).encode()
+    assert not book.accepts("r", "p", late)  # fails closed
+
+
 def test_of_other_values_hardly_any_is_hashed_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
     book = Book("0" * 32, (AcceptedEntry("r", hashed("0" * 32, b"x"), "", "r", "a", NOW),))
     slow: list[bytes] = []

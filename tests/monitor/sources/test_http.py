@@ -368,6 +368,30 @@ async def test_what_cannot_be_used_is_refused_counted_and_stops_nothing(
     assert intake.marks == [2]
 
 
+@pytest.mark.parametrize(
+    ("path", "kind", "body"),
+    [
+        ("/services/collector/event", "application/json", b'{"event": "a"}' * 1001),
+        ("/_bulk", "application/x-ndjson", b'{"create":{}}\n{"message":"a"}\n' * 1001),
+        ("/", "application/msgpack", msgpack.packb([1, {"log": "a"}]) * 1001),
+        ("/", "application/json", b'[' + b'{"message":"a"},' * 1000 + b'{"message":"a"}]'),
+        ("/", "application/json", b'{"message":"a"}\n' * 1001),
+        ("/loki/api/v1/push", "application/json",
+         orjson.dumps({"streams": [{"stream": {}, "values": [["1", "a"]] * 1001}]})),
+        ("/v1/logs", "application/json", orjson.dumps(
+            {"resourceLogs": [{"scopeLogs": [{"logRecords": [{"body": {"stringValue": "a"}}] * 1001}]}]})),
+    ],
+)  # fmt: skip
+async def test_more_records_than_are_taken_are_too_large(
+    client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch, path: str, kind: str, body: bytes
+) -> None:
+    monkeypatch.setattr("monitor.sources.pushed.MOST", 1000)
+    intake = FakeIntake()
+    async with listening(intake) as url:
+        assert (await push(client, url, body, path, Content_Type=kind))[0] == 413
+    assert intake.refused == {"too_many": 1}
+
+
 async def test_nothing_of_a_refused_body_waits_for_the_collector(
     client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
