@@ -351,6 +351,35 @@ def test_only_the_store_speaks_sql() -> None:
     assert not wrong
 
 
+# What people do about an incident is asked for by a verb (monitor.store.verbs), whose refusals hold wherever they ask.
+# These rooms do it by themselves, each within rules of its own.
+BY_THEMSELVES = ("monitor.store", "monitor.rotation", "monitor.drill", "monitor.actions")
+OF_INCIDENTS = {"incidents": "Incidents", "runs": "Runs", "merges": "Merges", "actions": "Actions"}
+# Not what a person decides: what was interrupted, what the world shows, what a host noted.
+OTHERWISE = {"actions.abandon", "runs.prove", "incidents.note"}
+
+
+def test_there_is_one_door_to_an_incident() -> None:
+    doors = {"silences.set"}
+    for file, name in OF_INCIDENTS.items():
+        body = ast.parse((ROOT / f"monitor/store/{file}.py").read_text(encoding="utf-8")).body
+        repository = next(node for node in body if isinstance(node, ast.ClassDef) and node.name == name)
+        for method in repository.body:
+            if isinstance(method, ast.FunctionDef):
+                kinds = {ast.unparse(one) for one in method.decorator_list}
+                doors |= {f"{file}.{method.name}"} if kinds & {"durably", "writes"} else set()
+    assert {"incidents.transition", "runs.act", "merges.merge", "actions.begin", *OTHERWISE} <= doors
+    doors -= OTHERWISE
+    called = re.compile(rf"\b(?:{'|'.join(map(re.escape, sorted(doors)))})\b(?=\()")
+    wrong = [
+        f"{name}: {call}"
+        for name, path in MODULES.items()
+        if not any(within(name, room) for room in BY_THEMSELVES)
+        for call in called.findall(path.read_text(encoding="utf-8"))
+    ]
+    assert not wrong
+
+
 def test_one_file_knows_the_module_of_re2() -> None:
     """Some of the names in use are private, and any version of it may drop them: that file's test says which."""
     known = {Path("monitor/common/regex.py"), Path("tests/monitor/common/test_regex.py")}

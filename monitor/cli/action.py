@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from monitor.cli.asking import NotDoneError, ask, planned
 from monitor.cli.common import (
     ConfigOption,
     command_app,
@@ -100,7 +101,7 @@ def plan(
         if not chosen.fits(about.rule, about.labels):
             what = "where this one was seen" if chosen.about_place else f"secrets of {about.rule}"
             fail(f"{chosen.name} is not for {what}", 2)
-        return await store.actions.plan(about.id, chosen.name, actor=person(), needed=chosen.approvals, parts=parts)
+        return await planned(store, settings, about.id, name, parts)
 
     _print(_told(settings, work), form)
 
@@ -111,10 +112,14 @@ def plan(
     help="Approve a planned action. Where two have to, they are different people.",
 )
 def approve(ref: RunArgument, form: FormatOption = "text", config: ConfigOption = None) -> None:
-    async def work(store: Store) -> ActionRun:
-        return await store.actions.approve((await store.actions.get(ref)).id, person())
+    settings = read_config(config)
 
-    _print(_told(read_config(config), work), form)
+    async def work(store: Store) -> ActionRun:
+        waiting = await store.actions.get(ref)
+        await ask(store, settings, "approve", waiting.incident, waiting.id)
+        return await store.actions.get(waiting.id)
+
+    _print(_told(settings, work), form)
 
 
 @app.command(
@@ -138,10 +143,10 @@ def run(
     async def work(store: Store) -> ActionRun | list[str]:
         operator = _operator(settings, store)
         await store.actions.abandon()
-        planned = await store.actions.get(ref)
+        approved = await store.actions.get(ref)
         if dry_run:
-            return await operator.preview(planned, value)
-        return await operator.run(planned, actor=person(), value=value)
+            return await operator.preview(approved, value)
+        return await operator.run(approved, actor=person(), value=value)
 
     try:
         done = _told(settings, work)
@@ -239,4 +244,4 @@ def _told(settings: Config, work: Callable[[Store], Awaitable[_T]]) -> _T:
     from monitor.store.actions import ActionError
     from monitor.verify.asker import WrongValueError
 
-    return with_store(settings, work, refused=(ActionError, WrongValueError))
+    return with_store(settings, work, refused=(ActionError, NotDoneError, WrongValueError))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from monitor.cli.asking import NotDoneError, ask
 from monitor.cli.common import (
     ConfigOption,
     IncidentArgument,
@@ -22,7 +23,6 @@ from monitor.cli.common import (
     fail_if,
     lasting,
     noted,
-    person,
     printable,
     private,
     read_config,
@@ -37,10 +37,11 @@ from monitor.common.invocation import invocation
 from monitor.common.notification import IncidentView, State
 from monitor.common.user_name import user_name
 from monitor.common.wording import moment, stamp, stands
-from monitor.domain.incidents import Action, Incident, TransitionError
+from monitor.domain.incidents import Incident
 from monitor.domain.model import Resolution
 
 if TYPE_CHECKING:
+    from monitor.common.inbound import Verb
     from monitor.config.config import Config
     from monitor.store import AuditEntry, Store
 
@@ -147,7 +148,7 @@ def ack(
 ) -> None:
     settings = read_config(config, store_only="act")
     refs = chosen(settings, ref, match, ("open",), yes=yes, verb="Acknowledge")
-    _transition(settings, refs, "ack", note=note, form=form, config=config)
+    _change(settings, refs, "ack", note=note, form=form, config=config)
 
 
 @app.command(
@@ -172,15 +173,7 @@ def assign(
         fail(str(error), 2)
     settings = read_config(config, store_only="act")
     ids = chosen(settings, refs, match, ("open", "acknowledged"), yes=yes, verb=f"To {whose}: assign")
-    actor, kept = person(), noted(settings, note)
-    _change(
-        ids,
-        "assigned",
-        lambda store, id_: store.incidents.assign(id_, whose, actor=actor, note=kept),
-        settings=settings,
-        form=form,
-        config=config,
-    )
+    _change(settings, ids, "assign", whose, note=note, form=form, config=config)
 
 
 @app.command(
@@ -201,7 +194,7 @@ def resolve(
 ) -> None:
     settings = read_config(config, store_only="act")
     refs = chosen(settings, ref, match, ("open", "acknowledged"), yes=yes, verb="Resolve")
-    _transition(settings, refs, "resolve", resolution, note=note, form=form, config=config)
+    _change(settings, refs, "resolve", resolution, note=note, form=form, config=config)
 
 
 @app.command(
@@ -215,7 +208,7 @@ def reopen(
     form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
-    _transition(read_config(config, store_only="act"), ref, "reopen", note=note, form=form, config=config)
+    _change(read_config(config, store_only="act"), ref, "reopen", note=note, form=form, config=config)
 
 
 @app.command(
@@ -238,16 +231,17 @@ def silence(
     kept = noted(settings, note)
     refs = chosen(settings, ref, match, ("open", "acknowledged"), yes=yes, verb="Silence")
 
-    async def hush(store: Store) -> list[tuple[str, float]]:
+    async def hush(store: Store) -> list[tuple[str, float | None]]:
         incidents = [(await store.incidents.get(one)).id for one in refs]
-        return [
-            (id_, await store.silences.set(id_, seconds, actor=person(), note=kept))
-            for id_ in tracked(incidents, "silenced")
-        ]
+        for id_ in tracked(incidents, "silenced"):
+            await ask(store, settings, "silence", id_, str(seconds), note=kept)
+        _, single = await store.silences.list()
+        until = {hushed.incident: hushed.until for hushed in single}
+        return [(id_, until.get(id_)) for id_ in incidents]
 
-    rows = with_store(settings, hush, refused=(TransitionError,))
-    ends = [{"incident": id_, "silenced_until": stamp(at, "milliseconds") if seconds else None} for id_, at in rows]
-    said = [f"{id_} silenced until {moment(at)}" if seconds else f"{id_} is not silenced any more" for id_, at in rows]
+    rows = with_store(settings, hush, refused=(NotDoneError,))
+    ends = [{"incident": id_, "silenced_until": at and stamp(at, "milliseconds")} for id_, at in rows]
+    said = [f"{id_} silenced until {moment(at)}" if at else f"{id_} is not silenced any more" for id_, at in rows]
     if len(ends) == 1 and not match:
         emit_one(ends[0], form, lambda _row: said)
     else:
@@ -270,8 +264,6 @@ def merge(
     form: FormatOption = "text",
     config: ConfigOption = None,
 ) -> None:
-    from monitor.store.actions import ActionError
-
     settings = read_config(config, store_only="act")
     reason = noted(settings, note)
 
@@ -289,11 +281,11 @@ def merge(
     async def apply(store: Store) -> tuple[IncidentView, list[str]]:
         stays, *rest = known
         ids = [id_.id for id_ in rest]
-        await store.merges.merge(stays.id, ids, actor=person(), note=reason)
+        await ask(store, settings, "merge", stays.id, " ".join(ids), note=reason)
         (shown,) = await _views(settings, config, store, [await store.incidents.get(stays.id)])
         return shown, ids
 
-    stays, ids = with_store(settings, apply, refused=(TransitionError, ActionError))
+    stays, ids = with_store(settings, apply, refused=(NotDoneError,))
     emit_one(as_dict(stays), form, lambda _row: [f"{', '.join(ids)} merged into {stays.id}"])
 
 
@@ -341,56 +333,36 @@ def as_dict(incident: IncidentView) -> dict[str, Any]:
     return record(incident, lambda time: stamp(time.timestamp(), "milliseconds")) | named
 
 
-def _transition(
+def _change(
     settings: Config,
     refs: Sequence[str],
-    action: Action,
-    resolution: Resolution | None = None,
+    verb: Verb,
+    detail: str = "",
     *,
     note: str,
     form: Format,
     config: Path | None,
 ) -> None:
-    actor, note = person(), noted(settings, note)
-    _change(
-        refs,
-        "done",
-        lambda store, ref: store.incidents.transition(ref, action, actor=actor, resolution=resolution, note=note),
-        settings=settings,
-        form=form,
-        config=config,
-    )
-
-
-def _change(
-    refs: Sequence[str],
-    verb: str,
-    work: Callable[[Store, str], Awaitable[Incident]],
-    *,
-    settings: Config,
-    form: Format,
-    config: Path | None,
-) -> None:
     """Each by itself: what is refused holds up no other."""
 
+    kept = noted(settings, note)
     done: list[IncidentView] = []
     problems: list[str] = []
 
     async def apply(store: Store) -> None:
-        for ref in tracked(refs, verb):
+        for ref in tracked(refs, "assigned" if verb == "assign" else "done"):
             try:
-                changed = await work(store, ref)
-                done.extend(await _views(settings, config, store, [changed]))
-            except (LookupError, TransitionError) as error:
+                id_ = (await store.incidents.get(ref)).id
+                await ask(store, settings, verb, id_, detail, note=kept)
+                done.extend(await _views(settings, config, store, [await store.incidents.get(id_)]))
+            except (LookupError, NotDoneError) as error:
                 problems.append(str(error))
 
     with_store(settings, apply)
 
     def text(_rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         for one in done:
-            yield f"{one.id} {stands(one)}" + (
-                f", {printable(one.owner)}'s" if one.owner and verb == "assigned" else ""
-            )
+            yield f"{one.id} {stands(one)}" + (f", {printable(one.owner)}'s" if one.owner and verb == "assign" else "")
 
     emit(map(as_dict, done), form, text)
     fail_if(problems, "\n".join(printable(problem) for problem in problems))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from monitor.cli.asking import NotDoneError, ask, planned
 from monitor.cli.common import (
     ConfigOption,
     IncidentArgument,
@@ -19,7 +20,6 @@ from monitor.cli.common import (
     fail_if,
     noted,
     paint,
-    person,
     printable,
     read_config,
     with_store,
@@ -29,6 +29,7 @@ from monitor.common.wording import ago, moment, stamp
 
 if TYPE_CHECKING:
     from monitor.actions.config import ActionConfig
+    from monitor.common.inbound import Verb as Asked
     from monitor.config.config import Config
     from monitor.domain.incidents import Incident
     from monitor.runbook import Runbook
@@ -141,9 +142,7 @@ def start(
 ) -> None:
     settings = read_config(config, store_only="act")
 
-    incident, run = _change(
-        settings, ref, lambda store, about: store.runs.start(about.id, actor=person(), book=book, order=order)
-    )
+    incident, run = _change(settings, ref, "start", f"{book or ''}:{order or ''}")
     _print_run(settings, incident, run, form)
 
 
@@ -151,11 +150,7 @@ def _verb(verb: Verb, ref: str, step: str, *, note: str, anyway: bool, form: For
     settings = read_config(config, store_only="act")
     kept = noted(settings, note)
 
-    _, run = _change(
-        settings,
-        ref,
-        lambda store, about: store.runs.act(about.id, step, verb, actor=person(), note=kept, anyway=anyway),
-    )
+    _, run = _change(settings, ref, verb, step + (":over" if anyway else ""), note=kept)
     now = time.time()
 
     def text(_row: Mapping[str, Any]) -> Iterable[str]:
@@ -255,7 +250,6 @@ def run(
     config: ConfigOption = None,
 ) -> None:
     from monitor.runbook.progress import RunError
-    from monitor.store.actions import ActionError
 
     settings = read_config(config, store_only="act")
 
@@ -270,11 +264,11 @@ def run(
             by_hand = f"`monitor runbook show {incident.id}` says how it is done by hand"
             raise RunError(f"step {step} has no action that is configured for {incident.rule}; {by_hand}")
         if task.state in ("open", "failed"):
-            await store.runs.act(incident.id, step, "claim", actor=person())
-        return [await store.actions.plan(incident.id, one.name, actor=person(), needed=one.approvals) for one in chosen]
+            await ask(store, settings, "claim", incident.id, step)
+        return [await planned(store, settings, incident.id, one.name) for one in chosen]
 
-    planned = with_store(settings, plan, refused=(RunError, ActionError))
-    rows = [{"action": one.action, "id": one.id, "state": one.state, "incident": one.incident} for one in planned]
+    actions = with_store(settings, plan, refused=(RunError, NotDoneError))
+    rows = [{"action": one.action, "id": one.id, "state": one.state, "incident": one.incident} for one in actions]
 
     verbs = {"planned": "approve"}
     emit(
@@ -336,18 +330,17 @@ def lint(
     fail_if(rows)
 
 
-def _change(
-    settings: Config, ref: str, work: Callable[[Store, Incident], Awaitable[RunbookRun]]
-) -> tuple[Incident, RunbookRun]:
-    """The incident and its run after `work`; a refusal ends the command."""
-
-    from monitor.runbook.progress import RunError
+def _change(settings: Config, ref: str, verb: Asked, detail: str, *, note: str = "") -> tuple[Incident, RunbookRun]:
+    """The incident and its run afterwards; a refusal ends the command."""
 
     async def apply(store: Store) -> tuple[Incident, RunbookRun]:
         incident = await store.incidents.get(ref)
-        return incident, await work(store, incident)
+        await ask(store, settings, verb, incident.id, detail, note=note)
+        run = await store.runs.get(incident.id)
+        assert run is not None
+        return incident, run
 
-    return with_store(settings, apply, refused=(RunError,))
+    return with_store(settings, apply, refused=(NotDoneError,))
 
 
 def _print_run(settings: Config, incident: Incident, run: RunbookRun, form: Format) -> None:

@@ -27,7 +27,7 @@ __all__ = [
 ASKING = 1.5  # seconds that a sink may take to ask for words; whoever asked waits for it
 Verb = Literal[
     "ack", "reopen", "resolve", "silence", "claim", "done", "skip", "run", "note", "link", "assign", "suppress",
-    "merge", "start",
+    "merge", "start", "fail", "plan", "approve",
 ]  # fmt: skip
 
 
@@ -49,14 +49,15 @@ class InboundRequest:
     """What somebody asked for in another system about an incident. Done once, from the database. `link`: nobody asked
     for anything; the system only says what it calls it.
 
-    `detail`: the step (claim, STEP:over to take it over; done, skip; reopen, where it is not about the incident), the
-    resolution (resolve), seconds (silence; 0 ends it), the name of the action (run), the person (assign), the incident
-    that goes into this one (merge), the runbook (start; with :contain or :replace in this order), seconds and how it is
-    resolved, such as 3600:wont_fix (suppress; 0 ends it).
+    `detail`: the step (claim, done, skip, fail; STEP:over although another has it or others wait; reopen, where it is
+    not about the incident), the resolution (resolve), seconds (silence; 0 ends it), the name of the action (run; plan,
+    with a space and its parts in JSON behind it), the id of what was planned (approve), the person (assign), the
+    incidents that go into this one (merge), the runbook (start; with :contain or :replace in this order), seconds and
+    how it is resolved, such as 3600:wont_fix (suppress; 0 ends it).
     """
 
     id: str  # what a repeat is known by
-    sink: str  # name of the sink through whose system it came
+    sink: str  # name of the sink through whose system it came; empty: a command's
     verb: Verb
     actor: str  # who, as the trail is to name them
     incident: str = ""  # its id; or else

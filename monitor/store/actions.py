@@ -24,7 +24,7 @@ from monitor.store.sealing import outdated, touch
 from monitor.store.trail import append, entry
 from monitor.store.transaction import StoreRepository, StoreSession, Transaction, durably, read_only
 
-__all__ = ["ActionError", "Actions", "UnsealedError", "abort", "ask", "complete", "refuse_resolved"]
+__all__ = ["ActionError", "Actions", "UnsealedError", "abort", "approve", "ask", "complete", "plan", "refuse_resolved"]
 
 _UNDONE = ("planned", "approved", "running", "accepted")
 _LOST = "ended while it ran: whether it took effect cannot be known; verify the secret before you try again"
@@ -79,19 +79,19 @@ class Actions(StoreRepository):
 
         By itself (`automatic`) an action is planned once for an incident, whatever came of it.
         """
-        return _plan(tx, incident, action, actor=actor, needed=needed, automatic=automatic, parts=parts or {})
+        return plan(tx, incident, action, actor=actor, needed=needed, automatic=automatic, parts=parts or {})
 
     async def gather(self, wanted: Callable[[dict[str, str]], Sequence[tuple[str, int]]]) -> bool:
         """Plan what `wanted` says (names, and how many have to approve) of the labels of each incident that was opened
         or came back since the last time. Returns whether there is more."""
 
-        def plan(tx: Transaction, fresh: Sequence[str]) -> None:
+        def all_of(tx: Transaction, fresh: Sequence[str]) -> None:
             for incident in fresh:
                 for name, needed in wanted(labels_of(tx.connection, incident)):
                     with contextlib.suppress(ActionError):  # it was planned before
-                        _plan(tx, incident, name, actor="monitor", needed=needed, automatic=True)
+                        plan(tx, incident, name, actor="monitor", needed=needed, automatic=True)
 
-        return await gather(self._session, "actions", plan, durable=True)
+        return await gather(self._session, "actions", all_of, durable=True)
 
     @read_only
     def ready(self, connection: Connection) -> list[ActionRun]:
@@ -111,12 +111,12 @@ class Actions(StoreRepository):
     @durably
     def approve(self, tx: Transaction, id_: str, actor: str) -> ActionRun:
         """Raises LookupError and ActionError (the same person twice; it ran already)."""
-        return _approve(tx, id_, actor)
+        return approve(tx, id_, actor)
 
     @durably
     def start(self, tx: Transaction, incident: str, action: str, *, actor: str, automatic: bool) -> ActionRun:
         """`plan` and `begin` at once: of what no other process is to pick up in between. Raises as they do."""
-        planned = _plan(tx, incident, action, actor=actor, needed=0, automatic=automatic)
+        planned = plan(tx, incident, action, actor=actor, needed=0, automatic=automatic)
         return _begin(tx, planned.id, actor, self._owner)
 
     @durably
@@ -182,11 +182,11 @@ def ask(tx: Transaction, incident: str, action: str, *, actor: str, needed: int)
     if row is not None:
         planned = action_from(row)
     else:
-        planned = _plan(tx, incident, action, actor=actor, needed=needed, automatic=False)
+        planned = plan(tx, incident, action, actor=actor, needed=needed, automatic=False)
     touch(tx, [incident])
     node = newest_place(tx.connection, incident).host or tx.node
     tx.connection.execute(update(actions).where(actions.c.id == planned.id).values(asked=1, node=node))
-    return _approve(tx, planned.id, actor) if planned.state == "planned" else planned
+    return approve(tx, planned.id, actor) if planned.state == "planned" else planned
 
 
 def complete(tx: Transaction, incident: str, why: str) -> None:
@@ -205,7 +205,7 @@ def abort(tx: Transaction, incident: str, why: str) -> None:
         _finish(tx, row, "failed", why, "monitor")
 
 
-def _plan(
+def plan(
     tx: Transaction,
     incident: str,
     action: str,
@@ -215,6 +215,7 @@ def _plan(
     automatic: bool,
     parts: Mapping[str, str] = MappingProxyType({}),
 ) -> ActionRun:
+    """As `Actions.plan`."""
     same = narrowed(
         select(actions).where(actions.c.incident == incident, actions.c.action == action),
         None if automatic else actions.c.state.in_(_UNDONE),
@@ -244,7 +245,8 @@ def _plan(
     return _get(tx.connection, str(row["id"]))
 
 
-def _approve(tx: Transaction, id_: str, actor: str) -> ActionRun:
+def approve(tx: Transaction, id_: str, actor: str) -> ActionRun:
+    """As `Actions.approve`."""
     row = _touched(tx, id_)
     _refuse_incident(tx.connection, row.incident)
     if row.state != "planned":

@@ -1,7 +1,9 @@
-"""What can be asked for about one incident, by its verb: in Slack, in PagerDuty and on pages by the same rules."""
+"""What can be asked for about one incident, by its verb: in Slack, in PagerDuty, on pages and by commands by the same
+rules."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Literal, get_args
 
@@ -31,7 +33,7 @@ _ACCEPTED = Literal["wont_fix", "false_positive", "used_in_tests"]  # how what i
 
 
 def _note(asked: InboundRequest) -> str:
-    return asked.note or through(asked.sink)
+    return asked.note or (through(asked.sink) if asked.sink else "")
 
 
 def _change(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> str:
@@ -102,7 +104,8 @@ def _suppress(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) 
 
 
 def _merge(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> str:
-    absorb(tx, id_, asked.detail, asked.actor, asked.note)
+    for other in asked.detail.split():
+        absorb(tx, id_, other, asked.actor, asked.note)
     return f"{asked.detail} is merged into {id_}"
 
 
@@ -115,14 +118,14 @@ def _start(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> 
 
 def _step(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> str:
     verb = asked.verb
-    assert verb in ("claim", "done", "skip", "reopen")
+    assert verb in ("claim", "done", "skip", "fail", "reopen")
     if verb == "skip" and not asked.note:
         raise RunError(f"say why step {asked.detail} is skipped: choose one of the reasons")
     note = "" if verb == "claim" else _note(asked)
     step, _, over = asked.detail.partition(":")
     before = load_runs(tx.connection, [id_]).get(id_)
     try:
-        run = runs.do(tx, id_, step, verb, actor=asked.actor, note=note, anyway=verb == "claim" and over == "over")
+        run = runs.do(tx, id_, step, verb, actor=asked.actor, note=note, anyway=over == "over")
     except RunError as error:
         task = next((task for task in before.tasks if task.id == step), None) if before else None
         raise RunError(f"{error}{_since(task)}") from None
@@ -133,15 +136,34 @@ def _since(task: Task | None) -> str:
     return f" (since {moment(task.since)})" if task is not None and task.state != "open" else ""
 
 
-def _run(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> str:
-    """Planned by the first who asks for it, approved by each; what has enough of them is run by the monitor."""
+def _approvals(tx: Transaction, id_: str, name: str, needed: Needed) -> int:
     about, _ = incident_by_id(tx.connection, id_)
-    name = asked.detail
     actions.refuse_resolved(about)
     approvals = needed(about, name)
     if approvals is None:
         raise ActionError(f"no action {name!r} is configured for {about.rule}")
-    planned = actions.ask(tx, id_, name, actor=asked.actor, needed=approvals)
+    return approvals
+
+
+def _plan(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> str:
+    """For who runs it by hand: `_run` leaves that to the monitor."""
+    name, _, said = asked.detail.partition(" ")
+    parts = json.loads(said or "{}")
+    actions.plan(
+        tx, id_, name, actor=asked.actor, needed=_approvals(tx, id_, name, needed), automatic=False, parts=parts
+    )
+    return f"{name} is planned"
+
+
+def _approve(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> str:
+    run = actions.approve(tx, asked.detail, asked.actor)
+    return f"{run.action} is {run.state}"
+
+
+def _run(tx: Transaction, asked: InboundRequest, id_: str, needed: Needed) -> str:
+    """Planned by the first who asks for it, approved by each; what has enough of them is run by the monitor."""
+    name = asked.detail
+    planned = actions.ask(tx, id_, name, actor=asked.actor, needed=_approvals(tx, id_, name, needed))
     if planned.state == "planned":
         more = planned.needed - len(planned.approvals)
         return f"{name} is approved by {', '.join(planned.approvals)}; it waits for {more} more"
@@ -169,6 +191,9 @@ VERBS: Mapping[str, Callable[[Transaction, InboundRequest, str, Needed], str]] =
     "claim": _step,
     "done": _step,
     "skip": _step,
+    "fail": _step,
+    "plan": _plan,
+    "approve": _approve,
     "run": _run,
     "note": _remark,
 }
