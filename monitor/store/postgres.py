@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import URL, Connection
+from sqlalchemy.exc import DBAPIError
 
 from monitor.store.schema import metadata
 
@@ -17,6 +18,7 @@ _LOCK = 0x6D6F6E69746F72  # advisory lock that makes writers take turns, as SQLi
 # Seconds. A host that is stopped, or cut off, in the midst of a transaction holds the others up for so long; it begins
 # its own anew afterwards. Less than a wait for a lock takes, so that the others do not report a pause that is over.
 _IDLE = 5
+_LOCK_TIMEOUT = "55P03"
 _LOCKED = 10  # then the wait is reported, and begun anew
 _ANSWER = 30  # for a read; what is written may be an upgrade of all tables
 # A peer that is gone without a word: both ends notice within half a minute.
@@ -30,6 +32,14 @@ _SESSION = {
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "25s",
 }
+# Whoever holds the turn and has sent nothing for so long in the midst of what is more than one statement, where the
+# server's own limit does not count.
+_HANGING = (
+    "SELECT pg_terminate_backend(a.pid) FROM pg_locks l JOIN pg_stat_activity a USING (pid) "  # noqa: S608 # numbers
+    "WHERE l.locktype = 'advisory' AND l.granted AND l.database = a.datid AND a.datname = current_database() "
+    f"AND l.objsubid = 1 AND l.classid::bigint = {_LOCK >> 32} AND l.objid::bigint = {_LOCK & 0xFFFFFFFF} "
+    f"AND a.wait_event = 'ClientRead' AND a.query_start < clock_timestamp() - interval '{_IDLE} s'"
+)
 _NOW = "extract(epoch FROM clock_timestamp())::float8"
 
 
@@ -59,10 +69,19 @@ def _set(cursor: Any, settings: dict[str, str]) -> None:
 
 
 def begin(connection: Connection, *, durable: bool) -> float:
-    """Wait for our turn. Returns the server's time of day then."""
+    """Wait for our turn. Returns the server's time of day then. Raises DBAPIError after ten seconds, having ended the
+    session of whoever hangs in theirs."""
     if not durable:
         connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
-    return float(connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK}), {_NOW}").one()[1])
+    try:
+        return float(connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK}), {_NOW}").one()[1])
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) == _LOCK_TIMEOUT:
+            driver = connection.connection.driver_connection
+            assert driver is not None
+            driver.rollback()
+            driver.execute(_HANGING)
+        raise
 
 
 def now(connection: Connection) -> float:

@@ -6,6 +6,7 @@ import signal
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -42,6 +43,22 @@ except Exception as error:
 """
 
 
+# As above, with a part of its statements on the wire: to the server it is not idle, and waits for more.
+AMID = """
+import os, signal, sys
+from monitor.store.database import Database
+database = Database(sys.argv[1])
+with database.transaction(durable=True) as connection:
+    wire = connection.connection.driver_connection.pgconn
+    wire.enter_pipeline_mode()
+    wire.send_query_params(b"INSERT INTO meta VALUES ('from the stopped one', '')", None)
+    wire.send_flush_request()
+    wire.flush()
+    print("mine", flush=True)
+    os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+
 async def until(true: Callable[[], object]) -> None:
     async with asyncio.timeout(30):
         while not true():
@@ -59,6 +76,42 @@ async def test_a_host_that_is_stopped_at_its_turn_stops_no_other(postgres_url: s
             assert (await asyncio.to_thread(process.stdout.readline)).strip() == "retry"
     with connected(postgres_url) as connection:
         assert not connection.execute("SELECT FROM meta WHERE key = 'from the stopped one'").fetchall()
+
+
+async def test_a_host_that_is_stopped_amid_its_statements_is_ended_by_who_waits(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(postgres._SESSION, "lock_timeout", "1s")
+    monkeypatch.setattr(postgres, "_HANGING", postgres._HANGING.replace("'5 s'", "'1 s'"))
+    async with await Store.open(postgres_url, POLICY) as store:
+        command = [sys.executable, "-c", AMID, postgres_url]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert await asyncio.to_thread(process.stdout.readline) == "mine\n"
+            assert await store.commit([finding("a")]) == 1
+            process.kill()
+    with connected(postgres_url) as connection:
+        assert not connection.execute("SELECT FROM meta WHERE key = 'from the stopped one'").fetchall()
+
+
+async def test_who_holds_the_turn_and_works_is_not_ended(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(postgres._SESSION, "lock_timeout", "200ms")
+    monkeypatch.setattr(postgres, "_HANGING", postgres._HANGING.replace("'5 s'", "'1 s'"))
+    database, mine, told = Database(postgres_url), threading.Event(), list[str | None]()
+    async with await Store.open(postgres_url, POLICY) as store:
+        store.on_degraded(told.append)
+
+        def work() -> None:
+            with database.transaction(durable=True) as connection:
+                mine.set()
+                connection.exec_driver_sql("SELECT pg_sleep(2)")
+
+        working = asyncio.create_task(asyncio.to_thread(work))
+        await until(mine.is_set)
+        assert await store.commit([finding("a")]) == 1
+        await working
+    database.dispose()
+    assert told
 
 
 async def test_a_lock_on_all_tables_is_reported_and_waited_out(
