@@ -9,17 +9,16 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import cast
 
-from monitor.common.cuts import carried
+from monitor.common.cuts import CONTEXT, carried
 from monitor.common.files import open_archive, open_same, read_exactly
-from monitor.domain.model import Block, Predecessor
+from monitor.domain.model import Predecessor
 from monitor.sources.file.identity import Hasher
-from monitor.sources.file.tracked_file import TrackedFile, WorkState, text
+from monitor.sources.file.tracked_file import Carry, TrackedFile, WorkState, text
 
 __all__ = [
-    "Carry",
     "EarlyError",
     "begins_anew",
     "carry",
@@ -45,32 +44,6 @@ _NUMBERED = re.compile(r"(.+)\.(\d{1,3})(?:\.(?:gz|bz2|xz|zst))?")
 
 class EarlyError(Exception):
     """The predecessor is still being written to, or was not read to its end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Carry:
-    """The end of a file: `text`, of which the first `settled` bytes are context."""
-
-    text: bytes
-    settled: int
-    of: Predecessor
-
-    @property
-    def open(self) -> bool:
-        """A record or a line of it is not over."""
-        return self.settled < len(self.text)
-
-    @property
-    def lines(self) -> list[bytes]:
-        """Whole ones."""
-        whole = len(self.text) == self.of.end
-        return self.text[: self.settled].split(b"\n")[0 if whole else 1 :]
-
-    def block(self, source: str) -> Block:
-        """What is open, by itself."""
-        of, begin = self.of, self.of.end - len(self.text)
-        fresh, now = self.settled, time.time()
-        return Block(source, of.path, of.generation, begin, self.text, now, fresh, predecessor=of.before)
 
 
 # On the event loop
@@ -113,15 +86,19 @@ def waited(tracked: TrackedFile) -> float:
 
 
 def snapshot(tracked: TrackedFile) -> TrackedFile | None:
-    """Of its predecessor as it is now, with a descriptor of its own; None: there is nothing to go on from."""
+    """Of its predecessor as it is now, with a descriptor of its own; None: there is nothing to go on from. As long as
+    what was read of it fills no context, that goes on
+    into the predecessor."""
     before = tracked.before
-    if before is None or tracked.offset or before.unsure or _skipped(before, tracked):
+    if before is None or tracked.offset >= CONTEXT or before.unsure or _skipped(before, tracked):
+        return None
+    if tracked.offset and (before.ended or before.archive):  # unpacked for each line, it would cost too much
         return None
     try:
         fd = os.dup(before.fd) if before.fd >= 0 else -1
     except OSError:
         fd = -1
-    return replace(before, fd=fd, before=snapshot(before))
+    return replace(before, fd=fd, before=None if before.offset else snapshot(before))
 
 
 def chain(tracked: TrackedFile, given: Carry) -> Iterator[tuple[TrackedFile, int]]:

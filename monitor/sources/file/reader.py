@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import lzma
 import os
 import stat
@@ -19,10 +20,10 @@ from monitor.domain.model import Block, Position
 from monitor.scanning.blocks import Window
 from monitor.sources import unwrap
 from monitor.sources.file.blanks import blank_end, first_blank, last_written
-from monitor.sources.file.carry import Carry, EarlyError, begins_anew, carry, chain, close
+from monitor.sources.file.carry import EarlyError, begins_anew, carry, chain, close
 from monitor.sources.file.identity import BODY, HEAD, MARK, Hasher
 from monitor.sources.file.lines import CountedStream, KnownLines
-from monitor.sources.file.tracked_file import Known, StoredState, TrackedFile, text
+from monitor.sources.file.tracked_file import Carry, Known, StoredState, TrackedFile, text
 
 __all__ = ["FileReader", "Unwrap"]
 
@@ -86,6 +87,7 @@ class FileReader:
         self._again = False  # it is read again
         self.early = False  # its predecessor was not at its end
         self.left = False  # what is open is left to the successor
+        self._begun = tracked.begun
         self._begin = b""  # of the file, as it was read
         self._blank, self._looked = 0, 0.0
         self._known: Known = tracked.known
@@ -181,7 +183,10 @@ class FileReader:
     def _go_on(self) -> bool:
         """Take over what the predecessor left open. Whether to read now: as long as it is written to, that may be ended
         there."""
-        if self._before is None or self.offset or not (self.size or self.tracked.archive):
+        if self.tracked.offset:
+            self._carry = self._context()
+            return True
+        if self._before is None or not (self.size or self.tracked.archive):
             return True
         try:
             given = carry(self._before, self._hasher)
@@ -197,7 +202,20 @@ class FileReader:
             self.early = True
             return False
         self.wait, self._carry = 0.0, given
+        self._begun = given if given is not None and given.begun else None
         return True
+
+    def _context(self) -> Carry | None:
+        """What stands before the little that was read of this file, in its predecessor."""
+        given = self.tracked.begun
+        if self._again or self.tracked.archive or self.offset >= CONTEXT:
+            self._begun = None
+            return None
+        if given is None and self._before is not None:
+            with contextlib.suppress(EarlyError, *_DAMAGE):
+                given = carry(self._before, self._hasher)
+        self._begun = given if given is not None and given.begun else None
+        return None if given is None else given.context(CONTEXT - self.offset)
 
     def _begins_anew(self, window: Window) -> Iterator[Block]:
         """The open line of the predecessor by itself, where this file does not begin with the rest of it."""
@@ -297,7 +315,7 @@ class FileReader:
         window = Window(buffer, start, context=self._stream is None)
         if self._carry is not None:
             window = Window(bytearray(len(buffer) + len(self._carry.text)), start)
-            window.precede(self._carry.text, self._carry.settled)
+            window.precede(self._carry.text, self._carry.settled + start)
         longest = TURN if start >= self.tracked.suspect else 0
         first = True
         while True:
@@ -462,7 +480,7 @@ class FileReader:
         for before, end in self._taken_over:
             before.flushed = end
         self._update(tracked)
-        tracked.peeked = self.peeked or tracked.peeked
+        tracked.begun, tracked.peeked = self._begun, self.peeked or tracked.peeked
         tracked.blank, tracked.looked, tracked.doubted = self._blank, self._looked, self.doubted
         if self._again:
             tracked.trusted = time.monotonic() + self.size / REREAD

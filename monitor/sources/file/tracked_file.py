@@ -10,13 +10,13 @@ import os
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, NamedTuple
 
-from monitor.domain.model import Position
+from monitor.domain.model import Block, Position, Predecessor
 
-__all__ = ["FileState", "FileStatus", "Hash", "Known", "StoredState", "TrackedFile", "WorkState", "text"]
+__all__ = ["Carry", "FileState", "FileStatus", "Hash", "Known", "StoredState", "TrackedFile", "WorkState", "text"]
 
 Hash = tuple[int, str]  # number of bytes, keyed digest
 HOPE = 30.0  # seconds for which an archive waits for what its successor, empty yet, begins with
@@ -26,6 +26,41 @@ Known = tuple[int, int, int]  # size on disk, mtime and ctime in nanoseconds; -1
 def text(path: str) -> str:
     """A path fit to show and store: bytes that are not UTF-8 as `\\xNN`."""
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+@dataclass(frozen=True, slots=True)
+class Carry:
+    """The end of a file: `text`, of which the first `settled` bytes are context."""
+
+    text: bytes
+    settled: int
+    of: Predecessor
+
+    @property
+    def open(self) -> bool:
+        """A record or a line of it is not over."""
+        return self.settled < len(self.text)
+
+    @property
+    def begun(self) -> bool:
+        """A key of it is not over."""
+        return self.text.rfind(b"-----BEGIN ") > self.text.rfind(b"-----END ")
+
+    def context(self, size: int) -> Carry:
+        """The last bytes of it, all of which are settled."""
+        return replace(self, text=self.text[-size:], settled=min(size, len(self.text)))
+
+    @property
+    def lines(self) -> list[bytes]:
+        """Whole ones."""
+        whole = len(self.text) == self.of.end
+        return self.text[: self.settled].split(b"\n")[0 if whole else 1 :]
+
+    def block(self, source: str) -> Block:
+        """What is open, by itself."""
+        of, begin = self.of, self.of.end - len(self.text)
+        fresh, now = self.settled, time.time()
+        return Block(source, of.path, of.generation, begin, self.text, now, fresh, predecessor=of.before)
 
 
 class FileState(Enum):
@@ -99,6 +134,7 @@ class TrackedFile:
     searches: int = 0  # that failed, since it was last found
     legacy: TrackedFile | None = None  # turned out while it was read: what the file holds now is a copy of this one
     before: TrackedFile | None = None  # its predecessor, where it is known which that is
+    begun: Carry | None = None  # its end, where a key goes on from there: it may be compressed before that is over
     after: TrackedFile | None = None  # its successor
     at_end: bool = False  # its last turn came to the end of what was there
     left: bool = False  # what it leaves open at its end waits for its successor

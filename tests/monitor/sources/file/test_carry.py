@@ -7,6 +7,7 @@ import os
 import random
 import re
 import shutil
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +198,37 @@ async def test_a_key_and_a_line_go_on_in_the_successor(
             await caught_up(intake, 1, 2, 77)
     key = next(seen for seen in intake.found.values() if seen.mark == 77)
     assert key.offset == 15, "where it begins in the predecessor"
+    assert not intake.lost
+
+
+LONG = b"-----BEGIN 78\nabc\ndef\nghi\njkl\nmno\nEND\n-----END \n"
+
+
+@pytest.mark.parametrize(("how", "down"), [("rename", True), ("rename", False), ("gz", False), ("copytruncate", True)])
+@pytest.mark.parametrize("writes", [2, 4, 9])
+async def test_a_key_goes_on_in_a_successor_that_is_written_piece_by_piece(
+    log: Path, intake: FakeIntake, how: str, down: bool, writes: int
+) -> None:
+    log.write_bytes(b"first line <1>\n" + LONG[:20])
+    cuts = [20 + (len(LONG) - 20) * number // writes for number in range(writes + 1)]
+    parts = [LONG[a:b] for a, b in pairwise(cuts)]
+    source = files(intake, log)
+    async with running(source):
+        await caught_up(intake, 1)
+        rotate(log, how, 1)
+        for part in parts[: 1 if down else writes]:
+            append(log, part)
+            await read(source, log)
+    source = files(intake, log)
+    async with running(source):
+        for part in parts[1:] if down else ():
+            append(log, part)
+            await read(source, log)
+        append(log, b"last line <2>\n")
+        await caught_up(intake, 1, 2, 78)
+    key = next(seen for seen in intake.found.values() if seen.mark == 78)
+    assert key.offset == 20, "where it begins in the predecessor"
+    assert intake.marks == [1, 2, 78]
     assert not intake.lost
 
 
