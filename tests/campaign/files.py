@@ -13,6 +13,7 @@ from typing import Any
 from detectors.fingerprint import fingerprint
 from detectors.rules.template import expand
 from tests.acceptance.harness import KEY
+from tests.monitor.sources.test_unwrap import cri, docker
 
 __all__ = ["Files"]
 
@@ -32,6 +33,8 @@ class Files:
         self.written = 0.0
         self._handles: dict[str, int] = {}
         self._sizes: dict[str, int] = {}  # path → size before it was cut
+        self._runtime = ""  # of the containers whose lines these are
+        self._rest = b""  # of a line that was begun
         for place in ("logs/old", "real", "archive"):
             (folder / place).mkdir(parents=True)
 
@@ -62,6 +65,18 @@ class Files:
         view = memoryview(data)
         while view:
             view = view[os.write(descriptor, view) :]
+
+    def _wrapped(self, line: bytes) -> bytes:
+        """As the runtime writes it, which cuts long lines, and some others as the writer flushes them."""
+        if not self._runtime:
+            return line + b"\n"
+        size = 16 << 10 if self.random.random() < 0.7 else self.random.randrange(40, 400)
+        pieces = [line[at : at + size] for at in range(0, len(line), size)] or [b""]
+        if self._runtime == "cri":
+            tags = ["P"] * (len(pieces) - 1) + ["F"]
+            return b"".join(cri(piece, tag=tag) for piece, tag in zip(pieces, tags, strict=True))
+        texts = [piece.decode() for piece in pieces]
+        return b"".join(docker(piece) for piece in [*texts[:-1], f"{texts[-1]}\n"])
 
     # Files as a whole
 
@@ -132,16 +147,37 @@ class Files:
 
     async def do_put(self, handle: str, numbers: list[int], how: dict[str, Any]) -> None:
         """Lines with these secrets among others; in two pieces when `how` has a `cut` (share) and a `pause` (s)."""
-        lines = []
+        lines: list[bytes] = []
         for number in numbers:
-            lines.append(self._filler(self.random.choice((0, 0, 90, 700))))
-            lines.append(b"\n" + self._line(number))
-        data = b"".join(lines)
+            lines += self._filler(self.random.choice((0, 0, 90, 700))).split(b"\n")
+            lines += self._line(number).splitlines()
+        data = b"".join(map(self._wrapped, lines))
         cut = int(len(data) * how.get("cut", 1.0))
         self._write(handle, data[:cut], numbers)
         if cut < len(data):
             await asyncio.sleep(how.get("pause", 0.0))
             self._write(handle, data[cut:], numbers)
+
+    async def do_runtime(self, name: str) -> None:
+        """From now on lines are those of a container: "cri" or "docker"."""
+        self._runtime = name
+
+    async def do_lines(self, handle: str, count: int, size: int) -> None:
+        """So many lines with nothing in them, of up to `size` bytes."""
+        for _ in range(0, count, 1000):
+            lines = [self._filler(self.random.randrange(1, size)).replace(b"\n", b" ") for _ in range(min(1000, count))]
+            self._write(handle, b"".join(map(self._wrapped, lines)), [])
+            await asyncio.sleep(0)
+
+    async def do_half(self, handle: str, numbers: list[int]) -> None:
+        """A line that stops within a secret."""
+        data = b"ERROR sent with " + self.secret(numbers[0]) + b" at step 3\n"
+        cut = 16 + self.random.randrange(1, 40)
+        self._rest = data[cut:]
+        self._write(handle, data[:cut], numbers)
+
+    async def do_rest(self, handle: str) -> None:
+        self._write(handle, self._rest, [])
 
     async def do_part(self, handle: str, numbers: list[int], pause: float) -> None:
         """A line that stops within a secret whose beginning looks like one."""

@@ -367,11 +367,71 @@ def hosts(s: Script) -> None:
         s.put("h")
 
 
+def _pod(s: Script, runtime: str) -> None:
+    s.settings["type"] = "container"
+    few = s.random.choice((0, 5, 300))
+    size = s.random.choice((60, 60, 8000))
+    s.op("runtime", runtime)
+    s.open("h", "logs/0.log")
+    s.op("lines", "h", few, size)
+    s.begin()
+    for n in range(s.random.randint(1, 3)):
+        s.op("lines", "h", s.random.choice((0, 5, 300, 30_000 if s.perhaps(0.3) else 2)), size)
+        s.put("h")
+        away = s.perhaps(0.4)
+        if away:
+            s.op("settle")
+            s.away()
+            s.put("h", cut=1.0)
+        s.op("rename", "logs/0.log", f"logs/0.log.20261129-10000{n}")
+        s.nap()
+        s.put("h", cut=1.0)  # until the runtime is asked to open it anew
+        s.op("close", "h")
+        s.open("h", "logs/0.log")
+        s.put("h", cut=1.0)
+        s.back()
+        s.put("h")
+        s.op("settle")
+        if s.perhaps(0.3):
+            s.op("gzip", f"logs/0.log.20261129-10000{n}")
+            s.put("h")
+
+
+def cri(s: Script) -> None:
+    """The log of a pod, short or long lines, few or many, rotated by the kubelet: renamed by the time."""
+    _pod(s, "cri")
+
+
+def docker(s: Script) -> None:
+    """The same in JSON."""
+    _pod(s, "docker")
+
+
+def halves(s: Script) -> None:
+    """Secrets over a rotation: numbers that rise, numbers that shift, dates."""
+    _log(s)
+    s.begin()
+    how = s.random.choice(("rise", "shift", "date"))
+    for n in range(1, s.random.randint(2, 4)):
+        s.put("h", cut=1.0)
+        s.op("half", "h", s.ids(1))
+        s.op("sleep", round(s.random.choice((0.0, 0.1, 0.6)), 3))
+        for older in range(n - 1, 0, -1) if how == "shift" else ():
+            s.op("rename", f"logs/app.log.{older}", f"logs/app.log.{older + 1}")
+        end = {"rise": f".{n}", "shift": ".1", "date": f"-2026010{n}"}[how]
+        s.op("rename", "logs/app.log", f"logs/app.log{end}")
+        s.op("close", "h")
+        s.open("h", "logs/app.log")
+        s.op("rest", "h")
+        s.put("h")
+        s.op("settle")
+
+
 ROWS: dict[str, Callable[[Script], None]] = {
     row.__name__: row
     for row in (
         *(rename, copytruncate, regrow, rewrite, replace, inode, symlink, gz),
-        *(prealloc, quiet, moved, unlinked, fast, long),
+        *(prealloc, quiet, moved, unlinked, fast, long, halves, cri, docker),
         *(broker, push, fluent, cut, counted, vacuum, hosts),
     )
 }

@@ -45,7 +45,7 @@ references = ["https://acme.example/docs"]
 CONFIG = """
 [[sources]]
 name = "app"
-type = "file"
+type = "%(type)s"
 include = ["%(include)s"]
 start_at = "%(start_at)s"
 reconcile = "200ms"
@@ -63,7 +63,7 @@ packs = ["vcs/github"]
 paths = ["rules.d/*.toml"]
 """
 # What keeps coming in one shape is told in one thread after the first five, as often as `group_interval` says.
-DEFAULTS = {"include": "logs/*.log", "start_at": "end", "burst": "100000/1m", "group_interval": "2s"}
+DEFAULTS = {"type": "file", "include": "logs/*.log", "start_at": "end", "burst": "100000/1m", "group_interval": "2s"}
 
 
 class Stage(Oracle):

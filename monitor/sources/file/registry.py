@@ -111,7 +111,8 @@ class Registry:
             if claimed[tracked.inode] is not tracked:
                 tracked.inode = (0, 0)
             self.add(tracked)
-            self._last[tracked.path] = tracked
+        self._last |= {tracked.log: tracked for tracked in ordered if tracked.log}
+        self._last |= {tracked.path: tracked for tracked in ordered}
 
     def attach(self, tracked: TrackedFile, path: str) -> None:
         """A followed path leads to it."""
@@ -126,6 +127,7 @@ class Registry:
         if tracked.path not in tracked.paths:
             self._aliases.pop(tracked.path, None)
             self._renamed(tracked)
+            tracked.log = tracked.log or tracked.path
             tracked.path = path
         real = os.path.realpath(path) if os.path.islink(path) else ""
         if real:
@@ -154,6 +156,7 @@ class Registry:
         assert tracked.loose
         self._aliases.pop(tracked.path, None)
         self._renamed(tracked)
+        tracked.log = tracked.log or tracked.path
         tracked.path, tracked.archive, tracked.target = rest.path, rest.archive, ""
         tracked.there, tracked.searches = rest.size, 0
         self._claim(tracked, rest.inode)

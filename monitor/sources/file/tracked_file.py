@@ -107,6 +107,7 @@ class TrackedFile:
     line: tuple[int, int] = (0, 1)  # an offset and the number of the line it lies in
     flushed: int = 0  # a last line without newline was scanned up to here, whole
     archive: bool = False  # compressed: read once, to the end
+    log: str = ""  # its first path, once it has another: what appears there goes on from it
     target: str = ""  # where the file itself lies, when `path` is a link: there it is rotated, and left when that turns
 
     place: FileState = FileState.LOOSE
@@ -197,6 +198,8 @@ class TrackedFile:
             state["before"] = self.before.key
         if self.target:
             state["target"] = os.fsencode(self.target).hex()
+        if self.log:
+            state["log"] = os.fsencode(self.log).hex()
         return state
 
     @classmethod
@@ -221,6 +224,7 @@ class TrackedFile:
             line=(int(state["line"][0]), int(state["line"][1])),
             archive=bool(state.get("archive", False)),
             target=os.fsdecode(bytes.fromhex(state.get("target", ""))),
+            log=os.fsdecode(bytes.fromhex(state.get("log", ""))),
             there=int(state.get("there", state["size"])),
             unsure=bool(state.get("unsure", False)),
             record=StoredState.SAVED,

@@ -248,6 +248,23 @@ async def test_an_open_line_is_told_once_and_whole(log: Path, intake: FakeIntake
         await caught_up(intake, 1, 2, 3, 12345678)
 
 
+@pytest.mark.parametrize("restarts", [1, 3])
+async def test_a_successor_that_is_made_while_the_monitor_is_away(log: Path, intake: FakeIntake, restarts: int) -> None:
+    """The rotation was seen, so that the rotated file is known by its new name."""
+    log.write_bytes(b"one <1>\nsent with #1234")
+    async with running(files(intake, log)):
+        await caught_up(intake, 1)
+        os.rename(log, log.with_name("app.log.1"))
+        await until(lambda: any(state["path"].endswith("app.log.1") for state in intake.files()))
+    for _ in range(restarts - 1):
+        source = files(intake, log)
+        async with running(source):
+            await until(lambda source=source: source._registry)  # type: ignore[misc]
+    append(log, b"5678 at step 3\ntwo <2>\n")
+    async with running(files(intake, log)):
+        await caught_up(intake, 1, 2, 12345678)
+
+
 @pytest.mark.usefixtures("short")
 async def test_a_successor_that_begins_anew_or_never_comes(log: Path, intake: FakeIntake) -> None:
     log.write_bytes(b"2026-01-01 one <1>\n2026-01-01 sent with #1234")
