@@ -13,10 +13,17 @@ from detectors.match.engine import Match
 __all__ = ["AROUND", "connection", "pair", "service_of"]
 
 _END = rb"[\s,;?#&|\"'`<>(){}\[\]\\]|\Z"  # of a whole name: a part of one may be half of a secret
-_USER = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]{1,30}://(?P<user>[^\s:/@?#\"'<>]{0,64}):\Z")
+_USER = re.compile(rb"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{1,30})://(?P<user>[^\s:/@?#\"'<>]{0,64}):\Z")
 _HOST = re.compile(
     rb"@(?P<host>[A-Za-z0-9_.-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?P<port>:\d{1,5})?(?=/|" + _END + rb")"
     rb"(?:/(?P<db>[\w.-]{1,64})(?=" + _END + rb"))?"
+)
+# Elsewhere a path is the page of a site, a virtual host, a folder: said to be a database, it sends people astray.
+_DATABASES = frozenset(
+    b"arangodb cassandra clickhouse clickhouses cockroach cockroachdb couchbase couchbases couchdb db2 edgedb firebird"
+    b" gel hive impala influxdb libsql mariadb mongodb mssql mysql mysql2 mysqlx neo4j oracle postgis postgres"
+    b" postgresql presto psql redis rediss redshift snowflake sqlserver surrealdb sybase taos teradata tidb timescaledb"
+    b" trino valkey valkeys vertica yugabyte".split()
 )
 AROUND = 400  # bytes on either side of the password
 
@@ -48,7 +55,9 @@ def connection(before: bytes, after: bytes) -> Mapping[str, str]:
     who = _USER.search(before[-AROUND:]) if where else None
     if not who or not where:
         return {}
-    parts = {"user": who["user"], "host": where["host"] + (where["port"] or b""), "database": where["db"] or b""}
+    parts = {"user": who["user"], "host": where["host"] + (where["port"] or b"")}
+    if not _DATABASES.isdisjoint(who["scheme"].lower().split(b"+")):  # `mysql+pymysql`, `prisma+postgres`
+        parts["database"] = where["db"] or b""
     return {name: value.decode("utf-8", "replace") for name, value in parts.items() if value}
 
 

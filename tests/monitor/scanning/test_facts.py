@@ -26,6 +26,21 @@ def test_what_is_none_says_nothing() -> None:
     assert "database" not in connection(b"https://ana:", b"@host/some/path")
 
 
+@pytest.mark.parametrize(
+    ("scheme", "has"),
+    [
+        *(
+            (name, True)
+            for name in ("postgresql", "mysql+pymysql", "MongoDB+SRV", "rediss", "prisma+postgres", "mssql")
+        ),
+        *((name, False) for name in ("https", "amqp", "git+ssh", "ftp", "s3", "smtp", "mqtts", "webdb")),
+    ],
+)
+def test_only_the_address_of_a_database_names_one(scheme: str, has: bool) -> None:
+    found = connection(f"{scheme}://ana:".encode(), b"@host.example/internal")
+    assert found == {"user": "ana", "host": "host.example"} | ({"database": "internal"} if has else {})
+
+
 BOTH = "aws_access_key_id = {aws-id:AKIA} aws_secret_access_key = {base64:40}"
 
 
