@@ -198,7 +198,7 @@ async def _asked(subject: Subject) -> AsyncIterator[Evidence]:
     """What was said of leaked tokens that still work."""
     if subject.store is None:
         return
-    for one in await subject.store.incidents.find(limit=_INCIDENTS):
+    for one in await subject.store.incidents.find(order="recent", limit=_INCIDENTS):
         scopes = one.verified.facts.get("scopes", "") if one.verified is not None else ""
         if one.verified is not None and one.verified.validity == "valid" and scopes:
             yield _judged(f"{one.name} of incident {one.id}", scopes, f"monitor incidents show {one.id}")

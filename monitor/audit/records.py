@@ -63,7 +63,7 @@ async def logs(subject: Subject) -> AsyncIterator[Evidence]:
         return
     types = {source.name: source.type for source in subject.config.sources}
     followed = [name for name, kind in types.items() if kind not in _NO_LOGS]
-    incidents = await subject.store.incidents.find(since=since, limit=_FAR, locations=True)
+    incidents = await subject.store.incidents.find(since=since, order="recent", limit=_FAR, locations=True)
     drills = await subject.store.drills.among([one.fingerprint for one in incidents])
     wrong = 0
     for one in incidents:

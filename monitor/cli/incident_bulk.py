@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -105,17 +106,19 @@ def _parsed(settings: Config, text: str) -> Matcher:
 
 
 def _fitting(matchers: Sequence[Matcher], states: Sequence[State]) -> Callable[[Store], Awaitable[list[Incident]]]:
-    async def find(store: Store) -> list[Incident]:
+    async def fitting(store: Store) -> list[Incident]:
+        from monitor.domain.incidents import urgency
+
         found: list[Incident] = []
-        offset, step = 0, 1000
-        while page := await store.incidents.find(limit=step, offset=offset, locations=True, states=states):
+        offset, step, find = 0, 1000, partial(store.incidents.find, order="recent", states=states)  # along an index
+        while page := await find(limit=step, offset=offset, locations=True):
             found += [one for one in page if _fits(one, matchers)]
             offset += step
             if len(page) < step or len(found) > MOST:
                 break
-        return found
+        return sorted(found, key=urgency)
 
-    return find
+    return fitting
 
 
 def _fits(incident: Incident, matchers: Sequence[Matcher]) -> bool:

@@ -61,7 +61,7 @@ _STATES: Mapping[str, tuple[State, ...]] = {"all": (), "unresolved": ("open", "a
 @app.command(
     "list",
     epilog="Example: monitor incidents list --severity critical --since 24h --format jsonl",
-    help="List incidents, last seen first.",
+    help="List incidents, as the page does: open before acknowledged, worst first, of those the oldest.",
 )
 def list_incidents(
     *,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from monitor.common.notification import IncidentView, Notification
-from monitor.common.severity import Severity, rank, worst
+from monitor.common.severity import Severity, worst
+from monitor.domain.incidents import urgency
 from monitor.report.view import Books, Links, Offers, view
 from monitor.store import Leased
 
@@ -15,7 +16,7 @@ __all__ = ["render"]
 def render(leased: Leased, *, links: Links, books: Books, host: str = "", offers: Offers | None = None) -> Notification:
     """The notification, the worst incidents first. `host`: whose monitor sends it; `offers`: for a sink that people act
     through."""
-    shown = sorted(leased.incidents, key=lambda one: (-rank(one.severity), -one.last_seen))
+    shown = sorted(leased.incidents, key=urgency)
     ready = tuple(view(one, leased.joined, links=links, books=books, offers=offers) for one in shown)
 
     url = ready[0].url if len(ready) == 1 else None

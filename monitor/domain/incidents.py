@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from monitor.common.notification import Location, State
 from monitor.common.severity import Severity, rank
@@ -32,6 +32,7 @@ __all__ = [
     "own_title",
     "part",
     "transition",
+    "urgency",
     "worth_of",
 ]
 
@@ -104,6 +105,12 @@ _ALARMING = (("validity", "active"), ("publicly_leaked", "true"))
 
 class TransitionError(Exception):
     """A change of state that the incident does not allow. The message says why and what is possible."""
+
+
+def urgency(incident: Incident) -> tuple[int, float, str]:
+    """The order of every list of incidents: open before acknowledged, the worst first, of those the oldest."""
+    state = get_args(State).index(incident.state)
+    return 10 * state - rank(incident.severity), incident.first_seen, incident.id
 
 
 def incident_id(fingerprint: str) -> str:

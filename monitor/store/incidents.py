@@ -22,7 +22,7 @@ from sqlalchemy import (
 from monitor.common.notification import State
 from monitor.common.severity import SEVERITIES, Severity, rank
 from monitor.common.text import clean
-from monitor.domain.incidents import Action, Incident, IncidentChange, Validity, transition
+from monitor.domain.incidents import Action, Incident, IncidentChange, Validity, transition, urgency
 from monitor.domain.incidents import assign as hand_to
 from monitor.domain.model import Confidence, Resolution
 from monitor.routing.routes import IncidentPlace
@@ -68,7 +68,7 @@ _UPDATE = (
 _PREVIEWS = select(incidents.c.fingerprint, incidents.c.masked).where(any_of(incidents.c.fingerprint))
 
 
-Order = Literal["recent", "urgent"]  # last seen first; open before acknowledged, worst first, oldest first
+Order = Literal["urgent", "recent"]  # as `urgency` says; last seen first
 
 
 class Filter(TypedDict, total=False):
@@ -103,7 +103,7 @@ class Incidents(StoreRepository):
         limit: int = 100,
         offset: int = 0,
         locations: bool = False,
-        order: Order = "recent",
+        order: Order = "urgent",
         after: str = "",
         **filters: Unpack[Filter],
     ) -> list[Incident]:
@@ -290,6 +290,7 @@ def load_incident(connection: Connection, ref: str) -> Incident:
     return incident_from(row, load_locations(connection, [row.id]).get(row.id, ()))
 
 
+# `urgency`, in SQL.
 _URGENCY = case({state: 10 * n for n, state in enumerate(get_args(State))}, value=incidents.c.state) - case(
     {severity: rank(severity) for severity in SEVERITIES}, value=incidents.c.severity
 )
@@ -303,7 +304,8 @@ def cursor(order: Order, last: Incident) -> str:
     """The place behind this one in a list of that order."""
     if order == "recent":
         return f"{last.last_seen!r}_{last.id}"
-    return f"{10 * get_args(State).index(last.state) - rank(last.severity)}_{last.first_seen!r}_{last.id}"
+    urgent, seen, id_ = urgency(last)
+    return f"{urgent}_{seen!r}_{id_}"
 
 
 def _behind(order: Order, after: str) -> ColumnElement[bool]:

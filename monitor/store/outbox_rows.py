@@ -12,16 +12,16 @@ from sqlalchemy import Row, delete, insert, select, update
 
 from monitor.common.notification import Reason
 from monitor.common.severity import Severity, rank, worst
+from monitor.domain.incidents import urgency
 from monitor.routing.budget import BUNDLE, shares
 from monitor.store.records import OutboxEntry
-from monitor.store.rows import any_of, chunks, clean, rows_among
-from monitor.store.schema import incidents, outbox, unsent
+from monitor.store.rows import chunks, clean, load_incidents
+from monitor.store.schema import outbox, unsent
 from monitor.store.transaction import Transaction
 
 __all__ = ["bundle", "cut", "new_row", "outbox_entry", "part", "post"]
 
 _NEW = insert(outbox)
-_SEVERITIES = select(incidents.c.id, incidents.c.severity).where(any_of(incidents.c.id))
 
 
 def new_row(
@@ -90,9 +90,8 @@ def cut(tx: Transaction, row: Row[Any], most: int) -> int:
 
 
 def _worst_first(tx: Transaction, row: Row[Any]) -> dict[str, Severity]:
-    rows = rows_among(tx.connection, _SEVERITIES, json.loads(row.incidents))
-    severities: dict[str, Severity] = {about.id: about.severity for about in rows}
-    return dict(sorted(severities.items(), key=lambda item: -rank(item[1])))
+    about = load_incidents(tx.connection, json.loads(row.incidents))
+    return {one.id: one.severity for one in sorted(about, key=urgency)}
 
 
 def part(tx: Transaction, row: Row[Any], most: int, *, paced: bool = False) -> int:

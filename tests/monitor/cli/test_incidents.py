@@ -69,7 +69,7 @@ def test_what_is_logged_meanwhile_goes_to_standard_error(monitor: Command, store
 
 def test_list_in_every_form(monitor: Command, stored: Path) -> None:
     rows = json.loads(monitor("incidents", "list", "--format", "json").stdout)
-    assert [row["id"] for row in rows] == ["3" * 16, "2" * 16, "1" * 16]
+    assert [row["id"] for row in rows] == ["1" * 16, "2" * 16, "3" * 16], "the page's order: the worst, then the oldest"
     assert rows[1] == {
         "id": "2" * 16,
         "fingerprint": "2" * 64,
@@ -128,15 +128,15 @@ def test_list_in_every_form(monitor: Command, stored: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "ids"),
     [
-        (["--severity", "low"], "321"),
-        (["--severity", "medium"], "21"),
+        (["--severity", "low"], "123"),
+        (["--severity", "medium"], "12"),
         (["--rule", "jwt"], ""),
         (["--source", "other"], ""),
         (["--search", "app/2"], "2"),
-        (["--limit", "1"], "3"),
+        (["--limit", "1"], "1"),
         (["--state", "resolved"], ""),
         (["--since", "1h"], ""),
-        (["--since", "9000d"], "321"),
+        (["--since", "9000d"], "123"),
     ],
 )
 def test_filters(monitor: Command, stored: Path, arguments: list[str], ids: str) -> None:
@@ -403,8 +403,8 @@ def test_where_nothing_else_is_known_incidents_can_be_looked_at_in_the_state_fol
 
 
 def test_the_list_says_whose_how_old_and_what_is_due_within_80_columns(monitor: Command, stored: Path) -> None:
-    monitor("runbook", "start", "2222")
-    monitor("incidents", "assign", "2222", "bob")
+    monitor("runbook", "start", "1111")
+    monitor("incidents", "assign", "1111", "bob")
     [row] = json.loads(
         monitor("incidents", "list", "--severity", "critical", "--limit", "1", "--format", "json").stdout
     )
@@ -420,7 +420,7 @@ def test_the_list_says_whose_how_old_and_what_is_due_within_80_columns(monitor: 
     os.close(read)
     assert lines[0].split() == ["ID", "SEVERITY", "STATE", "OWNER", "AGE", "DUE", "WHAT"]
     assert all(len(line) <= 80 for line in lines)
-    [of_bob] = [line.split() for line in lines if line.startswith("2" * 16)]
+    [of_bob] = [line.split() for line in lines if line.startswith("1" * 16)]
     assert of_bob[1:4] == ["critical", "open", "bob"]
     assert of_bob[4].endswith("d")
     assert "in" in of_bob[5:6] or "late" in of_bob[5:7]
@@ -448,8 +448,8 @@ def test_many_by_what_they_are(monitor: Command, stored: Path) -> None:
     asked = monitor("incidents", "ack", *critical)
     assert asked.returncode == 2
     assert asked.stderr.splitlines() == [
-        f"{'2' * 16}  critical  GitHub personal access token  ghp_ab12…[40]",
         f"{'1' * 16}  critical  GitHub personal access token  ghp_ab12…[40]",
+        f"{'2' * 16}  critical  GitHub personal access token  ghp_ab12…[40]",
         "Acknowledge 2 incidents? Nobody can be asked here: say --yes",
     ]
     done = monitor("incidents", "ack", *critical, "--match", 'path="/var/log/app/1.log"', "--yes", "--note", "mine")

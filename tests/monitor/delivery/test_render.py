@@ -44,6 +44,9 @@ def test_several_incidents_are_the_worst_first_and_link_to_the_list() -> None:
     other = Incident("j", "g", "r", "N", "critical", "high", "open", "m", 1.0, 2.0, 3)
     shown = render(leased(INCIDENT, other, reason="digest"), links=Links("https://m.example"), books=no_book)
     assert [incident.id for incident in shown.incidents] == ["j", "i"]
+    older, taken = replace(other, id="k", first_seen=0.5, last_seen=1.5), replace(other, id="a", state="acknowledged")
+    as_listed = render(leased(taken, INCIDENT, other, older), links=Links(), books=no_book)
+    assert [incident.id for incident in as_listed.incidents] == ["k", "j", "i", "a"]
     assert (shown.severity, shown.title, shown.url) == ("critical", "2 new incidents", "https://m.example/incidents")
 
 

@@ -108,7 +108,7 @@ async def test_the_most_urgent_is_open_worst_and_oldest(store: Store) -> None:
         ]
     )
     await store.incidents.transition(fingerprint("taken"), "ack", actor="ada")
-    listed = [one.fingerprint for one in await store.incidents.find(order="urgent")]
+    listed = [one.fingerprint for one in await store.incidents.find()]
     assert listed == [fingerprint(name) for name in ("old", "young", "mild", "taken")]
 
 
@@ -187,7 +187,7 @@ async def test_lists_of_very_many_incidents_read_indexes(
             seen.extend(row[3] for row in rows if statement.startswith("SELECT"))
 
         event.listen(store._database.reader, "before_cursor_execute", explain)
-        await store.incidents.find(**filters)  # type: ignore[arg-type]
+        await store.incidents.find(order="recent", **filters)  # type: ignore[arg-type]
     assert reads in seen
     assert "SCAN findings" not in seen
 
