@@ -17,7 +17,7 @@ __all__ = ["Checklist", "DueStep", "real", "undone"]
 
 @dataclass(frozen=True, slots=True)
 class DueStep:
-    """A step that is not done. `deadline`: seconds since the epoch."""
+    """A step that is not done. `deadline`: seconds since the epoch; `number`: its place in the run."""
 
     incident: str
     name: str
@@ -26,15 +26,16 @@ class DueStep:
     title: str
     owner: str | None
     deadline: float
+    number: int
 
     @property
     def place(self) -> str:
         """Behind which the next one comes."""
-        return f"{self.deadline!r}_{self.incident}_{self.step}"
+        return f"{self.deadline!r}_{self.incident}_{self.number}"
 
 
 class Checklist(StoreRepository):
-    """The first to be done first."""
+    """The first to be due first; of one deadline as the run has them."""
 
     @read_only
     def page(
@@ -43,25 +44,25 @@ class Checklist(StoreRepository):
         """How many there are, and some of them. `owner`: those that somebody holds; `after`: the place behind which.
         Raises ValueError where it is none."""
         # Counted in the same pass, and by what the index has: to look for each step is what takes long.
-        keys = (steps.c.deadline, steps.c.incident, steps.c.step)
+        keys = (steps.c.deadline, steps.c.incident, steps.c.place)
         every = narrowed(undone().with_only_columns(*keys), steps.c.owner == owner if owner else None)
         counted = every.add_columns(func.count().over().label("total")).subquery()
-        order = (counted.c.deadline, counted.c.incident, counted.c.step)
+        order = (counted.c.deadline, counted.c.incident, counted.c.place)
         listed = select(counted).order_by(*order).limit(limit)
         if after:
             listed = listed.where(tuple_(*order) > tuple_(*map(literal, _place(after))))
         rows = connection.execute(listed).all()
         if not rows:
             return connection.execute(select(func.count()).select_from(every.subquery())).scalar_one(), []
-        shown = tuple_(steps.c.incident, steps.c.step).in_([(row.incident, row.step) for row in rows])
+        shown = tuple_(steps.c.incident, steps.c.place).in_([(row.incident, row.place) for row in rows])
         due = connection.execute(undone().where(shown).order_by(*keys)).all()
         return rows[0].total, [DueStep(*row) for row in due]
 
 
-def _place(text: str) -> tuple[float, str, str]:
+def _place(text: str) -> tuple[float, str, int]:
     try:
-        deadline, incident, step = text.split("_", 2)
-        return float(deadline), incident, step
+        deadline, incident, number = text.split("_", 2)
+        return float(deadline), incident, int(number[:9])
     except ValueError:
         raise ValueError("it names no place in this list") from None
 
@@ -77,6 +78,7 @@ def undone() -> Select[Any]:
         select(
             incidents.c.id.label("incident"),
             *(incidents.c.name, incidents.c.severity, steps.c.step, steps.c.title, steps.c.owner, steps.c.deadline),
+            steps.c.place,
         )
         .join(runs, runs.c.incident == incidents.c.id)
         .join(steps, steps.c.incident == incidents.c.id)

@@ -106,7 +106,7 @@ def _share(seconds: list[float]) -> Took | None:
 
 def _late(now: float) -> Select[Any]:
     late = undone().where(steps.c.deadline < now).add_columns(func.count().over().label("total"))
-    return late.order_by(steps.c.deadline, incidents.c.id).limit(_SHOWN)
+    return late.order_by(steps.c.deadline, incidents.c.id, steps.c.place).limit(_SHOWN)
 
 
 # Of each incident, when it happened and how many seconds that was after it was first seen.

@@ -443,7 +443,7 @@ def open_steps() -> ColumnElement[bool]:
     return steps.c.state.in_([literal_column("'open'"), literal_column("'claimed'")])
 
 
-steps_open = Index("steps_open", steps.c.incident, steps.c.deadline, steps.c.step)
+steps_open = Index("steps_open", steps.c.incident, steps.c.deadline, steps.c.place)
 _PARTIAL[steps_open] = steps.c.state.in_(("open", "claimed"))
 
 silences = Table(

@@ -21,7 +21,7 @@ async def test_the_first_due_first_with_who_holds_it(pages: Pages) -> None:
     assert 'class="until late"' in page or 'class="until"' in page
     assert "<b>ada" not in page
     assert "1 step " in words_of(await pages.get("/checklist?owner=%3Cb%3Eada"))
-    await pages.store.runs.act(steps[0].incident, steps[0].step, "done", actor="ada")
+    await pages.store.runs.act(steps[0].incident, steps[0].step, "done", actor="ada", note="the issuer refuses it")
     assert f"{(total := total - 1)} steps: " in await pages.get("/checklist"), "it is of now"
     rows, address = 0, "/checklist"
     while address:
