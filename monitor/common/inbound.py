@@ -13,6 +13,7 @@ from monitor.common.credential import Credential
 
 __all__ = [
     "ASKING",
+    "TOLD",
     "Announced",
     "HookDelivery",
     "InboundRequest",
@@ -25,6 +26,7 @@ __all__ = [
 ]
 
 ASKING = 1.5  # seconds that a sink may take to ask for words; whoever asked waits for it
+TOLD = "told:"  # start of a key, with the id of one message: all incidents that it showed
 Verb = Literal[
     "ack", "reopen", "resolve", "silence", "claim", "done", "skip", "run", "note", "link", "assign", "suppress",
     "merge", "start", "fail", "plan", "approve",
@@ -61,7 +63,7 @@ class InboundRequest:
     verb: Verb
     actor: str  # who, as the trail is to name them
     incident: str = ""  # its id; or else
-    key: str = ""  # what the sink was told under (Notification.key): all incidents of that
+    key: str = ""  # what the sink was told under (Notification.key): all incidents of that; or TOLD
     detail: str = ""
     note: str = ""
     refusal: str = ""  # why it is not to be done: that is told, and nothing else happens

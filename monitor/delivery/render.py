@@ -21,7 +21,7 @@ def render(leased: Leased, *, links: Links, books: Books, host: str = "", offers
 
     url = ready[0].url if len(ready) == 1 else None
     if url is None and links.console:
-        url = f"{links.console}/incidents"
+        url = f"{links.console}/incidents" + (f"?told={leased.id}&state=all" if ready else "")
     title = leased.title
     if not title and leased.reason == "digest":
         title = f"{len(ready)} new incidents" + (f", and {leased.more:,} more that follow" if leased.more else "")

@@ -29,6 +29,7 @@ from monitor.routing.routes import IncidentPlace
 from monitor.store import groups, runs
 from monitor.store.changes import newest_of
 from monitor.store.joins import join
+from monitor.store.outbox_rows import shown
 from monitor.store.partings import take_back
 from monitor.store.records import Activity, AuditEntry, Joined, ListPage
 from monitor.store.rows import (
@@ -89,6 +90,7 @@ class Filter(TypedDict, total=False):
     first_since: float | None  # seen for the first time at or after
     first_before: float | None  # seen for the first time before
     but_rules: Collection[str]  # not of these
+    told: str | None  # shown by the message with this id
     search: str | None  # in name, rule, path, preview; begins an id or a fingerprint
 
 
@@ -384,6 +386,8 @@ def _filtered(connection: Connection, filters: Filter, among: Collection[str] | 
         query = query.where(
             seen((findings.c.source == "git") & (func.substr(findings.c.generation, 1, len(begin)) == begin))
         )
+    if told := filters.get("told"):
+        query = query.where(columns.id.in_(shown(connection, told)[:_LONGEST_LIST]))
     if search := filters.get("search"):
         # SQLite's LIKE disregards case by itself; with lower() around both it takes twice as long.
         within = ColumnElement.contains if connection.dialect.name == "sqlite" else ColumnElement.icontains

@@ -8,18 +8,18 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from monitor.common.notification import Reason
 from monitor.common.severity import Severity, rank, worst
 from monitor.domain.incidents import urgency
 from monitor.routing.budget import BUNDLE, shares
 from monitor.store.records import OutboxEntry
-from monitor.store.rows import chunks, clean, load_incidents
+from monitor.store.rows import chunks, clean, load_incidents, narrowed
 from monitor.store.schema import outbox, unsent
 from monitor.store.transaction import Transaction
 
-__all__ = ["bundle", "cut", "new_row", "outbox_entry", "part", "post"]
+__all__ = ["bundle", "cut", "new_row", "outbox_entry", "part", "post", "shown"]
 
 _NEW = insert(outbox)
 
@@ -79,6 +79,13 @@ def post(tx: Transaction, rows: Sequence[Mapping[str, Any]]) -> None:
     if rows:
         tx.connection.execute(_NEW, rows)
         tx.announce()
+
+
+def shown(connection: Connection, id_: str, sink: str | None = None) -> list[str]:
+    """Incidents of that message, where it was to `sink`; none: it is forgotten."""
+    query = select(outbox.c.incidents).where(outbox.c.id == id_)
+    said = connection.execute(narrowed(query, None if sink is None else outbox.c.sink == sink)).scalar()
+    return list(json.loads(said)) if said else []
 
 
 def cut(tx: Transaction, row: Row[Any], most: int) -> int:

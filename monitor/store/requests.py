@@ -13,15 +13,15 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from monitor.common.failure import failure
-from monitor.common.inbound import InboundRequest
+from monitor.common.inbound import TOLD, InboundRequest
 from monitor.common.severity import worst
 from monitor.common.wording import moment
 from monitor.domain.incidents import TransitionError
+from monitor.store.outbox_rows import shown
 from monitor.store.pages import together
 from monitor.store.reminders import TOGETHER
 from monitor.store.rows import apply_all, clean, load_incidents, upsert
-from monitor.store.schema import audit, groups, incidents, members, receipts, requests
-from monitor.store.silences import silenced_among
+from monitor.store.schema import audit, groups, members, receipts, requests
 from monitor.store.transaction import StoreRepository, Transaction, durably, read_only, writes
 from monitor.store.verbs import REFUSALS, VERBS, Needed
 
@@ -199,9 +199,14 @@ def _do(tx: Transaction, asked: InboundRequest, needed: Needed) -> str:
     work = VERBS.get(asked.verb)
     if work is None:
         raise ValueError(f"{asked.verb!r} is not known to this version")
+    about = _about(tx.connection, asked)
+    if len(about) > _AT_A_TIME:  # in pieces, as from a page
+        each = replace(asked, key="", answer={})
+        enter(tx, [replace(each, id=f"{BULK}{asked.id}:{id_}", incident=id_) for id_ in about])
+        return f"{len(about)} incidents, one after the other"
     said: list[str] = []
     refusals: list[Exception] = []
-    for id_ in _about(tx.connection, asked, tx.now):
+    for id_ in about:
         try:
             with tx.attempt():
                 _in_time(tx, asked, id_)
@@ -213,40 +218,29 @@ def _do(tx: Transaction, asked: InboundRequest, needed: Needed) -> str:
     return "; ".join(dict.fromkeys(said))
 
 
-def _about(connection: Connection, asked: InboundRequest, now: float) -> list[str]:
+def _about(connection: Connection, asked: InboundRequest) -> list[str]:
     """Ids of incidents, at least one. Raises LookupError."""
     if asked.incident:
         return [asked.incident]
+    if asked.key.startswith(TOLD):
+        if several := shown(connection, asked.key.removeprefix(TOLD), asked.sink):
+            return several
+        raise LookupError("that message is forgotten by now: the console has what is not resolved")
     if asked.key == TOGETHER and (several := together(connection, asked.sink)):
         return several
     key = asked.key or _known_as(connection, asked)
     query = (
-        select(members.c.incident, members.c.told_state, members.c.held, incidents.c.state)
+        select(members.c.incident, members.c.told_state)
         .join(groups, groups.c.id == members.c.group)
-        .join(incidents, incidents.c.id == members.c.incident)
         .where(groups.c.sink == asked.sink, groups.c.key == key)
         .order_by(members.c.incident)
     )
     found: Sequence[Row[Any]] = connection.execute(query).all()
     # What has joined since and was not told yet nobody has looked at: it is told by itself.
     found = [row for row in found if row.told_state is not None] or found
-    if asked.verb == "ack" and asked.detail.isdigit():
-        found = _shown(connection, found, int(asked.detail), now) or [row for row in found if row.state == "resolved"]
     if not found:
         raise LookupError("there is no incident here any more that this is about")
     return [row.incident for row in found]
-
-
-def _shown(connection: Connection, found: Sequence[Row[Any]], count: int, now: float) -> Sequence[Row[Any]]:
-    """Of the members of a group those that were shown unresolved, `count` of them; none: all are resolved. What has
-    joined and was not told yet is told by itself. Raises LookupError where more were told since."""
-    told = [row for row in found if row.state != "resolved" and row.told_state is not None]
-    if len(told) > count:  # perhaps by what is held back or silenced: a message does not show that
-        silenced = silenced_among(connection, (row.incident for row in told), now)
-        told = [row for row in told if row.held is None and row.incident not in silenced]
-    if len(told) > count:
-        raise LookupError(f"there are {len(told)} by now, and {count} were shown: look again")
-    return told
 
 
 def _learn(tx: Transaction, asked: InboundRequest) -> None:
@@ -273,7 +267,7 @@ def _known_as(connection: Connection, asked: InboundRequest) -> str:
 
 def _weight(tx: Transaction, asked: InboundRequest) -> str:
     """The severity of what the page is about, by which the sink ranks it. Raises LookupError."""
-    return worst(one.severity for one in load_incidents(tx.connection, _about(tx.connection, asked, tx.now)))
+    return worst(one.severity for one in load_incidents(tx.connection, _about(tx.connection, asked)))
 
 
 def _in_time(tx: Transaction, asked: InboundRequest, id_: str) -> None:

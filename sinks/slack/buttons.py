@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from monitor.common.inbound import Verb
+from monitor.common.inbound import TOLD, Verb
 from monitor.common.notification import IncidentView, Notification, Offer
 from monitor.common.outside import text
 from monitor.common.text import clip, printable
@@ -17,7 +17,7 @@ REASONS = ("not needed here", "done elsewhere", "nobody is concerned")  # to ski
 OWN_WORDS = "in my own words…"  # the place behind them
 ACTIONS = 5  # buttons for actions: more would fill the screen
 _BLOCK = re.compile(r"([A-Za-z0-9_.-]{1,150}):([A-Za-z0-9_-]{1,64}):(state|step|actions)")
-_SEVERAL = re.compile(r"([A-Za-z0-9_.-]{1,150}):((?:group|digest):[0-9a-f]{8,64}):several")
+_SEVERAL = re.compile(r"([A-Za-z0-9_.-]{1,150}):(told:[0-9a-f]{32}):several")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 CASES: Mapping[str, Verb] = {
     "ack": "ack",
@@ -63,8 +63,7 @@ def pressed(action: object) -> Press | None:
     block_id = text(action, "block_id")
     several = _SEVERAL.fullmatch(block_id)
     if several is not None:
-        counted = kind == "ack" and re.fullmatch(r"[0-9]{1,6}", detail)
-        return Press(several[1], "", "ack", detail, key=several[2]) if counted else None
+        return Press(several[1], "", "ack", key=several[2]) if (kind, detail) == ("ack", "") else None
     block = _BLOCK.fullmatch(block_id)
     verb = CASES.get(kind)
     if block is None or verb is None or not (_NAME.fullmatch(detail) or verb == "ack"):
@@ -79,14 +78,14 @@ def pressed(action: object) -> Press | None:
 
 
 def _together(sink: str, notification: Notification) -> list[dict[str, Any]]:
-    """Of several there is one thing to be said at once: somebody works on them. It says how many unresolved ones were
-    seen, as what has joined them since nobody has looked at."""
+    """Of several there is one thing to be said at once: somebody works on them. By the message, as what has joined
+    since nobody has looked at."""
     count = sum(one.state != "resolved" for one in notification.incidents)
-    block = f"{sink}:{notification.key}:several"
+    block = f"{sink}:{TOLD}{notification.id}:several"
     if not _SEVERAL.fullmatch(block) or all(one.state != "open" for one in notification.incidents):
         return []
     sure = _sure(f"Acknowledge all {count}?", "Repeats stop for each of them. One by one they are in the console.")
-    every = _button(f"ack:{count}", f"Acknowledge all {count}", style="primary", confirm=sure)
+    every = _button("ack", f"Acknowledge all {count}", style="primary", confirm=sure)
     return [{"type": "actions", "block_id": block, "elements": [every]}]
 
 

@@ -40,13 +40,14 @@ TEXTS: Mapping[str, str] = {
     "service": "service",
     "source": "source",
     "rule": "rule",
+    "told": "id of a message",
     "since": "last seen within, such as 24h",
     "older": "first seen before, such as 7d ago",
     "younger": "first seen within, such as 1h",
 }
 _AGES = {"since", "older", "younger"}
 _WORDS = {"severity": "severity ≥ {}", "confidence": "confidence ≥ {}", "q": "search ~ {}", "since": "seen within {}",
-          "older": "older than {}", "younger": "younger than {}"}  # fmt: skip
+          "older": "older than {}", "younger": "younger than {}", "told": "in message {}"}  # fmt: skip
 _LONGEST = 200  # characters of a parameter
 
 
@@ -101,7 +102,7 @@ class ListQuery:
             "validity": said.get("works"),
             "search": said.get("q"),
         }
-        return cast(Filter, out | {name: said.get(name) for name in ("owner", "host", "service", "source")})
+        return cast(Filter, out | {name: said.get(name) for name in ("owner", "host", "service", "source", "told")})
 
     @property
     def chips(self) -> list[tuple[str, str]]:

@@ -47,7 +47,9 @@ def test_several_incidents_are_the_worst_first_and_link_to_the_list() -> None:
     older, taken = replace(other, id="k", first_seen=0.5, last_seen=1.5), replace(other, id="a", state="acknowledged")
     as_listed = render(leased(taken, INCIDENT, other, older), links=Links(), books=no_book)
     assert [incident.id for incident in as_listed.incidents] == ["k", "j", "i", "a"]
-    assert (shown.severity, shown.title, shown.url) == ("critical", "2 new incidents", "https://m.example/incidents")
+    assert (shown.severity, shown.title, shown.url) == (
+        "critical", "2 new incidents", "https://m.example/incidents?told=n&state=all",
+    )  # fmt: skip
 
 
 def test_without_incidents_it_says_what_it_was_given() -> None:

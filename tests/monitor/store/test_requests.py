@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from monitor import runbook
-from monitor.common.inbound import InboundRequest
+from monitor.common.inbound import TOLD, InboundRequest
 from monitor.domain.incidents import Incident
-from monitor.routing.routes import Policy, Route
+from monitor.routing.routes import Policy
 from monitor.runbook.progress import Procedure
-from monitor.store import Store, verbs
+from monitor.store import Notice, Store, verbs
 from monitor.store.requests import RequestAnswer
 from tests.fakes.forks import Forks
-from tests.monitor.store.helpers import Clock, deliver, finding, fingerprint, lease
+from tests.monitor.store.helpers import Clock, finding, fingerprint, lease, notify
 
 ID = fingerprint("a")[:16]
 ROOT = Path(__file__).parents[3]
@@ -279,55 +279,34 @@ async def test_what_the_other_system_calls_it_is_learnt_and_understood(store: St
     assert leased.receipt == {"dedup_key": f"incident:{ID}", "place": "PGR0VU2"}
 
 
-async def test_several_are_acknowledged_together_but_none_that_nobody_was_shown(store: Store) -> None:
-    await paged(store)
-    key = f"incident:{ID}"
-    assert await said(store, ask("ack", incident="", key=key, detail="1")) == [(True, f"{ID} is acknowledged")]
-    more = ask("ack", "again", incident="", key=key, detail="0")
-    [(done, why)] = await said(store, more)
-    assert (done, why) == (False, "there are 1 by now, and 0 were shown: look again")
+async def test_acknowledge_all_is_for_those_that_the_message_showed(store: Store) -> None:
+    """Whatever its key: of what is told in parts, or in a thread, each message has some of all."""
+    ids = [fingerprint(number)[:16] for number in range(7)]
+    await store.commit([finding(number, number) for number in range(7)], notify=False)
+    notice = Notice("in a flood", severity="high", incidents=tuple(ids[:5]), sinks=("chat", "pager"))
+    mine, another = await notify(store, notice)
+    key = f"{TOLD}{mine}"
+    for id_ in ids[:2]:
+        await store.incidents.transition(id_, "resolve", actor="ada", resolution="false_positive")
+    [(done, why)] = await said(store, ask("ack", "other", incident="", key=f"{TOLD}{another}"))
+    assert (done, "forgotten" in why) == (False, True), "it is another sink's"
+    [(done, _)] = await said(store, ask("ack", "all", incident="", key=key))
+    states = {one.id: one.state for one in await store.incidents.find(limit=100)}
+    assert (done, [states[id_] for id_ in ids]) == (True, ["resolved"] * 2 + ["acknowledged"] * 3 + ["open"] * 2)
+    [(done, why)] = await said(store, ask("ack", "late", incident="", key=key, actor="bob"))
+    assert (done, "already" in why) == (False, True)
 
 
-async def test_acknowledge_all_is_for_those_that_were_shown_and_are_not_resolved(url: str, clock: Clock) -> None:
-    route = Route.model_validate({"sinks": ["chat"], "group_by": [], "group_interval": "1h"})
-    async with await Store.open(url, Policy(sinks=("chat",), routes=(route,)), clock=clock) as store:
-        ids = [fingerprint(number)[:16] for number in range(7)]
-        await store.commit([finding(number, number) for number in range(5)])
-        first = await lease(store, "chat")
-        assert first is not None
-        await store.outbox.sent(first.id, {"ts": "1"})
-        for id_ in ids[:2]:
-            await store.incidents.transition(id_, "resolve", actor="ada", resolution="false_positive")
-        clock.now += 3600
-        await store.groups.tick()
-        await deliver(store)
-        clock.now += 3600
-        await store.commit([finding(2, 10)])
-        [shown] = [one for one in await store.outbox.list() if one.state == "pending"]
-        count = len(shown.incidents)
-        assert count == 3
-        await deliver(store)
-
-        # One joins that nobody was shown, and one that was shown is silenced.
-        await store.commit([finding(5, 5)])
-        assert not [one for one in await store.outbox.list() if one.state == "pending"]
-        await store.silences.set(ids[2], 60, actor="ada", note="")
-        for less in (1, 0):
-            [(done, why)] = await said(store, ask("ack", f"{less}", incident="", key=first.key, detail=f"{less}"))
-            assert (done, why) == (False, f"there are 2 by now, and {less} were shown: look again")
-        clock.now += 61
-        [(done, why)] = await said(store, ask("ack", "two", incident="", key=first.key, detail="2"))
-        assert (done, why) == (False, "there are 3 by now, and 2 were shown: look again")
-        [(done, _)] = await said(store, ask("ack", "all", incident="", key=first.key, detail=str(count)))
-        assert done
-        states = {one.id: one.state for one in await store.incidents.find()}
-        assert [states[id_] for id_ in ids[:6]] == ["resolved"] * 2 + ["acknowledged"] * 3 + ["open"]
-
-        for id_ in ids[2:5]:
-            await store.incidents.transition(id_, "resolve", actor="ada", resolution="revoked")
-        [(done, why)] = await said(store, ask("ack", "late", incident="", key=first.key, detail=str(count)))
-        assert (done, "resolved" in why) == (False, True)
-        assert (await store.incidents.get(ids[5])).state == "open"
+async def test_very_many_at_once_are_done_in_pieces(store: Store) -> None:
+    ids = tuple(fingerprint(number)[:16] for number in range(120))
+    await store.commit([finding(number, number) for number in range(120)], notify=False)
+    [sent] = await notify(store, Notice("a flood", severity="high", incidents=ids, sinks=("chat",)))
+    asked = ask("ack", incident="", key=f"{TOLD}{sent}")
+    assert (True, "120 incidents, one after the other") in await said(store, asked)
+    while await store.requests.apply(approvals):
+        pass
+    assert await store.incidents.count(states=["acknowledged"]) == 120
+    assert not await store.requests.keep([asked]), "once"
 
 
 async def test_what_it_calls_it_is_learnt_before_we_know_that_it_arrived(store: Store) -> None:

@@ -48,18 +48,19 @@ def test_what_is_about_no_single_incident_has_none() -> None:
         assert controls("chat", sent) == []
 
 
-def test_several_are_acknowledged_at_once_as_many_as_were_shown() -> None:
+def test_several_are_acknowledged_at_once_those_that_were_shown() -> None:
     pair = (incident(state="acknowledged"), incident(id="b"))
-    sent = notification(*pair, key=f"group:{'a1' * 12}")
-    [block] = controls("chat", sent)
+    for key in ("group:a1", "digest:a1", "fold:a1", "bundle:a1"):
+        sent = notification(*pair, key=key, id="a1" * 16)
+        [block] = controls("chat", sent)
     assert words([block]) == ["Acknowledge all 2"]
     check_blocks(message(sent, [block])["blocks"])
     shown = {**block["elements"][0], "block_id": block["block_id"]}
-    assert pressed(shown) == Press("chat", "", "ack", "2", key=f"group:{'a1' * 12}")
-    for other in ("ack", "ack:x", "ack:", "resolve:2", "silence:3600"):
+    assert pressed(shown) == Press("chat", "", "ack", key=f"told:{'a1' * 16}")
+    for other in ("ack:2", "resolve:2", "silence:3600"):
         assert pressed({**shown, "action_id": other}) is None
-    assert controls("chat", notification(*(replace(one, state="resolved") for one in pair), key=sent.key)) == []
-    [block] = controls("chat", notification(*pair, incident(id="c", state="resolved"), key=sent.key))
+    assert controls("chat", notification(*(replace(one, state="resolved") for one in pair), id=sent.id)) == []
+    [block] = controls("chat", notification(*pair, incident(id="c", state="resolved"), id=sent.id))
     assert words([block]) == ["Acknowledge all 2"]
 
 

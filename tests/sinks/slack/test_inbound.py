@@ -47,13 +47,13 @@ def test_a_press_becomes_a_request_of_a_known_person() -> None:
     assert one.answer == {"channel": "C0ALERTS", "user": "U0ADA"}
 
 
-def test_a_press_for_several_names_them_by_the_key_of_their_message() -> None:
-    key = f"digest:{'0f' * 8}"
-    action = {"action_id": "ack:12", "block_id": f"chat:{key}:several", "action_ts": "1700000000.000100"}
+def test_a_press_for_several_names_them_by_their_message() -> None:
+    key = f"told:{'0f' * 16}"
+    action = {"action_id": "ack", "block_id": f"chat:{key}:several", "action_ts": "1700000000.000100"}
     payload = {**shown().press("U0ADA", "ack"), "actions": [action]}
     [request] = asked(payload, [config()])
-    assert (request.incident, request.key, request.verb, request.detail) == ("", key, "ack", "12")
-    [other] = asked({**payload, "actions": [{**action, "block_id": f"chat:group:{'0f' * 8}:several"}]}, [config()])
+    assert (request.incident, request.key, request.verb, request.detail) == ("", key, "ack", "")
+    [other] = asked({**payload, "actions": [{**action, "block_id": f"chat:told:{'f0' * 16}:several"}]}, [config()])
     assert other.id != request.id
 
 

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 
 import pytest
 
+from monitor.store import Notice
 from monitor.web.console import bulk
 from monitor.web.console.visitor import Visitor
 from tests.fakes.console import SPILLED, Pages, finding
+from tests.monitor.store.helpers import notify
 
 ADA = Visitor("ada", "responder", form="f" * 32)
 BOB = Visitor("bob", "responder", form="g" * 32)
@@ -83,6 +85,18 @@ async def test_all_of_a_list_after_a_look_at_which(
     assert len((await pages.store.silences.list())[1]) == (3 if "for" in sent else 0)
     assert {incident.owner for incident in critical} == ({"ada"} if sent["verb"] == "assign" else {None})
     assert {one.state for one in await pages.store.incidents.find(severities=["low"])} == {"open"}
+
+
+async def test_all_that_a_message_showed_by_the_link_in_it(pages: Pages) -> None:
+    await pages.store.commit([finding(n) for n in range(5)])
+    ids = await pages.store.incidents.ids(limit=3)
+    [sent] = await notify(pages.store, Notice("a flood", severity="high", incidents=tuple(ids), sinks=("chat",)))
+    listed = await pages.get(f"/incidents?told={sent}&state=all")
+    assert re.findall(r'href="/incidents/(\w{16})"', listed) == ids
+    look = await pages.post("/incidents/bulk", **fields(listed), verb="ack", scope="all")
+    assert outcome(await pages.post("/incidents/bulk", **fields(look), scope="seen")) == "3 of 3 acknowledged."
+    assert await states(pages) == {"open": 2, "acknowledged": 3}
+    assert "None match" in await pages.get("/incidents?told=forgotten&state=all")
 
 
 async def test_what_came_after_the_look_is_left_alone(pages: Pages) -> None:

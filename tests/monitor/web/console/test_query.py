@@ -26,6 +26,7 @@ def test_each_parameter_becomes_a_filter() -> None:
     query = parsed(
         state="all", severity="high", confidence="medium", works="valid", drill="hidden", sort="recent", q="a b",
         owner="ada", host="web-1", service="pay", source="app", rule="old", since="24h", older="1h", younger="7d",
+        told="ab",
     )  # fmt: skip
     assert query.order == "recent"
     assert query.filters(NOW, lambda name: (name, "new")) == {
@@ -43,6 +44,7 @@ def test_each_parameter_becomes_a_filter() -> None:
         "host": "web-1",
         "service": "pay",
         "source": "app",
+        "told": "ab",
     }
 
 
