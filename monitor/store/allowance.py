@@ -48,13 +48,19 @@ _COLLECTING = select(groups.c.id).where(
     ~groups.c.route.endswith(DAILY),
     ~groups.c.route.endswith(MUTED),
 )
+_GATHERED = (
+    select(members.c.incident).where(members.c.group.in_(_COLLECTING), members.c.told_state.is_(None)).distinct()
+)
+_ANNOUNCING = select(outbox.c.incidents).where(
+    outbox.c.sink == bindparam("sink"), unsent(), outbox.c.reason.in_((*ALARMS, "digest"))
+)
 _JOIN = upsert(members, [column.name for column in members.c], on=("group", "incident"))
 _LATER = update(outbox).where(outbox.c.id == bindparam("_id")).values(next_at=bindparam("_at"))
 
 
 def allow(tx: Transaction, sink: str) -> None:
     """Of what shares the allowance of `sink` leave one that may be sent now, or none; the others wait."""
-    due = _sharing(tx, _DUE, sink)
+    due = _announced(tx, sink, _sharing(tx, _DUE, sink))
     if not due:
         return
     sent = _sharing(tx, _SENT.order_by(outbox.c.finished_at), sink)
@@ -69,7 +75,7 @@ def allow(tx: Transaction, sink: str) -> None:
     if first.reason == "digest":
         # What still collects for a digest of its own goes with the one that leaves now.
         reconsider(tx, list(tx.connection.execute(_COLLECTING, {"sink": sink}).scalars()), flush=True)
-        due = _sharing(tx, _DUE, sink)
+        due = _announced(tx, sink, _sharing(tx, _DUE, sink))
         first = _first(due, last)
     # One that was tried may have arrived: nothing is added to it.
     goes = [row for row in due if row.reason == "digest" and not row.attempts] if not first.attempts else []
@@ -78,6 +84,19 @@ def allow(tx: Transaction, sink: str) -> None:
     if len(goes) > 1:
         _join(tx, sink, goes)
     _postpone(tx, [row for row in due if row not in goes], tx.now + pause)
+
+
+def _announced(tx: Transaction, sink: str, due: Sequence[Row[Any]]) -> list[Row[Any]]:
+    """Those that remind of nothing that the sink is yet to be told of; the others wait."""
+    reminders = {row.id: set(json.loads(row.incidents)) for row in due if row.reason in ("overdue", "repeat")}
+    if not reminders:
+        return list(due)
+    about = {"sink": sink}
+    untold = set(tx.connection.execute(_GATHERED, about).scalars())
+    untold.update(*map(json.loads, tx.connection.execute(_ANNOUNCING, about).scalars()))
+    early = [row for row in due if not untold.isdisjoint(reminders.get(row.id, ()))]
+    _postpone(tx, early, tx.now + tx.policy.pause(sink))
+    return [row for row in due if row not in early]
 
 
 def _first(due: Sequence[Row[Any]], last: Reason | None) -> Row[Any]:

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from monitor import runbook
 from monitor.routing.fold import FOLD
 from monitor.routing.routes import Policy
+from monitor.runbook.progress import Procedure, Rung
 from monitor.store import Leased, Notice, Store, owner_name
 from tests.monitor.store.helpers import NOW, OWNER, Clock, finding, notify
 
@@ -170,3 +172,16 @@ async def test_what_is_asked_for_and_what_is_left_at_the_end_waits_for_no_turn(s
     assert await lease(store) == []
     await store.outbox.try_at_once("chat")
     assert [one.id for one in await store.outbox.lease("chat", OWNER, 60)] == [waits.id]
+
+
+async def test_nobody_is_reminded_of_what_was_not_announced_yet(url: str, clock: Clock) -> None:
+    procedure = Procedure("high", (Rung(),), runbook.load)
+    async with await Store.open(url, POLICY, clock=clock, procedure=procedure, secret=b"k" * 16) as store:
+        await flood(store)
+        told = []
+        clock.now += 1000  # the sink was away, and by now each first step is overdue
+        await store.runs.sweep()
+        for _ in range(20):
+            clock.now += 20
+            told += [(one.reason, one.title) for one in await sent(store, most=15) if one.reason != "new"]
+        assert told == [("digest", "")] * 3 + [("overdue", "Overdue: steps of 60 incidents")]
