@@ -76,6 +76,11 @@ class Limits:
     in_flight: int = 1  # notifications at a time; those of one key never
     pace: float = 0.0  # seconds from one send to the next
 
+    @property
+    def read(self) -> bool:
+        """By people, for whom it shortens; a program gets all."""
+        return self.incidents is None
+
 
 class Sink(Protocol):
     """Built as `Class(config: Class.Config, http: monitor.common.http.Http)`; the class carries its `Config`."""

@@ -244,6 +244,7 @@ class Channel:
             most=limits.incidents,
             backlog=int(_PACED_BACKLOG / limits.pace) if limits.pace else None,
             paced=self._paced,
+            read=limits.read,
         )
 
     def _dispatch(self, work: Callable[[_T], Awaitable[bool]], item: _T) -> None:
@@ -404,7 +405,10 @@ class Channel:
     async def _split(self, leased: Leased, error: RemoteError) -> None:
         if len(leased.incidents) > 1:
             parts = error.parts if isinstance(error, TooLargeError) else 2
-            await _shielded(self._store.outbox.split(leased.id, self._owner, parts, paced=self._paced))
+            split = self._store.outbox.split(
+                leased.id, self._owner, parts, paced=self._paced, read=self._sink.limits.read
+            )
+            await _shielded(split)
             return
         self.stats.dead += 1
         self.stats.last_error = str(error)

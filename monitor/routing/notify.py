@@ -63,12 +63,13 @@ class Member:
 @dataclass(frozen=True, slots=True)
 class Group:
     """What one sink knows under one key. `hold_until`: not before this the first time; `sent_at`: last told. `fold`: a
-    thread of incidents that keep coming in one shape."""
+    thread of incidents that keep coming in one shape; `flush`: a message leaves anyway, with which they go."""
 
     kind: GroupKind
     hold_until: float
     sent_at: float | None = None
     fold: bool = False
+    flush: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,14 +227,14 @@ def settle(group: Group, members: Sequence[Member], now: float) -> Settled:
     after = [
         replace(member, told=member.as_told()) if said else member for member, said in zip(members, shown, strict=True)
     ]
-    following = needs_notify(replace(group, sent_at=now), after, now)
+    following = needs_notify(replace(group, sent_at=now, flush=False), after, now)
     # Nothing is left to say at this instant; a reason here would be a decision that does not settle.
     return Settled(decision.reason, shown, now, following.due if following.reason is None else now + 1.0)
 
 
 def _interval(group: Group, route: Route | None, unheard: Sequence[Member]) -> float:
     """Seconds from one message of the group to the next. More of what is critical does not wait as long in a thread."""
-    if route is None:
+    if route is None or (group.fold and group.flush):
         return 0.0
     if group.fold and any(member.severity == "critical" for member in unheard):
         return min(_CRITICAL_FOLD, route.group_interval)

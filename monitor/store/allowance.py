@@ -16,7 +16,7 @@ from monitor.routing.budget import ALARMS, PACED, PAUSE, Waiting, next_of, opens
 from monitor.routing.fold import FOLD
 from monitor.store.decide import reconsider
 from monitor.store.enrolment import DAILY, MUTED
-from monitor.store.outbox_rows import new_row, post
+from monitor.store.outbox_rows import BEHIND, new_row, post
 from monitor.store.rows import apply_all, chunks, upsert
 from monitor.store.schema import groups, members, outbox, unsent
 from monitor.store.transaction import Transaction
@@ -31,7 +31,7 @@ _of_its_key = (_near.c.sink == outbox.c.sink, _near.c.key == outbox.c.key, unsen
 _DUE = (
     select(outbox)
     .where(outbox.c.sink == bindparam("sink"), unsent(), outbox.c.state == "pending")
-    .where(outbox.c.next_at <= bindparam("now"), outbox.c.next_at > AT_ONCE, outbox.c.reason.in_(PACED))
+    .where(outbox.c.next_at <= bindparam("now"), outbox.c.next_at > BEHIND, outbox.c.reason.in_(PACED))
     # What waits for another of its key is not next; what an alarm of its key waits for goes at once.
     .where(~exists().where(*_of_its_key, _near.c.seq < outbox.c.seq))
     .where(~exists().where(*_of_its_key, _near.c.seq > outbox.c.seq, _near.c.reason.in_(ALARMS)))
@@ -47,6 +47,13 @@ _COLLECTING = select(groups.c.id).where(
     groups.c.due_at.is_not(None),
     ~groups.c.route.endswith(DAILY),
     ~groups.c.route.endswith(MUTED),
+)
+_THREADS = select(groups.c.id).where(
+    groups.c.sink == bindparam("sink"),
+    groups.c.key.startswith(FOLD),
+    groups.c.sent_at.is_not(None),
+    groups.c.due_at.is_not(None),
+    exists().where(members.c.group == groups.c.id, members.c.told_state.is_(None)),
 )
 _GATHERED = (
     select(members.c.incident).where(members.c.group.in_(_COLLECTING), members.c.told_state.is_(None)).distinct()
@@ -73,8 +80,11 @@ def allow(tx: Transaction, sink: str) -> None:
     last = sent[-1].reason if sent else None
     first = _first(due, last)
     if first.reason == "digest":
-        # What still collects for a digest of its own goes with the one that leaves now.
-        reconsider(tx, list(tx.connection.execute(_COLLECTING, {"sink": sink}).scalars()), flush=True)
+        # What still collects, for a digest of its own or the next message of a thread, goes with this one.
+        gathered = [
+            group for query in (_COLLECTING, _THREADS) for group in tx.connection.execute(query, {"sink": sink})
+        ]
+        reconsider(tx, [group.id for group in gathered], flush=True)
         due = _announced(tx, sink, _sharing(tx, _DUE, sink))
         first = _first(due, last)
     # One that was tried may have arrived: nothing is added to it.

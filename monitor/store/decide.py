@@ -96,7 +96,7 @@ def _reconsider(tx: Transaction, ids: list[int], flush: bool) -> None:
 
 def _group(row: Row[Any], flush: bool) -> Group:
     hold = row.hold_until if not flush else float("-inf")
-    return Group(row.kind, hold, row.sent_at, fold=row.key.startswith(FOLD))
+    return Group(row.kind, hold, row.sent_at, fold=row.key.startswith(FOLD), flush=flush)
 
 
 def _members(

@@ -7,7 +7,7 @@ import contextlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BindParameter,
@@ -55,6 +55,14 @@ _LONGEST_LIST = 10_000
 _PARTLY = "partly:"  # before the id of a notification: the key of what is known of an earlier try of it
 
 
+class _Parts(NamedTuple):
+    """How a sink is told of many, as `Outbox.lease` has it."""
+
+    most: int | None
+    paced: bool
+    read: bool
+
+
 class Outbox(StoreRepository):
     """What delivery and people do with notifications."""
 
@@ -68,11 +76,13 @@ class Outbox(StoreRepository):
         most: int | None = None,
         backlog: int | None = None,
         paced: bool = False,
+        read: bool = True,
     ) -> Sequence[Leased]:
         """The next notifications for `sink`, the worst first, at most `limit`, ours for `ttl` seconds.
 
         One of more than `most` incidents is split. When more than twice `backlog` wait, the rest is told together.
-        `paced`: of what the sink is told of many at once, no more than its allowance.
+        `paced`: of what the sink is told of many at once, no more than its allowance; `read`: by people, so that a part
+        is a message, too.
         """
 
         def run(tx: Transaction) -> Sequence[Leased]:
@@ -80,7 +90,7 @@ class Outbox(StoreRepository):
                 bundle(tx, sink, backlog)
             if paced:
                 allow(tx, sink)
-            return _lease(tx, sink, owner, ttl, limit=limit, most=most, paced=paced)
+            return _lease(tx, sink, owner, ttl, limit=limit, parts=_Parts(most, paced=paced, read=read))
 
         def give_back(job: Future[Sequence[Leased]]) -> None:
             leased = () if job.cancelled() or job.exception() else job.result()
@@ -102,13 +112,15 @@ class Outbox(StoreRepository):
             raise
 
     @durably
-    def split(self, tx: Transaction, id_: str, owner: str, parts: int, *, paced: bool = False) -> int:
+    def split(
+        self, tx: Transaction, id_: str, owner: str, parts: int, *, paced: bool = False, read: bool = True
+    ) -> int:
         """Send it in so many parts instead, the worst incidents first. Returns how many there are now."""
         row = tx.connection.execute(select(outbox).where(*_held(id_, owner))).first()
         if row is None:
             return 0
         most = max(1, -(-len(json.loads(row.incidents)) // parts))
-        made = _shorten(tx, row, most, paced=paced)
+        made = _shorten(tx, row, most, paced=paced, read=read)
         _put_back(tx, id_, owner, error=None, delay=0.0)
         tx.announce()
         return made
@@ -300,9 +312,7 @@ _RECEIPT = select(receipts.c.receipt).where(receipts.c.sink == bindparam("sink")
 _STORE_RECEIPT = upsert(receipts, ("sink", "key", "receipt", "at"), on=("sink", "key"), changing=("receipt", "at"))
 
 
-def _lease(
-    tx: Transaction, sink: str, owner: str, ttl: float, *, limit: int, most: int | None, paced: bool
-) -> Sequence[Leased]:
+def _lease(tx: Transaction, sink: str, owner: str, ttl: float, *, limit: int, parts: _Parts) -> Sequence[Leased]:
     """Take the next notifications of `sink` that may be sent now.
 
     Those of one key keep their order; others pass one that is backing off.
@@ -311,16 +321,16 @@ def _lease(
     leased = []
     for id_ in ids:
         row = tx.connection.execute(_TAKE, {"_id": id_, "_until": tx.now + ttl, "_owner": owner}).one()
-        if most is not None and len(json.loads(row.incidents)) > most:
-            _shorten(tx, row, most, paced=paced)
+        if parts.most is not None and len(json.loads(row.incidents)) > parts.most:
+            _shorten(tx, row, parts.most, paced=parts.paced, read=parts.read)
             row = tx.connection.execute(select(outbox).where(outbox.c.id == id_)).one()
         leased.append(_render(tx.connection, row, acted=row.sink in tx.policy.threads))
     return leased
 
 
-def _shorten(tx: Transaction, row: Row[Any], most: int, *, paced: bool) -> int:
+def _shorten(tx: Transaction, row: Row[Any], most: int, *, paced: bool, read: bool) -> int:
     """Leave the worst `most` incidents in it. Returns in how many rows they are now."""
-    return cut(tx, row, most) if row.reason == "overdue" else part(tx, row, most, paced=paced)
+    return cut(tx, row, most) if row.reason == "overdue" else part(tx, row, most, paced=paced, read=read)
 
 
 def _render(connection: Connection, row: Row[Any], *, acted: bool) -> Leased:

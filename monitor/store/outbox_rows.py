@@ -19,8 +19,9 @@ from monitor.store.rows import chunks, clean, load_incidents, narrowed
 from monitor.store.schema import outbox, unsent
 from monitor.store.transaction import Transaction
 
-__all__ = ["bundle", "cut", "new_row", "outbox_entry", "part", "post", "shown"]
+__all__ = ["BEHIND", "bundle", "cut", "new_row", "outbox_entry", "part", "post", "shown"]
 
+BEHIND = 1.0  # next_at of a further part that waits for no turn: right behind the one before it
 _NEW = insert(outbox)
 
 
@@ -101,9 +102,10 @@ def _worst_first(tx: Transaction, row: Row[Any]) -> dict[str, Severity]:
     return {one.id: one.severity for one in sorted(about, key=urgency)}
 
 
-def part(tx: Transaction, row: Row[Any], most: int, *, paced: bool = False) -> int:
-    """Leave the worst `most` incidents in `row`, and put the others into rows of their own behind it. `paced`: each
-    waits for its turn where the sink is told so many at once in no more than its allowance."""
+def part(tx: Transaction, row: Row[Any], most: int, *, paced: bool = False, read: bool = True) -> int:
+    """Leave the worst `most` incidents in `row`, and put the others into rows of their own behind it. `paced`:
+    where the sink is told so many at once in no more than its allowance, each waits for its turn if people `read` it.
+    """
     severities = _worst_first(tx, row)
     ids = list(severities)
     first, *rest = [ids[start : start + most] for start in range(0, len(ids), most)] or [[]]
@@ -126,7 +128,7 @@ def part(tx: Transaction, row: Row[Any], most: int, *, paced: bool = False) -> i
     ]
     if paced and shares(row.reason, row.key, pager=row.sink in tx.policy.pagers):
         for number, one in enumerate(rows, 1):
-            one["next_at"] = tx.now + number * tx.policy.pause(row.sink)
+            one["next_at"] = tx.now + number * tx.policy.pause(row.sink) if read else BEHIND
     post(tx, rows)
     return 1 + len(rest)
 

@@ -9,6 +9,13 @@ from sinks.base import SinkConfig
 from tests.fakes.notifications import notification
 
 
+def test_programs_get_all_and_what_people_read_is_shortened() -> None:
+    read = {
+        kind: load_sink(kind).limits.read for kind in ("slack", "email", "pagerduty", "apprise", "alertmanager", "mqtt")
+    }
+    assert [kind for kind, people in read.items() if not people] == ["alertmanager", "mqtt"]
+
+
 @pytest.mark.parametrize("insecure", [False, True])
 def test_a_credential_travels_in_the_clear_only_when_that_is_said(insecure: bool) -> None:
     config = SinkConfig(name="chat", type="x", insecure=insecure)

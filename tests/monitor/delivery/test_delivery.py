@@ -8,11 +8,12 @@ import pytest
 
 from monitor import runbook
 from monitor.common.http import RemoteError
+from monitor.common.notification import Notification
 from monitor.delivery import clock
 from monitor.report.view import Links
 from monitor.routing.routes import Policy, Route
 from monitor.store import Notice, Store
-from sinks.base import Limits
+from sinks.base import TooLargeError
 from tests.fakes.delivery import (
     Recorder,
     delivering,
@@ -140,19 +141,23 @@ async def test_settle_sends_what_its_group_holds_back(store: Store) -> None:
 
 
 async def test_at_the_end_nothing_waits_for_its_turn(store: Store) -> None:
-    hook = Recorder(limits=Limits(incidents=5))
+    async def small(notification: Notification) -> None:
+        if len(notification.incidents) > 4:
+            raise TooLargeError("too many", 3)
+
+    hook = Recorder(small)
     store.policy = Policy(sinks=("hook",), routes=(Route.model_validate({"sinks": ["hook"], "burst": "1/1h"}),))
     await store.commit([finding(f"s{number}", number) for number in range(13)])
     await store.groups.tick(flush=True)
     async with delivering(store, hook=hook) as delivery:
         await until(lambda: len(hook.got) == 2)  # the one alone, and the first part
         assert (len(hook.got[1].incidents), hook.got[1].more, hook.got[1].title) == (
-            5,
-            7,
-            "5 new incidents, and 7 more that follow",
+            4,
+            8,
+            "4 new incidents, and 8 more that follow",
         )
         assert await delivery.settle(60) == 0
-    assert [(len(one.incidents), one.more) for one in hook.got] == [(1, 0), (5, 7), (5, 2), (2, 0)]
+    assert [(len(one.incidents), one.more) for one in hook.got] == [(1, 0), (4, 8), (4, 4), (4, 0)]
 
 
 async def test_settle_says_how_many_are_left(store: Store) -> None:

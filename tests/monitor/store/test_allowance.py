@@ -24,7 +24,8 @@ async def store(opener: Opener) -> Store:
 
 
 def shaped(number: int, **changes: Any) -> Any:
-    return finding(number, number, severity="critical", context=f"{number} password=ghp_… tail", **changes)
+    about = {"severity": "critical", "context": f"{number} password=ghp_… tail"} | changes
+    return finding(number, number, **about)
 
 
 async def flood(store: Store, start: int = 0, count: int = 60) -> None:
@@ -33,16 +34,18 @@ async def flood(store: Store, start: int = 0, count: int = 60) -> None:
     await store.commit([shaped(n) if n % 2 else finding(n, n, severity="critical") for n in numbers])
 
 
-async def lease(store: Store, sink: str = "chat", owner: str = OWNER, most: int | None = None) -> list[Leased]:
+async def lease(
+    store: Store, sink: str = "chat", owner: str = OWNER, most: int | None = None, *, read: bool = True
+) -> list[Leased]:
     """All that may be sent now."""
     await store.groups.tick()
-    return list(await store.outbox.lease(sink, owner, 60, 1000, most=most, paced=True))
+    return list(await store.outbox.lease(sink, owner, 60, 1000, most=most, paced=True, read=read))
 
 
-async def sent(store: Store, sink: str = "chat", most: int | None = None) -> list[Leased]:
+async def sent(store: Store, sink: str = "chat", most: int | None = None, *, read: bool = True) -> list[Leased]:
     """All that is sent at this second."""
     found: list[Leased] = []
-    while leased := await lease(store, sink, most=most):
+    while leased := await lease(store, sink, most=most, read=read):
         for one in leased:
             await store.outbox.sent(one.id, {"ts": one.id})
         found += leased
@@ -153,6 +156,32 @@ async def test_a_sink_that_takes_less_at_once_has_a_part_a_minute_and_hears_how_
                 told.append((second, len(one.incidents), one.more))
     assert told == [(0, 15, 25), (60, 15, 10), (120, 10, 0)]
     assert len(ids) == 60
+
+
+async def test_what_no_person_reads_has_all_parts_at_once_and_the_next_message_a_minute_after_the_last(
+    store: Store, clock: Clock
+) -> None:
+    await flood(store)
+    parts = many(await sent(store, most=15, read=False))
+    assert parts == [("digest", 15), ("digest", 15), ("digest", 10)]
+    clock.now += 20
+    await flood(store, 100)
+    assert many(await sent(store, most=15, read=False)) == [], "each part counts"
+    clock.now += 40
+    assert many(await sent(store, most=15, read=False)) == [("digest", 15)] * 4
+
+
+async def test_the_next_message_has_what_came_meanwhile_of_every_severity(store: Store, clock: Clock) -> None:
+    def mixed(number: int) -> Any:
+        severity = ("critical", "high", "medium")[number % 3]
+        return shaped(number, rule=f"{severity}-key", severity=severity)
+
+    await store.commit([mixed(n) for n in range(60)])
+    await sent(store)
+    clock.now += 30
+    await store.commit([mixed(n) for n in range(60, 120)])
+    clock.now += 30
+    assert many(await sent(store)) == [("digest", 60)]
 
 
 async def test_what_is_asked_for_and_what_is_left_at_the_end_waits_for_no_turn(store: Store, clock: Clock) -> None:
