@@ -14,10 +14,12 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, Literal, TypeVar
 
+import structlog
 from pydantic import Field, ValidationInfo, field_validator
 
 from monitor.common.backoff import backoff
 from monitor.common.duration import Duration
+from monitor.common.failure import failure
 from monitor.common.files import opened
 from monitor.intake.protocol import Intake, ScanError
 from monitor.sources.base import LogConfig, SourceConfig, Where
@@ -35,6 +37,8 @@ from monitor.sources.file.tracker import WATERMARK, Tracker
 from monitor.sources.file.watch import Watch, WatchHints
 
 __all__ = ["FileConfig", "FileSource"]
+
+_log = structlog.get_logger(__name__)
 
 LIVELY, TENDED = 60.0, 10.0  # seconds: a rotated file that did not grow for so long is looked at only so often
 SWEEP = 2.0  # seconds between surveys at most, however many files
@@ -291,6 +295,8 @@ class FileSource:
                     self._schedule.over(tracked)
                 else:
                     await self._turn(tracked, flush, whole)
+            except Exception as error:  # noqa: BLE001 - of this file alone: the others are read on
+                self._stumbled(tracked, error)
             finally:
                 self._schedule.done()
 
@@ -414,6 +420,18 @@ class FileSource:
         self._schedule.shut(tracked)  # a stale handle does not get better
         self._intake.degraded(text(tracked.path), await self._thread(refusal, tracked.path, error))
         if not self._once:
+            self._schedule.later(tracked, backoff(tracked.failures, 1.0, 30.0))
+
+    def _stumbled(self, tracked: TrackedFile, error: Exception) -> None:
+        """What nobody thought of: named, and tried again like a file that cannot be read."""
+        tracked.failures += 1
+        _log.error("a file could not be read", source=self.config.name, path=text(tracked.path), **failure(error))
+        self._intake.degraded(text(tracked.path), f"reading it failed: {type(error).__name__}")
+        if tracked.busy:
+            self._schedule.over(tracked)
+        if self._once:
+            self._intake.missed("unscannable", 0, text(tracked.path))
+        else:
             self._schedule.later(tracked, backoff(tracked.failures, 1.0, 30.0))
 
     async def _moved(self, tracked: TrackedFile, again: bool) -> None:

@@ -100,6 +100,32 @@ async def test_idle_files_cost_no_scans_and_no_commits(make: MAKE, intake: FakeI
 # Once
 
 
+async def test_what_nobody_thought_of_in_one_file_ends_no_other(
+    make: MAKE, intake: FakeIntake, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = log.with_name("other.log")
+    log.write_bytes(b"one <1>\n")
+    other.write_bytes(b"one <2>\n")
+    broken, method = True, FileSource._read
+
+    async def read(self: FileSource, tracked: TrackedFile, *more: Any) -> None:
+        if broken and tracked.path == str(log):
+            raise TypeError("hidden")
+        await method(self, tracked, *more)
+
+    monkeypatch.setattr(FileSource, "_read", read)
+    monkeypatch.setattr("monitor.sources.file.source.backoff", lambda *_: 0.05)
+    source = make(include=[str(log), str(other)])
+    async with running(source):
+        await until(lambda: intake.problems.get(str(log)) == "reading it failed: TypeError")
+        append(other, b"two <4>\n")
+        await until(lambda: 4 in intake.marks)
+        append(log, b"two <3>\n")
+        broken = False
+        await until(lambda: 3 in intake.marks and intake.problems.get(str(log)) is None)
+        assert sorted(intake.marks) == [1, 2, 3, 4]
+
+
 async def test_once_reads_to_the_present_end_and_returns(make: MAKE, intake: FakeIntake, log: Path) -> None:
     append(log, line(1) + "open <2>")
     append(log.with_name("b.log"), line(3) * 3)
