@@ -129,6 +129,7 @@ _BLANK = rb"%(?:0[9AaDd]|2[AaCc]|3[Bb]|60|7[Cc])"
 _SAID_ENCODED = (
     *(rb"(?i:%b)(?:%%3[Aa])?%b" % (name, _BLANK) for name in _ENCODED_NAMES),
     *(rb"(?i:%b)" % words.replace(b" ", _GAP) + _GAP for words in _ENCODED_WORDS),
+    rb"(?i:%ef%bc%9[ad])",  # the colon and the equals sign of full width
     *(rb"(?i:%b)" % quote(word).encode() for word in "ароль 密码 密碼 口令 밀번호 ワード contraseña".split()),
     rb"%0[Aa](?i:pass)" + _GAP,
     rb"%3[Aa]%242[aby]%24",  # bcrypt's hash behind a user

@@ -14,9 +14,11 @@ __all__ = ["BACK", "bare", "decides", "identifies", "named", "one_of"]
 BACK = 96  # bytes left of a value that a name is looked for in
 # The last name before a value. By RE2, as the other engine tries every end for every start.
 _TYPE = r"(?:\s*(?:[aA]s )?(?:string|str|char|text|String|const|&))?"
-_NAME = r"([A-Za-z_$@\x80-\xff][\w$.@\x80-\xff-]*)[\"'`\\\])>]*" + _TYPE + r"[^\w]{0,60}\n?\z"
+# What is no word, in ASCII and of the signs of others (“ « ： and such).
+_SIGN = r"(?:[^\w\x80-\xff]|\xe2\x80[\x80-\xbf]|\xc2[\xa0-\xbf]|\xe3\x80[\x80-\xbf]|\xef\xbc[\x80-\xbf])"
+_NAME = r"([A-Za-z_$@\x80-\xff][\w$.@\x80-\xff-]*)[\"'`\\\])>]*" + _TYPE + _SIGN + r"{0,60}\n?\z"
 
-_NO_WORD = bytes(code for code in range(256) if not (chr(code).isascii() and (chr(code).isalnum() or code == 95)))
+_NO_WORD = bytes(code for code in range(128) if not (chr(code).isalnum() or code == 95))
 _BETWEEN = frozenset((b"", b"as", b"string", b"str", b"char", b"text", b"const"))
 
 _WORD = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+")

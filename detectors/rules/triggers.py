@@ -112,6 +112,8 @@ _MISSPELT = (
     *"adgangskode passord parola sifre lozinka geslo parool".split(),
     *(r"has\xc5\x82o", r"jelsz\xc3\xb3", r"\xc5\x9fifre"),
 )
+_FOREIGN = "ароль АРОЛЬ 密码 密碼 口令 ワード 밀번호".split()
+_FULL_WIDTH = r"\xef\xbc[\x9a\x9d]"  # the signs that look like a colon and an equals sign
 _LITERAL = r"""\\{0,3}["'][^\s"'\\]{6,64}\\{0,3}["']"""
 _BEFORE = "\n\t \"'([{,;&/|"
 _SAID_NAMES = "secret passwd password passphrase credential passwort".split()
@@ -144,6 +146,8 @@ def _named() -> Iterable[str]:
             # Below the name. What ends a line without a value stands in few.
             yield rf"""(?i:{name}){sign}{_BREAK}[ \t]{{1,40}}\\{{0,3}}["'`]?{_RUN}{{6}}"""
     yield from (rf"(?i:{name})[\w.\x80-\xff\-]{{0,24}}\\{{0,3}}[\"'`]?[ \t]{{0,24}}[=:>]" for name in _MISSPELT)
+    yield from ("".join(f"\\x{byte:02x}" for byte in name.encode()) for name in _FOREIGN)
+    yield from (rf"(?i:{name}){_FULL_WIDTH}" for name in ("word", "secret", "token"))
 
 
 _BARE = r"""[^\s"'`\\<>{}()$,;&\[\]|][^\s"'`\\<>{}(),;&\[\]|]{5}"""  # a dollar sign within, not first

@@ -23,7 +23,9 @@ from detectors.match.names import bare, identifies, named, one_of
         ("api_key\nstring = ", "api_key"),
         ("api_key\n  as str: ", "api_key"),
         ("api_key:\n  - '", "api_key"),
-        ("api_key:\n$é ", "api_key"),
+        ("api_key:\n$ « ", "api_key"),
+        ("login refused 密码=", "密码"),
+        ("пароль：「", "пароль：「"),
         ("", ""),
     ],
 )
