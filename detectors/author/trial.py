@@ -15,6 +15,7 @@ from typing import Any
 
 from detectors.author.convert import exemplify, to_toml
 from detectors.author.tune import anchor, log_text, megabytes_a_second, warnings
+from detectors.excerpt import LINE, around
 from detectors.fingerprint import mask
 from detectors.match.engine import Engine, Worker
 from detectors.match.filters import entropy
@@ -192,14 +193,14 @@ def _enter(
 
 def _shown(decision: CandidateDecision, piece: bytes, seen: _Seen, *, reveal: bool) -> dict[str, Any]:
     """What is said of a decision."""
-    low = max(piece.rfind(b"\n", 0, decision.start) + 1, decision.start - NEAR)
-    line_break = piece.find(b"\n", decision.end)
-    high = min(line_break if line_break >= 0 else len(piece), decision.end + NEAR)
+    begin, line_break = piece.rfind(b"\n", 0, decision.start) + 1, piece.find(b"\n", decision.end)
+    ended = line_break if line_break >= 0 else len(piece)
+    low, high = max(begin, decision.start - NEAR), min(ended, decision.end + NEAR)
+    reach = max(begin, decision.start - LINE), min(ended, decision.end + LINE)
     matched = decision.stage != "pattern"
     masked = decision.match.masked if decision.match is not None else ""
-    if matched or decision.reason.startswith("has "):
-        masked = masked or mask(piece[decision.start : decision.end], decision.rule.shape.literals)
-    spans = _covered(decision, masked, piece, seen, (low, high))
+    masked = masked or mask(piece[decision.start : decision.end], decision.rule.shape.literals)
+    spans = _covered(decision, masked, piece, seen, reach)
 
     def text(start: int, end: int) -> str:
         return piece[start:end].decode("utf-8", "replace") if reveal else _masked(piece, start, end, spans)
@@ -215,7 +216,7 @@ def _shown(decision: CandidateDecision, piece: bytes, seen: _Seen, *, reveal: bo
         "labels": dict(decision.match.labels) if decision.match is not None else {},
         "severity": decision.match.severity if decision.match is not None else None,
         "confidence": decision.match.confidence if decision.match is not None else None,
-        "context": text(low, high),
+        "context": text(low, high) if reveal else _context(decision, masked, piece, spans),
     }
 
 
@@ -237,6 +238,19 @@ def _covered(
         for start, middle, end in _runs(decision.rule, piece, *window)
         if end > middle and not any(s < end and start < e for s, e, _ in spans)
     ]
+
+
+def _context(decision: CandidateDecision, masked: str, piece: bytes, spans: Iterable[tuple[int, int, str]]) -> str:
+    """The line around it, as alerts show it."""
+    hidden: list[tuple[int, int]] = []
+    for start, end, _ in sorted(spans):
+        if hidden and start <= hidden[-1][1]:
+            hidden[-1] = hidden[-1][0], max(end, hidden[-1][1])
+        else:
+            hidden.append((start, end))
+    line = piece.rfind(b"\n", 0, decision.start) + 1
+    before, after = around(piece, (decision.start, decision.end), hidden, line, NEAR)
+    return f"{before}{masked}{after}"
 
 
 def _masked(piece: bytes, low: int, high: int, spans: Iterable[tuple[int, int, str]]) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from detectors.excerpt import around, narrowed
 from detectors.fingerprint import fingerprint
 from detectors.match.engine import Match, ScanResult
 from detectors.match.exact import OWN
@@ -18,7 +19,6 @@ from monitor.common.outside import LABEL, PATH, let_in
 from monitor.common.severity import rank
 from monitor.common.text import one_line
 from monitor.domain.model import Block, Finding, OwnedSecret
-from monitor.scanning.excerpt import around, narrowed
 from monitor.scanning.facts import AROUND, connection, pair, service_of
 from monitor.scanning.redact import WITHHELD, Redactor
 

@@ -17,7 +17,7 @@ __all__ = ["ROOMS", "draw", "files"]
 ROOT = Path(__file__).parents[2]
 ROOMS = {  # room → files and folders; a file is of the first room that names it
     "masking": (
-        "monitor/scanning/mask.py monitor/scanning/redact.py monitor/scanning/excerpt.py "
+        "monitor/scanning/mask.py monitor/scanning/redact.py detectors/excerpt.py "
         "monitor/scanning/quoted_secret.py monitor/cli/mask.py"
     ),
     "store": "monitor/store",

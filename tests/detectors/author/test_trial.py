@@ -61,6 +61,11 @@ def test_what_any_rule_finds_beside_a_hit_is_masked_unless_it_is_to_be_shown() -
     assert shown == line.decode().strip()
 
 
+def test_beside_a_hit_stands_what_an_alert_would_show() -> None:
+    line = f"{{'log': \"acme_{VALUE} refused {{'encryption_key': 'walnut-kettle-3173'}}\"}}\n".encode()
+    assert tried(line).hits[0]["context"].endswith("refused {'encryption_key': '…'}\"}")
+
+
 def test_a_place_with_the_literal_alone_is_a_near_miss() -> None:
     report = tried(f"acme_{VALUE[:5]} and more\n".encode())
     assert [(hit["accepted"], hit["stage"]) for hit in report.hits] == [(False, "pattern")]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.scanning.excerpt import around, narrowed
+from detectors.excerpt import around, narrowed
 
 
 def shown(text: str, secret: str, *hidden: str, near: int = 64) -> tuple[str, str]:
@@ -34,6 +34,15 @@ def test_what_no_rule_knows_and_nobody_would_write_is_hidden() -> None:
 @pytest.mark.parametrize(
     ("text", "left"),
     [
+        ("{'encryption_key': 'walnut-kettle-3173'} done", "{'encryption_key': '…'} done"),
+        ('{"\\u5bc6\\u7801": "walnut kettle"} done', '{"密码": "…"} done'),
+        ('{"contrase\\u00f1a": "walnut kettle"} done', '{"contraseña": "…"} done'),
+        ("GET /in?has%C5%82o=walnut&n=1 done", "GET /in?hasło=…&n=1 done"),
+        (
+            "&amp;#x27;senha&amp;#x27;: &amp;#x27;walnut&amp;#x27; done",
+            "&amp;#x27;senha&amp;#x27;: &amp;#x27;…&amp;#x27; done",
+        ),
+        ("&quot;password&quot;=&gt;&quot;walnut kettle&quot; done", "&quot;password&quot;=&gt;&quot;…&quot; done"),
         ('user="bob" password="Orchid" done', 'user="bob" password="…" done'),
         ("DB_USER=bob DB_PASSWORD=orchids done", "DB_USER=bob DB_PASSWORD=… done"),
         ('{"password":"my cat sleeps","a":1}', '{"password":"…","a":1}'),
