@@ -33,7 +33,7 @@ from monitor.routing.budget import ALARMS
 from monitor.store.allowance import AT_ONCE, allow
 from monitor.store.errors import StoreError
 from monitor.store.joins import join
-from monitor.store.outbox_rows import bundle, cut, new_row, outbox_entry, part, post
+from monitor.store.outbox_rows import BEHIND, bundle, cut, new_row, outbox_entry, part, post
 from monitor.store.pages import take_over
 from monitor.store.records import Leased, Notice, OutboxEntry
 from monitor.store.rows import clean, load_incidents, narrowed, upsert
@@ -375,7 +375,9 @@ def _store_receipt(tx: Transaction, sink: str, key: str, receipt: Receipt) -> No
 def _put_back(tx: Transaction, id_: str, owner: str, *, error: str | None, delay: float) -> None:
     """After a failure (`error`), or unsent at shutdown (None: counts for nothing)."""
     values: dict[str, Any] = {"state": "pending", "leased_until": None, "owner": None, "next_at": tx.now + delay}
-    if error is not None:
+    if error is None:
+        values["next_at"] = case((outbox.c.next_at == BEHIND, BEHIND), else_=values["next_at"])
+    else:
         values |= {"error": clean(error), "attempts": outbox.c.attempts + 1}
     # Only while the lease is still ours: after it ran out, somebody else may have it, or have sent it.
     tx.connection.execute(update(outbox).where(*_held(id_, owner)).values(**values))

@@ -192,6 +192,8 @@ def _holds(one: Night) -> None:
         assert one.missing(number) == []
     for sink in NAMES:
         many = one.posts(sink, "many")
+        if sink == "hook":  # a program has the parts of a message at once
+            many = sorted(set(many))
         assert len(one.posts(sink, "one")) <= 20, sink
         assert all(later - at >= MINUTE for at, later in pairwise(many)), (sink, many)
         assert max(Counter(at // MINUTE for at in many).values()) == 1, (sink, many)

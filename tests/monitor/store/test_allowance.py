@@ -171,6 +171,21 @@ async def test_what_no_person_reads_has_all_parts_at_once_and_the_next_message_a
     assert many(await sent(store, most=15, read=False)) == [("digest", 15)] * 4
 
 
+async def test_a_part_for_a_program_that_is_split_once_more_waits_for_no_turn_either(
+    store: Store, clock: Clock
+) -> None:
+    await flood(store)
+    told = []
+    while leased := await lease(store, most=15, read=False):
+        for one in leased:
+            if len(one.incidents) > 8:
+                await store.outbox.split(one.id, OWNER, 2, paced=True, read=False)
+            else:
+                await store.outbox.sent(one.id, None)
+                told += many([one])
+    assert sum(count for _, count in told) == 40
+
+
 async def test_the_next_message_has_what_came_meanwhile_of_every_severity(store: Store, clock: Clock) -> None:
     def mixed(number: int) -> Any:
         severity = ("critical", "high", "medium")[number % 3]
