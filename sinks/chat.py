@@ -32,6 +32,7 @@ COLOUR: dict[Severity, int] = {
     "low": 0x0277BD,
     "info": 0x546E7A,
 }
+_OVER = 0x2E7D32  # what is resolved is red no more, whatever it was
 ACCENT: dict[Severity, str] = {
     "critical": "attention",
     "high": "attention",
@@ -62,6 +63,10 @@ def _facts(incident: IncidentView) -> list[tuple[str, str]]:
         ("Acknowledge" if incident.state == "open" else "Resolve", following(incident)),
     ]
     return [(label, value) for label, value in rows if value]
+
+
+def _over(notification: Notification) -> bool:
+    return bool(notification.incidents) and notification.action == "resolve"
 
 
 def _row(incident: IncidentView) -> tuple[str, str]:
@@ -97,7 +102,7 @@ def _discord(notification: Notification) -> dict[str, Any]:
 
     embed: dict[str, Any] = {
         "title": plain(headline(notification), 250),
-        "color": COLOUR[notification.severity],
+        "color": _OVER if _over(notification) else COLOUR[notification.severity],
         "fields": [
             {"name": plain(label, 250), "value": plain(value, 700 if label == "Where" else 400)}
             for label, value in _rows(notification)
@@ -123,7 +128,7 @@ def _teams(notification: Notification) -> dict[str, Any]:
             "weight": "bolder",
             "size": "medium",
             "wrap": True,
-            "color": ACCENT[notification.severity],
+            "color": "good" if _over(notification) else ACCENT[notification.severity],
         }
     ]
     body += [{"type": "TextBlock", "text": plain(line, 1000), "wrap": True} for line in _prose(notification)]

@@ -6,7 +6,7 @@ from collections import Counter
 
 from monitor.common.notification import IncidentView, Notification
 from monitor.common.text import clip, printable, web_address
-from monitor.common.wording import decision, following, origin, place, seen
+from monitor.common.wording import closing, decision, following, origin, place, seen
 
 __all__ = [
     "NAME",
@@ -37,16 +37,11 @@ def first_steps(notification: Notification) -> list[str]:
     return list(dict.fromkeys(filter(None, steps)))[:3]
 
 
-def _as(notification: Notification) -> str:
-    made = {incident.resolution for incident in notification.incidents}
-    return f" as {next(iter(made))}" if len(made) == 1 and None not in made else ""
-
-
 def _stands(notification: Notification) -> str:
     """How its state is told when nothing else happened to it."""
     state = {incident.state for incident in notification.incidents}
     if state == {"resolved"}:
-        return f": resolved{_as(notification)}{_by(notification)}"
+        return f": resolved{closing(notification.incidents)}"
     return f": acknowledged{_by(notification)}" if state == {"acknowledged"} else " exposed"
 
 
@@ -89,7 +84,7 @@ def _headline(notification: Notification) -> str:
         "reopened": f"{what}: seen again after it was resolved",
         "reopened_by_hand": f"{what}: reopened{_by(notification)}",
         "acknowledged": f"{what}: acknowledged{_by(notification)}",
-        "resolved": f"{what}: resolved{_as(notification)}{_by(notification)}",
+        "resolved": f"{what}: resolved{closing(notification.incidents)}",
         "overdue": f"{printable(notification.title) or 'Overdue'} ({what})",
         "recovered": f"{what}: nothing is overdue any more",
         "progress": f"{what}{_stands(notification)}",

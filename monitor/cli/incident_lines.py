@@ -64,9 +64,10 @@ def shown(
     """What an alert says of it, and its history. `held`: by silences that it matches."""
     from monitor.cli.silences import in_words
 
+    colour = None if incident.state == "resolved" else severity_colour(incident.severity)
     yield from (
         paint(f"{wording.title(incident)}  {printable(incident.masked)}", bold=True),
-        f"{paint(incident.severity, severity_colour(incident.severity))} {wording.stands(incident)}",
+        f"{paint(incident.severity, colour)} {wording.stands(incident)}",
     )
     if incident.state != "resolved":
         yield field("first", incident.first_step, bold=True)

@@ -36,8 +36,9 @@ def report(
     ] = "markdown",
     config: ConfigOption = None,
 ) -> None:
+    from monitor.common.outcome import outcome, window
     from monitor.report.document import markdown, page
-    from monitor.report.dossier import events, milestones, spans, window
+    from monitor.report.dossier import events, milestones, spans
     from monitor.report.picture import svg
 
     dossier = _dossier(ref, config)
@@ -46,13 +47,15 @@ def report(
     elif form == "html":
         typer.echo(page(dossier), nl=False)
     elif form == "svg":
-        typer.echo(svg(milestones(dossier), f"Incident {dossier.incident.id}"))
+        typer.echo(svg(milestones(dossier), f"Incident {dossier.incident.id}", calm=outcome(dossier.shown).harmless))
     else:
-        start, end = window(dossier)
+        became, (start, end) = outcome(dossier.shown), window(dossier.shown)
         row = {
             "incident": dossier.incident.id,
-            "exposed_from": stamp(start, "milliseconds"),
-            "exposed_until": None if end is None else stamp(end, "milliseconds"),
+            "exposed_from": stamp(start.timestamp(), "milliseconds"),
+            "exposed_until": None if end is None else stamp(end.timestamp(), "milliseconds"),
+            "outcome": became.kind,
+            "verified": None if became.checked is None else stamp(became.checked.timestamp(), "milliseconds"),
             "seconds": {f"to_{one.name}": one.seconds for one in spans(dossier)},
             "timeline": _timeline(events(dossier)),
         }

@@ -88,6 +88,16 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
+class StepClaim:
+    """That a step of a runbook has revoked the secret. `checked`: the monitor did it, as the issuer refused it."""
+
+    at: datetime
+    by: str
+    note: str
+    checked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class IncidentView:
     """An incident as it is shown, wherever that is: fingerprint and masked preview, never the value. Made by
     monitor.report.view."""
@@ -114,6 +124,8 @@ class IncidentView:
     actor: str | None = None  # who changed its state last, a person or the monitor
     note: str = ""  # what they said about it
     decided_at: datetime | None = None
+    resolved_at: datetime | None = None
+    claim: StepClaim | None = None  # what monitor.common.outcome goes by besides what was decided
     merged: str | None = None  # the incident that it went into
     confidence: str = ""  # high, medium, low
     first_logged: datetime | None = None  # the earliest time that a record with it has itself

@@ -5,17 +5,21 @@ Everything here is safe to show on a terminal and to encode as UTF-8.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import overload
 
 from monitor.common.notification import IncidentView, Location
+from monitor.common.outcome import Outcome, outcome, window
 from monitor.common.text import printable
 
 __all__ = [
     "ago",
     "claim",
+    "closing",
     "command",
     "decision",
+    "exposure",
     "facts",
     "following",
     "instant",
@@ -122,16 +126,58 @@ def facts(incident: IncidentView) -> str:
 
 
 def decision(incident: IncidentView) -> str:
-    """What was decided about it and by whom: `resolved as revoked by ada: new key deployed`; empty when nothing was."""
+    """What was decided about it and by whom: `resolved as false_positive by ada: a test`, `resolved as revoked, said by
+    ada, not verified: new key deployed`; empty when nothing was."""
     if incident.state == "open" and not incident.note:
         return ""
-    by = f" by {incident.actor}" if incident.actor else ""
-    return printable(stands(incident) + by + (f": {incident.note}" if incident.note else ""))
+    return f"{incident.state}{closing([incident])}" + (f": {printable(incident.note)}" if incident.note else "")
+
+
+def closing(incidents: Sequence[IncidentView]) -> str:
+    """How they were decided alike, and by whom: what follows `resolved`. That a secret is revoked is a fact where its
+    issuer was seen to refuse it, and what somebody says elsewhere."""
+    made, actors = {one.resolution for one in incidents}, {one.actor for one in incidents}
+    actor = next(iter(actors)) if len(actors) == 1 else None
+    resolution = next(iter(made)) if len(made) == 1 else None
+    known = resolution != "revoked" or all(outcome(one).checked for one in incidents)
+    by = f" by {actor}" if actor and known else f", said by {actor}" if actor else ""
+    return printable((f" as {resolution}" if resolution else "") + by + _verified(resolution, known=known))
 
 
 def stands(incident: IncidentView) -> str:
-    """`open`, `acknowledged`, `resolved as revoked`."""
-    return incident.state + (f" as {incident.resolution}" if incident.resolution else "")
+    """`open`, `acknowledged`, `resolved as revoked, not verified`."""
+    if incident.resolution is None:
+        return incident.state
+    known = outcome(incident).checked is not None
+    return f"{incident.state} as {incident.resolution}{_verified(incident.resolution, known=known)}"
+
+
+def _verified(resolution: str | None, *, known: bool) -> str:
+    return "" if resolution != "revoked" else ", verified" if known else ", not verified"
+
+
+def exposure(incident: IncidentView) -> str:
+    """Since when, what ended it, and what says so, in one sentence without its full stop."""
+    became, (start, end) = outcome(incident), window(incident)
+    since = f"Exposed from {moment(start)}"
+    said = f"said by {became.by or 'somebody'}" + (f": {became.note}" if became.note else "")
+    words = {
+        "exposed": f"{since}, and not revoked yet" + (f", by its issuer: {became.answer}" if became.answer else ""),
+        "revoked": f"{since} until {moment(end)}: {_revoked(became)}" if end else f"{since}; {_revoked(became)}",
+        "accepted": f"{since}, and not revoked: accepted, {said}",
+        "false_positive": f"Seen from {moment(start)}, and nothing was exposed: a false positive, {said}",
+        "used_in_tests": f"Seen from {moment(start)}, and nothing was exposed: used in tests, {said}",
+        "merged": f"{since}; it counts as incident {incident.merged}, where its end is told",
+    }
+    return printable(words[became.kind])
+
+
+def _revoked(became: Outcome) -> str:
+    note = f": {became.note}" if became.note else ""
+    if became.checked:
+        by = "" if became.by == "monitor" else f" by {became.by or 'somebody'}{note};"
+        return f"revoked{by} verified {moment(became.checked)}: {became.answer or 'its issuer refuses it'}"
+    return f"revoked, said by {became.by or 'somebody'}, not verified{note or ', without what shows it'}"
 
 
 def steps(incident: IncidentView) -> str:

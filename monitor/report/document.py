@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from monitor.common.outcome import outcome
 from monitor.common.text import printable
-from monitor.common.wording import decision, moment, origin, place, stands, sure, title, works
-from monitor.report.dossier import REGULATOR, Dossier, events, milestones, spans, together, used, window, word
+from monitor.common.wording import decision, exposure, moment, origin, place, stands, sure, title, works
+from monitor.report.dossier import REGULATOR, Dossier, events, milestones, spans, together, used
 from monitor.report.picture import length, svg
+from monitor.runbook.progress import BY_WORD
 
 __all__ = ["ReportSection", "headline", "markdown", "page", "sections"]
 
@@ -60,7 +62,7 @@ def page(dossier: Dossier) -> str:
     parts = [
         '<!doctype html><html lang="en"><meta charset="utf-8">',
         f"<title>{_e(headline(dossier))}</title><style>{_STYLE}</style><body><h1>{_e(headline(dossier))}</h1>",
-        svg(milestones(dossier), headline(dossier)),
+        svg(milestones(dossier), headline(dossier), calm=outcome(dossier.shown).harmless),
     ]
     for section in sections(dossier):
         parts.append(f"<h2>{_e(section.title)}</h2>")
@@ -91,8 +93,7 @@ def sections(dossier: Dossier) -> list[ReportSection]:
         *_uses(dossier),
         *_steps(dossier),
         _verified(dossier),
-        _regulator(dossier),
-        *(ReportSection(title, text=(f"({hint})",)) for title, hint in _PEOPLE),
+        *(() if outcome(dossier.shown).harmless else _to_decide(dossier)),
     ]
 
 
@@ -124,11 +125,8 @@ def _times(dossier: Dossier) -> ReportSection:
 
 def _exposure(dossier: Dossier) -> ReportSection:
     shown = dossier.shown
-    start, end = window(dossier)
-    revoked = ", ".join(filter(None, (moment(end), word(dossier)))) if end is not None else ""
-    until = f"until it was revoked {revoked}" if revoked else "and it has not been revoked yet"
     times = "once" if shown.occurrences == 1 else f"{shown.occurrences:,} times"
-    text = f"Exposed from {moment(start)} {until}; seen {times}."
+    text = f"{exposure(shown)}. Seen {times}."
     rows = [
         (
             origin(one),
@@ -151,13 +149,14 @@ def _steps(dossier: Dossier) -> list[ReportSection]:
     run = dossier.run
     if run is None:
         return []
+    due = run.ended is None and outcome(dossier.shown).due
     order = "contain first" if run.order == "contain" else "replace first"
     rows = [
         (
             task.title,
             task.state + (" late" if task.state == "done" and task.since > task.deadline else ""),
             task.owner or "",
-            _time(task.since) if task.over else f"due {_time(task.deadline)}",
+            _time(task.since) if task.over else f"due {_time(task.deadline)}" if due else "not due any more",
             task.note,
         )
         for task in run.tasks
@@ -170,10 +169,16 @@ def _verified(dossier: Dossier) -> ReportSection:
     rows = [
         (_time(entry.at), entry.actor, entry.note)
         for entry in dossier.history
-        if entry.action == "verified" or (entry.step and entry.action == "step_done" and entry.actor == "monitor")
+        if entry.action == "verified"
+        or (entry.step and entry.action == "step_done" and entry.actor == "monitor" and entry.note != BY_WORD)
     ]
     text = () if rows else ("Nothing was verified: what is done is what people said.",)
     return ReportSection("What was verified", ("when (UTC)", "who", "answer"), rows, text)
+
+
+def _to_decide(dossier: Dossier) -> list[ReportSection]:
+    """The clock that runs, and what only people know, of what was exposed."""
+    return [_regulator(dossier), *(ReportSection(title, text=(f"({hint})",)) for title, hint in _PEOPLE)]
 
 
 def _regulator(dossier: Dossier) -> ReportSection:

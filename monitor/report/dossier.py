@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from monitor.common.notification import IncidentView
+from monitor.common.outcome import outcome, window
 from monitor.common.wording import moment
 from monitor.domain.incidents import Incident
 from monitor.report.view import view
@@ -22,8 +23,6 @@ __all__ = [
     "spans",
     "together",
     "used",
-    "window",
-    "word",
 ]
 
 REGULATOR = 72 * 3600.0  # seconds in which a breach of personal data is to be reported, from when it is known
@@ -78,7 +77,8 @@ class Dossier:
     @property
     def shown(self) -> IncidentView:
         """As alerts show it."""
-        return view(self.incident, self.joined)
+        runs = {self.incident.id: self.run} if self.run else {}
+        return view(self.incident, replace(self.joined, runs=runs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ def events(dossier: Dossier) -> list[Event]:
 
 def together(dossier: Dossier) -> list[Use]:
     """Who used the secret since it was exposed: a row for each way, first first."""
-    start, _ = window(dossier)
+    start = window(dossier.shown)[0].timestamp()
     rows: dict[tuple[str, ...], Use] = {}
     for one in dossier.uses:
         if one.last < start:
@@ -162,7 +162,7 @@ def milestones(dossier: Dossier) -> list[tuple[str, float]]:
         "opened": _first(dossier, "opened"),
         "reported": _told(dossier),
         "acknowledged": _first(dossier, "acknowledged"),
-        "revoked": _done(dossier, "revoke"),
+        _revoked_as(dossier): _revoked(dossier),
         "replaced": _done(dossier, "replace"),
         "deployed": _done(dossier, "deploy"),
         "resolved": incident.resolved_at,
@@ -182,33 +182,20 @@ def spans(dossier: Dossier) -> list[Span]:
         Span("detect", "logged", since(incident.first_logged, incident.first_seen)),
         Span("tell", "opened", since(opened, _told(dossier))),
         Span("acknowledge", "opened", since(opened, _first(dossier, "acknowledged"))),
-        Span("revoke", "opened", since(opened, _done(dossier, "revoke"))),
+        Span("revoke", "opened", since(opened, _revoked(dossier))),
         Span("replace", "opened", since(opened, _done(dossier, "replace"))),
         Span("deploy", "opened", since(opened, _done(dossier, "deploy"))),
         Span("close", "opened", since(opened, incident.resolved_at)),
     ]
 
 
-def window(dossier: Dossier) -> tuple[float, float | None]:
-    """When the secret was exposed: from, and until it was revoked (None: it is still)."""
-    incident = dossier.incident
-    start = incident.first_seen if incident.first_logged is None else min(incident.first_logged, incident.first_seen)
-    revoked = _done(dossier, "revoke")
-    if revoked is None and incident.resolution == "revoked":
-        revoked = incident.resolved_at
-    return start, revoked
+def _revoked(dossier: Dossier) -> float | None:
+    _, end = window(dossier.shown)
+    return None if end is None else end.timestamp()
 
 
-def word(dossier: Dossier) -> str:
-    """By whose word the secret counts as revoked, and what they said; empty when it does not."""
-    said = [_last_done(dossier, "revoke")]
-    if dossier.incident.resolution == "revoked":  # which ends the step in the monitor's name
-        said.insert(0, next((one for one in reversed(dossier.history) if one.action == "resolved"), None))
-    entry = min((one for one in said if one is not None), key=lambda one: one.at, default=None)
-    if entry is None:
-        return ""
-    note = f": {entry.note}" if entry.note else ", who did not say what shows it"
-    return f"by the word of {'the issuer' if entry.actor == 'monitor' else entry.actor}{note}"
+def _revoked_as(dossier: Dossier) -> str:
+    return "revoked" if outcome(dossier.shown).checked else "said to be revoked"
 
 
 def _first(dossier: Dossier, action: str) -> float | None:

@@ -12,8 +12,9 @@ _WIDTH, _HEIGHT, _LEFT, _RIGHT, _MIDDLE = 900, 220, 50, 850, 110
 _ROWS = 3  # labels above the line, and as many below, so that they do not cover each other
 
 
-def svg(milestones: Sequence[tuple[str, float]], title: str) -> str:
-    """`milestones`: name and seconds since the epoch, in the order of time. The scale is logarithmic."""
+def svg(milestones: Sequence[tuple[str, float]], title: str, *, calm: bool = False) -> str:
+    """`milestones`: name and seconds since the epoch, in the order of time. The scale is logarithmic. `calm`: nothing
+    was exposed, and nothing is red."""
     start = milestones[0][1] if milestones else 0.0
     end = max(milestones[-1][1] - start, 1.0) if milestones else 1.0
     parts = [
@@ -29,7 +30,7 @@ def svg(milestones: Sequence[tuple[str, float]], title: str) -> str:
         anchor = "start" if x < _WIDTH / 3 else "end" if x > 2 * _WIDTH / 3 else "middle"
         parts += [
             f'<line x1="{x:.1f}" y1="{_MIDDLE}" x2="{x:.1f}" y2="{y}" stroke="#bbb"/>',
-            f'<circle cx="{x:.1f}" cy="{_MIDDLE}" r="5" fill="{_colour(name)}"/>',
+            f'<circle cx="{x:.1f}" cy="{_MIDDLE}" r="5" fill="{_colour(name, calm=calm)}"/>',
             f'<text x="{x:.1f}" y="{y + (12 if number % 2 else -4)}" text-anchor="{anchor}">'
             f"{escape(name)}{escape(after)}</text>",
         ]
@@ -44,6 +45,8 @@ def length(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
 
 
-def _colour(name: str) -> str:
+def _colour(name: str, *, calm: bool) -> str:
     exposed = ("logged", "read", "opened")
-    return "#c0392b" if name in exposed else "#27ae60" if name in ("revoked", "resolved") else "#e67e22"
+    if name in exposed:
+        return "#888" if calm else "#c0392b"
+    return "#27ae60" if name in ("revoked", "resolved") else "#e67e22"

@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from monitor.common.invocation import Program
-from monitor.common.notification import IncidentView, Offer, RunbookProgress
+from monitor.common.notification import IncidentView, Offer, RunbookProgress, StepClaim
 from monitor.domain.incidents import Incident, Verified
 from monitor.runbook import Runbook
-from monitor.runbook.progress import RunbookRun, choose_order
+from monitor.runbook.progress import REFUSED, RunbookRun, choose_order
 from monitor.store.records import ActionRun, Joined
 
 __all__ = ["FIRST_STEP", "Books", "Links", "Offers", "view"]
@@ -78,6 +78,8 @@ def view(
         actor=actor,
         note=note,
         decided_at=None if decided_at is None else _time(decided_at),
+        resolved_at=None if incident.resolved_at is None else _time(incident.resolved_at),
+        claim=_claim(run),
         merged=incident.merged,
         confidence=incident.confidence,
         first_logged=None if incident.first_logged is None else _time(incident.first_logged),
@@ -128,6 +130,16 @@ def _progress(run: RunbookRun) -> RunbookProgress:
         owner=following.owner if following.state == "claimed" else None,
         overdue=following.rung > 0,
     )
+
+
+def _claim(run: RunbookRun | None) -> StepClaim | None:
+    done = [task for task in (run.tasks if run else ()) if task.claims == "revoked" and task.state == "done"]
+    first = min(done, key=lambda task: task.since, default=None)
+    if first is None:
+        return None
+    # A step that a person does is theirs from then on: what they write counts as their word, whatever it is.
+    checked = first.owner is None and first.note.startswith(REFUSED)
+    return StepClaim(_time(first.since), first.owner or "monitor", first.note, checked)
 
 
 def _answer(verified: Verified | None) -> dict[str, Any]:

@@ -7,11 +7,14 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from monitor.common.notification import State
+from monitor.common.outcome import Outcome, kind_of
 from monitor.common.severity import Severity, rank
 from monitor.routing.match import Matcher
 from monitor.runbook.book import Order, Phase, Proof, Runbook, spoken
 
 __all__ = [
+    "BY_WORD",
+    "REFUSED",
     "Facts",
     "Procedure",
     "RunError",
@@ -38,6 +41,8 @@ Verb = Literal["claim", "done", "skip", "fail", "reopen"]
 _CLOCK_SLACK = 60.0  # seconds
 _GATHER = 5.0  # seconds in which what is overdue is gathered: many rarely come in the same instant
 _AGAIN = 15.0  # seconds until it is looked again whether the logs are read
+REFUSED = "the issuer refuses the secret"  # why a step is done, in the run and in the trail
+BY_WORD = "the incident was resolved as revoked"  # likewise; it is what somebody said, and proves nothing
 _OVER: tuple[TaskState, ...] = ("done", "skipped")
 _BECOMES: Mapping[Verb, TaskState] = {
     "claim": "claimed",
@@ -216,7 +221,7 @@ def progress(
     labels: Mapping[str, str] | None = None,
 ) -> list[StepDecision]:
     """What the facts and the time make of a run. Apply each decision with `apply`; then there are no more of them."""
-    if facts.state == "resolved" and facts.resolution != "revoked":
+    if not Outcome(kind_of(facts.state, facts.resolution)).due:
         if run.ended is not None:
             return []
         reason = f"the incident was resolved as {facts.resolution}"
@@ -261,7 +266,7 @@ def _shown(run: RunbookRun, facts: Facts, now: float) -> list[StepDecision]:
         if task.over:
             continue
         if task.claims == "revoked" and facts.resolution == "revoked":
-            decisions.append(StepDecision("done", task.id, "the incident was resolved as revoked"))
+            decisions.append(StepDecision("done", task.id, BY_WORD))
         elif silent.get(task.id, now + 1.0) <= now:
             decisions.append(StepDecision("done", task.id, f"no log has shown the secret for {spoken(task.quiet)}"))
         elif task.shows is None or facts.asked.get(task.id, facts.provider) != facts.provider:
@@ -272,7 +277,7 @@ def _shown(run: RunbookRun, facts: Facts, now: float) -> list[StepDecision]:
 
 
 _PROOFS: Mapping[Proof, str] = {
-    "refused": "the issuer refuses the secret",
+    "refused": REFUSED,
     "valid": "the new secret works",
     "unseen": "no log shows the secret any more",
 }

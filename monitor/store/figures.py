@@ -22,17 +22,17 @@ from sqlalchemy import (
 )
 
 from monitor.common.notification import State
+from monitor.common.outcome import HARMLESS
 from monitor.common.severity import Severity
 from monitor.store.checklist import DueStep, real, undone
 from monitor.store.schema import audit, incidents, steps, unresolved
 from monitor.store.transaction import StoreRepository, read_only
 
-__all__ = ["DAYS", "UNEXPOSED", "Figures", "FiguresRepository", "Took", "took"]
+__all__ = ["DAYS", "Figures", "FiguresRepository", "Took", "took"]
 
 DAYS = (7, 30, 90)  # windows that end now
 _DAY = 86_400.0  # seconds
 _SHOWN = 10  # of what is oldest and latest
-UNEXPOSED = ("false_positive", "used_in_tests")  # resolutions that say that nothing was
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ def _exposed(connection: Connection, now: float) -> Mapping[int, float]:
     begin = case((logged < seen, logged), else_=seen)
     end = func.coalesce(_REVOKED, now)
     exposed = _with_revocation(begin.label("begin"), end.label("end")).where(
-        or_(incidents.c.resolution.is_(None), incidents.c.resolution.not_in(UNEXPOSED)),
+        or_(incidents.c.resolution.is_(None), incidents.c.resolution.not_in(HARMLESS)),
         end >= now - DAYS[-1] * _DAY,
     )
     c = exposed.subquery().c

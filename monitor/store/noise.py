@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, select
 
+from monitor.common.outcome import HARMLESS
 from monitor.store.checklist import real
-from monitor.store.figures import UNEXPOSED
 from monitor.store.schema import incidents, members
 from monitor.store.transaction import StoreRepository, read_only
 
@@ -62,7 +62,7 @@ class NoiseRepository(StoreRepository):
                 func.count(),
                 _count(~closed),
                 _count(closed),
-                _count(and_(closed, incidents.c.resolution.in_(UNEXPOSED))),
+                _count(and_(closed, incidents.c.resolution.in_(HARMLESS))),
                 func.sum(incidents.c.occurrences),
                 func.sum(told.scalar_subquery()),
             )

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from monitor.common.notification import IncidentView, Notification, Offer, Reason
 from monitor.common.severity import Severity
 from monitor.common.text import clip, printable, prose
-from monitor.common.wording import claim, decision, facts, following, origin, place, seen, steps, surroundings, works
+from monitor.common.wording import (
+    claim,
+    closing,
+    decision,
+    facts,
+    following,
+    origin,
+    place,
+    seen,
+    steps,
+    surroundings,
+    works,
+)
 from sinks.text import counter, first_steps, headline, link, links, listing
 
 __all__ = ["BROADCAST", "STORY", "dated", "escape", "message", "section", "story"]
@@ -188,8 +201,8 @@ def story(notification: Notification, words: str) -> str:
     parts = (
         f": {escape(incident.name, 150)} {_quoted(incident.masked, 100)}" if reason in BROADCAST else "",
         f", {dated(escape(seen(incident), 200))}" if reason in ("reopened", "repeat") else "",
-        f" as {incident.resolution}" if incident.resolution and reason == "resolved" else "",
-        f" by {escape(who, 100)}" if who and decided else "",
+        escape(closing([replace(incident, actor=who)]), 200) if reason == "resolved" else "",
+        f" by {escape(who, 100)}" if who and decided and reason != "resolved" else "",
         f": {escape(incident.note, 500)}" if incident.note and decided else "",
         *(f", last in {_quoted(place(last), 300)}" for last in incident.locations[:1] if reason == "reopened"),
     )

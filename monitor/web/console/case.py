@@ -8,13 +8,14 @@ from datetime import datetime
 from typing import Any
 
 from monitor.common.notification import IncidentView, Offer
+from monitor.common.outcome import outcome, window
 from monitor.domain.incidents import RESOLUTIONS
 from monitor.report.dossier import Dossier, events
 from monitor.runbook import Runbook
 from monitor.runbook.progress import RunbookRun
 from monitor.store.cases import IncidentCase
 from monitor.web.console.asking import needed_role
-from monitor.web.console.exposure import chart, exposed, places
+from monitor.web.console.exposure import chart, places
 from monitor.web.console.visitor import Visitor
 
 __all__ = ["MainStep", "fields", "main_step", "open_for"]
@@ -68,7 +69,6 @@ def fields(
 ) -> dict[str, Any]:
     """What the template is given. `shown`: the incident as alerts show it; `people`: to whom it may be handed."""
     known, run, at = case.incident, case.joined.runs.get(case.incident.id), now.timestamp()
-    start, until = exposed(known, run)
     return {
         "case": case,
         "incident": shown,
@@ -78,9 +78,9 @@ def fields(
         "open_for": open_for,
         "actions": case.joined.actions.get(known.id, ()),
         "places": places(shown.locations),
-        "chart": chart(known, run, at),
-        "exposed": start,
-        "exposed_until": until,
+        "chart": chart(shown, at),
+        "outcome": outcome(shown),
+        "window": window(shown),
         "events": events(Dossier(known, run, case.trail, (), at, joined=case.joined))[::-1],
         "choices": {"resolution": RESOLUTIONS, "reasons": _REASONS, "times": _TIMES, "long": _LONG_TIMES},
         "people": [name for name in dict.fromkeys([who.name, *people]) if name and name != shown.owner],

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from monitor.common.grouping import grouped
-from monitor.common.notification import Location
-from monitor.domain.incidents import Incident
-from monitor.runbook.progress import RunbookRun
+from monitor.common.notification import IncidentView, Location
+from monitor.common.outcome import window
 
-__all__ = ["Bar", "Chart", "SeenPlace", "chart", "exposed", "places"]
+__all__ = ["Bar", "Chart", "SeenPlace", "chart", "places"]
 
 WIDTH, HEIGHT = 480, 96  # of the chart, in its own units
 _BARS = 24
@@ -63,23 +62,15 @@ def _when(location: Location) -> datetime | None:
     return location.logged_at or location.time
 
 
-def exposed(incident: Incident, run: RunbookRun | None) -> tuple[float, float | None]:
-    """Seconds since the epoch: from when, and until it was revoked; None: it is exposed still."""
-    start = min(incident.first_seen, incident.first_logged or incident.first_seen)
-    if incident.resolution == "revoked":
-        return start, incident.resolved_at
-    done = [task.since for task in (run.tasks if run else ()) if task.claims == "revoked" and task.state == "done"]
-    return start, min(done, default=None)
-
-
-def chart(incident: Incident, run: RunbookRun | None, now: float) -> Chart:
+def chart(incident: IncidentView, now: float) -> Chart:
     """Of the sightings that are stored, from when it was first seen until now or, where it was revoked, as long after
     that as before."""
-    begin, revoked = exposed(incident, run)
+    begin, revoked = (None if at is None else at.timestamp() for at in window(incident))
+    assert begin is not None
     times = [when.timestamp() for one in incident.locations if (when := _when(one)) is not None]
     start = min([begin, *times])
     until = now if revoked is None else min(now, 2 * revoked - start)
-    end = max(until, incident.last_seen, *times, start + 60.0)
+    end = max(until, incident.last_seen.timestamp(), *times, start + 60.0)
     each = (end - start) / _BARS
     counts = [0] * _BARS
     for at in times:

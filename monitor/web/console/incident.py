@@ -11,6 +11,7 @@ from aiohttp import web
 
 from monitor.common.inbound import InboundRequest
 from monitor.common.notification import IncidentView
+from monitor.common.outcome import outcome
 from monitor.domain.incidents import Incident
 from monitor.report.document import headline, markdown, sections
 from monitor.report.dossier import milestones
@@ -162,7 +163,7 @@ class _IncidentPage:
         except LookupError:
             raise web.HTTPNotFound(text="no such incident\n") from None
         if request.path.endswith(".svg"):
-            picture = svg(milestones(dossier), headline(dossier))
+            picture = svg(milestones(dossier), headline(dossier), calm=outcome(dossier.shown).harmless)
             return web.Response(text=picture, content_type="image/svg+xml", headers=_ALONE)
         if request.path.endswith(".md"):
             named = {"Content-Disposition": f'attachment; filename="incident-{dossier.incident.id}.md"'}

@@ -54,7 +54,7 @@ async def page(request: web.Request, template: str, *, status: int = 200, **what
 def render(template: str, now: datetime, visitor: Visitor = Visitor(), here: str = "", **what: Any) -> str:
     """`here`: the path of the page; `what`: names that the template uses, beside those below."""
     known = {"now": now, "visitor": visitor, "here": here, "nav": NAV, "static": address}
-    return environment().get_template(template).render(wording=wording, condition=condition, **known, **what)
+    return environment().get_template(template).render(**known, **what)
 
 
 @cache
@@ -77,6 +77,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     files()  # read now, in a thread
+    made.globals.update(wording=wording, condition=condition)  # for macros too, which have no other names
     made.filters.update(away=_away, ago=_ago, iso=_iso, moment=wording.moment, until=_until)
     return made
 

@@ -7,8 +7,10 @@ from monitor.common.notification import Location
 from monitor.common.wording import (
     ago,
     claim,
+    closing,
     command,
     decision,
+    exposure,
     facts,
     following,
     instant,
@@ -89,7 +91,30 @@ def test_place_prefers_the_line() -> None:
 def test_what_was_decided_and_by_whom() -> None:
     assert decision(incident()) == ""
     taken = incident(state="resolved", resolution="revoked", actor="ada", note="new key\x1b")
-    assert decision(taken) == "resolved as revoked by ada: new key\\x1b"
+    assert decision(taken) == "resolved as revoked, said by ada, not verified: new key\\x1b"
+    shown = replace(taken, resolved_at=NOW, validity="refused", asked_at=NOW)
+    assert decision(shown) == "resolved as revoked by ada, verified: new key\\x1b"
+    assert decision(replace(taken, resolution="wont_fix", note="")) == "resolved as wont_fix by ada"
+    assert closing([shown, taken]) == " as revoked, said by ada, not verified"
+    assert closing([shown, replace(shown, actor="bob")]) == " as revoked, verified"
+
+
+def test_an_exposure_is_told_with_what_ended_it_and_what_says_so() -> None:
+    open_ = incident(first_logged=None)
+    since = moment(open_.first_seen)
+    assert exposure(open_) == f"Exposed from {since}, and not revoked yet"
+    ended = replace(open_, state="resolved", resolution="revoked", resolved_at=NOW, actor="ada")
+    until = f"Exposed from {since} until {moment(NOW)}: revoked"
+    assert exposure(ended) == f"{until}, said by ada, not verified, without what shows it"
+    assert exposure(replace(ended, note="deleted\x1b")) == f"{until}, said by ada, not verified: deleted\\x1b"
+    shown = replace(ended, note="deleted", validity="refused", verdict="401", asked_at=NOW)
+    assert exposure(shown) == f"{until} by ada: deleted; verified {moment(NOW)}: 401"
+    again = replace(ended, validity="valid", verdict="200", asked_at=NOW + timedelta(hours=1))
+    assert exposure(again) == f"Exposed from {since}, and not revoked yet, by its issuer: 200"
+    false = replace(ended, resolution="false_positive", note="a hash")
+    assert exposure(false) == f"Seen from {since}, and nothing was exposed: a false positive, said by ada: a hash"
+    assert "not revoked: accepted, said by ada" in exposure(replace(ended, resolution="wont_fix"))
+    assert exposure(replace(ended, merged="1a2b")).endswith("; it counts as incident 1a2b, where its end is told")
 
 
 def test_what_the_issuer_said_and_when() -> None:
@@ -117,7 +142,7 @@ def test_what_it_is_says_that_it_is_a_drill() -> None:
     assert title(incident(name="a\x1b")) == "a\\x1b"
     assert title(incident(name="a", drill=True)) == "Drill: a"
     assert stands(incident()) == "open"
-    assert stands(incident(state="resolved", resolution="revoked")) == "resolved as revoked"
+    assert stands(incident(state="resolved", resolution="revoked")) == "resolved as revoked, not verified"
 
 
 def test_seconds_since_the_epoch_for_scripts_and_for_people() -> None:

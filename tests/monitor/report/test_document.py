@@ -4,8 +4,12 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import pytest
+
 from monitor.domain.incidents import Verified
+from monitor.domain.model import Resolution
 from monitor.report.document import markdown, page
+from monitor.runbook.progress import BY_WORD, REFUSED
 from monitor.store import Joined
 from tests.monitor.report.test_dossier import HISTORY, INCIDENT, T, dossier, entry, place
 
@@ -43,8 +47,8 @@ def test_the_document_has_what_the_monitor_knows_and_headings_for_what_people_kn
     assert text.startswith("# Incident i1: GitHub token\n")
     assert tuple(re.findall(r"(?m)^## (.+)$", text)) == HEADINGS
     assert "| to revoke | 15 min after it was opened |" in text
-    assert "Exposed from 2027-01-15 07:58:20 UTC until it was revoked 2027-01-15 08:15:00 UTC, by the word of " in text
-    assert "bob: deleted for good; seen 3 times." in text
+    assert "Exposed from 2027-01-15 07:58:20 UTC until 2027-01-15 08:15:00 UTC: revoked, said by bob, not " in text
+    assert "not verified: gone. Seen 3 times." in text
     assert "| who acted | ada, bob |" in text
     assert "by 2027-01-18 08:00:01 UTC" in text
     assert "72 hours" in text
@@ -54,7 +58,7 @@ def test_the_document_has_what_the_monitor_knows_and_headings_for_what_people_kn
 
 def test_what_was_seen_once_is_said_so() -> None:
     found = dossier()
-    assert "; seen once." in markdown(replace(found, incident=replace(found.incident, occurrences=1)))
+    assert ". Seen once." in markdown(replace(found, incident=replace(found.incident, occurrences=1)))
 
 
 def test_what_the_issuer_said_is_evidence_and_its_absence_is_said() -> None:
@@ -63,13 +67,47 @@ def test_what_the_issuer_said_is_evidence_and_its_absence_is_said() -> None:
     assert "refused: 401" in markdown(dossier(history=asked))
 
 
+def test_a_step_that_ended_by_somebodys_word_was_not_verified() -> None:
+    ended = [*HISTORY, entry(4000, "ada", "resolved"), entry(4000, "monitor", "step_done", BY_WORD, "revoke")]
+    assert "Nothing was verified" in markdown(dossier(history=ended))
+    refused = entry(4000, "monitor", "step_done", f"{REFUSED}: 401", "revoke")
+    assert "Nothing was verified" not in markdown(dossier(history=[*HISTORY, refused]))
+
+
+def test_revoked_is_a_fact_where_its_issuer_was_seen_to_refuse_it() -> None:
+    asked = replace(INCIDENT, verified=Verified("refused", T + 4100, "GitHub answers 401"))
+    text = markdown(dossier(incident=asked))
+    assert "revoked by bob: gone; verified 2027-01-15 09:08:20 UTC: GitHub answers 401. Seen 3 times." in text
+    assert "| state | resolved as revoked, verified |" in text
+
+
+@pytest.mark.parametrize("resolution", ["false_positive", "used_in_tests"])
+def test_of_what_was_no_exposure_nothing_is_due_and_nothing_is_red(resolution: Resolution) -> None:
+    joined = Joined(decided={"i1": ("ada", "a hash", T)})
+    found = dossier(incident=replace(INCIDENT, resolution=resolution), joined=joined)
+    assert found.run is not None
+    for text in (markdown(found), page(found)):
+        assert "nothing was exposed" in text
+        assert "said by ada: a hash" in text
+        assert not re.search(r"72 hours|\bare left|\bdue 20|revoked yet|#c0392b|Who was affected", text)
+    assert "#c0392b" in page(dossier())
+    assert "due 20" in markdown(dossier())
+
+
+def test_what_is_accepted_or_was_merged_has_no_deadlines_either() -> None:
+    for changes in ({"resolution": "wont_fix"}, {"resolution": "wont_fix", "merged": "i2"}):
+        text = markdown(dossier(incident=replace(INCIDENT, **changes)))  # type: ignore[arg-type]
+        assert "due 20" not in text
+        assert "72 hours" in text, "it was exposed all the same"
+
+
 def test_the_document_tells_what_an_alert_does_in_its_words() -> None:
     asked = replace(INCIDENT, verified=Verified("valid", T, "GitHub takes it", facts={"last_use": "never"}))
     joined = Joined(decided={"i1": ("bob", "new key", 1_700_000_000.0)}, drills=frozenset({INCIDENT.fingerprint}))
     text = markdown(dossier(incident=asked, joined=joined)).replace("\\", "")
     assert text.startswith("# Incident i1: Drill: GitHub token\n")
     assert "| works | valid: GitHub takes it (last use never), asked 2027-01-15 08:00:00 UTC |" in text
-    assert "| state | resolved as revoked by bob: new key |" in text
+    assert "| state | resolved as revoked, said by bob, not verified: new key |" in text
     assert "| payments on web-3, logs | /var/log/a.log:2 |" in text
     assert "| works | its issuer was not asked |" in markdown(dossier())
 

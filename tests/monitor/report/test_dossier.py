@@ -6,8 +6,8 @@ from typing import Any
 
 from monitor import runbook
 from monitor.common.notification import Location
-from monitor.domain.incidents import Incident
-from monitor.report.dossier import Dossier, events, milestones, spans, together, used, window, word
+from monitor.domain.incidents import Incident, Verified
+from monitor.report.dossier import Dossier, events, milestones, spans, together, used
 from monitor.runbook.progress import act, begin
 from monitor.store import AuditEntry, OutboxEntry, Use
 
@@ -81,26 +81,25 @@ def test_times_count_from_their_own_beginning_and_a_step_that_was_taken_back_fro
         "deploy": None,
         "close": 3999,
     }
-    reopened = [*HISTORY[:5]]
-    assert {one.name: one.seconds for one in spans(dossier(history=reopened))}["revoke"] is None
+    found = dossier()
+    assert found.run is not None
+    run, _ = act(found.run, "revoke", "reopen", actor="ada", now=T + 950)
+    known = replace(INCIDENT, state="open", resolution=None, resolved_at=None)
+    assert {one.name: one.seconds for one in spans(replace(found, incident=known, run=run))}["revoke"] is None
 
 
 def test_what_is_not_known_has_no_time() -> None:
     bare = replace(INCIDENT, first_logged=None, state="open", resolution=None, resolved_at=None)
-    found = {one.name: one.seconds for one in spans(dossier(incident=bare, history=[], told=[]))}
+    found = {one.name: one.seconds for one in spans(dossier(incident=bare, run=None, history=[], told=[]))}
     assert set(found.values()) == {None}
-    assert window(dossier(incident=bare, history=[])) == (T, None)
-
-
-def test_the_window_of_exposure_ends_when_it_was_revoked() -> None:
-    assert window(dossier()) == (T - 100, T + 900)
-    assert window(dossier(history=[])) == (T - 100, T + 4000), "resolved as revoked says it too"
 
 
 def test_milestones_are_in_the_order_of_time() -> None:
     assert [name for name, _ in milestones(dossier())] == [
-        *("logged", "read", "opened", "reported", "acknowledged", "revoked", "replaced", "resolved"),
+        *("logged", "read", "opened", "reported", "acknowledged", "said to be revoked", "replaced", "resolved"),
     ]
+    asked = replace(INCIDENT, verified=Verified("refused", T + 4100, "401"))
+    assert ("revoked", T + 900) in milestones(dossier(incident=asked))
 
 
 def use(first: float, last: float, principal: str = "app", times: int = 1, **changes: Any) -> Use:
@@ -120,14 +119,3 @@ def test_who_used_the_secret_since_it_was_exposed_is_on_the_timeline() -> None:
     assert (-100, "app", "read secret/app") in told
     assert (60, "web", "was refused secret/app") in told
     assert not any(who == "before" for _, who, _ in told)
-
-
-def test_revoked_is_by_somebodys_word() -> None:
-    assert word(dossier()) == "by the word of bob: deleted for good"
-    assert word(dossier(history=HISTORY[:3])) == ""
-    said = entry(300, "monitor", "step_done", "the issuer refuses the secret: 401", "revoke")
-    assert word(dossier(history=[said])) == "by the word of the issuer: the issuer refuses the secret: 401"
-    resolved = replace(INCIDENT, resolution="revoked")
-    ends = [entry(400, "ada", "resolved"), entry(400, "monitor", "step_done", "resolved as revoked", "revoke")]
-    assert word(dossier(incident=resolved, history=ends)) == "by the word of ada, who did not say what shows it"
-    assert word(dossier(incident=resolved, history=[said, *ends[:1]])).startswith("by the word of the issuer: ")

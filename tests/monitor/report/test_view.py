@@ -9,7 +9,7 @@ from monitor.common.invocation import Program
 from monitor.common.severity import Severity
 from monitor.domain.incidents import Incident, Verified
 from monitor.report.view import FIRST_STEP, Links, view
-from monitor.runbook.progress import act, begin
+from monitor.runbook.progress import BY_WORD, REFUSED, StepDecision, act, apply, begin
 from monitor.store import Joined
 from monitor.store.records import ActionRun
 
@@ -37,6 +37,21 @@ def test_a_run_under_way_says_what_is_next_and_an_ended_one_nothing() -> None:
     assert shown.run is not None
     assert (shown.run.step, shown.run.done, shown.run.owner) == ("replace", 1, "ada")
     assert view(INCIDENT, Joined(runs={"i": replace(run, ended=1002.0)})).run is None
+
+
+def test_who_has_revoked_it_by_its_step_and_whether_the_monitor_has_seen_that() -> None:
+    book = runbook.load("aws-key")
+    assert book is not None
+    begun = begin("i", book, {"severity": "critical"}, 1000.0)
+    run, _ = act(begun, "revoke", "done", actor="ada", now=1001.0, note=REFUSED)
+    said = view(INCIDENT, Joined(runs={"i": run})).claim
+    assert said is not None
+    assert (said.at.timestamp(), said.by, said.checked) == (1001.0, "ada", False), "whatever words she takes"
+    for reason, checked in ((f"{REFUSED}: 401", True), (BY_WORD, False)):
+        made = view(INCIDENT, Joined(runs={"i": apply(begun, StepDecision("done", "revoke", reason), 1002.0)})).claim
+        assert made is not None
+        assert (made.by, made.note, made.checked) == ("monitor", reason, checked)
+    assert view(INCIDENT, Joined(runs={"i": begun})).claim is None
 
 
 def test_what_is_kept_beside_it_is_in_the_picture_and_that_of_others_is_not() -> None:

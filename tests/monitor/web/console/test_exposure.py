@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from monitor.common.notification import Location
-from monitor.domain.incidents import Incident
-from monitor.runbook.progress import RunbookRun, Task
-from monitor.web.console.exposure import HEIGHT, WIDTH, chart, exposed, places
+from monitor.common.notification import IncidentView, Location, StepClaim
+from monitor.web.console.exposure import HEIGHT, WIDTH, chart, places
+from tests.fakes.notifications import incident
 
 AT = datetime(2026, 11, 2, 14, tzinfo=UTC)
 START = AT.timestamp()
@@ -16,14 +14,9 @@ def seen(minutes: int, path: str = "/a.log", **more: object) -> Location:
     return Location("app", path, time=AT + timedelta(minutes=minutes), host="web-3", **more)  # type: ignore[arg-type]
 
 
-def incident(*locations: Location, **more: object) -> Incident:
-    facts = ("a" * 16, "a" * 64, "r", "n", "high", "high", "open", "a…", START, START + 7200.0, len(locations))
-    return replace(Incident(*facts, locations=locations), **more)  # type: ignore[arg-type]
-
-
-def run(state: str, since: float) -> RunbookRun:
-    task = Task("revoke", "Revoke", "immediate", "ada", 60.0, START, since, claims="revoked", state=state)  # type: ignore[arg-type]
-    return RunbookRun("a" * 16, "b", "t", "contain", "", START, (task,))
+def shown(*locations: Location, **changes: object) -> IncidentView:
+    facts = {"first_seen": AT, "first_logged": None, "last_seen": AT + timedelta(hours=2), "locations": locations}
+    return incident(**(facts | changes))
 
 
 def test_places_are_put_together_with_how_often_and_when() -> None:
@@ -35,17 +28,8 @@ def test_places_are_put_together_with_how_often_and_when() -> None:
     assert places([Location("app", "/x")])[0].first is None
 
 
-def test_exposed_from_the_first_line_until_it_was_revoked() -> None:
-    assert exposed(incident(), None) == (START, None)
-    assert exposed(incident(first_logged=START - 60.0), None) == (START - 60.0, None)
-    revoked = incident(state="resolved", resolution="revoked", resolved_at=START + 9.0)
-    assert exposed(revoked, None) == (START, START + 9.0)
-    assert exposed(incident(), run("done", START + 5.0)) == (START, START + 5.0)
-    assert exposed(incident(), run("skipped", START + 5.0)) == (START, None)
-
-
 def test_a_chart_has_each_sighting_in_its_bar_until_now() -> None:
-    drawn = chart(incident(seen(120), seen(0), seen(1)), None, START + 7200.0)
+    drawn = chart(shown(seen(120), seen(0), seen(1)), START + 7200.0)
     assert [(bar.x, bar.height, bar.count) for bar in drawn.bars] == [
         (0.0, HEIGHT, 2),
         (WIDTH - drawn.width, HEIGHT / 2, 1),
@@ -55,12 +39,13 @@ def test_a_chart_has_each_sighting_in_its_bar_until_now() -> None:
 
 
 def test_a_chart_of_what_was_revoked_shows_when_and_as_long_after() -> None:
-    drawn = chart(incident(seen(0), last_seen=START), run("done", START + 3600.0), START + 86_400.0)
+    claim = StepClaim(AT + timedelta(hours=1), "ada", "deleted")
+    drawn = chart(shown(seen(0), last_seen=AT, claim=claim), START + 86_400.0)
     assert drawn.end == AT + timedelta(hours=2)
     assert drawn.ended == WIDTH / 2
 
 
 def test_a_chart_of_one_instant_is_a_minute_wide() -> None:
-    drawn = chart(incident(seen(0), last_seen=START), None, START)
+    drawn = chart(shown(seen(0), last_seen=AT), START)
     assert (drawn.end - drawn.start, len(drawn.bars)) == (timedelta(minutes=1), 1)
-    assert chart(incident(last_seen=START), None, START).bars == []
+    assert chart(shown(last_seen=AT), START).bars == []

@@ -388,6 +388,16 @@ async def test_a_page_that_is_open_knows_whether_it_is_over(tmp_path: Path) -> N
         assert (await person().get(f"{PAGE}/turn")).text == str(int(turn) + 1)
 
 
+async def test_a_false_positive_has_nothing_due_and_nothing_red(tmp_path: Path) -> None:
+    async with night(tmp_path) as (store, person):
+        assert re.search(r'badge critical">.* due ', (await person().get(PAGE)).text, re.DOTALL)
+        await store.incidents.transition(ID, "resolve", actor="ada", resolution="false_positive", note="a hash")
+        for path in (PAGE, f"{PAGE}/report"):
+            page = (await person().get(path)).text
+            assert "nothing was exposed: a false positive, said by ada: a hash" in page
+            assert not re.search(r'badge critical|class="until|\bdue [<2]|are left|said to be revoked', page)
+
+
 async def test_the_report_is_a_page_to_be_printed_with_its_picture_and_as_markdown(tmp_path: Path) -> None:
     async with night(tmp_path) as (store, person):
         await store.incidents.transition(ID, "ack", actor="ada", note="<b>mine</b>")
@@ -397,7 +407,7 @@ async def test_the_report_is_a_page_to_be_printed_with_its_picture_and_as_markdo
         for words in ("Regulator&#39;s clock", "&lt;b&gt;mine&lt;/b&gt;", "it answers 401", "What went well"):
             assert words in answer.text
         (picture,) = re.findall(r'<img class="paper" src="([^"]+)" alt="([^"]+)"', answer.text)
-        assert re.search("acknowledged 20.* UTC, revoked 20", picture[1])
+        assert re.search("acknowledged 20.* UTC, said to be revoked 20", picture[1])
         drawn = await person().get(picture[0])
         assert (drawn.status, drawn.text.startswith("<svg ")) == (200, True)
         written = await person().get(f"{PAGE}/report.md")
