@@ -13,23 +13,19 @@ import termios
 import time
 import tty
 from collections.abc import Callable, Iterator
-from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Annotated, Any
 
-import orjson
 import typer
 
 from monitor.cli.common import ConfigOption, command_app, json_text, read_config, started
 from monitor.cli.kit import Format, FormatOption, emit_one
-from monitor.common.listen import split_listen
+from monitor.cli.running import NoAnswerError, daemon_status
 
 if TYPE_CHECKING:
     from monitor.config.config import Config
 
 app = command_app(help="Show what the monitor does now: sources, sinks, queue, losses and the cost of rules.")
 
-_PATIENCE = 5.0  # seconds for an answer
-_LARGEST = 16 << 20  # bytes of it
 _SHORTEST = 0.2  # seconds between two looks
 
 
@@ -121,65 +117,12 @@ def _end(number: int, _frame: object) -> None:
 # Where it comes from
 
 
-class _NoAnswerError(Exception):
-    """Why the daemon's answer cannot be had."""
-
-
 def _look(settings: Config) -> dict[str, Any]:
     """From the daemon, else from its database, with a `note` why."""
     try:
-        return {**_ask(settings), "note": None}
-    except _NoAnswerError as error:
+        return {**daemon_status(settings), "note": None}
+    except NoAnswerError as error:
         return {**_read(settings), "note": str(error)}
-
-
-def _ask(settings: Config) -> dict[str, Any]:
-    """What the daemon answers. Raises _NoAnswerError."""
-    from monitor.common.credential import CredentialError
-
-    listen = settings.http.listen
-    host, port = split_listen(listen) if listen else ("", 0)
-    if not port and not host.startswith("/"):
-        raise _NoAnswerError("http.listen names no port where it could be asked")
-    headers = {}
-    if settings.http.token is not None:
-        with contextlib.suppress(CredentialError):  # then it answers that it is asked for
-            headers["Authorization"] = f"Bearer {settings.http.token.resolve()}"
-    connection = _Connection(host, port)
-    try:
-        connection.request("GET", "/status", headers=headers)
-        answer = connection.getresponse()
-        body = answer.read(_LARGEST)
-        if answer.status != 200:
-            raise _NoAnswerError(f"what listens on {listen} answers {answer.status} when asked for its status")
-        status = orjson.loads(body)
-    except (OSError, HTTPException) as error:
-        why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__
-        raise _NoAnswerError(f"no daemon answers on {listen} ({why})") from None
-    except orjson.JSONDecodeError:
-        raise _NoAnswerError(f"what listens on {listen} is no exposure monitor") from None
-    finally:
-        connection.close()
-    if not isinstance(status, dict) or not {"daemon", "sources", "sinks"} <= status.keys():
-        raise _NoAnswerError(f"what listens on {listen} is no exposure monitor")
-    return status
-
-
-class _Connection(HTTPConnection):
-    """To where the daemon of this host listens: an address, or a path of a unix socket."""
-
-    def __init__(self, host: str, port: int) -> None:
-        everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - read, not bound
-        self._path = host if host.startswith("/") else None
-        super().__init__("localhost" if self._path else everywhere.get(host, host), port or None, timeout=_PATIENCE)
-
-    def connect(self) -> None:
-        if self._path is None:
-            super().connect()
-            return
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(_PATIENCE)
-        self.sock.connect(self._path)
 
 
 def _read(settings: Config) -> dict[str, Any]:

@@ -10,8 +10,13 @@ import pytest
 from aiohttp import web
 
 from monitor.common.httpd import serve
+from tests.fakes.forks import Forks
 from tests.fakes.peer import table
+from tests.fakes.ports import free_port
 from tests.fakes.recipes import FakeJira, recipe
+from tests.fakes.setup import Setup, running
+from tests.fakes.webhook import FakeWebhook
+from tests.monitor.cli.conftest import ROOT
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -58,6 +63,7 @@ async def test_a_webhook_gets_a_test_and_its_answer_decides(
     assert (str(status) in (row["problem"] or "")) is (code != 0)
     assert [payload["reason"] for payload in received] == ["test"]
     assert "secret-path" not in answer.stdout + answer.stderr
+    assert "where it could be asked" in row["daemon"]
 
 
 def test_what_cannot_be_tested(monitor: Command, config: Path) -> None:
@@ -77,3 +83,25 @@ async def test_a_test_opens_a_ticket_and_names_it(monitor: Command, config: Path
             assert answer.stdout.startswith(said), answer.stderr
     [issue] = jira.issues.values()
     assert issue["summary"] == "Test of the exposure monitor"
+
+
+async def test_it_asks_the_daemon_that_runs_whether_it_could_send(site: Setup, hook: FakeWebhook) -> None:
+    def sink(name: str) -> str:
+        return f'[[sinks]]\nname = "{name}"\ntype = "webhook"\nurl = "env:OUR_HOOK"\n'
+
+    listen = f"127.0.0.1:{free_port()}"
+    site.configure(sink("ours"), listen=listen)
+
+    async def tested(name: str) -> tuple[int, str]:
+        environment = Forks.environment() | {"HOME": str(site.root), "OUR_HOOK": site.url.read_text().strip()}
+        command = ("sinks", "test", name, "--config", str(site.config))
+        done = await asyncio.to_thread(Forks.shared().run, *command, cwd=ROOT, env=environment)
+        return done.returncode, done.stdout
+
+    async with running(site.daemon()):
+        assert await tested("hook") == (0, "hook: accepted\n")
+        site.configure(sink("ours") + sink("new"), listen=listen)
+        for name, said in (("ours", "OUR_HOOK is not set"), ("new", "has no sink 'new': reload it")):
+            code, out = await tested(name)
+            assert (code, out.splitlines()[0]) == (1, f"{name}: accepted")
+            assert said in out

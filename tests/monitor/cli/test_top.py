@@ -9,19 +9,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pexpect
 import pytest
-from aiohttp import web
 
-from monitor.cli.top import _ask, _NoAnswerError
-from monitor.common.http import Http
-from monitor.common.httpd import serve
-from monitor.config.config import Config, parse
-from monitor.web.app import build
-from monitor.web.health import Probes
-from monitor.web.status import routes
 from tests.fakes.forks import Forks
 from tests.fakes.intake import until
 from tests.fakes.ports import free_port
@@ -68,55 +59,6 @@ async def test_where_none_runs_the_database_says_what_it_knows(site: Setup, hook
     assert re.search("app +file +- +6 B .* 1 file\n", text)
     assert "1 open incidents" in text
     assert "\x1b" not in text
-
-
-def settings(listen: str, extra: str = "") -> Config:
-    return parse(f'[http]\nlisten = "{listen}"\n{extra}', Path("config.toml"))
-
-
-def asked(listen: str, extra: str = "") -> dict[str, Any] | str:
-    try:
-        return _ask(settings(listen, extra))
-    except _NoAnswerError as error:
-        return str(error)
-
-
-async def test_whom_it_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, http: Http) -> None:
-    answer = {"daemon": {}, "sources": [], "sinks": []}
-
-    async def tell() -> dict[str, Any]:
-        return answer
-
-    app = build(Probes(live=dict, ready=dict), routes=routes(tell))
-    async with serve(app, f"{tmp_path}/http", 0) as unix:
-        assert await asyncio.to_thread(asked, unix) == answer
-    async with serve(app, "0.0.0.0", 0) as url:
-        port = url.rpartition(":")[2]
-        assert await asyncio.to_thread(asked, f"0.0.0.0:{port}") == answer
-    assert "Connection refused" in await asyncio.to_thread(asked, f"127.0.0.1:{port}")
-    assert "names no port" in await asyncio.to_thread(asked, "127.0.0.1:0")
-    assert "names no port" in await asyncio.to_thread(asked, "")
-
-    seen: list[str | None] = []
-
-    async def other(request: web.Request) -> web.Response:
-        seen.append(request.headers.get("Authorization"))
-        return web.Response(text=bodies.pop(), status=404 if not bodies else 200)
-
-    bodies = ["nothing", "[1]", "<html>"]
-    runner = web.AppRunner(wrong := web.Application())
-    wrong.router.add_get("/status", other)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", int(port))
-    await site.start()
-    try:
-        monkeypatch.setenv("TOKEN", "t" * 20)
-        for words in ("is no exposure monitor", "is no exposure monitor", "answers 404"):
-            said = await asyncio.to_thread(asked, f"127.0.0.1:{port}", 'token = "env:TOKEN"')
-            assert words in said
-        assert seen == [f"Bearer {'t' * 20}"] * 3
-    finally:
-        await runner.cleanup()
 
 
 @pytest.fixture
