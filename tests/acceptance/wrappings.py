@@ -13,7 +13,7 @@ from urllib.parse import quote, quote_plus
 
 from detectors.rules.template import expand
 
-__all__ = ["ENCODINGS", "LOGGERS", "NAMES", "Wrapped", "lines"]
+__all__ = ["ENCODINGS", "LOGGERS", "NAMES", "Wrapped", "lines", "written"]
 
 # How a logger writes a message {m} and a field: {n}, its name, and {v}, its value; {q} in quotes of JSON, {r} in
 # Python's, {s} with the slashes of PHP, {p} as a parameter. <…> are codes of a terminal.
@@ -69,7 +69,8 @@ def _value(random: Random) -> str:
     return random.choice((*made, expand("{alnum:14}", random.random())))
 
 
-def _written(logger: str, message: str, name: str, value: str) -> str:
+def written(logger: str, message: str, name: str, value: str) -> str:
+    """As that logger writes a message and a field, in colour where it does."""
     forms = {"q": json.dumps(value), "r": repr(value), "s": json.dumps(value).replace("/", r"\/")}
     parameters = {"mp": quote_plus(message), "np": quote(name), "p": quote_plus(value)}
     text = LOGGERS[logger].format(m=message, n=name, v=value, **forms, **parameters)
@@ -84,6 +85,6 @@ def lines(seed: int, share: float = 1.0) -> Iterator[Wrapped]:
     for logger, name, outer, inner in itertools.product(LOGGERS, NAMES, ENCODINGS, ENCODINGS):
         value, token = _value(random), expand("ghp_{alnum:30}{crc32}", random.random())
         if random.random() < share:
-            text = _written(logger, f"login of ada with {token} refused", name, value)
+            text = written(logger, f"login of ada with {token} refused", name, value)
             wrapped = ENCODINGS[outer](ENCODINGS[inner](text))
             yield Wrapped(f"{logger} · {name} · {inner} in {outer}", wrapped, value, token)

@@ -13,6 +13,7 @@ from typing import Any
 from detectors.fingerprint import fingerprint
 from detectors.rules.template import expand
 from tests.acceptance.harness import KEY
+from tests.acceptance.wrappings import ENCODINGS, LOGGERS, written
 from tests.monitor.sources.test_unwrap import cri, docker
 
 __all__ = ["Files"]
@@ -34,6 +35,7 @@ class Files:
         self._handles: dict[str, int] = {}
         self._sizes: dict[str, int] = {}  # path → size before it was cut
         self._runtime = ""  # of the containers whose lines these are
+        self._logger = False  # whether lines are as loggers write them
         self._rest = b""  # of a line that was begun
         for place in ("logs/old", "real", "archive"):
             (folder / place).mkdir(parents=True)
@@ -55,6 +57,13 @@ class Files:
         return (line * (size // len(line) + 1))[:size]
 
     def _line(self, number: int, *, growing: bool = False) -> bytes:
+        if self._logger:
+            message = f"token {self.secret(number).decode()} refused"
+            text = written(self.random.choice([*LOGGERS]), message, "user", "ada")
+            inner, outer = (self.random.choice([*ENCODINGS]) for _ in range(2))
+            # The one in the other is documented as not found.
+            outer = "json" if {inner, outer} <= {"base64", "hex"} else outer
+            return ENCODINGS[outer](ENCODINGS[inner](text)).encode()
         form = self.random.choice((b'{"level":"error","msg":"token %s refused"}\n', b"ERROR sent with %s at step 3\n"))
         return form % self.secret(number, growing=growing)
 
@@ -161,6 +170,10 @@ class Files:
     async def do_runtime(self, name: str) -> None:
         """From now on lines are those of a container: "cri" or "docker"."""
         self._runtime = name
+
+    async def do_loggers(self) -> None:
+        """From now on lines are as loggers write them, many in colour, in up to two encodings one in another."""
+        self._logger = True
 
     async def do_lines(self, handle: str, count: int, size: int) -> None:
         """So many lines with nothing in them, of up to `size` bytes."""

@@ -34,6 +34,12 @@ def rename(s: Script) -> None:
         s.op("settle")  # a file that is renamed before it was ever seen is the row `fast`
 
 
+def loggers(s: Script) -> None:
+    """The same with lines as loggers write them: coloured, in encodings one in another."""
+    s.op("loggers")
+    rename(s)
+
+
 def copytruncate(s: Script) -> None:
     """Copied and cut to nothing. What nobody has read by then is in the ledger, or was read from the copy."""
     _log(s)
@@ -430,7 +436,7 @@ def halves(s: Script) -> None:
 ROWS: dict[str, Callable[[Script], None]] = {
     row.__name__: row
     for row in (
-        *(rename, copytruncate, regrow, rewrite, replace, inode, symlink, gz),
+        *(rename, loggers, copytruncate, regrow, rewrite, replace, inode, symlink, gz),
         *(prealloc, quiet, moved, unlinked, fast, long, halves, cri, docker),
         *(broker, push, fluent, cut, counted, vacuum, hosts),
     )
